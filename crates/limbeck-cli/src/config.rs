@@ -1,0 +1,121 @@
+//! Recipes: read from TOML, overridden by flags, checked, shown.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use limbeck_model::Folder;
+use limbeck_train::{Plan, Recipe};
+use toml::{Table, Value};
+
+use crate::error::CliError;
+
+/// What can be done with recipes.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Print the JSON Schema of a recipe, for editors
+    Schema,
+    /// Print a recipe with every default, to start from
+    Example,
+    /// Check a recipe against its teacher, and print what a run would do
+    Check {
+        /// The recipe (TOML)
+        file: PathBuf,
+    },
+}
+
+/// Runs `limbeck config`.
+///
+/// # Errors
+/// The recipe cannot be read, or has mistakes.
+pub fn main(command: &Command) -> Result<ExitCode, CliError> {
+    match command {
+        Command::Schema => {
+            let schema = schemars::schema_for!(Recipe);
+            println!(
+                "{}",
+                serde_json::to_string_pretty(&schema).unwrap_or_default()
+            );
+        }
+        Command::Example => {
+            let recipe = Recipe {
+                teacher: "all-MiniLM-L6-v2".into(),
+                corpus: vec!["texts/*.txt".into()],
+                ..Recipe::default()
+            };
+            print!("{}", to_toml(&recipe));
+        }
+        Command::Check { file } => {
+            let recipe = load(Some(file), &[])?;
+            let plan = Plan::new(
+                &recipe,
+                &Folder::read(Path::new(&recipe.teacher))?.config()?,
+            )?;
+            for (name, value) in crate::card::facts(&plan) {
+                println!("{name:<16} {value}");
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A recipe as TOML.
+pub fn to_toml(recipe: &Recipe) -> String {
+    toml::to_string(recipe).unwrap_or_default()
+}
+
+/// Reads a recipe from a file, if one is given, and sets each `key=value` in it.
+///
+/// # Errors
+/// The file cannot be read, is not TOML, or has a field that is not known or of the wrong kind.
+pub fn load(file: Option<&Path>, settings: &[(String, Value)]) -> Result<Recipe, CliError> {
+    let mut table = Table::new();
+    let mut source = "the recipe".to_owned();
+    if let Some(file) = file {
+        let text = std::fs::read_to_string(file).map_err(CliError::file("read", file))?;
+        source = file.display().to_string();
+        table = text
+            .parse()
+            .map_err(|e| CliError::Usage(format!("{source} is not TOML: {e}")))?;
+    }
+    for (key, value) in settings {
+        set(&mut table, key, value.clone())?;
+    }
+    Value::Table(table)
+        .try_into()
+        .map_err(|e| CliError::Usage(format!("{source}: {e}")))
+}
+
+fn set(table: &mut Table, key: &str, value: Value) -> Result<(), CliError> {
+    let mut at = table;
+    let mut parts = key.split('.').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            at.insert(part.to_owned(), value);
+            break;
+        }
+        let inner = at.entry(part).or_insert_with(|| Value::Table(Table::new()));
+        at = inner
+            .as_table_mut()
+            .ok_or_else(|| CliError::Usage(format!("--set {key}: `{part}` is not a table")))?;
+    }
+    Ok(())
+}
+
+/// `key=value` of `--set`; the value is TOML, or else a string.
+///
+/// # Errors
+/// There is no `=`.
+pub fn parse_setting(text: &str) -> Result<(String, Value), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("`{text}` is not key=value"))?;
+    let parsed = format!("value = {value}")
+        .parse::<Table>()
+        .ok()
+        .and_then(|mut table| table.remove("value"));
+    Ok((
+        key.trim().to_owned(),
+        parsed.unwrap_or_else(|| Value::String(value.to_owned())),
+    ))
+}

@@ -1,0 +1,612 @@
+//! `limbeck distill`: files and flags to a run, events to progress and files.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use limbeck_model::{Encoder, Folder, Tokenizer};
+use limbeck_train::batching::{Batch, DataPosition, Encoded};
+use limbeck_train::{Checkpoint, DeviceChoice, Event, Plan, Recipe, Run, StepEvent, TrainError};
+use serde_json::json;
+use toml::Value;
+
+use crate::card::{self, WARNING};
+use crate::config::{self, parse_setting};
+use crate::corpus::{self, BlockLimits, Corpus, Loader, LoaderSettings};
+use crate::device;
+use crate::error::CliError;
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::report::{self, EvaluationRow, RelationMaps, Report, StepRow};
+
+/// Held-out lines that are measured on.
+const HELDOUT_LINES: usize = 256;
+/// Tokens of the sentence whose relations are drawn.
+const PICTURE_TOKENS: usize = 20;
+/// S of a batch is rounded up to this: few distinct shapes keep a GPU's memory pools and pipelines small.
+const PAD_TO: usize = 8;
+
+/// Flags of `limbeck distill`.
+#[derive(Args)]
+pub struct Arguments {
+    /// Folder of the teacher (Hugging Face layout: config.json, model.safetensors, tokenizer.json)
+    #[arg(long, value_name = "DIR")]
+    teacher: Option<String>,
+    /// Text files or globs, one document a line, UTF-8, .gz too
+    #[arg(long, value_name = "FILES", num_args = 1..)]
+    corpus: Vec<String>,
+    /// Folder for the student, its report and the checkpoint
+    #[arg(long, value_name = "DIR")]
+    out: Option<String>,
+    /// A recipe (TOML); flags and --set win over it. `limbeck config example` prints one
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Set one field of the recipe, for instance student.layers=2; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_setting)]
+    set: Vec<(String, Value)>,
+    /// Where to compute: auto, cpu or gpu
+    #[arg(long, value_parser = parse_device)]
+    device: Option<DeviceChoice>,
+    /// Write over an output folder that is not empty
+    #[arg(long)]
+    overwrite: bool,
+    /// Go on with the run that was stopped in the output folder, with its own recipe
+    #[arg(long, conflicts_with_all = ["teacher", "corpus", "config", "set", "overwrite"], requires = "out")]
+    resume: bool,
+    /// One JSON object a line on standard output instead of a progress bar
+    #[arg(long)]
+    json: bool,
+}
+
+/// A device by its name in a recipe.
+///
+/// # Errors
+/// Another name.
+pub fn parse_device(text: &str) -> Result<DeviceChoice, String> {
+    match text {
+        "auto" => Ok(DeviceChoice::Auto),
+        "cpu" => Ok(DeviceChoice::Cpu),
+        "gpu" => Ok(DeviceChoice::Gpu),
+        _ => Err(format!("`{text}` is not auto, cpu or gpu")),
+    }
+}
+
+/// Numbers of a finished run that its plan does not hold.
+pub struct Outcome {
+    /// KL by pair on the held-out lines, before and after, in nats.
+    evaluations: Vec<EvaluationRow>,
+    /// What the evaluation was made on.
+    pub heldout_note: String,
+    device: String,
+    elapsed: Duration,
+    skipped: u64,
+    lines: u64,
+    truncated: u64,
+}
+
+impl Outcome {
+    /// Name and value of each.
+    pub fn facts(&self) -> Vec<(String, String)> {
+        let mut facts = vec![
+            ("Device".to_owned(), self.device.clone()),
+            (
+                "Time".to_owned(),
+                format!("{:.1} s", self.elapsed.as_secs_f64()),
+            ),
+            (
+                "Lines read".to_owned(),
+                format!(
+                    "{}, of which {} were cut at max_length",
+                    self.lines, self.truncated
+                ),
+            ),
+        ];
+        if self.skipped > 0 {
+            facts.push((
+                "Steps skipped".to_owned(),
+                format!("{} (loss not a number)", self.skipped),
+            ));
+        }
+        facts
+    }
+
+    /// KL by pair before and after, as a Markdown table.
+    pub fn table(&self, plan: &Plan) -> String {
+        let mut table = String::from("| pair | KL before (nats) | after |\n|---|---|---|\n");
+        if let (Some(before), Some(after)) = (self.evaluations.first(), self.evaluations.last()) {
+            for (index, (pair, _)) in plan.pairs.iter().enumerate() {
+                table.push_str(&format!(
+                    "| {pair} | {:.4} | {:.4} |\n",
+                    before.by_pair[index], after.by_pair[index]
+                ));
+            }
+        }
+        table
+    }
+}
+
+/// Runs `limbeck distill`.
+///
+/// # Errors
+/// Anything from a wrong recipe to a full disk; the last checkpoint stays whole.
+pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let checkpoint = match arguments.resume {
+        true => Some(read_checkpoint(&Output::open(Path::new(
+            arguments.out.as_deref().unwrap_or("."),
+        )))?),
+        false => None,
+    };
+    let mut recipe = match &checkpoint {
+        Some(checkpoint) => checkpoint.header.recipe.clone(),
+        None => recipe(arguments)?,
+    };
+    if let Some(out) = &arguments.out {
+        recipe.out = out.clone();
+    }
+    if recipe.teacher.is_empty() {
+        return Err(CliError::Usage(
+            "no teacher: name its folder with --teacher, or `teacher` in the recipe".into(),
+        ));
+    }
+    let mut session = Session::open(recipe, arguments, checkpoint)?;
+    let stop = stop_on_interrupt()?;
+    session.go(&stop)
+}
+
+fn recipe(arguments: &Arguments) -> Result<Recipe, CliError> {
+    let mut recipe = config::load(arguments.config.as_deref(), &arguments.set)?;
+    if let Some(teacher) = &arguments.teacher {
+        recipe.teacher = teacher.clone();
+    }
+    if !arguments.corpus.is_empty() {
+        recipe.corpus = arguments.corpus.clone();
+    }
+    if let Some(device) = arguments.device {
+        recipe.device = device;
+    }
+    Ok(recipe)
+}
+
+fn read_checkpoint(output: &Output) -> Result<Checkpoint, CliError> {
+    let path = output.checkpoint();
+    match std::fs::read(&path) {
+        Ok(bytes) => Ok(Checkpoint::parse(&bytes)?),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(CliError::Usage(format!(
+            "nothing to resume: {} does not exist (a finished run removes its checkpoint)",
+            path.display()
+        ))),
+        Err(e) => Err(CliError::file("read", &path)(e)),
+    }
+}
+
+/// The flag that ctrl-c sets; a second ctrl-c ends the program at once.
+fn stop_on_interrupt() -> Result<Arc<AtomicBool>, CliError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let seen = stop.clone();
+    let handler = move || {
+        if seen.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+    };
+    ctrlc::set_handler(handler)
+        .map_err(|e| CliError::Device(format!("cannot listen for ctrl-c: {e}")))?;
+    Ok(stop)
+}
+
+/// A run with its files and what it tells.
+struct Session {
+    run: Run,
+    teacher: Folder,
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    output: Output,
+    progress: Progress,
+    position: DataPosition,
+    heldout: Vec<Batch>,
+    heldout_note: String,
+    metrics: File,
+    evaluations: Vec<EvaluationRow>,
+    picture: Vec<u32>,
+    before: Vec<(Vec<f32>, Vec<f32>)>,
+    device: String,
+}
+
+impl Session {
+    fn open(
+        recipe: Recipe,
+        arguments: &Arguments,
+        checkpoint: Option<Checkpoint>,
+    ) -> Result<Self, CliError> {
+        let teacher = Folder::read(Path::new(&recipe.teacher))?;
+        let plan = Plan::new(&recipe, &teacher.config()?)?;
+        let corpus = Corpus::open(&recipe.corpus)?;
+        let tokenizer = Tokenizer::from_folder(&teacher)?.truncating(recipe.max_length)?;
+        let out = PathBuf::from(&recipe.out);
+        let (device, device_name) = device::open(arguments.device.unwrap_or(recipe.device))?;
+        let encoder = Encoder::from_folder(&teacher, &device)?;
+        let output = match &checkpoint {
+            Some(_) => Output::open(&out),
+            None => Output::create(&out, arguments.overwrite)?,
+        };
+        let (heldout, heldout_note, picture) = heldout(&recipe, &plan, &corpus, &tokenizer)?;
+        let fresh = Run::new(plan.clone(), encoder.clone())?;
+        let before = pollster::block_on(fresh.relations(&picture))?;
+        let first = EvaluationRow {
+            step: 0,
+            by_pair: evaluate(&fresh, &heldout)?,
+        };
+        let (run, position) = match &checkpoint {
+            Some(checkpoint) => (
+                Run::resume(plan, encoder, checkpoint)?,
+                checkpoint.header.position,
+            ),
+            None => (fresh, DataPosition::default()),
+        };
+        let metrics = open_metrics(&output, run.steps_taken())?;
+        let progress = Progress::new(run.plan(), run.steps_taken(), arguments.json);
+        Ok(Self {
+            run,
+            teacher,
+            corpus,
+            tokenizer,
+            output,
+            progress,
+            position,
+            heldout,
+            heldout_note,
+            metrics,
+            evaluations: vec![first],
+            picture,
+            before,
+            device: device_name,
+        })
+    }
+
+    fn go(&mut self, stop: &AtomicBool) -> Result<ExitCode, CliError> {
+        let start = Instant::now();
+        self.announce();
+        let loader = self.loader()?;
+        for loaded in loader {
+            let loaded = loaded?;
+            self.step(&loaded.batch, start)?;
+            self.position = loaded.next;
+            let finished = self.run.is_finished();
+            if stop.load(Ordering::SeqCst) && !finished {
+                return self.pause();
+            }
+            if finished {
+                break;
+            }
+            if self
+                .run
+                .steps_taken()
+                .is_multiple_of(self.run.plan().recipe.checkpoint_every)
+            {
+                self.save()?;
+                self.evaluate()?;
+            }
+        }
+        self.evaluate()?;
+        self.finish(start.elapsed())?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn announce(&self) {
+        let facts: Vec<String> = card::facts(self.run.plan())
+            .iter()
+            .map(|(name, value)| format!("  {name:<16} {value}"))
+            .collect();
+        let text = format!("{}\n  {:<16} {}", facts.join("\n"), "Device", self.device);
+        let recipe = &self.run.plan().recipe;
+        self.progress.say(
+            &text,
+            "start",
+            &json!({ "recipe": recipe, "device": self.device, "step": self.run.steps_taken() }),
+        );
+    }
+
+    fn loader(&self) -> Result<Loader, CliError> {
+        let recipe = &self.run.plan().recipe;
+        let limits = limits(recipe);
+        let settings = LoaderSettings {
+            batch: recipe.batch,
+            max_length: recipe.max_length,
+            pad_id: self.run.plan().teacher.pad_token_id,
+            pad_to_multiple: PAD_TO,
+            held_out: recipe.heldout,
+            keep_last: false,
+            seed: recipe.seed,
+            limits,
+        };
+        let tokenizer = self.tokenizer.clone();
+        let tokenise = move |lines: &[&str]| -> Result<Vec<Encoded>, String> {
+            let tokens = tokenizer.encode(lines).map_err(|e| e.to_string())?;
+            Ok(tokens
+                .into_iter()
+                .map(|t| Encoded {
+                    ids: t.ids,
+                    truncated: t.truncated,
+                })
+                .collect())
+        };
+        Ok(Loader::start(
+            self.corpus.clone(),
+            tokenise,
+            settings,
+            self.position,
+        )?)
+    }
+
+    fn step(&mut self, batch: &Batch, start: Instant) -> Result<(), CliError> {
+        let event = pollster::block_on(self.run.step(batch)).map_err(|error| match &error {
+            TrainError::NotFinite { lines, .. } => CliError::Lines {
+                lines: self.name_lines(lines),
+                error,
+            },
+            _ => error.into(),
+        })?;
+        self.record(&json!(event))?;
+        match event {
+            Event::Step(step) => self.progress.step(&step, start.elapsed()),
+            Event::Skipped { step, lines } => {
+                let names = self.name_lines(&lines);
+                let text = format!("step {step} skipped: the loss was not a number, on {names}");
+                self.progress
+                    .say(&text, "skipped", &json!({ "step": step, "lines": names }));
+            }
+        }
+        Ok(())
+    }
+
+    fn name_lines(&self, lines: &[(usize, u64)]) -> String {
+        let names: Vec<String> = lines
+            .iter()
+            .map(|line| self.corpus.name_line(*line))
+            .collect();
+        names.join("; ")
+    }
+
+    fn record(&mut self, value: &serde_json::Value) -> Result<(), CliError> {
+        let path = self.output.metrics_in_progress();
+        writeln!(self.metrics, "{value}").map_err(CliError::file("write", &path))
+    }
+
+    fn save(&self) -> Result<(), CliError> {
+        let bytes = pollster::block_on(self.run.checkpoint(&self.position))?;
+        self.output.write("checkpoint.safetensors", &bytes)
+    }
+
+    fn pause(&mut self) -> Result<ExitCode, CliError> {
+        self.save()?;
+        self.progress.finish();
+        let (step, out) = (self.run.steps_taken(), self.output.folder().display());
+        let text = format!(
+            "stopped after step {step}, saved. Go on with: limbeck distill --out {out} --resume"
+        );
+        self.progress
+            .say(&text, "stopped", &json!({ "step": step }));
+        Ok(ExitCode::FAILURE)
+    }
+
+    fn evaluate(&mut self) -> Result<(), CliError> {
+        let row = EvaluationRow {
+            step: self.run.steps_taken(),
+            by_pair: evaluate(&self.run, &self.heldout)?,
+        };
+        let pairs = &self.run.plan().pairs;
+        let parts: Vec<String> = pairs
+            .iter()
+            .zip(&row.by_pair)
+            .map(|((pair, _), kl)| format!("{pair} {kl:.4}"))
+            .collect();
+        let by_pair: serde_json::Map<_, _> = pairs
+            .iter()
+            .zip(&row.by_pair)
+            .map(|((pair, _), kl)| (pair.to_string(), json!(kl)))
+            .collect();
+        let text = format!(
+            "step {}: KL on held-out lines, in nats: {}",
+            row.step,
+            parts.join("  ")
+        );
+        self.progress.say(
+            &text,
+            "evaluated",
+            &json!({ "step": row.step, "by_pair": by_pair }),
+        );
+        self.record(&json!({ "event": "evaluated", "step": row.step, "by_pair": row.by_pair }))?;
+        self.evaluations.push(row);
+        Ok(())
+    }
+
+    fn finish(&mut self, elapsed: Duration) -> Result<(), CliError> {
+        self.progress.finish();
+        let outcome = Outcome {
+            evaluations: self.evaluations.clone(),
+            heldout_note: self.heldout_note.clone(),
+            device: self.device.clone(),
+            elapsed,
+            skipped: self.run.skipped(),
+            lines: self.position.lines,
+            truncated: self.position.truncated_lines,
+        };
+        let plan = self.run.plan();
+        self.output
+            .write_student(plan, self.run.student(), &self.teacher)?;
+        self.output
+            .write("README.md", card::model_card(plan, &outcome).as_bytes())?;
+        let report = self.report(&outcome)?;
+        self.output
+            .write("report.html", report::render(&report).as_bytes())?;
+        self.output
+            .write("report.svg", report::picture(&report).as_bytes())?;
+        let metrics = self.output.metrics_in_progress();
+        std::fs::rename(&metrics, self.output.folder().join("metrics.jsonl"))
+            .map_err(CliError::file("rename", &metrics))?;
+        let checkpoint = self.output.checkpoint();
+        if checkpoint.exists() {
+            std::fs::remove_file(&checkpoint).map_err(CliError::file("remove", &checkpoint))?;
+        }
+        let folder = self.output.folder().display();
+        let table = outcome.table(plan);
+        let facts: Vec<String> = outcome
+            .facts()
+            .iter()
+            .map(|(name, value)| format!("  {name:<16} {value}"))
+            .collect();
+        let text = format!(
+            "\n{table}{}\n\n{}\nstudent: {folder}\nreport:  {folder}/report.html",
+            self.heldout_note,
+            facts.join("\n")
+        );
+        let fields = json!({ "out": self.output.folder(), "seconds": elapsed.as_secs_f64(), "skipped": outcome.skipped });
+        self.progress.say(&text, "done", &fields);
+        Ok(())
+    }
+
+    fn report(&self, outcome: &Outcome) -> Result<Report, CliError> {
+        let plan = self.run.plan();
+        let pairs: Vec<String> = plan
+            .pairs
+            .iter()
+            .map(|(pair, _)| pair.to_string())
+            .collect();
+        let after = pollster::block_on(self.run.relations(&self.picture))?;
+        let relations = RelationMaps {
+            tokens: self
+                .picture
+                .iter()
+                .map(|id| self.tokenizer.token(*id))
+                .collect(),
+            pairs: pairs.clone(),
+            heads: plan.relation_heads,
+            teacher: after.iter().map(|(teacher, _)| teacher.clone()).collect(),
+            before: self
+                .before
+                .iter()
+                .map(|(_, student)| student.clone())
+                .collect(),
+            after: after.into_iter().map(|(_, student)| student).collect(),
+        };
+        Ok(Report {
+            title: format!("{} from {}", card::size(&plan.student), plan.recipe.teacher),
+            facts: card::facts(plan)
+                .into_iter()
+                .chain(outcome.facts())
+                .collect(),
+            steps: read_steps(&self.output)?,
+            pairs,
+            evaluations: self.evaluations.clone(),
+            heldout_note: self.heldout_note.clone(),
+            relations: Some(relations),
+            notes: vec![WARNING.to_owned()],
+        })
+    }
+}
+
+fn limits(recipe: &Recipe) -> BlockLimits {
+    BlockLimits {
+        block_lines: recipe.shuffle,
+        ..BlockLimits::for_max_length(recipe.max_length)
+    }
+}
+
+fn evaluate(run: &Run, heldout: &[Batch]) -> Result<Vec<f32>, CliError> {
+    let by_pair = pollster::block_on(run.evaluate(heldout))?;
+    Ok(by_pair.into_iter().map(|kl| kl as f32).collect())
+}
+
+type Heldout = (Vec<Batch>, String, Vec<u32>);
+
+/// The lines to measure on in batches, a note on what they are, and the tokens of the sentence to draw.
+fn heldout(
+    recipe: &Recipe,
+    plan: &Plan,
+    corpus: &Corpus,
+    tokenizer: &Tokenizer,
+) -> Result<Heldout, CliError> {
+    let limits = limits(recipe);
+    let mut lines = corpus::held_out(corpus, limits, recipe.heldout, HELDOUT_LINES)?;
+    let mut note = format!(
+        "Measured on {} held-out lines of the corpus, which the student never saw.",
+        lines.len()
+    );
+    if lines.is_empty() {
+        lines = corpus::held_out(corpus, limits, 1.0, HELDOUT_LINES)?;
+        note = format!(
+            "Measured on {} training lines: the corpus holds no held-out line.",
+            lines.len()
+        );
+    }
+    let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let mut tokens: Vec<Vec<u32>> = tokenizer
+        .encode(&texts)?
+        .into_iter()
+        .map(|t| t.ids)
+        .collect();
+    let fitting = |t: &&Vec<u32>| (PICTURE_TOKENS * 3 / 5..=PICTURE_TOKENS).contains(&t.len());
+    let mut picture = tokens
+        .iter()
+        .find(fitting)
+        .or(tokens.first())
+        .cloned()
+        .unwrap_or_default();
+    picture.truncate(PICTURE_TOKENS);
+    tokens.sort_by_key(Vec::len);
+    let batches = tokens.chunks(recipe.batch).map(|chunk| {
+        let sequences: Vec<&[u32]> = chunk.iter().map(Vec::as_slice).collect();
+        Batch::pad(
+            &sequences,
+            vec![(0, 0); chunk.len()],
+            plan.teacher.pad_token_id,
+            PAD_TO,
+            recipe.max_length,
+        )
+    });
+    Ok((batches.collect(), note, picture))
+}
+
+/// The file of the numbers; a resumed run keeps those up to its checkpoint.
+fn open_metrics(output: &Output, steps: u64) -> Result<File, CliError> {
+    let path = output.metrics_in_progress();
+    let mut kept = String::new();
+    if steps > 0
+        && let Ok(file) = File::open(&path)
+    {
+        for line in BufReader::new(file).lines().map_while(Result::ok) {
+            let step = serde_json::from_str::<serde_json::Value>(&line)
+                .ok()
+                .and_then(|v| v["step"].as_u64());
+            if step.is_some_and(|step| step <= steps) {
+                kept.push_str(&line);
+                kept.push('\n');
+            }
+        }
+    }
+    output.write("metrics.jsonl.part", kept.as_bytes())?;
+    File::options()
+        .append(true)
+        .open(&path)
+        .map_err(CliError::file("open", &path))
+}
+
+/// The steps of the whole run, from the file of its numbers.
+fn read_steps(output: &Output) -> Result<Vec<StepRow>, CliError> {
+    let path = output.metrics_in_progress();
+    let file = File::open(&path).map_err(CliError::file("read", &path))?;
+    let lines = BufReader::new(file).lines().map_while(Result::ok);
+    let steps = lines.filter_map(|line| serde_json::from_str::<StepEvent>(&line).ok());
+    let rows = steps.map(|event| StepRow {
+        step: event.step,
+        loss: event.loss as f32,
+        by_pair: event.by_pair.iter().map(|kl| *kl as f32).collect(),
+        learning_rate: event.learning_rate,
+        gradient_norm: event.gradient_norm as f32,
+    });
+    Ok(rows.collect())
+}

@@ -1,0 +1,232 @@
+//! `limbeck encode`: lines in, vectors out.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use burn::tensor::Tensor;
+use clap::Args;
+use limbeck_model::{Encoder, Folder, ModelError, TokenBatch, Tokenizer, Tokens};
+use limbeck_train::DeviceChoice;
+use limbeck_train::batching::Batch;
+use serde_json::{Map, Value, json};
+
+use crate::device;
+use crate::distill::parse_device;
+use crate::error::CliError;
+
+/// Flags of `limbeck encode`.
+#[derive(Args)]
+pub struct Arguments {
+    /// The model folder
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Text files, one text a line; standard input unless given
+    files: Vec<PathBuf>,
+    /// Layer of `--tokens` and `--taps`, from 1 (0: the embeddings); the last unless given
+    #[arg(long, value_name = "N")]
+    layer: Option<usize>,
+    /// Write the tokens and the hidden states (S, H) of the layer instead of one vector
+    #[arg(long)]
+    tokens: bool,
+    /// With --tokens: queries, keys and values (S, H) of the layer too
+    #[arg(long, requires = "tokens")]
+    taps: bool,
+    /// Tokens that a text has at most; the model's own limit unless given
+    #[arg(long)]
+    max_length: Option<usize>,
+    /// Texts that are encoded together
+    #[arg(long, default_value_t = 32)]
+    batch: usize,
+    /// Where to compute: auto, cpu or gpu
+    #[arg(long, default_value = "auto", value_parser = parse_device)]
+    device: DeviceChoice,
+}
+
+struct Session {
+    encoder: Encoder,
+    tokenizer: Tokenizer,
+    layer: usize,
+    tokens: bool,
+    taps: bool,
+}
+
+/// Runs `limbeck encode`.
+///
+/// # Errors
+/// The model cannot be read, a text is not UTF-8, a layer does not exist.
+pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let folder = Folder::read(&arguments.model)?;
+    let (device, _) = device::open(arguments.device)?;
+    let encoder = Encoder::from_folder(&folder, &device)?;
+    let layers = encoder.config().num_hidden_layers;
+    let layer = arguments.layer.unwrap_or(layers);
+    if layer > layers || (arguments.taps && layer == 0) {
+        return Err(ModelError::NoLayer { layer, layers }.into());
+    }
+    let longest = encoder.config().max_length();
+    let max_length = arguments.max_length.unwrap_or(longest);
+    if max_length > longest {
+        return Err(ModelError::TooLong {
+            length: max_length,
+            longest,
+        }
+        .into());
+    }
+    let tokenizer = Tokenizer::from_folder(&folder)?.truncating(max_length)?;
+    let session = Session {
+        encoder,
+        tokenizer,
+        layer,
+        tokens: arguments.tokens,
+        taps: arguments.taps,
+    };
+    let mut out = std::io::stdout().lock();
+    let mut waiting = Vec::new();
+    for_each_line(&arguments.files, |line| {
+        waiting.push(line);
+        if waiting.len() >= arguments.batch.max(1) {
+            session.write(&std::mem::take(&mut waiting), &mut out)?;
+        }
+        Ok(())
+    })?;
+    session.write(&waiting, &mut out)?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn for_each_line(
+    files: &[PathBuf],
+    mut body: impl FnMut(String) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    let standard = [PathBuf::from("-")];
+    let files = if files.is_empty() {
+        &standard[..]
+    } else {
+        files
+    };
+    for path in files {
+        let mut reader: Box<dyn BufRead> = match path.as_os_str() == "-" {
+            true => Box::new(std::io::stdin().lock()),
+            false => Box::new(BufReader::new(
+                std::fs::File::open(path).map_err(CliError::file("read", path))?,
+            )),
+        };
+        let mut bytes = Vec::new();
+        for number in 1.. {
+            bytes.clear();
+            if reader
+                .read_until(b'\n', &mut bytes)
+                .map_err(CliError::file("read", path))?
+                == 0
+            {
+                break;
+            }
+            body(line(&bytes, number, path)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn line(bytes: &[u8], number: u64, path: &Path) -> Result<String, CliError> {
+    let bytes = if number == 1 {
+        bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes)
+    } else {
+        bytes
+    };
+    let text = std::str::from_utf8(bytes).map_err(|e| {
+        let place = if path.as_os_str() == "-" {
+            "standard input".into()
+        } else {
+            path.display().to_string()
+        };
+        CliError::Usage(format!(
+            "{place}, line {number}: not valid UTF-8 at byte {} of the line",
+            e.valid_up_to() + 1
+        ))
+    })?;
+    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+impl Session {
+    fn write(&self, lines: &[String], out: &mut impl Write) -> Result<(), CliError> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let tokens = self.tokenizer.encode(&texts)?;
+        let sequences: Vec<&[u32]> = tokens.iter().map(|t| t.ids.as_slice()).collect();
+        let config = self.encoder.config();
+        let padded = Batch::pad(
+            &sequences,
+            vec![(0, 0); lines.len()],
+            config.pad_token_id,
+            1,
+            config.max_length(),
+        );
+        let batch = TokenBatch::new(&padded.ids, &padded.lengths, self.encoder.device())?;
+        let objects = if self.tokens {
+            self.layer_objects(&batch, &tokens)?
+        } else {
+            self.vectors(&batch)?
+        };
+        for object in objects {
+            writeln!(out, "{}", Value::Object(object))?;
+        }
+        Ok(())
+    }
+
+    fn vectors(&self, batch: &TokenBatch) -> Result<Vec<Map<String, Value>>, CliError> {
+        let rows = read(self.encoder.mean_pooled(batch)?.unsqueeze_dim(0))?.remove(0);
+        Ok(rows
+            .into_iter()
+            .map(|row| Map::from_iter([("embedding".to_owned(), json!(row))]))
+            .collect())
+    }
+
+    fn layer_objects(
+        &self,
+        batch: &TokenBatch,
+        tokens: &[Tokens],
+    ) -> Result<Vec<Map<String, Value>>, CliError> {
+        let hidden = self.encoder.hidden_states(batch)?.swap_remove(self.layer);
+        let mut parts = vec![("hidden", read(hidden)?)];
+        if self.taps {
+            let taps = self.encoder.tap(batch, self.layer, None)?;
+            parts.extend([
+                ("q", read(taps.q)?),
+                ("k", read(taps.k)?),
+                ("v", read(taps.v)?),
+            ]);
+        }
+        let object = |(index, tokens): (usize, &Tokens)| {
+            let names: Vec<String> = tokens
+                .ids
+                .iter()
+                .map(|id| self.tokenizer.token(*id))
+                .collect();
+            let mut object = Map::from_iter([
+                ("tokens".to_owned(), json!(names)),
+                ("ids".to_owned(), json!(tokens.ids)),
+            ]);
+            for (name, values) in &parts {
+                object.insert((*name).to_owned(), json!(values[index][..tokens.ids.len()]));
+            }
+            object
+        };
+        Ok(tokens.iter().enumerate().map(object).collect())
+    }
+}
+
+/// A tensor as nested rows.
+fn read(tensor: Tensor<3>) -> Result<Vec<Vec<Vec<f32>>>, CliError> {
+    let [_, s, h] = tensor.dims();
+    let data = tensor
+        .try_into_data()
+        .map_err(|e| ModelError::Device(e.to_string()))?;
+    let values: Vec<f32> = data
+        .try_to_vec()
+        .map_err(|e| ModelError::Device(format!("{e:?}")))?;
+    let sequence = |values: &[f32]| values.chunks(h).map(<[f32]>::to_vec).collect();
+    Ok(values.chunks(s * h).map(sequence).collect())
+}

@@ -1,0 +1,71 @@
+//! Errors of the command line, and the exit codes they become.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use limbeck_model::ModelError;
+use limbeck_train::TrainError;
+
+use crate::corpus::CorpusError;
+
+/// Why a command did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// Wrong use: exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// A file could not be read or written.
+    #[error("cannot {verb} {path}: {source}")]
+    File {
+        /// What was tried.
+        verb: &'static str,
+        /// The file.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// No device to compute on.
+    #[error("{0}")]
+    Device(String),
+    /// The corpus.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    /// A model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The run.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// The run, with the lines of the corpus that it happened on.
+    #[error("{error}\n  {lines}")]
+    Lines {
+        /// What happened.
+        error: TrainError,
+        /// The lines by name.
+        lines: String,
+    },
+    /// Writing to standard output.
+    #[error("cannot write to standard output: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+impl CliError {
+    /// For `map_err` on an operation with a file.
+    pub fn file(verb: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.display().to_string();
+        move |source| Self::File { verb, path, source }
+    }
+
+    /// 2 for wrong use, 1 for everything else.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage(_) | Self::Train(TrainError::Plan(_)) => ExitCode::from(2),
+            _ => ExitCode::FAILURE,
+        }
+    }
+
+    /// Whether the reader of standard output has gone.
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Output(e) if e.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+}

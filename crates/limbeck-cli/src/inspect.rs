@@ -1,0 +1,65 @@
+//! `limbeck inspect`: what a model folder is.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use limbeck_kernels::common_relation_heads;
+use limbeck_model::{Folder, Tokenizer, Weights, parameter_count};
+use serde_json::json;
+
+use crate::error::CliError;
+
+/// Flags of `limbeck inspect`.
+#[derive(Args)]
+pub struct Arguments {
+    /// The model folder
+    model: PathBuf,
+    /// Hidden size of a student: list the relation heads that fit both
+    #[arg(long)]
+    student_hidden: Option<usize>,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs `limbeck inspect`.
+///
+/// # Errors
+/// The folder is not one of a model that we run.
+pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let folder = Folder::read(&arguments.model)?;
+    let config = folder.config()?;
+    Weights::open(&folder)?;
+    let tokenizer = Tokenizer::from_folder(&folder)?;
+    let heads = common_relation_heads(
+        arguments.student_hidden.unwrap_or(config.hidden_size),
+        config.hidden_size,
+    );
+    let facts = json!({
+        "model_type": config.model_type,
+        "layers": config.num_hidden_layers,
+        "hidden": config.hidden_size,
+        "heads": config.num_attention_heads,
+        "ffn": config.intermediate_size,
+        "vocabulary": config.vocab_size,
+        "tokenizer": tokenizer.vocabulary(),
+        "max_length": config.max_length(),
+        "layer_norm_eps": config.layer_norm_eps,
+        "parameters": parameter_count(&config),
+        "relation_heads": heads,
+    });
+    if arguments.json {
+        println!("{facts}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (name, value) in facts.as_object().into_iter().flatten() {
+        println!(
+            "{name:<16} {}",
+            value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned)
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,71 @@
+//! limbeck: distil Transformers by their self-attention relations.
+
+mod card;
+mod config;
+mod corpus;
+mod device;
+mod distill;
+mod encode;
+mod error;
+mod inspect;
+mod output;
+mod progress;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Distil Transformer encoders by their self-attention relations (MiniLMv2): a small, fast encoder from a big one, on any
+/// GPU or on the CPU, without Python.
+#[derive(Parser)]
+#[command(version, max_term_width = 100, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  limbeck distill --teacher all-MiniLM-L6-v2 --corpus 'texts/*.txt' --out student
+  limbeck distill --config run.toml --set student.layers=2 --set steps=5000
+  limbeck distill --out student --resume
+  echo 'a white cat' | limbeck encode --model student
+  limbeck inspect all-MiniLM-L6-v2
+
+Exit codes: 0 done, 1 failed or stopped, 2 wrong use (flags, recipe, an output folder that is not empty).";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Distil a student from a teacher on text
+    Distill(distill::Arguments),
+    /// Embed lines of text: one JSON object a line, from standard input or files
+    Encode(encode::Arguments),
+    /// Tell what a model folder is, and which numbers of relation heads fit it
+    Inspect(inspect::Arguments),
+    /// List where limbeck can compute
+    Devices(device::Arguments),
+    /// Recipes: their schema, an example, a check
+    #[command(subcommand)]
+    Config(config::Command),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Distill(arguments) => distill::main(&arguments),
+        Command::Encode(arguments) => encode::main(&arguments),
+        Command::Inspect(arguments) => inspect::main(&arguments),
+        Command::Devices(arguments) => device::main(&arguments),
+        Command::Config(command) => config::main(&command),
+    };
+    match result {
+        Ok(code) => code,
+        // The reader of our output has gone (`| head`): nobody is left to tell.
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("limbeck: {error}");
+            error.exit_code()
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What a run writes. Every file is written beside its place and renamed, so a reader finds it whole or not at all.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use limbeck_model::{Encoder, Folder, Precision, Tokenizer};
+use limbeck_train::{Plan, WeightPrecision};
+use serde_json::json;
+
+use crate::error::CliError;
+
+/// The folder of a run's student.
+pub struct Output {
+    folder: PathBuf,
+}
+
+impl Output {
+    /// The folder as a new run needs it: absent, empty, or allowed to be written over.
+    ///
+    /// # Errors
+    /// It holds files and `overwrite` is not set, or it cannot be made.
+    pub fn create(folder: &Path, overwrite: bool) -> Result<Self, CliError> {
+        let taken = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+        if taken && !overwrite {
+            return Err(CliError::Usage(format!(
+                "the output folder {} is not empty. Name another with --out, go on with its run with --resume, or write \
+                 over it with --overwrite",
+                folder.display()
+            )));
+        }
+        let output = Self::open(folder);
+        std::fs::create_dir_all(folder).map_err(CliError::file("make the folder", folder))?;
+        for old in [output.checkpoint(), output.metrics_in_progress()] {
+            if old.exists() {
+                std::fs::remove_file(&old).map_err(CliError::file("remove the old", &old))?;
+            }
+        }
+        Ok(output)
+    }
+
+    /// The folder of a run that goes on.
+    pub fn open(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+        }
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where the checkpoint of an unfinished run is.
+    pub fn checkpoint(&self) -> PathBuf {
+        self.folder.join("checkpoint.safetensors")
+    }
+
+    /// The numbers of an unfinished run; renamed to metrics.jsonl at its end.
+    pub fn metrics_in_progress(&self) -> PathBuf {
+        self.folder.join("metrics.jsonl.part")
+    }
+
+    /// Writes a file of the folder (`/` separates sub-folders).
+    ///
+    /// # Errors
+    /// The disk is full or read-only, say; what was there before stays whole.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CliError> {
+        let path = self.folder.join(name);
+        let parent = path.parent().unwrap_or(&self.folder);
+        std::fs::create_dir_all(parent).map_err(CliError::file("make the folder", parent))?;
+        let attempt = || {
+            let mut file = tempfile::Builder::new()
+                .prefix(".limbeck-")
+                .tempfile_in(parent)?;
+            file.write_all(bytes)?;
+            file.as_file().sync_all()?;
+            make_readable(file.as_file())?;
+            file.persist(&path).map_err(|e| e.error)?;
+            Ok(())
+        };
+        attempt().map_err(CliError::file("write", &path))
+    }
+
+    /// The student as a Hugging Face folder that `transformers` and `sentence-transformers` open as it is.
+    ///
+    /// # Errors
+    /// A file cannot be written, or a tensor not be read back.
+    pub fn write_student(
+        &self,
+        plan: &Plan,
+        student: &Encoder,
+        teacher: &Folder,
+    ) -> Result<(), CliError> {
+        let precision = match plan.recipe.precision {
+            WeightPrecision::F32 => Precision::F32,
+            WeightPrecision::F16 => Precision::F16,
+        };
+        for (name, bytes) in teacher.tokenizer_files() {
+            self.write(name, bytes)?;
+        }
+        if teacher.get("tokenizer.json").is_none() {
+            self.write(
+                "tokenizer.json",
+                Tokenizer::from_folder(teacher)?.to_json()?.as_bytes(),
+            )?;
+        }
+        self.write(
+            "config.json",
+            plan.student.to_json(precision.torch_name()).as_bytes(),
+        )?;
+        self.write_sentence_transformers(plan)?;
+        self.write(
+            "recipe.toml",
+            crate::config::to_toml(&plan.recipe).as_bytes(),
+        )?;
+        self.write(
+            "model.safetensors",
+            &pollster::block_on(student.to_safetensors(precision))?,
+        )
+    }
+
+    /// modules.json and what it names: mean pooling over the real tokens.
+    fn write_sentence_transformers(&self, plan: &Plan) -> Result<(), CliError> {
+        let modules = json!([
+            { "idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer" },
+            { "idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling" },
+        ]);
+        let pooling = json!({
+            "word_embedding_dimension": plan.student.hidden_size,
+            "pooling_mode_cls_token": false,
+            "pooling_mode_mean_tokens": true,
+            "pooling_mode_max_tokens": false,
+            "pooling_mode_mean_sqrt_len_tokens": false,
+        });
+        let transformer =
+            json!({ "max_seq_length": plan.student.max_length(), "do_lower_case": false });
+        for (name, content) in [
+            ("modules.json", modules),
+            ("1_Pooling/config.json", pooling),
+            ("sentence_bert_config.json", transformer),
+        ] {
+            self.write(name, format!("{content:#}\n").as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// A temporary file is readable by its owner alone; what we keep is an ordinary file.
+#[cfg(unix)]
+fn make_readable(file: &std::fs::File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+/// Elsewhere a temporary file has the ordinary permissions.
+#[cfg(not(unix))]
+fn make_readable(_: &std::fs::File) -> std::io::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! What a person sees of a run while it goes on: a bar, or one JSON object a line.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use limbeck_train::{Plan, StepEvent};
+use serde_json::{Value, json};
+
+/// A progress bar on standard error, or JSON lines on standard output.
+pub struct Progress {
+    bar: ProgressBar,
+    json: bool,
+    pairs: Vec<String>,
+    tokens: usize,
+}
+
+impl Progress {
+    /// For a run that has taken `step` steps.
+    pub fn new(plan: &Plan, step: u64, json: bool) -> Self {
+        let target = if json {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        };
+        let bar = ProgressBar::with_draw_target(Some(plan.recipe.steps), target);
+        let template = "{bar:24} {pos}/{len}  {msg}  {elapsed} gone, {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_position(step);
+        bar.reset_eta();
+        Self {
+            bar,
+            json,
+            pairs: plan
+                .pairs
+                .iter()
+                .map(|(pair, _)| pair.to_string())
+                .collect(),
+            tokens: 0,
+        }
+    }
+
+    /// After a step; `elapsed` since the run was started or resumed.
+    pub fn step(&mut self, event: &StepEvent, elapsed: Duration) {
+        self.tokens += event.tokens;
+        let rate = self.tokens as f64 / elapsed.as_secs_f64().max(1e-9);
+        if self.json {
+            let by_pair = self
+                .pairs
+                .iter()
+                .cloned()
+                .zip(event.by_pair.iter().map(|kl| json!(kl)));
+            self.line(json!({
+                "event": "step", "step": event.step, "loss": event.loss,
+                "by_pair": Value::Object(by_pair.collect()), "learning_rate": event.learning_rate,
+                "gradient_norm": event.gradient_norm, "tokens": event.tokens, "tokens_per_s": rate.round(),
+            }));
+            return;
+        }
+        let parts: Vec<String> = self
+            .pairs
+            .iter()
+            .zip(&event.by_pair)
+            .map(|(pair, kl)| format!("{pair} {kl:.3}"))
+            .collect();
+        self.bar.set_message(format!(
+            "loss {:.3} ({})  {:.0} tokens/s",
+            event.loss,
+            parts.join("  "),
+            rate
+        ));
+        self.bar.set_position(event.step);
+    }
+
+    /// One line: for people above the bar, for programs as an object with `event` and `fields`.
+    pub fn say(&self, text: &str, event: &str, fields: &Value) {
+        if self.json {
+            let mut object = json!({ "event": event });
+            if let (Some(object), Some(fields)) = (object.as_object_mut(), fields.as_object()) {
+                object.extend(fields.clone());
+            }
+            self.line(object);
+        } else if self.bar.is_hidden() || self.bar.is_finished() {
+            eprintln!("{text}");
+        } else {
+            self.bar.println(text);
+        }
+    }
+
+    /// Removes the bar.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn line(&self, object: Value) {
+        use std::io::Write;
+        // A reader that has gone must not stop a run.
+        let _ = writeln!(std::io::stdout(), "{object}");
+    }
+}

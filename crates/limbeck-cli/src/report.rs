@@ -1,0 +1,497 @@
+//! One self-contained HTML page about a finished run, and one SVG picture of it for a README.
+//!
+//! Both are pure functions of a [`Report`]: nothing is read, written or fetched. The page embeds its numbers as JSON;
+//! its tables are plain HTML, and the picture stands in for the charts where scripts are off.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde_json::json;
+
+// The path is given because a test includes this file from another folder.
+#[path = "report/picture.rs"]
+mod picture;
+pub use picture::picture;
+
+/// Everything that the page and the picture show.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Report {
+    /// Headline, such as "wiki-3x192 from all-MiniLM-L6-v2".
+    pub title: String,
+    /// Name and value of what was run: teacher, student, pairs, A_r, data, steps, seed, machine, device, time.
+    pub facts: Vec<(String, String)>,
+    /// One row for each training step, oldest first.
+    pub steps: Vec<StepRow>,
+    /// Names of the pairs, such as "Q-Q"; the order of every `by_pair`.
+    pub pairs: Vec<String>,
+    /// Evaluations on held-out lines: the first is "before", the last is "after".
+    pub evaluations: Vec<EvaluationRow>,
+    /// Which lines were held out, in one sentence.
+    pub heldout_note: String,
+    /// Relations of one sentence, if they were recorded.
+    pub relations: Option<RelationMaps>,
+    /// What a reader must know: warnings, skipped steps, truncated lines.
+    pub notes: Vec<String>,
+}
+
+/// One training step.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct StepRow {
+    /// Number of the step.
+    pub step: u64,
+    /// Weighted sum over the pairs, in nats.
+    pub loss: f32,
+    /// Relation loss of each pair, in nats.
+    pub by_pair: Vec<f32>,
+    /// Learning rate of this step.
+    pub learning_rate: f64,
+    /// Global gradient norm before clipping.
+    pub gradient_norm: f32,
+}
+
+/// Mean KL on held-out lines after a number of steps.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct EvaluationRow {
+    /// Steps done before this evaluation.
+    pub step: u64,
+    /// KL(teacher ‖ student) of each pair, in nats.
+    pub by_pair: Vec<f32>,
+}
+
+/// Relations of one sentence of S tokens. Each map is (A, S, S), row-major; a row is a probability distribution.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct RelationMaps {
+    /// The S tokens of the sentence.
+    pub tokens: Vec<String>,
+    /// Names of the pairs shown.
+    pub pairs: Vec<String>,
+    /// A, the number of relation heads.
+    pub heads: usize,
+    /// The teacher's map of each pair.
+    pub teacher: Vec<Vec<f32>>,
+    /// The student's map of each pair before the first step.
+    pub before: Vec<Vec<f32>>,
+    /// The student's map of each pair after the last step.
+    pub after: Vec<Vec<f32>>,
+}
+
+impl RelationMaps {
+    /// Why these maps cannot be drawn, if they cannot.
+    fn problem(&self) -> Option<String> {
+        let (heads, tokens, pairs) = (self.heads, self.tokens.len(), self.pairs.len());
+        if heads == 0 || tokens == 0 || pairs == 0 {
+            return Some(format!("{heads} heads, {tokens} tokens and {pairs} pairs"));
+        }
+        let wanted = heads * tokens * tokens;
+        for (who, maps) in [
+            ("teacher", &self.teacher),
+            ("before", &self.before),
+            ("after", &self.after),
+        ] {
+            if maps.len() != pairs {
+                return Some(format!(
+                    "{who} has maps of {} pairs instead of {pairs}",
+                    maps.len()
+                ));
+            }
+            if let Some(map) = maps.iter().find(|map| map.len() != wanted) {
+                return Some(format!(
+                    "a map of {who} has {} numbers instead of {wanted}",
+                    map.len()
+                ));
+            }
+        }
+        None
+    }
+
+    /// KL(teacher ‖ student) of each row in nats, (A, S) row-major.
+    fn row_kl(&self, student: &[Vec<f32>], pair: usize) -> Vec<f32> {
+        let size = self.tokens.len();
+        let rows = self.teacher[pair]
+            .chunks(size)
+            .zip(student[pair].chunks(size));
+        rows.map(|(teacher, student)| row_kl(teacher, student))
+            .collect()
+    }
+
+    /// Mean over the relation heads, (S, S).
+    fn mean_of_heads(&self, maps: &[Vec<f32>], pair: usize) -> Vec<f32> {
+        let area = self.tokens.len().pow(2);
+        let sum = |cell| maps[pair].iter().skip(cell).step_by(area).sum::<f32>();
+        (0..area)
+            .map(|cell| sum(cell) / self.heads as f32)
+            .collect()
+    }
+}
+
+/// KL(teacher ‖ student) of two probability rows, in nats. A student's zero counts as the smallest normal f32.
+fn row_kl(teacher: &[f32], student: &[f32]) -> f32 {
+    // Comparisons instead of `max`, which would turn NaN into a number.
+    let floor = |q: f32| {
+        if q < f32::MIN_POSITIVE {
+            f32::MIN_POSITIVE
+        } else {
+            q
+        }
+    };
+    let term = |(&p, &q): (&f32, &f32)| match p {
+        0.0 => 0.0,
+        _ => f64::from(p) * (f64::from(p) / f64::from(floor(q))).ln(),
+    };
+    let kl: f64 = teacher.iter().zip(student).map(term).sum();
+    if kl < 0.0 { 0.0 } else { kl as f32 }
+}
+
+/// Renders the page: one HTML file that needs no network.
+pub fn render(report: &Report) -> String {
+    let problem = report.relations.as_ref().and_then(RelationMaps::problem);
+    let mut notes = report.notes.clone();
+    notes.extend(problem.map(|why| format!("The relation maps were left out: {why}.")));
+    fill(include_str!("report/page.html"), |name| match name {
+        "title" => escape(&report.title),
+        "style" => include_str!("report/page.css").to_owned(),
+        "mark" => MARK.to_owned(),
+        "lead" => lead_html(report),
+        "notes" => notes_html(&notes),
+        "evaluations" => evaluations_html(report),
+        "facts" => {
+            let row = |(name, value): &(String, String)| {
+                format!("<dt>{}</dt><dd>{}</dd>", escape(name), escape(value))
+            };
+            report.facts.iter().map(row).collect()
+        }
+        "picture" => picture(report),
+        "data" => embedded(report),
+        "script" => include_str!("report/page.js").to_owned(),
+        _ => String::new(),
+    })
+}
+
+/// An alembic, after which limbeck is named.
+const MARK: &str = r#"<svg viewBox="0 0 32 32" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d="M8 14.6C8 5 15 2.500 19 8l9.500 13M14 14.600c0-3.600 1.500-4.300 3.500-1.600L25 23.500M8 14.600a7.500 7.500 0 1 0 6 0M3.800 21.500h14.400M28 27v1.500"/></svg>"#;
+
+/// Replaces each `{{name}}` in one pass, so that a value which holds braces is never filled again.
+fn fill(template: &str, value: impl Fn(&str) -> String) -> String {
+    let mut parts = template.split("{{");
+    let mut page = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (name, rest) = part.split_once("}}").unwrap_or(("", part));
+        page.push_str(&value(name));
+        page.push_str(rest);
+    }
+    page
+}
+
+/// Makes text safe in HTML and XML, as content and in attributes. Characters that XML forbids become U+FFFD.
+fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            '\t' | '\n' => safe.push(c),
+            '\u{fffe}' | '\u{ffff}' => safe.push('\u{fffd}'),
+            c if c.is_control() => safe.push('\u{fffd}'),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// Three significant digits for people; "–" for what is not a number.
+fn number(x: f32) -> String {
+    let size = x.abs();
+    let text = match size {
+        _ if !x.is_finite() => return "–".to_owned(),
+        0.0 => return "0".to_owned(),
+        _ if !(1e-3..1e4).contains(&size) => format!("{x:.1e}"),
+        _ => format!(
+            "{x:.*}",
+            (2 - size.log10().floor() as i32).clamp(0, 5) as usize
+        ),
+    };
+    text.replace('-', "−")
+}
+
+/// A number on an axis: without the zeros that only say how exact it is.
+fn tick_label(x: f32) -> String {
+    let text = number(x);
+    if text.contains('.') && !text.contains('e') {
+        return text.trim_end_matches('0').trim_end_matches('.').to_owned();
+    }
+    text
+}
+
+/// Mean of the finite values; NaN when there are none.
+fn mean(values: &[f32]) -> f32 {
+    let finite: Vec<f32> = values.iter().copied().filter(|x| x.is_finite()).collect();
+    finite.iter().sum::<f32>() / finite.len() as f32
+}
+
+/// Value of a pair, NaN where the row is too short.
+fn of_pair(by_pair: &[f32], pair: usize) -> f32 {
+    by_pair.get(pair).copied().unwrap_or(f32::NAN)
+}
+
+/// Relative change, such as "−93 %".
+fn change(before: f32, after: f32) -> String {
+    let percent = (after / before - 1.0) * 100.0;
+    if !percent.is_finite() {
+        return "–".to_owned();
+    }
+    let digits = usize::from((99.0..100.0).contains(&percent.abs()));
+    format!("{percent:+.digits$} %").replace('-', "−")
+}
+
+/// First and last evaluation, if there are two different ones.
+fn before_and_after(report: &Report) -> Option<(&EvaluationRow, &EvaluationRow)> {
+    report
+        .evaluations
+        .first()
+        .zip(report.evaluations.last())
+        .filter(|_| report.evaluations.len() > 1)
+}
+
+fn lead_html(report: &Report) -> String {
+    let means = before_and_after(report).map(|(b, a)| (mean(&b.by_pair), mean(&a.by_pair)));
+    let Some((before, after)) = means.filter(|(b, a)| b.is_finite() && a.is_finite()) else {
+        return String::new();
+    };
+    let verdict = match after / before {
+        ratio if ratio < 1.0 => "moved closer to the teacher’s",
+        ratio if ratio > 1.0 => "moved away from the teacher’s",
+        _ => "stayed as far from the teacher’s as they were",
+    };
+    format!(
+        "<p class=\"lead\">On held-out lines the student’s token-to-token relations {verdict}: \
+         from <b>{} to {} nats</b> of KL, mean over the pairs (<b>{}</b>).</p>",
+        number(before),
+        number(after),
+        change(before, after)
+    )
+}
+
+fn notes_html(notes: &[String]) -> String {
+    let items: String = notes
+        .iter()
+        .map(|note| format!("<li>{}</li>", escape(note)))
+        .collect();
+    if items.is_empty() {
+        items
+    } else {
+        format!("<ul class=\"notes\" aria-label=\"Notes\">{items}</ul>")
+    }
+}
+
+/// The headline table with its bars, and all evaluations behind a fold.
+fn evaluations_html(report: &Report) -> String {
+    let note = escape(&report.heldout_note);
+    let Some(last) = report.evaluations.last() else {
+        return format!(
+            "<p class=\"muted\">No evaluation on held-out lines was recorded. {note}</p>"
+        );
+    };
+    let unknown = EvaluationRow::default();
+    let first = before_and_after(report).map_or(&unknown, |(first, _)| first);
+    let values = first.by_pair.iter().chain(&last.by_pair).copied();
+    let top = values
+        .filter(|x| x.is_finite())
+        .fold(f32::MIN_POSITIVE, f32::max);
+    let bar = |x: f32| {
+        let width = 100.0 * x / top;
+        if x.is_finite() {
+            format!("<i style=\"width:{:.1}%\"></i>", width.clamp(0.0, 100.0))
+        } else {
+            "<i style=\"visibility:hidden\"></i>".to_owned()
+        }
+    };
+    let row = |(pair, name): (usize, &String)| {
+        let (before, after) = (of_pair(&first.by_pair, pair), of_pair(&last.by_pair, pair));
+        format!(
+            "<tr style=\"--pair:var(--c{})\"><th scope=\"row\">{}</th><td class=\"number\">{}</td>\
+             <td class=\"number\"><b>{}</b></td><td class=\"number change\">{}</td>\
+             <td class=\"bars\">{}{}</td></tr>",
+            pair % 9,
+            escape(name),
+            number(before),
+            number(after),
+            change(before, after),
+            bar(before),
+            bar(after)
+        )
+    };
+    let rows: String = report.pairs.iter().enumerate().map(row).collect();
+    format!(
+        "<table><thead><tr><th>Pair</th><th class=\"number\">before</th><th class=\"number\">after</th>\
+         <th class=\"number change\">change</th><th>KL, nats</th></tr></thead><tbody>{rows}</tbody></table>\
+         <p class=\"muted\">{note}</p>{}",
+        all_evaluations_html(report)
+    )
+}
+
+fn all_evaluations_html(report: &Report) -> String {
+    let cell = |tag: &str, text: String| format!("<{tag} class=\"number\">{text}</{tag}>");
+    let head: String = report
+        .pairs
+        .iter()
+        .map(|name| cell("th", escape(name)))
+        .collect();
+    let row = |at: usize| {
+        let row = &report.evaluations[at];
+        let values =
+            (0..report.pairs.len()).map(|pair| cell("td", number(of_pair(&row.by_pair, pair))));
+        format!(
+            "<tr>{}{}</tr>",
+            cell("td", row.step.to_string()),
+            values.collect::<String>()
+        )
+    };
+    let losses: Vec<f32> = report
+        .evaluations
+        .iter()
+        .map(|row| mean(&row.by_pair))
+        .collect();
+    let rows: String = decimate(&losses, 60).into_iter().map(row).collect();
+    format!(
+        "<details><summary>Evaluations by step</summary><div class=\"scroll\"><table><thead><tr>\
+         <th class=\"number\">step</th>{head}</tr></thead><tbody>{rows}</tbody></table></div></details>"
+    )
+}
+
+/// Indices of at most about `keep` values: all, or the smallest and the largest of each stretch, and both ends.
+/// Every kept point is a real one, and no spike is lost.
+fn decimate(values: &[f32], keep: usize) -> Vec<usize> {
+    let (count, stretches) = (values.len(), (keep / 2).max(1));
+    if count <= keep {
+        return (0..count).collect();
+    }
+    let mut kept = BTreeSet::from([0, count - 1]);
+    for stretch in 0..stretches {
+        let range = stretch * count / stretches..(stretch + 1) * count / stretches;
+        let by_value = |a: &usize, b: &usize| values[*a].total_cmp(&values[*b]);
+        let finite = || range.clone().filter(|&at| values[at].is_finite());
+        kept.extend(
+            finite()
+                .min_by(by_value)
+                .into_iter()
+                .chain(finite().max_by(by_value)),
+        );
+    }
+    kept.into_iter().collect()
+}
+
+/// Centred moving average over a twentieth of the run, without the values that are not finite. The window shrinks to a
+/// third at both ends, so that the curve starts and stops near where the run did without following its noise.
+fn smooth(values: &[f32]) -> Vec<f32> {
+    let mut sums = vec![(0.0_f64, 0_u32)];
+    for &x in values {
+        let (sum, count) = sums[sums.len() - 1];
+        sums.push(if x.is_finite() {
+            (sum + f64::from(x), count + 1)
+        } else {
+            (sum, count)
+        });
+    }
+    let average = |at: usize| {
+        let last = values.len() - 1;
+        let half = (values.len() / 40).min(at.min(last - at).max(values.len() / 120));
+        let ((before, skipped), (upto, counted)) = (
+            sums[at.saturating_sub(half)],
+            sums[(at + half).min(last) + 1],
+        );
+        ((upto - before) / f64::from(counted - skipped)) as f32
+    };
+    (0..values.len()).map(average).collect()
+}
+
+/// Four significant digits: more would only make the file larger.
+fn rounded(x: f32) -> f32 {
+    format!("{x:.3e}").parse().unwrap_or(x)
+}
+
+/// The numbers for the script, safe inside a script element: `<` never occurs.
+fn embedded(report: &Report) -> String {
+    let steps = &report.steps;
+    let column = |of: &dyn Fn(&StepRow) -> f32| steps.iter().map(of).collect::<Vec<f32>>();
+    let loss = column(&|row| row.loss);
+    let kept = decimate(&loss, 1200);
+    let pick = |values: &[f32]| {
+        kept.iter()
+            .map(|&at| rounded(values[at]))
+            .collect::<Vec<f32>>()
+    };
+    let norm = column(&|row| row.gradient_norm);
+    let pairs: Vec<Vec<f32>> = (0..report.pairs.len())
+        .map(|pair| column(&|row| of_pair(&row.by_pair, pair)))
+        .collect();
+    let losses: Vec<f32> = report
+        .evaluations
+        .iter()
+        .map(|row| mean(&row.by_pair))
+        .collect();
+    let evaluations = decimate(&losses, 200).into_iter().map(|at| {
+        let row = &report.evaluations[at];
+        json!({ "step": row.step, "by_pair": row.by_pair.iter().copied().map(rounded).collect::<Vec<f32>>() })
+    });
+    let value = json!({
+        "pairs": report.pairs,
+        "steps": {
+            "step": kept.iter().map(|&at| steps[at].step).collect::<Vec<u64>>(),
+            "loss": pick(&loss),
+            "loss_smooth": pick(&smooth(&loss)),
+            "by_pair": pairs.iter().map(|values| pick(values)).collect::<Vec<_>>(),
+            "by_pair_smooth": pairs.iter().map(|values| pick(&smooth(values))).collect::<Vec<_>>(),
+            "learning_rate": pick(&column(&|row| row.learning_rate as f32)),
+            "gradient_norm": pick(&norm),
+            "gradient_norm_smooth": pick(&smooth(&norm)),
+        },
+        "evaluations": evaluations.collect::<Vec<_>>(),
+        "relations": report.relations.as_ref().filter(|maps| maps.problem().is_none()).map(embedded_maps),
+    });
+    value.to_string().replace('<', "\\u003c")
+}
+
+fn embedded_maps(maps: &RelationMaps) -> serde_json::Value {
+    let packed = |maps: &[Vec<f32>]| maps.iter().map(|map| pack(map)).collect::<Vec<_>>();
+    let kl = |student: &[Vec<f32>]| {
+        let of = |pair| {
+            maps.row_kl(student, pair)
+                .into_iter()
+                .map(rounded)
+                .collect::<Vec<f32>>()
+        };
+        (0..maps.pairs.len()).map(of).collect::<Vec<_>>()
+    };
+    json!({
+        "tokens": maps.tokens, "pairs": maps.pairs, "heads": maps.heads,
+        "teacher": packed(&maps.teacher), "before": packed(&maps.before), "after": packed(&maps.after),
+        "kl": { "before": kl(&maps.before), "after": kl(&maps.after) },
+    })
+}
+
+/// Probabilities as little-endian u16 (65535 is 1) in base64: 2.7 bytes a number, steps of 0.000015.
+fn pack(probabilities: &[f32]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let quantised = probabilities
+        .iter()
+        .map(|p| (p.clamp(0.0, 1.0) * 65535.0).round() as u16);
+    let bytes: Vec<u8> = quantised.flat_map(u16::to_le_bytes).collect();
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let bits = (0..3).fold(0_u32, |bits, at| {
+            bits << 8 | u32::from(group.get(at).copied().unwrap_or(0))
+        });
+        for digit in 0..4 {
+            let index = (bits >> (18 - 6 * digit)) & 63;
+            text.push(if digit <= group.len() {
+                char::from(DIGITS[index as usize])
+            } else {
+                '='
+            });
+        }
+    }
+    text
+}

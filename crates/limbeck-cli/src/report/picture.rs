@@ -1,0 +1,386 @@
+//! The README's picture: plain SVG, no script, no style sheet.
+
+use std::fmt::Write as _;
+
+use super::{
+    RelationMaps, Report, before_and_after, decimate, escape, mean, number, of_pair, smooth,
+    tick_label,
+};
+
+const PAIR_COLOURS: [&str; 9] = [
+    "#2b63c9", "#c2570c", "#0b7f76", "#7d4bc0", "#b8336a", "#66750f", "#8a5a2b", "#4c6478",
+    "#0b7fac",
+];
+/// The page's light colour map: monotone in lightness, hence safe for every kind of colour vision.
+const MAP_COLOURS: [u32; 9] = [
+    0xf8fafc, 0xdcebf2, 0xb0d6e4, 0x79bdd3, 0x489fc0, 0x3479ab, 0x36528f, 0x33305f, 0x15101f,
+];
+
+/// Draws the README's picture, 1200 x 560: loss curves and held-out KL on the left; on the right the relation maps of
+/// the first pair, mean of heads, above small maps of single heads.
+pub fn picture(report: &Report) -> String {
+    let mut svg = String::from(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1200 560\" width=\"1200\" height=\"560\" role=\"img\" \
+         font-family=\"system-ui,-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif\">",
+    );
+    let _ = write!(
+        svg,
+        "<title>{}</title><rect x=\".5\" y=\".5\" width=\"1199\" height=\"559\" rx=\"16\" fill=\"#fff\" stroke=\"#dde3e9\"/>",
+        escape(&report.title)
+    );
+    text(
+        &mut svg,
+        (36.0, 52.0),
+        "font-size=\"23\" font-weight=\"650\" fill=\"#15202b\"",
+        &clip(&report.title, 84),
+    );
+    let maps = report
+        .relations
+        .as_ref()
+        .filter(|maps| maps.problem().is_none());
+    draw_curves(
+        &mut svg,
+        report,
+        if maps.is_some() { 372.0 } else { 1128.0 },
+    );
+    draw_bars(&mut svg, report);
+    if let Some(maps) = maps {
+        draw_maps(&mut svg, maps);
+    }
+    svg.push_str("</svg>");
+    svg
+}
+
+/// The first `most` characters, with an ellipsis for what was cut.
+fn clip(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most - 1).chain(['…']).collect()
+}
+
+fn text(svg: &mut String, (x, y): (f32, f32), attributes: &str, content: &str) {
+    let _ = write!(
+        svg,
+        "<text x=\"{x:.1}\" y=\"{y:.1}\" {attributes}>{}</text>",
+        escape(content)
+    );
+}
+
+const SMALL: &str = "font-size=\"12.5\" fill=\"#536170\"";
+const HEADING: &str = "font-size=\"15\" font-weight=\"600\" fill=\"#15202b\"";
+
+/// The box of the loss curves: left, right, top and bottom edge.
+struct Plot {
+    left: f32,
+    right: f32,
+    top: f32,
+    bottom: f32,
+}
+
+/// Loss by pair over steps, `width` wide, with its heading at y = 92.
+fn draw_curves(svg: &mut String, report: &Report, width: f32) {
+    let plot = Plot {
+        left: 76.0,
+        right: width - 4.0,
+        top: 112.0,
+        bottom: 330.0,
+    };
+    text(svg, (36.0, 92.0), HEADING, "Loss by pair, nats");
+    let steps = &report.steps;
+    let curve = |pair| {
+        steps
+            .iter()
+            .map(|row| of_pair(&row.by_pair, pair))
+            .collect::<Vec<f32>>()
+    };
+    let curves: Vec<Vec<f32>> = (0..report.pairs.len()).map(curve).collect();
+    let finite = curves.iter().flatten().copied().filter(|x| x.is_finite());
+    let high = finite.fold(0.0_f32, f32::max);
+    let Some((first, last)) = steps.first().zip(steps.last()).filter(|_| high > 0.0) else {
+        return text(svg, (plot.left, 220.0), SMALL, "No steps were recorded.");
+    };
+    let y = |value: f32| plot.bottom - (plot.bottom - plot.top) * (value / high).clamp(0.0, 1.0);
+    draw_axes(svg, &plot, high, (first.step, last.step));
+    let span = last.step.saturating_sub(first.step).max(1) as f32;
+    let x = |at: usize| {
+        let done = steps[at].step.saturating_sub(first.step) as f32 / span;
+        plot.left + (plot.right - plot.left) * done
+    };
+    let losses: Vec<f32> = steps.iter().map(|row| row.loss).collect();
+    let kept = decimate(&losses, 400);
+    let mut ends = Vec::new();
+    for (pair, curve) in curves.iter().enumerate() {
+        let colour = PAIR_COLOURS[pair % PAIR_COLOURS.len()];
+        let smoothed = smooth(curve);
+        let faint = "stroke-width=\"1\" opacity=\".25\"";
+        for (values, style) in [(curve, faint), (&smoothed, "stroke-width=\"2.4\"")] {
+            let points = kept.iter().map(|&at| (x(at), values[at]));
+            let path = path(points.map(|(x, value)| value.is_finite().then(|| (x, y(value)))));
+            let _ = write!(
+                svg,
+                "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-linecap=\"round\" \
+                 stroke-linejoin=\"round\" {style}/>"
+            );
+        }
+        if let Some(&end) = smoothed.iter().rev().find(|x| x.is_finite()) {
+            ends.push((y(end), colour, report.pairs[pair].as_str()));
+        }
+    }
+    label_ends(svg, &plot, ends);
+}
+
+/// A path through the points, broken where one is missing. A lone point becomes a dot by its round cap.
+fn path(points: impl Iterator<Item = Option<(f32, f32)>>) -> String {
+    let (mut path, mut pen) = (String::new(), 'M');
+    for point in points {
+        if let Some((x, y)) = point {
+            let _ = write!(path, "{pen}{x:.1} {y:.1}");
+        }
+        pen = if point.is_some() { 'L' } else { 'M' };
+    }
+    if !path.is_empty() {
+        path.push_str("h0");
+    }
+    path
+}
+
+/// Grid lines from 0 to `high`, and the first and the last step.
+fn draw_axes(svg: &mut String, plot: &Plot, high: f32, (first, last): (u64, u64)) {
+    let right_aligned = format!("text-anchor=\"end\" {SMALL}");
+    let unit = 10_f32.powf((high / 3.0).log10().floor());
+    let round = [1.0, 2.0, 5.0, 10.0].map(|m| m * unit);
+    let tick = round.into_iter().find(|t| high / t < 4.5).unwrap_or(high);
+    let ticks = (0..6).map(|i| i as f32 * tick);
+    for value in ticks.filter(|&value| value <= high * 1.001) {
+        let y = plot.bottom - (plot.bottom - plot.top) * value / high;
+        let (left, right) = (plot.left, plot.right);
+        let _ = write!(
+            svg,
+            "<path d=\"M{left} {y:.1}H{right}\" stroke=\"#e6ebf0\"/>"
+        );
+        text(
+            svg,
+            (left - 10.0, y + 4.0),
+            &right_aligned,
+            &tick_label(value),
+        );
+    }
+    let under = plot.bottom + 20.0;
+    text(svg, (plot.left, under), SMALL, &format!("step {first}"));
+    if last > first {
+        text(svg, (plot.right, under), &right_aligned, &last.to_string());
+    }
+}
+
+/// Names the curves at their right ends, (y, colour, name), pushed apart where they would overlap.
+fn label_ends(svg: &mut String, plot: &Plot, mut ends: Vec<(f32, &str, &str)>) {
+    ends.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut lowest = plot.bottom + 4.0;
+    for (height, colour, name) in ends {
+        let at = (height + 4.0).min(lowest);
+        let style = format!("font-size=\"13\" font-weight=\"600\" fill=\"{colour}\"");
+        text(svg, (plot.right + 7.0, at), &style, &clip(name, 6));
+        lowest = at - 15.0;
+    }
+}
+
+/// Held-out KL by pair, from y = 392 down.
+fn draw_bars(svg: &mut String, report: &Report) {
+    let Some((first, last)) = before_and_after(report) else {
+        return;
+    };
+    text(
+        svg,
+        (36.0, 392.0),
+        HEADING,
+        "KL to the teacher on held-out lines, nats",
+    );
+    let values = || {
+        first
+            .by_pair
+            .iter()
+            .chain(&last.by_pair)
+            .copied()
+            .filter(|x| x.is_finite())
+    };
+    let top = values().fold(f32::MIN_POSITIVE, f32::max);
+    let row = (132.0 / report.pairs.len().max(1) as f32).min(42.0);
+    for (pair, name) in report.pairs.iter().enumerate() {
+        let (y, colour) = (
+            410.0 + row * pair as f32,
+            PAIR_COLOURS[pair % PAIR_COLOURS.len()],
+        );
+        let (before, after) = (of_pair(&first.by_pair, pair), of_pair(&last.by_pair, pair));
+        text(
+            svg,
+            (36.0, y + row * 0.5),
+            "font-size=\"13\" font-weight=\"600\" fill=\"#15202b\"",
+            &clip(name, 6),
+        );
+        for (value, fill, offset) in [(before, "#94a1ae", 0.08), (after, colour, 0.46)] {
+            let width = if value.is_finite() {
+                (210.0 * value / top).clamp(2.0, 210.0)
+            } else {
+                0.0
+            };
+            let (height, upper) = (row * 0.32, y + row * offset);
+            let _ = write!(
+                svg,
+                "<rect x=\"76\" y=\"{upper:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"3\" fill=\"{fill}\"/>"
+            );
+        }
+        let change = format!("{} → {}", number(before), number(after));
+        text(
+            svg,
+            (408.0, y + row * 0.5),
+            "font-size=\"13.5\" text-anchor=\"end\" fill=\"#15202b\"",
+            &change,
+        );
+    }
+}
+
+/// Teacher, student before and student after, side by side from x = 516, mean of heads.
+fn draw_maps(svg: &mut String, maps: &RelationMaps) {
+    let images = [&maps.teacher, &maps.before, &maps.after].map(|who| maps.mean_of_heads(who, 0));
+    let peak = images
+        .iter()
+        .flatten()
+        .copied()
+        .filter(|x| x.is_finite())
+        .fold(f32::MIN_POSITIVE, f32::max);
+    let (size, side, left, top) = (maps.tokens.len(), 206.0_f32, 518.0_f32, 172.0_f32);
+    let name = clip(&maps.pairs[0], 9);
+    let heading = format!("{name} relations of one sentence, mean of relation heads, KL in nats");
+    text(svg, (450.0, 92.0), HEADING, &heading);
+    let kl = |student: &[Vec<f32>]| format!("KL {}", number(mean(&maps.row_kl(student, 0))));
+    let captions = [
+        ("Teacher", String::new()),
+        ("Student, before", kl(&maps.before)),
+        ("Student, after", kl(&maps.after)),
+    ];
+    let cell = side / size as f32;
+    let font = format!(
+        "font-size=\"{:.1}\" fill=\"#536170\"",
+        (cell * 0.8).clamp(8.0, 11.5)
+    );
+    let every = (9.0 / cell).ceil().max(1.0) as usize;
+    for (at, (image, (caption, kl))) in images.iter().zip(captions).enumerate() {
+        let x = left + at as f32 * (side + 18.0);
+        for (index, token) in maps.tokens.iter().enumerate().step_by(every) {
+            let middle = (index as f32 + 0.5) * cell + 3.5;
+            let turned = format!(
+                "transform=\"translate({:.1} {:.1}) rotate(-90)\" {font}",
+                x + middle,
+                top - 6.0
+            );
+            text(svg, (0.0, 0.0), &turned, &clip(token, 9));
+            if at == 0 {
+                text(
+                    svg,
+                    (x - 6.0, top + middle),
+                    &format!("text-anchor=\"end\" {font}"),
+                    &clip(token, 9),
+                );
+            }
+        }
+        draw_cells(svg, image, size, peak, (x, top, side));
+        text(
+            svg,
+            (x, top + side + 21.0),
+            "font-size=\"14\" font-weight=\"600\" fill=\"#15202b\"",
+            caption,
+        );
+        text(
+            svg,
+            (x + side, top + side + 21.0),
+            &format!("text-anchor=\"end\" {SMALL}"),
+            &kl,
+        );
+    }
+    draw_heads(svg, maps, (left, 3.0 * side + 36.0));
+}
+
+/// Small maps of the first heads, the teacher's above the trained student's, as many as keep the file small.
+fn draw_heads(svg: &mut String, maps: &RelationMaps, (left, width): (f32, f32)) {
+    const MOST_CELLS: usize = 10_000;
+    let area = maps.tokens.len().pow(2);
+    let shown = maps.heads.min(12).min(MOST_CELLS / (2 * area));
+    let pitch = width / 12.0;
+    for (row, (who, caption)) in [(&maps.teacher, "teacher"), (&maps.after, "after")]
+        .into_iter()
+        .enumerate()
+    {
+        let y = 414.0 + row as f32 * pitch;
+        if shown > 0 {
+            text(
+                svg,
+                (left - 8.0, y + 28.0),
+                &format!("text-anchor=\"end\" {SMALL}"),
+                caption,
+            );
+        }
+        for head in 0..shown {
+            let cells = head * area..(head + 1) * area;
+            let both = maps.teacher[0][cells.clone()]
+                .iter()
+                .chain(&maps.after[0][cells.clone()]);
+            let peak = both
+                .copied()
+                .filter(|x| x.is_finite())
+                .fold(f32::MIN_POSITIVE, f32::max);
+            let place = (left + head as f32 * pitch, y, pitch - 5.0);
+            draw_cells(svg, &who[0][cells], maps.tokens.len(), peak, place);
+        }
+    }
+    if shown > 0 {
+        let caption = format!(
+            "First {shown} of {} relation heads, one a column",
+            maps.heads
+        );
+        text(svg, (left, 414.0 + 2.0 * pitch + 13.0), SMALL, &caption);
+    }
+}
+
+/// An (S, S) map with its corner at (x, y): one path for each of 33 shades, which keeps the file small.
+fn draw_cells(
+    svg: &mut String,
+    image: &[f32],
+    size: usize,
+    peak: f32,
+    (x, y, side): (f32, f32, f32),
+) {
+    const SHADES: usize = 32;
+    let cell = side / size as f32;
+    let _ = write!(
+        svg,
+        "<g transform=\"translate({x:.1} {y:.1}) scale({cell:.4})\" shape-rendering=\"crispEdges\">"
+    );
+    let mut paths = vec![String::new(); SHADES + 1];
+    for (at, &value) in image.iter().enumerate() {
+        // The page's scale: the square root keeps weak relations visible beside a strong one. NaN casts to 0.
+        let shade = ((value / peak).max(0.0).sqrt() * SHADES as f32).round() as usize;
+        let _ = write!(
+            paths[shade.min(SHADES)],
+            "M{} {}h1v1h-1z",
+            at % size,
+            at / size
+        );
+    }
+    for (shade, path) in paths
+        .iter()
+        .enumerate()
+        .filter(|(_, path)| !path.is_empty())
+    {
+        let place = shade as f32 / SHADES as f32 * (MAP_COLOURS.len() - 1) as f32;
+        let stop = (place as usize).min(MAP_COLOURS.len() - 2);
+        let channel = |bits: u32| {
+            let [low, high] =
+                [MAP_COLOURS[stop], MAP_COLOURS[stop + 1]].map(|c| (c >> bits & 255) as f32);
+            (low + (high - low) * (place - stop as f32)).round() as u32
+        };
+        let colour = channel(16) << 16 | channel(8) << 8 | channel(0);
+        let _ = write!(svg, "<path fill=\"#{colour:06x}\" d=\"{path}\"/>");
+    }
+    svg.push_str("</g>");
+}

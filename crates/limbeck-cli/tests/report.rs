@@ -1,0 +1,283 @@
+//! The report is made of text that people and tokenizers wrote and of numbers that can be anything.
+
+#[path = "../src/report.rs"]
+mod report;
+
+use report::{EvaluationRow, RelationMaps, Report, StepRow, picture, render};
+
+fn by_name(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// (A, S, S) rows that sum to 1 and differ from cell to cell.
+fn map(heads: usize, size: usize, shift: usize) -> Vec<f32> {
+    let row = |row: usize| {
+        let weight = move |at: usize| 1.0 + ((at * 7 + row * 3 + shift) % 11) as f32;
+        let sum: f32 = (0..size).map(weight).sum();
+        (0..size).map(move |at| weight(at) / sum)
+    };
+    (0..heads * size).flat_map(row).collect()
+}
+
+fn maps(pairs: &[&str], heads: usize, tokens: &[&str]) -> RelationMaps {
+    let of = |shift: usize| {
+        pairs
+            .iter()
+            .map(|_| map(heads, tokens.len(), shift))
+            .collect::<Vec<_>>()
+    };
+    RelationMaps {
+        tokens: by_name(tokens),
+        pairs: by_name(pairs),
+        heads,
+        teacher: of(0),
+        before: of(5),
+        after: of(0),
+    }
+}
+
+fn step(step: u64, loss: f32) -> StepRow {
+    StepRow {
+        step,
+        loss,
+        by_pair: vec![loss / 2.0; 2],
+        learning_rate: 1e-3,
+        gradient_norm: 1.0,
+    }
+}
+
+fn report(steps: u64) -> Report {
+    Report {
+        title: "A student".to_owned(),
+        facts: vec![("seed".to_owned(), "7".to_owned())],
+        steps: (1..=steps).map(|at| step(at, 1.0 / at as f32)).collect(),
+        pairs: by_name(&["Q-Q", "V-V"]),
+        evaluations: vec![
+            EvaluationRow {
+                step: 0,
+                by_pair: vec![1.0, 0.5],
+            },
+            EvaluationRow {
+                step: steps,
+                by_pair: vec![0.1, 0.25],
+            },
+        ],
+        heldout_note: "64 lines of wiki.txt".to_owned(),
+        relations: Some(maps(&["Q-Q", "V-V"], 3, &["[CLS]", "tea", "[SEP]"])),
+        notes: Vec::new(),
+    }
+}
+
+/// The JSON that the page embeds, as its script reads it.
+fn embedded(page: &str) -> serde_json::Value {
+    let (_, rest) = page
+        .split_once("id=\"data\">")
+        .expect("the page embeds its data");
+    let (data, _) = rest.split_once("</script>").expect("the data ends");
+    serde_json::from_str(data).expect("the embedded data is JSON")
+}
+
+#[test]
+fn text_cannot_become_markup() {
+    let hostile = "</script><img src=x onerror=alert(1)>\"'&{{data}}\u{0}";
+    let mut subject = report(3);
+    subject.title = hostile.to_owned();
+    subject.facts = vec![(hostile.to_owned(), hostile.to_owned())];
+    subject.notes = vec![hostile.to_owned()];
+    subject.heldout_note = hostile.to_owned();
+    subject.pairs = by_name(&[hostile, "V-V"]);
+    let mut relations = maps(&[hostile, "V-V"], 3, &[hostile, "tea", "[SEP]"]);
+    relations.tokens[1] = "<!--".to_owned();
+    subject.relations = Some(relations);
+    let page = render(&subject);
+    assert!(!page.contains("<img"), "markup came through");
+    assert_eq!(
+        page.matches("</script>").count(),
+        2,
+        "a script element was closed early"
+    );
+    assert_eq!(
+        page.matches("id=\"data\"").count(),
+        1,
+        "a value was filled as a template"
+    );
+    assert!(!page.contains('\u{0}'), "a control character came through");
+    let data = embedded(&page);
+    assert_eq!(
+        data["relations"]["tokens"][0], hostile,
+        "the script must see the text as it was"
+    );
+    assert_eq!(data["relations"]["tokens"][1], "<!--");
+    let svg = picture(&subject);
+    assert!(
+        !svg.contains("<img") && !svg.contains('\u{0}'),
+        "markup came through in the picture"
+    );
+}
+
+#[test]
+fn the_page_needs_no_network() {
+    let page = render(&report(3)).replace("http://www.w3.org/2000/svg", "");
+    for word in ["http:", "https:", "@import", "url(", "fetch(", "src="] {
+        assert!(!page.contains(word), "the page has {word}");
+    }
+    assert!(
+        !page.contains("{{"),
+        "a place of the template was left open"
+    );
+}
+
+#[test]
+fn the_headline_says_before_and_after() {
+    let page = render(&report(3));
+    for text in [
+        "0.750 to 0.175 nats",
+        "−77 %",
+        "−90 %",
+        "−50 %",
+        "64 lines of wiki.txt",
+    ] {
+        assert!(page.contains(text), "the page does not say {text}");
+    }
+    let mut worse = report(3);
+    worse.evaluations.reverse();
+    assert!(render(&worse).contains("moved away from the teacher"));
+}
+
+#[test]
+fn an_empty_report_is_still_a_page_and_a_picture() {
+    let page = render(&Report::default());
+    assert!(page.contains("No evaluation on held-out lines was recorded"));
+    assert!(embedded(&page)["relations"].is_null());
+    assert!(picture(&Report::default()).contains("No steps were recorded"));
+}
+
+#[test]
+fn one_of_everything_is_enough() {
+    let mut subject = report(1);
+    subject.evaluations.truncate(1);
+    subject.relations = Some(maps(&["Q-Q"], 1, &["tea"]));
+    let data = embedded(&render(&subject));
+    assert_eq!(data["steps"]["step"], serde_json::json!([1]));
+    assert_eq!(
+        data["relations"]["teacher"][0], "//8=",
+        "probability 1 is 65535"
+    );
+    assert_eq!(
+        data["relations"]["kl"]["before"][0],
+        serde_json::json!([0.0])
+    );
+    assert!(picture(&subject).ends_with("</svg>"));
+}
+
+#[test]
+fn what_is_not_a_number_is_shown_as_missing() {
+    let mut subject = report(5);
+    subject.steps[2] = step(3, f32::NAN);
+    subject.steps[3].by_pair = vec![f32::INFINITY];
+    subject.evaluations[1].by_pair = vec![f32::NAN];
+    if let Some(relations) = &mut subject.relations {
+        relations.after[0][0] = f32::NAN;
+    }
+    let page = render(&subject);
+    let data = embedded(&page);
+    assert!(data["steps"]["loss"][2].is_null() && data["steps"]["by_pair"][1][3].is_null());
+    assert!(
+        data["relations"]["kl"]["after"][0][0].is_null(),
+        "NaN must not pass for a distance of 0"
+    );
+    assert!(
+        page.contains("–</b>"),
+        "the table must show that the number is missing"
+    );
+    let svg = picture(&subject);
+    assert!(
+        !svg.contains("NaN") && !svg.contains("inf"),
+        "a coordinate is not a number"
+    );
+    subject
+        .steps
+        .iter_mut()
+        .for_each(|row| *row = step(row.step, f32::NAN));
+    assert!(!picture(&subject).contains("NaN"));
+    assert!(
+        embedded(&render(&subject))["steps"]["loss"]
+            .as_array()
+            .is_some_and(|loss| loss.len() == 5)
+    );
+}
+
+#[test]
+fn maps_of_the_wrong_size_are_left_out_and_named() {
+    let mut subject = report(3);
+    if let Some(relations) = &mut subject.relations {
+        relations.before[1].pop();
+    }
+    let page = render(&subject);
+    assert!(page.contains("a map of before has 26 numbers instead of 27"));
+    assert!(embedded(&page)["relations"].is_null());
+}
+
+#[test]
+fn a_long_run_is_thinned_but_keeps_its_spikes_and_ends() {
+    let mut subject = report(10_000);
+    subject.steps[6_789] = step(6_790, 42.0);
+    let data = embedded(&render(&subject));
+    let steps = data["steps"]["step"].as_array().expect("steps are a list");
+    assert!((600..=1202).contains(&steps.len()), "{} steps", steps.len());
+    assert_eq!(
+        (&steps[0], &steps[steps.len() - 1]),
+        (&1.into(), &10_000.into())
+    );
+    let at = steps
+        .iter()
+        .position(|step| step == 6_790)
+        .expect("the spike is kept");
+    assert_eq!(data["steps"]["loss"][at], 42.0);
+    assert!(
+        data["steps"]["loss_smooth"][at]
+            .as_f64()
+            .is_some_and(|mean| mean < 0.2),
+        "the average spreads it"
+    );
+}
+
+#[test]
+fn distances_are_those_of_the_rows() {
+    let mut subject = report(3);
+    subject.relations = Some(RelationMaps {
+        tokens: by_name(&["a", "b"]),
+        pairs: by_name(&["Q-Q"]),
+        heads: 1,
+        teacher: vec![vec![0.5, 0.5, 1.0, 0.0]],
+        before: vec![vec![0.25, 0.75, 0.5, 0.5]],
+        after: vec![vec![0.5, 0.5, 1.0, 0.0]],
+    });
+    let data = embedded(&render(&subject));
+    let kl = |when: &str, row: usize| {
+        data["relations"]["kl"][when][0][row]
+            .as_f64()
+            .unwrap_or(f64::NAN)
+    };
+    assert!(
+        (kl("before", 0) - 0.1438).abs() < 1e-4,
+        "0.5 ln(0.5/0.25) + 0.5 ln(0.5/0.75)"
+    );
+    assert!(
+        (kl("before", 1) - std::f64::consts::LN_2).abs() < 1e-4,
+        "ln 2; a teacher's zero adds nothing"
+    );
+    assert_eq!((kl("after", 0), kl("after", 1)), (0.0, 0.0));
+}
+
+#[test]
+fn a_large_report_stays_small() {
+    let mut subject = report(10_000);
+    let tokens = vec!["token"; 24];
+    subject.pairs = by_name(&["Q-Q", "K-K", "V-V"]);
+    subject.relations = Some(maps(&["Q-Q", "K-K", "V-V"], 48, &tokens));
+    let size = render(&subject).len();
+    assert!(size < 2_000_000, "{size} bytes");
+    let size = picture(&subject).len();
+    assert!(size < 200_000, "{size} bytes of picture");
+}

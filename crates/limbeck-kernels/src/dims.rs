@@ -1,0 +1,226 @@
+//! Shapes, checked once: after [`Dims::parse`] nobody looks again.
+
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+
+/// What is wrong with the shapes of a call.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ShapeError {
+    /// The two sides disagree about batch or length.
+    #[error(
+        "(B, S) of student and teacher must agree: the student has {student:?}, the teacher {teacher:?}"
+    )]
+    Sides {
+        /// (B, S, H) of the student.
+        student: [usize; 3],
+        /// (B, S, H) of the teacher.
+        teacher: [usize; 3],
+    },
+    /// Row and column vectors of one side differ in shape.
+    #[error("row and column vectors of one side must have one shape: {row:?} and {column:?}")]
+    Side {
+        /// (B, S, H) of the row vectors.
+        row: [usize; 3],
+        /// (B, S, H) of the column vectors.
+        column: [usize; 3],
+    },
+    /// The relation heads do not divide a hidden size.
+    #[error(
+        "{heads} relation heads do not divide both hidden sizes, {student} (student) and {teacher} (teacher); \
+         these do: {fits:?}"
+    )]
+    Heads {
+        /// A_r that was asked for.
+        heads: usize,
+        /// Hidden size of the student.
+        student: usize,
+        /// Hidden size of the teacher.
+        teacher: usize,
+        /// Every A_r that divides both.
+        fits: Vec<usize>,
+    },
+    /// A length is 0 or beyond S.
+    #[error("length {length} of sequence {index} is not in 1..={longest}")]
+    Length {
+        /// Which sequence of the batch, from 0.
+        index: usize,
+        /// Its length in tokens.
+        length: usize,
+        /// S.
+        longest: usize,
+    },
+    /// The number of lengths is not B.
+    #[error("{lengths} lengths for a batch of {batch}")]
+    Batch {
+        /// How many lengths were given.
+        lengths: usize,
+        /// B.
+        batch: usize,
+    },
+    /// An axis of size 0.
+    #[error("empty axis: the student has {student:?}, the teacher {teacher:?}")]
+    Empty {
+        /// (B, S, H) of the student.
+        student: [usize; 3],
+        /// (B, S, H) of the teacher.
+        teacher: [usize; 3],
+    },
+}
+
+/// The numbers of relation heads (A_r) that divide both hidden sizes, ascending.
+pub fn common_relation_heads(student: usize, teacher: usize) -> Vec<usize> {
+    (1..=student.min(teacher))
+        .filter(|a| student.is_multiple_of(*a) && teacher.is_multiple_of(*a))
+        .collect()
+}
+
+/// Every size of one call of the relation loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dims {
+    /// B, sequences.
+    pub batch: usize,
+    /// A_r, relation heads.
+    pub heads: usize,
+    /// S, padded length in tokens.
+    pub length: usize,
+    /// Ds, width of a relation head of the student.
+    pub student: usize,
+    /// Dt, width of a relation head of the teacher.
+    pub teacher: usize,
+}
+
+impl Dims {
+    /// Checks a call: `student` and `teacher` are (B, S, H) shapes, `heads` is A_r.
+    ///
+    /// # Errors
+    /// See [`ShapeError`]; the message names both sides.
+    pub fn parse(
+        student: [usize; 3],
+        teacher: [usize; 3],
+        lengths: &Lengths,
+        heads: usize,
+    ) -> Result<Self, ShapeError> {
+        let ([b, s, hs], [tb, ts, ht]) = (student, teacher);
+        if [b, s] != [tb, ts] {
+            return Err(ShapeError::Sides { student, teacher });
+        }
+        if b == 0 || s == 0 || hs == 0 || ht == 0 {
+            return Err(ShapeError::Empty { student, teacher });
+        }
+        if heads == 0 || !hs.is_multiple_of(heads) || !ht.is_multiple_of(heads) {
+            let fits = common_relation_heads(hs, ht);
+            return Err(ShapeError::Heads {
+                heads,
+                student: hs,
+                teacher: ht,
+                fits,
+            });
+        }
+        if lengths.batch() != b || lengths.longest != s {
+            return Err(ShapeError::Batch {
+                lengths: lengths.batch(),
+                batch: b,
+            });
+        }
+        Ok(Self {
+            batch: b,
+            heads,
+            length: s,
+            student: hs / heads,
+            teacher: ht / heads,
+        })
+    }
+}
+
+/// Real lengths of the sequences of a batch, on the device, with what follows from them.
+///
+/// Sequences are padded on the right: position `s` of sequence `b` is real if `s < lengths[b]`.
+#[derive(Clone, Debug)]
+pub struct Lengths {
+    host: Vec<usize>,
+    longest: usize,
+    device: Device,
+}
+
+impl Lengths {
+    /// Checks that each length is in `1..=longest` (S).
+    ///
+    /// # Errors
+    /// [`ShapeError::Length`] names the first that is not.
+    pub fn new(lengths: &[usize], longest: usize, device: &Device) -> Result<Self, ShapeError> {
+        match lengths.iter().position(|l| *l == 0 || *l > longest) {
+            Some(index) => Err(ShapeError::Length {
+                index,
+                length: lengths[index],
+                longest,
+            }),
+            None => Ok(Self {
+                host: lengths.to_vec(),
+                longest,
+                device: device.clone().without_autodiff(),
+            }),
+        }
+    }
+
+    /// B, the number of sequences.
+    pub fn batch(&self) -> usize {
+        self.host.len()
+    }
+
+    /// S, the padded length.
+    pub fn padded(&self) -> usize {
+        self.longest
+    }
+
+    /// The lengths themselves, in tokens.
+    pub fn as_slice(&self) -> &[usize] {
+        &self.host
+    }
+
+    /// Whether every sequence is as long as S, so that nothing needs a mask.
+    pub fn all_full(&self) -> bool {
+        self.host.iter().all(|l| *l == self.longest)
+    }
+
+    /// The lengths as a tensor (B), for kernels.
+    pub fn tensor(&self) -> Tensor<1, Int> {
+        let data: Vec<i32> = self
+            .host
+            .iter()
+            .map(|l| i32::try_from(*l).unwrap_or(i32::MAX))
+            .collect();
+        Tensor::from_data(TensorData::new(data, [self.batch()]), &self.device)
+    }
+
+    /// (B, S): true where a position is padding.
+    pub fn padding(&self) -> Tensor<2, Bool> {
+        let (b, s) = (self.batch(), self.longest);
+        let positions = Tensor::<1, Int>::arange(0..s as i64, &self.device)
+            .reshape([1, s])
+            .expand([b, s]);
+        positions.greater_equal(self.tensor().reshape([b, 1]).expand([b, s]))
+    }
+
+    /// (B, S): `real` where a position is real and `padded` where it is padding.
+    pub fn mask(&self, real: f32, padded: f32) -> Tensor<2> {
+        self.rows(|_| real, padded)
+    }
+
+    /// (B, S): 1 / (A * length * B) on real rows and 0 on padding, so that a sum of the row losses under these weights is
+    /// eq. (6) of MiniLMv2 for each sequence, averaged over the batch.
+    pub fn row_weights(&self, heads: usize) -> Tensor<2> {
+        let batch = self.batch();
+        self.rows(|length| 1.0 / (heads * length * batch) as f32, 0.0)
+    }
+
+    fn rows(&self, real: impl Fn(usize) -> f32, padded: f32) -> Tensor<2> {
+        let mut values = Vec::with_capacity(self.batch() * self.longest);
+        for length in &self.host {
+            let value = real(*length);
+            values.extend((0..self.longest).map(|s| if s < *length { value } else { padded }));
+        }
+        Tensor::from_data(
+            TensorData::new(values, [self.batch(), self.longest]),
+            &self.device,
+        )
+    }
+}

@@ -1,0 +1,36 @@
+//! The relation loss of MiniLMv2 for burn, on every backend, and the few operations that encoders and their training
+//! need beside it because burn has none that is fast enough.
+//!
+//! Axes: B batch, A relation heads, S padded length, D width of a relation head, H = A * D hidden size.
+//! Tensors of queries, keys and values are (B, S, H), as the projections wrote them: relation head `a` of a position is
+//! the slice `a * D .. (a + 1) * D` of its row. Going there through the attention heads of the model instead would mix
+//! positions with features, the classic bug.
+//!
+//! ```
+//! use burn::tensor::{Device, Distribution, Tensor};
+//! use limbeck_kernels::{Lengths, Side, relation_loss};
+//!
+//! let device = Device::flex();
+//! let student = Tensor::<3>::random([2, 5, 12], Distribution::Default, &device);
+//! let teacher = Tensor::<3>::random([2, 5, 24], Distribution::Default, &device);
+//! let lengths = Lengths::new(&[5, 3], 5, &device)?;
+//! let loss = relation_loss(&Side::same(student), &Side::same(teacher), &lengths, 6)?; // (1), nats
+//! # Ok::<(), limbeck_kernels::ShapeError>(())
+//! ```
+#![warn(missing_docs)]
+
+mod adamw;
+mod cpu;
+mod dims;
+mod gelu;
+mod lse;
+mod pair;
+mod relation;
+
+pub use adamw::{AdamWMoments, AdamWScalars, adamw};
+pub use cpu::{erf, exp};
+pub use dims::{Dims, Lengths, ShapeError, common_relation_heads};
+pub use gelu::gelu;
+pub use lse::{LseSpec, relation_lse};
+pub use pair::{Pair, Taps, Vector};
+pub use relation::{RelationKl, Side, relation, relation_kl, relation_loss};

@@ -1,0 +1,120 @@
+//! What can be wrong with a model folder or a request to a model.
+
+use limbeck_kernels::ShapeError;
+
+/// Each message says what was wrong, with the values, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// A file could not be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file that a model folder must have is not there.
+    #[error(
+        "{folder}: no {file}. A Hugging Face model folder holds config.json, model.safetensors (or its shards, or pytorch_model.bin) and tokenizer.json (or vocab.txt)"
+    )]
+    Missing {
+        /// The folder.
+        folder: String,
+        /// The file or files.
+        file: String,
+    },
+    /// config.json is not JSON, or not an encoder's.
+    #[error("{file}: {reason}")]
+    Config {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The model is of a kind that we do not run.
+    #[error("{field} `{value}` is not supported; supported: {supported}")]
+    Unsupported {
+        /// The field of config.json.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What would be.
+        supported: &'static str,
+    },
+    /// A weight file is damaged.
+    #[error("{file}: {reason}. Download the file again, or copy it whole")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A tensor of the model is not in its weight files.
+    #[error(
+        "no tensor `{name}` in the weights ({count} tensors, for instance `{example}`); config.json asks for it"
+    )]
+    NoTensor {
+        /// Its name.
+        name: String,
+        /// How many tensors there are.
+        count: usize,
+        /// One that is there.
+        example: String,
+    },
+    /// A tensor has another shape than config.json says.
+    #[error("tensor `{name}` has shape {found:?}, but config.json asks for {expected:?}")]
+    WrongShape {
+        /// Its name.
+        name: String,
+        /// Shape in the file.
+        found: Vec<usize>,
+        /// Shape by the config.
+        expected: Vec<usize>,
+    },
+    /// A tensor has an element type that is not a float.
+    #[error("tensor `{name}` is of type {dtype}; weights must be F32, F16, BF16 or F64")]
+    WrongType {
+        /// Its name.
+        name: String,
+        /// Its element type.
+        dtype: String,
+    },
+    /// No layer of that number.
+    #[error("layer {layer} does not exist: the model has layers 1 to {layers}")]
+    NoLayer {
+        /// What was asked for, from 1.
+        layer: usize,
+        /// How many there are.
+        layers: usize,
+    },
+    /// A batch is longer than the model's positions.
+    #[error(
+        "a sequence of {length} tokens, but the model has positions for {longest}; use max_length {longest} or less"
+    )]
+    TooLong {
+        /// Tokens.
+        length: usize,
+        /// What fits.
+        longest: usize,
+    },
+    /// A token id beyond the vocabulary: tokenizer and model do not belong together.
+    #[error(
+        "token id {id} is beyond the model's vocabulary of {vocabulary}: this tokenizer belongs to another model"
+    )]
+    UnknownToken {
+        /// The id.
+        id: u32,
+        /// Rows of the embedding table.
+        vocabulary: usize,
+    },
+    /// The tokenizer's file is wrong, or it failed on a text.
+    #[error("tokenizer: {0}")]
+    Tokenizer(String),
+    /// Lengths and shapes do not fit.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// A tensor could not be read back from the device.
+    #[error("cannot read a tensor back from the device: {0}")]
+    Device(String),
+}

@@ -1,0 +1,155 @@
+//! A Hugging Face folder as bytes: read from disk natively, or handed over file by file in a browser.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::{Config, ModelError};
+
+/// The small files that a model needs or a student inherits.
+const SMALL: [&str; 7] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+];
+const INDEX: &str = "model.safetensors.index.json";
+
+/// The files of a model folder, by name.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    name: String,
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Folder {
+    /// Reads what a model needs from a folder on disk.
+    ///
+    /// # Errors
+    /// The folder or one of its files cannot be read, or no weights are there.
+    pub fn read(path: &Path) -> Result<Self, ModelError> {
+        let mut folder = Self {
+            name: path.display().to_string(),
+            files: BTreeMap::new(),
+        };
+        let config = "config.json";
+        if !folder.take(path, config)? {
+            return Err(folder.missing(config));
+        }
+        for file in SMALL {
+            folder.take(path, file)?;
+        }
+        if folder.take(path, "model.safetensors")? {
+            return Ok(folder);
+        }
+        if folder.take(path, INDEX)? {
+            for shard in folder.shards()? {
+                if !folder.take(path, &shard)? {
+                    return Err(folder.missing(&shard));
+                }
+            }
+            return Ok(folder);
+        }
+        if folder.take(path, "pytorch_model.bin")? {
+            return Ok(folder);
+        }
+        Err(folder.missing("model.safetensors"))
+    }
+
+    /// A folder whose files are already in memory.
+    pub fn from_files(name: &str, files: BTreeMap<String, Vec<u8>>) -> Self {
+        Self {
+            name: name.to_owned(),
+            files,
+        }
+    }
+
+    fn take(&mut self, path: &Path, file: &str) -> Result<bool, ModelError> {
+        let full = path.join(file);
+        match std::fs::read(&full) {
+            Ok(bytes) => {
+                self.files.insert(file.to_owned(), bytes);
+                Ok(true)
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(ModelError::Read {
+                path: full.display().to_string(),
+                source,
+            }),
+        }
+    }
+
+    /// Names of the shards that the index lists.
+    pub(crate) fn shards(&self) -> Result<Vec<String>, ModelError> {
+        let Some(index) = self.get(INDEX) else {
+            return Ok(Vec::new());
+        };
+        let wrong = |reason: String| ModelError::Config {
+            file: self.path(INDEX),
+            reason,
+        };
+        let json: Value =
+            serde_json::from_slice(index).map_err(|e| wrong(format!("not JSON: {e}")))?;
+        let map = json
+            .get("weight_map")
+            .and_then(Value::as_object)
+            .ok_or_else(|| wrong("no `weight_map`".into()))?;
+        let mut shards: Vec<String> = map
+            .values()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect();
+        shards.sort();
+        shards.dedup();
+        if let Some(odd) = shards.iter().find(|s| s.contains(['/', '\\'])) {
+            return Err(wrong(format!(
+                "the shard `{odd}` is not a file of this folder"
+            )));
+        }
+        Ok(shards)
+    }
+
+    /// The folder's name, for people.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The bytes of a file, if it is there.
+    pub fn get(&self, file: &str) -> Option<&[u8]> {
+        self.files.get(file).map(Vec::as_slice)
+    }
+
+    /// Where a file is, for messages.
+    pub(crate) fn path(&self, file: &str) -> String {
+        format!("{}/{file}", self.name)
+    }
+
+    pub(crate) fn missing(&self, file: &str) -> ModelError {
+        ModelError::Missing {
+            folder: self.name.clone(),
+            file: file.to_owned(),
+        }
+    }
+
+    /// The model's config.
+    ///
+    /// # Errors
+    /// See [`Config::parse`].
+    pub fn config(&self) -> Result<Config, ModelError> {
+        let bytes = self
+            .get("config.json")
+            .ok_or_else(|| self.missing("config.json"))?;
+        Config::parse(&self.path("config.json"), bytes)
+    }
+
+    /// The tokenizer's files, which a student takes over unchanged.
+    pub fn tokenizer_files(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        SMALL
+            .iter()
+            .filter_map(|file| self.get(file).map(|bytes| (*file, bytes)))
+    }
+}

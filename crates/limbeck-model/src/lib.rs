@@ -1,0 +1,37 @@
+//! Transformer encoders whose queries, keys and values can be tapped: BERT, RoBERTa and XLM-R, read from and written to
+//! Hugging Face folders.
+//!
+//! ```no_run
+//! use burn::tensor::Device;
+//! use limbeck_model::{Encoder, Folder, TokenBatch, Tokenizer};
+//!
+//! let folder = Folder::read("all-MiniLM-L6-v2".as_ref())?;
+//! let tokenizer = Tokenizer::from_folder(&folder)?;
+//! let encoder = Encoder::from_folder(&folder, &Device::flex())?;
+//! let tokens = tokenizer.encode(&["a white cat"])?.remove(0);
+//! let batch = TokenBatch::new(&tokens.ids, &[tokens.ids.len()], encoder.device())?;
+//! let taps = encoder.tap(&batch, 6, None)?; // q, k, v of layer 6, each (B, S, H)
+//! # Ok::<(), limbeck_model::ModelError>(())
+//! ```
+//!
+//! Layers are counted from 1, as in the papers. Axes: B batch, S padded length, H hidden size, L layers.
+#![warn(missing_docs)]
+
+mod config;
+mod dropout;
+mod encoder;
+mod error;
+mod folder;
+mod rng;
+mod tokenizer;
+mod weights;
+
+pub use config::{Activation, Config, Family, StudentSize};
+pub use dropout::Dropout;
+pub use encoder::{Encoder, Kind, ParameterMut, TokenBatch, parameter_count};
+pub use error::ModelError;
+pub use folder::Folder;
+pub use limbeck_kernels::Taps;
+pub use rng::{Rng, mix};
+pub use tokenizer::{Tokenizer, Tokens};
+pub use weights::{Named, Precision, Weights};

@@ -1,0 +1,263 @@
+//! A run on disk: one safetensors file with the student's weights and the optimizer's moments, and in its metadata a header
+//! and a checksum over both. Nothing else is needed: initial weights, order of lines and dropout follow from the seed.
+
+use std::collections::{BTreeMap, HashMap};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use limbeck_kernels::AdamWMoments;
+use limbeck_model::{Config, Encoder, ModelError, Named};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::batching::DataPosition;
+use crate::optimizer::State;
+use crate::{Recipe, Run, TrainError};
+
+const FORMAT: u32 = 1;
+const HEADER: &str = "limbeck";
+const CHECKSUM: &str = "crc32";
+
+/// What a checkpoint says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckpointHeader {
+    /// Version of the layout.
+    pub format: u32,
+    /// The recipe of the run.
+    pub recipe: Recipe,
+    /// Steps taken.
+    pub step: u64,
+    /// Steps whose loss was not a number, in all and up to now without a good one between.
+    pub skipped: u64,
+    /// See `skipped`.
+    pub skipped_in_a_row: u32,
+    /// Where the corpus goes on.
+    pub position: DataPosition,
+    /// How often each parameter was updated.
+    pub updates: BTreeMap<String, u64>,
+}
+
+/// A checkpoint in memory, checked.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// What it says of itself.
+    pub header: CheckpointHeader,
+    tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+}
+
+fn wrong(reason: impl Into<String>) -> TrainError {
+    TrainError::Checkpoint(reason.into())
+}
+
+impl Checkpoint {
+    /// Reads and checks the bytes of a checkpoint.
+    ///
+    /// # Errors
+    /// Cut off, changed since it was written, or of a later version.
+    pub fn parse(bytes: &[u8]) -> Result<Self, TrainError> {
+        let damaged = |e| {
+            wrong(format!(
+                "not whole ({e}); use an earlier one or start again"
+            ))
+        };
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
+        let files = SafeTensors::deserialize(bytes).map_err(damaged)?;
+        let entries = metadata.metadata().clone().unwrap_or_default();
+        let (Some(header), Some(sum)) = (entries.get(HEADER), entries.get(CHECKSUM)) else {
+            return Err(wrong("this safetensors file is no checkpoint of limbeck"));
+        };
+        let mut tensors = BTreeMap::new();
+        for (name, view) in files.iter() {
+            let values: Vec<f32> = view
+                .data()
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .map(|b| f32::from_le_bytes(*b))
+                .collect();
+            tensors.insert(name.to_owned(), (view.shape().to_vec(), values));
+        }
+        let found = checksum(
+            header,
+            tensors
+                .iter()
+                .map(|(name, (_, values))| (name.as_str(), values.as_slice())),
+        );
+        if *sum != found {
+            return Err(wrong(format!(
+                "checksum {found} instead of {sum}: the file was damaged; use an earlier one"
+            )));
+        }
+        let header: CheckpointHeader = serde_json::from_str(header)
+            .map_err(|e| wrong(format!("header not understood: {e}")))?;
+        if header.format != FORMAT {
+            return Err(wrong(format!(
+                "format {} is not {FORMAT}, the one this version reads",
+                header.format
+            )));
+        }
+        Ok(Self { header, tensors })
+    }
+
+    /// The student, tracked by nobody yet.
+    pub(crate) fn student(&self, config: &Config, device: &Device) -> Result<Encoder, TrainError> {
+        let encoder = Encoder::from_values(config, device, |name, _, shape| {
+            let key = format!("student.{name}");
+            let Some((found, values)) = self.tensors.get(&key) else {
+                let (count, example) = (
+                    self.tensors.len(),
+                    self.tensors.keys().next().cloned().unwrap_or_default(),
+                );
+                return Err(ModelError::NoTensor {
+                    name: key,
+                    count,
+                    example,
+                });
+            };
+            if found != shape {
+                return Err(ModelError::WrongShape {
+                    name: key,
+                    found: found.clone(),
+                    expected: shape.to_vec(),
+                });
+            }
+            Ok(values.clone())
+        });
+        encoder.map_err(|e| wrong(format!("it holds another student: {e}")))
+    }
+
+    pub(crate) fn optimizer_states(
+        &self,
+        device: &Device,
+    ) -> Result<BTreeMap<String, State>, TrainError> {
+        let mut states = BTreeMap::new();
+        for (name, time) in &self.header.updates {
+            let get = |moment: &str| {
+                let key = format!("{moment}.{name}");
+                self.tensors
+                    .get(&key)
+                    .ok_or_else(|| wrong(format!("no tensor {key}")))
+            };
+            let (first, second) = (get("first")?, get("second")?);
+            let state = match first.0.len() {
+                1 => State::Vector(*time, moments(first, second, device)),
+                _ => State::Matrix(*time, moments(first, second, device)),
+            };
+            states.insert(name.clone(), state);
+        }
+        Ok(states)
+    }
+}
+
+type Values = (Vec<usize>, Vec<f32>);
+
+fn moments<const D: usize>(first: &Values, second: &Values, device: &Device) -> AdamWMoments<D> {
+    let tensor = |(shape, values): &Values| {
+        Tensor::from_data(TensorData::new(values.clone(), shape.clone()), device)
+    };
+    AdamWMoments {
+        first: tensor(first),
+        second: tensor(second),
+    }
+}
+
+pub(crate) async fn write(run: &Run, position: &DataPosition) -> Result<Vec<u8>, TrainError> {
+    let mut tensors = Vec::new();
+    for Named {
+        name,
+        shape,
+        values,
+    } in run.student().values().await?
+    {
+        tensors.push(Named {
+            name: format!("student.{name}"),
+            shape,
+            values,
+        });
+    }
+    let mut updates = BTreeMap::new();
+    for (name, state) in &run.optimizer().states {
+        let time = match state {
+            State::Matrix(time, moments) => {
+                push(&mut tensors, name, moments).await?;
+                time
+            }
+            State::Vector(time, moments) => {
+                push(&mut tensors, name, moments).await?;
+                time
+            }
+        };
+        updates.insert(name.clone(), *time);
+    }
+    let header = CheckpointHeader {
+        format: FORMAT,
+        recipe: run.plan().recipe.clone(),
+        step: run.steps_taken(),
+        skipped: run.skipped(),
+        skipped_in_a_row: run.skipped_in_a_row(),
+        position: *position,
+        updates,
+    };
+    let header = serde_json::to_string(&header).map_err(|e| wrong(e.to_string()))?;
+    serialize(&header, tensors)
+}
+
+async fn push<const D: usize>(
+    tensors: &mut Vec<Named>,
+    name: &str,
+    moments: &AdamWMoments<D>,
+) -> Result<(), TrainError> {
+    for (moment, tensor) in [("first", &moments.first), ("second", &moments.second)] {
+        let data = tensor
+            .to_data_async()
+            .await
+            .map_err(|e| ModelError::Device(e.to_string()))?;
+        let values = data
+            .try_to_vec()
+            .map_err(|e| ModelError::Device(format!("{e:?}")))?;
+        tensors.push(Named {
+            name: format!("{moment}.{name}"),
+            shape: tensor.dims().to_vec(),
+            values,
+        });
+    }
+    Ok(())
+}
+
+fn serialize(header: &str, mut tensors: Vec<Named>) -> Result<Vec<u8>, TrainError> {
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    let sum = checksum(
+        header,
+        tensors
+            .iter()
+            .map(|t| (t.name.as_str(), t.values.as_slice())),
+    );
+    let metadata = HashMap::from([
+        (HEADER.to_owned(), header.to_owned()),
+        (CHECKSUM.to_owned(), sum),
+    ]);
+    let bytes: Vec<Vec<u8>> = tensors
+        .iter()
+        .map(|t| t.values.iter().flat_map(|v| v.to_le_bytes()).collect())
+        .collect();
+    let mut views = Vec::with_capacity(tensors.len());
+    for (tensor, bytes) in tensors.iter().zip(&bytes) {
+        let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)
+            .map_err(|e| wrong(e.to_string()))?;
+        views.push((tensor.name.clone(), view));
+    }
+    safetensors::serialize(views, Some(metadata)).map_err(|e| wrong(e.to_string()))
+}
+
+/// CRC-32 over the header, and over the names and values of the tensors in order of their names.
+fn checksum<'a>(header: &str, tensors: impl Iterator<Item = (&'a str, &'a [f32])>) -> String {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(header.as_bytes());
+    for (name, values) in tensors {
+        hasher.update(name.as_bytes());
+        for chunk in values.chunks(4096) {
+            let bytes: Vec<u8> = chunk.iter().flat_map(|v| v.to_le_bytes()).collect();
+            hasher.update(&bytes);
+        }
+    }
+    format!("{:08x}", hasher.finalize())
+}

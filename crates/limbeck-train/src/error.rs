@@ -1,0 +1,44 @@
+//! What can go wrong with a plan or a run.
+
+use limbeck_model::ModelError;
+
+use crate::plan::Mistake;
+
+/// Each message says what was wrong, with the values, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The recipe does not fit the teacher.
+    #[error("{}", list(.0))]
+    Plan(Vec<Mistake>),
+    /// The loss was not a finite number three times in a row.
+    #[error(
+        "the loss was not a number in {in_a_row} steps in a row (up to step {step}). Lower learning_rate, raise warmup, \
+             or look at the lines of the last batch"
+    )]
+    NotFinite {
+        /// The step that failed last, from 1.
+        step: u64,
+        /// How many steps failed in a row.
+        in_a_row: u32,
+        /// Corpus lines of the last batch: index of the file, number of the line.
+        lines: Vec<(usize, u64)>,
+    },
+    /// A checkpoint cannot be used.
+    #[error("checkpoint: {0}")]
+    Checkpoint(String),
+    /// Something about a model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+fn list(mistakes: &[Mistake]) -> String {
+    let mut text = match mistakes.len() {
+        1 => "the recipe has a mistake:".to_owned(),
+        n => format!("the recipe has {n} mistakes:"),
+    };
+    for mistake in mistakes {
+        text.push_str(&format!("\n  {}: {}", mistake.field, mistake.message));
+    }
+    text
+}

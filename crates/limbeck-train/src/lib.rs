@@ -1,0 +1,23 @@
+//! A distillation run as a state machine without a world: a [`Recipe`] says what is wanted, a [`Plan`] is the recipe
+//! checked against the teacher, a [`Run`] takes batches and yields [`Event`]s. It opens no file, asks for no time and
+//! starts no thread; the fronts (command line, page) bring bytes and clocks.
+//!
+//! ```text
+//! corpus line -> token ids -> Batch -> teacher taps, student taps -> relation loss by pair -> backward -> AdamW -> Event
+//! ```
+#![warn(missing_docs)]
+
+pub mod batching;
+mod checkpoint;
+mod error;
+mod optimizer;
+mod plan;
+mod recipe;
+mod run;
+
+pub use checkpoint::{Checkpoint, CheckpointHeader};
+pub use error::TrainError;
+pub use optimizer::{AdamW, learning_rate};
+pub use plan::{Mistake, Plan};
+pub use recipe::{DeviceChoice, Objective, Recipe, StudentRecipe, WeightPrecision};
+pub use run::{Event, Phase, Run, StepEvent};

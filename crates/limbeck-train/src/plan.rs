@@ -1,0 +1,304 @@
+//! The recipe checked against the teacher. Every mistake is found at once, each with its field.
+
+use limbeck_kernels::{Pair, Vector, common_relation_heads};
+use limbeck_model::{Config, Family, StudentSize};
+
+use crate::recipe::{Objective, Recipe};
+use crate::{TrainError, learning_rate};
+
+/// Something in a recipe that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// The recipe's field.
+    pub field: &'static str,
+    /// What is wrong, with the values, and what would be right.
+    pub message: String,
+}
+
+/// A run that can start: nothing of it is checked again.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What the user asked for.
+    pub recipe: Recipe,
+    /// Teacher layer, from 1.
+    pub teacher_layer: usize,
+    /// A_r.
+    pub relation_heads: usize,
+    /// Pairs with their weights (alpha in eq. 5), those of weight 0 left out.
+    pub pairs: Vec<(Pair, f64)>,
+    /// Steps of warm-up.
+    pub warmup: u64,
+    /// The teacher's config.
+    pub teacher: Config,
+    /// The student's config.
+    pub student: Config,
+}
+
+#[derive(Default)]
+struct Mistakes(Vec<Mistake>);
+
+impl Mistakes {
+    fn add(&mut self, field: &'static str, message: impl Into<String>) {
+        self.0.push(Mistake {
+            field,
+            message: message.into(),
+        });
+    }
+
+    fn demand(&mut self, holds: bool, field: &'static str, message: impl FnOnce() -> String) {
+        if !holds {
+            self.add(field, message());
+        }
+    }
+}
+
+impl Plan {
+    /// Checks a recipe against the teacher's config.
+    ///
+    /// # Errors
+    /// [`TrainError::Plan`] with every mistake that was found.
+    pub fn new(recipe: &Recipe, teacher: &Config) -> Result<Self, TrainError> {
+        let mut mistakes = Mistakes::default();
+        check_numbers(recipe, teacher, &mut mistakes);
+        check_student(recipe, &mut mistakes);
+        let teacher_layer = teacher_layer(recipe, teacher, &mut mistakes);
+        let relation_heads = relation_heads(recipe, teacher, &mut mistakes);
+        let pairs = pairs(recipe, &mut mistakes);
+        let warmup = recipe.warmup.unwrap_or((recipe.steps / 10).min(4000));
+        mistakes.demand(warmup <= recipe.steps, "warmup", || {
+            format!(
+                "{warmup} steps of warm-up are more than the {} steps of the run",
+                recipe.steps
+            )
+        });
+        if !mistakes.0.is_empty() {
+            return Err(TrainError::Plan(mistakes.0));
+        }
+        let size = &recipe.student;
+        let student = teacher.student(StudentSize {
+            layers: size.layers,
+            hidden: size.hidden,
+            heads: size.heads,
+            ffn: size.ffn.unwrap_or(4 * size.hidden),
+            dropout: size.dropout,
+        });
+        let (recipe, teacher) = (recipe.clone(), teacher.clone());
+        Ok(Self {
+            recipe,
+            teacher_layer,
+            relation_heads,
+            pairs,
+            warmup,
+            teacher,
+            student,
+        })
+    }
+
+    /// Learning rate of a step, from 1.
+    pub fn learning_rate(&self, step: u64) -> f64 {
+        learning_rate(
+            step,
+            self.recipe.learning_rate,
+            self.warmup,
+            self.recipe.steps,
+        )
+    }
+}
+
+fn check_numbers(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) {
+    mistakes.demand(!recipe.corpus.is_empty(), "corpus", || {
+        "no file or glob is given".into()
+    });
+    mistakes.demand(recipe.batch >= 1, "batch", || {
+        "at least one sequence a step".into()
+    });
+    mistakes.demand(recipe.steps >= 1, "steps", || "at least one step".into());
+    mistakes.demand(recipe.shuffle >= 1, "shuffle", || {
+        "at least one line".into()
+    });
+    mistakes.demand(recipe.checkpoint_every >= 1, "checkpoint_every", || {
+        "at least every step: 1".into()
+    });
+    let longest = teacher.max_length();
+    mistakes.demand(
+        (3..=longest).contains(&recipe.max_length),
+        "max_length",
+        || {
+            format!(
+                "{} is not in 3..={longest}, the positions of the teacher",
+                recipe.max_length
+            )
+        },
+    );
+    let open_unit = |x: f64| x > 0.0 && x < 1.0;
+    let at_least_0 = |x: f64| x.is_finite() && x >= 0.0;
+    for (field, value, holds, range) in [
+        (
+            "learning_rate",
+            recipe.learning_rate,
+            recipe.learning_rate.is_finite() && recipe.learning_rate > 0.0,
+            "above 0",
+        ),
+        (
+            "weight_decay",
+            recipe.weight_decay,
+            at_least_0(recipe.weight_decay),
+            "0 or more",
+        ),
+        (
+            "clip",
+            recipe.clip,
+            at_least_0(recipe.clip),
+            "0 (off) or more",
+        ),
+        (
+            "beta1",
+            recipe.beta1,
+            open_unit(recipe.beta1),
+            "between 0 and 1",
+        ),
+        (
+            "beta2",
+            recipe.beta2,
+            open_unit(recipe.beta2),
+            "between 0 and 1",
+        ),
+        (
+            "epsilon",
+            recipe.epsilon,
+            recipe.epsilon.is_finite() && recipe.epsilon > 0.0,
+            "above 0",
+        ),
+        (
+            "heldout",
+            recipe.heldout,
+            (0.0..=0.5).contains(&recipe.heldout),
+            "from 0 to 0.5",
+        ),
+        (
+            "student.dropout",
+            recipe.student.dropout,
+            (0.0..1.0).contains(&recipe.student.dropout),
+            "from 0 to below 1",
+        ),
+    ] {
+        mistakes.demand(holds, field, || format!("{value} is not {range}"));
+    }
+}
+
+fn check_student(recipe: &Recipe, mistakes: &mut Mistakes) {
+    let student = &recipe.student;
+    for (field, size) in [
+        ("student.layers", student.layers),
+        ("student.hidden", student.hidden),
+        ("student.heads", student.heads),
+    ] {
+        mistakes.demand((1..=65_536).contains(&size), field, || {
+            format!("{size} is not in 1..=65536")
+        });
+    }
+    mistakes.demand(student.ffn != Some(0), "student.ffn", || {
+        "at least 1".into()
+    });
+    let (hidden, heads) = (student.hidden, student.heads);
+    mistakes.demand(
+        heads == 0 || hidden.is_multiple_of(heads),
+        "student.heads",
+        || {
+            let fits = (1..=hidden.min(64))
+                .filter(|n| hidden.is_multiple_of(*n))
+                .collect::<Vec<_>>();
+            format!(
+                "{heads} attention heads do not divide the hidden size {hidden}; these do: {fits:?}"
+            )
+        },
+    );
+}
+
+fn teacher_layer(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) -> usize {
+    let layers = teacher.num_hidden_layers;
+    // Upper-middle layers of large teachers, section 4 of MiniLMv2; the last otherwise.
+    let usual = match (recipe.objective, layers, teacher.family) {
+        (Objective::MinilmV2, 24, Family::Bert) => 21,
+        (Objective::MinilmV2, 24, Family::Roberta) => 19,
+        _ => layers,
+    };
+    let layer = recipe.teacher_layer.unwrap_or(usual);
+    mistakes.demand((1..=layers).contains(&layer), "teacher_layer", || {
+        format!("layer {layer} does not exist: the teacher has layers 1 to {layers}")
+    });
+    mistakes.demand(recipe.objective == Objective::MinilmV2 || layer == layers, "teacher_layer", || {
+        format!("minilm-v1 teaches the last layer, {layers}; leave teacher_layer out or use minilm-v2")
+    });
+    layer
+}
+
+fn relation_heads(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) -> usize {
+    let (student, hidden) = (recipe.student.hidden, teacher.hidden_size);
+    let fits = common_relation_heads(student, hidden);
+    if recipe.objective == Objective::MinilmV1 {
+        let heads = teacher.num_attention_heads;
+        mistakes.demand(recipe.student.heads == heads, "student.heads", || {
+            format!(
+                "minilm-v1 compares attention heads one by one: the teacher has {heads}, the student {}; make them equal \
+                 or use minilm-v2",
+                recipe.student.heads
+            )
+        });
+        mistakes.demand(recipe.relation_heads.is_none_or(|a| a == heads), "relation_heads", || {
+            format!("minilm-v1 uses the {heads} attention heads; leave relation_heads out or use minilm-v2")
+        });
+        return heads;
+    }
+    let most = if hidden >= 1024 { 64 } else { 48 };
+    let usual = fits
+        .iter()
+        .copied()
+        .filter(|a| *a <= most)
+        .max()
+        .unwrap_or(1);
+    let heads = recipe.relation_heads.unwrap_or(usual);
+    mistakes.demand(fits.contains(&heads), "relation_heads", || {
+        format!(
+            "{heads} relation heads do not divide both hidden sizes, {student} (student) and {hidden} (teacher); \
+             these do: {fits:?}"
+        )
+    });
+    heads
+}
+
+fn pairs(recipe: &Recipe, mistakes: &mut Mistakes) -> Vec<(Pair, f64)> {
+    if recipe.objective == Objective::MinilmV1 {
+        mistakes.demand(recipe.pairs.is_none(), "pairs", || {
+            "minilm-v1 compares Q-K and V-V; leave pairs out or use minilm-v2".into()
+        });
+        let vv = Pair {
+            row: Vector::V,
+            column: Vector::V,
+        };
+        return vec![(Pair::QK, 1.0), (vv, 1.0)];
+    }
+    let Some(table) = &recipe.pairs else {
+        return vec![(Pair::QQ, 1.0), (Pair::KK, 1.0), (Pair::VV, 1.0)];
+    };
+    let mut pairs = Vec::new();
+    for (key, weight) in table {
+        match key.parse::<Pair>() {
+            Err(message) => mistakes.add("pairs", message),
+            Ok(_) if !weight.is_finite() || *weight < 0.0 => {
+                mistakes.add(
+                    "pairs",
+                    format!("the weight of {key} is {weight}, not 0 or more"),
+                );
+            }
+            Ok(pair) if *weight > 0.0 => pairs.push((pair, *weight)),
+            Ok(_) => {}
+        }
+    }
+    // Q before K before V, as the papers list them, not as the table sorts them.
+    pairs.sort_by_key(|(pair, _)| *pair);
+    mistakes.demand(!pairs.is_empty(), "pairs", || {
+        "no pair has a weight above 0".into()
+    });
+    pairs
+}

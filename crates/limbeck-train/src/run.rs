@@ -1,0 +1,442 @@
+//! The run itself: batches in, events out.
+
+use burn::tensor::{Device, Gradients, Tensor};
+use limbeck_kernels::{Pair, Side, Taps, relation, relation_loss};
+use limbeck_model::{Dropout, Encoder, ModelError, ParameterMut, TokenBatch};
+use serde::{Deserialize, Serialize};
+
+use crate::batching::{Batch, DataPosition};
+use crate::checkpoint::{self, Checkpoint};
+use crate::optimizer::{AdamW, Update};
+use crate::{Plan, TrainError};
+
+/// So many steps in a row whose loss is not a number stop the run.
+const PATIENCE: u32 = 3;
+
+/// The parts of a step, for those who measure them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The teacher's forward pass.
+    Teacher,
+    /// The student's forward pass.
+    Student,
+    /// The relation loss.
+    Loss,
+    /// The backward pass, with the norm of the gradient.
+    Backward,
+    /// AdamW.
+    Optimizer,
+}
+
+/// Numbers of one step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepEvent {
+    /// From 1.
+    pub step: u64,
+    /// Sum over the pairs, weighted (eq. 5), in nats.
+    pub loss: f64,
+    /// KL of each pair of the plan, unweighted (eq. 6), in nats.
+    pub by_pair: Vec<f64>,
+    /// Learning rate of this step.
+    pub learning_rate: f64,
+    /// Global norm of the gradient before clipping.
+    pub gradient_norm: f64,
+    /// Real tokens of the batch.
+    pub tokens: usize,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A step was taken.
+    Step(StepEvent),
+    /// The loss or the gradient was not a number: nothing was updated.
+    Skipped {
+        /// From 1.
+        step: u64,
+        /// Corpus lines of the batch: index of the file, number of the line.
+        lines: Vec<(usize, u64)>,
+    },
+}
+
+/// A run in progress. Whoever drives it brings batches; it never waits for anything but the device.
+pub struct Run {
+    plan: Plan,
+    teacher: Encoder,
+    student: Encoder,
+    optimizer: AdamW,
+    step: u64,
+    skipped: u64,
+    skipped_in_a_row: u32,
+}
+
+/// A gradient, beside the parameter that it belongs to.
+enum Gradient {
+    Matrix(Tensor<2>),
+    Vector(Tensor<1>),
+}
+
+impl Gradient {
+    fn squared_norm(&self) -> Tensor<1> {
+        match self {
+            Self::Matrix(g) => g.clone().square().sum(),
+            Self::Vector(g) => g.clone().square().sum(),
+        }
+    }
+}
+
+impl Run {
+    /// A new run: a student with fresh weights.
+    ///
+    /// # Errors
+    /// The student cannot be built.
+    pub fn new(plan: Plan, teacher: Encoder) -> Result<Self, TrainError> {
+        let student = Encoder::random(
+            &plan.student,
+            plan.recipe.seed,
+            &teacher.device().clone().autodiff(),
+        )?;
+        Ok(Self::with_student(plan, teacher, student))
+    }
+
+    /// A run whose student has given weights; they are tracked from here on.
+    pub fn with_student(plan: Plan, teacher: Encoder, student: Encoder) -> Self {
+        let optimizer = AdamW::new(&plan.recipe);
+        let mut run = Self {
+            plan,
+            teacher,
+            student,
+            optimizer,
+            step: 0,
+            skipped: 0,
+            skipped_in_a_row: 0,
+        };
+        run.track();
+        run
+    }
+
+    /// Goes on from a checkpoint.
+    ///
+    /// # Errors
+    /// The checkpoint belongs to another student.
+    pub fn resume(
+        plan: Plan,
+        teacher: Encoder,
+        checkpoint: &Checkpoint,
+    ) -> Result<Self, TrainError> {
+        let device = teacher.device().clone().autodiff();
+        let student = checkpoint.student(&plan.student, &device)?;
+        let mut run = Self::with_student(plan, teacher, student);
+        run.optimizer.states = checkpoint.optimizer_states(&device.without_autodiff())?;
+        run.step = checkpoint.header.step;
+        run.skipped = checkpoint.header.skipped;
+        run.skipped_in_a_row = checkpoint.header.skipped_in_a_row;
+        Ok(run)
+    }
+
+    /// Everything that is needed to go on, as the bytes of one file; see [`Checkpoint`].
+    ///
+    /// # Errors
+    /// A tensor cannot be read back.
+    pub async fn checkpoint(&self, position: &DataPosition) -> Result<Vec<u8>, TrainError> {
+        checkpoint::write(self, position).await
+    }
+
+    /// What is being done.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Steps taken, skipped ones counted.
+    pub fn steps_taken(&self) -> u64 {
+        self.step
+    }
+
+    /// Steps whose loss was not a number.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    pub(crate) fn skipped_in_a_row(&self) -> u32 {
+        self.skipped_in_a_row
+    }
+
+    /// Whether every step of the recipe is taken.
+    pub fn is_finished(&self) -> bool {
+        self.step >= self.plan.recipe.steps
+    }
+
+    /// The student as it is now.
+    pub fn student(&self) -> &Encoder {
+        &self.student
+    }
+
+    pub(crate) fn optimizer(&self) -> &AdamW {
+        &self.optimizer
+    }
+
+    fn device(&self) -> &Device {
+        self.teacher.device()
+    }
+
+    /// Takes one step.
+    ///
+    /// # Errors
+    /// A batch that does not fit the models, or a third loss in a row that is not a number.
+    pub async fn step(&mut self, batch: &Batch) -> Result<Event, TrainError> {
+        self.step_observed(batch, &mut |_| ()).await
+    }
+
+    /// Takes one step and calls `done` at the end of each of its parts.
+    ///
+    /// # Errors
+    /// See [`Run::step`].
+    pub async fn step_observed(
+        &mut self,
+        batch: &Batch,
+        done: &mut dyn FnMut(Phase),
+    ) -> Result<Event, TrainError> {
+        let step = self.step + 1;
+        let tokens = TokenBatch::new(&batch.ids, &batch.lengths, self.device())?;
+        let teacher = self.teacher.tap(&tokens, self.plan.teacher_layer, None)?;
+        done(Phase::Teacher);
+        let mut dropout = Dropout::new(self.plan.recipe.seed, step);
+        let student = self.student.tap(
+            &tokens,
+            self.plan.student.num_hidden_layers,
+            Some(&mut dropout),
+        )?;
+        done(Phase::Student);
+        let losses = self.losses(&student, &teacher, &tokens)?;
+        let total = self.total(&losses);
+        done(Phase::Loss);
+        let gradients = self.gradients(total.backward());
+        let (by_pair, norm) = read(losses, &gradients).await?;
+        done(Phase::Backward);
+        self.step = step;
+        if !by_pair.iter().chain([&norm]).all(|x| x.is_finite()) {
+            return self.skip(batch);
+        }
+        self.skipped_in_a_row = 0;
+        let learning_rate = self.plan.learning_rate(step);
+        self.update(gradients, learning_rate, norm);
+        done(Phase::Optimizer);
+        let loss = self
+            .plan
+            .pairs
+            .iter()
+            .zip(&by_pair)
+            .map(|((_, weight), kl)| weight * kl)
+            .sum();
+        let tokens = batch.tokens();
+        Ok(Event::Step(StepEvent {
+            step,
+            loss,
+            by_pair,
+            learning_rate,
+            gradient_norm: norm,
+            tokens,
+        }))
+    }
+
+    fn losses(
+        &self,
+        student: &Taps,
+        teacher: &Taps,
+        tokens: &TokenBatch,
+    ) -> Result<Vec<Tensor<1>>, TrainError> {
+        let heads = self.plan.relation_heads;
+        let one = |(pair, _): &(Pair, f64)| {
+            relation_loss(
+                &Side::of(student, *pair),
+                &Side::of(teacher, *pair),
+                tokens.lengths(),
+                heads,
+            )
+        };
+        let losses: Result<Vec<_>, _> = self.plan.pairs.iter().map(one).collect();
+        Ok(losses.map_err(ModelError::from)?)
+    }
+
+    /// Eq. (5): the weighted sum over the pairs.
+    fn total(&self, losses: &[Tensor<1>]) -> Tensor<1> {
+        let weighted = losses
+            .iter()
+            .zip(&self.plan.pairs)
+            .map(|(loss, (_, weight))| loss.clone().mul_scalar(*weight));
+        weighted
+            .reduce(|a, b| a + b)
+            .unwrap_or_else(|| unreachable!("a plan has at least one pair"))
+    }
+
+    /// The gradient of each parameter, in the order of the parameters; none for those that the loss does not reach.
+    fn gradients(&mut self, mut gradients: Gradients) -> Vec<Option<Gradient>> {
+        let parameters = self.student.parameters_mut().into_iter();
+        let each = parameters.map(|(_, _, parameter)| match parameter {
+            ParameterMut::Matrix(tensor) => {
+                tensor.grad_remove(&mut gradients).map(Gradient::Matrix)
+            }
+            ParameterMut::Vector(tensor) => {
+                tensor.grad_remove(&mut gradients).map(Gradient::Vector)
+            }
+        });
+        each.collect()
+    }
+
+    fn update(&mut self, gradients: Vec<Option<Gradient>>, learning_rate: f64, norm: f64) {
+        // torch.nn.utils.clip_grad_norm_: scale by max_norm / (norm + 1e-6), never up.
+        let clip = self.plan.recipe.clip;
+        let gradient_scale = if clip > 0.0 {
+            (clip / (norm + 1e-6)).min(1.0)
+        } else {
+            1.0
+        };
+        for ((name, kind, parameter), gradient) in
+            self.student.parameters_mut().into_iter().zip(gradients)
+        {
+            let update = Update {
+                name: &name,
+                decays: kind.decays(),
+                learning_rate,
+                gradient_scale,
+            };
+            match (parameter, gradient) {
+                (ParameterMut::Matrix(tensor), Some(Gradient::Matrix(gradient))) => {
+                    let plain = take(tensor);
+                    *tensor = tracked(self.optimizer.matrix(&update, plain, gradient));
+                }
+                (ParameterMut::Vector(tensor), Some(Gradient::Vector(gradient))) => {
+                    let plain = take(tensor);
+                    *tensor = tracked(self.optimizer.vector(&update, plain, gradient));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn track(&mut self) {
+        for (_, _, parameter) in self.student.parameters_mut() {
+            match parameter {
+                ParameterMut::Matrix(tensor) => *tensor = tracked(take(tensor)),
+                ParameterMut::Vector(tensor) => *tensor = tracked(take(tensor)),
+            }
+        }
+    }
+
+    fn skip(&mut self, batch: &Batch) -> Result<Event, TrainError> {
+        self.skipped += 1;
+        self.skipped_in_a_row += 1;
+        let lines = batch.sources.clone();
+        if self.skipped_in_a_row >= PATIENCE {
+            return Err(TrainError::NotFinite {
+                step: self.step,
+                in_a_row: PATIENCE,
+                lines,
+            });
+        }
+        Ok(Event::Skipped {
+            step: self.step,
+            lines,
+        })
+    }
+
+    /// KL of each pair of the plan over batches (eq. 6, averaged over their sequences), in nats; without dropout.
+    ///
+    /// # Errors
+    /// A batch that does not fit the models.
+    pub async fn evaluate(&self, batches: &[Batch]) -> Result<Vec<f64>, TrainError> {
+        let student = self.student.without_autodiff();
+        let mut sums = vec![0.0; self.plan.pairs.len()];
+        let mut sequences = 0;
+        for batch in batches {
+            let tokens = TokenBatch::new(&batch.ids, &batch.lengths, self.device())?;
+            let taught = self.teacher.tap(&tokens, self.plan.teacher_layer, None)?;
+            let learnt = student.tap(&tokens, self.plan.student.num_hidden_layers, None)?;
+            let losses = floats(Tensor::cat(self.losses(&learnt, &taught, &tokens)?, 0)).await?;
+            let size = batch.lengths.len();
+            sums.iter_mut()
+                .zip(losses)
+                .for_each(|(sum, loss)| *sum += f64::from(loss) * size as f64);
+            sequences += size;
+        }
+        Ok(sums
+            .into_iter()
+            .map(|sum| sum / sequences.max(1) as f64)
+            .collect())
+    }
+
+    /// The relations of teacher and student on one sequence, by pair of the plan: (A, S, S) row-major each.
+    ///
+    /// # Errors
+    /// A sequence that does not fit the models.
+    pub async fn relations(&self, ids: &[u32]) -> Result<Vec<(Vec<f32>, Vec<f32>)>, TrainError> {
+        let tokens = TokenBatch::new(ids, &[ids.len()], self.device())?;
+        let taught = self.teacher.tap(&tokens, self.plan.teacher_layer, None)?;
+        let learnt = self.student.without_autodiff().tap(
+            &tokens,
+            self.plan.student.num_hidden_layers,
+            None,
+        )?;
+        let heads = self.plan.relation_heads;
+        let mut maps = Vec::new();
+        for (pair, _) in &self.plan.pairs {
+            let of = |taps: &Taps| {
+                relation(&Side::of(taps, *pair), tokens.lengths(), heads).map_err(ModelError::from)
+            };
+            maps.push((floats(of(&taught)?).await?, floats(of(&learnt)?).await?));
+        }
+        Ok(maps)
+    }
+}
+
+/// The losses by pair and the global norm of the gradient, in one wait for the device.
+async fn read(
+    losses: Vec<Tensor<1>>,
+    gradients: &[Option<Gradient>],
+) -> Result<(Vec<f64>, f64), TrainError> {
+    let pairs = losses.len();
+    let squares: Vec<Tensor<1>> = gradients
+        .iter()
+        .flatten()
+        .map(Gradient::squared_norm)
+        .collect();
+    let losses = Tensor::cat(
+        losses.into_iter().map(Tensor::without_autodiff).collect(),
+        0,
+    );
+    let all = match squares.is_empty() {
+        true => losses,
+        false => Tensor::cat(vec![losses, Tensor::cat(squares, 0)], 0),
+    };
+    let values = floats(all).await?;
+    let norm = values[pairs..]
+        .iter()
+        .map(|x| f64::from(*x))
+        .sum::<f64>()
+        .sqrt();
+    Ok((
+        values[..pairs].iter().map(|x| f64::from(*x)).collect(),
+        norm,
+    ))
+}
+
+async fn floats<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, TrainError> {
+    let data = tensor
+        .into_data_async()
+        .await
+        .map_err(|e| ModelError::Device(e.to_string()))?;
+    data.try_to_vec()
+        .map_err(|e| ModelError::Device(format!("{e:?}")).into())
+}
+
+/// Moves a parameter out of its place without its graph, so that nobody else holds its buffer and it can be updated there.
+fn take<const D: usize>(tensor: &mut Tensor<D>) -> Tensor<D> {
+    let empty = Tensor::empty([0; D], &tensor.device().without_autodiff());
+    std::mem::replace(tensor, empty).without_autodiff()
+}
+
+fn tracked<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    tensor.autodiff().require_grad()
+}

@@ -1,0 +1,94 @@
+//! Every chore of limbeck as one command: `cargo xtask <chore>`.
+
+mod chores;
+mod places;
+mod setup;
+mod shell;
+mod stages;
+mod wasm;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use places::Places;
+use setup::Part;
+
+/// Every chore of limbeck as one command.
+///
+/// Each chore first finds or installs what it needs, and shows every command that it runs.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Find or install what the chores need
+    ///
+    /// On Debian as root missing packages are installed with apt-get; elsewhere the chore stops and says exactly what
+    /// to install. The other chores do this by themselves, each for its own part.
+    Setup {
+        /// Only this part
+        #[arg(long)]
+        only: Option<Part>,
+    },
+    /// Format, lints and native tests: what to run before every commit
+    Check,
+    /// All tests, native and in headless Chromium
+    Test {
+        /// For both test harnesses, such as a part of a test's name or --nocapture
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+    /// The tests in headless Chromium alone
+    Browser {
+        /// For the test harness, such as a part of a test's name or --nocapture
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+    /// Make the goldens of tests/golden anew with PyTorch and show which changed
+    Golden,
+    /// Run the benchmarks; one JSON object a line on standard output
+    Bench {
+        /// Only this benchmark
+        name: Option<String>,
+        /// For the benchmark itself
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+    /// Distil a student from the bundled teacher on this machine, without any network
+    Demo {
+        /// Leave the results of earlier demos alone and write to a new folder
+        #[arg(long)]
+        keep: bool,
+    },
+    /// The whole gate: format, lints, and all tests natively and in the browser, with the time of each stage
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match Places::find().and_then(|places| start(cli.chore, &places)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(chore: Chore, places: &Places) -> shell::Result<()> {
+    match chore {
+        Chore::Setup { only } => chores::set_up(places, only),
+        Chore::Check => chores::check(places),
+        Chore::Test { args } => chores::test(places, &args),
+        Chore::Browser { args } => chores::browser(places, &args),
+        Chore::Golden => chores::golden(places),
+        Chore::Bench { name, args } => chores::bench(places, name.as_deref(), &args),
+        Chore::Demo { keep } => chores::demo(places, keep),
+        Chore::Ci => chores::ci(places),
+    }
+}

@@ -1,0 +1,329 @@
+//! What the chores need from the machine: found if it is there, installed on Debian as root, else named exactly.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::ValueEnum;
+
+use crate::places::{self, Places};
+use crate::shell::{self, Error, Result};
+use crate::wasm::{Browser, Compiler};
+
+/// A part of the set-up.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// A Vulkan driver for the native GPU tests
+    Native,
+    /// Chromium, its driver, a wasm32 compiler and wasm-bindgen
+    Browser,
+    /// Python with what tests/golden/requirements.txt names
+    Golden,
+}
+
+/// Finds or installs one part.
+pub fn set_up(part: Part, places: &Places) -> Result<()> {
+    match part {
+        Part::Native => vulkan(),
+        Part::Browser => browser(places).map(|_| ()),
+        Part::Golden => golden_python(places).map(|_| ()),
+    }
+}
+
+/// Makes sure that wgpu finds a Vulkan driver. macOS and Windows bring Metal and DirectX 12.
+pub fn vulkan() -> Result<()> {
+    if !cfg!(target_os = "linux") {
+        return Ok(());
+    }
+    ensure(
+        || vulkan_is_there().then_some(()),
+        "no Vulkan driver, which the GPU tests need (the software driver lavapipe is enough)",
+        &Packages {
+            debian: &["mesa-vulkan-drivers", "libvulkan1"],
+            fedora: "dnf install mesa-vulkan-drivers vulkan-loader",
+            arch: "pacman -S vulkan-swrast vulkan-icd-loader",
+            macos: "",
+            windows: "",
+        },
+    )
+}
+
+/// The lavapipe driver file, if the native tests should be told to use it: on a machine without a GPU whose user has
+/// chosen nothing. Without it the loader would first try the drivers of hardware that is not there.
+pub fn lavapipe_if_alone() -> Option<PathBuf> {
+    if !cfg!(target_os = "linux") || vulkan_is_chosen() || has_gpu() {
+        return None;
+    }
+    lavapipe()
+}
+
+/// Makes sure that the browser tests can be compiled and run.
+pub fn browser(places: &Places) -> Result<Browser> {
+    let driver = ensure(
+        chromium_and_driver,
+        "no Chromium with chromedriver, which the browser tests need",
+        &Packages {
+            debian: &["chromium", "chromium-driver"],
+            fedora: "dnf install chromium chromedriver",
+            arch: "pacman -S chromium",
+            macos: "brew install --cask google-chrome chromedriver",
+            windows: "winget install Google.Chrome Chromium.ChromeDriver",
+        },
+    )?;
+    Ok(Browser {
+        compiler: wasm_compiler()?,
+        runner: wasm_bindgen_runner(places)?,
+        driver,
+    })
+}
+
+/// The Python of the project's own virtual environment, with the packages that the goldens are made with.
+pub fn golden_python(places: &Places) -> Result<PathBuf> {
+    let requirements = places.root.join("tests/golden/requirements.txt");
+    let wanted = shell::read(&requirements)?;
+    let venv = places.tools().join("golden");
+    let python = venv.join(if cfg!(windows) {
+        "Scripts/python.exe"
+    } else {
+        "bin/python"
+    });
+    // Written last, so that an interrupted installation is not taken for a whole one.
+    let installed = venv.join("installed.txt");
+    if python.is_file() && std::fs::read_to_string(&installed).is_ok_and(|had| had == wanted) {
+        return Ok(python);
+    }
+    let base = ensure(
+        python_with_venv,
+        "no Python 3 with venv, which the goldens need",
+        &Packages {
+            debian: &["python3", "python3-venv"],
+            fedora: "dnf install python3",
+            arch: "pacman -S python",
+            macos: "brew install python",
+            windows: "winget install Python.Python.3.13",
+        },
+    )?;
+    shell::run(Command::new(base).args(["-m", "venv"]).arg(&venv))?;
+    shell::run(
+        Command::new(&python)
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--requirement",
+            ])
+            .arg(&requirements),
+    )?;
+    std::fs::write(&installed, wanted).map_err(|cause| Error::File {
+        path: installed,
+        cause,
+    })?;
+    Ok(python)
+}
+
+/// One thing under the names of five package managers; an empty name where nothing is needed.
+struct Packages {
+    debian: &'static [&'static str],
+    fedora: &'static str,
+    arch: &'static str,
+    macos: &'static str,
+    windows: &'static str,
+}
+
+impl Packages {
+    fn remedy(&self) -> String {
+        let debian = format!("apt-get install {}", self.debian.join(" "));
+        let systems: &[(&str, &str)] = if cfg!(target_os = "macos") {
+            &[("macOS", self.macos)]
+        } else if cfg!(windows) {
+            &[("Windows", self.windows)]
+        } else {
+            &[
+                ("Debian, Ubuntu (as root, this command does it)", &debian),
+                ("Fedora", self.fedora),
+                ("Arch", self.arch),
+            ]
+        };
+        let lines: Vec<String> = systems
+            .iter()
+            .map(|(system, command)| format!("{system}: {command}"))
+            .collect();
+        lines.join("\n")
+    }
+}
+
+/// What `find` finds; if nothing, then after installing `packages` where that is possible.
+fn ensure<T>(find: impl Fn() -> Option<T>, missing: &str, packages: &Packages) -> Result<T> {
+    if let Some(found) = find() {
+        return Ok(found);
+    }
+    if can_use_apt() {
+        apt_install(packages.debian)?;
+    }
+    find().ok_or_else(|| Error::Missing {
+        what: missing.to_owned(),
+        remedy: packages.remedy(),
+    })
+}
+
+fn can_use_apt() -> bool {
+    Path::new("/etc/debian_version").exists() && shell::ask("id", &["-u"]).as_deref() == Some("0")
+}
+
+fn apt_install(packages: &[&str]) -> Result<()> {
+    let apt_get = || {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq");
+        command
+    };
+    shell::run(apt_get().arg("update"))?;
+    shell::run(
+        apt_get()
+            .args(["install", "--yes", "--no-install-recommends"])
+            .args(packages),
+    )
+}
+
+fn vulkan_is_chosen() -> bool {
+    ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
+fn vulkan_driver_files() -> Vec<PathBuf> {
+    let home = std::env::var_os("HOME").map_or_else(PathBuf::new, PathBuf::from);
+    let folders = [
+        home.join(".local/share/vulkan/icd.d"),
+        PathBuf::from("/etc/vulkan/icd.d"),
+        PathBuf::from("/usr/local/share/vulkan/icd.d"),
+        PathBuf::from("/usr/share/vulkan/icd.d"),
+        PathBuf::from("/run/opengl-driver/share/vulkan/icd.d"),
+    ];
+    let mut files: Vec<PathBuf> = folders
+        .iter()
+        .flat_map(|folder| shell::list(folder).unwrap_or_default())
+        .collect();
+    files.retain(|file| file.extension().is_some_and(|ending| ending == "json"));
+    files
+}
+
+fn vulkan_is_there() -> bool {
+    let machine = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+    let search = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&search).collect();
+    folders.extend(["/usr/lib", "/usr/lib64", "/usr/local/lib", &machine].map(PathBuf::from));
+    let has_loader = folders
+        .iter()
+        .any(|folder| folder.join("libvulkan.so.1").exists());
+    let has_driver = vulkan_is_chosen()
+        || lavapipe().is_some()
+        || has_gpu() && !vulkan_driver_files().is_empty();
+    has_loader && has_driver
+}
+
+fn lavapipe() -> Option<PathBuf> {
+    let is_lavapipe = |file: &PathBuf| file.to_string_lossy().contains("lvp_icd");
+    vulkan_driver_files().into_iter().find(is_lavapipe)
+}
+
+/// Mesa installs the files of all its drivers together, so only the devices tell who has a GPU.
+fn has_gpu() -> bool {
+    let nodes = shell::list(Path::new("/dev/dri")).unwrap_or_default();
+    let renders = |node: &PathBuf| node.to_string_lossy().contains("/renderD");
+    let others = ["/dev/nvidiactl", "/dev/dxg"];
+    nodes.iter().any(renders) || others.iter().any(|node| Path::new(node).exists())
+}
+
+/// The path of chromedriver. Elsewhere than on Linux the driver knows where its browser is installed.
+fn chromium_and_driver() -> Option<PathBuf> {
+    let has_browser = !cfg!(target_os = "linux")
+        || [
+            "chromium",
+            "chromium-browser",
+            "google-chrome",
+            "google-chrome-stable",
+        ]
+        .iter()
+        .any(|name| shell::find_program(name).is_some());
+    let chosen = std::env::var_os("CHROMEDRIVER").map(PathBuf::from);
+    chosen
+        .or_else(|| shell::find_program("chromedriver"))
+        .filter(|_| has_browser)
+}
+
+/// Rustup's standard library for wasm32 if it can be had, else Debian's compiler with sources.
+fn wasm_compiler() -> Result<Compiler> {
+    if let Some(compiler) = Compiler::find() {
+        return Ok(compiler);
+    }
+    if shell::find_program("rustup").is_some() {
+        let added =
+            shell::run(Command::new("rustup").args(["target", "add", "wasm32-unknown-unknown"]));
+        match (added, Compiler::find()) {
+            (Ok(()), Some(compiler)) => return Ok(compiler),
+            (Err(error), _) => eprintln!("{error}; looking for the system's packages instead"),
+            (Ok(()), None) => {}
+        }
+    }
+    ensure(
+        Compiler::find,
+        "no Rust compiler for wasm32-unknown-unknown, which the browser tests need",
+        &Packages {
+            debian: &["rustc-web", "rust-web-src"],
+            fedora: "rustup target add wasm32-unknown-unknown",
+            arch: "rustup target add wasm32-unknown-unknown",
+            macos: "rustup target add wasm32-unknown-unknown",
+            windows: "rustup target add wasm32-unknown-unknown",
+        },
+    )
+}
+
+/// The runner's version must be exactly that of the library, or the two disagree about the file's format.
+fn wasm_bindgen_runner(places: &Places) -> Result<PathBuf> {
+    let version = places.locked_version("wasm-bindgen")?;
+    let name = "wasm-bindgen-test-runner";
+    let right_one = |runner: &PathBuf| {
+        shell::ask(runner, &["--version"])
+            .is_some_and(|answer| answer.ends_with(&format!(" {version}")))
+    };
+    let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    let own = places.tools().join("bin").join(file);
+    let candidates = [Some(own.clone()), shell::find_program(name)];
+    if let Some(runner) = candidates.into_iter().flatten().find(right_one) {
+        return Ok(runner);
+    }
+    eprintln!(
+        "wasm-bindgen-cli {version} has to be compiled once, which takes about four minutes on two cores."
+    );
+    // Not --locked: its lock file may name crate versions that were withdrawn. Without CARGO_TARGET_DIR cargo builds
+    // in a temporary folder and removes it.
+    shell::run(
+        Command::new(places::cargo_program())
+            .args([
+                "install",
+                "--quiet",
+                "wasm-bindgen-cli",
+                "--version",
+                &version,
+                "--root",
+            ])
+            .arg(places.tools())
+            .env_remove("CARGO_TARGET_DIR"),
+    )?;
+    if right_one(&own) {
+        return Ok(own);
+    }
+    Err(Error::Wrong(format!(
+        "{} was installed but does not report version {version}",
+        own.display()
+    )))
+}
+
+fn python_with_venv() -> Option<PathBuf> {
+    let works = |python: &PathBuf| shell::ask(python, &["-c", "import ensurepip, venv"]).is_some();
+    ["python3", "python"]
+        .iter()
+        .filter_map(|name| shell::find_program(name))
+        .find(works)
+}

@@ -1,0 +1,190 @@
+//! Running other programs: every command is shown before it runs, and a failure says which one it was.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+
+/// Why a chore stopped.
+#[derive(Debug)]
+pub enum Error {
+    /// A program could not be started at all.
+    NotStarted {
+        /// The command as a person would type it.
+        command: String,
+        /// What the operating system said.
+        cause: io::Error,
+    },
+    /// A program ran and reported failure.
+    Failed {
+        /// The command as a person would type it.
+        command: String,
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// A file could not be read, written or listed.
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        cause: io::Error,
+    },
+    /// Something that the chore needs is not on this machine.
+    Missing {
+        /// What is missing, and what needs it.
+        what: String,
+        /// How to get it.
+        remedy: String,
+    },
+    /// The commands ran, but what they left behind is wrong.
+    Wrong(String),
+}
+
+/// What every chore returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotStarted { command, cause } => {
+                write!(f, "could not start `{command}`: {cause}")
+            }
+            Self::Failed { command, status } => write!(f, "`{command}` failed ({status})"),
+            Self::File { path, cause } => write!(f, "{}: {cause}", path.display()),
+            Self::Missing { what, remedy } => {
+                write!(f, "{what}\nTo get it:\n{}", indented(remedy))
+            }
+            Self::Wrong(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+fn indented(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(|line| format!("  {line}")).collect();
+    lines.join("\n")
+}
+
+/// Shows the command, runs it with this terminal, and fails if it fails.
+pub fn run(command: &mut Command) -> Result<()> {
+    let line = show(command);
+    let status = command.status().map_err(|cause| Error::NotStarted {
+        command: line.clone(),
+        cause,
+    })?;
+    succeeded(line, status)
+}
+
+/// Like [`run`], and also returns what the command wrote to its standard output (still shown while it runs).
+pub fn run_and_read(command: &mut Command) -> Result<String> {
+    let line = show(command);
+    let not_started = |cause| Error::NotStarted {
+        command: line.clone(),
+        cause,
+    };
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(not_started)?;
+    let mut text = String::new();
+    if let Some(output) = child.stdout.take() {
+        text = echo(BufReader::new(output)).map_err(not_started)?;
+    }
+    let status = child.wait().map_err(not_started)?;
+    succeeded(line, status)?;
+    Ok(text)
+}
+
+/// The trimmed standard output of a question that costs nothing, or `None` if the program is absent or says no.
+pub fn ask(program: impl AsRef<OsStr>, args: &[&str]) -> Option<String> {
+    let answer = Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .ok()?;
+    let text = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
+    answer.status.success().then_some(text)
+}
+
+/// Where `program` lies in `PATH`.
+pub fn find_program(program: &str) -> Option<PathBuf> {
+    let file = format!("{program}{}", std::env::consts::EXE_SUFFIX);
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(&file))
+        .find(|candidate| candidate.is_file())
+}
+
+/// The text of a file.
+pub fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|cause| Error::File {
+        path: path.to_owned(),
+        cause,
+    })
+}
+
+/// The files of a folder in the order of their names.
+pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |cause| Error::File {
+        path: folder.to_owned(),
+        cause,
+    };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        paths.push(entry.map_err(failed)?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn succeeded(command: String, status: ExitStatus) -> Result<()> {
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Error::Failed { command, status })
+    }
+}
+
+/// Prints the command to standard error, so that the output of `bench` stays clean, and returns it.
+fn show(command: &Command) -> String {
+    let mut words = Vec::new();
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            words.push(format!("{}={}", name.display(), quoted(value)));
+        }
+    }
+    let settings = words.join(" ");
+    words.clear();
+    words.push(quoted(command.get_program()));
+    words.extend(command.get_args().map(quoted));
+    let line = words.join(" ");
+    if settings.is_empty() {
+        eprintln!("> {line}");
+    } else {
+        eprintln!("> {settings} {line}");
+    }
+    line
+}
+
+fn quoted(word: &OsStr) -> String {
+    let word = word.to_string_lossy();
+    if word.is_empty() || word.contains(|c: char| c.is_whitespace() || "\"'$&|;()*".contains(c)) {
+        format!("'{word}'")
+    } else {
+        word.into_owned()
+    }
+}
+
+fn echo(mut from: impl BufRead) -> io::Result<String> {
+    let mut text = String::new();
+    let mut line = Vec::new();
+    while from.read_until(b'\n', &mut line)? > 0 {
+        io::stdout().write_all(&line)?;
+        io::stdout().flush()?;
+        text.push_str(&String::from_utf8_lossy(&line));
+        line.clear();
+    }
+    Ok(text)
+}

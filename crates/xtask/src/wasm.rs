@@ -1,0 +1,162 @@
+//! The wasm32 compiler, wherever it comes from, and the tests in headless Chromium.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::places::Places;
+use crate::shell::{self, Error, Result};
+
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// Seconds for the whole run in the browser. WebGPU on a software adapter spends 15 s on the pipelines of a first
+/// step alone, and wasm-bindgen's own limit is 20 s.
+const TEST_TIMEOUT: &str = "1200";
+
+/// Seconds for chromedriver to open its port; wasm-bindgen's 5 s are too few beside a busy build.
+const DRIVER_TIMEOUT: &str = "60";
+
+/// A compiler for wasm32-unknown-unknown.
+pub enum Compiler {
+    /// The usual one: its sysroot holds the target's standard library.
+    Usual,
+    /// Debian's, which can be newer than its `rustc`: the standard library is built from its sources.
+    FromSource {
+        /// The compiler.
+        rustc: PathBuf,
+        /// The linker of the usual tool-chain; Debian's package has none for wasm.
+        linker: PathBuf,
+    },
+}
+
+/// All that the browser tests need.
+pub struct Browser {
+    /// Compiles the tests.
+    pub compiler: Compiler,
+    /// `wasm-bindgen-test-runner`, of exactly the version in `Cargo.lock`.
+    pub runner: PathBuf,
+    /// `chromedriver`.
+    pub driver: PathBuf,
+}
+
+impl Compiler {
+    /// The compiler that is there now; installs nothing.
+    pub fn find() -> Option<Self> {
+        let sysroot = PathBuf::from(shell::ask("rustc", &["--print", "sysroot"])?);
+        let rustlib = sysroot.join("lib/rustlib");
+        if rustlib.join(TARGET).join("lib").is_dir() {
+            return Some(Self::Usual);
+        }
+        let host = shell::ask("rustc", &["--print", "host-tuple"])?;
+        let linker = rustlib.join(host).join("bin/rust-lld");
+        let rustc = PathBuf::from("/usr/bin/rustc");
+        (linker.is_file() && has_usable_sources(&rustc))
+            .then_some(Self::FromSource { rustc, linker })
+    }
+
+    /// Cargo for the wasm target. `args` begin with the subcommand.
+    ///
+    /// It has a folder of its own: two compilers in one would rebuild each other's host crates, and a native build would
+    /// wait for a browser build.
+    fn cargo(&self, places: &Places, args: &[&str]) -> Command {
+        let mut cargo = places.cargo(args);
+        cargo.args(["--release", "--target", TARGET]);
+        cargo.env("CARGO_TARGET_DIR", places.target.join("web"));
+        if let Self::FromSource { rustc, linker } = self {
+            cargo
+                .args(["-Z", "build-std=std,panic_abort"])
+                .env("RUSTC", rustc)
+                .env("RUSTC_BOOTSTRAP", "1")
+                .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
+        }
+        cargo
+    }
+}
+
+impl Browser {
+    /// Compiles the browser tests without running them.
+    pub fn build(&self, places: &Places) -> Result<()> {
+        shell::run(&mut self.cargo_test(places, &["--no-run"])?)
+    }
+
+    /// Runs the browser tests; `args` go to the test harness. Running no test at all is a failure, unless `args` chose so.
+    pub fn test(&self, places: &Places, args: &[String]) -> Result<()> {
+        let mut cargo = self.cargo_test(places, &[])?;
+        if !args.is_empty() {
+            cargo.arg("--").args(args);
+        }
+        let output = shell::run_and_read(&mut cargo)?;
+        if args.is_empty() && tests_passed(&output) == 0 {
+            return Err(Error::Wrong(
+                "the browser ran no test, so nothing was shown; is `wasm_bindgen_test` still on the tests of `it`?"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    fn cargo_test(&self, places: &Places, args: &[&str]) -> Result<Command> {
+        // The runner takes a missing file for "no options", and Chromium then has no adapter: say it here.
+        let options = places.root.join("webdriver.json");
+        shell::read(&options)?;
+        let mut cargo = self
+            .compiler
+            .cargo(places, &["test", "--package", "it", "--test", "it"]);
+        cargo
+            .args(args)
+            .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", &self.runner)
+            .env("CHROMEDRIVER", &self.driver)
+            .env("WASM_BINDGEN_TEST_WEBDRIVER_JSON", options)
+            .env("WASM_BINDGEN_TEST_TIMEOUT", TEST_TIMEOUT)
+            .env("WASM_BINDGEN_TEST_DRIVER_TIMEOUT", DRIVER_TIMEOUT);
+        Ok(cargo)
+    }
+}
+
+/// Debian's plain `rustc` and its sources can be years old; `rustc-web` follows what browsers need.
+fn has_usable_sources(rustc: &Path) -> bool {
+    let Some(version) = shell::ask(rustc, &["--version"]) else {
+        return false;
+    };
+    let Some(sysroot) = shell::ask(rustc, &["--print", "sysroot"]) else {
+        return false;
+    };
+    let sources = Path::new(&sysroot).join("lib/rustlib/src/rust/library/std/Cargo.toml");
+    let version = version.strip_prefix("rustc ").unwrap_or(&version);
+    sources.is_file() && major_minor(version) >= major_minor(env!("CARGO_PKG_RUST_VERSION"))
+}
+
+fn major_minor(version: &str) -> (u32, u32) {
+    let mut numbers = version.split('.').map(|part| part.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// The count in the harness's line `test result: ok. 12 passed; 0 failed; ...`.
+fn tests_passed(output: &str) -> u32 {
+    let passed = |line: &str| -> Option<u32> {
+        let rest = line.trim().strip_prefix("test result: ok. ")?;
+        rest.split(' ').next()?.parse().ok()
+    };
+    output.lines().filter_map(passed).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{major_minor, tests_passed};
+
+    #[test]
+    fn a_run_without_tests_counts_as_none() {
+        assert_eq!(tests_passed("no tests to run!\n"), 0);
+        assert_eq!(tests_passed("test result: FAILED. 3 passed; 1 failed\n"), 0);
+        assert_eq!(
+            tests_passed("x\ntest result: ok. 12 passed; 0 failed\n"),
+            12
+        );
+    }
+
+    #[test]
+    fn versions_compare_as_numbers() {
+        assert!(major_minor("1.96.0 (hash date)") >= major_minor("1.95"));
+        assert!(major_minor("1.100.0") > major_minor("1.95"));
+        assert!(major_minor("1.63.0") < major_minor("1.95"));
+    }
+}

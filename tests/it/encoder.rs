@@ -1,0 +1,351 @@
+//! Encoders and tokenizers against `transformers`, on the models of `golden/`.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Tensor};
+use it::{cpu, gpu};
+use limbeck_model::{
+    Config, Dropout, Encoder, Folder, ModelError, Precision, Rng, TokenBatch, Tokenizer,
+    parameter_count,
+};
+use wasm_bindgen_test::wasm_bindgen_test;
+
+use crate::golden::Golden;
+
+macro_rules! folder {
+    ($name:literal, $($file:literal),*) => {
+        Folder::from_files($name, BTreeMap::from([
+            $(($file.to_owned(), include_bytes!(concat!("../golden/", $name, "/", $file)).to_vec())),*
+        ]))
+    };
+}
+
+pub fn tiny_bert() -> Folder {
+    folder!(
+        "tiny-bert",
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "vocab.txt"
+    )
+}
+
+pub fn tiny_xlmr() -> Folder {
+    folder!(
+        "tiny-xlmr",
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json"
+    )
+}
+
+fn goldens() -> Golden {
+    Golden::parse(include_bytes!("../golden/encoder.safetensors"))
+}
+
+/// Largest difference on real positions, and where.
+async fn difference(got: Tensor<3>, exact: &[f64], lengths: &[usize]) -> f64 {
+    let [b, s, h] = got.dims();
+    let got: Vec<f32> = got.into_data_async().await.unwrap().try_to_vec().unwrap();
+    assert_eq!((got.len(), lengths.len()), (exact.len(), b));
+    let mut worst = 0.0f64;
+    for (at, (got, exact)) in got.iter().zip(exact).enumerate() {
+        if at / h % s < lengths[at / h / s] {
+            assert!(got.is_finite());
+            worst = worst.max((f64::from(*got) - exact).abs());
+        }
+    }
+    worst
+}
+
+async fn check(model: &str, folder: &Folder, device: &Device) {
+    let golden = goldens();
+    let encoder = Encoder::from_folder(folder, device).unwrap();
+    let lengths = golden.lengths(&format!("{model}.lengths"));
+    let batch = TokenBatch::new(&golden.ids(&format!("{model}.ids")), &lengths, device).unwrap();
+    for (layer, state) in encoder
+        .hidden_states(&batch)
+        .unwrap()
+        .into_iter()
+        .enumerate()
+    {
+        let worst = difference(
+            state,
+            golden.get(&format!("{model}.hidden.{layer}")),
+            &lengths,
+        )
+        .await;
+        assert!(
+            worst <= 2e-5,
+            "{model}, hidden states of layer {layer}: off by {worst:.1e}"
+        );
+    }
+    for layer in 1..=encoder.config().num_hidden_layers {
+        let taps = encoder.tap(&batch, layer, None).unwrap();
+        for (name, tap) in [("q", taps.q), ("k", taps.k), ("v", taps.v)] {
+            let worst = difference(
+                tap,
+                golden.get(&format!("{model}.{name}.{layer}")),
+                &lengths,
+            )
+            .await;
+            assert!(
+                worst <= 2e-5,
+                "{model}, {name} of layer {layer}: off by {worst:.1e}"
+            );
+        }
+    }
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn bert_agrees_with_transformers() {
+    check("bert", &tiny_bert(), &cpu()).await;
+    check("bert", &tiny_bert(), &gpu().await).await;
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn xlm_r_agrees_with_transformers() {
+    check("xlmr", &tiny_xlmr(), &cpu()).await;
+    check("xlmr", &tiny_xlmr(), &gpu().await).await;
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn tokens_agree_with_transformers() {
+    let expected: serde_json::Value =
+        serde_json::from_slice(include_bytes!("../golden/tokens.json")).unwrap();
+    let roberta = include_bytes!("../golden/tiny-roberta-tokenizer/tokenizer.json");
+    let tokenizers = [
+        ("tiny-bert", Tokenizer::from_folder(&tiny_bert()).unwrap()),
+        ("tiny-xlmr", Tokenizer::from_folder(&tiny_xlmr()).unwrap()),
+        (
+            "tiny-roberta-tokenizer",
+            Tokenizer::from_json(roberta).unwrap(),
+        ),
+    ];
+    for (name, tokenizer) in tokenizers {
+        let cases = expected[name].as_array().unwrap();
+        assert!(cases.len() >= 8);
+        for case in cases {
+            let text = case["text"].as_str().unwrap();
+            let ids = &tokenizer.encode(&[text]).unwrap()[0].ids;
+            assert_eq!(serde_json::json!(ids), case["ids"], "{name}: {text:?}");
+        }
+    }
+}
+
+/// vocab.txt alone gives the tokens of tokenizer.json.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_vocabulary_is_enough_for_bert() {
+    let vocab = include_bytes!("../golden/tiny-bert/vocab.txt").to_vec();
+    let folder = Folder::from_files(
+        "vocabulary",
+        BTreeMap::from([("vocab.txt".to_owned(), vocab)]),
+    );
+    let (short, full) = (
+        Tokenizer::from_folder(&folder).unwrap(),
+        Tokenizer::from_folder(&tiny_bert()).unwrap(),
+    );
+    for text in [
+        "The CAT sat, twice.",
+        "na\u{ef}ve caf\u{e9} \u{4f60}\u{597d}",
+        "",
+    ] {
+        assert_eq!(
+            short.encode(&[text]).unwrap(),
+            full.encode(&[text]).unwrap(),
+            "{text}"
+        );
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn long_texts_are_cut_and_said_so() {
+    let tokenizer = Tokenizer::from_folder(&tiny_bert())
+        .unwrap()
+        .truncating(6)
+        .unwrap();
+    let tokens = tokenizer
+        .encode(&["the", "the the the the the the the the"])
+        .unwrap();
+    assert!(!tokens[0].truncated && tokens[0].ids.len() == 3);
+    assert!(tokens[1].truncated && tokens[1].ids.len() == 6);
+    assert_eq!(
+        tokenizer.truncating(2).err().unwrap().to_string(),
+        "tokenizer: max_length 2 leaves no room beside 2 special tokens"
+    );
+}
+
+fn batch(lengths: &[usize], s: usize, device: &Device) -> TokenBatch {
+    let ids: Vec<u32> = (0..lengths.len() * s)
+        .map(|i| (i as u32 * 7) % 100)
+        .collect();
+    TokenBatch::new(&ids, lengths, device).unwrap()
+}
+
+async fn values(tensor: Tensor<3>) -> Vec<f32> {
+    tensor.into_data_async().await.unwrap().try_to_vec().unwrap()
+}
+
+/// A training tap drops, an inference tap never; the same seed and step drop the same.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn dropout_only_where_asked() {
+    let device = cpu();
+    let encoder = Encoder::from_folder(&tiny_bert(), &device).unwrap();
+    let batch = batch(&[6, 4], 6, &device);
+    let mut taps = Vec::new();
+    for dropout in [None, None, Some((1, 1)), Some((1, 1)), Some((1, 2))] {
+        let mut dropout = dropout.map(|(seed, step)| Dropout::new(seed, step));
+        taps.push(values(encoder.tap(&batch, 2, dropout.as_mut()).unwrap().q).await);
+    }
+    assert_eq!(taps[0], taps[1]);
+    assert_eq!(taps[2], taps[3]);
+    assert_ne!(taps[0], taps[2]);
+    assert_ne!(taps[2], taps[4]);
+}
+
+/// Dropout keeps the mean: kept values grow by what is dropped.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn dropout_drops_its_share() {
+    let ones = Tensor::<2>::ones([200, 300], &cpu());
+    let dropped = Dropout::new(3, 4).apply(ones, 0.25);
+    let data: Vec<f32> = dropped.into_data_async().await.unwrap().try_to_vec().unwrap();
+    let zeros = data.iter().filter(|x| **x == 0.0).count() as f64 / data.len() as f64;
+    assert!((zeros - 0.25).abs() < 0.01, "{zeros} were dropped");
+    assert!(
+        data.iter()
+            .all(|x| *x == 0.0 || (*x - 1.0 / 0.75).abs() < 1e-6)
+    );
+}
+
+/// Written and read again, a model gives the same bits; in half precision nearly.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn weights_survive_a_round_trip() {
+    let device = cpu();
+    let encoder = Encoder::from_folder(&tiny_bert(), &device).unwrap();
+    let batch = batch(&[5], 5, &device);
+    let expected = values(encoder.tap(&batch, 2, None).unwrap().v).await;
+    for (precision, tolerance) in [(Precision::F32, 0.0), (Precision::F16, 1e-2)] {
+        let files = BTreeMap::from([
+            (
+                "config.json".to_owned(),
+                encoder
+                    .config()
+                    .to_json(precision.torch_name())
+                    .into_bytes(),
+            ),
+            (
+                "model.safetensors".to_owned(),
+                encoder.to_safetensors(precision).await.unwrap(),
+            ),
+        ]);
+        let again = Encoder::from_folder(&Folder::from_files("again", files), &device).unwrap();
+        let got = values(again.tap(&batch, 2, None).unwrap().v).await;
+        for (got, expected) in got.iter().zip(&expected) {
+            assert!(
+                (got - expected).abs() <= tolerance,
+                "{precision:?}: {got} and {expected}"
+            );
+        }
+    }
+}
+
+/// The mean is taken over the real tokens alone.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn pooling_leaves_padding_out() {
+    let device = cpu();
+    let encoder = Encoder::from_folder(&tiny_xlmr(), &device).unwrap();
+    let pooled = |tensor: Tensor<2>| values(tensor.unsqueeze_dim(0));
+    let alone = TokenBatch::new(&[0, 9, 2], &[3], &device).unwrap();
+    let padded = TokenBatch::new(&[0, 9, 2, 1, 1, 0, 8, 7, 6, 2], &[3, 5], &device).unwrap();
+    let alone = pooled(encoder.mean_pooled(&alone).unwrap()).await;
+    let padded = pooled(encoder.mean_pooled(&padded).unwrap()).await;
+    for (a, b) in alone.iter().zip(&padded) {
+        assert!((a - b).abs() < 1e-5, "{a} and {b}");
+    }
+}
+
+fn config_with(change: &str, value: serde_json::Value) -> Result<Config, ModelError> {
+    let mut json: serde_json::Value =
+        serde_json::from_slice(tiny_bert().get("config.json").unwrap()).unwrap();
+    json[change] = value;
+    Config::parse("config.json", json.to_string().as_bytes())
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn wrong_configs_are_named() {
+    let message = |change, value| config_with(change, value).unwrap_err().to_string();
+    assert_eq!(
+        message("model_type", "gpt2".into()),
+        "model_type `gpt2` is not supported; supported: bert, roberta, xlm-roberta, camembert"
+    );
+    assert_eq!(
+        message("hidden_act", "mish".into()),
+        "hidden_act `mish` is not supported; supported: gelu, gelu_new, gelu_pytorch_tanh, relu, silu"
+    );
+    assert_eq!(
+        message("position_embedding_type", "relative_key".into()),
+        "position_embedding_type `relative_key` is not supported; supported: absolute"
+    );
+    assert_eq!(
+        message("num_attention_heads", 5.into()),
+        "config.json: num_attention_heads (5) does not divide hidden_size (24)"
+    );
+    let broken = Config::parse("config.json", b"{").unwrap_err().to_string();
+    assert!(broken.starts_with("config.json: not JSON: "), "{broken}");
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn wrong_requests_are_named() {
+    let encoder = Encoder::from_folder(&tiny_bert(), &cpu()).unwrap();
+    let tap = |batch: &TokenBatch, layer| encoder.tap(batch, layer, None).unwrap_err().to_string();
+    assert_eq!(
+        tap(&batch(&[3], 3, &cpu()), 3),
+        "layer 3 does not exist: the model has layers 1 to 2"
+    );
+    assert_eq!(
+        tap(&batch(&[3], 3, &cpu()), 0),
+        "layer 0 does not exist: the model has layers 1 to 2"
+    );
+    let long = TokenBatch::new(&[5; 41], &[41], &cpu()).unwrap();
+    assert_eq!(
+        tap(&long, 2),
+        "a sequence of 41 tokens, but the model has positions for 40; use max_length 40 or less"
+    );
+    let odd = TokenBatch::new(&[5, 113], &[2], &cpu()).unwrap();
+    assert_eq!(
+        tap(&odd, 2),
+        "token id 113 is beyond the model's vocabulary of 113: this tokenizer belongs to another model"
+    );
+}
+
+/// The count of parameters is the count of values that are there.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn parameters_are_counted() {
+    for folder in [tiny_bert(), tiny_xlmr()] {
+        let encoder = Encoder::from_folder(&folder, &cpu()).unwrap();
+        let values: usize = encoder
+            .values()
+            .await
+            .unwrap()
+            .iter()
+            .map(|t| t.values.len())
+            .sum();
+        assert_eq!(values, parameter_count(encoder.config()));
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn random_numbers_are_what_they_say() {
+    let mut rng = Rng::keyed(&[5, 1, 2]);
+    let normal: Vec<f64> = (0..20_000).map(|_| rng.normal()).collect();
+    let mean = normal.iter().sum::<f64>() / 2e4;
+    let variance = normal.iter().map(|x| x * x).sum::<f64>() / 2e4;
+    assert!(
+        mean.abs() < 0.03 && (variance - 1.0).abs() < 0.05,
+        "{mean} {variance}"
+    );
+    assert_ne!(
+        Rng::keyed(&[5, 1, 2]).next_u64(),
+        Rng::keyed(&[5, 2, 1]).next_u64()
+    );
+}

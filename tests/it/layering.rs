@@ -1,0 +1,151 @@
+//! The arrows of ARCHITECTURE.md, read from `cargo metadata`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// crate -> the crates of ours that it may use.
+const ARROWS: [(&str, &[&str]); 7] = [
+    ("limbeck-oracle", &[]),
+    ("limbeck-kernels", &[]),
+    ("limbeck-model", &["limbeck-kernels"]),
+    ("limbeck-train", &["limbeck-kernels", "limbeck-model"]),
+    (
+        "limbeck-cli",
+        &["limbeck-kernels", "limbeck-model", "limbeck-train"],
+    ),
+    (
+        "it",
+        &[
+            "limbeck-oracle",
+            "limbeck-kernels",
+            "limbeck-model",
+            "limbeck-train",
+        ],
+    ),
+    ("xtask", &[]),
+];
+
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
+}
+
+fn packages() -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()))
+        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+        .current_dir(root())
+        .output()
+        .expect("cargo metadata");
+    let metadata: Value =
+        serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON");
+    let names = |package: &Value| -> BTreeSet<String> {
+        package["dependencies"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|d| d["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let packages = metadata["packages"].as_array().unwrap();
+    packages
+        .iter()
+        .map(|package| (package["name"].as_str().unwrap().to_owned(), names(package)))
+        .collect()
+}
+
+#[test]
+fn crates_use_only_what_the_architecture_allows() {
+    let packages = packages();
+    let known: BTreeSet<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(
+        packages.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+        known,
+        "a crate is not in ARCHITECTURE.md"
+    );
+    for (name, allowed) in ARROWS {
+        let ours = packages[name]
+            .iter()
+            .filter(|used| known.contains(used.as_str()));
+        for used in ours {
+            assert!(
+                allowed.contains(&used.as_str()),
+                "{name} must not use {used}"
+            );
+        }
+    }
+}
+
+#[test]
+fn rooms_do_not_know_what_they_must_not() {
+    let packages = packages();
+    assert!(
+        packages["limbeck-oracle"].is_empty(),
+        "the oracle has dependencies: {:?}",
+        packages["limbeck-oracle"]
+    );
+    for (name, forbidden) in [
+        (
+            "limbeck-train",
+            &[
+                "clap",
+                "web-sys",
+                "tempfile",
+                "glob",
+                "flate2",
+                "indicatif",
+                "tokenizers",
+            ][..],
+        ),
+        (
+            "limbeck-kernels",
+            &["tokenizers", "serde_json", "safetensors", "clap"],
+        ),
+        ("limbeck-model", &["clap", "web-sys"]),
+    ] {
+        for crate_name in forbidden {
+            assert!(
+                !packages[name].contains(*crate_name),
+                "{name} must not use {crate_name}"
+            );
+        }
+    }
+}
+
+fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            found.push((path, text));
+        }
+    }
+    found
+}
+
+/// `limbeck-train` opens no file and asks for no time.
+#[test]
+fn the_trainer_has_no_world() {
+    let files = sources(&root().join("crates/limbeck-train/src"));
+    assert!(files.len() >= 8);
+    for (path, text) in files {
+        for word in [
+            "std::fs",
+            "std::time",
+            "Instant",
+            "SystemTime",
+            "std::thread",
+            "std::env",
+            "println!",
+        ] {
+            assert!(!text.contains(word), "{} has {word}", path.display());
+        }
+    }
+}

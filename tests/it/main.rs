@@ -1,0 +1,19 @@
+//! One binary of all tests that link burn: natively on the CPU and on a GPU, and the same bodies in a dedicated worker of
+//! headless Chromium.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "in a test a panic is the message"
+)]
+
+mod encoder;
+mod golden;
+mod kernels;
+mod training;
+
+#[cfg(not(target_family = "wasm"))]
+mod layering;
+#[cfg(not(target_family = "wasm"))]
+mod shaders;
+
+wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_dedicated_worker);

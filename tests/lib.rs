@@ -1,0 +1,42 @@
+//! What several crates together must show. The tests are in `it/`, the benchmarks in `bench/`; this library holds what
+//! both need: devices and the small models of `golden/`.
+
+use burn::tensor::Device;
+
+/// The CPU: burn's flex backend.
+pub fn cpu() -> Device {
+    Device::flex()
+}
+
+/// A GPU through wgpu; a software adapter counts. Opened once and shared.
+///
+/// # Panics
+/// If there is none: a missing GPU is a failed test, not a skipped one.
+#[cfg(not(target_family = "wasm"))]
+pub async fn gpu() -> Device {
+    static GPU: std::sync::OnceLock<Device> = std::sync::OnceLock::new();
+    let open = || {
+        pollster::block_on(Device::wgpu_options().init_async()).unwrap_or_else(|e| {
+            panic!("no GPU for the tests ({e}): `cargo xtask setup` installs a software one")
+        })
+    };
+    GPU.get_or_init(open).clone()
+}
+
+/// A GPU through WebGPU; a software adapter counts. Opened once and shared.
+///
+/// # Panics
+/// If there is none: a missing GPU is a failed test, not a skipped one.
+#[cfg(target_family = "wasm")]
+pub async fn gpu() -> Device {
+    thread_local!(static GPU: std::cell::RefCell<Option<Device>> = const { std::cell::RefCell::new(None) });
+    if let Some(device) = GPU.with_borrow(Clone::clone) {
+        return device;
+    }
+    let device = Device::wgpu_options()
+        .init_async()
+        .await
+        .unwrap_or_else(|e| panic!("no WebGPU adapter: {e}"));
+    GPU.set(Some(device.clone()));
+    device
+}

@@ -1,0 +1,182 @@
+"""One training step of MiniLMv2 written plainly in PyTorch: the peer that `cargo xtask bench` sets our step beside.
+
+Run by:  cargo xtask bench, when torch and transformers are installed (tests/golden/requirements.txt)
+By hand: python step.py --batch 8 --length 128 --teacher 6x384 --student 3x192 --heads 12 --relation-heads 12 \
+                        --vocab 30522 --steps 8 --threads 2
+
+Random BERT models, random ids, every sequence of full length, no dropout, float32 on the CPU, attention as transformers
+chooses it (sdpa). It is written as people write it, but nothing is wasted: neither model computes anything behind its last
+layer's projections. The teacher is the inference mode of the same code.
+
+Prints one JSON object: medians over the steps (after two of warm-up) in milliseconds, tokens a second, and the peak
+resident memory of the whole process in bytes.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import sys
+import time
+
+import torch
+import transformers
+from transformers import BertConfig, BertModel
+
+WARM_UP = 2
+
+
+def main():
+    options = parse_options()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    teacher = Tapped(options.teacher, options).eval().requires_grad_(False)
+    student = Tapped(options.student, options).train()
+    optimizer = new_optimizer(student)
+    steps = [
+        timed_step(teacher, student, optimizer, new_batch(options), options.relation_heads)
+        for _ in range(WARM_UP + options.steps)
+    ][WARM_UP:]
+    print(json.dumps(summary(steps, options)))
+
+
+def parse_options():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=positive, default=8, help="sequences in a batch (8)")
+    parser.add_argument("--length", type=positive, default=128, help="tokens in a sequence (128)")
+    parser.add_argument("--teacher", type=size, default="6x384", help="layers x hidden size (6x384); FFN is 4 x hidden")
+    parser.add_argument("--student", type=size, default="3x192", help="layers x hidden size (3x192); FFN is 4 x hidden")
+    parser.add_argument("--heads", type=positive, default=12, help="attention heads of both models (12)")
+    parser.add_argument("--relation-heads", type=positive, default=12, help="relation heads (12)")
+    parser.add_argument("--vocab", type=positive, default=30522, help="vocabulary (30522)")
+    parser.add_argument("--steps", type=positive, default=8, help="steps to measure (8)")
+    parser.add_argument("--threads", type=positive, default=2, help="threads of PyTorch (2)")
+    options = parser.parse_args()
+    for model, (_, hidden) in (("teacher", options.teacher), ("student", options.student)):
+        for flag, heads in (("--heads", options.heads), ("--relation-heads", options.relation_heads)):
+            if hidden % heads:
+                parser.error(f"{flag} {heads} does not divide the {model}'s hidden size {hidden}")
+    return options
+
+
+def positive(text):
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
+    return number
+
+
+def size(text):
+    try:
+        layers, hidden = (positive(part) for part in text.split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"write layers x hidden size such as 6x384, not {text!r}") from None
+    return layers, hidden
+
+
+class Tapped(torch.nn.Module):
+    """A random BERT that ends with the queries, keys and values of its last layer, each (B, S, H)."""
+
+    def __init__(self, layers_and_hidden, options):
+        super().__init__()
+        layers, hidden = layers_and_hidden
+        config = BertConfig(
+            vocab_size=options.vocab,
+            num_hidden_layers=layers,
+            hidden_size=hidden,
+            num_attention_heads=options.heads,
+            intermediate_size=4 * hidden,
+            max_position_embeddings=max(512, options.length),
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        )
+        self.model = BertModel(config, add_pooling_layer=False)
+        last = self.model.encoder.layer.pop(-1).attention.self
+        self.projections = torch.nn.ModuleList([last.query, last.key, last.value])
+
+    def forward(self, ids, mask):
+        entering = self.model(ids, attention_mask=mask).last_hidden_state
+        return [project(entering) for project in self.projections]
+
+
+def new_optimizer(student):
+    plain = [parameter for parameter in student.parameters() if parameter.ndim == 1]  # biases and LayerNorm
+    decayed = [parameter for parameter in student.parameters() if parameter.ndim > 1]
+    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=6e-4, betas=(0.9, 0.999), eps=1e-6)
+
+
+def new_batch(options):
+    ids = torch.randint(options.vocab, (options.batch, options.length))
+    return ids, torch.ones_like(ids)
+
+
+def relation_scores(projection, heads):
+    """(B, S, H) to (B, A, S, S): each relation head with itself, divided by the root of its width."""
+    batch, length, hidden = projection.shape
+    split = projection.view(batch, length, heads, hidden // heads).transpose(1, 2)
+    return split @ split.transpose(-1, -2) / (hidden // heads) ** 0.5
+
+
+def relation_loss(teacher, student, heads):
+    """KL(teacher || student) of Q-Q, K-K and V-V, averaged over heads, rows and batch, summed over the pairs."""
+    loss = 0.0
+    for target, learned in zip(teacher, student):
+        scores = relation_scores(target, heads)
+        p, log_p = scores.softmax(-1), scores.log_softmax(-1)
+        log_q = relation_scores(learned, heads).log_softmax(-1)
+        loss = loss + (p * (log_p - log_q)).sum(-1).mean()
+    return loss
+
+
+def timed_step(teacher, student, optimizer, batch, heads):
+    """Milliseconds of each part, in the order they run."""
+    marks = [time.perf_counter()]
+
+    def mark():
+        marks.append(time.perf_counter())
+
+    with torch.no_grad():
+        target = teacher(*batch)
+    mark()
+    learned = student(*batch)
+    mark()
+    loss = relation_loss(target, learned, heads)
+    mark()
+    loss.backward()
+    mark()
+    torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    mark()
+    if not torch.isfinite(loss):
+        sys.exit(f"the loss is {loss.item()}; the times of such a run mean nothing")
+    parts = ["teacher", "student", "loss", "backward", "optimizer"]
+    times = {part: 1e3 * (end - start) for part, start, end in zip(parts, marks, marks[1:])}
+    return times | {"step": 1e3 * (marks[-1] - marks[0])}
+
+
+def summary(steps, options):
+    medians = {part: statistics.median(step[part] for step in steps) for part in steps[0]}
+    step_ms = medians.pop("step")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "name": "pytorch",
+        "step_ms": round(step_ms, 3),
+        **{f"{part}_ms": round(value, 3) for part, value in medians.items()},
+        "tokens_per_s": round(options.batch * options.length / step_ms * 1e3, 1),
+        "peak_bytes": peak if sys.platform == "darwin" else 1024 * peak,  # macOS counts bytes, Linux KiB
+        "batch": options.batch,
+        "length": options.length,
+        "teacher": "x".join(map(str, options.teacher)),
+        "student": "x".join(map(str, options.student)),
+        "relation_heads": options.relation_heads,
+        "steps": options.steps,
+        "threads": options.threads,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
+
+
+if __name__ == "__main__":
+    main()
