@@ -6,13 +6,16 @@ use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::Checkpoi
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, Scalar, TensorMetadata, backend_extension};
 use burn::tensor::{Tensor, TensorData};
 use burn_cubecl::CubeBackend;
 
 use crate::cpu::{self, CHUNK};
 
-/// GELU as an operation of every backend; the default bodies are burn's own.
+const INVERSE_SQRT_2PI: f32 = 0.398_942_3;
+
+/// GELU as an operation of every backend. The default bodies compose burn's operations; burn's own `gelu_backward` is of
+/// the tanh approximation (off by up to 1e-3), so it is not used.
 #[backend_extension(Cube, Flex, Autodiff)]
 trait GeluOps: Backend {
     fn exact_gelu(x: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -20,7 +23,13 @@ trait GeluOps: Backend {
     }
 
     fn exact_gelu_backward(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
-        Self::gelu_backward(x, gradient)
+        let times = |x: FloatTensor<Self>, factor: f64| Self::float_mul_scalar(x, Scalar::Float(factor));
+        let square = Self::float_mul(x.clone(), x.clone());
+        let density = times(Self::float_exp(times(square, -0.5)), INVERSE_SQRT_2PI.into());
+        let erf = Self::float_erf(times(x.clone(), std::f64::consts::FRAC_1_SQRT_2));
+        let cdf = times(Self::float_add_scalar(erf, Scalar::Float(1.0)), 0.5);
+        let slope = Self::float_add(cdf, Self::float_mul(x, density));
+        Self::float_mul(gradient, slope)
     }
 }
 
@@ -74,7 +83,6 @@ fn normal_cdf(x: f32) -> f32 {
 /// phi(x) of the standard normal distribution.
 #[inline(always)]
 fn normal_density(x: f32) -> f32 {
-    const INVERSE_SQRT_2PI: f32 = 0.398_942_3;
     INVERSE_SQRT_2PI * cpu::exp(-0.5 * x * x)
 }
 

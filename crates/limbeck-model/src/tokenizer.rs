@@ -59,7 +59,12 @@ impl Tokenizer {
     fn word_piece(vocabulary: &[u8], lowercase: bool) -> Result<Self, ModelError> {
         let wrong =
             |e: tokenizers::Error| ModelError::Tokenizer(format!("vocab.txt cannot be read: {e}"));
-        let model = WordPiece::from_bytes(vocabulary).map_err(wrong)?;
+        let vocabulary = WordPiece::read_bytes(vocabulary).map_err(wrong)?;
+        let model = WordPiece::builder()
+            .vocab(vocabulary)
+            .unk_token("[UNK]".into())
+            .build()
+            .map_err(wrong)?;
         let mut inner = Inner::new(model);
         let id = |token: &str| {
             inner

@@ -1,0 +1,19 @@
+//! The `limbeck` binary as its users meet it: what it prints, what it writes and how it ends.
+
+#[path = "cli/corpora.rs"]
+mod corpora;
+#[path = "cli/distilling.rs"]
+mod distilling;
+#[path = "cli/encoding.rs"]
+mod encoding;
+#[path = "cli/models.rs"]
+mod models;
+#[path = "cli/recipes.rs"]
+mod recipes;
+#[path = "cli/scene.rs"]
+mod scene;
+#[cfg(unix)]
+#[path = "cli/stopping.rs"]
+mod stopping;
+#[path = "cli/weights.rs"]
+mod weights;

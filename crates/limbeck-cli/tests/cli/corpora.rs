@@ -1,0 +1,121 @@
+//! Corpora: what is refused, and what makes no difference to a run.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::scene::{Scene, corpus};
+
+const BYTE_ORDER_MARK: &str = "\u{feff}";
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(text.as_bytes()).expect("packing");
+    packed.finish().expect("packing")
+}
+
+/// A run on this corpus must take the very steps that the plain corpus gives.
+#[track_caller]
+fn same_run_on(name: &str, bytes: &[u8]) {
+    let scene = Scene::new();
+    scene.distill(&["--out", "plain"]).done();
+    scene.write(name, bytes);
+    scene.distill(&["--out", "other", "--corpus", name]).done();
+    assert_eq!(scene.text("other/metrics.jsonl"), scene.text("plain/metrics.jsonl"));
+}
+
+#[test]
+fn gzip_makes_no_difference() {
+    same_run_on("corpus.txt.gz", &gzip(&corpus(40)));
+}
+
+#[test]
+fn line_ends_and_a_byte_order_mark_make_no_difference() {
+    let windows = format!("{BYTE_ORDER_MARK}{}", corpus(40).replace('\n', "\r\n"));
+    same_run_on("windows.txt", windows.as_bytes());
+}
+
+#[test]
+fn a_last_line_without_an_end_makes_no_difference() {
+    same_run_on("open.txt", corpus(40).trim_end().as_bytes());
+}
+
+#[test]
+fn long_lines_are_cut_and_counted() {
+    let scene = Scene::new();
+    scene.write("long.txt", "teacher ".repeat(500) + "\n" + &corpus(11));
+    // Three batches of 4 are one epoch, so that each line is read once.
+    scene.distill(&["--corpus", "long.txt", "--set", "heldout=0"]).done();
+    let card = scene.text("student/README.md");
+    assert!(card.contains("| Lines read | 12, of which 1 were cut at max_length |\n"), "{card}");
+    assert!(scene.text("student/report.html").contains("12, of which 1 were cut at max_length"));
+}
+
+#[test]
+fn a_corpus_without_text_is_refused() {
+    let scene = Scene::new();
+    scene.write("blank.txt", "\n  \n\n");
+    let message = "empty corpus: no line of text in blank.txt. Name files with one document a line";
+    scene.distill(&["--corpus", "blank.txt"]).refused(1, message);
+}
+
+#[test]
+fn no_corpus_is_wrong_use() {
+    let scene = Scene::new();
+    let message = "the recipe has a mistake:\n  corpus: no file or glob is given";
+    scene.distill(&["--set", "corpus=[]"]).refused(2, message);
+}
+
+#[test]
+fn a_glob_that_matches_nothing_is_refused() {
+    let scene = Scene::new();
+    let folder = scene.path("").canonicalize().expect("the folder");
+    let outcome = scene.distill(&["--corpus", "texts/*.txt"]);
+    let folder = folder.display();
+    outcome.refused(
+        1,
+        &format!("no file matches 'texts/*.txt' (looked from {folder}). Check the path, or quote the glob"),
+    );
+}
+
+#[test]
+fn a_folder_as_corpus_is_refused() {
+    let message = "'teacher' is a folder. Name the files in it, for example 'teacher/*.txt'";
+    Scene::new().distill(&["--corpus", "teacher/"]).refused(1, message);
+}
+
+#[test]
+fn text_in_another_encoding_is_named_by_file_and_line() {
+    let scene = Scene::new();
+    scene.write("latin.txt", [corpus(6).as_bytes(), b"gro\xdf\n", corpus(6).as_bytes()].concat());
+    let message = "latin.txt, line 7: not valid UTF-8 at byte 4 of the line. Convert the file (iconv -f LATIN1 -t UTF-8), \
+                   or remove the line";
+    scene.distill(&["--corpus", "corpus.txt", "latin.txt"]).failed(message);
+}
+
+#[test]
+fn a_damaged_gzip_file_is_refused() {
+    let scene = Scene::new();
+    let packed = gzip(&corpus(400));
+    scene.write("cut.gz", &packed[..packed.len() / 2]);
+    let outcome = scene.distill(&["--corpus", "cut.gz"]);
+    let start = "limbeck: cut.gz: the gzip data is truncated or damaged after ";
+    assert!(outcome.stderr.contains(start), "{}", outcome.stderr);
+    assert!(outcome.stderr.trim_end().ends_with("and download or compress the file again"), "{}", outcome.stderr);
+    assert_eq!(outcome.code, Some(1));
+}
+
+#[test]
+fn a_corpus_of_held_out_lines_alone_gives_no_batch() {
+    let scene = Scene::new();
+    let held_out = |text: &str| {
+        scene.write("one.txt", text);
+        let outcome = scene.distill(&["--overwrite", "--corpus", "one.txt", "--set", "heldout=0.5"]);
+        (outcome.code != Some(0)).then_some(outcome)
+    };
+    let refusal = corpus(40).lines().find_map(held_out).expect("about half of the lines are held out");
+    refusal.failed(
+        "the corpus gives no batch: all of its lines are held out or have no tokens. Add lines, or hold out fewer (now 50 %)",
+    );
+}
