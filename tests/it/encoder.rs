@@ -183,7 +183,12 @@ fn batch(lengths: &[usize], s: usize, device: &Device) -> TokenBatch {
 }
 
 async fn values(tensor: Tensor<3>) -> Vec<f32> {
-    tensor.into_data_async().await.unwrap().try_to_vec().unwrap()
+    tensor
+        .into_data_async()
+        .await
+        .unwrap()
+        .try_to_vec()
+        .unwrap()
 }
 
 /// A training tap drops, an inference tap never; the same seed and step drop the same.
@@ -208,7 +213,12 @@ async fn dropout_only_where_asked() {
 async fn dropout_drops_its_share() {
     let ones = Tensor::<2>::ones([200, 300], &cpu());
     let dropped = Dropout::new(3, 4).apply(ones, 0.25);
-    let data: Vec<f32> = dropped.into_data_async().await.unwrap().try_to_vec().unwrap();
+    let data: Vec<f32> = dropped
+        .into_data_async()
+        .await
+        .unwrap()
+        .try_to_vec()
+        .unwrap();
     let zeros = data.iter().filter(|x| **x == 0.0).count() as f64 / data.len() as f64;
     assert!((zeros - 0.25).abs() < 0.01, "{zeros} were dropped");
     assert!(

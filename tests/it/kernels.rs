@@ -3,8 +3,9 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use it::{cpu, gpu};
 use limbeck_kernels::{
-    AdamWMoments, AdamWScalars, Lengths, Pair, ShapeError, Side, adamw, erf, exp, gelu, relation,
-    relation_kl, relation_loss, relation_lse,
+    AdamWMoments, AdamWScalars, Body, DropoutMask, Lengths, Pair, ShapeError, Side, Taps, adamw,
+    attention, composed_attention, erf, exp, gelu, relation, relation_loss, relation_lse,
+    relation_rows,
 };
 use limbeck_oracle::cases::{Case, extremes, grid};
 use limbeck_oracle::judge::{assert_as_good_as, assert_as_good_as_within, relative_l2};
@@ -25,12 +26,26 @@ struct Answer {
     gradients: Vec<Vec<f32>>,
 }
 
+/// Every body of the relation loss, where it runs.
+async fn bodies() -> [(Device, Body); 3] {
+    [
+        (cpu(), Body::Naive),
+        (cpu(), Body::Fused),
+        (gpu().await, Body::Naive),
+    ]
+}
+
 fn tensor(values: &[f32], shape: [usize; 3], device: &Device) -> Tensor<3> {
     Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
 }
 
 async fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data_async().await.unwrap().try_to_vec().unwrap()
+    tensor
+        .into_data_async()
+        .await
+        .unwrap()
+        .try_to_vec()
+        .unwrap()
 }
 
 fn oracle_pair(pair: Pair) -> oracle::Pair {
@@ -83,7 +98,7 @@ fn inputs(case: &Case, pair: Pair, device: &Device) -> Inputs {
     }
 }
 
-async fn answer(case: &Case, pair: Pair, device: &Device) -> Answer {
+async fn answer(case: &Case, pair: Pair, device: &Device, body: Body) -> Answer {
     let Inputs {
         rows,
         columns,
@@ -91,11 +106,13 @@ async fn answer(case: &Case, pair: Pair, device: &Device) -> Answer {
         teacher,
         lengths,
     } = inputs(case, pair, device);
-    let kl = relation_kl(&student, &teacher, &lengths, case.dims.a).unwrap();
-    let gradients = kl.loss.backward();
+    let a = case.dims.a;
+    let loss = relation_loss(body, &student, &teacher, &lengths, a).unwrap();
+    let rows_kl = relation_rows(body, &student, &teacher, &lengths, a).unwrap();
+    let gradients = loss.backward();
     let mut answer = Answer {
-        loss: read(kl.loss).await,
-        rows: read(kl.rows).await,
+        loss: read(loss).await,
+        rows: read(rows_kl).await,
         gradients: Vec::new(),
     };
     answer
@@ -126,7 +143,7 @@ fn exact(case: &Case, pair: Pair) -> (f64, Vec<f64>, Vec<Vec<f64>>) {
 async fn relation_loss_is_right_on_the_cpu() {
     for case in grid() {
         for pair in Pair::all() {
-            let got = answer(&case, pair, &cpu()).await;
+            let got = answer(&case, pair, &cpu(), Body::Naive).await;
             let (value, rows, gradients) = exact(&case, pair);
             // A loss of 0 (one token) has no relative error; f32 rounds scores of a few units to 1e-6.
             assert!(
@@ -152,6 +169,118 @@ fn close(got: &[f32], exact: &[f64]) -> bool {
     got.len() == exact.len() && (nothing || relative_l2(got, exact) < 1e-5)
 }
 
+/// Cases that cross the blocks and vectors of the streaming body: rows in fours, keys in sixteens, wide and odd heads.
+fn across_blocks() -> Vec<Case> {
+    let mut cases = grid();
+    cases.extend((1..=9).map(Case::random));
+    for s in [15, 16, 17, 31, 33, 47] {
+        cases.push(Case::new(2, s, 3, 5, 7).lengths(&[s, s / 2 + 1]));
+    }
+    cases.push(Case::new(1, 67, 2, 96, 130));
+    cases
+}
+
+/// Rungs 5 and 6: the streaming body of the CPU is as good as the composition, value, rows and gradients, all nine pairs.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn the_streaming_body_is_as_good_as_the_composition() {
+    for case in across_blocks() {
+        for pair in Pair::all() {
+            let got = answer(&case, pair, &cpu(), Body::Fused).await;
+            let baseline = answer(&case, pair, &cpu(), Body::Naive).await;
+            let (value, rows, gradients) = exact(&case, pair);
+            let name = |part: &str| format!("{case} {pair} {part}");
+            assert!(
+                (f64::from(got.loss[0]) - value).abs() <= 1e-5 * value + 1e-6,
+                "{case} {pair}: {:?} and {value}",
+                got.loss
+            );
+            assert!(
+                close(&got.rows, &rows),
+                "{}: off by {:.1e}",
+                name("rows"),
+                relative_l2(&got.rows, &rows)
+            );
+            for (index, exact) in gradients.iter().enumerate() {
+                assert_as_good_as(
+                    &name("gradient"),
+                    &got.gradients[index],
+                    &baseline.gradients[index],
+                    exact,
+                );
+            }
+        }
+    }
+}
+
+/// Rung 8: fifty repeats give the same bits, however the heads are spread over threads.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn the_streaming_body_gives_the_same_bits_every_time() {
+    let case = Case::new(3, 33, 4, 8, 16).lengths(&[33, 20, 1]);
+    let first = answer(&case, Pair::QK, &cpu(), Body::Fused).await;
+    for _ in 0..50 {
+        let again = answer(&case, Pair::QK, &cpu(), Body::Fused).await;
+        assert!(
+            again.loss == first.loss
+                && again.rows == first.rows
+                && again.gradients == first.gradients
+        );
+    }
+}
+
+/// Value and gradients of attention, with padding and dropout: the streaming body against the composition.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn attention_streams_what_the_composition_gives() {
+    let mut rng = Rng::new(11);
+    for (lengths, s, heads, d) in [
+        (vec![1], 1, 1, 4),
+        (vec![9, 4], 9, 2, 3),
+        (vec![33, 17, 1], 33, 3, 8),
+    ] {
+        let b = lengths.len();
+        let mut random = |factor: f64| {
+            let values: Vec<f32> = (0..b * s * heads * d)
+                .map(|_| (factor * rng.normal()) as f32)
+                .collect();
+            tensor(&values, [b, s, heads * d], &cpu())
+        };
+        let (q, k, v, weight) = (random(1.0), random(1.0), random(1.0), random(1.0));
+        let lengths = Lengths::new(&lengths, s, &cpu()).unwrap();
+        // Padded rows carry no meaning: they are left out of what is compared.
+        let weight = weight * lengths.mask(1.0, 0.0).reshape([b, s, 1]);
+        for dropout in [None, Some(DropoutMask::new(77, 0.3))] {
+            let mut results = Vec::new();
+            for streaming in [true, false] {
+                let taps = [&q, &k, &v].map(|t| t.clone().autodiff().require_grad());
+                let [tq, tk, tv] = taps.clone();
+                let taken = Taps {
+                    q: tq,
+                    k: tk,
+                    v: tv,
+                };
+                let out = match streaming {
+                    true => attention(taken, &lengths, heads, dropout),
+                    false => composed_attention(taken, &lengths, heads, dropout),
+                };
+                let out = out * weight.clone();
+                let gradients = out.clone().sum().backward();
+                let mut parts = vec![read(out).await];
+                for tap in &taps {
+                    parts.push(read(tap.grad(&gradients).unwrap()).await);
+                }
+                results.push(parts);
+            }
+            for (streamed, composed) in results[0].iter().zip(&results[1]) {
+                let composed: Vec<f64> = composed.iter().map(|x| f64::from(*x)).collect();
+                assert!(
+                    close(streamed, &composed),
+                    "off by {:.1e}, S {s}",
+                    relative_l2(streamed, &composed)
+                );
+            }
+        }
+    }
+}
+
 /// Rung 4: burn is right on this GPU, judged by what the CPU achieves.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn relation_loss_is_as_good_on_the_gpu() {
@@ -159,8 +288,8 @@ async fn relation_loss_is_as_good_on_the_gpu() {
     for case in grid().into_iter().filter(|case| case.dims.a < 48) {
         for pair in GPU_PAIRS {
             let (got, baseline) = (
-                answer(&case, pair, &device).await,
-                answer(&case, pair, &cpu()).await,
+                answer(&case, pair, &device, Body::Naive).await,
+                answer(&case, pair, &cpu(), Body::Naive).await,
             );
             let (_, rows, gradients) = exact(&case, pair);
             let name = |part: &str| format!("{case} {pair} {part}");
@@ -176,9 +305,9 @@ async fn relation_loss_is_as_good_on_the_gpu() {
 /// One-hot teachers, equal scores, scores of +-80 and +-1e4, denormals: finite everywhere, near the truth.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn extremes_stay_finite() {
-    for device in [cpu(), gpu().await] {
+    for (device, body) in bodies().await {
         for case in extremes() {
-            let got = answer(&case, Pair::QQ, &device).await;
+            let got = answer(&case, Pair::QQ, &device, body).await;
             let (value, ..) = exact(&case, Pair::QQ);
             let all = got
                 .loss
@@ -199,10 +328,10 @@ async fn extremes_stay_finite() {
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn padding_is_never_read() {
     let case = || Case::new(3, 9, 3, 4, 5).lengths(&[9, 1, 4]);
-    for device in [cpu(), gpu().await] {
-        let clean = answer(&case(), Pair::QK, &device).await;
+    for (device, body) in bodies().await {
+        let clean = answer(&case(), Pair::QK, &device, body).await;
         for poison in [f32::NAN, 3.0e8] {
-            let got = answer(&case().poisoned(poison), Pair::QK, &device).await;
+            let got = answer(&case().poisoned(poison), Pair::QK, &device, body).await;
             assert_eq!(clean.loss, got.loss, "{poison}");
             assert_eq!(clean.rows, got.rows, "{poison}");
             assert_eq!(clean.gradients, got.gradients, "{poison}");
@@ -241,7 +370,7 @@ fn lengths(case: &Case, device: &Device) -> Lengths {
 async fn no_gradient_where_none_belongs() {
     let case = Case::new(2, 6, 2, 3, 4).lengths(&[6, 2]);
     let h = case.dims.hs();
-    let got = answer(&case, Pair::VV, &cpu()).await;
+    let got = answer(&case, Pair::VV, &cpu(), Body::Fused).await;
     assert!(got.gradients[0][(6 + 2) * h..].iter().all(|g| *g == 0.0));
     assert!(got.gradients[0][..6 * h].iter().any(|g| *g != 0.0));
 
@@ -254,7 +383,14 @@ async fn no_gradient_where_none_belongs() {
         &cpu().autodiff(),
     )
     .require_grad();
-    let loss = relation_loss(&student, &Side::same(taught.clone()), &lengths, 2).unwrap();
+    let loss = relation_loss(
+        Body::Fused,
+        &student,
+        &Side::same(taught.clone()),
+        &lengths,
+        2,
+    )
+    .unwrap();
     assert!(taught.grad(&loss.backward()).is_none());
 }
 
@@ -262,7 +398,10 @@ async fn no_gradient_where_none_belongs() {
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn upstream_gradients_scale() {
     let case = Case::new(2, 5, 2, 3, 3);
-    let once = answer(&case, Pair::KK, &cpu()).await.gradients.remove(0);
+    let once = answer(&case, Pair::KK, &cpu(), Body::Fused)
+        .await
+        .gradients
+        .remove(0);
     let Inputs {
         rows,
         student,
@@ -270,7 +409,7 @@ async fn upstream_gradients_scale() {
         lengths,
         ..
     } = inputs(&case, Pair::KK, &cpu());
-    let loss = relation_loss(&student, &teacher, &lengths, 2).unwrap();
+    let loss = relation_loss(Body::Fused, &student, &teacher, &lengths, 2).unwrap();
     let scaled = (loss.clone().mul_scalar(2.5) + loss).backward();
     let exact: Vec<f64> = once.iter().map(|g| 3.5 * f64::from(*g)).collect();
     assert!(relative_l2(&read(rows.grad(&scaled).unwrap()).await, &exact) < 1e-6);
@@ -288,7 +427,7 @@ async fn views_are_as_good_as_copies() {
             ..
         } = inputs(&case, Pair::QQ, &device);
         let expected = read(relation_lse(&student, &lengths, 2).unwrap()).await;
-        let loss = read(relation_loss(&student, &teacher, &lengths, 2).unwrap()).await;
+        let loss = read(relation_loss(Body::Fused, &student, &teacher, &lengths, 2).unwrap()).await;
         let q = case.student.get(OracleVector::Q);
         let wide = Tensor::cat(
             vec![tensor(q, [2, 5, 6], &device), tensor(q, [2, 5, 6], &device)],
@@ -303,7 +442,7 @@ async fn views_are_as_good_as_copies() {
                 expected
             );
             assert_eq!(
-                read(relation_loss(&view, &teacher, &lengths, 2).unwrap()).await,
+                read(relation_loss(Body::Fused, &view, &teacher, &lengths, 2).unwrap()).await,
                 loss
             );
         }
@@ -396,7 +535,7 @@ fn wrong_shapes_are_named() {
     let device = cpu();
     let side = |h: usize| Side::same(Tensor::<3>::zeros([2, 4, h], &device));
     let lengths = Lengths::new(&[4, 2], 4, &device).unwrap();
-    let error = relation_loss(&side(12), &side(20), &lengths, 6).unwrap_err();
+    let error = relation_loss(Body::Fused, &side(12), &side(20), &lengths, 6).unwrap_err();
     assert_eq!(
         error.to_string(),
         "6 relation heads do not divide both hidden sizes, 12 (student) and 20 (teacher); these do: [1, 2, 4]"
@@ -411,7 +550,7 @@ fn wrong_shapes_are_named() {
     );
     let short = Side::same(Tensor::<3>::zeros([2, 3, 12], &device));
     assert!(matches!(
-        relation_loss(&side(12), &short, &lengths, 6),
+        relation_loss(Body::Fused, &side(12), &short, &lengths, 6),
         Err(ShapeError::Sides { .. })
     ));
 }

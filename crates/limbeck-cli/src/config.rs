@@ -1,5 +1,6 @@
 //! Recipes: read from TOML, overridden by flags, checked, shown.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -29,13 +30,15 @@ pub enum Command {
 /// # Errors
 /// The recipe cannot be read, or has mistakes.
 pub fn main(command: &Command) -> Result<ExitCode, CliError> {
+    let mut out = std::io::stdout().lock();
     match command {
         Command::Schema => {
             let schema = schemars::schema_for!(Recipe);
-            println!(
+            writeln!(
+                out,
                 "{}",
                 serde_json::to_string_pretty(&schema).unwrap_or_default()
-            );
+            )?;
         }
         Command::Example => {
             let recipe = Recipe {
@@ -43,20 +46,34 @@ pub fn main(command: &Command) -> Result<ExitCode, CliError> {
                 corpus: vec!["texts/*.txt".into()],
                 ..Recipe::default()
             };
-            print!("{}", to_toml(&recipe));
+            write!(out, "{}", to_toml(&recipe))?;
         }
         Command::Check { file } => {
             let recipe = load(Some(file), &[])?;
+            require_teacher(&recipe)?;
             let plan = Plan::new(
                 &recipe,
                 &Folder::read(Path::new(&recipe.teacher))?.config()?,
             )?;
             for (name, value) in crate::card::facts(&plan) {
-                println!("{name:<16} {value}");
+                writeln!(out, "{name:<16} {value}")?;
             }
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A recipe must name its teacher before anything can be checked against it.
+///
+/// # Errors
+/// It does not.
+pub fn require_teacher(recipe: &Recipe) -> Result<(), CliError> {
+    match recipe.teacher.is_empty() {
+        true => Err(CliError::Usage(
+            "no teacher: name its folder with --teacher, or `teacher` in the recipe".into(),
+        )),
+        false => Ok(()),
+    }
 }
 
 /// A recipe as TOML.
@@ -74,16 +91,22 @@ pub fn load(file: Option<&Path>, settings: &[(String, Value)]) -> Result<Recipe,
     if let Some(file) = file {
         let text = std::fs::read_to_string(file).map_err(CliError::file("read", file))?;
         source = file.display().to_string();
-        table = text
-            .parse()
-            .map_err(|e| CliError::Usage(format!("{source} is not TOML: {e}")))?;
+        table = text.parse().map_err(|e: toml::de::Error| {
+            CliError::Usage(format!(
+                "{source} is not TOML: {}",
+                e.to_string().trim_end()
+            ))
+        })?;
+    }
+    if !settings.is_empty() {
+        source.push_str(" with --set");
     }
     for (key, value) in settings {
         set(&mut table, key, value.clone())?;
     }
     Value::Table(table)
         .try_into()
-        .map_err(|e| CliError::Usage(format!("{source}: {e}")))
+        .map_err(|e| CliError::Usage(format!("{source}: {}", e.to_string().trim_end())))
 }
 
 fn set(table: &mut Table, key: &str, value: Value) -> Result<(), CliError> {

@@ -1,5 +1,6 @@
 //! Where to compute: adapters that wgpu sees, and the CPU.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use burn::tensor::{Device, DeviceKind};
@@ -21,22 +22,24 @@ pub struct Arguments {
 /// # Errors
 /// Standard output cannot be written.
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let mut out = std::io::stdout().lock();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let adapters = adapters();
     let automatic = adapters.iter().position(is_real_gpu);
     if arguments.json {
         let cpu =
             serde_json::json!({ "device": "cpu", "cores": cores, "auto": automatic.is_none() });
-        println!("{cpu}");
+        writeln!(out, "{cpu}")?;
     } else {
-        println!(
+        writeln!(
+            out,
             "cpu   {cores} cores, with SIMD{}",
             if automatic.is_none() {
                 "   <- auto"
             } else {
                 ""
             }
-        );
+        )?;
     }
     for (index, info) in adapters.iter().enumerate() {
         let chosen = automatic == Some(index);
@@ -45,23 +48,24 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
                 "device": "gpu", "name": info.name, "api": info.backend.to_string(), "driver": info.driver_info,
                 "kind": format!("{:?}", info.device_type), "auto": chosen,
             });
-            println!("{gpu}");
+            writeln!(out, "{gpu}")?;
         } else {
             let software = if is_real_gpu(info) {
                 ""
             } else {
                 ", software: slower than the CPU, for tests"
             };
-            println!(
+            writeln!(
+                out,
                 "gpu   {} ({}{software}){}",
                 info.name,
                 info.backend,
                 if chosen { "   <- auto" } else { "" }
-            );
+            )?;
         }
     }
     if adapters.is_empty() && !arguments.json {
-        println!("gpu   none. {INSTALL}");
+        writeln!(out, "gpu   none. {INSTALL}")?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -17,19 +17,13 @@ use toml::Value;
 
 use crate::card::{self, WARNING};
 use crate::config::{self, parse_setting};
-use crate::corpus::{self, BlockLimits, Corpus, Loader, LoaderSettings};
+use crate::corpus::{Corpus, Loader, LoaderSettings};
 use crate::device;
 use crate::error::CliError;
+use crate::heldout::{self, Heldout, PAD_TO};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::report::{self, EvaluationRow, RelationMaps, Report, StepRow};
-
-/// Held-out lines that are measured on.
-const HELDOUT_LINES: usize = 256;
-/// Tokens of the sentence whose relations are drawn.
-const PICTURE_TOKENS: usize = 20;
-/// S of a batch is rounded up to this: few distinct shapes keep a GPU's memory pools and pipelines small.
-const PAD_TO: usize = 8;
 
 /// Flags of `limbeck distill`.
 #[derive(Args)]
@@ -148,11 +142,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     if let Some(out) = &arguments.out {
         recipe.out = out.clone();
     }
-    if recipe.teacher.is_empty() {
-        return Err(CliError::Usage(
-            "no teacher: name its folder with --teacher, or `teacher` in the recipe".into(),
-        ));
-    }
+    config::require_teacher(&recipe)?;
     let mut session = Session::open(recipe, arguments, checkpoint)?;
     let stop = stop_on_interrupt()?;
     session.go(&stop)
@@ -207,11 +197,9 @@ struct Session {
     output: Output,
     progress: Progress,
     position: DataPosition,
-    heldout: Vec<Batch>,
-    heldout_note: String,
+    heldout: Heldout,
     metrics: File,
     evaluations: Vec<EvaluationRow>,
-    picture: Vec<u32>,
     before: Vec<(Vec<f32>, Vec<f32>)>,
     device: String,
 }
@@ -230,15 +218,19 @@ impl Session {
         let (device, device_name) = device::open(arguments.device.unwrap_or(recipe.device))?;
         let encoder = Encoder::from_folder(&teacher, &device)?;
         let output = match &checkpoint {
-            Some(_) => Output::open(&out),
+            Some(_) => {
+                let output = Output::open(&out);
+                output.remove_leftovers();
+                output
+            }
             None => Output::create(&out, arguments.overwrite)?,
         };
-        let (heldout, heldout_note, picture) = heldout(&recipe, &plan, &corpus, &tokenizer)?;
+        let heldout = Heldout::find(&plan, &corpus, &tokenizer)?;
         let fresh = Run::new(plan.clone(), encoder.clone())?;
-        let before = pollster::block_on(fresh.relations(&picture))?;
+        let before = pollster::block_on(fresh.relations(&heldout.picture))?;
         let first = EvaluationRow {
             step: 0,
-            by_pair: evaluate(&fresh, &heldout)?,
+            by_pair: evaluate(&fresh, &heldout.batches)?,
         };
         let (run, position) = match &checkpoint {
             Some(checkpoint) => (
@@ -248,6 +240,9 @@ impl Session {
             None => (fresh, DataPosition::default()),
         };
         let metrics = open_metrics(&output, run.steps_taken())?;
+        let evaluations = std::iter::once(first)
+            .chain(read_evaluations(&output)?)
+            .collect();
         let progress = Progress::new(run.plan(), run.steps_taken(), arguments.json);
         Ok(Self {
             run,
@@ -258,10 +253,8 @@ impl Session {
             progress,
             position,
             heldout,
-            heldout_note,
             metrics,
-            evaluations: vec![first],
-            picture,
+            evaluations,
             before,
             device: device_name,
         })
@@ -312,7 +305,7 @@ impl Session {
 
     fn loader(&self) -> Result<Loader, CliError> {
         let recipe = &self.run.plan().recipe;
-        let limits = limits(recipe);
+        let limits = heldout::limits(recipe);
         let settings = LoaderSettings {
             batch: recipe.batch,
             max_length: recipe.max_length,
@@ -396,7 +389,7 @@ impl Session {
     fn evaluate(&mut self) -> Result<(), CliError> {
         let row = EvaluationRow {
             step: self.run.steps_taken(),
-            by_pair: evaluate(&self.run, &self.heldout)?,
+            by_pair: evaluate(&self.run, &self.heldout.batches)?,
         };
         let pairs = &self.run.plan().pairs;
         let parts: Vec<String> = pairs
@@ -428,7 +421,7 @@ impl Session {
         self.progress.finish();
         let outcome = Outcome {
             evaluations: self.evaluations.clone(),
-            heldout_note: self.heldout_note.clone(),
+            heldout_note: self.heldout.note.clone(),
             device: self.device.clone(),
             elapsed,
             skipped: self.run.skipped(),
@@ -461,7 +454,7 @@ impl Session {
             .collect();
         let text = format!(
             "\n{table}{}\n\n{}\nstudent: {folder}\nreport:  {folder}/report.html",
-            self.heldout_note,
+            self.heldout.note,
             facts.join("\n")
         );
         let fields = json!({ "out": self.output.folder(), "seconds": elapsed.as_secs_f64(), "skipped": outcome.skipped });
@@ -476,9 +469,10 @@ impl Session {
             .iter()
             .map(|(pair, _)| pair.to_string())
             .collect();
-        let after = pollster::block_on(self.run.relations(&self.picture))?;
+        let after = pollster::block_on(self.run.relations(&self.heldout.picture))?;
         let relations = RelationMaps {
             tokens: self
+                .heldout
                 .picture
                 .iter()
                 .map(|id| self.tokenizer.token(*id))
@@ -502,73 +496,16 @@ impl Session {
             steps: read_steps(&self.output)?,
             pairs,
             evaluations: self.evaluations.clone(),
-            heldout_note: self.heldout_note.clone(),
+            heldout_note: self.heldout.note.clone(),
             relations: Some(relations),
             notes: vec![WARNING.to_owned()],
         })
     }
 }
 
-fn limits(recipe: &Recipe) -> BlockLimits {
-    BlockLimits {
-        block_lines: recipe.shuffle,
-        ..BlockLimits::for_max_length(recipe.max_length)
-    }
-}
-
 fn evaluate(run: &Run, heldout: &[Batch]) -> Result<Vec<f32>, CliError> {
     let by_pair = pollster::block_on(run.evaluate(heldout))?;
     Ok(by_pair.into_iter().map(|kl| kl as f32).collect())
-}
-
-type Heldout = (Vec<Batch>, String, Vec<u32>);
-
-/// The lines to measure on in batches, a note on what they are, and the tokens of the sentence to draw.
-fn heldout(
-    recipe: &Recipe,
-    plan: &Plan,
-    corpus: &Corpus,
-    tokenizer: &Tokenizer,
-) -> Result<Heldout, CliError> {
-    let limits = limits(recipe);
-    let mut lines = corpus::held_out(corpus, limits, recipe.heldout, HELDOUT_LINES)?;
-    let mut note = format!(
-        "Measured on {} held-out lines of the corpus, which the student never saw.",
-        lines.len()
-    );
-    if lines.is_empty() {
-        lines = corpus::held_out(corpus, limits, 1.0, HELDOUT_LINES)?;
-        note = format!(
-            "Measured on {} training lines: the corpus holds no held-out line.",
-            lines.len()
-        );
-    }
-    let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
-    let mut tokens: Vec<Vec<u32>> = tokenizer
-        .encode(&texts)?
-        .into_iter()
-        .map(|t| t.ids)
-        .collect();
-    let fitting = |t: &&Vec<u32>| (PICTURE_TOKENS * 3 / 5..=PICTURE_TOKENS).contains(&t.len());
-    let mut picture = tokens
-        .iter()
-        .find(fitting)
-        .or(tokens.first())
-        .cloned()
-        .unwrap_or_default();
-    picture.truncate(PICTURE_TOKENS);
-    tokens.sort_by_key(Vec::len);
-    let batches = tokens.chunks(recipe.batch).map(|chunk| {
-        let sequences: Vec<&[u32]> = chunk.iter().map(Vec::as_slice).collect();
-        Batch::pad(
-            &sequences,
-            vec![(0, 0); chunk.len()],
-            plan.teacher.pad_token_id,
-            PAD_TO,
-            recipe.max_length,
-        )
-    });
-    Ok((batches.collect(), note, picture))
 }
 
 /// The file of the numbers; a resumed run keeps those up to its checkpoint.
@@ -595,18 +532,43 @@ fn open_metrics(output: &Output, steps: u64) -> Result<File, CliError> {
         .map_err(CliError::file("open", &path))
 }
 
-/// The steps of the whole run, from the file of its numbers.
-fn read_steps(output: &Output) -> Result<Vec<StepRow>, CliError> {
+/// The lines of the numbers so far that are of one kind.
+fn read_metrics<T: serde::de::DeserializeOwned>(output: &Output) -> Result<Vec<T>, CliError> {
     let path = output.metrics_in_progress();
     let file = File::open(&path).map_err(CliError::file("read", &path))?;
     let lines = BufReader::new(file).lines().map_while(Result::ok);
-    let steps = lines.filter_map(|line| serde_json::from_str::<StepEvent>(&line).ok());
-    let rows = steps.map(|event| StepRow {
+    Ok(lines
+        .filter_map(|line| serde_json::from_str(&line).ok())
+        .collect())
+}
+
+/// The steps of the whole run.
+fn read_steps(output: &Output) -> Result<Vec<StepRow>, CliError> {
+    let steps: Vec<StepEvent> = read_metrics(output)?;
+    let row = |event: StepEvent| StepRow {
         step: event.step,
         loss: event.loss as f32,
         by_pair: event.by_pair.iter().map(|kl| *kl as f32).collect(),
         learning_rate: event.learning_rate,
         gradient_norm: event.gradient_norm as f32,
-    });
-    Ok(rows.collect())
+    };
+    Ok(steps.into_iter().map(row).collect())
+}
+
+/// The evaluations of a resumed run from before it was stopped.
+fn read_evaluations(output: &Output) -> Result<Vec<EvaluationRow>, CliError> {
+    #[derive(serde::Deserialize)]
+    struct Evaluated {
+        event: String,
+        step: u64,
+        by_pair: Vec<f32>,
+    }
+    let rows: Vec<Evaluated> = read_metrics(output)?;
+    let evaluated = rows.into_iter().filter(|row| row.event == "evaluated");
+    Ok(evaluated
+        .map(|row| EvaluationRow {
+            step: row.step,
+            by_pair: row.by_pair,
+        })
+        .collect())
 }

@@ -11,6 +11,7 @@ use limbeck_train::DeviceChoice;
 use limbeck_train::batching::Batch;
 use serde_json::{Map, Value, json};
 
+use crate::corpus::CorpusError;
 use crate::device;
 use crate::distill::parse_device;
 use crate::error::CliError;
@@ -62,16 +63,18 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let layers = encoder.config().num_hidden_layers;
     let layer = arguments.layer.unwrap_or(layers);
     if layer > layers || (arguments.taps && layer == 0) {
-        return Err(ModelError::NoLayer { layer, layers }.into());
+        return Err(CliError::Usage(
+            ModelError::NoLayer { layer, layers }.to_string(),
+        ));
     }
     let longest = encoder.config().max_length();
     let max_length = arguments.max_length.unwrap_or(longest);
     if max_length > longest {
-        return Err(ModelError::TooLong {
+        let error = ModelError::TooLong {
             length: max_length,
             longest,
-        }
-        .into());
+        };
+        return Err(CliError::Usage(error.to_string()));
     }
     let tokenizer = Tokenizer::from_folder(&folder)?.truncating(max_length)?;
     let session = Session {
@@ -134,16 +137,14 @@ fn line(bytes: &[u8], number: u64, path: &Path) -> Result<String, CliError> {
     } else {
         bytes
     };
-    let text = std::str::from_utf8(bytes).map_err(|e| {
-        let place = if path.as_os_str() == "-" {
-            "standard input".into()
-        } else {
-            path.display().to_string()
-        };
-        CliError::Usage(format!(
-            "{place}, line {number}: not valid UTF-8 at byte {} of the line",
-            e.valid_up_to() + 1
-        ))
+    let text = std::str::from_utf8(bytes).map_err(|e| CorpusError::NotUtf8 {
+        file: match path.as_os_str() == "-" {
+            true => "standard input".into(),
+            false => path.display().to_string(),
+        },
+        line: number,
+        byte: e.valid_up_to() + 1,
+        encoding: "LATIN1",
     })?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }
@@ -154,7 +155,13 @@ impl Session {
             return Ok(());
         }
         let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
-        let tokens = self.tokenizer.encode(&texts)?;
+        let mut tokens = self.tokenizer.encode(&texts)?;
+        // A tokenizer without special tokens makes nothing of an empty line; padding stands for it.
+        let pad = self.encoder.config().pad_token_id;
+        tokens
+            .iter_mut()
+            .filter(|t| t.ids.is_empty())
+            .for_each(|t| t.ids.push(pad));
         let sequences: Vec<&[u32]> = tokens.iter().map(|t| t.ids.as_slice()).collect();
         let config = self.encoder.config();
         let padded = Batch::pad(

@@ -1,5 +1,6 @@
 //! `limbeck inspect`: what a model folder is.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -28,6 +29,7 @@ pub struct Arguments {
 /// # Errors
 /// The folder is not one of a model that we run.
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let mut out = std::io::stdout().lock();
     let folder = Folder::read(&arguments.model)?;
     let config = folder.config()?;
     Weights::open(&folder)?;
@@ -50,16 +52,17 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
         "relation_heads": heads,
     });
     if arguments.json {
-        println!("{facts}");
+        writeln!(out, "{facts}")?;
         return Ok(ExitCode::SUCCESS);
     }
     for (name, value) in facts.as_object().into_iter().flatten() {
-        println!(
+        writeln!(
+            out,
             "{name:<16} {}",
             value
                 .as_str()
                 .map_or_else(|| value.to_string(), str::to_owned)
-        );
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }

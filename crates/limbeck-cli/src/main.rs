@@ -7,6 +7,7 @@ mod device;
 mod distill;
 mod encode;
 mod error;
+mod heldout;
 mod inspect;
 mod output;
 mod progress;
@@ -19,7 +20,7 @@ use clap::{Parser, Subcommand};
 /// Distil Transformer encoders by their self-attention relations (MiniLMv2): a small, fast encoder from a big one, on any
 /// GPU or on the CPU, without Python.
 #[derive(Parser)]
-#[command(version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "limbeck", version, max_term_width = 100, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

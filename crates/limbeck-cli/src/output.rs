@@ -9,6 +9,9 @@ use serde_json::json;
 
 use crate::error::CliError;
 
+/// Names of files that are being written.
+const PREFIX: &str = ".limbeck-";
+
 /// The folder of a run's student.
 pub struct Output {
     folder: PathBuf,
@@ -30,6 +33,7 @@ impl Output {
         }
         let output = Self::open(folder);
         std::fs::create_dir_all(folder).map_err(CliError::file("make the folder", folder))?;
+        output.remove_leftovers();
         for old in [output.checkpoint(), output.metrics_in_progress()] {
             if old.exists() {
                 std::fs::remove_file(&old).map_err(CliError::file("remove the old", &old))?;
@@ -42,6 +46,18 @@ impl Output {
     pub fn open(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
+        }
+    }
+
+    /// Removes what a killed run left of a file that it was writing.
+    pub fn remove_leftovers(&self) {
+        let entries = std::fs::read_dir(&self.folder)
+            .into_iter()
+            .flatten()
+            .flatten();
+        for entry in entries.filter(|e| e.file_name().to_string_lossy().starts_with(PREFIX)) {
+            // One that cannot be removed does no harm.
+            let _ = std::fs::remove_file(entry.path());
         }
     }
 
@@ -70,7 +86,7 @@ impl Output {
         std::fs::create_dir_all(parent).map_err(CliError::file("make the folder", parent))?;
         let attempt = || {
             let mut file = tempfile::Builder::new()
-                .prefix(".limbeck-")
+                .prefix(PREFIX)
                 .tempfile_in(parent)?;
             file.write_all(bytes)?;
             file.as_file().sync_all()?;

@@ -15,5 +15,8 @@ mod scene;
 #[cfg(unix)]
 #[path = "cli/stopping.rs"]
 mod stopping;
+#[cfg(unix)]
+#[path = "cli/streams.rs"]
+mod streams;
 #[path = "cli/weights.rs"]
 mod weights;

@@ -115,7 +115,10 @@ impl AdamWOps for Flex {
             .zip(second.chunks_mut(CHUNK))
             .zip(cpu::values(&gradient).chunks(CHUNK));
         cpu::each(chunks, |(((parameter, first), second), gradient)| {
-            cpu::vectorised(|| update_chunk(parameter, gradient, first, second, scalars));
+            cpu::vectorised(
+                #[inline(always)]
+                || update_chunk(parameter, gradient, first, second, scalars),
+            );
         });
         let [parameter, first, second] = owned;
         (parameter, first, second)

@@ -2,30 +2,76 @@
 //! tensors that run on all cores with the widest SIMD of the machine.
 
 use burn::backend::flex::FlexTensor;
+use pulp::{Simd, WithSimd};
 
 /// Elements that one task takes: 64 KiB of f32, in the second-level cache of every core.
 pub(crate) const CHUNK: usize = 16 * 1024;
 
-/// e^x for f32, within 2 units in the last place of the exact value for x in [-87, 88]; below -87 it goes to (nearly) 0,
-/// above 88 it saturates. Method: x = n ln 2 + r, a polynomial for e^r, and 2^n through the exponent bits (Cephes, `expf`).
+/// a * b + c; fused where every machine of note has it. WebAssembly would call a function for it.
+#[inline(always)]
+pub(crate) fn fma(a: f32, b: f32, c: f32) -> f32 {
+    if cfg!(target_family = "wasm") {
+        a * b + c
+    } else {
+        a.mul_add(b, c)
+    }
+}
+
+const LN2_HIGH: f32 = 0.693_359_4;
+const LN2_LOW: f32 = -2.121_944_4e-4;
+/// Adding and subtracting 1.5 * 2^23 rounds to the nearest integer, which is then in the low bits of the sum.
+const ROUND: f32 = 12_582_912.0;
+/// Coefficients of (e^r - 1 - r) / r^2 on [-ln 2 / 2, ln 2 / 2], highest first (Cephes, `expf`).
+const EXP: [f32; 6] = [
+    1.987_569_1e-4,
+    1.398_199_9e-3,
+    8.333_452e-3,
+    4.166_579_6e-2,
+    1.666_666_5e-1,
+    5.000_000_1e-1,
+];
+/// Where e^x is the smallest normal f32, and where it is nearly the largest.
+const EXP_RANGE: (f32, f32) = (-87.3, 88.3);
+
+/// e^x for f32, within 2 units in the last place of the exact value for x in [-87, 88]; it saturates beyond. Method: x = n ln 2 +
+/// r, a polynomial for e^r, and 2^n through the exponent bits (Cephes, `expf`).
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
-    const LN2_HIGH: f32 = 0.693_359_4;
-    const LN2_LOW: f32 = -2.121_944_4e-4;
-    // Adding and subtracting 1.5 * 2^23 rounds to the nearest integer without a call.
-    const ROUND: f32 = 12_582_912.0;
-    let x = x.clamp(-87.3, 88.3);
-    let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
-    let r = (x - n * LN2_HIGH) - n * LN2_LOW;
-    let mut p = 1.987_569_1e-4;
-    p = p * r + 1.398_199_9e-3;
-    p = p * r + 8.333_452e-3;
-    p = p * r + 4.166_579_6e-2;
-    p = p * r + 1.666_666_5e-1;
-    p = p * r + 5.000_000_1e-1;
-    let mantissa = (p * r * r + r) + 1.0;
-    let power = f32::from_bits((((n as i32) + 127) << 23) as u32);
-    mantissa * power
+    let x = x.clamp(EXP_RANGE.0, EXP_RANGE.1);
+    let shifted = fma(x, std::f32::consts::LOG2_E, ROUND);
+    let n = shifted - ROUND;
+    let r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x));
+    let mut p = EXP[0];
+    for c in &EXP[1..] {
+        p = fma(p, r, *c);
+    }
+    let mantissa = fma(p, r * r, r) + 1.0;
+    let exponent = shifted
+        .to_bits()
+        .wrapping_sub(ROUND.to_bits())
+        .wrapping_add(127);
+    mantissa * f32::from_bits(exponent << 23)
+}
+
+/// [`exp`] of a SIMD vector, for arguments that are not above 0: scores less their maximum.
+#[inline(always)]
+pub(crate) fn exp_vector<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let x = simd.max_f32s(x, simd.splat_f32s(EXP_RANGE.0));
+    let round = simd.splat_f32s(ROUND);
+    let shifted = simd.mul_add_e_f32s(x, simd.splat_f32s(std::f32::consts::LOG2_E), round);
+    let n = simd.sub_f32s(shifted, round);
+    let r = simd.mul_add_e_f32s(n, simd.splat_f32s(-LN2_HIGH), x);
+    let r = simd.mul_add_e_f32s(n, simd.splat_f32s(-LN2_LOW), r);
+    let mut p = simd.splat_f32s(EXP[0]);
+    for c in &EXP[1..] {
+        p = simd.mul_add_e_f32s(p, r, simd.splat_f32s(*c));
+    }
+    let mantissa = simd.mul_add_e_f32s(p, simd.mul_f32s(r, r), r);
+    let mantissa = simd.add_f32s(mantissa, simd.splat_f32s(1.0));
+    let offset = 127u32.wrapping_sub(ROUND.to_bits());
+    let exponent = simd.add_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(offset));
+    let power = simd.wrapping_dyn_shl_u32s(exponent, simd.splat_u32s(23));
+    simd.mul_f32s(mantissa, simd.transmute_f32s_u32s(power))
 }
 
 /// The error function, absolute error below 4e-7: a rational function of x on [-4, 4] (the coefficients of Eigen's
@@ -35,17 +81,17 @@ pub fn erf(x: f32) -> f32 {
     let x = x.clamp(-4.0, 4.0);
     let x2 = x * x;
     let mut p = -2.726_142_3e-10;
-    p = p * x2 + 2.770_681_4e-8;
-    p = p * x2 - 2.101_024e-6;
-    p = p * x2 - 5.692_506_4e-5;
-    p = p * x2 - 7.349_906_3e-4;
-    p = p * x2 - 2.954_599_8e-3;
-    p = p * x2 - 1.609_603_3e-2;
+    p = fma(p, x2, 2.770_681_4e-8);
+    p = fma(p, x2, -2.101_024e-6);
+    p = fma(p, x2, -5.692_506_4e-5);
+    p = fma(p, x2, -7.349_906_3e-4);
+    p = fma(p, x2, -2.954_599_8e-3);
+    p = fma(p, x2, -1.609_603_3e-2);
     let mut q = -1.456_607_2e-5;
-    q = q * x2 - 2.133_740_5e-4;
-    q = q * x2 - 1.682_827e-3;
-    q = q * x2 - 7.373_329e-3;
-    q = q * x2 - 1.426_473_9e-2;
+    q = fma(q, x2, -2.133_740_5e-4);
+    q = fma(q, x2, -1.682_827e-3);
+    q = fma(q, x2, -7.373_329e-3);
+    q = fma(q, x2, -1.426_473_9e-2);
     x * p / q
 }
 
@@ -88,8 +134,15 @@ pub(crate) fn each<T: Send>(items: impl Iterator<Item = T> + Send, body: impl Fn
     items.for_each(body);
 }
 
-/// Runs a loop compiled for the widest SIMD that this machine has.
+/// Runs an element-wise loop compiled for the widest SIMD that this machine has. The closure must be `#[inline(always)]`, and
+/// all that it calls: what is not inlined is compiled without SIMD, and each fused multiply-add becomes a call.
 #[inline(always)]
 pub(crate) fn vectorised(body: impl FnOnce()) {
+    pulp::Arch::new().dispatch(body);
+}
+
+/// Runs code that is written in SIMD vectors, with the widest that this machine has.
+#[inline(always)]
+pub(crate) fn with_simd(body: impl WithSimd<Output = ()>) {
     pulp::Arch::new().dispatch(body);
 }

@@ -23,9 +23,13 @@ trait GeluOps: Backend {
     }
 
     fn exact_gelu_backward(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
-        let times = |x: FloatTensor<Self>, factor: f64| Self::float_mul_scalar(x, Scalar::Float(factor));
+        let times =
+            |x: FloatTensor<Self>, factor: f64| Self::float_mul_scalar(x, Scalar::Float(factor));
         let square = Self::float_mul(x.clone(), x.clone());
-        let density = times(Self::float_exp(times(square, -0.5)), INVERSE_SQRT_2PI.into());
+        let density = times(
+            Self::float_exp(times(square, -0.5)),
+            INVERSE_SQRT_2PI.into(),
+        );
         let erf = Self::float_erf(times(x.clone(), std::f64::consts::FRAC_1_SQRT_2));
         let cdf = times(Self::float_add_scalar(erf, Scalar::Float(1.0)), 0.5);
         let slope = Self::float_add(cdf, Self::float_mul(x, density));
@@ -44,11 +48,14 @@ impl GeluOps for Flex {
         cpu::each(
             output.chunks_mut(CHUNK).zip(input.chunks(CHUNK)),
             |(output, input)| {
-                cpu::vectorised(|| {
-                    for (y, x) in output.iter_mut().zip(input) {
-                        *y = x * normal_cdf(*x);
-                    }
-                });
+                cpu::vectorised(
+                    #[inline(always)]
+                    || {
+                        for (y, x) in output.iter_mut().zip(input) {
+                            *y = x * normal_cdf(*x);
+                        }
+                    },
+                );
             },
         );
         FloatTensor::<Self>::from_data(TensorData::new(output, shape))
@@ -64,11 +71,14 @@ impl GeluOps for Flex {
             .zip(input.chunks(CHUNK))
             .zip(upstream.chunks(CHUNK));
         cpu::each(chunks, |((output, input), upstream)| {
-            cpu::vectorised(|| {
-                for ((dx, x), dy) in output.iter_mut().zip(input).zip(upstream) {
-                    *dx = dy * (normal_cdf(*x) + x * normal_density(*x));
-                }
-            });
+            cpu::vectorised(
+                #[inline(always)]
+                || {
+                    for ((dx, x), dy) in output.iter_mut().zip(input).zip(upstream) {
+                        *dx = dy * (normal_cdf(*x) + x * normal_density(*x));
+                    }
+                },
+            );
         });
         FloatTensor::<Self>::from_data(TensorData::new(output, shape))
     }

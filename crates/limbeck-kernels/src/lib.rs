@@ -8,29 +8,37 @@
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
-//! use limbeck_kernels::{Lengths, Side, relation_loss};
+//! use limbeck_kernels::{Body, Lengths, Side, relation_loss};
 //!
 //! let device = Device::flex();
 //! let student = Tensor::<3>::random([2, 5, 12], Distribution::Default, &device);
 //! let teacher = Tensor::<3>::random([2, 5, 24], Distribution::Default, &device);
 //! let lengths = Lengths::new(&[5, 3], 5, &device)?;
-//! let loss = relation_loss(&Side::same(student), &Side::same(teacher), &lengths, 6)?; // (1), nats
+//! let loss = relation_loss(Body::Fused, &Side::same(student), &Side::same(teacher), &lengths, 6)?; // (1), nats
 //! # Ok::<(), limbeck_kernels::ShapeError>(())
 //! ```
 #![warn(missing_docs)]
 
 mod adamw;
+mod attention;
 mod cpu;
 mod dims;
+mod dropout;
+mod fused;
 mod gelu;
+mod head;
 mod lse;
 mod pair;
 mod relation;
 
 pub use adamw::{AdamWMoments, AdamWScalars, adamw};
+pub use attention::{attention, composed_attention};
 pub use cpu::{erf, exp};
 pub use dims::{Dims, Lengths, ShapeError, common_relation_heads};
+pub use dropout::DropoutMask;
 pub use gelu::gelu;
 pub use lse::{LseSpec, relation_lse};
 pub use pair::{Pair, Taps, Vector};
-pub use relation::{RelationKl, Side, relation, relation_kl, relation_loss};
+pub use relation::{
+    Body, RelationKl, Side, naive_relation_kl, relation, relation_loss, relation_rows,
+};

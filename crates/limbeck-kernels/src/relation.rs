@@ -1,19 +1,21 @@
 //! The relation loss as a plain composition of burn operations: the default body on every backend, the baseline that
 //! faster bodies are judged against, and the one to read.
 
-use burn::tensor::Tensor;
 use burn::tensor::activation::{log_softmax, softmax};
+use burn::tensor::{Device, Tensor};
 
+use crate::fused;
 use crate::{Dims, Lengths, Pair, ShapeError, Taps};
 
 /// Added to the scores of padded keys: exp of it is 0 in f32, and differences of it stay finite.
-const MASKED: f32 = -1.0e30;
+pub(crate) const MASKED: f32 = -1.0e30;
 
 /// The row and column vectors of one model for one pair, each (B, S, H).
 #[derive(Clone, Debug)]
 pub struct Side {
     row: Tensor<3>,
     column: Tensor<3>,
+    same: bool,
 }
 
 impl Side {
@@ -22,6 +24,7 @@ impl Side {
         Self {
             row: vectors.clone(),
             column: vectors,
+            same: true,
         }
     }
 
@@ -36,7 +39,11 @@ impl Side {
                 column: column.dims(),
             });
         }
-        Ok(Self { row, column })
+        Ok(Self {
+            row,
+            column,
+            same: false,
+        })
     }
 
     /// The vectors of `pair` among the taps of a layer.
@@ -44,6 +51,7 @@ impl Side {
         Self {
             row: taps.get(pair.row).clone(),
             column: taps.get(pair.column).clone(),
+            same: pair.is_self(),
         }
     }
 
@@ -57,10 +65,16 @@ impl Side {
         (self.row, self.column)
     }
 
+    /// Whether rows and columns are the same vectors.
+    pub(crate) fn is_same(&self) -> bool {
+        self.same
+    }
+
     fn detach(&self) -> Self {
         Self {
             row: self.row.clone().without_autodiff(),
             column: self.column.clone().without_autodiff(),
+            same: self.same,
         }
     }
 
@@ -111,13 +125,13 @@ pub struct RelationKl {
     pub loss: Tensor<1>,
 }
 
-/// How far the student's relations are from the teacher's, row by row (eq. 6).
+/// The plain composition of burn operations: how far the student's relations are from the teacher's, row by row (eq. 6).
 ///
 /// The teacher is a constant: no gradient reaches it. Each side is scaled by its own sqrt(D).
 ///
 /// # Errors
 /// [`ShapeError`] if shapes, lengths and `heads` (A_r) do not fit together.
-pub fn relation_kl(
+pub fn naive_relation_kl(
     student: &Side,
     teacher: &Side,
     lengths: &Lengths,
@@ -136,15 +150,56 @@ pub fn relation_kl(
     })
 }
 
-/// The relation loss of one pair, eq. (6): (1), in nats; see [`relation_kl`].
+/// Which body computes the relation loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Body {
+    /// The streaming one where there is one (the CPU), else the composition of burn operations.
+    #[default]
+    Fused,
+    /// The composition of burn operations, which allocates several (B, A, S, S) tensors: for teaching and for doubt.
+    Naive,
+}
+
+/// The relation loss of one pair, eq. (6) averaged over the batch: (1), in nats; differentiable in the student.
+///
+/// The teacher is a constant: no gradient reaches it. Each side is scaled by its own sqrt(D).
 ///
 /// # Errors
 /// [`ShapeError`] if shapes, lengths and `heads` (A_r) do not fit together.
 pub fn relation_loss(
+    body: Body,
     student: &Side,
     teacher: &Side,
     lengths: &Lengths,
     heads: usize,
 ) -> Result<Tensor<1>, ShapeError> {
-    Ok(relation_kl(student, teacher, lengths, heads)?.loss)
+    if body == Body::Fused && is_on_cpu(&student.row) {
+        let dims = Dims::parse(student.dims(), teacher.dims(), lengths, heads)?;
+        return Ok(fused::loss(student, teacher, lengths, dims));
+    }
+    Ok(naive_relation_kl(student, teacher, lengths, heads)?.loss)
+}
+
+/// KL(teacher row || student row) of every row of every relation head, (B, A, S), in nats; 0 at or past a length. Carries no
+/// gradient.
+///
+/// # Errors
+/// [`ShapeError`] if shapes, lengths and `heads` (A_r) do not fit together.
+pub fn relation_rows(
+    body: Body,
+    student: &Side,
+    teacher: &Side,
+    lengths: &Lengths,
+    heads: usize,
+) -> Result<Tensor<3>, ShapeError> {
+    if body == Body::Fused && is_on_cpu(&student.row) {
+        let dims = Dims::parse(student.dims(), teacher.dims(), lengths, heads)?;
+        return Ok(fused::rows(student, teacher, lengths, dims));
+    }
+    Ok(naive_relation_kl(&student.detach(), teacher, lengths, heads)?.rows)
+}
+
+/// Whether a tensor is flex's, whose bodies are written by hand.
+pub(crate) fn is_on_cpu(tensor: &Tensor<3>) -> bool {
+    tensor.device().without_autodiff() == Device::flex()
 }

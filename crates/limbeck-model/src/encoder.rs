@@ -1,16 +1,14 @@
 //! The encoder: embeddings, then layers of self-attention and feed-forward with LayerNorm after each (post-norm), as BERT
 //! (Devlin et al. 2019) and RoBERTa (Liu et al. 2019) are.
 
-use burn::tensor::activation::{relu, silu, softmax};
+use burn::tensor::activation::{relu, silu};
 use burn::tensor::module::{embedding, layer_norm, linear};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use limbeck_kernels::{Lengths, Taps, gelu};
+use limbeck_kernels::{Lengths, Taps, attention, gelu};
 
 use crate::weights::{Named, to_safetensors};
 use crate::{Activation, Config, Dropout, Folder, ModelError, Precision, Rng, Weights};
 
-/// Added to the scores of padded keys.
-const MASKED: f32 = -1.0e30;
 /// Standard deviation of initial weights, as BERT and the students of MiniLM have it (method: N(0, 0.02)).
 const INITIAL_STD: f64 = 0.02;
 
@@ -440,10 +438,10 @@ impl Encoder {
 
     fn start<'a>(
         &'a self,
-        batch: &TokenBatch,
+        batch: &'a TokenBatch,
         dropout: Option<&'a mut Dropout>,
     ) -> Result<Pass<'a>, ModelError> {
-        let (b, s) = (batch.lengths.batch(), batch.lengths.padded());
+        let s = batch.lengths.padded();
         let longest = self.config.max_length();
         if s > longest {
             return Err(ModelError::TooLong { length: s, longest });
@@ -468,12 +466,10 @@ impl Encoder {
             x = x + types.clone().slice([0..1, 0..h]).reshape([1, 1, h]);
         }
         x = self.embeddings.norm.forward(x, self.config.layer_norm_eps);
-        let mask = (!batch.lengths.all_full())
-            .then(|| batch.lengths.mask(0.0, MASKED).reshape([b, 1, 1, s]));
         let mut pass = Pass {
             config: &self.config,
             x,
-            mask,
+            lengths: &batch.lengths,
             dropout,
         };
         pass.drop_hidden();
@@ -485,7 +481,7 @@ impl Encoder {
 struct Pass<'a> {
     config: &'a Config,
     x: Tensor<3>,
-    mask: Option<Tensor<4>>,
+    lengths: &'a Lengths,
     dropout: Option<&'a mut Dropout>,
 }
 
@@ -504,31 +500,23 @@ impl Pass<'_> {
 
     fn layer(&mut self, layer: &Layer) {
         let (eps, p) = (self.config.layer_norm_eps, self.config.hidden_dropout);
-        let attended = layer.output.forward(self.attention(layer.project(&self.x)));
+        let mask = self
+            .dropout
+            .as_mut()
+            .and_then(|dropout| dropout.mask(self.config.attention_dropout));
+        let attended = attention(
+            layer.project(&self.x),
+            self.lengths,
+            self.config.num_attention_heads,
+            mask,
+        );
+        let attended = layer.output.forward(attended);
         let attended = self.dropped(attended, p);
         let middle = layer.attention_norm.forward(self.x.clone() + attended, eps);
         let raised = activate(self.config.activation, layer.up.forward(middle.clone()));
         let lowered = layer.down.forward(raised);
         let lowered = self.dropped(lowered, p);
         self.x = layer.norm.forward(middle + lowered, eps);
-    }
-
-    /// Self-attention over the model's own heads: (B, S, H) -> (B, S, H).
-    fn attention(&mut self, taps: Taps) -> Tensor<3> {
-        let [b, s, h] = taps.q.dims();
-        let heads = self.config.num_attention_heads;
-        let d = h / heads;
-        let split = |x: Tensor<3>| x.reshape([b, s, heads, d]).swap_dims(1, 2);
-        let query = split(taps.q.mul_scalar(1.0 / (d as f64).sqrt()));
-        let mut scores = query.matmul(split(taps.k).swap_dims(2, 3));
-        if let Some(mask) = &self.mask {
-            scores = scores + mask.clone();
-        }
-        let probabilities = self.dropped(softmax(scores, 3), self.config.attention_dropout);
-        probabilities
-            .matmul(split(taps.v))
-            .swap_dims(1, 2)
-            .reshape([b, s, h])
     }
 }
 

@@ -14,6 +14,14 @@ pub enum ModelError {
         /// Why.
         source: std::io::Error,
     },
+    /// There is no such folder.
+    #[error(
+        "there is no folder {folder}. Name a Hugging Face model folder: one with config.json, model.safetensors and tokenizer.json"
+    )]
+    NoFolder {
+        /// The folder.
+        folder: String,
+    },
     /// A file that a model folder must have is not there.
     #[error(
         "{folder}: no {file}. A Hugging Face model folder holds config.json, model.safetensors (or its shards, or pytorch_model.bin) and tokenizer.json (or vocab.txt)"

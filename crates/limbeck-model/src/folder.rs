@@ -1,7 +1,7 @@
 //! A Hugging Face folder as bytes: read from disk natively, or handed over file by file in a browser.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -24,6 +24,8 @@ const INDEX: &str = "model.safetensors.index.json";
 pub struct Folder {
     name: String,
     files: BTreeMap<String, Vec<u8>>,
+    /// PyTorch's weights on disk, where there are no others: they are read tensor by tensor.
+    pytorch: Option<PathBuf>,
 }
 
 impl Folder {
@@ -35,7 +37,13 @@ impl Folder {
         let mut folder = Self {
             name: path.display().to_string(),
             files: BTreeMap::new(),
+            pytorch: None,
         };
+        if !path.is_dir() {
+            return Err(ModelError::NoFolder {
+                folder: folder.name,
+            });
+        }
         let config = "config.json";
         if !folder.take(path, config)? {
             return Err(folder.missing(config));
@@ -54,7 +62,9 @@ impl Folder {
             }
             return Ok(folder);
         }
-        if folder.take(path, "pytorch_model.bin")? {
+        let pytorch = path.join("pytorch_model.bin");
+        if pytorch.is_file() {
+            folder.pytorch = Some(pytorch);
             return Ok(folder);
         }
         Err(folder.missing("model.safetensors"))
@@ -65,6 +75,7 @@ impl Folder {
         Self {
             name: name.to_owned(),
             files,
+            pytorch: None,
         }
     }
 
@@ -116,6 +127,11 @@ impl Folder {
     /// The folder's name, for people.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Where PyTorch's weights are, if there are no others.
+    pub(crate) fn pytorch(&self) -> Option<&Path> {
+        self.pytorch.as_deref()
     }
 
     /// The bytes of a file, if it is there.

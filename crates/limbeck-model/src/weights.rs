@@ -74,14 +74,14 @@ impl<'a> Weights<'a> {
             return Ok(Source::Safe(opened.collect::<Result<_, _>>()?));
         }
         #[cfg(not(target_family = "wasm"))]
-        if let Some(bytes) = folder.get("pytorch_model.bin") {
-            let reader = pytorch_reader::PytorchReader::from_reader(bytes, None).map_err(|e| {
-                ModelError::Damaged {
-                    file: folder.path("pytorch_model.bin"),
-                    reason: e.to_string(),
-                }
-            })?;
-            return Ok(Source::PyTorch(reader));
+        if let Some(path) = folder.pytorch() {
+            let damaged = |e: pytorch_reader::PytorchError| ModelError::Damaged {
+                file: path.display().to_string(),
+                reason: e.to_string(),
+            };
+            return Ok(Source::PyTorch(
+                pytorch_reader::PytorchReader::new(path).map_err(damaged)?,
+            ));
         }
         Err(folder.missing("model.safetensors"))
     }

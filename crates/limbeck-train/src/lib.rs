@@ -19,5 +19,5 @@ pub use checkpoint::{Checkpoint, CheckpointHeader};
 pub use error::TrainError;
 pub use optimizer::{AdamW, learning_rate};
 pub use plan::{Mistake, Plan};
-pub use recipe::{DeviceChoice, Objective, Recipe, StudentRecipe, WeightPrecision};
+pub use recipe::{DeviceChoice, KernelChoice, Objective, Recipe, StudentRecipe, WeightPrecision};
 pub use run::{Event, Phase, Run, StepEvent};

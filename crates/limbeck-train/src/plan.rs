@@ -1,9 +1,9 @@
 //! The recipe checked against the teacher. Every mistake is found at once, each with its field.
 
-use limbeck_kernels::{Pair, Vector, common_relation_heads};
+use limbeck_kernels::{Body, Pair, Vector, common_relation_heads};
 use limbeck_model::{Config, Family, StudentSize};
 
-use crate::recipe::{Objective, Recipe};
+use crate::recipe::{KernelChoice, Objective, Recipe};
 use crate::{TrainError, learning_rate};
 
 /// Something in a recipe that cannot be.
@@ -92,6 +92,14 @@ impl Plan {
             teacher,
             student,
         })
+    }
+
+    /// Which body computes the relation loss.
+    pub fn body(&self) -> Body {
+        match self.recipe.kernel {
+            KernelChoice::Fused => Body::Fused,
+            KernelChoice::Naive => Body::Naive,
+        }
     }
 
     /// Learning rate of a step, from 1.

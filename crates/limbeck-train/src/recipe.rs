@@ -41,6 +41,17 @@ pub enum WeightPrecision {
     F16,
 }
 
+/// Which body computes the relation loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum KernelChoice {
+    /// The streaming one where there is one, which never holds an S x S tensor.
+    #[default]
+    Fused,
+    /// The plain composition of tensor operations: for teaching and for doubt.
+    Naive,
+}
+
 /// Size of the student.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -124,6 +135,8 @@ pub struct Recipe {
     pub checkpoint_every: u64,
     /// Where to compute: `auto`, `cpu` or `gpu`.
     pub device: DeviceChoice,
+    /// Which body computes the relation loss: `fused` or `naive`.
+    pub kernel: KernelChoice,
     /// Element type of the student's weights on disk: `f32` or `f16`.
     pub precision: WeightPrecision,
     /// Folder for the student and what the run wrote.
@@ -155,6 +168,7 @@ impl Default for Recipe {
             shuffle: 65_536,
             checkpoint_every: 500,
             device: DeviceChoice::default(),
+            kernel: KernelChoice::default(),
             precision: WeightPrecision::default(),
             out: "student".into(),
         }

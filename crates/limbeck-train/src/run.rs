@@ -247,9 +247,10 @@ impl Run {
         teacher: &Taps,
         tokens: &TokenBatch,
     ) -> Result<Vec<Tensor<1>>, TrainError> {
-        let heads = self.plan.relation_heads;
+        let (heads, body) = (self.plan.relation_heads, self.plan.body());
         let one = |(pair, _): &(Pair, f64)| {
             relation_loss(
+                body,
                 &Side::of(student, *pair),
                 &Side::of(teacher, *pair),
                 tokens.lengths(),

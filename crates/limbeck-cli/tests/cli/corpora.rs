@@ -22,7 +22,10 @@ fn same_run_on(name: &str, bytes: &[u8]) {
     scene.distill(&["--out", "plain"]).done();
     scene.write(name, bytes);
     scene.distill(&["--out", "other", "--corpus", name]).done();
-    assert_eq!(scene.text("other/metrics.jsonl"), scene.text("plain/metrics.jsonl"));
+    assert_eq!(
+        scene.text("other/metrics.jsonl"),
+        scene.text("plain/metrics.jsonl")
+    );
 }
 
 #[test]
@@ -46,10 +49,32 @@ fn long_lines_are_cut_and_counted() {
     let scene = Scene::new();
     scene.write("long.txt", "teacher ".repeat(500) + "\n" + &corpus(11));
     // Three batches of 4 are one epoch, so that each line is read once.
-    scene.distill(&["--corpus", "long.txt", "--set", "heldout=0"]).done();
+    scene
+        .distill(&["--corpus", "long.txt", "--set", "heldout=0"])
+        .done();
     let card = scene.text("student/README.md");
-    assert!(card.contains("| Lines read | 12, of which 1 were cut at max_length |\n"), "{card}");
-    assert!(scene.text("student/report.html").contains("12, of which 1 were cut at max_length"));
+    assert!(
+        card.contains("| Lines read | 12, of which 1 were cut at max_length |\n"),
+        "{card}"
+    );
+    assert!(
+        scene
+            .text("student/report.html")
+            .contains("12, of which 1 were cut at max_length")
+    );
+}
+
+#[test]
+fn lines_without_tokens_are_left_out() {
+    let scene = Scene::new();
+    scene.drop_special_tokens();
+    // The tokenizer drops control characters, so nothing is left of such a line.
+    scene.write("control.txt", "\u{1}\n".repeat(4) + &corpus(12));
+    scene
+        .distill(&["--corpus", "control.txt", "--set", "heldout=0"])
+        .done();
+    let card = scene.text("student/README.md");
+    assert!(card.contains("Measured on 12 training lines"), "{card}");
 }
 
 #[test]
@@ -57,7 +82,9 @@ fn a_corpus_without_text_is_refused() {
     let scene = Scene::new();
     scene.write("blank.txt", "\n  \n\n");
     let message = "empty corpus: no line of text in blank.txt. Name files with one document a line";
-    scene.distill(&["--corpus", "blank.txt"]).refused(1, message);
+    scene
+        .distill(&["--corpus", "blank.txt"])
+        .refused(1, message);
 }
 
 #[test]
@@ -82,16 +109,23 @@ fn a_glob_that_matches_nothing_is_refused() {
 #[test]
 fn a_folder_as_corpus_is_refused() {
     let message = "'teacher' is a folder. Name the files in it, for example 'teacher/*.txt'";
-    Scene::new().distill(&["--corpus", "teacher/"]).refused(1, message);
+    Scene::new()
+        .distill(&["--corpus", "teacher/"])
+        .refused(1, message);
 }
 
 #[test]
 fn text_in_another_encoding_is_named_by_file_and_line() {
     let scene = Scene::new();
-    scene.write("latin.txt", [corpus(6).as_bytes(), b"gro\xdf\n", corpus(6).as_bytes()].concat());
+    scene.write(
+        "latin.txt",
+        [corpus(6).as_bytes(), b"gro\xdf\n", corpus(6).as_bytes()].concat(),
+    );
     let message = "latin.txt, line 7: not valid UTF-8 at byte 4 of the line. Convert the file (iconv -f LATIN1 -t UTF-8), \
                    or remove the line";
-    scene.distill(&["--corpus", "corpus.txt", "latin.txt"]).failed(message);
+    scene
+        .distill(&["--corpus", "corpus.txt", "latin.txt"])
+        .failed(message);
 }
 
 #[test]
@@ -102,7 +136,14 @@ fn a_damaged_gzip_file_is_refused() {
     let outcome = scene.distill(&["--corpus", "cut.gz"]);
     let start = "limbeck: cut.gz: the gzip data is truncated or damaged after ";
     assert!(outcome.stderr.contains(start), "{}", outcome.stderr);
-    assert!(outcome.stderr.trim_end().ends_with("and download or compress the file again"), "{}", outcome.stderr);
+    assert!(
+        outcome
+            .stderr
+            .trim_end()
+            .ends_with("and download or compress the file again"),
+        "{}",
+        outcome.stderr
+    );
     assert_eq!(outcome.code, Some(1));
 }
 
@@ -111,10 +152,14 @@ fn a_corpus_of_held_out_lines_alone_gives_no_batch() {
     let scene = Scene::new();
     let held_out = |text: &str| {
         scene.write("one.txt", text);
-        let outcome = scene.distill(&["--overwrite", "--corpus", "one.txt", "--set", "heldout=0.5"]);
+        let outcome =
+            scene.distill(&["--overwrite", "--corpus", "one.txt", "--set", "heldout=0.5"]);
         (outcome.code != Some(0)).then_some(outcome)
     };
-    let refusal = corpus(40).lines().find_map(held_out).expect("about half of the lines are held out");
+    let refusal = corpus(40)
+        .lines()
+        .find_map(held_out)
+        .expect("about half of the lines are held out");
     refusal.failed(
         "the corpus gives no batch: all of its lines are held out or have no tokens. Add lines, or hold out fewer (now 50 %)",
     );

@@ -54,14 +54,17 @@ fn a_model_inside_another_is_found_by_its_prefix() {
 fn old_names_of_layer_norms_are_understood() {
     same_after(|scene| {
         weights::rename_each(scene, |name| {
-            name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+            name.replace("LayerNorm.weight", "LayerNorm.gamma")
+                .replace("LayerNorm.bias", "LayerNorm.beta")
         });
     });
 }
 
 #[test]
 fn shards_are_read_by_their_index() {
-    same_after(|scene| drop(weights::shard(scene)));
+    same_after(|scene| {
+        weights::shard(scene);
+    });
 }
 
 #[test]
@@ -84,11 +87,21 @@ fn cut_off_weights_are_refused_with_their_size() {
     let header = u64::from_le_bytes(*whole.first_chunk().expect("a header length"));
     for (size, reason) in [
         (4, "4 bytes are too few for a safetensors file".to_owned()),
-        (100, format!("the file is cut off: its header alone is {header} bytes, the file only 100")),
-        (20_000, "the file is cut off or too long: its 20000 bytes are not what its header announces".to_owned()),
+        (
+            100,
+            format!("the file is cut off: its header alone is {header} bytes, the file only 100"),
+        ),
+        (
+            20_000,
+            "the file is cut off or too long: its 20000 bytes are not what its header announces"
+                .to_owned(),
+        ),
     ] {
         scene.write(WEIGHTS, &whole[..size]);
-        refused(&scene, &format!("{WEIGHTS}: {reason}. Download the file again, or copy it whole"));
+        refused(
+            &scene,
+            &format!("{WEIGHTS}: {reason}. Download the file again, or copy it whole"),
+        );
     }
 }
 
@@ -109,17 +122,29 @@ fn a_header_of_2_to_the_60_bytes_is_refused_before_memory_is_taken() {
 fn damaged_pytorch_weights_are_refused() {
     let scene = Scene::new();
     scene.remove(WEIGHTS);
-    scene.write("teacher/pytorch_model.bin", b"not a pickle");
-    let outcome = scene.encode(&[], TEXT);
-    assert!(outcome.stderr.starts_with("limbeck: teacher/pytorch_model.bin: "), "{}", outcome.stderr);
-    outcome.failed("Download the file again, or copy it whole".trim_start_matches("limbeck: "));
+    scene.copy_golden("tiny-bert-pytorch", "teacher");
+    let whole = scene.read("teacher/pytorch_model.bin");
+    for bytes in [&whole[..whole.len() / 2], b"not a pickle", b""] {
+        scene.write("teacher/pytorch_model.bin", bytes);
+        let outcome = scene.encode(&[], TEXT);
+        let message = outcome.stderr.trim_end();
+        let start = "limbeck: teacher/pytorch_model.bin: ";
+        let end = ". Download the file again, or copy it whole";
+        assert!(
+            message.starts_with(start) && message.ends_with(end),
+            "{message}"
+        );
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""));
+    }
 }
 
 #[test]
 fn a_missing_tensor_is_named() {
     let scene = Scene::new();
     let count = weights::read(&scene, WEIGHTS).len() - 1;
-    weights::edit(&scene, |tensors| drop(tensors.remove("encoder.layer.1.output.dense.weight")));
+    weights::edit(&scene, |tensors| {
+        drop(tensors.remove("encoder.layer.1.output.dense.weight"))
+    });
     let message = format!(
         "no tensor `encoder.layer.1.output.dense.weight` in the weights ({count} tensors, for instance \
          `embeddings.LayerNorm.bias`); config.json asks for it"
@@ -131,7 +156,9 @@ fn a_missing_tensor_is_named() {
 #[test]
 fn weights_of_something_else_are_refused() {
     let scene = Scene::new();
-    weights::edit(&scene, |tensors| tensors.retain(|name, _| name == "pooler.dense.bias"));
+    weights::edit(&scene, |tensors| {
+        tensors.retain(|name, _| name == "pooler.dense.bias")
+    });
     refused(
         &scene,
         "no tensor `embeddings.word_embeddings.weight` in the weights (1 tensors, for instance `pooler.dense.bias`); \
@@ -175,12 +202,19 @@ fn each_missing_file_is_named() {
     for (removed, named) in [
         (&["config.json"][..], "config.json"),
         (&["model.safetensors"][..], "model.safetensors"),
-        (&["tokenizer.json", "vocab.txt"][..], "tokenizer.json or vocab.txt"),
+        (
+            &["tokenizer.json", "vocab.txt"][..],
+            "tokenizer.json or vocab.txt",
+        ),
     ] {
         let scene = Scene::new();
-        removed.iter().for_each(|file| scene.remove(&format!("teacher/{file}")));
+        removed
+            .iter()
+            .for_each(|file| scene.remove(&format!("teacher/{file}")));
         refused(&scene, &format!("teacher: no {named}. {LAYOUT}"));
-        scene.run(&["inspect", "teacher"]).refused(1, &format!("teacher: no {named}. {LAYOUT}"));
+        scene
+            .run(&["inspect", "teacher"])
+            .refused(1, &format!("teacher: no {named}. {LAYOUT}"));
     }
 }
 
@@ -188,7 +222,10 @@ fn each_missing_file_is_named() {
 fn a_config_that_is_not_json_is_refused() {
     let scene = Scene::new();
     scene.write("teacher/config.json", "model_type: bert\n");
-    refused(&scene, "teacher/config.json: not JSON: expected value at line 1 column 1");
+    refused(
+        &scene,
+        "teacher/config.json: not JSON: expected value at line 1 column 1",
+    );
     scene.write("teacher/config.json", "[]");
     refused(&scene, "teacher/config.json: not a JSON object");
 }
@@ -197,7 +234,10 @@ fn a_config_that_is_not_json_is_refused() {
 fn a_config_without_a_size_is_refused() {
     let scene = Scene::new();
     scene.set_config("hidden_size", serde_json::Value::Null);
-    refused(&scene, "teacher/config.json: invalid type: null, expected usize");
+    refused(
+        &scene,
+        "teacher/config.json: invalid type: null, expected usize",
+    );
     scene.set_config("hidden_size", 0);
     refused(&scene, "teacher/config.json: hidden_size is 0");
 }
@@ -205,7 +245,11 @@ fn a_config_without_a_size_is_refused() {
 #[test]
 fn models_of_another_kind_are_refused_with_those_that_run() {
     for (field, value, message) in [
-        ("model_type", "gpt2", "model_type `gpt2` is not supported; supported: bert, roberta, xlm-roberta, camembert"),
+        (
+            "model_type",
+            "gpt2",
+            "model_type `gpt2` is not supported; supported: bert, roberta, xlm-roberta, camembert",
+        ),
         (
             "hidden_act",
             "gelu_fast",
@@ -228,7 +272,10 @@ fn models_of_another_kind_are_refused_with_those_that_run() {
 fn heads_that_do_not_divide_the_hidden_size_are_refused() {
     let scene = Scene::new();
     scene.set_config("num_attention_heads", 5);
-    refused(&scene, "teacher/config.json: num_attention_heads (5) does not divide hidden_size (24)");
+    refused(
+        &scene,
+        "teacher/config.json: num_attention_heads (5) does not divide hidden_size (24)",
+    );
 }
 
 #[test]
@@ -248,19 +295,39 @@ fn a_damaged_tokenizer_is_refused() {
     let scene = Scene::new();
     scene.write("teacher/tokenizer.json", "{");
     let outcome = scene.encode(&[], TEXT);
-    assert!(outcome.stderr.starts_with("limbeck: tokenizer: tokenizer.json cannot be read: "), "{}", outcome.stderr);
+    assert!(
+        outcome
+            .stderr
+            .starts_with("limbeck: tokenizer: tokenizer.json cannot be read: "),
+        "{}",
+        outcome.stderr
+    );
     assert_eq!(outcome.code, Some(1));
 }
 
 #[test]
 fn inspect_tells_what_a_model_is() {
     let scene = Scene::new();
-    let outcome = scene.run(&["inspect", "teacher", "--json", "--student-hidden", "18"]).done();
+    let outcome = scene
+        .run(&["inspect", "teacher", "--json", "--student-hidden", "18"])
+        .done();
     let expected = serde_json::json!({
         "model_type": "bert", "layers": 2, "hidden": 24, "heads": 3, "ffn": 40, "vocabulary": 113, "tokenizer": 113,
         "max_length": 40, "layer_norm_eps": 0.001, "parameters": 12_728, "relation_heads": [1, 2, 3, 6],
     });
     assert_eq!(outcome.objects(), [expected]);
     let people = scene.run(&["inspect", "teacher"]).done().stdout;
-    assert!(people.contains("relation_heads   [1,2,3,4,6,8,12,24]\n"), "{people}");
+    assert!(
+        people.contains("relation_heads   [1,2,3,4,6,8,12,24]\n"),
+        "{people}"
+    );
+}
+
+#[test]
+fn devices_name_the_cpu_and_one_that_is_chosen() {
+    let devices = Scene::new().run(&["devices", "--json"]).done().objects();
+    assert_eq!(devices[0]["device"], "cpu");
+    assert!(devices[0]["cores"].as_u64() >= Some(1));
+    let chosen = devices.iter().filter(|device| device["auto"] == true);
+    assert_eq!(chosen.count(), 1, "{devices:?}");
 }

@@ -35,6 +35,7 @@ pub struct Scene {
 }
 
 impl Scene {
+    /// With every file of its own.
     pub fn new() -> Self {
         let scene = Self {
             folder: tempfile::tempdir().expect("a temporary folder"),
@@ -45,10 +46,12 @@ impl Scene {
         scene
     }
 
+    /// Where a file or folder of this name is.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
+    /// Writes a file, and the folders that it is in.
     pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
         let path = self.path(name);
         let parent = path.parent().expect("every name is in the folder");
@@ -56,14 +59,17 @@ impl Scene {
         fs::write(&path, bytes).unwrap_or_else(|e| panic!("writing {name}: {e}"));
     }
 
+    /// The bytes of a file.
     pub fn read(&self, name: &str) -> Vec<u8> {
         fs::read(self.path(name)).unwrap_or_else(|e| panic!("reading {name}: {e}"))
     }
 
+    /// The text of a file.
     pub fn text(&self, name: &str) -> String {
         String::from_utf8(self.read(name)).expect("a text file")
     }
 
+    /// Removes a file.
     pub fn remove(&self, name: &str) {
         fs::remove_file(self.path(name)).unwrap_or_else(|e| panic!("removing {name}: {e}"));
     }
@@ -76,12 +82,16 @@ impl Scene {
         files
     }
 
+    /// Copies the files of a folder of goldens into a folder of this name.
     pub fn copy_golden(&self, golden: &str, name: &str) {
         let source = golden_folder().join(golden);
         let entries = fs::read_dir(&source).unwrap_or_else(|e| panic!("{}: {e}", source.display()));
         for entry in entries {
             let file = entry.expect("a file of the golden").path();
-            let base = file.file_name().expect("files have names").to_string_lossy();
+            let base = file
+                .file_name()
+                .expect("files have names")
+                .to_string_lossy();
             let bytes = fs::read(&file).expect("reading a golden");
             self.write(&format!("{name}/{base}"), bytes);
         }
@@ -94,6 +104,14 @@ impl Scene {
         self.write("teacher/config.json", config.to_string());
     }
 
+    /// Leaves the teacher's tokenizer without the tokens that it puts around a text.
+    pub fn drop_special_tokens(&self) {
+        let mut tokenizer = self.json("teacher/tokenizer.json");
+        tokenizer["post_processor"] = Value::Null;
+        self.write("teacher/tokenizer.json", tokenizer.to_string());
+    }
+
+    /// A file as JSON.
     pub fn json(&self, name: &str) -> Value {
         serde_json::from_slice(&self.read(name)).expect("a JSON file")
     }
@@ -101,18 +119,25 @@ impl Scene {
     /// The step lines of a metrics file.
     pub fn steps(&self, name: &str) -> Vec<String> {
         let text = self.text(name);
-        let steps = text.lines().filter(|line| line.contains(r#""event":"step""#));
+        let steps = text
+            .lines()
+            .filter(|line| line.contains(r#""event":"step""#));
         steps.map(str::to_owned).collect()
     }
 
+    /// The binary, ready to start in this folder.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_limbeck"));
         command.current_dir(self.folder.path()).args(arguments);
         command
     }
 
+    /// Runs the binary to its end.
     pub fn run(&self, arguments: &[&str]) -> Outcome {
-        self.command(arguments).output().expect("starting limbeck").into()
+        self.command(arguments)
+            .output()
+            .expect("starting limbeck")
+            .into()
     }
 
     /// `limbeck distill` with the small recipe and more flags.
@@ -127,7 +152,10 @@ impl Scene {
             false => &["--model", "teacher"],
         };
         let mut command = self.command(&[&["encode", "--device", "cpu"], model, flags].concat());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("starting limbeck");
         let mut stdin = child.stdin.take().expect("a piped input");
         // A refusal may come before the input is read.
@@ -144,7 +172,10 @@ fn golden_folder() -> PathBuf {
 fn list(folder: &Path, prefix: &str, files: &mut Vec<String>) {
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry of the folder").path();
-        let name = path.file_name().expect("entries have names").to_string_lossy();
+        let name = path
+            .file_name()
+            .expect("entries have names")
+            .to_string_lossy();
         match path.is_dir() {
             true => list(&path, &format!("{prefix}{name}/"), files),
             false => files.push(format!("{prefix}{name}")),
@@ -159,15 +190,23 @@ pub fn corpus(lines: usize) -> String {
         .split_whitespace()
         .collect();
     let word = |line: usize, at: usize| words[(line * 7 + at * (1 + line % 5)) % words.len()];
-    let line = |line: usize| (0..3 + line % 6).map(|at| word(line, at)).collect::<Vec<_>>().join(" ");
+    let line = |line: usize| {
+        (0..3 + line % 6)
+            .map(|at| word(line, at))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
     (0..lines).map(|number| line(number) + "\n").collect()
 }
 
 /// How the binary ended and what it printed.
 #[derive(Debug)]
 pub struct Outcome {
+    /// Exit code; none if a signal ended it.
     pub code: Option<i32>,
+    /// Standard output.
     pub stdout: String,
+    /// Standard error.
     pub stderr: String,
 }
 
@@ -201,14 +240,22 @@ impl Outcome {
     #[track_caller]
     pub fn failed(&self, message: &str) {
         let message = format!("limbeck: {message}");
-        assert!(self.stderr.trim_end().ends_with(&message), "{message}\nis not at the end of\n{}", self.stderr);
+        assert!(
+            self.stderr.trim_end().ends_with(&message),
+            "{message}\nis not at the end of\n{}",
+            self.stderr
+        );
         assert_eq!(self.code, Some(1));
     }
 
     /// Requires a message of the parser of flags, which goes on with how to use the command.
     #[track_caller]
     pub fn misused(&self, message: &str) {
-        assert!(self.stderr.starts_with(&format!("error: {message}\n")), "{}", self.stderr);
+        assert!(
+            self.stderr.starts_with(&format!("error: {message}\n")),
+            "{}",
+            self.stderr
+        );
         assert_eq!((self.code, self.stdout.as_str()), (Some(2), ""));
     }
 
@@ -225,6 +272,9 @@ impl Outcome {
     /// The objects of one kind of event.
     #[track_caller]
     pub fn events(&self, kind: &str) -> Vec<Value> {
-        self.objects().into_iter().filter(|object| object["event"] == kind).collect()
+        self.objects()
+            .into_iter()
+            .filter(|object| object["event"] == kind)
+            .collect()
     }
 }

@@ -1,0 +1,92 @@
+//! What a run is measured on: held-out lines, and the sentence whose relations are drawn.
+
+use limbeck_model::Tokenizer;
+use limbeck_train::batching::Batch;
+use limbeck_train::{Plan, Recipe};
+
+use crate::corpus::{self, BlockLimits, Corpus};
+use crate::error::CliError;
+
+/// Lines that are measured on.
+const LINES: usize = 256;
+/// Tokens of the sentence whose relations are drawn.
+const PICTURE_TOKENS: usize = 20;
+/// S of a batch is rounded up to this: few distinct shapes keep a GPU's memory pools and pipelines small.
+pub const PAD_TO: usize = 8;
+
+/// Lines of the corpus that the student never sees.
+pub struct Heldout {
+    /// In batches, short lines first.
+    pub batches: Vec<Batch>,
+    /// What they are, for people.
+    pub note: String,
+    /// The tokens of a sentence of moderate length among them.
+    pub picture: Vec<u32>,
+}
+
+/// What is in memory of a corpus at once.
+pub fn limits(recipe: &Recipe) -> BlockLimits {
+    BlockLimits {
+        block_lines: recipe.shuffle,
+        ..BlockLimits::for_max_length(recipe.max_length)
+    }
+}
+
+impl Heldout {
+    /// Finds them.
+    ///
+    /// # Errors
+    /// The corpus cannot be read, or no line of it has a token.
+    pub fn find(plan: &Plan, corpus: &Corpus, tokenizer: &Tokenizer) -> Result<Self, CliError> {
+        let fraction = plan.recipe.heldout;
+        let mut sequences = sequences(plan, corpus, tokenizer, fraction)?;
+        let mut kind = "held-out lines of the corpus, which the student never saw";
+        if sequences.is_empty() {
+            sequences = self::sequences(plan, corpus, tokenizer, 1.0)?;
+            kind = "training lines: the corpus holds no held-out line";
+        }
+        if sequences.is_empty() {
+            let percent = 100.0 * fraction;
+            return Err(corpus::CorpusError::NoBatch { percent }.into());
+        }
+        let note = format!("Measured on {} {kind}.", sequences.len());
+        let picture = picture(&sequences);
+        sequences.sort_by_key(Vec::len);
+        let recipe = &plan.recipe;
+        let batches = sequences.chunks(recipe.batch).map(|chunk| {
+            let sequences: Vec<&[u32]> = chunk.iter().map(Vec::as_slice).collect();
+            let sources = vec![(0, 0); chunk.len()];
+            Batch::pad(
+                &sequences,
+                sources,
+                plan.teacher.pad_token_id,
+                PAD_TO,
+                recipe.max_length,
+            )
+        });
+        Ok(Self {
+            batches: batches.collect(),
+            note,
+            picture,
+        })
+    }
+}
+
+fn sequences(
+    plan: &Plan,
+    corpus: &Corpus,
+    tokenizer: &Tokenizer,
+    fraction: f64,
+) -> Result<Vec<Vec<u32>>, CliError> {
+    let lines = corpus::held_out(corpus, limits(&plan.recipe), fraction, LINES)?;
+    let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let tokens = tokenizer.encode(&texts)?.into_iter().map(|t| t.ids);
+    Ok(tokens.filter(|ids| !ids.is_empty()).collect())
+}
+
+/// A sentence that is neither trivial nor too long to be drawn.
+fn picture(sequences: &[Vec<u32>]) -> Vec<u32> {
+    let fits = |ids: &&Vec<u32>| (PICTURE_TOKENS * 3 / 5..=PICTURE_TOKENS).contains(&ids.len());
+    let chosen = sequences.iter().find(fits).unwrap_or(&sequences[0]);
+    chosen[..chosen.len().min(PICTURE_TOKENS)].to_vec()
+}

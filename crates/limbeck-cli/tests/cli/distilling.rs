@@ -1,0 +1,374 @@
+//! `limbeck distill` from start to end: files, numbers and events.
+
+use serde_json::Value;
+
+use crate::scene::{Scene, TEACHER_HIDDEN};
+use crate::weights;
+
+const STUDENT_FILES: [&str; 14] = [
+    "1_Pooling/config.json",
+    "README.md",
+    "config.json",
+    "metrics.jsonl",
+    "model.safetensors",
+    "modules.json",
+    "recipe.toml",
+    "report.html",
+    "report.svg",
+    "sentence_bert_config.json",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+];
+
+fn number(value: &Value) -> f64 {
+    value
+        .as_f64()
+        .unwrap_or_else(|| panic!("{value} is not a number"))
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+#[test]
+fn a_student_is_a_hugging_face_folder_that_encodes() {
+    let scene = Scene::new();
+    scene.distill(&[]).done();
+    assert_eq!(scene.files("student"), STUDENT_FILES);
+    assert_eq!(
+        weights::metadata(&scene, "student/model.safetensors")["format"],
+        "pt"
+    );
+    let config = scene.json("student/config.json");
+    let sizes = [
+        "num_hidden_layers",
+        "hidden_size",
+        "num_attention_heads",
+        "intermediate_size",
+    ];
+    assert_eq!(
+        sizes.map(|name| number(&config[name])),
+        [1.0, 12.0, 3.0, 48.0]
+    );
+    assert_eq!(
+        (&config["torch_dtype"], &config["architectures"][0]),
+        (&"float32".into(), &"BertModel".into())
+    );
+    assert_eq!(
+        scene.read("student/tokenizer.json"),
+        scene.read("teacher/tokenizer.json")
+    );
+    let embedding = scene
+        .encode(&["--model", "student"], "a word\n")
+        .done()
+        .objects()[0]["embedding"]
+        .clone();
+    assert_eq!(embedding.as_array().map(Vec::len), Some(12));
+}
+
+#[test]
+fn half_precision_halves_the_weights() {
+    let scene = Scene::new();
+    scene.distill(&["--out", "whole"]).done();
+    scene.distill(&["--set", "precision=f16"]).done();
+    assert_eq!(scene.json("student/config.json")["torch_dtype"], "float16");
+    let (half, whole) = ("student/model.safetensors", "whole/model.safetensors");
+    for (name, stored) in weights::read(&scene, whole) {
+        let expected = stored.cast(safetensors::Dtype::F16);
+        assert_eq!(
+            weights::read(&scene, half)[&name].bytes,
+            expected.bytes,
+            "{name}"
+        );
+    }
+    scene.encode(&["--model", "student"], "a word\n").done();
+}
+
+#[test]
+fn metrics_have_one_line_a_step_and_the_loss_falls() {
+    let scene = Scene::new();
+    scene
+        .distill(&["--set", "steps=60", "--set", "student.dropout=0"])
+        .done();
+    let steps: Vec<Value> = scene
+        .steps("student/metrics.jsonl")
+        .iter()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let numbers: Vec<u64> = steps
+        .iter()
+        .filter_map(|step| step["step"].as_u64())
+        .collect();
+    assert_eq!(numbers, (1..=60).collect::<Vec<_>>());
+    let losses: Vec<f64> = steps.iter().map(|step| number(&step["loss"])).collect();
+    let (before, after) = (mean(&losses[..10]), mean(&losses[50..]));
+    assert!(
+        after < 0.8 * before,
+        "the loss went from {before} to {after}"
+    );
+    for step in &steps {
+        let pairs: Vec<f64> = step["by_pair"]
+            .as_array()
+            .expect("pairs")
+            .iter()
+            .map(number)
+            .collect();
+        assert!(
+            (pairs.iter().sum::<f64>() - number(&step["loss"])).abs() < 1e-6,
+            "{step}"
+        );
+    }
+}
+
+#[test]
+fn the_held_out_lines_come_nearer_to_the_teacher() {
+    let scene = Scene::new();
+    scene
+        .distill(&["--set", "steps=60", "--set", "heldout=0.2"])
+        .done();
+    let card = scene.text("student/README.md");
+    let rows: Vec<&str> = card
+        .lines()
+        .filter(|line| {
+            ["| Q-Q", "| K-K", "| V-V"]
+                .iter()
+                .any(|p| line.starts_with(p))
+        })
+        .collect();
+    assert_eq!(rows.len(), 3, "{card}");
+    for row in rows {
+        let cells: Vec<f64> = row
+            .split('|')
+            .filter_map(|cell| cell.trim().parse().ok())
+            .collect();
+        assert!(cells.len() == 2 && cells[1] < cells[0], "{row}");
+    }
+    assert!(
+        card.contains(" held-out lines of the corpus, which the student never saw."),
+        "{card}"
+    );
+}
+
+#[test]
+fn json_prints_every_event_and_nothing_else() {
+    let scene = Scene::new();
+    let outcome = scene
+        .distill(&["--json", "--set", "checkpoint_every=2"])
+        .done();
+    let kinds: Vec<Value> = outcome
+        .objects()
+        .iter()
+        .map(|object| object["event"].clone())
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "start",
+            "step",
+            "step",
+            "evaluated",
+            "step",
+            "evaluated",
+            "done"
+        ]
+    );
+    assert_eq!(outcome.stderr, "");
+    let evaluated = outcome.events("evaluated").remove(0);
+    assert_eq!(evaluated["step"], 2);
+    for pair in ["Q-Q", "K-K", "V-V"] {
+        assert!(number(&evaluated["by_pair"][pair]) > 0.0, "{evaluated}");
+    }
+    assert_eq!(outcome.events("done")[0]["out"], "student");
+}
+
+#[test]
+fn people_read_progress_on_standard_error() {
+    let outcome = Scene::new().distill(&[]).done();
+    assert_eq!(outcome.stdout, "");
+    for part in [
+        "Relation heads   12",
+        "| pair | KL before (nats) | after |",
+        "report:  student/report.html",
+    ] {
+        assert!(
+            outcome.stderr.contains(part),
+            "no `{part}` in\n{}",
+            outcome.stderr
+        );
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_student() {
+    let scene = Scene::new();
+    let runs = [("one", "seed=1"), ("same", "seed=1"), ("other", "seed=2")];
+    for (out, seed) in runs {
+        scene.distill(&["--out", out, "--set", seed]).done();
+    }
+    let [one, same, other] = runs.map(|(out, _)| scene.read(&format!("{out}/model.safetensors")));
+    assert!(one == same, "the same seed gave another student");
+    assert!(one != other, "another seed gave the same student");
+}
+
+#[test]
+fn pairs_and_their_weights_make_the_loss() {
+    let scene = Scene::new();
+    let outcome = scene
+        .distill(&["--json", "--set", "pairs={ vv = 0.5, qk = 2, kv = 0 }"])
+        .done();
+    for step in outcome.events("step") {
+        let pairs = step["by_pair"].as_object().expect("pairs");
+        assert_eq!(pairs.keys().collect::<Vec<_>>(), ["Q-K", "V-V"]);
+        let weighted = 2.0 * number(&pairs["Q-K"]) + 0.5 * number(&pairs["V-V"]);
+        assert!((weighted - number(&step["loss"])).abs() < 1e-6, "{step}");
+    }
+    assert!(
+        scene
+            .text("student/README.md")
+            .contains("| Pairs | 2 x Q-K, 0.5 x V-V |")
+    );
+}
+
+#[test]
+fn minilm_v1_teaches_attention_and_values_over_the_attention_heads() {
+    let scene = Scene::new();
+    scene.distill(&["--set", "objective=minilm-v1"]).done();
+    let card = scene.text("student/README.md");
+    for fact in [
+        "| Pairs | Q-K, V-V |",
+        "| Relation heads | 3 |",
+        "| Objective | MiniLM attention and value relation |",
+    ] {
+        assert!(card.contains(fact), "no `{fact}` in\n{card}");
+    }
+}
+
+#[test]
+fn an_output_folder_with_files_is_left_alone_unless_told_otherwise() {
+    let scene = Scene::new();
+    scene.write("student/notes.txt", "mine");
+    let message = "the output folder student is not empty. Name another with --out, go on with its run with --resume, or \
+                   write over it with --overwrite";
+    scene.distill(&[]).refused(2, message);
+    assert_eq!(scene.files("student"), ["notes.txt"]);
+    scene.distill(&["--overwrite"]).done();
+    assert_eq!(scene.text("student/notes.txt"), "mine");
+    assert!(
+        scene
+            .files("student")
+            .contains(&"model.safetensors".to_owned())
+    );
+}
+
+#[test]
+fn an_output_folder_that_cannot_be_made_is_refused() {
+    let scene = Scene::new();
+    scene.distill(&["--out", "corpus.txt/student"]).refused(
+        1,
+        "cannot make the folder corpus.txt/student: Not a directory (os error 20)",
+    );
+    scene.distill(&["--out", "corpus.txt"]).refused(
+        1,
+        "cannot make the folder corpus.txt: File exists (os error 17)",
+    );
+}
+
+#[test]
+fn a_teacher_that_is_not_a_number_stops_the_run_and_names_the_lines() {
+    let scene = Scene::new();
+    weights::edit(&scene, |tensors| {
+        let query = tensors
+            .get_mut("encoder.layer.1.attention.self.query.weight")
+            .expect("a query");
+        *query = query.map(|_, _| f32::NAN);
+    });
+    let outcome = scene.distill(&["--set", "steps=9", "--set", "batch=2"]);
+    assert_eq!(outcome.code, Some(1));
+    let skipped = |line: &&str| {
+        line.starts_with("step ")
+            && line.contains(" skipped: the loss was not a number, on corpus.txt, line ")
+    };
+    assert_eq!(
+        outcome.stderr.lines().filter(skipped).count(),
+        2,
+        "{}",
+        outcome.stderr
+    );
+    let (_, end) = outcome.stderr.split_once("limbeck: ").expect("an error");
+    let (message, lines) = end
+        .trim_end()
+        .split_once("\n  ")
+        .expect("lines after the message");
+    assert_eq!(
+        message,
+        "the loss was not a number in 3 steps in a row (up to step 3). Lower learning_rate, raise warmup, or look at the \
+         lines of the last batch"
+    );
+    let named: Vec<&str> = lines.split("; ").collect();
+    assert_eq!(named.len(), 2, "{lines}");
+    for line in named {
+        let number = line
+            .strip_prefix("corpus.txt, line ")
+            .and_then(|number| number.parse().ok());
+        assert!(
+            number.is_some_and(|n: usize| (1..=40).contains(&n)),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn a_step_that_is_not_a_number_is_skipped_and_counted() {
+    let scene = Scene::new();
+    let digit: usize = scene.json("teacher/tokenizer.json")["model"]["vocab"]["5"]
+        .as_u64()
+        .expect("an id") as usize;
+    weights::edit(&scene, |tensors| {
+        let words = tensors
+            .get_mut("embeddings.word_embeddings.weight")
+            .expect("a table");
+        *words = words.map(|at, x| {
+            if at / TEACHER_HIDDEN == digit {
+                f32::NAN
+            } else {
+                x
+            }
+        });
+    });
+    // Four batches an epoch, of which one holds the line that the teacher fails on.
+    scene.write(
+        "spoilt.txt",
+        format!(
+            "{}5 5 5\n{}",
+            crate::scene::corpus(7),
+            "large model\n".repeat(8)
+        ),
+    );
+    let outcome = scene
+        .distill(&[
+            "--json",
+            "--corpus",
+            "spoilt.txt",
+            "--set",
+            "steps=8",
+            "--set",
+            "heldout=0",
+        ])
+        .done();
+    let skipped = outcome.events("skipped");
+    assert_eq!((skipped.len(), outcome.events("step").len()), (2, 6));
+    let named = |event: &Value| {
+        event["lines"]
+            .as_str()
+            .is_some_and(|lines| lines.split("; ").any(|l| l == "spoilt.txt, line 8"))
+    };
+    assert!(skipped.iter().all(named), "{skipped:?}");
+    assert_eq!(outcome.events("done")[0]["skipped"], 2);
+    assert!(
+        scene
+            .text("student/README.md")
+            .contains("| Steps skipped | 2 (loss not a number) |")
+    );
+}

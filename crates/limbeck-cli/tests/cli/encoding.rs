@@ -1,0 +1,197 @@
+//! `limbeck encode`: one object a line, whatever the line is.
+
+use serde_json::Value;
+
+use crate::scene::{Scene, TEACHER_HIDDEN};
+
+fn shape(value: &Value) -> Vec<usize> {
+    match value.as_array() {
+        None => Vec::new(),
+        Some(items) => [
+            vec![items.len()],
+            items.first().map(shape).unwrap_or_default(),
+        ]
+        .concat(),
+    }
+}
+
+#[test]
+fn each_line_gives_one_embedding() {
+    let objects = Scene::new()
+        .encode(&[], "the teacher\n\nsmall student\n")
+        .done()
+        .objects();
+    assert_eq!(objects.len(), 3);
+    for object in &objects {
+        assert_eq!(object.as_object().map(|fields| fields.len()), Some(1));
+        assert_eq!(shape(&object["embedding"]), [TEACHER_HIDDEN]);
+    }
+    assert_ne!(objects[0], objects[2]);
+}
+
+#[test]
+fn an_empty_line_without_special_tokens_gives_an_embedding_too() {
+    let scene = Scene::new();
+    scene.drop_special_tokens();
+    let outcome = scene.encode(&[], "the teacher\n\nsmall student\n");
+    assert_eq!(outcome.done().objects().len(), 3);
+}
+
+#[test]
+fn no_text_gives_nothing() {
+    assert_eq!(Scene::new().encode(&[], "").done().stdout, "");
+}
+
+#[test]
+fn padding_beside_a_longer_line_changes_an_embedding_by_roundings_only() {
+    let scene = Scene::new();
+    let embedding = |batch: &str| {
+        let outcome = scene
+            .encode(
+                &["--batch", batch],
+                "key\nthe teacher reads two small words\n",
+            )
+            .done();
+        outcome.objects()[0]["embedding"]
+            .as_array()
+            .expect("numbers")
+            .iter()
+            .filter_map(Value::as_f64)
+            .collect::<Vec<_>>()
+    };
+    let (alone, padded) = (embedding("1"), embedding("2"));
+    let largest = alone.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+    assert!(largest > 0.1);
+    for (a, b) in alone.iter().zip(&padded) {
+        // 64 roundings of the largest value: two layers of sums over 24 to 40 numbers.
+        assert!(
+            (a - b).abs() <= 64.0 * f64::from(f32::EPSILON) * largest,
+            "{a} and {b}"
+        );
+    }
+}
+
+#[test]
+fn tokens_and_taps_of_a_layer_have_a_row_a_token() {
+    let scene = Scene::new();
+    let outcome = scene
+        .encode(&["--layer", "1", "--tokens", "--taps"], "the teacher\n\n")
+        .done();
+    let objects = outcome.objects();
+    assert_eq!(
+        objects[0]["tokens"],
+        serde_json::json!(["[CLS]", "the", "teacher", "[SEP]"])
+    );
+    for (object, tokens) in objects.iter().zip([4, 2]) {
+        assert_eq!(shape(&object["ids"]), [tokens]);
+        for part in ["hidden", "q", "k", "v"] {
+            assert_eq!(shape(&object[part]), [tokens, TEACHER_HIDDEN], "{part}");
+        }
+    }
+}
+
+#[test]
+fn layers_differ_and_the_last_is_the_default() {
+    let scene = Scene::new();
+    let hidden = |flags: &[&str]| {
+        scene
+            .encode(&[&["--tokens"], flags].concat(), "the teacher\n")
+            .done()
+            .stdout
+    };
+    let [embeddings, first, second] = ["0", "1", "2"].map(|layer| hidden(&["--layer", layer]));
+    assert!(embeddings != first && first != second);
+    assert_eq!(hidden(&[]), second);
+}
+
+#[test]
+fn a_layer_that_does_not_exist_is_wrong_use() {
+    let message = "layer 3 does not exist: the model has layers 1 to 2";
+    Scene::new()
+        .encode(&["--tokens", "--layer", "3"], "a\n")
+        .refused(2, message);
+}
+
+#[test]
+fn more_tokens_than_positions_are_wrong_use() {
+    let message =
+        "a sequence of 41 tokens, but the model has positions for 40; use max_length 40 or less";
+    Scene::new()
+        .encode(&["--max-length", "41"], "a\n")
+        .refused(2, message);
+}
+
+#[test]
+fn taps_need_tokens() {
+    let message = "the following required arguments were not provided:\n  --tokens";
+    Scene::new().encode(&["--taps"], "").misused(message);
+}
+
+#[test]
+fn long_lines_are_cut_at_the_length_asked_for() {
+    let scene = Scene::new();
+    let text = "teacher ".repeat(100);
+    for (flags, tokens) in [
+        (&["--tokens"][..], 40),
+        (&["--tokens", "--max-length", "7"], 7),
+    ] {
+        assert_eq!(
+            shape(&scene.encode(flags, &text).done().objects()[0]["ids"]),
+            [tokens]
+        );
+    }
+}
+
+#[test]
+fn line_ends_and_a_byte_order_mark_make_no_difference() {
+    let scene = Scene::new();
+    let plain = scene
+        .encode(&[], "the teacher\n\nsmall student\n")
+        .done()
+        .stdout;
+    assert_eq!(
+        scene
+            .encode(&[], "\u{feff}the teacher\r\n\r\nsmall student")
+            .done()
+            .stdout,
+        plain
+    );
+}
+
+#[test]
+fn files_are_read_in_the_order_given() {
+    let scene = Scene::new();
+    scene.write("one.txt", "the teacher\n");
+    scene.write("two.txt", "small student\n");
+    let both = scene
+        .encode(&[], "small student\nthe teacher\n")
+        .done()
+        .stdout;
+    assert_eq!(
+        scene.encode(&["two.txt", "one.txt"], "").done().stdout,
+        both
+    );
+    assert_eq!(
+        scene
+            .encode(&["two.txt", "-"], "the teacher\n")
+            .done()
+            .stdout,
+        both
+    );
+    scene.encode(&["three.txt"], "").refused(
+        1,
+        "cannot read three.txt: No such file or directory (os error 2)",
+    );
+}
+
+#[test]
+fn text_in_another_encoding_is_named_by_its_line() {
+    let scene = Scene::new();
+    scene.write("latin.txt", b"fine\ngro\xdf\n");
+    for (flags, place) in [(&["latin.txt"][..], "latin.txt"), (&[], "standard input")] {
+        let outcome = scene.encode(flags, b"fine\ngro\xdf\n");
+        let start = format!("limbeck: {place}, line 2: not valid UTF-8 at byte 4 of the line");
+        assert!(outcome.stderr.starts_with(&start), "{}", outcome.stderr);
+        assert_eq!(outcome.code, Some(1));
+    }
+}

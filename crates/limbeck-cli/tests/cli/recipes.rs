@@ -1,0 +1,374 @@
+//! Recipes: what is read from where, and that every mistake is told.
+
+use serde_json::Value;
+
+use crate::scene::Scene;
+
+const FIELDS: &str = "`teacher`, `teacher_layer`, `student`, `relation_heads`, `pairs`, `objective`, `corpus`, `heldout`, \
+                      `max_length`, `batch`, `steps`, `learning_rate`, `warmup`, `weight_decay`, `beta1`, `beta2`, \
+                      `epsilon`, `clip`, `seed`, `shuffle`, `checkpoint_every`, `device`, `precision`, `out`";
+
+/// A recipe with this mistake must be refused as wrong use, with this as the only mistake.
+#[track_caller]
+fn mistaken(settings: &[&str], mistake: &str) {
+    let flags: Vec<&str> = settings
+        .iter()
+        .flat_map(|setting| ["--set", setting])
+        .collect();
+    let message = format!("the recipe has a mistake:\n  {mistake}");
+    Scene::new().distill(&flags).refused(2, &message);
+}
+
+/// The recipe that a run says it follows.
+#[track_caller]
+fn followed(scene: &Scene, flags: &[&str]) -> Value {
+    let outcome = scene.distill(&[&["--json"], flags].concat()).done();
+    outcome.events("start")[0]["recipe"].clone()
+}
+
+#[test]
+fn flags_and_settings_win_over_the_file() {
+    let scene = Scene::new();
+    let flags = [
+        "--out",
+        "other",
+        "--set",
+        "student.layers=2",
+        "--set",
+        "steps=1",
+        "--set",
+        "precision=f16",
+    ];
+    let recipe = followed(&scene, &flags);
+    assert_eq!(
+        recipe["student"],
+        serde_json::json!({ "layers": 2, "hidden": 12, "heads": 3, "dropout": 0.1 })
+    );
+    let fields = ["out", "steps", "precision", "batch"].map(|field| recipe[field].clone());
+    assert_eq!(
+        fields,
+        ["other".into(), 1.into(), "f16".into(), Value::from(4)]
+    );
+    assert_eq!(scene.json("other/config.json")["num_hidden_layers"], 2);
+}
+
+#[test]
+fn a_run_needs_no_file() {
+    let scene = Scene::new();
+    let flags = [
+        "distill",
+        "--teacher",
+        "teacher",
+        "--corpus",
+        "*.txt",
+        "--device",
+        "cpu",
+    ];
+    let settings = [
+        "--set",
+        "max_length=16",
+        "--set",
+        "steps=1",
+        "--set",
+        "batch=2",
+        "--set",
+        "student.hidden=12",
+    ];
+    scene.run(&[&flags[..], &settings].concat()).done();
+    assert_eq!(scene.json("student/config.json")["hidden_size"], 12);
+}
+
+#[test]
+fn the_recipe_of_a_student_makes_the_same_student() {
+    let scene = Scene::new();
+    scene
+        .distill(&[
+            "--set",
+            "pairs={ qk = 2, vv = 0.5 }",
+            "--set",
+            "student.dropout=0",
+        ])
+        .done();
+    scene
+        .run(&[
+            "distill",
+            "--config",
+            "student/recipe.toml",
+            "--out",
+            "again",
+        ])
+        .done();
+    for file in ["metrics.jsonl", "model.safetensors", "config.json"] {
+        assert_eq!(
+            scene.read(&format!("again/{file}")),
+            scene.read(&format!("student/{file}")),
+            "{file}"
+        );
+    }
+}
+
+#[test]
+fn no_teacher_is_wrong_use() {
+    let scene = Scene::new();
+    let message = "no teacher: name its folder with --teacher, or `teacher` in the recipe";
+    scene
+        .run(&["distill", "--corpus", "corpus.txt"])
+        .refused(2, message);
+    scene.write("empty.toml", "");
+    scene
+        .run(&["config", "check", "empty.toml"])
+        .refused(2, message);
+}
+
+#[test]
+fn an_unknown_field_is_refused_with_those_there_are() {
+    let scene = Scene::new();
+    let reason = format!("unknown field `stpes`, expected one of {FIELDS}");
+    scene
+        .run(&["distill", "--set", "stpes=1"])
+        .refused(2, &format!("the recipe: {reason}"));
+    scene.write("typo.toml", "stpes = 1\n");
+    scene
+        .run(&["distill", "--config", "typo.toml"])
+        .refused(2, &format!("typo.toml: {reason}"));
+    scene
+        .run(&["config", "check", "typo.toml"])
+        .refused(2, &format!("typo.toml: {reason}"));
+}
+
+#[test]
+fn a_setting_of_the_wrong_type_is_refused() {
+    let scene = Scene::new();
+    for (setting, reason) in [
+        (
+            "steps=many",
+            "invalid type: string \"many\", expected u64\nin `steps`",
+        ),
+        (
+            "student=3",
+            "invalid type: integer `3`, expected struct StudentRecipe\nin `student`",
+        ),
+        (
+            "objective=v3",
+            "unknown variant `v3`, expected `minilm-v2` or `minilm-v1`\nin `objective`",
+        ),
+    ] {
+        scene
+            .run(&["distill", "--set", setting])
+            .refused(2, &format!("the recipe: {reason}"));
+    }
+}
+
+#[test]
+fn a_setting_below_a_value_is_refused() {
+    let flags = ["distill", "--set", "steps=3", "--set", "steps.more=1"];
+    Scene::new()
+        .run(&flags)
+        .refused(2, "--set steps.more: `steps` is not a table");
+}
+
+#[test]
+fn flags_that_make_no_sense_are_refused() {
+    let scene = Scene::new();
+    let misused = |arguments: &[&str], message: &str| scene.run(arguments).misused(message);
+    misused(
+        &["distill", "--set", "steps"],
+        "invalid value 'steps' for '--set <KEY=VALUE>': `steps` is not key=value",
+    );
+    misused(
+        &["distill", "--device", "tpu"],
+        "invalid value 'tpu' for '--device <DEVICE>': `tpu` is not auto, cpu or gpu",
+    );
+    misused(
+        &[
+            "distill", "--resume", "--out", "student", "--set", "steps=1",
+        ],
+        "the argument '--resume' cannot be used with '--set <KEY=VALUE>'",
+    );
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_refused_at_the_place() {
+    let scene = Scene::new();
+    scene.write("broken.toml", "batch = 4\nsteps = \n");
+    let outcome = scene.run(&["distill", "--config", "broken.toml"]);
+    let start = "limbeck: broken.toml is not TOML: TOML parse error at line 2, column 9\n  |\n2 | steps = \n";
+    assert!(outcome.stderr.starts_with(start), "{}", outcome.stderr);
+    assert_eq!(outcome.code, Some(2));
+}
+
+#[test]
+fn a_recipe_that_is_not_there_is_refused() {
+    let message = "cannot read nowhere.toml: No such file or directory (os error 2)";
+    Scene::new()
+        .run(&["distill", "--config", "nowhere.toml"])
+        .refused(1, message);
+}
+
+#[test]
+fn relation_heads_must_divide_both_hidden_sizes() {
+    mistaken(
+        &["relation_heads=8"],
+        "relation_heads: 8 relation heads do not divide both hidden sizes, 12 (student) and 24 (teacher); these do: \
+         [1, 2, 3, 4, 6, 12]",
+    );
+}
+
+#[test]
+fn attention_heads_must_divide_the_hidden_size() {
+    mistaken(
+        &["student.heads=5"],
+        "student.heads: 5 attention heads do not divide the hidden size 12; these do: [1, 2, 3, 4, 6, 12]",
+    );
+}
+
+#[test]
+fn a_layer_must_exist() {
+    mistaken(
+        &["teacher_layer=3"],
+        "teacher_layer: layer 3 does not exist: the teacher has layers 1 to 2",
+    );
+    mistaken(
+        &["teacher_layer=0"],
+        "teacher_layer: layer 0 does not exist: the teacher has layers 1 to 2",
+    );
+}
+
+#[test]
+fn sequences_must_fit_the_teacher() {
+    mistaken(
+        &["max_length=41"],
+        "max_length: 41 is not in 3..=40, the positions of the teacher",
+    );
+}
+
+#[test]
+fn pairs_must_be_pairs_with_weight() {
+    mistaken(
+        &["pairs={ xy = 1 , qq = 1 }"],
+        "pairs: `xy` is not a pair; the nine pairs are qq, qk, qv, kq, kk, kv, vq, vk, vv",
+    );
+    mistaken(&["pairs={ qq = 0 }"], "pairs: no pair has a weight above 0");
+    mistaken(
+        &["pairs={ qq = -1, kk = 1 }"],
+        "pairs: the weight of qq is -1, not 0 or more",
+    );
+}
+
+#[test]
+fn minilm_v1_compares_equal_attention_heads_of_the_last_layer() {
+    let v1 = "objective=minilm-v1";
+    mistaken(
+        &[v1, "student.heads=4"],
+        "student.heads: minilm-v1 compares attention heads one by one: the teacher has 3, the student 4; make them equal \
+         or use minilm-v2",
+    );
+    mistaken(
+        &[v1, "teacher_layer=1"],
+        "teacher_layer: minilm-v1 teaches the last layer, 2; leave teacher_layer out or use minilm-v2",
+    );
+    mistaken(
+        &[v1, "pairs={ qq = 1 }"],
+        "pairs: minilm-v1 compares Q-K and V-V; leave pairs out or use minilm-v2",
+    );
+}
+
+#[test]
+fn check_lists_every_mistake_at_once() {
+    let scene = Scene::new();
+    let text = "teacher = 'teacher'\nmax_length = 50\nlearning_rate = nan\nheldout = 0.9\nwarmup = 5000\nteacher_layer = 7\n\
+                [student]\nhidden = 12\nheads = 5\n";
+    scene.write("mistakes.toml", text);
+    let message = "the recipe has 7 mistakes:\
+        \n  corpus: no file or glob is given\
+        \n  max_length: 50 is not in 3..=40, the positions of the teacher\
+        \n  learning_rate: NaN is not above 0\
+        \n  heldout: 0.9 is not from 0 to 0.5\
+        \n  student.heads: 5 attention heads do not divide the hidden size 12; these do: [1, 2, 3, 4, 6, 12]\
+        \n  teacher_layer: layer 7 does not exist: the teacher has layers 1 to 2\
+        \n  warmup: 5000 steps of warm-up are more than the 1000 steps of the run";
+    scene
+        .run(&["config", "check", "mistakes.toml"])
+        .refused(2, message);
+}
+
+#[test]
+fn check_tells_what_a_run_would_do() {
+    let outcome = Scene::new().run(&["config", "check", "recipe.toml"]).done();
+    for line in [
+        "Teacher layer    2 of 2",
+        "Pairs            Q-Q, K-K, V-V",
+        "Relation heads   12",
+        "Steps            3 of 4 sequences, up to 16 tokens",
+    ] {
+        assert!(
+            outcome.stdout.lines().any(|found| found == line),
+            "no `{line}` in\n{}",
+            outcome.stdout
+        );
+    }
+    assert_eq!(outcome.stderr, "");
+}
+
+#[test]
+fn the_example_is_a_recipe() {
+    let scene = Scene::new();
+    let example = scene.run(&["config", "example"]).done().stdout;
+    let example = example
+        .replace("all-MiniLM-L6-v2", "teacher")
+        .replace("texts/*.txt", "corpus.txt");
+    scene.write(
+        "example.toml",
+        example.replace("max_length = 128", "max_length = 40"),
+    );
+    scene.run(&["config", "check", "example.toml"]).done();
+}
+
+#[test]
+fn the_schema_has_every_field_with_its_help() {
+    let scene = Scene::new();
+    let text = scene.run(&["config", "schema"]).done().stdout;
+    let schema: Value = serde_json::from_str(&text).expect("a JSON Schema");
+    let properties = schema["properties"].as_object().expect("fields");
+    let mut known: Vec<&str> = FIELDS
+        .split(", ")
+        .map(|field| field.trim_matches('`'))
+        .collect();
+    known.sort_unstable();
+    let mut found: Vec<&str> = properties.keys().map(String::as_str).collect();
+    found.sort_unstable();
+    assert_eq!(found, known);
+    let silent = properties
+        .iter()
+        .find(|(_, field)| field["description"].as_str().is_none_or(str::is_empty));
+    assert_eq!(silent, None, "a field without help");
+    assert_eq!(schema["additionalProperties"], false);
+}
+
+#[test]
+fn the_schema_has_every_field_of_the_example() {
+    let scene = Scene::new();
+    let schema: Value = serde_json::from_str(&scene.run(&["config", "schema"]).done().stdout)
+        .expect("a JSON Schema");
+    let example: toml::Table = scene
+        .run(&["config", "example"])
+        .done()
+        .stdout
+        .parse()
+        .expect("TOML");
+    assert!(example.len() > 15, "{example:?}");
+    for (field, value) in &example {
+        let default = &schema["properties"][field]["default"];
+        let given = ["teacher", "corpus"].contains(&field.as_str());
+        assert!(
+            given || *default == serde_json::json!(value),
+            "{field}: {default} in the schema, {value} in the example"
+        );
+    }
+}
+
+#[test]
+fn the_version_names_the_program() {
+    let version = Scene::new().run(&["--version"]).done().stdout;
+    assert!(version.starts_with("limbeck 0."), "{version}");
+}

@@ -1,0 +1,297 @@
+//! Runs that are interrupted, killed or out of disk, and what they leave for the next one.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::scene::{Outcome, Scene};
+
+const CHECKPOINT: &str = "student/checkpoint.safetensors";
+/// So many steps print more JSON than a pipe and a reader's buffer hold (64 and 8 KiB on Linux): such a run cannot end
+/// before the test has read what it waits for.
+const STEPS: &str = "steps=400";
+const LONG: [&str; 5] = ["--json", "--set", STEPS, "--set", "checkpoint_every=25"];
+
+/// A run in progress, read line by line.
+struct Running {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("starting limbeck");
+        let stdout = BufReader::new(child.stdout.take().expect("a piped output"));
+        Self { child, stdout }
+    }
+
+    fn distill(scene: &Scene, flags: &[&str]) -> Self {
+        Self::start(scene.command(&[&["distill", "--config", "recipe.toml"], flags].concat()))
+    }
+
+    /// Reads up to an event of this kind at this step or a later one.
+    fn until(&mut self, kind: &str, step: u64) -> Value {
+        let mut line = String::new();
+        while self
+            .stdout
+            .read_line(&mut line)
+            .expect("reading limbeck's output")
+            > 0
+        {
+            let event: Value = serde_json::from_str(&line).expect("a JSON object");
+            if event["event"] == kind && event["step"].as_u64() >= Some(step) {
+                return event;
+            }
+            line.clear();
+        }
+        panic!("limbeck ended without {kind} {step}");
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill")
+            .args([name, &id])
+            .status()
+            .expect("running kill");
+        assert!(sent.success());
+    }
+
+    /// Reads what is left until the end.
+    fn end(mut self) -> Outcome {
+        let mut stdout = String::new();
+        self.stdout
+            .read_to_string(&mut stdout)
+            .expect("reading limbeck's output");
+        let outcome = self
+            .child
+            .wait_with_output()
+            .expect("the end of limbeck")
+            .into();
+        Outcome { stdout, ..outcome }
+    }
+}
+
+/// Steps and weights of a long run that nothing disturbs.
+fn undisturbed() -> &'static (Vec<String>, Vec<u8>) {
+    static RUN: OnceLock<(Vec<String>, Vec<u8>)> = OnceLock::new();
+    RUN.get_or_init(|| {
+        let scene = Scene::new();
+        scene.distill(&LONG).done();
+        (
+            scene.steps("student/metrics.jsonl"),
+            scene.read("student/model.safetensors"),
+        )
+    })
+}
+
+#[track_caller]
+fn resumes_as_if_undisturbed(scene: &Scene) {
+    scene
+        .run(&["distill", "--out", "student", "--resume", "--json"])
+        .done();
+    let (steps, weights) = undisturbed();
+    assert_eq!(steps.len(), 400);
+    assert_eq!(&scene.steps("student/metrics.jsonl"), steps);
+    assert!(
+        &scene.read("student/model.safetensors") == weights,
+        "the resumed run made another student"
+    );
+    assert!(
+        !scene.path(CHECKPOINT).exists(),
+        "a finished run needs no checkpoint"
+    );
+    assert!(!scene.path("student/metrics.jsonl.part").exists());
+}
+
+/// A scene with a run that was stopped, and the step that it stopped after.
+fn stopped(flags: &[&str]) -> (Scene, u64) {
+    let scene = Scene::new();
+    let mut run = Running::distill(&scene, &[&LONG, flags].concat());
+    run.until("step", 3);
+    run.signal("-INT");
+    let stopped = run.until("stopped", 3);
+    assert_eq!(run.end().code, Some(1));
+    (scene, stopped["step"].as_u64().expect("a step"))
+}
+
+#[test]
+fn an_interrupted_run_saves_and_goes_on_as_if_nothing_had_been() {
+    let (scene, step) = stopped(&[]);
+    assert_eq!(
+        scene.files("student"),
+        ["checkpoint.safetensors", "metrics.jsonl.part"]
+    );
+    assert_eq!(scene.steps("student/metrics.jsonl.part").len() as u64, step);
+    resumes_as_if_undisturbed(&scene);
+}
+
+#[test]
+fn a_terminated_run_saves_too() {
+    let scene = Scene::new();
+    let mut run = Running::distill(&scene, &LONG);
+    run.until("step", 5);
+    run.signal("-TERM");
+    let stopped = run.until("stopped", 5);
+    let outcome = run.end();
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""));
+    let mut run =
+        Running::start(scene.command(&["distill", "--out", "student", "--resume", "--json"]));
+    assert_eq!(run.until("start", 0)["step"], stopped["step"]);
+    run.signal("-KILL");
+    run.end();
+}
+
+#[test]
+fn an_interrupted_run_tells_people_how_to_go_on() {
+    let scene = Scene::new();
+    let run = Running::distill(&scene, &["--set", "steps=1000000"]);
+    let metrics = scene.path("student/metrics.jsonl.part");
+    let start = Instant::now();
+    while metrics.metadata().map_or(0, |file| file.len()) == 0 {
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "no step was taken"
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    run.signal("-INT");
+    let outcome = run.end();
+    let steps = scene.steps("student/metrics.jsonl.part").len();
+    let message = format!(
+        "stopped after step {steps}, saved. Go on with: limbeck distill --out student --resume"
+    );
+    assert_eq!(outcome.stderr.lines().last(), Some(message.as_str()));
+    assert_eq!(outcome.code, Some(1));
+}
+
+#[test]
+fn a_killed_run_goes_on_from_its_last_checkpoint() {
+    let scene = Scene::new();
+    let mut run = Running::distill(&scene, &LONG);
+    run.until("step", 30);
+    run.signal("-KILL");
+    assert_eq!(run.end().code, None);
+    assert!(!scene.path("student/model.safetensors").exists());
+    resumes_as_if_undisturbed(&scene);
+}
+
+#[test]
+fn numbers_of_17_digits_survive_a_checkpoint() {
+    // The nearest double to the product of 5 and 1e-6 as floats have it; a reader of JSON that saves time gives 5e-6.
+    let exact = "learning_rate=0.0000049999999999999996";
+    let (scene, _) = stopped(&["--set", exact]);
+    let mut run =
+        Running::start(scene.command(&["distill", "--out", "student", "--resume", "--json"]));
+    let rate = run.until("start", 1)["recipe"]["learning_rate"].to_string();
+    run.signal("-KILL");
+    run.end();
+    assert_eq!(rate, "4.9999999999999996e-6");
+}
+
+#[test]
+fn a_full_disk_stops_the_run_and_leaves_the_last_checkpoint_whole() {
+    let larger = ["--set", "student.hidden=24", "--set", "student.layers=2"];
+    let (scene, step) = stopped(&larger);
+    let before = scene.read(CHECKPOINT);
+    // The limit lies between the metrics of a whole run and a checkpoint; without the trap the signal would kill.
+    let blocks_of_512 = 200;
+    assert!(
+        before.len() > 512 * blocks_of_512,
+        "{} bytes fit under the limit",
+        before.len()
+    );
+    let mut limited = Command::new("sh");
+    let script = format!("trap '' XFSZ; ulimit -f {blocks_of_512}; exec \"$@\"");
+    limited
+        .current_dir(scene.path(""))
+        .args(["-c", &script, "sh", env!("CARGO_BIN_EXE_limbeck")]);
+    limited.args(["distill", "--out", "student", "--resume"]);
+    let outcome = Outcome::from(limited.output().expect("starting sh"));
+    let (_, message) = outcome.stderr.split_once("limbeck: ").expect("an error");
+    let expected = format!("cannot write {CHECKPOINT}: File too large (os error 27)");
+    assert!(message.starts_with(&expected), "{message}");
+    assert_eq!(outcome.code, Some(1));
+    assert!(
+        scene.read(CHECKPOINT) == before,
+        "the last checkpoint was touched"
+    );
+    assert_eq!(
+        scene.files("student"),
+        ["checkpoint.safetensors", "metrics.jsonl.part"]
+    );
+    let mut run =
+        Running::start(scene.command(&["distill", "--out", "student", "--resume", "--json"]));
+    assert_eq!(run.until("step", 0)["step"].as_u64(), Some(step + 1));
+    run.signal("-KILL");
+    run.end();
+}
+
+#[test]
+fn damaged_checkpoints_are_refused() {
+    let (scene, _) = stopped(&[]);
+    let whole = scene.read(CHECKPOINT);
+    let resume = |bytes: &[u8]| {
+        scene.write(CHECKPOINT, bytes);
+        scene.run(&["distill", "--out", "student", "--resume"])
+    };
+    let refused = |bytes: &[u8], start: &str, end: &str| {
+        let outcome = resume(bytes);
+        let message = outcome.stderr.trim_end();
+        assert!(
+            message.starts_with(&format!("limbeck: checkpoint: {start}")) && message.ends_with(end),
+            "{message}"
+        );
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""));
+    };
+    let again = "use an earlier one or start again";
+    refused(&whole[..whole.len() / 2], "not whole (", again);
+    refused(b"", "not whole (", again);
+    let mut changed = whole.clone();
+    *changed.last_mut().expect("bytes") ^= 1;
+    refused(
+        &changed,
+        "checksum ",
+        ": the file was damaged; use an earlier one",
+    );
+    let mut header = whole.clone();
+    let seed = header
+        .windows(7)
+        .position(|bytes| bytes == b"seed\\\":")
+        .expect("the recipe in the header");
+    header[seed + 7] ^= 1;
+    refused(
+        &header,
+        "checksum ",
+        ": the file was damaged; use an earlier one",
+    );
+    refused(
+        &scene.read("teacher/model.safetensors"),
+        "this safetensors file is no checkpoint of limbeck",
+        "",
+    );
+}
+
+#[test]
+fn nothing_to_resume_is_wrong_use() {
+    let scene = Scene::new();
+    let resume = ["distill", "--out", "student", "--resume"];
+    let message = "nothing to resume: student/checkpoint.safetensors does not exist (a finished run removes its checkpoint)";
+    scene.run(&resume).refused(2, message);
+    scene.distill(&[]).done();
+    scene.run(&resume).refused(2, message);
+}
+
+#[test]
+fn overwriting_forgets_the_stopped_run() {
+    let (scene, _) = stopped(&[]);
+    scene.distill(&["--overwrite"]).done();
+    assert_eq!(scene.steps("student/metrics.jsonl").len(), 3);
+    assert!(!scene.path(CHECKPOINT).exists());
+}

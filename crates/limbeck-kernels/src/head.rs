@@ -1,0 +1,295 @@
+//! What the streaming CPU bodies share. They go through one head of one sequence at a time: its vectors are turned to
+//! (D, P), P the length rounded up to whole SIMD vectors, so that every inner loop runs over keys; a block of a few rows
+//! shares each load of a key. Only (rows of a block) x P scores exist at any time, never S x S.
+
+use pulp::Simd;
+
+use crate::cpu;
+
+/// Rows are rounded up to this many floats: one AVX-512 register, two of AVX, four of NEON or simd128.
+const PADDED_TO: usize = 16;
+/// Rows of a block: what shares each load of a key.
+pub(crate) const ROWS: usize = 4;
+/// Score of a key that is not there; finite, so that differences of two stay 0.
+const LOWEST: f32 = -1.0e30;
+
+/// Sizes of (B, S, H) tensors that are gone through head by head.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heads {
+    pub s: usize,
+    pub heads: usize,
+    pub d: usize,
+}
+
+/// The vectors of one head of one sequence, turned: (D, P); zeros at and past the length.
+pub(crate) struct Turned {
+    pub values: Vec<f32>,
+    pub p: usize,
+    pub length: usize,
+}
+
+impl Turned {
+    /// Adds its real vectors to (S, D).
+    #[inline(always)]
+    pub fn add_to(&self, out: &mut [f32]) {
+        let d = self.values.len() / self.p;
+        for (j, out) in out.chunks_exact_mut(d).take(self.length).enumerate() {
+            for (d, out) in out.iter_mut().enumerate() {
+                *out += self.values[d * self.p + j];
+            }
+        }
+    }
+}
+
+impl Heads {
+    /// Sequence and head of the n-th task.
+    pub fn place(&self, task: usize) -> (usize, usize) {
+        (task / self.heads, task % self.heads)
+    }
+
+    /// Takes the vectors of a head out of (B, S, H), times `factor`.
+    pub fn turn(&self, from: &[f32], task: usize, length: usize, factor: f32) -> Turned {
+        let (b, head) = self.place(task);
+        let p = length.next_multiple_of(PADDED_TO);
+        let mut values = vec![0.0; self.d * p];
+        for s in 0..length {
+            let start = ((b * self.s + s) * self.heads + head) * self.d;
+            for (d, value) in from[start..start + self.d].iter().enumerate() {
+                values[d * p + s] = value * factor;
+            }
+        }
+        Turned { values, p, length }
+    }
+
+    /// Puts per-head results, (B, heads, S, D), together to (B, S, H).
+    pub fn join(&self, parts: &[f32]) -> Vec<f32> {
+        let mut joined = vec![0.0; parts.len()];
+        for (at, part) in parts.chunks_exact(self.d).enumerate() {
+            let (task, s) = (at / self.s, at % self.s);
+            let (b, head) = self.place(task);
+            let start = ((b * self.s + s) * self.heads + head) * self.d;
+            joined[start..start + self.d].copy_from_slice(part);
+        }
+        joined
+    }
+}
+
+/// Whole SIMD vectors; rows are padded so that nothing is left over.
+#[inline(always)]
+fn vectors<S: Simd>(values: &[f32]) -> &[S::f32s] {
+    S::as_simd_f32s(values).0
+}
+
+#[inline(always)]
+fn vectors_mut<S: Simd>(values: &mut [f32]) -> &mut [S::f32s] {
+    S::as_mut_simd_f32s(values).0
+}
+
+/// out[r, j] = sum_d rows[d, i + r] * columns[d, j] for ROWS rows; keys past the length get the lowest score.
+#[inline(always)]
+pub(crate) fn scores<S: Simd>(simd: S, rows: &Turned, i: usize, columns: &Turned, out: &mut [f32]) {
+    products(simd, rows, i, columns, out);
+    for row in out.chunks_exact_mut(columns.p) {
+        row[columns.length..].fill(LOWEST);
+    }
+}
+
+/// out[r, j] = sum_d rows[d, i + r] * columns[d, j] for ROWS rows.
+#[inline(always)]
+pub(crate) fn products<S: Simd>(
+    simd: S,
+    rows: &Turned,
+    i: usize,
+    columns: &Turned,
+    out: &mut [f32],
+) {
+    let width = columns.p / S::F32_LANES;
+    let pairs = width / 2 * 2;
+    for at in (0..pairs).step_by(2) {
+        products_of::<S, 2>(simd, rows, i, columns, at, out);
+    }
+    for at in pairs..width {
+        products_of::<S, 1>(simd, rows, i, columns, at, out);
+    }
+}
+
+/// N vectors of keys: N * ROWS sums in registers.
+#[inline(always)]
+fn products_of<S: Simd, const N: usize>(
+    simd: S,
+    rows: &Turned,
+    i: usize,
+    columns: &Turned,
+    at: usize,
+    out: &mut [f32],
+) {
+    let width = columns.p / S::F32_LANES;
+    let mut sums = [[simd.splat_f32s(0.0); N]; ROWS];
+    let keys = vectors::<S>(&columns.values).chunks_exact(width);
+    for (row, key) in rows.values.chunks_exact(rows.p).zip(keys) {
+        let (x, key) = (&row[i..i + ROWS], &key[at..at + N]);
+        for r in 0..ROWS {
+            let x = simd.splat_f32s(x[r]);
+            for n in 0..N {
+                sums[r][n] = simd.mul_add_e_f32s(x, key[n], sums[r][n]);
+            }
+        }
+    }
+    let out = vectors_mut::<S>(out);
+    for r in 0..ROWS {
+        out[r * width + at..r * width + at + N].copy_from_slice(&sums[r]);
+    }
+}
+
+/// out[r, d] = sum_j weights[r, j] * columns[d, j] for ROWS rows: (ROWS, D).
+#[inline(always)]
+pub(crate) fn gather<S: Simd>(simd: S, weights: &[f32], columns: &Turned, out: &mut [f32]) {
+    let d = out.len() / ROWS;
+    let pairs = d / 2 * 2;
+    for at in (0..pairs).step_by(2) {
+        gather_of::<S, 2>(simd, weights, columns, at, out);
+    }
+    for at in pairs..d {
+        gather_of::<S, 1>(simd, weights, columns, at, out);
+    }
+}
+
+/// N features: N * ROWS sums in registers.
+#[inline(always)]
+fn gather_of<S: Simd, const N: usize>(
+    simd: S,
+    weights: &[f32],
+    columns: &Turned,
+    at: usize,
+    out: &mut [f32],
+) {
+    let (d, width) = (out.len() / ROWS, columns.p / S::F32_LANES);
+    let mut sums = [[simd.splat_f32s(0.0); N]; ROWS];
+    let weights = &vectors::<S>(weights)[..ROWS * width];
+    let columns = &vectors::<S>(&columns.values)[at * width..(at + N) * width];
+    for j in 0..width {
+        for r in 0..ROWS {
+            let weight = weights[r * width + j];
+            for n in 0..N {
+                sums[r][n] = simd.mul_add_e_f32s(weight, columns[n * width + j], sums[r][n]);
+            }
+        }
+    }
+    for r in 0..ROWS {
+        for n in 0..N {
+            out[r * d + at + n] = simd.reduce_sum_f32s(sums[r][n]);
+        }
+    }
+}
+
+/// into[d, j] += sum_r rows[d, i + r] * weights[r, j] for ROWS rows.
+#[inline(always)]
+pub(crate) fn scatter<S: Simd>(
+    simd: S,
+    rows: &Turned,
+    i: usize,
+    weights: &[f32],
+    into: &mut Turned,
+) {
+    let width = into.p / S::F32_LANES;
+    let weights = &vectors::<S>(weights)[..ROWS * width];
+    let sums = vectors_mut::<S>(&mut into.values).chunks_exact_mut(width);
+    for (row, sums) in rows.values.chunks_exact(rows.p).zip(sums) {
+        let mut x = [simd.splat_f32s(0.0); ROWS];
+        for r in 0..ROWS {
+            x[r] = simd.splat_f32s(row[i + r]);
+        }
+        for (j, sum) in sums.iter_mut().enumerate() {
+            for r in 0..ROWS {
+                *sum = simd.mul_add_e_f32s(x[r], weights[r * width + j], *sum);
+            }
+        }
+    }
+}
+
+/// Largest value of a row.
+#[inline(always)]
+pub(crate) fn highest<S: Simd>(simd: S, row: &[f32]) -> f32 {
+    let mut highest = simd.splat_f32s(f32::MIN);
+    for z in vectors::<S>(row) {
+        highest = simd.max_f32s(*z, highest);
+    }
+    simd.reduce_max_f32s(highest)
+}
+
+/// Scores become probabilities.
+#[inline(always)]
+pub(crate) fn softmax_row<S: Simd>(simd: S, row: &mut [f32]) {
+    let shift = simd.splat_f32s(highest(simd, row));
+    let mut sum = simd.splat_f32s(0.0);
+    for z in vectors_mut::<S>(row) {
+        *z = cpu::exp_vector(simd, simd.sub_f32s(*z, shift));
+        sum = simd.add_f32s(sum, *z);
+    }
+    let factor = simd.splat_f32s(1.0 / simd.reduce_sum_f32s(sum));
+    for z in vectors_mut::<S>(row) {
+        *z = simd.mul_f32s(*z, factor);
+    }
+}
+
+/// Probabilities P become P (dP - sum(P dP)): the gradient of the scores.
+#[inline(always)]
+pub(crate) fn softmax_gradient<S: Simd>(simd: S, probabilities: &mut [f32], dp: &[f32]) {
+    let mut sum = simd.splat_f32s(0.0);
+    for (p, dp) in vectors::<S>(probabilities).iter().zip(vectors::<S>(dp)) {
+        sum = simd.mul_add_e_f32s(*p, *dp, sum);
+    }
+    let sum = simd.splat_f32s(simd.reduce_sum_f32s(sum));
+    for (p, dp) in vectors_mut::<S>(probabilities)
+        .iter_mut()
+        .zip(vectors::<S>(dp))
+    {
+        *p = simd.mul_f32s(*p, simd.sub_f32s(*dp, sum));
+    }
+}
+
+/// (KL(teacher || student), sum of exp(z - max z) of the student, of the teacher) of one row of scores.
+#[inline(always)]
+pub(crate) fn row_kl<S: Simd>(simd: S, zs: &[f32], zt: &[f32]) -> (f32, f32, f32) {
+    let (ms, mt) = (
+        simd.splat_f32s(highest(simd, zs)),
+        simd.splat_f32s(highest(simd, zt)),
+    );
+    let zero = simd.splat_f32s(0.0);
+    let (mut sum_s, mut sum_t, mut cross) = (zero, zero, zero);
+    for (zs, zt) in vectors::<S>(zs).iter().zip(vectors::<S>(zt)) {
+        // Differences of shifted scores stay small where p is not.
+        let (zs, zt) = (simd.sub_f32s(*zs, ms), simd.sub_f32s(*zt, mt));
+        let p = cpu::exp_vector(simd, zt);
+        sum_t = simd.add_f32s(sum_t, p);
+        cross = simd.mul_add_e_f32s(p, simd.sub_f32s(zt, zs), cross);
+        sum_s = simd.add_f32s(sum_s, cpu::exp_vector(simd, zs));
+    }
+    let (sum_s, sum_t) = (simd.reduce_sum_f32s(sum_s), simd.reduce_sum_f32s(sum_t));
+    let kl = simd.reduce_sum_f32s(cross) / sum_t - sum_t.ln() + sum_s.ln();
+    (kl, sum_s, sum_t)
+}
+
+/// zs becomes factor * (P_S - P_T), with P = exp(z - max z) / sum.
+#[inline(always)]
+pub(crate) fn difference<S: Simd>(
+    simd: S,
+    zs: &mut [f32],
+    zt: &[f32],
+    (sum_s, sum_t): (f32, f32),
+    factor: f32,
+) {
+    let (ms, mt) = (
+        simd.splat_f32s(highest(simd, zs)),
+        simd.splat_f32s(highest(simd, zt)),
+    );
+    let (factor_s, factor_t) = (
+        simd.splat_f32s(factor / sum_s),
+        simd.splat_f32s(factor / sum_t),
+    );
+    for (zs, zt) in vectors_mut::<S>(zs).iter_mut().zip(vectors::<S>(zt)) {
+        let p_s = cpu::exp_vector(simd, simd.sub_f32s(*zs, ms));
+        let p_t = cpu::exp_vector(simd, simd.sub_f32s(*zt, mt));
+        *zs = simd.sub_f32s(simd.mul_f32s(factor_s, p_s), simd.mul_f32s(factor_t, p_t));
+    }
+}
