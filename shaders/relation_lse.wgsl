@@ -37,6 +37,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var total = 0.0;
     for (var first = 0u; first < length; first += TILE) {
         var score: array<f32, TILE>;
+        // WGSL zeroes it at each turn, but Chromium on SwiftShader was seen to keep the values of the turn before.
+        for (var t = 0u; t < TILE; t++) {
+            score[t] = 0.0;
+        }
         for (var start = 0u; start < d; start += SLICE) {
             let width = min(SLICE, d - start);
             workgroupBarrier();

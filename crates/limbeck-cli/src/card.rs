@@ -5,7 +5,7 @@ use limbeck_train::{Objective, Plan};
 
 use crate::distill::Outcome;
 
-/// What method.md calls the untrained last block: a warning that belongs on every student.
+/// The untrained last block: a warning that belongs on every student.
 pub const WARNING: &str = "The loss reads the queries, keys and values of the student's last layer. What comes after them in \
     that layer (attention output, feed-forward, LayerNorms) gets no gradient and still has its initial random values: fine-tune \
     before use, or read figures of the student as it is as zero-shot figures of an untrained last block.";
@@ -82,7 +82,7 @@ pub fn model_card(plan: &Plan, outcome: &Outcome) -> String {
          - limbeck\n---\n\n# A student distilled by its self-attention relations\n\n",
     );
     card.push_str(
-        "Distilled with [limbeck](https://arxiv.org/abs/2012.15828) (MiniLMv2, Wang et al. 2021). The licences of the teacher \
+        "Distilled with limbeck by the method of [MiniLMv2](https://arxiv.org/abs/2012.15828) (Wang et al. 2021). The licences of the teacher \
          and of the text it was distilled on apply.\n\n| | |\n|---|---|\n",
     );
     for (name, value) in facts(plan).into_iter().chain(outcome.facts()) {

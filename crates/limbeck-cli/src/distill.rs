@@ -17,7 +17,7 @@ use toml::Value;
 
 use crate::card::{self, WARNING};
 use crate::config::{self, parse_setting};
-use crate::corpus::{Corpus, Loader, LoaderSettings};
+use crate::corpus::{Corpus, FileSummary, Loader, LoaderSettings};
 use crate::device;
 use crate::error::CliError;
 use crate::heldout::{self, Heldout, PAD_TO};
@@ -81,12 +81,16 @@ pub struct Outcome {
     skipped: u64,
     lines: u64,
     truncated: u64,
+    files: Vec<FileSummary>,
 }
 
 impl Outcome {
     /// Name and value of each.
     pub fn facts(&self) -> Vec<(String, String)> {
+        let file = |file: &FileSummary| format!("{} ({:.1} MB)", file.name, file.bytes as f64 / 1e6);
+        let files: Vec<String> = self.files.iter().map(file).collect();
         let mut facts = vec![
+            ("Corpus files".to_owned(), files.join(", ")),
             ("Device".to_owned(), self.device.clone()),
             (
                 "Time".to_owned(),
@@ -427,6 +431,7 @@ impl Session {
             skipped: self.run.skipped(),
             lines: self.position.lines,
             truncated: self.position.truncated_lines,
+            files: self.corpus.describe()?,
         };
         let plan = self.run.plan();
         self.output

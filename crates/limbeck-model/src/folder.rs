@@ -130,6 +130,7 @@ impl Folder {
     }
 
     /// Where PyTorch's weights are, if there are no others.
+    #[cfg(not(target_family = "wasm"))]
     pub(crate) fn pytorch(&self) -> Option<&Path> {
         self.pytorch.as_deref()
     }

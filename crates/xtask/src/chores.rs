@@ -75,6 +75,11 @@ pub fn bench(places: &Places, name: Option<&str>, args: &[String]) -> Result<()>
         "bench",
         "--",
     ]);
+    // The peer in PyTorch is timed in the same run where the goldens' Python is installed.
+    let python = setup::golden_python_path(places);
+    if python.is_file() && std::env::var_os("LIMBECK_PYTHON").is_none() {
+        cargo.env("LIMBECK_PYTHON", python);
+    }
     shell::run(cargo.args(name).args(args))
 }
 

@@ -76,16 +76,25 @@ pub fn browser(places: &Places) -> Result<Browser> {
     })
 }
 
+fn golden_venv(places: &Places) -> PathBuf {
+    places.tools().join("golden")
+}
+
+/// Where [`golden_python`] puts it, there or not.
+pub fn golden_python_path(places: &Places) -> PathBuf {
+    golden_venv(places).join(if cfg!(windows) {
+        "Scripts/python.exe"
+    } else {
+        "bin/python"
+    })
+}
+
 /// The Python of the project's own virtual environment, with the packages that the goldens are made with.
 pub fn golden_python(places: &Places) -> Result<PathBuf> {
     let requirements = places.root.join("tests/golden/requirements.txt");
     let wanted = shell::read(&requirements)?;
-    let venv = places.tools().join("golden");
-    let python = venv.join(if cfg!(windows) {
-        "Scripts/python.exe"
-    } else {
-        "bin/python"
-    });
+    let venv = golden_venv(places);
+    let python = golden_python_path(places);
     // Written last, so that an interrupted installation is not taken for a whole one.
     let installed = venv.join("installed.txt");
     if python.is_file() && std::fs::read_to_string(&installed).is_ok_and(|had| had == wanted) {
