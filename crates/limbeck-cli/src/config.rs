@@ -98,7 +98,7 @@ pub fn load(file: Option<&Path>, settings: &[(String, Value)]) -> Result<Recipe,
             ))
         })?;
     }
-    if !settings.is_empty() {
+    if file.is_some() && !settings.is_empty() {
         source.push_str(" with --set");
     }
     for (key, value) in settings {

@@ -87,7 +87,8 @@ pub struct Outcome {
 impl Outcome {
     /// Name and value of each.
     pub fn facts(&self) -> Vec<(String, String)> {
-        let file = |file: &FileSummary| format!("{} ({:.1} MB)", file.name, file.bytes as f64 / 1e6);
+        let file =
+            |file: &FileSummary| format!("{} ({:.1} MB)", file.name, file.bytes as f64 / 1e6);
         let files: Vec<String> = self.files.iter().map(file).collect();
         let mut facts = vec![
             ("Corpus files".to_owned(), files.join(", ")),

@@ -28,7 +28,7 @@ const EXP: [f32; 6] = [
     8.333_452e-3,
     4.166_579_6e-2,
     1.666_666_5e-1,
-    5.000_000_1e-1,
+    0.5,
 ];
 /// Where e^x is the smallest normal f32, and where it is nearly the largest.
 const EXP_RANGE: (f32, f32) = (-87.3, 88.3);
@@ -85,7 +85,7 @@ pub fn erf(x: f32) -> f32 {
     p = fma(p, x2, -2.101_024e-6);
     p = fma(p, x2, -5.692_506_4e-5);
     p = fma(p, x2, -7.349_906_3e-4);
-    p = fma(p, x2, -2.954_599_8e-3);
+    p = fma(p, x2, -2.954_6e-3);
     p = fma(p, x2, -1.609_603_3e-2);
     let mut q = -1.456_607_2e-5;
     q = fma(q, x2, -2.133_740_5e-4);

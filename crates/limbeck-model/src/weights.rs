@@ -31,6 +31,9 @@ enum Source<'a> {
     PyTorch(pytorch_reader::PytorchReader),
 }
 
+/// Values and shape of a tensor.
+type Found = (Vec<f32>, Vec<usize>);
+
 /// The tensors of a model folder.
 pub struct Weights<'a> {
     source: Source<'a>,
@@ -134,7 +137,7 @@ impl<'a> Weights<'a> {
         Ok(values)
     }
 
-    fn find(&self, name: &str) -> Result<Option<(Vec<f32>, Vec<usize>)>, ModelError> {
+    fn find(&self, name: &str) -> Result<Option<Found>, ModelError> {
         match &self.source {
             Source::Safe(files) => {
                 let Some(view) = files.iter().find_map(|file| file.tensor(name).ok()) else {
