@@ -1,14 +1,82 @@
 //! The facts of a run for people, and the model card.
 
+use std::time::Duration;
+
 use limbeck_model::{Config, parameter_count};
 use limbeck_train::{Objective, Plan};
 
-use crate::distill::Outcome;
+use crate::corpus::FileSummary;
+use crate::report::EvaluationRow;
 
 /// The untrained last block: a warning that belongs on every student.
 pub const WARNING: &str = "The loss reads the queries, keys and values of the student's last layer. What comes after them in \
     that layer (attention output, feed-forward, LayerNorms) gets no gradient and still has its initial random values: fine-tune \
     before use, or read figures of the student as it is as zero-shot figures of an untrained last block.";
+
+/// Numbers of a finished run that its plan does not hold.
+pub struct Outcome {
+    /// KL by pair on the held-out lines, before and after, in nats.
+    pub evaluations: Vec<EvaluationRow>,
+    /// What the evaluation was made on.
+    pub heldout_note: String,
+    /// Where it was computed.
+    pub device: String,
+    /// Since the run was started or resumed.
+    pub elapsed: Duration,
+    /// Steps whose loss was not a number.
+    pub skipped: u64,
+    /// Lines in all batches.
+    pub lines: u64,
+    /// Lines that were cut at max_length.
+    pub truncated: u64,
+    /// The files of the corpus.
+    pub files: Vec<FileSummary>,
+}
+
+impl Outcome {
+    /// Name and value of each.
+    pub fn facts(&self) -> Vec<(String, String)> {
+        let file =
+            |file: &FileSummary| format!("{} ({:.1} MB)", file.name, file.bytes as f64 / 1e6);
+        let files: Vec<String> = self.files.iter().map(file).collect();
+        let mut facts = vec![
+            ("Corpus files".to_owned(), files.join(", ")),
+            ("Device".to_owned(), self.device.clone()),
+            (
+                "Time".to_owned(),
+                format!("{:.1} s", self.elapsed.as_secs_f64()),
+            ),
+            (
+                "Lines read".to_owned(),
+                format!(
+                    "{}, of which {} were cut at max_length",
+                    self.lines, self.truncated
+                ),
+            ),
+        ];
+        if self.skipped > 0 {
+            facts.push((
+                "Steps skipped".to_owned(),
+                format!("{} (loss not a number)", self.skipped),
+            ));
+        }
+        facts
+    }
+
+    /// KL by pair before and after, as a Markdown table.
+    pub fn table(&self, plan: &Plan) -> String {
+        let mut table = String::from("| pair | KL before (nats) | after |\n|---|---|---|\n");
+        if let (Some(before), Some(after)) = (self.evaluations.first(), self.evaluations.last()) {
+            for (index, (pair, _)) in plan.pairs.iter().enumerate() {
+                table.push_str(&format!(
+                    "| {pair} | {:.4} | {:.4} |\n",
+                    before.by_pair[index], after.by_pair[index]
+                ));
+            }
+        }
+        table
+    }
+}
 
 /// Name and value of what defines a run.
 pub fn facts(plan: &Plan) -> Vec<(String, String)> {
@@ -28,11 +96,12 @@ pub fn facts(plan: &Plan) -> Vec<(String, String)> {
         Objective::MinilmV2 => "MiniLMv2 relations",
         Objective::MinilmV1 => "MiniLM attention and value relation",
     };
+    let data: Vec<&str> = recipe.corpus.iter().map(|path| name(path)).collect();
     let fact = |name: &str, value: String| (name.to_owned(), value);
     vec![
         fact(
             "Teacher",
-            format!("{}, {}", recipe.teacher, size(&plan.teacher)),
+            format!("{}, {}", name(&recipe.teacher), size(&plan.teacher)),
         ),
         fact(
             "Teacher layer",
@@ -45,7 +114,7 @@ pub fn facts(plan: &Plan) -> Vec<(String, String)> {
         fact("Objective", objective.to_owned()),
         fact("Pairs", pairs.join(", ")),
         fact("Relation heads", plan.relation_heads.to_string()),
-        fact("Data", recipe.corpus.join(", ")),
+        fact("Data", data.join(", ")),
         fact(
             "Steps",
             format!(
@@ -62,6 +131,12 @@ pub fn facts(plan: &Plan) -> Vec<(String, String)> {
         ),
         fact("Seed", recipe.seed.to_string()),
     ]
+}
+
+/// The last part of a path: a published card says nothing of the machine.
+pub fn name(path: &str) -> &str {
+    let parts = path.trim_end_matches(['/', '\\']).rsplit(['/', '\\']);
+    parts.into_iter().next().unwrap_or(path)
 }
 
 /// Layers x hidden size, heads and parameters.

@@ -84,6 +84,19 @@ fn is_real_gpu(info: &wgpu::AdapterInfo) -> bool {
     info.device_type != wgpu::DeviceType::Cpu
 }
 
+/// A device by its name in a recipe.
+///
+/// # Errors
+/// Another name.
+pub fn parse(text: &str) -> Result<DeviceChoice, String> {
+    match text {
+        "auto" => Ok(DeviceChoice::Auto),
+        "cpu" => Ok(DeviceChoice::Cpu),
+        "gpu" => Ok(DeviceChoice::Gpu),
+        _ => Err(format!("`{text}` is not auto, cpu or gpu")),
+    }
+}
+
 /// The device of a choice and its name for people.
 ///
 /// # Errors

@@ -15,9 +15,9 @@ use limbeck_train::{Checkpoint, DeviceChoice, Event, Plan, Recipe, Run, StepEven
 use serde_json::json;
 use toml::Value;
 
-use crate::card::{self, WARNING};
+use crate::card::{self, Outcome, WARNING};
 use crate::config::{self, parse_setting};
-use crate::corpus::{Corpus, FileSummary, Loader, LoaderSettings};
+use crate::corpus::{Corpus, Loader, LoaderSettings};
 use crate::device;
 use crate::error::CliError;
 use crate::heldout::{self, Heldout, PAD_TO};
@@ -44,7 +44,7 @@ pub struct Arguments {
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_setting)]
     set: Vec<(String, Value)>,
     /// Where to compute: auto, cpu or gpu
-    #[arg(long, value_parser = parse_device)]
+    #[arg(long, value_parser = device::parse)]
     device: Option<DeviceChoice>,
     /// Write over an output folder that is not empty
     #[arg(long)]
@@ -55,78 +55,6 @@ pub struct Arguments {
     /// One JSON object a line on standard output instead of a progress bar
     #[arg(long)]
     json: bool,
-}
-
-/// A device by its name in a recipe.
-///
-/// # Errors
-/// Another name.
-pub fn parse_device(text: &str) -> Result<DeviceChoice, String> {
-    match text {
-        "auto" => Ok(DeviceChoice::Auto),
-        "cpu" => Ok(DeviceChoice::Cpu),
-        "gpu" => Ok(DeviceChoice::Gpu),
-        _ => Err(format!("`{text}` is not auto, cpu or gpu")),
-    }
-}
-
-/// Numbers of a finished run that its plan does not hold.
-pub struct Outcome {
-    /// KL by pair on the held-out lines, before and after, in nats.
-    evaluations: Vec<EvaluationRow>,
-    /// What the evaluation was made on.
-    pub heldout_note: String,
-    device: String,
-    elapsed: Duration,
-    skipped: u64,
-    lines: u64,
-    truncated: u64,
-    files: Vec<FileSummary>,
-}
-
-impl Outcome {
-    /// Name and value of each.
-    pub fn facts(&self) -> Vec<(String, String)> {
-        let file =
-            |file: &FileSummary| format!("{} ({:.1} MB)", file.name, file.bytes as f64 / 1e6);
-        let files: Vec<String> = self.files.iter().map(file).collect();
-        let mut facts = vec![
-            ("Corpus files".to_owned(), files.join(", ")),
-            ("Device".to_owned(), self.device.clone()),
-            (
-                "Time".to_owned(),
-                format!("{:.1} s", self.elapsed.as_secs_f64()),
-            ),
-            (
-                "Lines read".to_owned(),
-                format!(
-                    "{}, of which {} were cut at max_length",
-                    self.lines, self.truncated
-                ),
-            ),
-        ];
-        if self.skipped > 0 {
-            facts.push((
-                "Steps skipped".to_owned(),
-                format!("{} (loss not a number)", self.skipped),
-            ));
-        }
-        facts
-    }
-
-    /// KL by pair before and after, as a Markdown table.
-    pub fn table(&self, plan: &Plan) -> String {
-        let mut table = String::from("| pair | KL before (nats) | after |\n|---|---|---|\n");
-        if let (Some(before), Some(after)) = (self.evaluations.first(), self.evaluations.last()) {
-            for (index, (pair, _)) in plan.pairs.iter().enumerate() {
-                table.push_str(&format!(
-                    "| {pair} | {:.4} | {:.4} |\n",
-                    before.by_pair[index], after.by_pair[index]
-                ));
-            }
-        }
-        table
-    }
 }
 
 /// Runs `limbeck distill`.
@@ -494,7 +422,11 @@ impl Session {
             after: after.into_iter().map(|(_, student)| student).collect(),
         };
         Ok(Report {
-            title: format!("{} from {}", card::size(&plan.student), plan.recipe.teacher),
+            title: format!(
+                "{} from {}",
+                card::size(&plan.student),
+                card::name(&plan.recipe.teacher)
+            ),
             facts: card::facts(plan)
                 .into_iter()
                 .chain(outcome.facts())

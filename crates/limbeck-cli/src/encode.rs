@@ -13,7 +13,6 @@ use serde_json::{Map, Value, json};
 
 use crate::corpus::CorpusError;
 use crate::device;
-use crate::distill::parse_device;
 use crate::error::CliError;
 
 /// Flags of `limbeck encode`.
@@ -40,7 +39,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 32)]
     batch: usize,
     /// Where to compute: auto, cpu or gpu
-    #[arg(long, default_value = "auto", value_parser = parse_device)]
+    #[arg(long, default_value = "auto", value_parser = device::parse)]
     device: DeviceChoice,
 }
 
