@@ -203,7 +203,7 @@ async fn a_resumed_run_is_the_same_run() {
             lines: 17,
             ..DataPosition::default()
         };
-        let bytes = first.checkpoint(&position).await.unwrap();
+        let bytes = first.checkpoint(&position, &BTreeMap::new()).await.unwrap();
         drop(first);
         let checkpoint = Checkpoint::parse(&bytes).unwrap();
         assert_eq!(
@@ -230,7 +230,10 @@ async fn a_damaged_checkpoint_is_refused() {
     let golden = golden();
     let mut run = Run::new(plan(&recipe()), teacher(&cpu())).unwrap();
     steps(&mut run, &golden, 0..1).await;
-    let bytes = run.checkpoint(&DataPosition::default()).await.unwrap();
+    let bytes = run
+        .checkpoint(&DataPosition::default(), &BTreeMap::new())
+        .await
+        .unwrap();
     assert!(Checkpoint::parse(&bytes).is_ok());
     for at in (0..bytes.len()).step_by(bytes.len() / 40) {
         let mut damaged = bytes.clone();
@@ -256,7 +259,8 @@ async fn the_teacher_is_frozen() {
     let golden = golden();
     let frozen = teacher(&cpu());
     let before = frozen.values().await.unwrap();
-    let mut run = golden_run(&golden, &recipe(), &cpu());
+    // A clone shares its buffers: an update in place would show in `frozen`.
+    let mut run = Run::new(plan(&recipe()), frozen.clone()).unwrap();
     let student = run.student().values().await.unwrap();
     steps(&mut run, &golden, 0..3).await;
     assert_eq!(frozen.values().await.unwrap(), before);

@@ -1,5 +1,6 @@
 //! `limbeck distill`: files and flags to a run, events to progress and files.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use toml::Value;
 
 use crate::card::{self, Outcome, WARNING};
 use crate::config::{self, parse_setting};
-use crate::corpus::{Corpus, Loader, LoaderSettings};
+use crate::corpus::{Corpus, FileSummary, Loader, LoaderSettings};
 use crate::device;
 use crate::error::CliError;
 use crate::heldout::{self, Heldout, PAD_TO};
@@ -76,8 +77,8 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
         recipe.out = out.clone();
     }
     config::require_teacher(&recipe)?;
-    let mut session = Session::open(recipe, arguments, checkpoint)?;
     let stop = stop_on_interrupt()?;
+    let mut session = Session::open(recipe, arguments, checkpoint)?;
     session.go(&stop)
 }
 
@@ -113,7 +114,7 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>, CliError> {
     let seen = stop.clone();
     let handler = move || {
         if seen.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
+            std::process::exit(1);
         }
     };
     ctrlc::set_handler(handler)
@@ -125,7 +126,9 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>, CliError> {
 struct Session {
     run: Run,
     teacher: Folder,
+    inputs: BTreeMap<String, String>,
     corpus: Corpus,
+    files: Vec<FileSummary>,
     tokenizer: Tokenizer,
     output: Output,
     progress: Progress,
@@ -143,19 +146,22 @@ impl Session {
         arguments: &Arguments,
         checkpoint: Option<Checkpoint>,
     ) -> Result<Self, CliError> {
-        let teacher = Folder::read(Path::new(&recipe.teacher))?;
+        let out = PathBuf::from(&recipe.out);
+        refuse_to_write_over_the_teacher(&recipe, &out)?;
+        let mut teacher = Folder::read(Path::new(&recipe.teacher))?;
         let plan = Plan::new(&recipe, &teacher.config()?)?;
         let corpus = Corpus::open(&recipe.corpus)?;
         let tokenizer = Tokenizer::from_folder(&teacher)?.truncating(recipe.max_length)?;
-        let out = PathBuf::from(&recipe.out);
+        let files = corpus.describe()?;
+        let inputs = inputs(&teacher, &files);
+        if let Some(checkpoint) = &checkpoint {
+            same_inputs(&checkpoint.header.inputs, &inputs)?;
+        }
         let (device, device_name) = device::open(arguments.device.unwrap_or(recipe.device))?;
         let encoder = Encoder::from_folder(&teacher, &device)?;
+        teacher.forget_weights();
         let output = match &checkpoint {
-            Some(_) => {
-                let output = Output::open(&out);
-                output.remove_leftovers();
-                output
-            }
+            Some(_) => Output::open(&out),
             None => Output::create(&out, arguments.overwrite)?,
         };
         let heldout = Heldout::find(&plan, &corpus, &tokenizer)?;
@@ -172,6 +178,7 @@ impl Session {
             ),
             None => (fresh, DataPosition::default()),
         };
+        output.clear(checkpoint.is_none())?;
         let metrics = open_metrics(&output, run.steps_taken())?;
         let evaluations = std::iter::once(first)
             .chain(read_evaluations(&output)?)
@@ -180,7 +187,9 @@ impl Session {
         Ok(Self {
             run,
             teacher,
+            inputs,
             corpus,
+            files,
             tokenizer,
             output,
             progress,
@@ -196,17 +205,33 @@ impl Session {
     fn go(&mut self, stop: &AtomicBool) -> Result<ExitCode, CliError> {
         let start = Instant::now();
         self.announce();
-        let loader = self.loader()?;
-        for loaded in loader {
-            let loaded = loaded?;
-            self.step(&loaded.batch, start)?;
-            self.position = loaded.next;
-            let finished = self.run.is_finished();
-            if stop.load(Ordering::SeqCst) && !finished {
-                return self.pause();
+        if !self.run.is_finished() && !self.train(stop, start)? {
+            return self.pause();
+        }
+        // From here on nothing of the training can be lost, whatever happens to the files below.
+        self.save()?;
+        self.evaluate()?;
+        self.finish(start.elapsed())?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Takes the steps that are left; false if it was stopped before the last.
+    fn train(&mut self, stop: &AtomicBool, start: Instant) -> Result<bool, CliError> {
+        let mut saved = self.run.steps_taken();
+        for loaded in self.loader()? {
+            let taken = loaded.map_err(CliError::from).and_then(|loaded| {
+                self.step(&loaded.batch, start)?;
+                self.position = loaded.next;
+                Ok(())
+            });
+            if let Err(error) = taken {
+                return Err(self.rescue(error, saved));
             }
-            if finished {
-                break;
+            if self.run.is_finished() {
+                return Ok(true);
+            }
+            if stop.load(Ordering::SeqCst) {
+                return Ok(false);
             }
             if self
                 .run
@@ -214,12 +239,25 @@ impl Session {
                 .is_multiple_of(self.run.plan().recipe.checkpoint_every)
             {
                 self.save()?;
+                saved = self.run.steps_taken();
                 self.evaluate()?;
             }
         }
-        self.evaluate()?;
-        self.finish(start.elapsed())?;
-        Ok(ExitCode::SUCCESS)
+        Ok(true)
+    }
+
+    /// Saves what was learnt since the last checkpoint before an error of the corpus ends the run.
+    fn rescue(&self, error: CliError, saved: u64) -> CliError {
+        let step = self.run.steps_taken();
+        let from_data = matches!(error, CliError::Corpus(_));
+        if !from_data || step == saved || self.save().is_err() {
+            return error;
+        }
+        CliError::Saved {
+            error: Box::new(error),
+            step,
+            out: self.output.folder().display().to_string(),
+        }
     }
 
     fn announce(&self) {
@@ -299,11 +337,18 @@ impl Session {
 
     fn record(&mut self, value: &serde_json::Value) -> Result<(), CliError> {
         let path = self.output.metrics_in_progress();
-        writeln!(self.metrics, "{value}").map_err(CliError::file("write", &path))
+        let line = format!("{value}\n");
+        self.metrics
+            .write_all(line.as_bytes())
+            .map_err(CliError::file("write", &path))
     }
 
     fn save(&self) -> Result<(), CliError> {
-        let bytes = pollster::block_on(self.run.checkpoint(&self.position))?;
+        let path = self.output.metrics_in_progress();
+        self.metrics
+            .sync_data()
+            .map_err(CliError::file("write", &path))?;
+        let bytes = pollster::block_on(self.run.checkpoint(&self.position, &self.inputs))?;
         self.output.write("checkpoint.safetensors", &bytes)
     }
 
@@ -320,6 +365,10 @@ impl Session {
     }
 
     fn evaluate(&mut self) -> Result<(), CliError> {
+        let step = self.run.steps_taken();
+        if self.evaluations.last().is_some_and(|row| row.step == step) {
+            return Ok(());
+        }
         let row = EvaluationRow {
             step: self.run.steps_taken(),
             by_pair: evaluate(&self.run, &self.heldout.batches)?,
@@ -336,8 +385,9 @@ impl Session {
             .map(|((pair, _), kl)| (pair.to_string(), json!(kl)))
             .collect();
         let text = format!(
-            "step {}: KL on held-out lines, in nats: {}",
+            "step {}: KL on {}, in nats: {}",
             row.step,
+            self.heldout.kind,
             parts.join("  ")
         );
         self.progress.say(
@@ -360,7 +410,7 @@ impl Session {
             skipped: self.run.skipped(),
             lines: self.position.lines,
             truncated: self.position.truncated_lines,
-            files: self.corpus.describe()?,
+            files: self.files.clone(),
         };
         let plan = self.run.plan();
         self.output
@@ -435,10 +485,67 @@ impl Session {
             pairs,
             evaluations: self.evaluations.clone(),
             heldout_note: self.heldout.note.clone(),
+            measured_on: self.heldout.kind.to_owned(),
             relations: Some(relations),
             notes: vec![WARNING.to_owned()],
         })
     }
+}
+
+/// A student in its teacher's place would be the end of the teacher.
+fn refuse_to_write_over_the_teacher(recipe: &Recipe, out: &Path) -> Result<(), CliError> {
+    let (Ok(teacher), Ok(out)) = (
+        Path::new(&recipe.teacher).canonicalize(),
+        out.canonicalize(),
+    ) else {
+        return Ok(());
+    };
+    match teacher == out {
+        true => Err(CliError::Usage(format!(
+            "the output folder {} is the teacher's: the student would replace it. Name another with --out",
+            recipe.out
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// What a resumed run must find unchanged: a checksum of the teacher's files, and the sizes of the corpus's.
+fn inputs(teacher: &Folder, files: &[FileSummary]) -> BTreeMap<String, String> {
+    let mut hasher = crc32fast::Hasher::new();
+    for (name, bytes) in teacher.files() {
+        hasher.update(name.as_bytes());
+        hasher.update(bytes);
+    }
+    let teacher = (
+        "teacher".to_owned(),
+        format!("checksum {:08x}", hasher.finalize()),
+    );
+    let files = files.iter().enumerate().map(|(index, file)| {
+        (
+            format!("corpus file {}", index + 1),
+            format!("{}, {} bytes", file.name, file.bytes),
+        )
+    });
+    files.chain([teacher]).collect()
+}
+
+fn same_inputs(
+    before: &BTreeMap<String, String>,
+    now: &BTreeMap<String, String>,
+) -> Result<(), CliError> {
+    let absent = "absent".to_owned();
+    for key in before.keys().chain(now.keys()) {
+        let (was, is) = (
+            before.get(key).unwrap_or(&absent),
+            now.get(key).unwrap_or(&absent),
+        );
+        if was != is {
+            return Err(CliError::Usage(format!(
+                "the run began with another {key} ({was}) than there is now ({is}). Restore it, or start a new run"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn evaluate(run: &Run, heldout: &[Batch]) -> Result<Vec<f32>, CliError> {

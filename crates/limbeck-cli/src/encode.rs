@@ -24,7 +24,7 @@ pub struct Arguments {
     /// Text files, one text a line; standard input unless given
     files: Vec<PathBuf>,
     /// Layer of `--tokens` and `--taps`, from 1 (0: the embeddings); the last unless given
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", requires = "tokens")]
     layer: Option<usize>,
     /// Write the tokens and the hidden states (S, H) of the layer instead of one vector
     #[arg(long)]

@@ -44,6 +44,18 @@ pub enum CliError {
         /// The lines by name.
         lines: String,
     },
+    /// The corpus failed in mid-run; nothing was lost.
+    #[error(
+        "{error}\n  saved after step {step}; once that is mended, go on with: limbeck distill --out {out} --resume"
+    )]
+    Saved {
+        /// What happened.
+        error: Box<CliError>,
+        /// Steps taken.
+        step: u64,
+        /// The output folder.
+        out: String,
+    },
     /// Writing to standard output.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] std::io::Error),

@@ -18,6 +18,8 @@ pub const PAD_TO: usize = 8;
 pub struct Heldout {
     /// In batches, short lines first.
     pub batches: Vec<Batch>,
+    /// "held-out lines" or "training lines".
+    pub kind: &'static str,
     /// What they are, for people.
     pub note: String,
     /// The tokens of a sentence of moderate length among them.
@@ -40,16 +42,18 @@ impl Heldout {
     pub fn find(plan: &Plan, corpus: &Corpus, tokenizer: &Tokenizer) -> Result<Self, CliError> {
         let fraction = plan.recipe.heldout;
         let mut sequences = sequences(plan, corpus, tokenizer, fraction)?;
-        let mut kind = "held-out lines of the corpus, which the student never saw";
+        let mut kind = "held-out lines";
+        let mut which = "held-out lines of the corpus, which the student never saw";
         if sequences.is_empty() {
             sequences = self::sequences(plan, corpus, tokenizer, 1.0)?;
-            kind = "training lines: the corpus holds no held-out line";
+            kind = "training lines";
+            which = "training lines: the corpus holds no held-out line";
         }
         if sequences.is_empty() {
             let percent = 100.0 * fraction;
             return Err(corpus::CorpusError::NoBatch { percent }.into());
         }
-        let note = format!("Measured on {} {kind}.", sequences.len());
+        let note = format!("Measured on {} {which}.", sequences.len());
         let picture = picture(&sequences);
         sequences.sort_by_key(Vec::len);
         let recipe = &plan.recipe;
@@ -66,6 +70,7 @@ impl Heldout {
         });
         Ok(Self {
             batches: batches.collect(),
+            kind,
             note,
             picture,
         })

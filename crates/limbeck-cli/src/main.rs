@@ -53,12 +53,13 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let result = match cli.command {
-        Command::Distill(arguments) => distill::main(&arguments),
-        Command::Encode(arguments) => encode::main(&arguments),
-        Command::Inspect(arguments) => inspect::main(&arguments),
-        Command::Devices(arguments) => device::main(&arguments),
-        Command::Config(command) => config::main(&command),
+    let result = std::panic::catch_unwind(|| run(&cli.command));
+    let Ok(result) = result else {
+        eprintln!(
+            "limbeck: something failed that should not have; the message is above. A checkpoint that was written is whole: go on \
+             with --resume, if it was a GPU that failed with --device cpu too"
+        );
+        return ExitCode::FAILURE;
     };
     match result {
         Ok(code) => code,
@@ -68,5 +69,15 @@ fn main() -> ExitCode {
             eprintln!("limbeck: {error}");
             error.exit_code()
         }
+    }
+}
+
+fn run(command: &Command) -> Result<ExitCode, error::CliError> {
+    match command {
+        Command::Distill(arguments) => distill::main(arguments),
+        Command::Encode(arguments) => encode::main(arguments),
+        Command::Inspect(arguments) => inspect::main(arguments),
+        Command::Devices(arguments) => device::main(arguments),
+        Command::Config(command) => config::main(command),
     }
 }

@@ -12,6 +12,27 @@ use crate::error::CliError;
 /// Names of files that are being written.
 const PREFIX: &str = ".limbeck-";
 
+const CHECKPOINT: &str = "checkpoint.safetensors";
+const METRICS_IN_PROGRESS: &str = "metrics.jsonl.part";
+
+/// Whether a run writes a file of this name: the student of an earlier run must not leave parts beside a new one.
+fn is_ours(name: &str) -> bool {
+    const OURS: [&str; 11] = [
+        CHECKPOINT,
+        METRICS_IN_PROGRESS,
+        "metrics.jsonl",
+        "config.json",
+        "model.safetensors",
+        "modules.json",
+        "sentence_bert_config.json",
+        "recipe.toml",
+        "README.md",
+        "report.html",
+        "report.svg",
+    ];
+    OURS.contains(&name) || limbeck_model::Folder::is_part_of_a_model(name)
+}
+
 /// The folder of a run's student.
 pub struct Output {
     folder: PathBuf,
@@ -23,41 +44,52 @@ impl Output {
     /// # Errors
     /// It holds files and `overwrite` is not set, or it cannot be made.
     pub fn create(folder: &Path, overwrite: bool) -> Result<Self, CliError> {
-        let taken = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+        let output = Self::open(folder);
+        let kept = |name: &str| name != METRICS_IN_PROGRESS && !name.starts_with(PREFIX);
+        let taken = output
+            .entries()
+            .any(|entry| kept(&entry.file_name().to_string_lossy()));
         if taken && !overwrite {
+            let resume = match output.checkpoint().exists() {
+                true => "go on with its run with --resume, ",
+                false => "",
+            };
             return Err(CliError::Usage(format!(
-                "the output folder {} is not empty. Name another with --out, go on with its run with --resume, or write \
-                 over it with --overwrite",
+                "the output folder {} is not empty. Name another with --out, {resume}or write over it with --overwrite",
                 folder.display()
             )));
         }
-        let output = Self::open(folder);
         std::fs::create_dir_all(folder).map_err(CliError::file("make the folder", folder))?;
-        output.remove_leftovers();
-        for old in [output.checkpoint(), output.metrics_in_progress()] {
-            if old.exists() {
-                std::fs::remove_file(&old).map_err(CliError::file("remove the old", &old))?;
+        Ok(output)
+    }
+
+    /// Makes room, once nothing else can go wrong: removes what a killed run left of files that it was writing and, for a
+    /// new run, what an earlier one wrote.
+    ///
+    /// # Errors
+    /// A file cannot be removed.
+    pub fn clear(&self, new_run: bool) -> Result<(), CliError> {
+        for entry in self.entries() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with(PREFIX) || (new_run && is_ours(&name)) {
+                let path = entry.path();
+                std::fs::remove_file(&path).map_err(CliError::file("remove the old", &path))?;
             }
         }
-        Ok(output)
+        Ok(())
+    }
+
+    fn entries(&self) -> impl Iterator<Item = std::fs::DirEntry> {
+        std::fs::read_dir(&self.folder)
+            .into_iter()
+            .flatten()
+            .flatten()
     }
 
     /// The folder of a run that goes on.
     pub fn open(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
-        }
-    }
-
-    /// Removes what a killed run left of a file that it was writing.
-    pub fn remove_leftovers(&self) {
-        let entries = std::fs::read_dir(&self.folder)
-            .into_iter()
-            .flatten()
-            .flatten();
-        for entry in entries.filter(|e| e.file_name().to_string_lossy().starts_with(PREFIX)) {
-            // One that cannot be removed does no harm.
-            let _ = std::fs::remove_file(entry.path());
         }
     }
 
@@ -68,12 +100,12 @@ impl Output {
 
     /// Where the checkpoint of an unfinished run is.
     pub fn checkpoint(&self) -> PathBuf {
-        self.folder.join("checkpoint.safetensors")
+        self.folder.join(CHECKPOINT)
     }
 
     /// The numbers of an unfinished run; renamed to metrics.jsonl at its end.
     pub fn metrics_in_progress(&self) -> PathBuf {
-        self.folder.join("metrics.jsonl.part")
+        self.folder.join(METRICS_IN_PROGRESS)
     }
 
     /// Writes a file of the folder (`/` separates sub-folders).
@@ -149,7 +181,7 @@ impl Output {
             "pooling_mode_mean_sqrt_len_tokens": false,
         });
         let transformer =
-            json!({ "max_seq_length": plan.student.max_length(), "do_lower_case": false });
+            json!({ "max_seq_length": plan.recipe.max_length, "do_lower_case": false });
         for (name, content) in [
             ("modules.json", modules),
             ("1_Pooling/config.json", pooling),

@@ -28,6 +28,8 @@ pub struct Report {
     pub evaluations: Vec<EvaluationRow>,
     /// Which lines were held out, in one sentence.
     pub heldout_note: String,
+    /// "held-out lines" or "training lines".
+    pub measured_on: String,
     /// Relations of one sentence, if they were recorded.
     pub relations: Option<RelationMaps>,
     /// What a reader must know: warnings, skipped steps, truncated lines.
@@ -266,8 +268,9 @@ fn lead_html(report: &Report) -> String {
         _ => "stayed as far from the teacher’s as they were",
     };
     format!(
-        "<p class=\"lead\">On held-out lines the student’s token-to-token relations {verdict}: \
+        "<p class=\"lead\">On {} the student’s token-to-token relations {verdict}: \
          from <b>{} to {} nats</b> of KL, mean over the pairs (<b>{}</b>).</p>",
+        escape(&report.measured_on),
         number(before),
         number(after),
         change(before, after)

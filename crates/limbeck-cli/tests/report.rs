@@ -63,6 +63,7 @@ fn report(steps: u64) -> Report {
             },
         ],
         heldout_note: "64 lines of wiki.txt".to_owned(),
+        measured_on: "held-out lines".into(),
         relations: Some(maps(&["Q-Q", "V-V"], 3, &["[CLS]", "tea", "[SEP]"])),
         notes: Vec::new(),
     }

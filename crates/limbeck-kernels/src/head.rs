@@ -217,16 +217,19 @@ pub(crate) fn highest<S: Simd>(simd: S, row: &[f32]) -> f32 {
     simd.reduce_max_f32s(highest)
 }
 
-/// Scores become probabilities.
+/// Scores become probabilities. A score that is no number makes the whole row none: `max` of some SIMD levels would hide it.
 #[inline(always)]
 pub(crate) fn softmax_row<S: Simd>(simd: S, row: &mut [f32]) {
     let shift = simd.splat_f32s(highest(simd, row));
-    let mut sum = simd.splat_f32s(0.0);
+    let zero = simd.splat_f32s(0.0);
+    let (mut sum, mut poison) = (zero, zero);
     for z in vectors_mut::<S>(row) {
+        poison = simd.mul_add_e_f32s(*z, zero, poison);
         *z = cpu::exp_vector(simd, simd.sub_f32s(*z, shift));
         sum = simd.add_f32s(sum, *z);
     }
-    let factor = simd.splat_f32s(1.0 / simd.reduce_sum_f32s(sum));
+    let factor = 1.0 / simd.reduce_sum_f32s(sum) + simd.reduce_sum_f32s(poison);
+    let factor = simd.splat_f32s(factor);
     for z in vectors_mut::<S>(row) {
         *z = simd.mul_f32s(*z, factor);
     }

@@ -1,5 +1,5 @@
-//! The relation loss as a plain composition of burn operations: the default body on every backend, the baseline that
-//! faster bodies are judged against, and the one to read.
+//! The relation loss: as a plain composition of burn operations, which runs on every backend, is the baseline that faster
+//! bodies are judged against and the one to read; and the choice between that and the streaming body.
 
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Device, Tensor};

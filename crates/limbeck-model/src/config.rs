@@ -5,6 +5,9 @@ use serde_json::{Map, Value, json};
 
 use crate::ModelError;
 
+/// More than any encoder has; a larger number is a damaged file.
+const MOST_LAYERS: usize = 10_000;
+
 /// Encoder families; they differ in positions and token types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
@@ -70,7 +73,7 @@ struct Raw {
     num_attention_heads: usize,
     intermediate_size: usize,
     max_position_embeddings: usize,
-    #[serde(default)]
+    #[serde(default = "default_token_types")]
     type_vocab_size: usize,
     #[serde(default = "default_eps")]
     layer_norm_eps: f64,
@@ -81,6 +84,11 @@ struct Raw {
     position_embedding_type: Option<String>,
     #[serde(default)]
     is_decoder: bool,
+}
+
+/// Hugging Face's own default for these families.
+fn default_token_types() -> usize {
+    2
 }
 
 /// Hugging Face's own default for these families.
@@ -188,6 +196,15 @@ impl Config {
                 self.num_attention_heads, self.hidden_size
             ));
         }
+        if self.num_hidden_layers > MOST_LAYERS {
+            return Err(format!("num_hidden_layers is {}", self.num_hidden_layers));
+        }
+        if self.pad_token_id as usize >= self.vocab_size {
+            let (pad, size) = (self.pad_token_id, self.vocab_size);
+            return Err(format!(
+                "pad_token_id ({pad}) is beyond the vocabulary of {size}"
+            ));
+        }
         if self.max_length() == 0 {
             return Err(format!(
                 "max_position_embeddings ({}) leaves no position after the padding index {}",
@@ -252,6 +269,7 @@ impl Config {
         };
         let own = json!({
             "architectures": [architecture],
+            "type_vocab_size": self.type_vocab_size,
             "hidden_size": self.hidden_size,
             "num_hidden_layers": self.num_hidden_layers,
             "num_attention_heads": self.num_attention_heads,

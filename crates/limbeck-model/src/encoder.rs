@@ -132,11 +132,11 @@ pub struct Encoder {
 }
 
 /// How many numbers a model of this config has, the pooler not counted.
-pub fn parameter_count(config: &Config) -> usize {
-    let (h, f) = (config.hidden_size, config.intermediate_size);
+pub fn parameter_count(config: &Config) -> u128 {
+    let (h, f) = (config.hidden_size as u128, config.intermediate_size as u128);
     let tables = config.vocab_size + config.max_position_embeddings + config.type_vocab_size;
     let layer = 4 * (h * h + h) + 2 * h * f + f + h + 4 * h;
-    tables * h + 2 * h + config.num_hidden_layers * layer
+    tables as u128 * h + 2 * h + config.num_hidden_layers as u128 * layer
 }
 
 /// Where parameters come from: (name, kind, shape in files) -> values.
@@ -203,7 +203,7 @@ impl Builder<'_> {
             },
             norm: self.norm("embeddings.LayerNorm", h)?,
         };
-        let mut layers = Vec::with_capacity(config.num_hidden_layers);
+        let mut layers = Vec::new();
         for index in 0..config.num_hidden_layers {
             let at = |part: &str| format!("encoder.layer.{index}.{part}");
             layers.push(Layer {

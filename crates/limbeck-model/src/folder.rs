@@ -163,6 +163,24 @@ impl Folder {
         Config::parse(&self.path("config.json"), bytes)
     }
 
+    /// Every file that was read, by name.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.files
+            .iter()
+            .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
+    }
+
+    /// Frees the bytes of the weights, once they are on a device.
+    pub fn forget_weights(&mut self) {
+        self.files.retain(|name, _| !name.ends_with(".safetensors"));
+    }
+
+    /// Whether a file of this name may be weights or a tokenizer of a model.
+    pub fn is_part_of_a_model(name: &str) -> bool {
+        let shard = name.starts_with("model-") && name.ends_with(".safetensors");
+        SMALL.contains(&name) || shard || [INDEX, "pytorch_model.bin"].contains(&name)
+    }
+
     /// The tokenizer's files, which a student takes over unchanged.
     pub fn tokenizer_files(&self) -> impl Iterator<Item = (&str, &[u8])> {
         SMALL

@@ -36,7 +36,9 @@ impl Tokenizer {
             return Err(folder.missing("tokenizer.json or vocab.txt"));
         };
         let config = folder.get("tokenizer_config.json").unwrap_or(b"{}");
-        let config: serde_json::Value = serde_json::from_slice(config).unwrap_or_default();
+        let config: serde_json::Value = serde_json::from_slice(config).map_err(|e| {
+            ModelError::Tokenizer(format!("tokenizer_config.json is not JSON: {e}"))
+        })?;
         let lowercase = config
             .get("do_lower_case")
             .and_then(serde_json::Value::as_bool)
@@ -44,7 +46,7 @@ impl Tokenizer {
         Self::word_piece(vocabulary, lowercase)
     }
 
-    /// From the bytes of a tokenizer.json.
+    /// From the bytes of a tokenizer.json; its own padding and truncation are left out.
     ///
     /// # Errors
     /// It is not one.
@@ -52,6 +54,9 @@ impl Tokenizer {
         let mut inner = Inner::from_bytes(json)
             .map_err(|e| ModelError::Tokenizer(format!("tokenizer.json cannot be read: {e}")))?;
         inner.with_padding(None);
+        inner
+            .with_truncation(None)
+            .map_err(|e| ModelError::Tokenizer(e.to_string()))?;
         Ok(Self { inner })
     }
 
@@ -148,7 +153,7 @@ impl Tokenizer {
             .unwrap_or_else(|| format!("[{id}]"))
     }
 
-    /// The highest id it gives, plus one.
+    /// How many tokens it knows, added ones counted.
     pub fn vocabulary(&self) -> usize {
         self.inner.get_vocab_size(true)
     }

@@ -33,6 +33,8 @@ pub struct CheckpointHeader {
     pub skipped_in_a_row: u32,
     /// Where the corpus goes on.
     pub position: DataPosition,
+    /// What the run reads, as the front describes it, so that a resumed run can tell whether it is the same.
+    pub inputs: BTreeMap<String, String>,
     /// How often each parameter was updated.
     pub updates: BTreeMap<String, u64>,
 }
@@ -153,6 +155,11 @@ impl Checkpoint {
                     .ok_or_else(|| wrong(format!("no tensor {key}")))
             };
             let (first, second) = (get("first")?, get("second")?);
+            let count = |values: &Values| values.1.len();
+            let parameter = self.tensors.get(&format!("student.{name}"));
+            if first.0 != second.0 || parameter.map(count) != Some(count(first)) {
+                return Err(wrong(format!("the moments of {name} have not its shape")));
+            }
             let state = match first.0.len() {
                 1 => State::Vector(*time, moments(first, second, device)),
                 _ => State::Matrix(*time, moments(first, second, device)),
@@ -175,7 +182,11 @@ fn moments<const D: usize>(first: &Values, second: &Values, device: &Device) -> 
     }
 }
 
-pub(crate) async fn write(run: &Run, position: &DataPosition) -> Result<Vec<u8>, TrainError> {
+pub(crate) async fn write(
+    run: &Run,
+    position: &DataPosition,
+    inputs: &BTreeMap<String, String>,
+) -> Result<Vec<u8>, TrainError> {
     let mut tensors = Vec::new();
     for Named {
         name,
@@ -210,6 +221,7 @@ pub(crate) async fn write(run: &Run, position: &DataPosition) -> Result<Vec<u8>,
         skipped: run.skipped(),
         skipped_in_a_row: run.skipped_in_a_row(),
         position: *position,
+        inputs: inputs.clone(),
         updates,
     };
     let header = serde_json::to_string(&header).map_err(|e| wrong(e.to_string()))?;

@@ -7,7 +7,7 @@ use limbeck_kernels::{AdamWMoments, AdamWScalars, adamw};
 
 use crate::Recipe;
 
-/// Learning rate of a step (from 1): linear warm-up to `peak` over `warmup` steps, then a linear fall that would reach 0 one
+/// Learning rate of a step (from 1): linear warm-up to `peak` over `warmup` steps, then a linear fall that reaches 0 one
 /// step after the last.
 pub fn learning_rate(step: u64, peak: f64, warmup: u64, steps: u64) -> f64 {
     if step <= warmup {

@@ -1,10 +1,13 @@
 //! The recipe checked against the teacher. Every mistake is found at once, each with its field.
 
 use limbeck_kernels::{Body, Pair, Vector, common_relation_heads};
-use limbeck_model::{Config, Family, StudentSize};
+use limbeck_model::{Config, Family, StudentSize, parameter_count};
 
 use crate::recipe::{KernelChoice, Objective, Recipe};
 use crate::{TrainError, learning_rate};
+
+/// Parameters of the largest student: 8 GiB of weights.
+const MOST_PARAMETERS: u128 = 1 << 31;
 
 /// Something in a recipe that cannot be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +85,15 @@ impl Plan {
             ffn: size.ffn.unwrap_or(4 * size.hidden),
             dropout: size.dropout,
         });
+        let parameters = parameter_count(&student);
+        if parameters > MOST_PARAMETERS {
+            return Err(TrainError::Plan(vec![Mistake {
+                field: "student",
+                message: format!(
+                    "{parameters} parameters are more than {MOST_PARAMETERS}; make it smaller"
+                ),
+            }]));
+        }
         let (recipe, teacher) = (recipe.clone(), teacher.clone());
         Ok(Self {
             recipe,
@@ -117,8 +129,8 @@ fn check_numbers(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) {
     mistakes.demand(!recipe.corpus.is_empty(), "corpus", || {
         "no file or glob is given".into()
     });
-    mistakes.demand(recipe.batch >= 1, "batch", || {
-        "at least one sequence a step".into()
+    mistakes.demand((1..=65_536).contains(&recipe.batch), "batch", || {
+        format!("{} is not in 1..=65536 sequences", recipe.batch)
     });
     mistakes.demand(recipe.steps >= 1, "steps", || "at least one step".into());
     mistakes.demand(recipe.shuffle >= 1, "shuffle", || {
@@ -205,8 +217,9 @@ fn check_student(recipe: &Recipe, mistakes: &mut Mistakes) {
             format!("{size} is not in 1..=65536")
         });
     }
-    mistakes.demand(student.ffn != Some(0), "student.ffn", || {
-        "at least 1".into()
+    let ffn = student.ffn.unwrap_or(1);
+    mistakes.demand((1..=1_048_576).contains(&ffn), "student.ffn", || {
+        format!("{ffn} is not in 1..=1048576")
     });
     let (hidden, heads) = (student.hidden, student.heads);
     mistakes.demand(

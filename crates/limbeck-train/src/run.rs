@@ -1,5 +1,7 @@
 //! The run itself: batches in, events out.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::{Device, Gradients, Tensor};
 use limbeck_kernels::{Pair, Side, Taps, relation, relation_loss};
 use limbeck_model::{Dropout, Encoder, ModelError, ParameterMut, TokenBatch};
@@ -136,12 +138,17 @@ impl Run {
         Ok(run)
     }
 
-    /// Everything that is needed to go on, as the bytes of one file; see [`Checkpoint`].
+    /// Everything that is needed to go on, as the bytes of one file; see [`Checkpoint`]. `inputs` describes what the run
+    /// reads; it is kept in the header for whoever resumes.
     ///
     /// # Errors
     /// A tensor cannot be read back.
-    pub async fn checkpoint(&self, position: &DataPosition) -> Result<Vec<u8>, TrainError> {
-        checkpoint::write(self, position).await
+    pub async fn checkpoint(
+        &self,
+        position: &DataPosition,
+        inputs: &BTreeMap<String, String>,
+    ) -> Result<Vec<u8>, TrainError> {
+        checkpoint::write(self, position, inputs).await
     }
 
     /// What is being done.

@@ -83,8 +83,8 @@ pub fn bench(places: &Places, name: Option<&str>, args: &[String]) -> Result<()>
     shell::run(cargo.args(name).args(args))
 }
 
-/// Distils a student from the bundled teacher, without any network.
-pub fn demo(places: &Places, keep: bool) -> Result<()> {
+/// Distils a student from the bundled teacher, without any network; `flags` go to `limbeck distill`.
+pub fn demo(places: &Places, keep: bool, flags: &[&str]) -> Result<()> {
     build(places, "--bins")?;
     let mut out = places.target.join("demo");
     let mut number = 1;
@@ -101,7 +101,8 @@ pub fn demo(places: &Places, keep: bool) -> Result<()> {
             "--overwrite",
             "--out",
         ])
-        .arg(&out);
+        .arg(&out)
+        .args(flags);
     shell::run(&mut limbeck)?;
     let report = out.join("report.html");
     if !report.is_file() {
@@ -125,6 +126,7 @@ pub fn ci(places: &Places) -> Result<()> {
         "test",
         "browser build",
         "browser test",
+        "short demo",
     ]);
     let outcome = gate(places, &mut stages);
     eprint!("{stages}");
@@ -141,7 +143,9 @@ fn gate(places: &Places, stages: &mut Stages) -> Result<()> {
     stages.run(|| build(places, "--all-targets"))?;
     stages.run(|| native_tests(places, &[]))?;
     stages.run(|| browser.build(places))?;
-    stages.run(|| browser.test(places, &[]))
+    stages.run(|| browser.test(places, &[]))?;
+    // The first command of the README, with enough steps to see that the bundled files are all there.
+    stages.run(|| demo(places, false, &["--set", "steps=50"]))
 }
 
 fn format_is_right(places: &Places) -> Result<()> {

@@ -249,8 +249,7 @@ fn minilm_v1_teaches_attention_and_values_over_the_attention_heads() {
 fn an_output_folder_with_files_is_left_alone_unless_told_otherwise() {
     let scene = Scene::new();
     scene.write("student/notes.txt", "mine");
-    let message = "the output folder student is not empty. Name another with --out, go on with its run with --resume, or \
-                   write over it with --overwrite";
+    let message = "the output folder student is not empty. Name another with --out, or write over it with --overwrite";
     scene.distill(&[]).refused(2, message);
     assert_eq!(scene.files("student"), ["notes.txt"]);
     scene.distill(&["--overwrite"]).done();
@@ -259,6 +258,32 @@ fn an_output_folder_with_files_is_left_alone_unless_told_otherwise() {
         scene
             .files("student")
             .contains(&"model.safetensors".to_owned())
+    );
+}
+
+#[test]
+fn a_student_never_replaces_its_teacher() {
+    let scene = Scene::new();
+    let before = scene.read("teacher/model.safetensors");
+    scene.distill(&["--out", "./teacher", "--overwrite"]).refused(
+        2,
+        "the output folder ./teacher is the teacher's: the student would replace it. Name another with --out",
+    );
+    assert_eq!(scene.read("teacher/model.safetensors"), before);
+}
+
+#[test]
+fn nothing_of_an_earlier_student_stays_beside_a_new_one() {
+    let scene = Scene::new();
+    scene.write("student/merges.txt", "of another tokenizer");
+    scene.write("student/model-00001-of-00002.safetensors", "a shard");
+    scene.distill(&["--overwrite"]).done();
+    let files = scene.files("student");
+    assert!(
+        !files
+            .iter()
+            .any(|file| file == "merges.txt" || file.starts_with("model-")),
+        "{files:?}"
     );
 }
 

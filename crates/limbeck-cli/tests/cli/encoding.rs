@@ -195,3 +195,10 @@ fn text_in_another_encoding_is_named_by_its_line() {
         assert_eq!(outcome.code, Some(1));
     }
 }
+
+#[test]
+fn a_layer_is_asked_for_with_tokens() {
+    let outcome = Scene::new().encode(&["--layer", "1"], "a\n");
+    assert_eq!(outcome.code, Some(2));
+    assert!(outcome.stderr.contains("--tokens"), "{}", outcome.stderr);
+}

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::scene::{Outcome, Scene};
+use crate::scene::{Outcome, Scene, corpus};
 
 const CHECKPOINT: &str = "student/checkpoint.safetensors";
 /// So many steps print more JSON than a pipe and a reader's buffer hold (64 and 8 KiB on Linux): such a run cannot end
@@ -297,4 +297,75 @@ fn overwriting_forgets_the_stopped_run() {
     scene.distill(&["--overwrite"]).done();
     assert_eq!(scene.steps("student/metrics.jsonl").len(), 3);
     assert!(!scene.path(CHECKPOINT).exists());
+}
+
+#[test]
+fn another_teacher_or_corpus_is_not_resumed_with() {
+    let (scene, _) = stopped(&[]);
+    let resume = || scene.run(&["distill", "--out", "student", "--resume"]);
+    let text = scene.text("corpus.txt");
+    scene.write("corpus.txt", format!("{text}one more line\n"));
+    let (was, is) = (text.len(), text.len() + 14);
+    resume().refused(
+        2,
+        &format!(
+            "the run began with another corpus file 1 (corpus.txt, {was} bytes) than there is now (corpus.txt, {is} \
+             bytes). Restore it, or start a new run"
+        ),
+    );
+    scene.write("corpus.txt", text);
+    let teacher = scene.read("teacher/model.safetensors");
+    let mut other = teacher.clone();
+    *other.last_mut().expect("bytes") ^= 1;
+    scene.write("teacher/model.safetensors", other);
+    let outcome = resume();
+    assert!(
+        outcome
+            .stderr
+            .contains("the run began with another teacher (checksum "),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(outcome.code, Some(2));
+    scene.write("teacher/model.safetensors", teacher);
+    resume().done();
+}
+
+#[test]
+fn a_run_killed_before_its_first_checkpoint_can_be_started_again() {
+    let scene = Scene::new();
+    let mut run = Running::distill(
+        &scene,
+        &[&LONG[..], &["--set", "checkpoint_every=1000"]].concat(),
+    );
+    run.until("step", 2);
+    run.signal("-KILL");
+    run.end();
+    assert_eq!(scene.files("student"), ["metrics.jsonl.part"]);
+    scene.distill(&[]).done();
+}
+
+#[test]
+fn a_corpus_that_fails_in_mid_run_loses_no_step() {
+    let scene = Scene::new();
+    // The last block is not UTF-8; it is read when those before it are used up.
+    let mut text = corpus(400).into_bytes();
+    text.extend(b"caf\xe9\n");
+    scene.write("corpus.txt", text);
+    let outcome = scene.distill(&[
+        "--set",
+        "shuffle=8",
+        "--set",
+        "steps=400",
+        "--set",
+        "heldout=0",
+    ]);
+    assert_eq!(outcome.code, Some(1));
+    let saved = outcome.stderr.lines().last().expect("a message");
+    assert!(
+        saved.contains("saved after step ")
+            && saved.ends_with("limbeck distill --out student --resume"),
+        "{saved}"
+    );
+    assert!(scene.path(CHECKPOINT).exists());
 }
