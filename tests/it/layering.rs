@@ -149,3 +149,35 @@ fn the_trainer_has_no_world() {
         }
     }
 }
+
+/// What the documents point to is there, and nothing in them waits to be filled in.
+#[test]
+fn documents_are_whole() {
+    let documents = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "shaders/README.md",
+        "assets/README.md",
+    ];
+    let mut links = 0;
+    for document in documents.map(|name| root().join(name)) {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for word in ["TBD", "TODO", "COLD minutes", "WARM minutes"] {
+            assert!(!text.contains(word), "{} has {word}", document.display());
+        }
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
+            let file = link.split('#').next().unwrap_or_default();
+            if !file.is_empty() && !file.contains("://") {
+                let target = document.parent().unwrap().join(file);
+                assert!(target.exists(), "{} points to {file}", document.display());
+                links += 1;
+            }
+        }
+    }
+    assert!(links >= 5);
+}
