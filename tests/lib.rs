@@ -1,7 +1,7 @@
 //! What several crates together must show. The tests are in `it/`, the benchmarks in `bench/`; this library holds what
 //! both need: devices and the small models of `golden/`.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
 /// The CPU: burn's flex backend.
 pub fn cpu() -> Device {
@@ -39,4 +39,17 @@ pub async fn gpu() -> Device {
         .unwrap_or_else(|e| panic!("no WebGPU adapter: {e}"));
     GPU.set(Some(device.clone()));
     device
+}
+
+/// The values of a tensor, row-major.
+///
+/// # Panics
+/// If it cannot be read back, or holds something other than f32.
+pub async fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    let data = tensor
+        .into_data_async()
+        .await
+        .unwrap_or_else(|e| panic!("reading a tensor: {e}"));
+    data.try_to_vec()
+        .unwrap_or_else(|e| panic!("values of a tensor: {e:?}"))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor};
-use it::{cpu, gpu};
+use it::{cpu, gpu, read};
 use limbeck_model::{
     Config, Dropout, Encoder, Folder, ModelError, Precision, Rng, TokenBatch, Tokenizer,
     parameter_count,
@@ -46,7 +46,7 @@ fn goldens() -> Golden {
 /// Largest difference on real positions, and where.
 async fn difference(got: Tensor<3>, exact: &[f64], lengths: &[usize]) -> f64 {
     let [b, s, h] = got.dims();
-    let got: Vec<f32> = got.into_data_async().await.unwrap().try_to_vec().unwrap();
+    let got = read(got).await;
     assert_eq!((got.len(), lengths.len()), (exact.len(), b));
     let mut worst = 0.0f64;
     for (at, (got, exact)) in got.iter().zip(exact).enumerate() {
@@ -182,15 +182,6 @@ fn batch(lengths: &[usize], s: usize, device: &Device) -> TokenBatch {
     TokenBatch::new(&ids, lengths, device).unwrap()
 }
 
-async fn values(tensor: Tensor<3>) -> Vec<f32> {
-    tensor
-        .into_data_async()
-        .await
-        .unwrap()
-        .try_to_vec()
-        .unwrap()
-}
-
 /// A training tap drops, an inference tap never; the same seed and step drop the same.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn dropout_only_where_asked() {
@@ -200,7 +191,7 @@ async fn dropout_only_where_asked() {
     let mut taps = Vec::new();
     for dropout in [None, None, Some((1, 1)), Some((1, 1)), Some((1, 2))] {
         let mut dropout = dropout.map(|(seed, step)| Dropout::new(seed, step));
-        taps.push(values(encoder.tap(&batch, 2, dropout.as_mut()).unwrap().q).await);
+        taps.push(read(encoder.tap(&batch, 2, dropout.as_mut()).unwrap().q).await);
     }
     assert_eq!(taps[0], taps[1]);
     assert_eq!(taps[2], taps[3]);
@@ -213,12 +204,7 @@ async fn dropout_only_where_asked() {
 async fn dropout_drops_its_share() {
     let ones = Tensor::<2>::ones([200, 300], &cpu());
     let dropped = Dropout::new(3, 4).apply(ones, 0.25);
-    let data: Vec<f32> = dropped
-        .into_data_async()
-        .await
-        .unwrap()
-        .try_to_vec()
-        .unwrap();
+    let data = read(dropped).await;
     let zeros = data.iter().filter(|x| **x == 0.0).count() as f64 / data.len() as f64;
     assert!((zeros - 0.25).abs() < 0.01, "{zeros} were dropped");
     assert!(
@@ -233,7 +219,7 @@ async fn weights_survive_a_round_trip() {
     let device = cpu();
     let encoder = Encoder::from_folder(&tiny_bert(), &device).unwrap();
     let batch = batch(&[5], 5, &device);
-    let expected = values(encoder.tap(&batch, 2, None).unwrap().v).await;
+    let expected = read(encoder.tap(&batch, 2, None).unwrap().v).await;
     for (precision, tolerance) in [(Precision::F32, 0.0), (Precision::F16, 1e-2)] {
         let files = BTreeMap::from([
             (
@@ -249,7 +235,7 @@ async fn weights_survive_a_round_trip() {
             ),
         ]);
         let again = Encoder::from_folder(&Folder::from_files("again", files), &device).unwrap();
-        let got = values(again.tap(&batch, 2, None).unwrap().v).await;
+        let got = read(again.tap(&batch, 2, None).unwrap().v).await;
         for (got, expected) in got.iter().zip(&expected) {
             assert!(
                 (got - expected).abs() <= tolerance,
@@ -264,7 +250,7 @@ async fn weights_survive_a_round_trip() {
 async fn pooling_leaves_padding_out() {
     let device = cpu();
     let encoder = Encoder::from_folder(&tiny_xlmr(), &device).unwrap();
-    let pooled = |tensor: Tensor<2>| values(tensor.unsqueeze_dim(0));
+    let pooled = |tensor: Tensor<2>| read(tensor);
     let alone = TokenBatch::new(&[0, 9, 2], &[3], &device).unwrap();
     let padded = TokenBatch::new(&[0, 9, 2, 1, 1, 0, 8, 7, 6, 2], &[3, 5], &device).unwrap();
     let alone = pooled(encoder.mean_pooled(&alone).unwrap()).await;
@@ -332,7 +318,7 @@ async fn a_broken_weight_is_not_hidden() {
             .unwrap()
             .tap(&batch(&[20], 20, &device), 2, None)
             .unwrap();
-        assert!(values(taps.q).await.iter().all(|x| x.is_nan()));
+        assert!(read(taps.q).await.iter().all(|x| x.is_nan()));
     }
 }
 

@@ -1,7 +1,7 @@
 //! The operations of `limbeck-kernels` against the oracle, on the CPU and on a GPU.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use it::{cpu, gpu};
+use it::{cpu, gpu, read};
 use limbeck_kernels::{
     AdamWMoments, AdamWScalars, Body, DropoutMask, Lengths, Pair, ShapeError, Side, Taps, adamw,
     attention, composed_attention, erf, exp, gelu, relation, relation_loss, relation_lse,
@@ -37,15 +37,6 @@ async fn bodies() -> [(Device, Body); 3] {
 
 fn tensor(values: &[f32], shape: [usize; 3], device: &Device) -> Tensor<3> {
     Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
-}
-
-async fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor
-        .into_data_async()
-        .await
-        .unwrap()
-        .try_to_vec()
-        .unwrap()
 }
 
 fn oracle_pair(pair: Pair) -> oracle::Pair {

@@ -26,8 +26,20 @@ use crate::output::Output;
 use crate::progress::Progress;
 use crate::report::{self, EvaluationRow, RelationMaps, Report, StepRow};
 
+fn manual() -> String {
+    format!(
+        "A recipe says everything about a run; this one has every default. Name a field with --set (student.layers=2), or \
+         write a file and name it with --config. `limbeck config schema` explains each field.\n\n{}\n\
+         Ctrl-c finishes the step, saves and ends; --resume goes on with the same losses as if nothing had been. The output \
+         folder gets the student (open it with transformers or sentence-transformers), metrics.jsonl, report.html and a \
+         model card.",
+        config::to_toml(&Recipe::default())
+    )
+}
+
 /// Flags of `limbeck distill`.
 #[derive(Args)]
+#[command(after_long_help = manual())]
 pub struct Arguments {
     /// Folder of the teacher (Hugging Face layout: config.json, model.safetensors, tokenizer.json)
     #[arg(long, value_name = "DIR")]
