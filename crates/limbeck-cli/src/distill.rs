@@ -22,7 +22,7 @@ use crate::corpus::{Corpus, FileSummary, Loader, LoaderSettings};
 use crate::device;
 use crate::error::CliError;
 use crate::heldout::{self, Heldout, PAD_TO};
-use crate::output::Output;
+use crate::output::{CHECKPOINT, METRICS_IN_PROGRESS, Output};
 use crate::progress::Progress;
 use crate::report::{self, EvaluationRow, RelationMaps, Report, StepRow};
 
@@ -361,7 +361,7 @@ impl Session {
             .sync_data()
             .map_err(CliError::file("write", &path))?;
         let bytes = pollster::block_on(self.run.checkpoint(&self.position, &self.inputs))?;
-        self.output.write("checkpoint.safetensors", &bytes)
+        self.output.write(CHECKPOINT, &bytes)
     }
 
     fn pause(&mut self) -> Result<ExitCode, CliError> {
@@ -381,10 +381,8 @@ impl Session {
         if self.evaluations.last().is_some_and(|row| row.step == step) {
             return Ok(());
         }
-        let row = EvaluationRow {
-            step: self.run.steps_taken(),
-            by_pair: evaluate(&self.run, &self.heldout.batches)?,
-        };
+        let by_pair = evaluate(&self.run, &self.heldout.batches)?;
+        let row = EvaluationRow { step, by_pair };
         let pairs = &self.run.plan().pairs;
         let parts: Vec<String> = pairs
             .iter()
@@ -434,13 +432,12 @@ impl Session {
             .write("report.html", report::render(&report).as_bytes())?;
         self.output
             .write("report.svg", report::picture(&report).as_bytes())?;
+        // In this order: a checkpoint beside renamed metrics would be resumed without its curves.
+        let checkpoint = self.output.checkpoint();
+        std::fs::remove_file(&checkpoint).map_err(CliError::file("remove", &checkpoint))?;
         let metrics = self.output.metrics_in_progress();
         std::fs::rename(&metrics, self.output.folder().join("metrics.jsonl"))
             .map_err(CliError::file("rename", &metrics))?;
-        let checkpoint = self.output.checkpoint();
-        if checkpoint.exists() {
-            std::fs::remove_file(&checkpoint).map_err(CliError::file("remove", &checkpoint))?;
-        }
         let folder = self.output.folder().display();
         let table = outcome.table(plan);
         let facts: Vec<String> = outcome
@@ -582,7 +579,7 @@ fn open_metrics(output: &Output, steps: u64) -> Result<File, CliError> {
             }
         }
     }
-    output.write("metrics.jsonl.part", kept.as_bytes())?;
+    output.write(METRICS_IN_PROGRESS, kept.as_bytes())?;
     File::options()
         .append(true)
         .open(&path)

@@ -12,8 +12,10 @@ use crate::error::CliError;
 /// Names of files that are being written.
 const PREFIX: &str = ".limbeck-";
 
-const CHECKPOINT: &str = "checkpoint.safetensors";
-const METRICS_IN_PROGRESS: &str = "metrics.jsonl.part";
+/// The checkpoint of an unfinished run.
+pub const CHECKPOINT: &str = "checkpoint.safetensors";
+/// The numbers of an unfinished run; renamed to metrics.jsonl at its end.
+pub const METRICS_IN_PROGRESS: &str = "metrics.jsonl.part";
 
 /// Whether a run writes a file of this name: the student of an earlier run must not leave parts beside a new one.
 fn is_ours(name: &str) -> bool {

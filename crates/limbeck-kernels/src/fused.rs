@@ -26,6 +26,28 @@ struct Call {
 }
 
 impl Call {
+    fn new(student: &Side, lengths: &Lengths, dims: Dims) -> Self {
+        let lengths = lengths.as_slice().to_vec();
+        Self {
+            dims,
+            lengths,
+            same: student.is_same(),
+        }
+    }
+
+    fn length(&self, task: usize) -> usize {
+        self.lengths[task / self.dims.heads]
+    }
+
+    /// One relation head of one sequence, of the student and of the teacher.
+    fn relations(&self, vectors: &Vectors, task: usize) -> (Relation, Relation) {
+        let of = |vectors, d| Relation::new(vectors, &self.heads(d), task, self.length(task));
+        (
+            of(vectors.student, self.dims.student),
+            of(vectors.teacher, self.dims.teacher),
+        )
+    }
+
     fn heads(&self, d: usize) -> Heads {
         Heads {
             s: self.dims.length,
@@ -90,19 +112,7 @@ fn forward(vectors: &Vectors, call: &Call) -> Statistics {
         .zip(out.teacher.chunks_mut(s))
         .enumerate();
     cpu::each(tasks, |(task, ((kl, sums_s), sums_t))| {
-        let length = call.lengths[task / call.dims.heads];
-        let student = Relation::new(
-            vectors.student,
-            &call.heads(call.dims.student),
-            task,
-            length,
-        );
-        let teacher = Relation::new(
-            vectors.teacher,
-            &call.heads(call.dims.teacher),
-            task,
-            length,
-        );
+        let (student, teacher) = call.relations(vectors, task);
         cpu::with_simd(Forward {
             student,
             teacher,
@@ -168,16 +178,9 @@ fn backward(
     cpu::each(
         rows.chunks_mut(size).zip(column_parts).enumerate(),
         |(task, (rows, columns))| {
-            let length = call.lengths[task / call.dims.heads];
-            let student = Relation::new(vectors.student, &heads, task, length);
-            let teacher = Relation::new(
-                vectors.teacher,
-                &call.heads(call.dims.teacher),
-                task,
-                length,
-            );
+            let (student, teacher) = call.relations(vectors, task);
             let sums = (&sums_s[task * s..][..s], &sums_t[task * s..][..s]);
-            let factor = upstream * call.weight(length);
+            let factor = upstream * call.weight(call.length(task));
             cpu::with_simd(Gradients {
                 student,
                 teacher,
@@ -304,7 +307,16 @@ trait FusedOps: Backend {
         teacher_rows: FloatTensor<Self>,
         teacher_columns: FloatTensor<Self>,
         call: Call,
-    ) -> FloatTensor<Self>;
+    ) -> FloatTensor<Self> {
+        let statistics = Self::relation_statistics(
+            student_rows,
+            student_columns,
+            teacher_rows,
+            teacher_columns,
+            call.clone(),
+        );
+        Self::loss_of(statistics, call)
+    }
 }
 
 impl FusedOps for Flex {
@@ -359,23 +371,6 @@ impl FusedOps for Flex {
         let rows = of(rows);
         let columns = if call.same { rows.clone() } else { of(columns) };
         (rows, columns)
-    }
-
-    fn fused_loss(
-        student_rows: FloatTensor<Self>,
-        student_columns: FloatTensor<Self>,
-        teacher_rows: FloatTensor<Self>,
-        teacher_columns: FloatTensor<Self>,
-        call: Call,
-    ) -> FloatTensor<Self> {
-        let statistics = Self::relation_statistics(
-            student_rows,
-            student_columns,
-            teacher_rows,
-            teacher_columns,
-            call.clone(),
-        );
-        Self::loss_of(statistics, call)
     }
 
     /// Summed in f64, always in the same order.
@@ -502,11 +497,7 @@ impl<B: Backend + FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
 /// The loss (1) by the streaming body; the tensors are on the CPU and the shapes checked.
 pub(crate) fn loss(student: &Side, teacher: &Side, lengths: &Lengths, dims: Dims) -> Tensor<1> {
     let ((s1, s2), (t1, t2)) = (student.clone().into_parts(), teacher.clone().into_parts());
-    let call = Call {
-        dims,
-        lengths: lengths.as_slice().to_vec(),
-        same: student.is_same(),
-    };
+    let call = Call::new(student, lengths, dims);
     Tensor::from_dispatch(<Dispatch as FusedOps>::fused_loss(
         s1.into_dispatch(),
         s2.into_dispatch(),
@@ -519,11 +510,7 @@ pub(crate) fn loss(student: &Side, teacher: &Side, lengths: &Lengths, dims: Dims
 /// KL by row, (B, A, S), by the streaming body; carries no gradient.
 pub(crate) fn rows(student: &Side, teacher: &Side, lengths: &Lengths, dims: Dims) -> Tensor<3> {
     let ((s1, s2), (t1, t2)) = (student.clone().into_parts(), teacher.clone().into_parts());
-    let call = Call {
-        dims,
-        lengths: lengths.as_slice().to_vec(),
-        same: student.is_same(),
-    };
+    let call = Call::new(student, lengths, dims);
     let plain = [s1, s2, t1, t2].map(|tensor| tensor.without_autodiff().into_dispatch());
     let [s1, s2, t1, t2] = plain;
     let statistics: Tensor<4> = Tensor::from_dispatch(<Dispatch as FusedOps>::relation_statistics(

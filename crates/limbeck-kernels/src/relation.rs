@@ -160,6 +160,13 @@ pub enum Body {
     Naive,
 }
 
+impl Body {
+    /// Whether the streaming body computes this side's loss.
+    fn streams(self, student: &Side) -> bool {
+        self == Self::Fused && is_on_cpu(&student.row)
+    }
+}
+
 /// The relation loss of one pair, eq. (6) averaged over the batch: (1), in nats; differentiable in the student.
 ///
 /// The teacher is a constant: no gradient reaches it. Each side is scaled by its own sqrt(D).
@@ -173,7 +180,7 @@ pub fn relation_loss(
     lengths: &Lengths,
     heads: usize,
 ) -> Result<Tensor<1>, ShapeError> {
-    if body == Body::Fused && is_on_cpu(&student.row) {
+    if body.streams(student) {
         let dims = Dims::parse(student.dims(), teacher.dims(), lengths, heads)?;
         return Ok(fused::loss(student, teacher, lengths, dims));
     }
@@ -192,7 +199,7 @@ pub fn relation_rows(
     lengths: &Lengths,
     heads: usize,
 ) -> Result<Tensor<3>, ShapeError> {
-    if body == Body::Fused && is_on_cpu(&student.row) {
+    if body.streams(student) {
         let dims = Dims::parse(student.dims(), teacher.dims(), lengths, heads)?;
         return Ok(fused::rows(student, teacher, lengths, dims));
     }
