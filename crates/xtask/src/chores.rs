@@ -3,6 +3,8 @@
 //! Whatever links burn is selected with `--workspace`: another selection may unify features differently, and building
 //! burn a second time costs 18 minutes on two cores.
 
+use std::path::Path;
+
 use crate::places::Places;
 use crate::setup::{self, Part};
 use crate::shell::{self, Error, Result};
@@ -83,15 +85,20 @@ pub fn bench(places: &Places, name: Option<&str>, args: &[String]) -> Result<()>
     shell::run(cargo.args(name).args(args))
 }
 
-/// Distils a student from the bundled teacher, without any network; `flags` go to `limbeck distill`.
-pub fn demo(places: &Places, keep: bool, flags: &[&str]) -> Result<()> {
-    build(places, "--bins")?;
+/// Distils a student from the bundled teacher, without any network.
+pub fn demo(places: &Places, keep: bool) -> Result<()> {
     let mut out = places.target.join("demo");
     let mut number = 1;
     while keep && out.exists() {
         number += 1;
         out = places.target.join(format!("demo-{number}"));
     }
+    demo_into(places, &out, &[])
+}
+
+/// The demo with its student in `out`; `flags` go to `limbeck distill`.
+fn demo_into(places: &Places, out: &Path, flags: &[&str]) -> Result<()> {
+    build(places, "--bins")?;
     let mut limbeck = places.program(&places.release_binary("limbeck"));
     limbeck
         .args([
@@ -101,7 +108,7 @@ pub fn demo(places: &Places, keep: bool, flags: &[&str]) -> Result<()> {
             "--overwrite",
             "--out",
         ])
-        .arg(&out)
+        .arg(out)
         .args(flags);
     shell::run(&mut limbeck)?;
     let report = out.join("report.html");
@@ -145,7 +152,8 @@ fn gate(places: &Places, stages: &mut Stages) -> Result<()> {
     stages.run(|| browser.build(places))?;
     stages.run(|| browser.test(places, &[]))?;
     // The first command of the README, with enough steps to see that the bundled files are all there.
-    stages.run(|| demo(places, false, &["--set", "steps=50"]))
+    let out = places.target.join("demo-short");
+    stages.run(|| demo_into(places, &out, &["--set", "steps=50"]))
 }
 
 fn format_is_right(places: &Places) -> Result<()> {

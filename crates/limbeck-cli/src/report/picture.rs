@@ -194,7 +194,7 @@ fn draw_bars(svg: &mut String, report: &Report) {
         svg,
         (36.0, 392.0),
         HEADING,
-        "KL to the teacher on held-out lines, nats",
+        "KL to the teacher, evaluated, nats",
     );
     let values = || {
         first
