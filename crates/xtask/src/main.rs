@@ -88,7 +88,7 @@ fn start(chore: Chore, places: &Places) -> shell::Result<()> {
         Chore::Browser { args } => chores::browser(places, &args),
         Chore::Golden => chores::golden(places),
         Chore::Bench { name, args } => chores::bench(places, name.as_deref(), &args),
-        Chore::Demo { keep } => chores::demo(&places, keep),
+        Chore::Demo { keep } => chores::demo(places, keep),
         Chore::Ci => chores::ci(places),
     }
 }
