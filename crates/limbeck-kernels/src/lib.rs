@@ -26,6 +26,7 @@ mod dims;
 mod dropout;
 mod fused;
 mod gelu;
+mod gpu;
 mod head;
 mod lse;
 mod pair;
@@ -37,6 +38,7 @@ pub use cpu::{erf, exp};
 pub use dims::{Dims, Lengths, ShapeError, common_relation_heads};
 pub use dropout::DropoutMask;
 pub use gelu::gelu;
+pub use gpu::fill_outputs_with;
 pub use lse::{LseSpec, relation_lse};
 pub use pair::{Pair, Taps, Vector};
 pub use relation::{

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Dispatch, ExtensionType};
 use burn::tensor::Tensor;
 
 /// One of the three projections of self-attention (A_1, A_2, A_3 in eq. 7 and 8).
@@ -106,6 +108,43 @@ impl Taps {
             Vector::Q => &self.q,
             Vector::K => &self.k,
             Vector::V => &self.v,
+        }
+    }
+}
+
+/// [`Taps`] as a backend has them.
+#[derive(Clone, Debug, ExtensionType)]
+pub(crate) struct RawTaps<B: Backend> {
+    pub q: FloatTensor<B>,
+    pub k: FloatTensor<B>,
+    pub v: FloatTensor<B>,
+}
+
+impl<B: Backend> RawTaps<B> {
+    pub fn get(&self, vector: Vector) -> &FloatTensor<B> {
+        match vector {
+            Vector::Q => &self.q,
+            Vector::K => &self.k,
+            Vector::V => &self.v,
+        }
+    }
+
+    /// The same of another backend, tensor by tensor.
+    pub fn map<C: Backend>(self, mut each: impl FnMut(FloatTensor<B>) -> FloatTensor<C>) -> RawTaps<C> {
+        RawTaps {
+            q: each(self.q),
+            k: each(self.k),
+            v: each(self.v),
+        }
+    }
+}
+
+impl From<Taps> for RawTaps<Dispatch> {
+    fn from(taps: Taps) -> Self {
+        Self {
+            q: taps.q.into_dispatch(),
+            k: taps.k.into_dispatch(),
+            v: taps.v.into_dispatch(),
         }
     }
 }

@@ -1,0 +1,91 @@
+//! What the WGSL bodies share: outputs, and one way to launch.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use burn::tensor::Shape;
+use burn_cubecl::template::{KernelSource, SourceKernel};
+use burn_cubecl::{kernel::into_contiguous, tensor::CubeTensor};
+use cubecl::prelude::*;
+use cubecl::server::{KernelArguments, MetadataBindingInfo};
+
+/// Groups that WebGPU guarantees in one dimension of a launch.
+const MOST_GROUPS: usize = 65_535;
+
+/// Bits of what [`empty`] fills outputs with; 0 (the product) leaves them as they come.
+static FILL: AtomicU32 = AtomicU32::new(0);
+
+/// For tests: from now on outputs of WGSL kernels hold this value before they are written, so that what a kernel forgets to
+/// write shows. 0 switches it off.
+#[doc(hidden)]
+pub fn fill_outputs_with(value: f32) {
+    FILL.store(value.to_bits(), Ordering::Relaxed);
+}
+
+/// A tensor for a kernel to write into, on the device of `like`. It holds anything: every element must be written.
+pub(crate) fn empty(like: &CubeTensor, shape: impl Into<Shape>) -> CubeTensor {
+    let shape = shape.into();
+    let bytes = shape.num_elements() * size_of::<f32>();
+    let handle = match FILL.load(Ordering::Relaxed) {
+        0 => like.client.empty(bytes),
+        bits => like
+            .client
+            .create_from_slice(&bits.to_le_bytes().repeat(shape.num_elements())),
+    };
+    CubeTensor::new_contiguous(
+        like.client.clone(),
+        like.device.clone(),
+        shape,
+        handle,
+        like.dtype,
+    )
+}
+
+/// One launch of a shader whose bindings are inputs, then one output, then `info`.
+pub(crate) struct Launch<'a> {
+    /// Threads of a workgroup, all in x.
+    pub threads: u32,
+    /// Workgroups; spread over two dimensions, so the shader computes `y * num_workgroups.x + x`, and stops at or past
+    /// `groups`, which it finds in `info[0]`.
+    pub groups: usize,
+    /// Contiguous, bound as `read`.
+    pub inputs: &'a [&'a CubeTensor],
+    /// Bound as `read_write`.
+    pub output: &'a CubeTensor,
+    /// What follows `groups` in `info`: sizes, and real numbers as bits.
+    pub info: &'a [u32],
+}
+
+impl Launch<'_> {
+    pub fn run(&self, source: impl KernelSource) {
+        let mut arguments = KernelArguments::new();
+        for input in self.inputs {
+            let binding = input.handle.clone().binding();
+            arguments = arguments.with_buffer_io(binding, BufferIOAttr::ReadOnly);
+        }
+        let output = self.output.handle.clone().binding();
+        arguments = arguments
+            .with_buffer_io(output, BufferIOAttr::ReadWrite)
+            .with_info(MetadataBindingInfo::custom(self.words()));
+        let x = self.groups.min(MOST_GROUPS);
+        let y = self.groups.div_ceil(x);
+        let count = CubeCount::Static(x as u32, y as u32, 1);
+        let kernel = SourceKernel::new(source, CubeDim::new_1d(self.threads));
+        self.output.client.launch(Box::new(kernel), count, arguments);
+    }
+
+    /// `groups` and `info`, two u32 in a word, the first in its low half: an array of u32 to the shader.
+    fn words(&self) -> Vec<u64> {
+        let all: Vec<u32> = std::iter::once(self.groups as u32)
+            .chain(self.info.iter().copied())
+            .collect();
+        let word = |pair: &[u32]| {
+            u64::from(pair[0]) | u64::from(pair.get(1).copied().unwrap_or(0)) << 32
+        };
+        all.chunks(2).map(word).collect()
+    }
+}
+
+/// The tensor with its values in row-major order and nothing between them.
+pub(crate) fn contiguous(tensor: CubeTensor) -> CubeTensor {
+    into_contiguous(tensor)
+}
