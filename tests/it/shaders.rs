@@ -1,14 +1,14 @@
 //! Rung 0: every WGSL text that is ever launched is valid and within WebGPU's default limits; every shader has its twins.
 
 use burn_cubecl::template::KernelSource;
-use limbeck_kernels::LseSpec;
+use limbeck_kernels::RelationSpec;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, Module};
 
 use crate::layering::root;
 
 fn rendered() -> Vec<(String, String)> {
-    LseSpec::all()
+    RelationSpec::all()
         .into_iter()
         .map(|spec| (format!("{spec:?}"), spec.source().complete()))
         .collect()

@@ -2,6 +2,8 @@
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
+use crate::Taps;
+
 /// What is wrong with the shapes of a call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShapeError {
@@ -15,14 +17,19 @@ pub enum ShapeError {
         /// (B, S, H) of the teacher.
         teacher: [usize; 3],
     },
-    /// Row and column vectors of one side differ in shape.
-    #[error("row and column vectors of one side must have one shape: {row:?} and {column:?}")]
-    Side {
-        /// (B, S, H) of the row vectors.
-        row: [usize; 3],
-        /// (B, S, H) of the column vectors.
-        column: [usize; 3],
+    /// Queries, keys and values of one model differ in shape.
+    #[error("queries, keys and values of a model must have one shape: {q:?}, {k:?} and {v:?}")]
+    Taps {
+        /// (B, S, H) of the queries.
+        q: [usize; 3],
+        /// (B, S, H) of the keys.
+        k: [usize; 3],
+        /// (B, S, H) of the values.
+        v: [usize; 3],
     },
+    /// A loss over no pairs.
+    #[error("no pair to compare; name at least one, such as qq")]
+    NoPair,
     /// The relation heads do not divide a hidden size.
     #[error(
         "{heads} relation heads do not divide both hidden sizes, {student} (student) and {teacher} (teacher); \
@@ -89,6 +96,27 @@ pub struct Dims {
 }
 
 impl Dims {
+    /// Checks what two models tapped; see [`Dims::parse`].
+    ///
+    /// # Errors
+    /// See [`ShapeError`].
+    pub(crate) fn of_taps(
+        student: &Taps,
+        teacher: &Taps,
+        lengths: &Lengths,
+        heads: usize,
+    ) -> Result<Self, ShapeError> {
+        let shape = |taps: &Taps| {
+            let [q, k, v] = [&taps.q, &taps.k, &taps.v].map(|tensor| tensor.dims());
+            if q == k && k == v {
+                Ok(q)
+            } else {
+                Err(ShapeError::Taps { q, k, v })
+            }
+        };
+        Self::parse(shape(student)?, shape(teacher)?, lengths, heads)
+    }
+
     /// Checks a call: `student` and `teacher` are (B, S, H) shapes, `heads` is A_r.
     ///
     /// # Errors
@@ -205,8 +233,15 @@ impl Lengths {
         self.rows(|_| real, padded)
     }
 
-    /// (B, S): 1 / (A * length * B) on real rows and 0 on padding, so that a sum of the row losses under these weights is
-    /// eq. (6) of MiniLMv2 for each sequence, averaged over the batch.
+    /// (B): 1 / (A * length * B), what each real row of a sequence weighs in eq. (6), averaged over the batch.
+    pub fn sequence_weights(&self, heads: usize) -> Tensor<1> {
+        let batch = self.batch();
+        let weight = |length: &usize| 1.0 / (heads * length * batch) as f32;
+        let weights: Vec<f32> = self.host.iter().map(weight).collect();
+        Tensor::from_data(TensorData::new(weights, [batch]), &self.device)
+    }
+
+    /// (B, S): [`Lengths::sequence_weights`] on real rows, and 0 on padding.
     pub fn row_weights(&self, heads: usize) -> Tensor<2> {
         let batch = self.batch();
         self.rows(|length| 1.0 / (heads * length * batch) as f32, 0.0)

@@ -70,7 +70,9 @@ impl Launch<'_> {
         let y = self.groups.div_ceil(x);
         let count = CubeCount::Static(x as u32, y as u32, 1);
         let kernel = SourceKernel::new(source, CubeDim::new_1d(self.threads));
-        self.output.client.launch(Box::new(kernel), count, arguments);
+        self.output
+            .client
+            .launch(Box::new(kernel), count, arguments);
     }
 
     /// `groups` and `info`, two u32 in a word, the first in its low half: an array of u32 to the shader.
@@ -78,9 +80,8 @@ impl Launch<'_> {
         let all: Vec<u32> = std::iter::once(self.groups as u32)
             .chain(self.info.iter().copied())
             .collect();
-        let word = |pair: &[u32]| {
-            u64::from(pair[0]) | u64::from(pair.get(1).copied().unwrap_or(0)) << 32
-        };
+        let word =
+            |pair: &[u32]| u64::from(pair[0]) | u64::from(pair.get(1).copied().unwrap_or(0)) << 32;
         all.chunks(2).map(word).collect()
     }
 }

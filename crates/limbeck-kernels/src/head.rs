@@ -72,6 +72,25 @@ impl Heads {
         }
         joined
     }
+
+    /// Adds per-head results, (B, heads, N, S, D), summed over N in its order, to (B, S, H).
+    pub fn add(&self, parts: &[f32], n: usize, out: &mut [f32]) {
+        let (size, h) = (self.s * self.d, self.heads * self.d);
+        let sequences = out
+            .chunks_mut(self.s * h)
+            .zip(parts.chunks(self.heads * n * size));
+        cpu::each(sequences, |(out, parts)| {
+            for (part_index, part) in parts.chunks_exact(size).enumerate() {
+                let head = part_index / n;
+                for (s, part) in part.chunks_exact(self.d).enumerate() {
+                    let out = &mut out[s * h + head * self.d..][..self.d];
+                    out.iter_mut()
+                        .zip(part)
+                        .for_each(|(out, part)| *out += part);
+                }
+            }
+        });
+    }
 }
 
 /// Whole SIMD vectors; rows are padded so that nothing is left over.

@@ -8,13 +8,17 @@
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
-//! use limbeck_kernels::{Body, Lengths, Side, relation_loss};
+//! use limbeck_kernels::{Body, Lengths, Pair, Taps, relation_loss};
 //!
 //! let device = Device::flex();
-//! let student = Tensor::<3>::random([2, 5, 12], Distribution::Default, &device);
-//! let teacher = Tensor::<3>::random([2, 5, 24], Distribution::Default, &device);
+//! let taps = |h: usize| {
+//!     let random = || Tensor::<3>::random([2, 5, h], Distribution::Default, &device);
+//!     Taps { q: random(), k: random(), v: random() }
+//! };
 //! let lengths = Lengths::new(&[5, 3], 5, &device)?;
-//! let loss = relation_loss(Body::Fused, &Side::same(student), &Side::same(teacher), &lengths, 6)?; // (1), nats
+//! let pairs = [(Pair::QQ, 1.0), (Pair::VV, 0.5)];
+//! let loss = relation_loss(Body::Fused, &taps(12), &taps(24), &pairs, &lengths, 6)?;
+//! let total = loss.total; // (1), nats
 //! # Ok::<(), limbeck_kernels::ShapeError>(())
 //! ```
 #![warn(missing_docs)]
@@ -28,7 +32,6 @@ mod fused;
 mod gelu;
 mod gpu;
 mod head;
-mod lse;
 mod pair;
 mod relation;
 
@@ -37,10 +40,8 @@ pub use attention::{attention, composed_attention};
 pub use cpu::{erf, exp};
 pub use dims::{Dims, Lengths, ShapeError, common_relation_heads};
 pub use dropout::DropoutMask;
+pub use fused::RelationSpec;
 pub use gelu::gelu;
 pub use gpu::fill_outputs_with;
-pub use lse::{LseSpec, relation_lse};
 pub use pair::{Pair, Taps, Vector};
-pub use relation::{
-    Body, RelationKl, Side, naive_relation_kl, relation, relation_loss, relation_rows,
-};
+pub use relation::{Body, RelationLoss, relation, relation_loss};

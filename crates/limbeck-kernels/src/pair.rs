@@ -18,6 +18,11 @@ pub enum Vector {
     V,
 }
 
+impl Vector {
+    /// In the order of the fields of [`Taps`].
+    pub(crate) const ALL: [Self; 3] = [Self::Q, Self::K, Self::V];
+}
+
 /// A relation type: rows of one projection against columns of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pair {
@@ -51,10 +56,9 @@ impl Pair {
 
     /// The nine pairs, in the order of a recipe: `qq`, `qk`, `qv`, `kq`, ...
     pub fn all() -> [Self; 9] {
-        let vectors = [Vector::Q, Vector::K, Vector::V];
         std::array::from_fn(|n| Self {
-            row: vectors[n / 3],
-            column: vectors[n % 3],
+            row: Vector::ALL[n / 3],
+            column: Vector::ALL[n % 3],
         })
     }
 
@@ -110,6 +114,16 @@ impl Taps {
             Vector::V => &self.v,
         }
     }
+
+    /// The same values as constants.
+    pub(crate) fn without_autodiff(&self) -> Self {
+        let constant = |tensor: &Tensor<3>| tensor.clone().without_autodiff();
+        Self {
+            q: constant(&self.q),
+            k: constant(&self.k),
+            v: constant(&self.v),
+        }
+    }
 }
 
 /// [`Taps`] as a backend has them.
@@ -130,7 +144,10 @@ impl<B: Backend> RawTaps<B> {
     }
 
     /// The same of another backend, tensor by tensor.
-    pub fn map<C: Backend>(self, mut each: impl FnMut(FloatTensor<B>) -> FloatTensor<C>) -> RawTaps<C> {
+    pub fn map<C: Backend>(
+        self,
+        mut each: impl FnMut(FloatTensor<B>) -> FloatTensor<C>,
+    ) -> RawTaps<C> {
         RawTaps {
             q: each(self.q),
             k: each(self.k),

@@ -1,8 +1,8 @@
-//! The relation loss: as a plain composition of burn operations, which runs on every backend, is the baseline that faster
-//! bodies are judged against and the one to read; and the choice between that and the streaming body.
+//! The relation loss: eq. (5) and (6) for all pairs of a step; and, row by row, as a plain composition of burn operations,
+//! which runs on every backend, is the baseline that faster bodies are judged against and the one to read.
 
 use burn::tensor::activation::{log_softmax, softmax};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::fused;
 use crate::{Dims, Lengths, Pair, ShapeError, Taps};
@@ -10,87 +10,116 @@ use crate::{Dims, Lengths, Pair, ShapeError, Taps};
 /// Added to the scores of padded keys: exp of it is 0 in f32, and differences of it stay finite.
 pub(crate) const MASKED: f32 = -1.0e30;
 
-/// The row and column vectors of one model for one pair, each (B, S, H).
-#[derive(Clone, Debug)]
-pub struct Side {
-    row: Tensor<3>,
-    column: Tensor<3>,
-    same: bool,
+/// Which body computes the relation loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Body {
+    /// The streaming one: WGSL on a GPU, SIMD on the CPU. It holds no S x S of anything.
+    #[default]
+    Fused,
+    /// The composition of burn operations, which allocates several (B, A, S, S) tensors: for teaching and for doubt.
+    Naive,
 }
 
-impl Side {
-    /// A pair of a projection with itself (Q-Q, K-K, V-V).
-    pub fn same(vectors: Tensor<3>) -> Self {
-        Self {
-            row: vectors.clone(),
-            column: vectors,
-            same: true,
-        }
-    }
+/// The loss of a step, and what it adds up from.
+#[derive(Clone, Debug)]
+pub struct RelationLoss {
+    /// (1): eq. (5), the weighted sum over the pairs, averaged over the batch; differentiable in the student.
+    pub total: Tensor<1>,
+    /// (P): eq. (6) of each pair, unweighted, averaged over the batch, in nats; a constant.
+    pub by_pair: Tensor<1>,
+    /// (P, B, A, S): KL(teacher row || student row) in nats, 0 at and past a length; a constant.
+    pub rows: Tensor<4>,
+}
 
-    /// A mixed pair (Q-K, ...).
-    ///
-    /// # Errors
-    /// [`ShapeError::Side`] if the two shapes differ.
-    pub fn mixed(row: Tensor<3>, column: Tensor<3>) -> Result<Self, ShapeError> {
-        if row.dims() != column.dims() {
-            return Err(ShapeError::Side {
-                row: row.dims(),
-                column: column.dims(),
-            });
-        }
-        Ok(Self {
-            row,
-            column,
-            same: false,
-        })
+/// The relation loss: how far the student's relations are from the teacher's, for each pair with its weight (alpha in eq. 5).
+///
+/// The teacher is a constant: no gradient reaches it. Each side is scaled by its own sqrt(D).
+///
+/// # Errors
+/// [`ShapeError`] if shapes, lengths and `heads` (A_r) do not fit together, or there is no pair.
+pub fn relation_loss(
+    body: Body,
+    student: &Taps,
+    teacher: &Taps,
+    pairs: &[(Pair, f64)],
+    lengths: &Lengths,
+    heads: usize,
+) -> Result<RelationLoss, ShapeError> {
+    let dims = Dims::of_taps(student, teacher, lengths, heads)?;
+    if pairs.is_empty() {
+        return Err(ShapeError::NoPair);
     }
+    let (pairs, weights): (Vec<Pair>, Vec<f64>) = pairs.iter().copied().unzip();
+    let rows = match body {
+        Body::Fused => fused::rows(student, teacher, &pairs, lengths, dims),
+        Body::Naive => naive_rows(student, teacher, &pairs, lengths, heads),
+    };
+    let by_pair = by_pair(rows.clone(), lengths, dims);
+    let weights = weights.iter().map(|weight| *weight as f32).collect();
+    let weights = TensorData::new::<f32, _>(weights, [pairs.len()]);
+    let weights = Tensor::from_data(weights, &rows.device().without_autodiff());
+    Ok(RelationLoss {
+        total: (by_pair.clone() * weights).sum(),
+        by_pair: by_pair.without_autodiff(),
+        rows: rows.without_autodiff(),
+    })
+}
 
-    /// The vectors of `pair` among the taps of a layer.
-    pub fn of(taps: &Taps, pair: Pair) -> Self {
-        Self {
-            row: taps.get(pair.row).clone(),
-            column: taps.get(pair.column).clone(),
-            same: pair.is_self(),
-        }
-    }
+/// Eq. (6) of each sequence, averaged over the batch: (P, B, A, S) -> (P). Row sums come first: short sums round less.
+fn by_pair(rows: Tensor<4>, lengths: &Lengths, dims: Dims) -> Tensor<1> {
+    let [p, b, ..] = rows.dims();
+    let by_sequence = rows.sum_dim(3).sum_dim(2).reshape([p, b]);
+    (by_sequence * lengths.sequence_weights(dims.heads).reshape([1, b]))
+        .sum_dim(1)
+        .reshape([p])
+}
 
-    /// (B, S, H) of the row vectors; the columns' is the same.
-    pub(crate) fn dims(&self) -> [usize; 3] {
-        self.row.dims()
-    }
+fn naive_rows(
+    student: &Taps,
+    teacher: &Taps,
+    pairs: &[Pair],
+    lengths: &Lengths,
+    heads: usize,
+) -> Tensor<4> {
+    let teacher = teacher.without_autodiff();
+    let of_pair = |pair: &Pair| {
+        let log_q = log_softmax(scores(student, *pair, lengths, heads), 3);
+        let log_p = log_softmax(scores(&teacher, *pair, lengths, heads), 3);
+        let terms = log_p.clone().exp() * (log_p - log_q);
+        let [b, a, s, _] = terms.dims();
+        let rows = terms.sum_dim(3).reshape([1, b, a, s]);
+        rows * lengths.mask(1.0, 0.0).reshape([1, b, 1, s])
+    };
+    Tensor::cat(pairs.iter().map(of_pair).collect(), 0)
+}
 
-    /// (row vectors, column vectors).
-    pub(crate) fn into_parts(self) -> (Tensor<3>, Tensor<3>) {
-        (self.row, self.column)
-    }
+/// The relation itself (eq. 7, 8): row softmax of the scaled scores, (B, A, S, S). Columns of padded keys are 0; rows at or
+/// past a length carry no meaning.
+///
+/// # Errors
+/// [`ShapeError`] if `heads` does not divide H or the lengths do not fit.
+pub fn relation(
+    taps: &Taps,
+    pair: Pair,
+    lengths: &Lengths,
+    heads: usize,
+) -> Result<Tensor<4>, ShapeError> {
+    Dims::of_taps(taps, taps, lengths, heads)?;
+    Ok(softmax(scores(taps, pair, lengths, heads), 3))
+}
 
-    /// Whether rows and columns are the same vectors.
-    pub(crate) fn is_same(&self) -> bool {
-        self.same
+/// Scaled scores (B, A, S, S) with padded keys masked. Padded positions are replaced by zeros first, so that nothing they
+/// hold (a NaN, say) is ever read into a result.
+fn scores(taps: &Taps, pair: Pair, lengths: &Lengths, heads: usize) -> Tensor<4> {
+    let rows = split(taps.get(pair.row), lengths, heads);
+    let columns = split(taps.get(pair.column), lengths, heads);
+    let [b, _, s, d] = rows.dims();
+    let rows = rows.mul_scalar(1.0 / (d as f64).sqrt());
+    let scores = rows.matmul(columns.swap_dims(2, 3));
+    if lengths.all_full() {
+        return scores;
     }
-
-    fn detach(&self) -> Self {
-        Self {
-            row: self.row.clone().without_autodiff(),
-            column: self.column.clone().without_autodiff(),
-            same: self.same,
-        }
-    }
-
-    /// Scaled scores (B, A, S, S) with padded keys masked. Padded positions are replaced by zeros first, so that nothing
-    /// they hold (a NaN, say) is ever read into a result.
-    fn scores(&self, lengths: &Lengths, heads: usize) -> Tensor<4> {
-        let d = self.dims()[2] / heads;
-        let row = split(&self.row, lengths, heads).mul_scalar(1.0 / (d as f64).sqrt());
-        let column = split(&self.column, lengths, heads);
-        let scores = row.matmul(column.swap_dims(2, 3));
-        if lengths.all_full() {
-            return scores;
-        }
-        let (b, s) = (lengths.batch(), lengths.padded());
-        scores + lengths.mask(0.0, MASKED).reshape([b, 1, 1, s])
-    }
+    scores + lengths.mask(0.0, MASKED).reshape([b, 1, 1, s])
 }
 
 /// (B, S, A * D) -> (B, A, S, D): relation heads are slices of the row.
@@ -104,106 +133,6 @@ fn split(vectors: &Tensor<3>, lengths: &Lengths, heads: usize) -> Tensor<4> {
             .mask_fill(lengths.padding().reshape([b, s, 1]).expand([b, s, h]), 0.0)
     };
     clean.reshape([b, s, heads, h / heads]).swap_dims(1, 2)
-}
-
-/// The relation itself (eq. 7, 8): row softmax of the scaled scores, (B, A, S, S). Columns of padded keys are 0; rows at or
-/// past a length carry no meaning.
-///
-/// # Errors
-/// [`ShapeError`] if `heads` does not divide H or the lengths do not fit.
-pub fn relation(side: &Side, lengths: &Lengths, heads: usize) -> Result<Tensor<4>, ShapeError> {
-    Dims::parse(side.dims(), side.dims(), lengths, heads)?;
-    Ok(softmax(side.scores(lengths, heads), 3))
-}
-
-/// KL by row, and the loss that it adds up to.
-#[derive(Clone, Debug)]
-pub struct RelationKl {
-    /// (B, A, S): KL(teacher row || student row) in nats; 0 at or past a length.
-    pub rows: Tensor<3>,
-    /// (1): eq. (6) of each sequence, averaged over the batch.
-    pub loss: Tensor<1>,
-}
-
-/// The plain composition of burn operations: how far the student's relations are from the teacher's, row by row (eq. 6).
-///
-/// The teacher is a constant: no gradient reaches it. Each side is scaled by its own sqrt(D).
-///
-/// # Errors
-/// [`ShapeError`] if shapes, lengths and `heads` (A_r) do not fit together.
-pub fn naive_relation_kl(
-    student: &Side,
-    teacher: &Side,
-    lengths: &Lengths,
-    heads: usize,
-) -> Result<RelationKl, ShapeError> {
-    let dims = Dims::parse(student.dims(), teacher.dims(), lengths, heads)?;
-    let log_q = log_softmax(student.scores(lengths, heads), 3);
-    let log_p = log_softmax(teacher.detach().scores(lengths, heads), 3);
-    let terms = log_p.clone().exp() * (log_p - log_q);
-    let rows: Tensor<3> = terms.sum_dim(3).squeeze_dim(3);
-    let shape = [dims.batch, 1, dims.length];
-    let loss = (rows.clone() * lengths.row_weights(heads).reshape(shape)).sum();
-    Ok(RelationKl {
-        rows: rows * lengths.mask(1.0, 0.0).reshape(shape),
-        loss,
-    })
-}
-
-/// Which body computes the relation loss.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Body {
-    /// The streaming one where there is one (the CPU), else the composition of burn operations.
-    #[default]
-    Fused,
-    /// The composition of burn operations, which allocates several (B, A, S, S) tensors: for teaching and for doubt.
-    Naive,
-}
-
-impl Body {
-    /// Whether the streaming body computes this side's loss.
-    fn streams(self, student: &Side) -> bool {
-        self == Self::Fused && is_on_cpu(&student.row)
-    }
-}
-
-/// The relation loss of one pair, eq. (6) averaged over the batch: (1), in nats; differentiable in the student.
-///
-/// The teacher is a constant: no gradient reaches it. Each side is scaled by its own sqrt(D).
-///
-/// # Errors
-/// [`ShapeError`] if shapes, lengths and `heads` (A_r) do not fit together.
-pub fn relation_loss(
-    body: Body,
-    student: &Side,
-    teacher: &Side,
-    lengths: &Lengths,
-    heads: usize,
-) -> Result<Tensor<1>, ShapeError> {
-    if body.streams(student) {
-        let dims = Dims::parse(student.dims(), teacher.dims(), lengths, heads)?;
-        return Ok(fused::loss(student, teacher, lengths, dims));
-    }
-    Ok(naive_relation_kl(student, teacher, lengths, heads)?.loss)
-}
-
-/// KL(teacher row || student row) of every row of every relation head, (B, A, S), in nats; 0 at or past a length. Carries no
-/// gradient.
-///
-/// # Errors
-/// [`ShapeError`] if shapes, lengths and `heads` (A_r) do not fit together.
-pub fn relation_rows(
-    body: Body,
-    student: &Side,
-    teacher: &Side,
-    lengths: &Lengths,
-    heads: usize,
-) -> Result<Tensor<3>, ShapeError> {
-    if body.streams(student) {
-        let dims = Dims::parse(student.dims(), teacher.dims(), lengths, heads)?;
-        return Ok(fused::rows(student, teacher, lengths, dims));
-    }
-    Ok(naive_relation_kl(&student.detach(), teacher, lengths, heads)?.rows)
 }
 
 /// Whether a tensor is flex's, whose bodies are written by hand.

@@ -187,7 +187,7 @@ pub fn relation(side: Side, b: usize, s: usize, a: usize, d: usize, lengths: &[u
     relation
 }
 
-/// Log-sum-exp of each row of scores over the real keys, (B, A, S), 0 in padded rows. Twin of `relation_lse.wgsl`.
+/// Log-sum-exp of each row of scores over the real keys, (B, A, S), 0 in padded rows.
 ///
 /// # Panics
 /// As [`scores`].

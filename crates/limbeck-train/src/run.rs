@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Gradients, Tensor};
-use limbeck_kernels::{Pair, Side, Taps, relation, relation_loss};
+use limbeck_kernels::{RelationLoss, Taps, relation, relation_loss};
 use limbeck_model::{Dropout, Encoder, ModelError, ParameterMut, TokenBatch};
 use serde::{Deserialize, Serialize};
 
@@ -216,11 +216,10 @@ impl Run {
             Some(&mut dropout),
         )?;
         done(Phase::Student);
-        let losses = self.losses(&student, &teacher, &tokens)?;
-        let total = self.total(&losses);
+        let loss = self.loss(&student, &teacher, &tokens)?;
         done(Phase::Loss);
-        let gradients = self.gradients(total.backward());
-        let (by_pair, norm) = read(losses, &gradients).await?;
+        let gradients = self.gradients(loss.total.backward());
+        let (by_pair, norm) = read(loss.by_pair, &gradients).await?;
         done(Phase::Backward);
         self.step = step;
         if !by_pair.iter().chain([&norm]).all(|x| x.is_finite()) {
@@ -248,35 +247,22 @@ impl Run {
         }))
     }
 
-    fn losses(
+    fn loss(
         &self,
         student: &Taps,
         teacher: &Taps,
         tokens: &TokenBatch,
-    ) -> Result<Vec<Tensor<1>>, TrainError> {
-        let (heads, body) = (self.plan.relation_heads, self.plan.body());
-        let one = |(pair, _): &(Pair, f64)| {
-            relation_loss(
-                body,
-                &Side::of(student, *pair),
-                &Side::of(teacher, *pair),
-                tokens.lengths(),
-                heads,
-            )
-        };
-        let losses: Result<Vec<_>, _> = self.plan.pairs.iter().map(one).collect();
-        Ok(losses.map_err(ModelError::from)?)
-    }
-
-    /// Eq. (5): the weighted sum over the pairs.
-    fn total(&self, losses: &[Tensor<1>]) -> Tensor<1> {
-        let weighted = losses
-            .iter()
-            .zip(&self.plan.pairs)
-            .map(|(loss, (_, weight))| loss.clone().mul_scalar(*weight));
-        weighted
-            .reduce(|a, b| a + b)
-            .unwrap_or_else(|| unreachable!("a plan has at least one pair"))
+    ) -> Result<RelationLoss, TrainError> {
+        let (pairs, heads) = (&self.plan.pairs, self.plan.relation_heads);
+        let loss = relation_loss(
+            self.plan.body(),
+            student,
+            teacher,
+            pairs,
+            tokens.lengths(),
+            heads,
+        );
+        Ok(loss.map_err(ModelError::from)?)
     }
 
     /// The gradient of each parameter, in the order of the parameters; none for those that the loss does not reach.
@@ -362,7 +348,7 @@ impl Run {
             let tokens = TokenBatch::new(&batch.ids, &batch.lengths, self.device())?;
             let taught = self.teacher.tap(&tokens, self.plan.teacher_layer, None)?;
             let learnt = student.tap(&tokens, self.plan.student.num_hidden_layers, None)?;
-            let losses = floats(Tensor::cat(self.losses(&learnt, &taught, &tokens)?, 0)).await?;
+            let losses = floats(self.loss(&learnt, &taught, &tokens)?.by_pair).await?;
             let size = batch.lengths.len();
             sums.iter_mut()
                 .zip(losses)
@@ -391,7 +377,7 @@ impl Run {
         let mut maps = Vec::new();
         for (pair, _) in &self.plan.pairs {
             let of = |taps: &Taps| {
-                relation(&Side::of(taps, *pair), tokens.lengths(), heads).map_err(ModelError::from)
+                relation(taps, *pair, tokens.lengths(), heads).map_err(ModelError::from)
             };
             maps.push((floats(of(&taught)?).await?, floats(of(&learnt)?).await?));
         }
@@ -401,22 +387,18 @@ impl Run {
 
 /// The losses by pair and the global norm of the gradient, in one wait for the device.
 async fn read(
-    losses: Vec<Tensor<1>>,
+    by_pair: Tensor<1>,
     gradients: &[Option<Gradient>],
 ) -> Result<(Vec<f64>, f64), TrainError> {
-    let pairs = losses.len();
+    let pairs = by_pair.dims()[0];
     let squares: Vec<Tensor<1>> = gradients
         .iter()
         .flatten()
         .map(Gradient::squared_norm)
         .collect();
-    let losses = Tensor::cat(
-        losses.into_iter().map(Tensor::without_autodiff).collect(),
-        0,
-    );
     let all = match squares.is_empty() {
-        true => losses,
-        false => Tensor::cat(vec![losses, Tensor::cat(squares, 0)], 0),
+        true => by_pair,
+        false => Tensor::cat(vec![by_pair, Tensor::cat(squares, 0)], 0),
     };
     let values = floats(all).await?;
     let norm = values[pairs..]

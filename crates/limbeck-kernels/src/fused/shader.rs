@@ -1,0 +1,215 @@
+//! The relation loss on a GPU: `shaders/relation_forward.wgsl` and `shaders/relation_backward.wgsl`, a launch a pair.
+
+use burn_cubecl::CubeBackend;
+use burn_cubecl::template::{KernelSource, SourceTemplate};
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::prelude::KernelId;
+
+use super::Call;
+use crate::gpu::{self, Launch};
+use crate::pair::RawTaps;
+use crate::{Dims, Pair, Vector};
+
+/// Statistics of a row: KL; maximum and log-sum of student and teacher.
+const STATISTICS: usize = 5;
+/// Widths of a relation head whose vectors fit in registers: those of the models that people distil.
+const STOCK: [usize; 4] = [8, 16, 32, 64];
+/// Features that go through workgroup memory at once where the width is none of those.
+const SLICE: usize = 128;
+
+/// What a vector is to the pair whose gradient it gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Pass {
+    Forward,
+    /// The gradient of rows.
+    Rows,
+    /// The gradient of columns.
+    Columns,
+    /// Both, in a pair of a projection with itself.
+    Both,
+}
+
+/// Everything that the text of a relation shader depends on: it renders the shader, keys the cache of pipelines and is what
+/// the tests validate.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RelationSpec {
+    pass: Pass,
+    /// Features of student and teacher that go through workgroup memory at once.
+    slices: [usize; 2],
+    /// They are the whole widths.
+    whole: bool,
+}
+
+impl RelationSpec {
+    /// Rows of a workgroup, one a thread: one or two subgroups on every vendor's GPU.
+    const ROWS: usize = 64;
+
+    /// Keys that go through workgroup memory at once: at the widest stock shape 8 KiB, half of what WebGPU guarantees; four
+    /// where they come in slices, as their scores then have to be kept from slice to slice.
+    fn tile(&self) -> usize {
+        if self.whole { 16 } else { 4 }
+    }
+
+    fn new(pass: Pass, dims: &Dims) -> Self {
+        let widths = [dims.student, dims.teacher];
+        let whole = widths.iter().all(|width| STOCK.contains(width));
+        Self {
+            pass,
+            slices: if whole { widths } else { [SLICE; 2] },
+            whole,
+        }
+    }
+
+    /// Every variant that is ever launched.
+    pub fn all() -> Vec<Self> {
+        let mut all = Vec::new();
+        for pass in [Pass::Forward, Pass::Rows, Pass::Columns, Pass::Both] {
+            let stock = STOCK.iter().flat_map(|s| STOCK.map(|t| [*s, t]));
+            all.extend(stock.map(|slices| Self {
+                pass,
+                slices,
+                whole: true,
+            }));
+            all.push(Self {
+                pass,
+                slices: [SLICE; 2],
+                whole: false,
+            });
+        }
+        all
+    }
+
+    /// Launches the shader on all rows of a pair.
+    fn launch(&self, inputs: &[&CubeTensor], output: &CubeTensor, call: &Call, flags: [u32; 2]) {
+        let Dims {
+            batch,
+            heads,
+            length,
+            student,
+            teacher,
+        } = call.dims;
+        let scale = |d: usize| (1.0 / (d as f32).sqrt()).to_bits();
+        let sizes = [batch, length, heads, student, teacher].map(|size| size as u32);
+        let mut info = sizes.to_vec();
+        info.extend([scale(student), scale(teacher)]);
+        info.extend(flags);
+        info.extend(call.lengths.iter().map(|length| *length as u32));
+        Launch {
+            threads: Self::ROWS as u32,
+            groups: batch * heads * length.div_ceil(Self::ROWS),
+            inputs,
+            output,
+            info: &info,
+        }
+        .run(self.clone());
+    }
+}
+
+impl KernelSource for RelationSpec {
+    fn source(&self) -> SourceTemplate {
+        let text = match self.pass {
+            Pass::Forward => include_str!("../../../../shaders/relation_forward.wgsl"),
+            _ => include_str!("../../../../shaders/relation_backward.wgsl"),
+        };
+        let [wide_s, wide_t] = self.slices.map(|features| features / 4);
+        let own = matches!(self.pass, Pass::Rows | Pass::Both);
+        let other = matches!(self.pass, Pass::Columns | Pass::Both);
+        let numbers = [
+            ("rows", Self::ROWS),
+            ("tile", self.tile()),
+            ("wide_s", wide_s),
+            ("wide_t", wide_t),
+            ("shared_s", self.tile() * wide_s),
+            ("shared_t", self.tile() * wide_t),
+            ("whole", usize::from(self.whole)),
+            ("own", usize::from(own)),
+            ("other", usize::from(other)),
+        ];
+        numbers
+            .into_iter()
+            .fold(SourceTemplate::new(text), |text, (name, number)| {
+                text.register(name, number.to_string())
+            })
+    }
+
+    fn id(&self) -> KernelId {
+        KernelId::new::<Self>().info(self.clone())
+    }
+
+    fn lang(&self) -> &'static str {
+        "wgsl"
+    }
+}
+
+type Vectors = RawTaps<CubeBackend>;
+
+fn contiguous(taps: Vectors) -> Vectors {
+    taps.map(gpu::contiguous)
+}
+
+pub(super) fn statistics(student: Vectors, teacher: Vectors, call: &Call) -> CubeTensor {
+    let (student, teacher) = (contiguous(student), contiguous(teacher));
+    let [p, b, a, s] = call.rows();
+    let statistics = gpu::empty(&student.q, [p, STATISTICS, b, a, s]);
+    let spec = RelationSpec::new(Pass::Forward, &call.dims);
+    for (index, pair) in call.pairs.iter().enumerate() {
+        let inputs = [
+            student.get(pair.row),
+            student.get(pair.column),
+            teacher.get(pair.row),
+            teacher.get(pair.column),
+        ];
+        spec.launch(&inputs, &statistics, call, [index as u32, 0]);
+    }
+    statistics
+}
+
+pub(super) fn gradients(
+    student: Vectors,
+    teacher: Vectors,
+    statistics: &CubeTensor,
+    upstream: CubeTensor,
+    call: &Call,
+) -> Vectors {
+    let (student, teacher) = (contiguous(student), contiguous(teacher));
+    let upstream = gpu::contiguous(upstream);
+    let of = |vector: Vector| {
+        if !call.uses(vector) {
+            return student.get(vector).clone();
+        }
+        let own = student.get(vector);
+        let gradient = gpu::empty(own, own.meta.shape().clone());
+        let mut written = false;
+        for (index, pair) in call.pairs.iter().enumerate() {
+            if let Some((pass, other)) = pass(*pair, vector) {
+                let inputs = [
+                    own,
+                    student.get(other),
+                    teacher.get(vector),
+                    teacher.get(other),
+                    statistics,
+                    &upstream,
+                ];
+                let flags = [index as u32, u32::from(written)];
+                RelationSpec::new(pass, &call.dims).launch(&inputs, &gradient, call, flags);
+                written = true;
+            }
+        }
+        gradient
+    };
+    RawTaps {
+        q: of(Vector::Q),
+        k: of(Vector::K),
+        v: of(Vector::V),
+    }
+}
+
+/// How a pair gives gradient to a projection, and what the projection meets there.
+fn pass(pair: Pair, vector: Vector) -> Option<(Pass, Vector)> {
+    match (pair.row == vector, pair.column == vector) {
+        (true, true) => Some((Pass::Both, vector)),
+        (true, false) => Some((Pass::Rows, pair.column)),
+        (false, true) => Some((Pass::Columns, pair.row)),
+        (false, false) => None,
+    }
+}

@@ -1,0 +1,262 @@
+// The gradient of the student's vectors, streaming, without atomics (README.md: b to f).
+//
+// One workgroup takes ROWS vectors of one relation head of one sequence, one a thread, and streams over the vectors that
+// they meet in tiles of TILE, four at a time. A vector gets gradient as a row (OWN: its own softmax), as a column (OTHER: the softmax of the
+// row that it meets), or as both (a pair with itself). Slices and WHOLE: as in relation_forward.wgsl; where the width is
+// not whole, the sums go through the output, where each thread touches its own vector only.
+// Vectors at or past the length get exactly 0. Twin: `limbeck_oracle::relation::backward`.
+
+@group(0) @binding(0) var<storage, read> own_s: array<f32>;       // (B, S, A * Ds)  student: whose gradient it is
+@group(0) @binding(1) var<storage, read> other_s: array<f32>;     // (B, S, A * Ds)  student: what it meets
+@group(0) @binding(2) var<storage, read> own_t: array<f32>;       // (B, S, A * Dt)  the teacher's
+@group(0) @binding(3) var<storage, read> other_t: array<f32>;     // (B, S, A * Dt)
+@group(0) @binding(4) var<storage, read> statistics: array<f32>;  // (P, 5, B, A, S) of relation_forward.wgsl
+@group(0) @binding(5) var<storage, read> upstream: array<f32>;    // (P, B, A, S)    gradient of each row's KL
+@group(0) @binding(6) var<storage, read_write> gradient: array<f32>;  // (B, S, A * Ds)
+// as in relation_forward.wgsl, but [9]: 1 adds to what `gradient` holds, 0 replaces it
+@group(0) @binding(7) var<storage, read> info: array<u32>;
+
+const ROWS: u32 = {{rows}}u;
+const TILE: u32 = {{tile}}u;
+const WIDE_S: u32 = {{wide_s}}u;
+const WIDE_T: u32 = {{wide_t}}u;
+const WHOLE: bool = {{whole}}u == 1u;
+const OWN: bool = {{own}}u == 1u;
+const OTHER: bool = {{other}}u == 1u;
+const FOUR: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
+
+// The softmaxes of a row: exp(z - peak - log_sum) is a probability.
+struct Row {
+    peak_s: f32,
+    log_sum_s: f32,
+    peak_t: f32,
+    log_sum_t: f32,
+    // What the KL of this row weighs: alpha * upstream / (A * n * B), over sqrt(Ds).
+    weight: f32,
+}
+
+var<workgroup> keys_s: array<vec4<f32>, {{shared_s}}>;            // (TILE, WIDE_S) or less
+var<workgroup> keys_t: array<vec4<f32>, {{shared_t}}>;            // (TILE, WIDE_T) or less
+var<workgroup> met: array<Row, TILE>;
+
+// Four features of a vector that starts at `start`, from `feature` on; 0 past its width d.
+fn student_own(start: u32, feature: u32, d: u32) -> vec4<f32> {
+    let at = start + min(feature + FOUR, vec4<u32>(d - 1u));
+    let four = vec4<f32>(own_s[at.x], own_s[at.y], own_s[at.z], own_s[at.w]);
+    return select(vec4<f32>(0.0), four, feature + FOUR < vec4<u32>(d));
+}
+
+fn student_other(start: u32, feature: u32, d: u32) -> vec4<f32> {
+    let at = start + min(feature + FOUR, vec4<u32>(d - 1u));
+    let four = vec4<f32>(other_s[at.x], other_s[at.y], other_s[at.z], other_s[at.w]);
+    return select(vec4<f32>(0.0), four, feature + FOUR < vec4<u32>(d));
+}
+
+fn teacher_own(start: u32, feature: u32, d: u32) -> vec4<f32> {
+    let at = start + min(feature + FOUR, vec4<u32>(d - 1u));
+    let four = vec4<f32>(own_t[at.x], own_t[at.y], own_t[at.z], own_t[at.w]);
+    return select(vec4<f32>(0.0), four, feature + FOUR < vec4<u32>(d));
+}
+
+fn teacher_other(start: u32, feature: u32, d: u32) -> vec4<f32> {
+    let at = start + min(feature + FOUR, vec4<u32>(d - 1u));
+    let four = vec4<f32>(other_t[at.x], other_t[at.y], other_t[at.z], other_t[at.w]);
+    return select(vec4<f32>(0.0), four, feature + FOUR < vec4<u32>(d));
+}
+
+// Where the vectors of token `at` of relation head `head` of sequence `batch` start, in units of a width.
+fn vector_of(batch: u32, at: u32, head: u32) -> u32 {
+    return (batch * info[2] + at) * info[3] + head;
+}
+
+// Products of four features with four keys that lie `wide` apart.
+fn student_products(x: vec4<f32>, key: u32, wide: u32) -> vec4<f32> {
+    return vec4<f32>(
+        dot(x, keys_s[key]), dot(x, keys_s[key + wide]), dot(x, keys_s[key + 2u * wide]), dot(x, keys_s[key + 3u * wide])
+    );
+}
+
+fn teacher_products(x: vec4<f32>, key: u32, wide: u32) -> vec4<f32> {
+    return vec4<f32>(
+        dot(x, keys_t[key]), dot(x, keys_t[key + wide]), dot(x, keys_t[key + 2u * wide]), dot(x, keys_t[key + 3u * wide])
+    );
+}
+
+// Row `at` of (B, A, S).
+fn statistics_of(at: u32, rows: u32, scale: f32) -> Row {
+    let pair = info[8];
+    let first = pair * 5u * rows + at;
+    return Row(
+        statistics[first + rows],
+        statistics[first + 2u * rows],
+        statistics[first + 3u * rows],
+        statistics[first + 4u * rows],
+        upstream[pair * rows + at] * scale,
+    );
+}
+
+// Weight times difference of the probabilities (student less teacher) that a row gives to scores z_s, z_t.
+fn pull(z_s: f32, z_t: f32, row: Row) -> f32 {
+    return row.weight * (exp(z_s - row.peak_s - row.log_sum_s) - exp(z_t - row.peak_t - row.log_sum_t));
+}
+
+// G of (b), and its mirror image where both count, of a vector with the four from `k` of the tile on.
+fn four_pulls(own: Row, z_s: vec4<f32>, z_t: vec4<f32>, k: u32, real: vec4<bool>) -> vec4<f32> {
+    var g = vec4<f32>(0.0);
+    if (OWN) {
+        let p_s = exp(z_s - own.peak_s - own.log_sum_s);
+        let p_t = exp(z_t - own.peak_t - own.log_sum_t);
+        g += own.weight * (p_s - p_t);
+    }
+    if (OTHER) {
+        g += vec4<f32>(
+            pull(z_s.x, z_t.x, met[k]), pull(z_s.y, z_t.y, met[k + 1u]),
+            pull(z_s.z, z_t.z, met[k + 2u]), pull(z_s.w, z_t.w, met[k + 3u]),
+        );
+    }
+    return select(vec4<f32>(0.0), g, real);
+}
+
+// Four features of g's sum over four keys that lie `wide` apart.
+fn pulled(g: vec4<f32>, key: u32, wide: u32) -> vec4<f32> {
+    return g.x * keys_s[key] + g.y * keys_s[key + wide] + g.z * keys_s[key + 2u * wide] + g.w * keys_s[key + 3u * wide];
+}
+
+// Adds to four features of the gradient of a real vector.
+fn add(start: u32, feature: u32, d: u32, real: bool, four: vec4<f32>) {
+    for (var r = 0u; r < 4u; r++) {
+        if (real && feature + r < d) {
+            gradient[start + feature + r] += four[r];
+        }
+    }
+}
+
+@compute @workgroup_size({{rows}}, 1, 1)
+fn main(
+    @builtin(workgroup_id) at: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let group = at.y * grid.x + at.x;
+    if (group >= info[0]) {
+        return;
+    }
+    let b = info[1];
+    let s = info[2];
+    let a = info[3];
+    let blocks = (s + ROWS - 1u) / ROWS;
+    let i = group % blocks * ROWS + thread;
+    let head = group / blocks % a;
+    let batch = group / blocks / a;
+    let length = info[10u + batch];
+    let real = i < length;
+    let d_s = select(info[4], 4u * WIDE_S, WHOLE);
+    let d_t = select(info[5], 4u * WIDE_T, WHOLE);
+    let scale_s = bitcast<f32>(info[6]);
+    let scale_t = bitcast<f32>(info[7]);
+    let last = min(i, length - 1u);
+    let vector = vector_of(batch, last, head);
+    let rows = b * a * s;
+    let first_row = (batch * a + head) * s;
+    let own = statistics_of(first_row + last, rows, scale_s);
+    if (i < s && info[9] == 0u) {
+        let start = vector_of(batch, i, head) * d_s;
+        for (var f = 0u; f < d_s; f++) {
+            gradient[start + f] = 0.0;
+        }
+    }
+
+    if (WHOLE) {
+        var x_s: array<vec4<f32>, WIDE_S>;
+        var x_t: array<vec4<f32>, WIDE_T>;
+        var total: array<vec4<f32>, WIDE_S>;
+        for (var f = 0u; f < WIDE_S; f++) {
+            x_s[f] = student_own(vector * d_s, 4u * f, d_s);
+            total[f] = vec4<f32>(0.0);
+        }
+        for (var f = 0u; f < WIDE_T; f++) {
+            x_t[f] = teacher_own(vector * d_t, 4u * f, d_t);
+        }
+        for (var first = 0u; first < length; first += TILE) {
+            workgroupBarrier();
+            for (var n = thread; n < TILE * WIDE_S; n += ROWS) {
+                let key = vector_of(batch, min(first + n / WIDE_S, length - 1u), head);
+                keys_s[n] = student_other(key * d_s, 4u * (n % WIDE_S), d_s);
+            }
+            for (var n = thread; n < TILE * WIDE_T; n += ROWS) {
+                let key = vector_of(batch, min(first + n / WIDE_T, length - 1u), head);
+                keys_t[n] = teacher_other(key * d_t, 4u * (n % WIDE_T), d_t);
+            }
+            if (OTHER) {
+                for (var n = thread; n < TILE; n += ROWS) {
+                    met[n] = statistics_of(first_row + min(first + n, length - 1u), rows, scale_s);
+                }
+            }
+            workgroupBarrier();
+            for (var k = 0u; k < TILE; k += 4u) {
+                var z_s = vec4<f32>(0.0);
+                for (var f = 0u; f < WIDE_S; f++) {
+                    z_s += student_products(x_s[f], k * WIDE_S + f, WIDE_S);
+                }
+                var z_t = vec4<f32>(0.0);
+                for (var f = 0u; f < WIDE_T; f++) {
+                    z_t += teacher_products(x_t[f], k * WIDE_T + f, WIDE_T);
+                }
+                let there = first + k + FOUR < vec4<u32>(length);
+                let g = four_pulls(own, z_s * scale_s, z_t * scale_t, k, there);
+                for (var f = 0u; f < WIDE_S; f++) {
+                    total[f] += pulled(g, k * WIDE_S + f, WIDE_S);
+                }
+            }
+        }
+        for (var f = 0u; f < WIDE_S; f++) {
+            add(vector * d_s, 4u * f, d_s, real, total[f]);
+        }
+    } else {
+        for (var first = 0u; first < length; first += TILE) {
+            var z_s = vec4<f32>(0.0);
+            for (var start = 0u; start < d_s; start += 4u * WIDE_S) {
+                let wide = min(WIDE_S, (d_s - start + 3u) / 4u);
+                workgroupBarrier();
+                for (var n = thread; n < TILE * wide; n += ROWS) {
+                    let key = vector_of(batch, min(first + n / wide, length - 1u), head);
+                    keys_s[n] = student_other(key * d_s, start + 4u * (n % wide), d_s);
+                }
+                workgroupBarrier();
+                for (var f = 0u; f < wide; f++) {
+                    z_s += student_products(student_own(vector * d_s, start + 4u * f, d_s), f, wide);
+                }
+            }
+            var z_t = vec4<f32>(0.0);
+            for (var start = 0u; start < d_t; start += 4u * WIDE_T) {
+                let wide = min(WIDE_T, (d_t - start + 3u) / 4u);
+                workgroupBarrier();
+                for (var n = thread; n < TILE * wide; n += ROWS) {
+                    let key = vector_of(batch, min(first + n / wide, length - 1u), head);
+                    keys_t[n] = teacher_other(key * d_t, start + 4u * (n % wide), d_t);
+                }
+                if (OTHER && thread < TILE) {
+                    met[thread] = statistics_of(first_row + min(first + thread, length - 1u), rows, scale_s);
+                }
+                workgroupBarrier();
+                for (var f = 0u; f < wide; f++) {
+                    z_t += teacher_products(teacher_own(vector * d_t, start + 4u * f, d_t), f, wide);
+                }
+            }
+            let there = first + FOUR < vec4<u32>(length);
+            let g = four_pulls(own, z_s * scale_s, z_t * scale_t, 0u, there);
+            for (var start = 0u; start < d_s; start += 4u * WIDE_S) {
+                let wide = min(WIDE_S, (d_s - start + 3u) / 4u);
+                workgroupBarrier();
+                for (var n = thread; n < TILE * wide; n += ROWS) {
+                    let key = vector_of(batch, min(first + n / wide, length - 1u), head);
+                    keys_s[n] = student_other(key * d_s, start + 4u * (n % wide), d_s);
+                }
+                workgroupBarrier();
+                for (var f = 0u; f < wide; f++) {
+                    add(vector * d_s, start + 4u * f, d_s, real, pulled(g, f, wide));
+                }
+            }
+        }
+    }
+}
