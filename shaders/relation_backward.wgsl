@@ -1,9 +1,9 @@
 // The gradient of the student's vectors, streaming, without atomics (README.md: b to f).
 //
 // One workgroup takes ROWS vectors of one relation head of one sequence, one a thread, and streams over the vectors that
-// they meet in tiles of TILE, four at a time. A vector gets gradient as a row (OWN: its own softmax), as a column (OTHER: the softmax of the
-// row that it meets), or as both (a pair with itself). Slices and WHOLE: as in relation_forward.wgsl; where the width is
-// not whole, the sums go through the output, where each thread touches its own vector only.
+// they meet in tiles of TILE, four at a time. A vector gets gradient as a row (OWN: its own softmax), as a column (OTHER: the
+// softmax of the row that it meets), or as both (a pair with itself). Slices and WHOLE: as in relation_forward.wgsl; where
+// a vector is not WHOLE, the sums go through the output, where each thread touches its own vector only.
 // Vectors at or past the length get exactly 0. Twin: `limbeck_oracle::relation::backward`.
 
 @group(0) @binding(0) var<storage, read> own_s: array<f32>;       // (B, S, A * Ds)  student: whose gradient it is
@@ -150,8 +150,8 @@ fn main(
     let batch = group / blocks / a;
     let length = info[10u + batch];
     let real = i < length;
-    let d_s = select(info[4], 4u * WIDE_S, WHOLE);
-    let d_t = select(info[5], 4u * WIDE_T, WHOLE);
+    let d_s = info[4];
+    let d_t = info[5];
     let scale_s = bitcast<f32>(info[6]);
     let scale_t = bitcast<f32>(info[7]);
     let last = min(i, length - 1u);

@@ -1,8 +1,8 @@
 // KL(teacher row || student row) of every row of every relation head, streaming (eq. 6; derivation: README.md).
 //
 // One workgroup takes ROWS rows of one relation head of one sequence, one row a thread, and streams over the keys in tiles
-// of TILE, which come through workgroup memory, four keys at a time into the running sums. For the stock widths a row stays
-// in registers and a tile holds WHOLE keys; any other width goes in slices of 4 * WIDE features. Nothing of size S is stored.
+// of TILE, which come through workgroup memory, four keys at a time into the running sums. Up to 4 * WIDE features a row
+// stays in registers and a tile holds WHOLE keys; wider heads go in slices of as many. Nothing of size S is stored.
 // Rows at or past the length get 0 in every statistic. Symbols: README.md. Twin: `limbeck_oracle::relation::forward`.
 
 @group(0) @binding(0) var<storage, read> row_s: array<f32>;       // (B, S, A * Ds)  the student's row vectors
@@ -120,8 +120,8 @@ fn main(
     let head = group / blocks % a;
     let batch = group / blocks / a;
     let length = info[10u + batch];
-    let d_s = select(info[4], 4u * WIDE_S, WHOLE);
-    let d_t = select(info[5], 4u * WIDE_T, WHOLE);
+    let d_s = info[4];
+    let d_t = info[5];
     let scale_s = bitcast<f32>(info[6]);
     let scale_t = bitcast<f32>(info[7]);
     let vector = vector_of(batch, min(i, length - 1u), head);

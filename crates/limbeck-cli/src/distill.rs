@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use limbeck_kernels::SelfTestError;
 use limbeck_model::{Encoder, Folder, Tokenizer};
 use limbeck_train::batching::{Batch, DataPosition, Encoded};
 use limbeck_train::{Checkpoint, DeviceChoice, Event, Plan, Recipe, Run, StepEvent, TrainError};
@@ -150,6 +151,8 @@ struct Session {
     evaluations: Vec<EvaluationRow>,
     before: Vec<(Vec<f32>, Vec<f32>)>,
     device: String,
+    /// Why our kernels are not used on this device.
+    doubt: Option<SelfTestError>,
 }
 
 impl Session {
@@ -161,7 +164,7 @@ impl Session {
         let out = PathBuf::from(&recipe.out);
         refuse_to_write_over_the_teacher(&recipe, &out)?;
         let mut teacher = Folder::read(Path::new(&recipe.teacher))?;
-        let plan = Plan::new(&recipe, &teacher.config()?)?;
+        let mut plan = Plan::new(&recipe, &teacher.config()?)?;
         let corpus = Corpus::open(&recipe.corpus)?;
         let tokenizer = Tokenizer::from_folder(&teacher)?.truncating(recipe.max_length)?;
         let files = corpus.describe()?;
@@ -170,6 +173,7 @@ impl Session {
             same_inputs(&checkpoint.header.inputs, &inputs)?;
         }
         let (device, device_name) = device::open(arguments.device.unwrap_or(recipe.device))?;
+        let doubt = pollster::block_on(plan.check_kernels(&device));
         let encoder = Encoder::from_folder(&teacher, &device)?;
         teacher.forget_weights();
         let output = match &checkpoint {
@@ -211,6 +215,7 @@ impl Session {
             evaluations,
             before,
             device: device_name,
+            doubt,
         })
     }
 
@@ -277,12 +282,18 @@ impl Session {
             .iter()
             .map(|(name, value)| format!("  {name:<16} {value}"))
             .collect();
-        let text = format!("{}\n  {:<16} {}", facts.join("\n"), "Device", self.device);
+        let mut text = format!("{}\n  {:<16} {}", facts.join("\n"), "Device", self.device);
+        if let Some(doubt) = &self.doubt {
+            text += &format!("\n{}", doubted(doubt));
+        }
         let recipe = &self.run.plan().recipe;
         self.progress.say(
             &text,
             "start",
-            &json!({ "recipe": recipe, "device": self.device, "step": self.run.steps_taken() }),
+            &json!({
+                "recipe": recipe, "device": self.device, "step": self.run.steps_taken(),
+                "kernels_doubted": self.doubt.as_ref().map(ToString::to_string),
+            }),
         );
     }
 
@@ -625,4 +636,12 @@ fn read_evaluations(output: &Output) -> Result<Vec<EvaluationRow>, CliError> {
             by_pair: row.by_pair,
         })
         .collect())
+}
+
+/// What to know when the kernels of a device failed their test.
+fn doubted(error: &SelfTestError) -> String {
+    format!(
+        "The kernels failed their test on this device: {error}. The run goes on with plain operations, slower and with more \
+         memory; an update of the graphics driver may help, and --device cpu is an alternative"
+    )
 }

@@ -53,6 +53,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    limbeck_kernels::keep_freed_memory();
     let result = std::panic::catch_unwind(|| run(&cli.command));
     let Ok(result) = result else {
         eprintln!(

@@ -34,14 +34,16 @@ mod gpu;
 mod head;
 mod pair;
 mod relation;
+mod self_test;
 
 pub use adamw::{AdamWMoments, AdamWScalars, adamw};
 pub use attention::{attention, composed_attention};
-pub use cpu::{erf, exp};
+pub use cpu::{erf, exp, keep_freed_memory};
 pub use dims::{Dims, Lengths, ShapeError, common_relation_heads};
 pub use dropout::DropoutMask;
 pub use fused::RelationSpec;
 pub use gelu::gelu;
-pub use gpu::fill_outputs_with;
+pub use gpu::{fill_outputs_with, skip_launches};
 pub use pair::{Pair, Taps, Vector};
 pub use relation::{Body, RelationLoss, relation, relation_loss};
+pub use self_test::{Check, SelfTestError, self_test};

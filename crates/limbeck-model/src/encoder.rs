@@ -4,7 +4,7 @@
 use burn::tensor::activation::{relu, silu};
 use burn::tensor::module::{embedding, layer_norm, linear};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use limbeck_kernels::{Lengths, Taps, attention, gelu};
+use limbeck_kernels::{Body, Lengths, Taps, attention, gelu};
 
 use crate::weights::{Named, to_safetensors};
 use crate::{Activation, Config, Dropout, Folder, ModelError, Precision, Rng, Weights};
@@ -85,8 +85,17 @@ struct Linear {
 }
 
 impl Linear {
+    /// As one product of (B * S, in): with three axes burn multiplies sequence by sequence, and sums a gradient of the
+    /// weights by sequence.
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        linear(x, self.weight.clone(), Some(self.bias.clone()))
+        let [b, s, from] = x.dims();
+        let y = linear(
+            x.reshape([b * s, from]),
+            self.weight.clone(),
+            Some(self.bias.clone()),
+        );
+        let to = y.dims()[1];
+        y.reshape([b, s, to])
     }
 }
 
@@ -129,6 +138,7 @@ pub struct Encoder {
     embeddings: Embeddings,
     layers: Vec<Layer>,
     device: Device,
+    body: Body,
 }
 
 /// How many numbers a model of this config has, the pooler not counted.
@@ -222,6 +232,7 @@ impl Builder<'_> {
             embeddings,
             layers,
             device: self.device.clone(),
+            body: Body::default(),
         })
     }
 }
@@ -279,6 +290,11 @@ impl Encoder {
     /// Where its weights are.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// What computes attention and GELU from now on; our kernels unless told otherwise.
+    pub fn set_body(&mut self, body: Body) {
+        self.body = body;
     }
 
     /// Every parameter in place, with its name as `transformers` has it.

@@ -1,6 +1,7 @@
 //! The recipe checked against the teacher. Every mistake is found at once, each with its field.
 
-use limbeck_kernels::{Body, Pair, Vector, common_relation_heads};
+use burn::tensor::Device;
+use limbeck_kernels::{Body, Check, Pair, SelfTestError, Vector, common_relation_heads, self_test};
 use limbeck_model::{Config, Family, StudentSize, parameter_count};
 
 use crate::recipe::{KernelChoice, Objective, Recipe};
@@ -29,6 +30,8 @@ pub struct Plan {
     pub relation_heads: usize,
     /// Pairs with their weights (alpha in eq. 5), those of weight 0 left out.
     pub pairs: Vec<(Pair, f64)>,
+    /// Which bodies compute the relation loss, attention and GELU.
+    pub body: Body,
     /// Steps of warm-up.
     pub warmup: u64,
     /// The teacher's config.
@@ -94,24 +97,47 @@ impl Plan {
                 ),
             }]));
         }
+        let body = match recipe.kernel {
+            KernelChoice::Fused => Body::Fused,
+            KernelChoice::Naive => Body::Naive,
+        };
         let (recipe, teacher) = (recipe.clone(), teacher.clone());
         Ok(Self {
             recipe,
             teacher_layer,
             relation_heads,
             pairs,
+            body,
             warmup,
             teacher,
             student,
         })
     }
 
-    /// Which body computes the relation loss.
-    pub fn body(&self) -> Body {
-        match self.recipe.kernel {
-            KernelChoice::Fused => Body::Fused,
-            KernelChoice::Naive => Body::Naive,
+    /// Sets the hand-written kernels beside the CPU's on small cases of this plan's widths, before a run. If they disagree,
+    /// the plan falls back to plain tensor operations, and the reason comes back. On the CPU, and for a recipe that asks for
+    /// plain operations, there is nothing to compare.
+    pub async fn check_kernels(&mut self, device: &Device) -> Option<SelfTestError> {
+        let device = device.clone().without_autodiff();
+        if self.body == Body::Naive || device == Device::flex() {
+            return None;
         }
+        let width = |config: &Config| config.hidden_size / config.num_attention_heads;
+        let relation = Check::Relation {
+            student: self.student.hidden_size / self.relation_heads,
+            teacher: self.teacher.hidden_size / self.relation_heads,
+        };
+        let mut checks = vec![relation, Check::Gelu];
+        checks.extend(
+            [&self.student, &self.teacher].map(|config| Check::Attention {
+                width: width(config),
+            }),
+        );
+        let failed = self_test(&device, &checks).await.err();
+        if failed.is_some() {
+            self.body = Body::Naive;
+        }
+        failed
     }
 
     /// Learning rate of a step, from 1.

@@ -45,10 +45,10 @@ pub enum WeightPrecision {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum KernelChoice {
-    /// The streaming one where there is one, which never holds an S x S tensor.
+    /// Our kernels: WGSL on a GPU, SIMD on the CPU. The relation loss and attention never hold an S x S tensor.
     #[default]
     Fused,
-    /// The plain composition of tensor operations: for teaching and for doubt.
+    /// Plain tensor operations: for teaching and for doubt.
     Naive,
 }
 
@@ -135,7 +135,7 @@ pub struct Recipe {
     pub checkpoint_every: u64,
     /// Where to compute: `auto`, `cpu` or `gpu`.
     pub device: DeviceChoice,
-    /// Which body computes the relation loss: `fused` or `naive`.
+    /// What computes the relation loss, attention and GELU: `fused`, our kernels, or `naive`, plain tensor operations.
     pub kernel: KernelChoice,
     /// Element type of the student's weights on disk: `f32` or `f16`.
     pub precision: WeightPrecision,

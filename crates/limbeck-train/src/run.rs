@@ -104,8 +104,10 @@ impl Run {
     }
 
     /// A run whose student has given weights; they are tracked from here on.
-    pub fn with_student(plan: Plan, teacher: Encoder, student: Encoder) -> Self {
+    pub fn with_student(plan: Plan, mut teacher: Encoder, mut student: Encoder) -> Self {
         let optimizer = AdamW::new(&plan.recipe);
+        teacher.set_body(plan.body);
+        student.set_body(plan.body);
         let mut run = Self {
             plan,
             teacher,
@@ -255,7 +257,7 @@ impl Run {
     ) -> Result<RelationLoss, TrainError> {
         let (pairs, heads) = (&self.plan.pairs, self.plan.relation_heads);
         let loss = relation_loss(
-            self.plan.body(),
+            self.plan.body,
             student,
             teacher,
             pairs,

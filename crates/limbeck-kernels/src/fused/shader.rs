@@ -3,7 +3,7 @@
 use burn_cubecl::CubeBackend;
 use burn_cubecl::template::{KernelSource, SourceTemplate};
 use burn_cubecl::tensor::CubeTensor;
-use cubecl::prelude::KernelId;
+use cubecl::prelude::{ExecutionMode, KernelId};
 
 use super::Call;
 use crate::gpu::{self, Launch};
@@ -12,9 +12,9 @@ use crate::{Dims, Pair, Vector};
 
 /// Statistics of a row: KL; maximum and log-sum of student and teacher.
 const STATISTICS: usize = 5;
-/// Widths of a relation head whose vectors fit in registers: those of the models that people distil.
+/// Widths of a relation head whose vectors fit in registers: those of the models that people distil. Others take the next.
 const STOCK: [usize; 4] = [8, 16, 32, 64];
-/// Features that go through workgroup memory at once where the width is none of those.
+/// Features that go through workgroup memory at once where a head is wider than those.
 const SLICE: usize = 128;
 
 /// What a vector is to the pair whose gradient it gets.
@@ -36,7 +36,7 @@ pub struct RelationSpec {
     pass: Pass,
     /// Features of student and teacher that go through workgroup memory at once.
     slices: [usize; 2],
-    /// They are the whole widths.
+    /// They are all that there are.
     whole: bool,
 }
 
@@ -51,12 +51,18 @@ impl RelationSpec {
     }
 
     fn new(pass: Pass, dims: &Dims) -> Self {
-        let widths = [dims.student, dims.teacher];
-        let whole = widths.iter().all(|width| STOCK.contains(width));
-        Self {
-            pass,
-            slices: if whole { widths } else { [SLICE; 2] },
-            whole,
+        let stock = |width| STOCK.into_iter().find(|stock| *stock >= width);
+        match (stock(dims.student), stock(dims.teacher)) {
+            (Some(student), Some(teacher)) => Self {
+                pass,
+                slices: [student, teacher],
+                whole: true,
+            },
+            _ => Self {
+                pass,
+                slices: [SLICE; 2],
+                whole: false,
+            },
         }
     }
 
@@ -132,8 +138,11 @@ impl KernelSource for RelationSpec {
             })
     }
 
+    /// Unchecked: naga then adds no counters to loops, all of which end.
     fn id(&self) -> KernelId {
-        KernelId::new::<Self>().info(self.clone())
+        KernelId::new::<Self>()
+            .mode(ExecutionMode::Unchecked)
+            .info(self.clone())
     }
 
     fn lang(&self) -> &'static str {

@@ -1,0 +1,192 @@
+//! Is this GPU right? A shader that a driver miscompiles, or that a browser refuses, fails silently: a launch is skipped
+//! and a buffer keeps what it held. So before work starts, the WGSL bodies are set beside the CPU's on small cases.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::{Body, Lengths, Pair, Taps, attention, gelu, relation_loss};
+
+/// B, S and A of the cases: more than a tile and less than a group, with a short sequence beside a full one.
+const LENGTHS: [usize; 2] = [21, 6];
+const LENGTH: usize = LENGTHS[0];
+const HEADS: usize = 2;
+/// Relative L2 distance that different roundings explain at these sizes (1e-6 is usual); a wrong kernel is off by 1e-2 and
+/// more.
+const ALLOWED: f64 = 1e-4;
+
+/// An operation as a run will use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// The relation loss for relation heads of these widths: Ds and Dt.
+    Relation {
+        /// Ds.
+        student: usize,
+        /// Dt.
+        teacher: usize,
+    },
+    /// Attention with heads of this width.
+    Attention {
+        /// D.
+        width: usize,
+    },
+    /// Exact GELU.
+    Gelu,
+}
+
+/// What a GPU did not compute as the CPU does.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum SelfTestError {
+    /// Numbers differ by more than roundings.
+    #[error(
+        "{what} differs from the CPU's by {off_by:.1e} (relative; roundings explain {ALLOWED:.0e})"
+    )]
+    Disagrees {
+        /// Which result of which operation.
+        what: String,
+        /// Relative L2 distance; infinite if a number is not finite.
+        off_by: f64,
+    },
+    /// Nothing could be computed or read back.
+    #[error("the device failed: {0}")]
+    Device(String),
+}
+
+/// Compares value and gradients of each operation on `device` with the CPU's. Milliseconds, once the shaders are compiled,
+/// which a run has to do anyway.
+///
+/// # Errors
+/// The first result that differs.
+pub async fn self_test(device: &Device, checks: &[Check]) -> Result<(), SelfTestError> {
+    for check in checks {
+        let expected = results(*check, &Device::flex()).await?;
+        let got = results(*check, device).await?;
+        for ((name, got), (_, expected)) in got.iter().zip(&expected) {
+            let off_by = distance(got, expected);
+            if off_by > ALLOWED {
+                let what = format!("{name} of {check:?}");
+                return Err(SelfTestError::Disagrees { what, off_by });
+            }
+        }
+    }
+    Ok(())
+}
+
+type Results = Vec<(&'static str, Vec<f32>)>;
+
+async fn results(check: Check, device: &Device) -> Result<Results, SelfTestError> {
+    let device = device.clone().without_autodiff();
+    let lengths = Lengths::new(&LENGTHS, LENGTH, &device);
+    let lengths = lengths.map_err(|e| SelfTestError::Device(e.to_string()))?;
+    match check {
+        Check::Relation { student, teacher } => relation(student, teacher, &lengths, &device).await,
+        Check::Attention { width } => attended(width, &lengths, &device).await,
+        Check::Gelu => raised(&device).await,
+    }
+}
+
+async fn relation(
+    student: usize,
+    teacher: usize,
+    lengths: &Lengths,
+    device: &Device,
+) -> Result<Results, SelfTestError> {
+    let student = taps(student, 1, &device.clone().autodiff());
+    let teacher = taps(teacher, 4, device);
+    let pairs = [(Pair::QQ, 1.0), (Pair::QK, 0.5), (Pair::VV, 1.0)];
+    let loss = relation_loss(Body::Fused, &student, &teacher, &pairs, lengths, HEADS);
+    let loss = loss.map_err(|e| SelfTestError::Device(e.to_string()))?;
+    let gradients = loss.total.backward();
+    let mut results = vec![("the loss by row", read(loss.rows).await?)];
+    for (name, tensor) in [
+        ("the gradient of queries", &student.q),
+        ("the gradient of keys", &student.k),
+        ("the gradient of values", &student.v),
+    ] {
+        results.push((name, gradient(tensor, &gradients).await?));
+    }
+    Ok(results)
+}
+
+async fn attended(
+    width: usize,
+    lengths: &Lengths,
+    device: &Device,
+) -> Result<Results, SelfTestError> {
+    let taps = taps(width, 7, &device.clone().autodiff());
+    // Padded rows carry no meaning, so they weigh nothing.
+    let weight = random(width, 10, device) * lengths.mask(1.0, 0.0).unsqueeze_dim(2);
+    let out = attention(taps.clone(), lengths, HEADS, None) * weight;
+    let gradients = out.clone().sum().backward();
+    let mut results = vec![("the output", read(out).await?)];
+    for (name, tensor) in [
+        ("the gradient of queries", &taps.q),
+        ("the gradient of keys", &taps.k),
+        ("the gradient of values", &taps.v),
+    ] {
+        results.push((name, gradient(tensor, &gradients).await?));
+    }
+    Ok(results)
+}
+
+async fn raised(device: &Device) -> Result<Results, SelfTestError> {
+    let x = random(7, 11, &device.clone().autodiff()).require_grad();
+    let y = gelu(x.clone());
+    let gradients = y.clone().sum().backward();
+    Ok(vec![
+        ("the output", read(y).await?),
+        ("the gradient", gradient(&x, &gradients).await?),
+    ])
+}
+
+fn taps(width: usize, seed: usize, device: &Device) -> Taps {
+    let of = |seed| {
+        let tensor = random(width, seed, device);
+        match device.is_autodiff() {
+            true => tensor.require_grad(),
+            false => tensor,
+        }
+    };
+    Taps {
+        q: of(seed),
+        k: of(seed + 1),
+        v: of(seed + 2),
+    }
+}
+
+/// (B, S, A * width), numbers between -1 and 1 without a pattern.
+fn random(width: usize, seed: usize, device: &Device) -> Tensor<3> {
+    let shape = [LENGTHS.len(), LENGTH, HEADS * width];
+    let count = shape.iter().product::<usize>();
+    let value = |n: usize| (((seed * 7919 + n) as f64 * 12.9898).sin() * 43_758.545_3).fract();
+    let values: Vec<f32> = (0..count).map(|n| value(n) as f32).collect();
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+async fn gradient(
+    of: &Tensor<3>,
+    gradients: &burn::tensor::Gradients,
+) -> Result<Vec<f32>, SelfTestError> {
+    match of.grad(gradients) {
+        Some(gradient) => read(gradient).await,
+        None => Err(SelfTestError::Device("a gradient is missing".into())),
+    }
+}
+
+async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, SelfTestError> {
+    let data = tensor.into_data_async().await;
+    let data = data.map_err(|e| SelfTestError::Device(e.to_string()))?;
+    data.try_to_vec()
+        .map_err(|e| SelfTestError::Device(format!("{e:?}")))
+}
+
+/// Relative L2 distance; infinite where a number is not finite.
+fn distance(got: &[f32], expected: &[f32]) -> f64 {
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    let off: f64 = got.iter().zip(expected).map(|(a, b)| square(a - b)).sum();
+    let size: f64 = expected.iter().copied().map(square).sum();
+    let off_by = (off / size).sqrt();
+    if off_by.is_finite() {
+        off_by
+    } else {
+        f64::INFINITY
+    }
+}
