@@ -149,6 +149,8 @@ fn main(
     let head = group / blocks % a;
     let batch = group / blocks / a;
     let length = info[10u + batch];
+    // A workgroup whose rows are all padding has nothing to walk over.
+    let end = select(length, 0u, group % blocks * ROWS >= length);
     let real = i < length;
     let d_s = info[4];
     let d_t = info[5];
@@ -177,7 +179,7 @@ fn main(
         for (var f = 0u; f < WIDE_T; f++) {
             x_t[f] = teacher_own(vector * d_t, 4u * f, d_t);
         }
-        for (var first = 0u; first < length; first += TILE) {
+        for (var first = 0u; first < end; first += TILE) {
             workgroupBarrier();
             for (var n = thread; n < TILE * WIDE_S; n += ROWS) {
                 let key = vector_of(batch, min(first + n / WIDE_S, length - 1u), head);
@@ -213,7 +215,7 @@ fn main(
             add(vector * d_s, 4u * f, d_s, real, total[f]);
         }
     } else {
-        for (var first = 0u; first < length; first += TILE) {
+        for (var first = 0u; first < end; first += TILE) {
             var z_s = vec4<f32>(0.0);
             for (var start = 0u; start < d_s; start += 4u * WIDE_S) {
                 let wide = min(WIDE_S, (d_s - start + 3u) / 4u);

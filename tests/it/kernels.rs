@@ -325,9 +325,9 @@ async fn outputs_are_written_whole() {
         for pair in GPU_PAIRS {
             let clean = answer(&case, pair, &device, Body::Fused).await;
             for poison in [f32::NAN, 3.0e8] {
-                fill_outputs_with(poison);
+                fill_outputs_with(Some(poison));
                 let got = answer(&case, pair, &device, Body::Fused).await;
-                fill_outputs_with(0.0);
+                fill_outputs_with(None);
                 assert_eq!(got, clean, "{case} {pair} {poison}");
             }
         }

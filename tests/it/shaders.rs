@@ -1,14 +1,21 @@
 //! Rung 0: every WGSL text that is ever launched is valid and within WebGPU's default limits; every shader has its twins.
 
 use burn_cubecl::template::KernelSource;
-use limbeck_kernels::RelationSpec;
+use limbeck_kernels::{AttentionSpec, GeluSpec, RelationSpec};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, Module};
 
 use crate::layering::root;
 
 fn rendered() -> Vec<(String, String)> {
-    RelationSpec::all()
+    let mut all = variants(RelationSpec::all());
+    all.extend(variants(AttentionSpec::all()));
+    all.extend(variants(GeluSpec::all()));
+    all
+}
+
+fn variants(specs: Vec<impl KernelSource + std::fmt::Debug>) -> Vec<(String, String)> {
+    specs
         .into_iter()
         .map(|spec| (format!("{spec:?}"), spec.source().complete()))
         .collect()

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Device;
 use it::{cpu, gpu};
+use limbeck_kernels::{Body, skip_launches};
 use limbeck_model::{Encoder, Named};
 use limbeck_oracle::judge::relative_l2;
 use limbeck_train::batching::{Batch, DataPosition};
 use limbeck_train::{
-    Checkpoint, Event, Objective, Plan, Recipe, Run, StepEvent, StudentRecipe, TrainError,
+    Checkpoint, Event, KernelChoice, Objective, Plan, Recipe, Run, StepEvent, StudentRecipe,
+    TrainError,
 };
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -135,6 +137,56 @@ async fn ten_steps_follow_pytorch_on_the_cpu() {
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn ten_steps_follow_pytorch_on_the_gpu() {
     follow_pytorch(&gpu().await, 1e-4, 1e-3, 1e-4).await;
+}
+
+/// Rung 9: our kernels and plain operations train alike, dropout included.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn both_kernels_train_alike() {
+    let golden = golden();
+    for device in [cpu(), gpu().await] {
+        let mut losses = Vec::new();
+        for kernel in [KernelChoice::Fused, KernelChoice::Naive] {
+            let recipe = Recipe {
+                kernel,
+                ..with_dropout()
+            };
+            let mut run = golden_run(&golden, &recipe, &device);
+            let events = steps(&mut run, &golden, 0..5).await;
+            losses.push(events.iter().map(|e| e.loss).collect::<Vec<f64>>());
+        }
+        for (fused, naive) in losses[0].iter().zip(&losses[1]) {
+            near(*fused, *naive, 1e-4, "loss");
+        }
+    }
+}
+
+/// Kernels that work are used; kernels that a device does not run are noticed before the run, and plain operations take over.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn kernels_are_tested_before_a_run() {
+    let golden = golden();
+    for device in [cpu(), gpu().await] {
+        let mut plan = plan(&recipe());
+        assert_eq!(plan.check_kernels(&device).await, None);
+        assert_eq!(plan.body, Body::Fused);
+    }
+    let device = gpu().await;
+    let expected = golden_run(&golden, &recipe(), &device);
+    let mut plan = plan(&recipe());
+    skip_launches(true);
+    let doubt = plan.check_kernels(&device).await;
+    // The shaders stay broken: what follows must not need them.
+    let mut run = Run::with_student(plan, teacher(&device), expected.student().clone());
+    let event = step(&mut run, &golden_batch(&golden, 0)).await;
+    skip_launches(false);
+    let doubt = doubt
+        .expect("a device that runs no kernel passed")
+        .to_string();
+    assert!(
+        doubt.contains("differs from the CPU's") && doubt.contains("Relation { student: 2"),
+        "{doubt}"
+    );
+    assert_eq!(run.plan().body, Body::Naive);
+    near(event.loss, golden.get("loss")[0], 1e-4, "loss");
 }
 
 /// MiniLM v1: attention and value relation over the attention heads.

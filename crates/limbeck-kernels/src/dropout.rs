@@ -32,6 +32,11 @@ impl DropoutMask {
         }
     }
 
+    /// Key, threshold and the bits of the factor of what is kept, as the shaders take them.
+    pub(crate) fn words(self) -> [u32; 3] {
+        [self.key, self.threshold, self.kept.to_bits()]
+    }
+
     /// The factors of a tensor in row-major order.
     pub fn tensor<const D: usize>(self, shape: [usize; D], device: &Device) -> Tensor<D> {
         let count = shape.iter().product::<usize>();

@@ -1,6 +1,6 @@
 //! What the WGSL bodies share: outputs, and one way to launch.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::cell::Cell;
 
 use burn::tensor::Shape;
 use burn_cubecl::template::{KernelSource, SourceKernel};
@@ -11,34 +11,36 @@ use cubecl::server::{KernelArguments, MetadataBindingInfo};
 /// Groups that WebGPU guarantees in one dimension of a launch.
 const MOST_GROUPS: usize = 65_535;
 
-/// Bits of what [`empty`] fills outputs with; 0 (the product) leaves them as they come.
-static FILL: AtomicU32 = AtomicU32::new(0);
-
-/// Set while launches do nothing.
-static SKIP: AtomicBool = AtomicBool::new(false);
-
-/// For tests: launches do nothing, as in a browser that has refused a shader. `false` switches it off.
-#[doc(hidden)]
-pub fn skip_launches(skip: bool) {
-    SKIP.store(skip, Ordering::Relaxed);
+thread_local! {
+    /// What [`empty`] fills outputs with, if anything.
+    static FILL: Cell<Option<f32>> = const { Cell::new(None) };
+    /// Launches do nothing.
+    static SKIP: Cell<bool> = const { Cell::new(false) };
 }
 
-/// For tests: from now on outputs of WGSL kernels hold this value before they are written, so that what a kernel forgets to
-/// write shows. 0 switches it off.
+/// For tests: on this thread, outputs of WGSL kernels hold this value before they are written, so that what a kernel forgets
+/// to write shows.
 #[doc(hidden)]
-pub fn fill_outputs_with(value: f32) {
-    FILL.store(value.to_bits(), Ordering::Relaxed);
+pub fn fill_outputs_with(value: Option<f32>) {
+    FILL.set(value);
+}
+
+/// For tests: on this thread, launches do nothing, as in a browser that has refused a shader.
+#[doc(hidden)]
+pub fn skip_launches(skip: bool) {
+    SKIP.set(skip);
 }
 
 /// A tensor for a kernel to write into, on the device of `like`. It holds anything: every element must be written.
 pub(crate) fn empty(like: &CubeTensor, shape: impl Into<Shape>) -> CubeTensor {
     let shape = shape.into();
     let bytes = shape.num_elements() * size_of::<f32>();
-    let handle = match FILL.load(Ordering::Relaxed) {
-        0 => like.client.empty(bytes),
-        bits => like
-            .client
-            .create_from_slice(&bits.to_le_bytes().repeat(shape.num_elements())),
+    let handle = match FILL.get() {
+        None => like.client.empty(bytes),
+        Some(value) => {
+            let values = value.to_le_bytes().repeat(shape.num_elements());
+            like.client.create_from_slice(&values)
+        }
     };
     CubeTensor::new_contiguous(
         like.client.clone(),
@@ -66,7 +68,7 @@ pub(crate) struct Launch<'a> {
 
 impl Launch<'_> {
     pub fn run(&self, source: impl KernelSource) {
-        if SKIP.load(Ordering::Relaxed) {
+        if SKIP.get() {
             return;
         }
         let mut arguments = KernelArguments::new();

@@ -37,12 +37,12 @@ mod relation;
 mod self_test;
 
 pub use adamw::{AdamWMoments, AdamWScalars, adamw};
-pub use attention::{attention, composed_attention};
+pub use attention::{AttentionSpec, attention};
 pub use cpu::{erf, exp, keep_freed_memory};
 pub use dims::{Dims, Lengths, ShapeError, common_relation_heads};
 pub use dropout::DropoutMask;
 pub use fused::RelationSpec;
-pub use gelu::gelu;
+pub use gelu::{GeluSpec, gelu};
 pub use gpu::{fill_outputs_with, skip_launches};
 pub use pair::{Pair, Taps, Vector};
 pub use relation::{Body, RelationLoss, relation, relation_loss};

@@ -2,7 +2,7 @@
 //! which runs on every backend, is the baseline that faster bodies are judged against and the one to read.
 
 use burn::tensor::activation::{log_softmax, softmax};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 
 use crate::fused;
 use crate::{Dims, Lengths, Pair, ShapeError, Taps};
@@ -10,13 +10,13 @@ use crate::{Dims, Lengths, Pair, ShapeError, Taps};
 /// Added to the scores of padded keys: exp of it is 0 in f32, and differences of it stay finite.
 pub(crate) const MASKED: f32 = -1.0e30;
 
-/// Which body computes the relation loss.
+/// Which body computes an operation: the relation loss, attention, GELU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Body {
     /// The streaming one: WGSL on a GPU, SIMD on the CPU. It holds no S x S of anything.
     #[default]
     Fused,
-    /// The composition of burn operations, which allocates several (B, A, S, S) tensors: for teaching and for doubt.
+    /// The composition of burn operations, which allocates several (B, A, S, S) tensors: for teaching, and for doubt.
     Naive,
 }
 
@@ -133,9 +133,4 @@ fn split(vectors: &Tensor<3>, lengths: &Lengths, heads: usize) -> Tensor<4> {
             .mask_fill(lengths.padding().reshape([b, s, 1]).expand([b, s, h]), 0.0)
     };
     clean.reshape([b, s, heads, h / heads]).swap_dims(1, 2)
-}
-
-/// Whether a tensor is flex's, whose bodies are written by hand.
-pub(crate) fn is_on_cpu(tensor: &Tensor<3>) -> bool {
-    tensor.device().without_autodiff() == Device::flex()
 }

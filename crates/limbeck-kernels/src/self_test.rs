@@ -114,7 +114,7 @@ async fn attended(
     let taps = taps(width, 7, &device.clone().autodiff());
     // Padded rows carry no meaning, so they weigh nothing.
     let weight = random(width, 10, device) * lengths.mask(1.0, 0.0).unsqueeze_dim(2);
-    let out = attention(taps.clone(), lengths, HEADS, None) * weight;
+    let out = attention(Body::Fused, taps.clone(), lengths, HEADS, None) * weight;
     let gradients = out.clone().sum().backward();
     let mut results = vec![("the output", read(out).await?)];
     for (name, tensor) in [
@@ -128,8 +128,12 @@ async fn attended(
 }
 
 async fn raised(device: &Device) -> Result<Results, SelfTestError> {
-    let x = random(7, 11, &device.clone().autodiff()).require_grad();
-    let y = gelu(x.clone());
+    let tracked = device.clone().autodiff();
+    let x = random(7, 11, &tracked).require_grad();
+    let width = x.dims()[2];
+    let bias = random(7, 12, &tracked).reshape([LENGTHS.len() * LENGTH, width]);
+    let bias: Tensor<1> = bias.slice([0..1, 0..width]).reshape([width]);
+    let y = gelu(Body::Fused, x.clone(), bias);
     let gradients = y.clone().sum().backward();
     Ok(vec![
         ("the output", read(y).await?),

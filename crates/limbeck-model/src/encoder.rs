@@ -1,7 +1,7 @@
 //! The encoder: embeddings, then layers of self-attention and feed-forward with LayerNorm after each (post-norm), as BERT
 //! (Devlin et al. 2019) and RoBERTa (Liu et al. 2019) are.
 
-use burn::tensor::activation::{relu, silu};
+use burn::tensor::activation::{gelu_approximate, relu, silu};
 use burn::tensor::module::{embedding, layer_norm, linear};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use limbeck_kernels::{Body, Lengths, Taps, attention, gelu};
@@ -85,17 +85,27 @@ struct Linear {
 }
 
 impl Linear {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        self.multiply(x, Some(self.bias.clone()))
+    }
+
     /// As one product of (B * S, in): with three axes burn multiplies sequence by sequence, and sums a gradient of the
     /// weights by sequence.
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+    fn multiply(&self, x: Tensor<3>, bias: Option<Tensor<1>>) -> Tensor<3> {
         let [b, s, from] = x.dims();
-        let y = linear(
-            x.reshape([b * s, from]),
-            self.weight.clone(),
-            Some(self.bias.clone()),
-        );
+        let y = linear(x.reshape([b * s, from]), self.weight.clone(), bias);
         let to = y.dims()[1];
         y.reshape([b, s, to])
+    }
+
+    /// The projection through an activation. GELU adds the bias itself: one walk less over the widest tensor of a layer.
+    fn raise(&self, activation: Activation, body: Body, x: Tensor<3>) -> Tensor<3> {
+        match activation {
+            Activation::Gelu => gelu(body, self.multiply(x, None), self.bias.clone()),
+            Activation::GeluTanh => gelu_approximate(self.forward(x)),
+            Activation::Relu => relu(self.forward(x)),
+            Activation::Silu => silu(self.forward(x)),
+        }
     }
 }
 
@@ -484,6 +494,7 @@ impl Encoder {
         x = self.embeddings.norm.forward(x, self.config.layer_norm_eps);
         let mut pass = Pass {
             config: &self.config,
+            body: self.body,
             x,
             lengths: &batch.lengths,
             dropout,
@@ -496,6 +507,7 @@ impl Encoder {
 /// A forward pass on its way through the layers.
 struct Pass<'a> {
     config: &'a Config,
+    body: Body,
     x: Tensor<3>,
     lengths: &'a Lengths,
     dropout: Option<&'a mut Dropout>,
@@ -521,6 +533,7 @@ impl Pass<'_> {
             .as_mut()
             .and_then(|dropout| dropout.mask(self.config.attention_dropout));
         let attended = attention(
+            self.body,
             layer.project(&self.x),
             self.lengths,
             self.config.num_attention_heads,
@@ -529,7 +542,9 @@ impl Pass<'_> {
         let attended = layer.output.forward(attended);
         let attended = self.dropped(attended, p);
         let middle = layer.attention_norm.forward(self.x.clone() + attended, eps);
-        let raised = activate(self.config.activation, layer.up.forward(middle.clone()));
+        let raised = layer
+            .up
+            .raise(self.config.activation, self.body, middle.clone());
         let lowered = layer.down.forward(raised);
         let lowered = self.dropped(lowered, p);
         self.x = layer.norm.forward(middle + lowered, eps);
@@ -543,15 +558,6 @@ impl Layer {
             k: self.key.forward(x.clone()),
             v: self.value.forward(x.clone()),
         }
-    }
-}
-
-fn activate(activation: Activation, x: Tensor<3>) -> Tensor<3> {
-    match activation {
-        Activation::Gelu => gelu(x),
-        Activation::GeluTanh => burn::tensor::activation::gelu_approximate(x),
-        Activation::Relu => relu(x),
-        Activation::Silu => silu(x),
     }
 }
 

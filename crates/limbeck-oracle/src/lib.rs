@@ -10,8 +10,10 @@
     reason = "index loops read like the formula they state"
 )]
 
+pub mod attention;
 pub mod cases;
 pub mod defects;
+pub mod gelu;
 pub mod gradcheck;
 pub mod judge;
 pub mod relation;

@@ -1,0 +1,363 @@
+//! Attention and GELU against the oracle, on the CPU and on a GPU.
+
+use std::fmt;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use it::{cpu, gpu, read};
+use limbeck_kernels::{Body, DropoutMask, Lengths, Taps, attention, fill_outputs_with, gelu};
+use limbeck_oracle::attention::{self as oracle, Dims};
+use limbeck_oracle::judge::assert_as_good_as_within;
+use limbeck_oracle::rng::Rng;
+use wasm_bindgen_test::wasm_bindgen_test;
+
+/// WGSL allows `exp` an error of 3 + 2 |x| units in the last place.
+const GPU_FACTOR: f64 = 8.0;
+const PARTS: [&str; 4] = [
+    "output",
+    "gradient of queries",
+    "gradient of keys",
+    "gradient of values",
+];
+
+/// One call of attention, with random queries, keys, values and upstream gradient, (B, S, H) each.
+#[derive(Clone)]
+struct Case {
+    lengths: Vec<usize>,
+    dims: Dims,
+    dropout: Option<DropoutMask>,
+    q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+    upstream: Vec<f32>,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dropout = if self.dropout.is_some() {
+            ", dropout"
+        } else {
+            ""
+        };
+        write!(f, "{:?} lengths {:?}{dropout}", self.dims, self.lengths)
+    }
+}
+
+impl Case {
+    fn new(lengths: &[usize], s: usize, a: usize, d: usize) -> Self {
+        let b = lengths.len();
+        let mut rng = Rng::new((1000 * s + 10 * a + d) as u64);
+        let mut random =
+            || -> Vec<f32> { (0..b * s * a * d).map(|_| rng.normal() as f32).collect() };
+        Self {
+            lengths: lengths.to_vec(),
+            dims: Dims { b, s, a, d },
+            dropout: None,
+            q: random(),
+            k: random(),
+            v: random(),
+            upstream: random(),
+        }
+    }
+
+    fn dropout(self, p: f64) -> Self {
+        let dropout = Some(DropoutMask::new(77, p));
+        Self { dropout, ..self }
+    }
+
+    fn shape(&self) -> [usize; 3] {
+        [self.dims.b, self.dims.s, self.dims.a * self.dims.d]
+    }
+
+    /// Everything in padded rows becomes `value`.
+    fn poisoned(&self, value: f32) -> Self {
+        let mut poisoned = self.clone();
+        let [_, s, h] = self.shape();
+        for (sequence, length) in self.lengths.iter().enumerate() {
+            let padding = (sequence * s + length) * h..(sequence + 1) * s * h;
+            for tensor in [
+                &mut poisoned.q,
+                &mut poisoned.k,
+                &mut poisoned.v,
+                &mut poisoned.upstream,
+            ] {
+                tensor[padding.clone()].fill(value);
+            }
+        }
+        poisoned
+    }
+
+    fn tensor(&self, values: &[f32], device: &Device) -> Tensor<3> {
+        Tensor::from_data(TensorData::new(values.to_vec(), self.shape()), device)
+    }
+
+    /// The exact parts.
+    async fn exact(&self) -> [Vec<f64>; 4] {
+        let Dims { b, s, a, .. } = self.dims;
+        let factors = match self.dropout {
+            Some(mask) => wide(&read(mask.tensor([b, a, s, s], &cpu())).await),
+            None => Vec::new(),
+        };
+        let [q, k, v, upstream] = [&self.q, &self.k, &self.v, &self.upstream].map(|t| wide(t));
+        let taps = oracle::Taps {
+            q: &q,
+            k: &k,
+            v: &v,
+        };
+        let output = oracle::forward(taps, &self.dims, &self.lengths, &factors);
+        let gradient = oracle::backward(taps, &self.dims, &self.lengths, &factors, &upstream);
+        [output, gradient.q, gradient.k, gradient.v]
+    }
+}
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|x| f64::from(*x)).collect()
+}
+
+/// Output and gradients of queries, keys and values. `view` makes a tensor of the same values in another layout.
+async fn viewed(
+    case: &Case,
+    device: &Device,
+    body: Body,
+    view: fn(Tensor<3>) -> Tensor<3>,
+) -> [Vec<f32>; 4] {
+    let lengths = Lengths::new(&case.lengths, case.dims.s, device).unwrap();
+    let tracked = [&case.q, &case.k, &case.v].map(|values| {
+        case.tensor(values, &device.clone().autodiff())
+            .require_grad()
+    });
+    let [q, k, v] = tracked.clone().map(view);
+    let mut output = attention(body, Taps { q, k, v }, &lengths, case.dims.a, case.dropout);
+    if body == Body::Naive {
+        // Padded rows mean nothing there; here they count as 0.
+        let [b, s, _] = case.shape();
+        output = output * lengths.mask(1.0, 0.0).reshape([b, s, 1]);
+    }
+    let loss = (output.clone() * view(case.tensor(&case.upstream, device))).sum();
+    let gradients = loss.backward();
+    let mut parts = [read(output).await, Vec::new(), Vec::new(), Vec::new()];
+    for (part, tensor) in parts[1..].iter_mut().zip(&tracked) {
+        *part = read(tensor.grad(&gradients).unwrap()).await;
+    }
+    parts
+}
+
+async fn answer(case: &Case, device: &Device) -> [Vec<f32>; 4] {
+    viewed(case, device, Body::Fused, |tensor| tensor).await
+}
+
+/// Rungs 5 and 6: output and each gradient, judged by what the composition achieves on the CPU.
+async fn check(case: &Case) {
+    let exact = case.exact().await;
+    let naive = viewed(case, &cpu(), Body::Naive, |tensor| tensor).await;
+    for device in [cpu(), gpu().await] {
+        let got = answer(case, &device).await;
+        for part in 0..4 {
+            let name = format!("{} of {case} on {device:?}", PARTS[part]);
+            assert_as_good_as_within(GPU_FACTOR, &name, &got[part], &naive[part], &exact[part]);
+        }
+    }
+}
+
+/// Every width of a slice, widths that are not whole fours, lengths at the edges of tiles (16) and workgroups (64).
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn attention_is_as_good_as_the_composition() {
+    for case in [
+        Case::new(&[1], 1, 1, 4),
+        Case::new(&[15, 1], 15, 2, 1),
+        Case::new(&[17, 16], 17, 12, 3),
+        Case::new(&[16, 3], 16, 2, 8),
+        Case::new(&[33, 17, 1], 33, 2, 16),
+        Case::new(&[65, 64], 65, 1, 32),
+        Case::new(&[18, 1], 18, 2, 33),
+        Case::new(&[20], 20, 1, 64),
+        Case::new(&[17, 1], 17, 1, 96),
+        Case::new(&[4, 19], 19, 1, 130),
+    ] {
+        check(&case).await;
+    }
+}
+
+/// The same key drops the same values in the shaders, in the CPU's body and in the mask that the oracle is given.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn attention_drops_the_same_values_everywhere() {
+    for case in [
+        Case::new(&[17, 16], 17, 12, 3),
+        Case::new(&[20], 20, 1, 130),
+    ] {
+        check(&case.dropout(0.3)).await;
+    }
+}
+
+/// Rung 7: whatever padding holds, and whatever an output held before, the bits are the same, and padded rows are 0.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn attention_never_reads_padding() {
+    let device = gpu().await;
+    for case in [
+        Case::new(&[70, 5, 1], 70, 2, 3).dropout(0.2),
+        Case::new(&[18, 5], 18, 1, 70),
+    ] {
+        let clean = answer(&case, &device).await;
+        let [_, s, h] = case.shape();
+        for part in &clean {
+            for (sequence, length) in case.lengths.iter().enumerate() {
+                let padding = (sequence * s + length) * h..(sequence + 1) * s * h;
+                assert!(part[padding].iter().all(|x| *x == 0.0), "{case}");
+            }
+        }
+        for poison in [f32::NAN, 3.0e8] {
+            fill_outputs_with(Some(poison));
+            let poisoned = answer(&case.poisoned(poison), &device).await;
+            fill_outputs_with(None);
+            assert!(poisoned == clean, "{case} with {poison} in its padding");
+        }
+    }
+}
+
+/// Rung 8: no sum depends on the order in which threads run.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn attention_gives_the_same_bits_every_time() {
+    let case = Case::new(&[33, 20, 1], 33, 2, 8).dropout(0.1);
+    for device in [cpu(), gpu().await] {
+        let first = answer(&case, &device).await;
+        for _ in 0..20 {
+            assert!(
+                answer(&case, &device).await == first,
+                "{case} on {device:?}"
+            );
+        }
+    }
+}
+
+/// Slices and permuted tensors, of the inputs and of the upstream gradient, give what their copies give.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn attention_takes_views() {
+    let case = Case::new(&[18, 7], 18, 2, 8);
+    let permuted: fn(Tensor<3>) -> Tensor<3> =
+        |tensor| (tensor.swap_dims(1, 2) * 1.0).swap_dims(1, 2);
+    let sliced: fn(Tensor<3>) -> Tensor<3> = |tensor| {
+        let [b, s, h] = tensor.dims();
+        Tensor::cat(vec![tensor.clone(), tensor], 2).slice([0..b, 0..s, h..2 * h])
+    };
+    for device in [cpu(), gpu().await] {
+        let copied = answer(&case, &device).await;
+        for view in [permuted, sliced] {
+            let viewed = viewed(&case, &device, Body::Fused, view).await;
+            assert!(viewed == copied, "{case} on {device:?}");
+        }
+    }
+}
+
+/// Equal scores, scores of +-80 and +-1e4: finite everywhere, near the truth. (The judge would hold a saturated `exp` of
+/// 1e-38 against a softmax that is exactly one-hot.)
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn attention_survives_extreme_scores() {
+    for factor in [0.0, 9.0, 100.0] {
+        let mut case = Case::new(&[17, 4], 17, 2, 8);
+        for x in case.q.iter_mut().chain(&mut case.k) {
+            *x *= factor;
+        }
+        let exact = case.exact().await;
+        for device in [cpu(), gpu().await] {
+            for (got, exact) in answer(&case, &device).await.iter().zip(&exact) {
+                let largest = exact
+                    .iter()
+                    .fold(1.0, |largest: f64, x| largest.max(x.abs()));
+                for (got, exact) in got.iter().zip(exact) {
+                    let off = (f64::from(*got) - exact).abs();
+                    assert!(off <= 1e-3 * largest, "{got} and {exact}, factor {factor}");
+                }
+            }
+        }
+    }
+}
+
+/// Nothing is tracked: the same values, on every device.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn attention_needs_no_graph() {
+    let case = Case::new(&[18, 7], 18, 2, 8);
+    for device in [cpu(), gpu().await] {
+        let lengths = Lengths::new(&case.lengths, case.dims.s, &device).unwrap();
+        let taps = Taps {
+            q: case.tensor(&case.q, &device),
+            k: case.tensor(&case.k, &device),
+            v: case.tensor(&case.v, &device),
+        };
+        let plain = read(attention(Body::Fused, taps, &lengths, case.dims.a, None)).await;
+        assert!(plain == answer(&case, &device).await[0]);
+    }
+}
+
+/// GELU of (rows, width), its gradients of x and bias.
+async fn gelu_parts(body: Body, inputs: [&[f32]; 3], device: &Device) -> [Vec<f32>; 3] {
+    let [x, bias, upstream] = inputs;
+    let (width, rows) = (bias.len(), x.len() / bias.len());
+    let tracked = device.clone().autodiff();
+    let shape = [1, rows, width];
+    let x = Tensor::<3>::from_data(TensorData::new(x.to_vec(), shape), &tracked).require_grad();
+    let bias =
+        Tensor::<1>::from_data(TensorData::new(bias.to_vec(), [width]), &tracked).require_grad();
+    let upstream = Tensor::<3>::from_data(TensorData::new(upstream.to_vec(), shape), device);
+    let y = gelu(body, x.clone(), bias.clone());
+    let gradients = (y.clone() * upstream).sum().backward();
+    [
+        read(y).await,
+        read(x.grad(&gradients).unwrap()).await,
+        read(bias.grad(&gradients).unwrap()).await,
+    ]
+}
+
+/// GELU and its gradients against f64, from -6 to 6 and far beyond; rows are wider than a workgroup, or narrow and many.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn gelu_is_exact() {
+    let mut rng = Rng::new(5);
+    for (rows, width) in [(3, 401), (1_201, 5), (1, 1)] {
+        let count = rows * width;
+        let mut x: Vec<f32> = (0..count)
+            .map(|n| 12.0 * n as f32 / count as f32 - 6.0)
+            .collect();
+        x[0] = -1.0e4;
+        x[count - 1] = 1.0e4;
+        let mut random =
+            |count: usize| -> Vec<f32> { (0..count).map(|_| rng.normal() as f32).collect() };
+        let (bias, upstream) = (random(width), random(count));
+        let (wide_x, wide_bias) = (wide(&x), wide(&bias));
+        let value = limbeck_oracle::gelu::forward(&wide_x, &wide_bias);
+        let gradient = limbeck_oracle::gelu::backward(&wide_x, &wide_bias, &wide(&upstream));
+        let exact = [&value, &gradient.x, &gradient.bias];
+        for device in [cpu(), gpu().await] {
+            let mut answers = vec![gelu_parts(Body::Naive, [&x, &bias, &upstream], &device).await];
+            for poison in [None, Some(f32::NAN), Some(3.0e8)] {
+                fill_outputs_with(poison);
+                answers.push(gelu_parts(Body::Fused, [&x, &bias, &upstream], &device).await);
+                fill_outputs_with(None);
+            }
+            for got in answers {
+                for (part, (got, exact)) in got.iter().zip(exact).enumerate() {
+                    let name = format!("part {part} of gelu ({rows}, {width}) on {device:?}");
+                    judge_gelu(&name, got, exact);
+                }
+            }
+        }
+    }
+}
+
+/// More workgroups than one dimension of a launch may have.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn gelu_spreads_workgroups_over_two_dimensions() {
+    const ROWS: usize = 65_536;
+    const WIDTH: usize = 257;
+    let device = gpu().await;
+    let x = Tensor::<3>::ones([1, ROWS, WIDTH], &device);
+    let y = gelu(Body::Fused, x, Tensor::<1>::zeros([WIDTH], &device));
+    let last = read(y.slice([0..1, ROWS - 1..ROWS, 0..WIDTH])).await;
+    assert!(last.iter().all(|y| (y - 0.841_344_7).abs() < 1e-6));
+}
+
+/// Twice four roundings of each number and four of the largest: what the formula in f32 may lose.
+fn judge_gelu(name: &str, got: &[f32], exact: &[f64]) {
+    let rounded: Vec<f32> = exact
+        .iter()
+        .map(|v| (*v as f32) * (1.0 + 4.0 * f32::EPSILON))
+        .collect();
+    assert_as_good_as_within(2.0, name, got, &rounded, exact);
+}
