@@ -1,6 +1,6 @@
 // The gradient of the student's vectors, streaming, without atomics (README.md: b to f).
 //
-// One workgroup takes ROWS vectors of one relation head of one sequence, one a thread, and streams over the vectors that
+// One workgroup takes THREADS * EACH vectors of one relation head of one sequence, EACH a thread, and streams over the vectors that
 // they meet in tiles of TILE, four at a time. A vector gets gradient as a row (OWN: its own softmax), as a column (OTHER: the
 // softmax of the row that it meets), or as both (a pair with itself). Slices and WHOLE: as in relation_forward.wgsl; where
 // a vector is not WHOLE, the sums go through the output, where each thread touches its own vector only.
@@ -16,7 +16,8 @@
 // as in relation_forward.wgsl, but [9]: 1 adds to what `gradient` holds, 0 replaces it
 @group(0) @binding(7) var<storage, read> info: array<u32>;
 
-const ROWS: u32 = {{rows}}u;
+const THREADS: u32 = {{threads}}u;
+const EACH: u32 = {{each}}u;
 const TILE: u32 = {{tile}}u;
 const WIDE_S: u32 = {{wide_s}}u;
 const WIDE_T: u32 = {{wide_t}}u;
@@ -69,17 +70,13 @@ fn vector_of(batch: u32, at: u32, head: u32) -> u32 {
     return (batch * info[2] + at) * info[3] + head;
 }
 
-// Products of four features with four keys that lie `wide` apart.
-fn student_products(x: vec4<f32>, key: u32, wide: u32) -> vec4<f32> {
-    return vec4<f32>(
-        dot(x, keys_s[key]), dot(x, keys_s[key + wide]), dot(x, keys_s[key + 2u * wide]), dot(x, keys_s[key + 3u * wide])
-    );
+// Four features of four keys that lie `wide` apart: x * keys are their products with four features of a row.
+fn student_keys(key: u32, wide: u32) -> mat4x4<f32> {
+    return mat4x4<f32>(keys_s[key], keys_s[key + wide], keys_s[key + 2u * wide], keys_s[key + 3u * wide]);
 }
 
-fn teacher_products(x: vec4<f32>, key: u32, wide: u32) -> vec4<f32> {
-    return vec4<f32>(
-        dot(x, keys_t[key]), dot(x, keys_t[key + wide]), dot(x, keys_t[key + 2u * wide]), dot(x, keys_t[key + 3u * wide])
-    );
+fn teacher_keys(key: u32, wide: u32) -> mat4x4<f32> {
+    return mat4x4<f32>(keys_t[key], keys_t[key + wide], keys_t[key + 2u * wide], keys_t[key + 3u * wide]);
 }
 
 // Row `at` of (B, A, S).
@@ -117,11 +114,6 @@ fn four_pulls(own: Row, z_s: vec4<f32>, z_t: vec4<f32>, k: u32, real: vec4<bool>
     return select(vec4<f32>(0.0), g, real);
 }
 
-// Four features of g's sum over four keys that lie `wide` apart.
-fn pulled(g: vec4<f32>, key: u32, wide: u32) -> vec4<f32> {
-    return g.x * keys_s[key] + g.y * keys_s[key + wide] + g.z * keys_s[key + 2u * wide] + g.w * keys_s[key + 3u * wide];
-}
-
 // Adds to four features of the gradient of a real vector.
 fn add(start: u32, feature: u32, d: u32, real: bool, four: vec4<f32>) {
     for (var r = 0u; r < 4u; r++) {
@@ -131,7 +123,7 @@ fn add(start: u32, feature: u32, d: u32, real: bool, four: vec4<f32>) {
     }
 }
 
-@compute @workgroup_size({{rows}}, 1, 1)
+@compute @workgroup_size({{threads}}, 1, 1)
 fn main(
     @builtin(workgroup_id) at: vec3<u32>,
     @builtin(num_workgroups) grid: vec3<u32>,
@@ -144,119 +136,145 @@ fn main(
     let b = info[1];
     let s = info[2];
     let a = info[3];
-    let blocks = (s + ROWS - 1u) / ROWS;
-    let i = group % blocks * ROWS + thread;
+    let blocks = (s + THREADS * EACH - 1u) / (THREADS * EACH);
+    let first_row = group % blocks * THREADS * EACH;
     let head = group / blocks % a;
     let batch = group / blocks / a;
     let length = info[10u + batch];
     // A workgroup whose rows are all padding has nothing to walk over.
-    let end = select(length, 0u, group % blocks * ROWS >= length);
-    let real = i < length;
+    let end = select(length, 0u, first_row >= length);
     let d_s = info[4];
     let d_t = info[5];
     let scale_s = bitcast<f32>(info[6]);
     let scale_t = bitcast<f32>(info[7]);
-    let last = min(i, length - 1u);
-    let vector = vector_of(batch, last, head);
     let rows = b * a * s;
-    let first_row = (batch * a + head) * s;
-    let own = statistics_of(first_row + last, rows, scale_s);
-    if (i < s && info[9] == 0u) {
-        let start = vector_of(batch, i, head) * d_s;
-        for (var f = 0u; f < d_s; f++) {
-            gradient[start + f] = 0.0;
+    let head_row = (batch * a + head) * s;
+    // A thread's vectors are THREADS apart, so that neighbours read neighbours.
+    var vector: array<u32, EACH>;
+    var own: array<Row, EACH>;
+    for (var r = 0u; r < EACH; r++) {
+        let i = first_row + r * THREADS + thread;
+        let last = min(i, length - 1u);
+        vector[r] = vector_of(batch, last, head);
+        own[r] = statistics_of(head_row + last, rows, scale_s);
+        if (i < s && info[9] == 0u) {
+            for (var f = 0u; f < d_s; f++) {
+                gradient[vector_of(batch, i, head) * d_s + f] = 0.0;
+            }
         }
     }
 
     if (WHOLE) {
-        var x_s: array<vec4<f32>, WIDE_S>;
-        var x_t: array<vec4<f32>, WIDE_T>;
-        var total: array<vec4<f32>, WIDE_S>;
-        for (var f = 0u; f < WIDE_S; f++) {
-            x_s[f] = student_own(vector * d_s, 4u * f, d_s);
-            total[f] = vec4<f32>(0.0);
+        var x_s: array<vec4<f32>, EACH * WIDE_S>;
+        var x_t: array<vec4<f32>, EACH * WIDE_T>;
+        for (var r = 0u; r < EACH; r++) {
+            for (var f = 0u; f < WIDE_S; f++) {
+                x_s[r * WIDE_S + f] = student_own(vector[r] * d_s, 4u * f, d_s);
+            }
+            for (var f = 0u; f < WIDE_T; f++) {
+                x_t[r * WIDE_T + f] = teacher_own(vector[r] * d_t, 4u * f, d_t);
+            }
         }
-        for (var f = 0u; f < WIDE_T; f++) {
-            x_t[f] = teacher_own(vector * d_t, 4u * f, d_t);
+        var total: array<vec4<f32>, EACH * WIDE_S>;
+        for (var n = 0u; n < EACH * WIDE_S; n++) {
+            total[n] = vec4<f32>(0.0);
         }
         for (var first = 0u; first < end; first += TILE) {
             workgroupBarrier();
-            for (var n = thread; n < TILE * WIDE_S; n += ROWS) {
+            for (var n = thread; n < TILE * WIDE_S; n += THREADS) {
                 let key = vector_of(batch, min(first + n / WIDE_S, length - 1u), head);
                 keys_s[n] = student_other(key * d_s, 4u * (n % WIDE_S), d_s);
             }
-            for (var n = thread; n < TILE * WIDE_T; n += ROWS) {
+            for (var n = thread; n < TILE * WIDE_T; n += THREADS) {
                 let key = vector_of(batch, min(first + n / WIDE_T, length - 1u), head);
                 keys_t[n] = teacher_other(key * d_t, 4u * (n % WIDE_T), d_t);
             }
-            if (OTHER) {
-                for (var n = thread; n < TILE; n += ROWS) {
-                    met[n] = statistics_of(first_row + min(first + n, length - 1u), rows, scale_s);
-                }
+            if (OTHER && thread < TILE) {
+                met[thread] = statistics_of(head_row + min(first + thread, length - 1u), rows, scale_s);
             }
             workgroupBarrier();
             for (var k = 0u; k < TILE; k += 4u) {
-                var z_s = vec4<f32>(0.0);
-                for (var f = 0u; f < WIDE_S; f++) {
-                    z_s += student_products(x_s[f], k * WIDE_S + f, WIDE_S);
+                var z_s: array<vec4<f32>, EACH>;
+                var z_t: array<vec4<f32>, EACH>;
+                // WGSL zeroes them at each turn, but Chromium on SwiftShader was seen to keep the values of the turn before.
+                for (var r = 0u; r < EACH; r++) {
+                    z_s[r] = vec4<f32>(0.0);
+                    z_t[r] = vec4<f32>(0.0);
                 }
-                var z_t = vec4<f32>(0.0);
+                for (var f = 0u; f < WIDE_S; f++) {
+                    let keys = student_keys(k * WIDE_S + f, WIDE_S);
+                    for (var r = 0u; r < EACH; r++) {
+                        z_s[r] += x_s[r * WIDE_S + f] * keys;
+                    }
+                }
                 for (var f = 0u; f < WIDE_T; f++) {
-                    z_t += teacher_products(x_t[f], k * WIDE_T + f, WIDE_T);
+                    let keys = teacher_keys(k * WIDE_T + f, WIDE_T);
+                    for (var r = 0u; r < EACH; r++) {
+                        z_t[r] += x_t[r * WIDE_T + f] * keys;
+                    }
                 }
                 let there = first + k + FOUR < vec4<u32>(length);
-                let g = four_pulls(own, z_s * scale_s, z_t * scale_t, k, there);
+                for (var r = 0u; r < EACH; r++) {
+                    z_s[r] = four_pulls(own[r], z_s[r] * scale_s, z_t[r] * scale_t, k, there);
+                }
                 for (var f = 0u; f < WIDE_S; f++) {
-                    total[f] += pulled(g, k * WIDE_S + f, WIDE_S);
+                    let keys = student_keys(k * WIDE_S + f, WIDE_S);
+                    for (var r = 0u; r < EACH; r++) {
+                        total[r * WIDE_S + f] += keys * z_s[r];
+                    }
                 }
             }
         }
-        for (var f = 0u; f < WIDE_S; f++) {
-            add(vector * d_s, 4u * f, d_s, real, total[f]);
+        for (var r = 0u; r < EACH; r++) {
+            let real = first_row + r * THREADS + thread < length;
+            for (var f = 0u; f < WIDE_S; f++) {
+                add(vector[r] * d_s, 4u * f, d_s, real, total[r * WIDE_S + f]);
+            }
         }
     } else {
+        let real = first_row + thread < length;
         for (var first = 0u; first < end; first += TILE) {
             var z_s = vec4<f32>(0.0);
             for (var start = 0u; start < d_s; start += 4u * WIDE_S) {
                 let wide = min(WIDE_S, (d_s - start + 3u) / 4u);
                 workgroupBarrier();
-                for (var n = thread; n < TILE * wide; n += ROWS) {
+                for (var n = thread; n < TILE * wide; n += THREADS) {
                     let key = vector_of(batch, min(first + n / wide, length - 1u), head);
                     keys_s[n] = student_other(key * d_s, start + 4u * (n % wide), d_s);
                 }
                 workgroupBarrier();
                 for (var f = 0u; f < wide; f++) {
-                    z_s += student_products(student_own(vector * d_s, start + 4u * f, d_s), f, wide);
+                    z_s += student_own(vector[0] * d_s, start + 4u * f, d_s) * student_keys(f, wide);
                 }
             }
             var z_t = vec4<f32>(0.0);
             for (var start = 0u; start < d_t; start += 4u * WIDE_T) {
                 let wide = min(WIDE_T, (d_t - start + 3u) / 4u);
                 workgroupBarrier();
-                for (var n = thread; n < TILE * wide; n += ROWS) {
+                for (var n = thread; n < TILE * wide; n += THREADS) {
                     let key = vector_of(batch, min(first + n / wide, length - 1u), head);
                     keys_t[n] = teacher_other(key * d_t, start + 4u * (n % wide), d_t);
                 }
                 if (OTHER && thread < TILE) {
-                    met[thread] = statistics_of(first_row + min(first + thread, length - 1u), rows, scale_s);
+                    met[thread] = statistics_of(head_row + min(first + thread, length - 1u), rows, scale_s);
                 }
                 workgroupBarrier();
                 for (var f = 0u; f < wide; f++) {
-                    z_t += teacher_products(teacher_own(vector * d_t, start + 4u * f, d_t), f, wide);
+                    z_t += teacher_own(vector[0] * d_t, start + 4u * f, d_t) * teacher_keys(f, wide);
                 }
             }
             let there = first + FOUR < vec4<u32>(length);
-            let g = four_pulls(own, z_s * scale_s, z_t * scale_t, 0u, there);
+            let g = four_pulls(own[0], z_s * scale_s, z_t * scale_t, 0u, there);
             for (var start = 0u; start < d_s; start += 4u * WIDE_S) {
                 let wide = min(WIDE_S, (d_s - start + 3u) / 4u);
                 workgroupBarrier();
-                for (var n = thread; n < TILE * wide; n += ROWS) {
+                for (var n = thread; n < TILE * wide; n += THREADS) {
                     let key = vector_of(batch, min(first + n / wide, length - 1u), head);
                     keys_s[n] = student_other(key * d_s, start + 4u * (n % wide), d_s);
                 }
                 workgroupBarrier();
                 for (var f = 0u; f < wide; f++) {
-                    add(vector * d_s, start + 4u * f, d_s, real, pulled(g, f, wide));
+                    add(vector[0] * d_s, start + 4u * f, d_s, real, student_keys(f, wide) * g);
                 }
             }
         }

@@ -1,14 +1,21 @@
 //! Benchmarks: ratios from one run, as JSON lines. `cargo xtask bench step` times a distillation step on the CPU, split into
-//! its parts, and the same step written plainly in PyTorch where torch is installed (`tests/peer/step.py`).
+//! its parts, `cargo xtask bench relation` the relation loss alone, its memory and how both grow with S. Each is set beside
+//! the same written plainly in PyTorch where torch is installed (`tests/peer`).
 #![allow(
     missing_docs,
     clippy::unwrap_used,
     reason = "a benchmark is a program of ours for us"
 )]
 
+mod memory;
+mod relation;
+mod shared;
 mod step;
 
 use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: memory::Counting = memory::Counting;
 
 fn main() -> ExitCode {
     // `cargo bench` adds --bench.
@@ -18,8 +25,11 @@ fn main() -> ExitCode {
         .collect();
     match arguments.first().map(String::as_str) {
         Some("step") => step::main(&arguments[1..]),
+        Some("relation") => relation::main(&arguments[1..]),
         _ => {
             eprintln!("benchmarks: step [--length S] [--batch B] [--steps N]");
+            eprintln!("            relation [--only SUBSTRING] [--runs N]");
+            eprintln!("            relation --gate");
             ExitCode::from(2)
         }
     }

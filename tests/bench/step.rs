@@ -1,13 +1,14 @@
 //! `bench step`: teacher 6x384, student 3x192, A_r 12; by default B 8, S 128; dropout off, every sequence full.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use limbeck_model::{Config, Encoder, Rng};
 use limbeck_train::batching::Batch;
 use limbeck_train::{Event, Phase, Plan, Recipe, Run, StudentRecipe};
 use serde_json::{Value, json};
+
+use crate::shared::{self, cpu_name, median, number, rounded, threads};
 
 const VOCABULARY: usize = 30_522;
 const RELATION_HEADS: usize = 12;
@@ -20,15 +21,10 @@ struct Sizes {
 }
 
 pub fn main(arguments: &[String]) -> ExitCode {
-    let number = |flag: &str, default: usize| {
-        let at = arguments.iter().position(|a| a == flag);
-        at.and_then(|at| arguments.get(at + 1))
-            .map_or(default, |n| n.parse().expect("a number"))
-    };
     let sizes = Sizes {
-        batch: number("--batch", 8),
-        length: number("--length", 128),
-        steps: number("--steps", 8),
+        batch: number(arguments, "--batch", 8),
+        length: number(arguments, "--length", 128),
+        steps: number(arguments, "--steps", 8),
     };
     let ours = pollster::block_on(ours(&sizes));
     println!("{ours}");
@@ -42,7 +38,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
     let ratio = ours["step_ms"].as_f64().unwrap() / peer["step_ms"].as_f64().unwrap();
     println!(
         "{}",
-        json!({ "name": "ratio", "limbeck_over_pytorch": (ratio * 100.0).round() / 100.0 })
+        json!({ "name": "ratio", "limbeck_over_pytorch": rounded(ratio, 2) })
     );
     ExitCode::SUCCESS
 }
@@ -98,13 +94,13 @@ async fn ours(sizes: &Sizes) -> Value {
         losses.last() < losses.first(),
         "the benchmark does not learn: {losses:?}"
     );
-    let [teacher, student, loss, backward, optimizer] = phases.map(median);
-    let step = median(totals);
+    let [teacher, student, loss, backward, optimizer] = phases.map(milliseconds);
+    let step = milliseconds(totals);
     json!({
         "name": "limbeck", "backend": "flex", "batch": sizes.batch, "length": sizes.length, "step_ms": step,
         "teacher_ms": teacher, "student_ms": student, "loss_ms": loss, "backward_ms": backward, "optimizer_ms": optimizer,
         "tokens_per_s": (sizes.batch * sizes.length) as f64 / step * 1e3, "peak_bytes": peak_bytes(),
-        "threads": std::thread::available_parallelism().map_or(1, usize::from), "cpu": cpu_name(),
+        "threads": threads(), "cpu": cpu_name(),
     })
 }
 
@@ -121,9 +117,9 @@ fn batch(sizes: &Sizes) -> Batch {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    (values[values.len() / 2] * 10.0).round() / 10.0
+/// The median, to a tenth.
+fn milliseconds(values: Vec<f64>) -> f64 {
+    rounded(median(values), 1)
 }
 
 /// Largest resident memory of this process so far; Linux only.
@@ -133,37 +129,13 @@ fn peak_bytes() -> Option<u64> {
     Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
 }
 
-fn cpu_name() -> Option<String> {
-    let info = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = info.lines().find(|line| line.starts_with("model name"))?;
-    Some(line.split(':').nth(1)?.trim().to_owned())
-}
-
-/// The same step in PyTorch, if a Python with torch is found: `LIMBECK_PYTHON`, or `python3`.
+/// The same step in PyTorch.
 fn pytorch(sizes: &Sizes) -> Option<Value> {
-    let python =
-        std::env::var_os("LIMBECK_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from);
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peer/step.py");
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let output = Command::new(python)
-        .arg(script)
-        .args([
-            "--batch",
-            &sizes.batch.to_string(),
-            "--length",
-            &sizes.length.to_string(),
-        ])
-        .args([
-            "--steps",
-            &sizes.steps.to_string(),
-            "--threads",
-            &threads.to_string(),
-        ])
-        .args(["--relation-heads", &RELATION_HEADS.to_string()])
-        .output()
-        .ok()?;
-    output
-        .status
-        .success()
-        .then(|| serde_json::from_slice(&output.stdout).ok())?
+    let arguments = [
+        ("--batch", sizes.batch),
+        ("--length", sizes.length),
+        ("--steps", sizes.steps),
+        ("--relation-heads", RELATION_HEADS),
+    ];
+    shared::pytorch("step.py", &arguments.map(|(flag, n)| (flag, n.to_string())))
 }

@@ -21,21 +21,40 @@ pub(crate) struct Heads {
     pub d: usize,
 }
 
-/// The vectors of one head of one sequence, turned: (D, P); zeros at and past the length.
+/// The vectors of one head of one sequence, turned: (D, stride), of which the first P count; zeros at and past the length.
 pub(crate) struct Turned {
     pub values: Vec<f32>,
     pub p: usize,
+    /// From one feature to the next: an odd number of cache lines. With 2 KiB, say, all features of a key would fall in two
+    /// of the sets of a first-level cache, which made wide heads five times slower.
+    stride: usize,
     pub length: usize,
 }
 
 impl Turned {
+    pub fn zeros(d: usize, length: usize) -> Self {
+        let lines = length.div_ceil(PADDED_TO);
+        let stride = (lines | 1) * PADDED_TO;
+        Self {
+            values: vec![0.0; d * stride],
+            p: lines * PADDED_TO,
+            stride,
+            length,
+        }
+    }
+
+    /// D.
+    pub fn width(&self) -> usize {
+        self.values.len() / self.stride
+    }
+
     /// Adds its real vectors to (S, D).
     #[inline(always)]
     pub fn add_to(&self, out: &mut [f32]) {
-        let d = self.values.len() / self.p;
-        for (j, out) in out.chunks_exact_mut(d).take(self.length).enumerate() {
+        let vectors = out.chunks_exact_mut(self.width()).take(self.length);
+        for (j, out) in vectors.enumerate() {
             for (d, out) in out.iter_mut().enumerate() {
-                *out += self.values[d * self.p + j];
+                *out += self.values[d * self.stride + j];
             }
         }
     }
@@ -50,15 +69,14 @@ impl Heads {
     /// Takes the vectors of a head out of (B, S, H), times `factor`.
     pub fn turn(&self, from: &[f32], task: usize, length: usize, factor: f32) -> Turned {
         let (b, head) = self.place(task);
-        let p = length.next_multiple_of(PADDED_TO);
-        let mut values = vec![0.0; self.d * p];
+        let mut turned = Turned::zeros(self.d, length);
         for s in 0..length {
             let start = ((b * self.s + s) * self.heads + head) * self.d;
             for (d, value) in from[start..start + self.d].iter().enumerate() {
-                values[d * p + s] = value * factor;
+                turned.values[d * turned.stride + s] = value * factor;
             }
         }
-        Turned { values, p, length }
+        turned
     }
 
     /// Puts per-head results, (B, heads, S, D), together to (B, S, H).
@@ -144,8 +162,8 @@ fn products_of<S: Simd, const N: usize>(
 ) {
     let width = columns.p / S::F32_LANES;
     let mut sums = [[simd.splat_f32s(0.0); N]; ROWS];
-    let keys = vectors::<S>(&columns.values).chunks_exact(width);
-    for (row, key) in rows.values.chunks_exact(rows.p).zip(keys) {
+    let keys = vectors::<S>(&columns.values).chunks_exact(columns.stride / S::F32_LANES);
+    for (row, key) in rows.values.chunks_exact(rows.stride).zip(keys) {
         let (x, key) = (&row[i..i + ROWS], &key[at..at + N]);
         for r in 0..ROWS {
             let x = simd.splat_f32s(x[r]);
@@ -183,14 +201,15 @@ fn gather_of<S: Simd, const N: usize>(
     out: &mut [f32],
 ) {
     let (d, width) = (out.len() / ROWS, columns.p / S::F32_LANES);
+    let stride = columns.stride / S::F32_LANES;
     let mut sums = [[simd.splat_f32s(0.0); N]; ROWS];
     let weights = &vectors::<S>(weights)[..ROWS * width];
-    let columns = &vectors::<S>(&columns.values)[at * width..(at + N) * width];
+    let columns = &vectors::<S>(&columns.values)[at * stride..(at + N) * stride];
     for j in 0..width {
         for r in 0..ROWS {
             let weight = weights[r * width + j];
             for n in 0..N {
-                sums[r][n] = simd.mul_add_e_f32s(weight, columns[n * width + j], sums[r][n]);
+                sums[r][n] = simd.mul_add_e_f32s(weight, columns[n * stride + j], sums[r][n]);
             }
         }
     }
@@ -212,13 +231,13 @@ pub(crate) fn scatter<S: Simd>(
 ) {
     let width = into.p / S::F32_LANES;
     let weights = &vectors::<S>(weights)[..ROWS * width];
-    let sums = vectors_mut::<S>(&mut into.values).chunks_exact_mut(width);
-    for (row, sums) in rows.values.chunks_exact(rows.p).zip(sums) {
+    let sums = vectors_mut::<S>(&mut into.values).chunks_exact_mut(into.stride / S::F32_LANES);
+    for (row, sums) in rows.values.chunks_exact(rows.stride).zip(sums) {
         let mut x = [simd.splat_f32s(0.0); ROWS];
         for r in 0..ROWS {
             x[r] = simd.splat_f32s(row[i + r]);
         }
-        for (j, sum) in sums.iter_mut().enumerate() {
+        for (j, sum) in sums[..width].iter_mut().enumerate() {
             for r in 0..ROWS {
                 *sum = simd.mul_add_e_f32s(x[r], weights[r * width + j], *sum);
             }

@@ -405,7 +405,9 @@ fn sprinkle(case: &mut Case, values: &[f32]) {
 /// Independent features would not do: a token's score with itself grows as sqrt(D) and soon takes the whole row, or, made
 /// smaller, leaves Q-K rows uniform. So a head's features are three hidden numbers seen through random signs, plus noise
 /// that makes every feature matter. Scores then have a spread of about 1.3, with themselves about 2.5 more.
-fn drawn_vectors(rng: &mut Rng, tokens: usize, a: usize, d: usize, scale: f64) -> Vectors {
+///
+/// Benchmarks draw from here directly: a [`Case`] also computes the entropies of nine relations, in seconds at their sizes.
+pub fn drawn_vectors(rng: &mut Rng, tokens: usize, a: usize, d: usize, scale: f64) -> Vectors {
     const HIDDEN: usize = 3;
     let signal = scale * (1.3 / (3.0 * d as f64).sqrt()).sqrt();
     let noise = scale * (0.3 / (d as f64).sqrt()).sqrt();

@@ -55,8 +55,8 @@ enum Chore {
     Bench {
         /// Only this benchmark
         name: Option<String>,
-        /// For the benchmark itself
-        #[arg(last = true)]
+        /// For the benchmark itself, such as --only
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
     /// Distil a student from the bundled teacher on this machine, without any network

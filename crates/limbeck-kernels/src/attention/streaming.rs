@@ -175,11 +175,7 @@ impl WithSimd for Gradients<'_> {
         let scale = 1.0 / (d as f32).sqrt();
         let [mut z, mut dropped, mut dp] = [(); 3].map(|()| vec![0.0; ROWS * p]);
         let mut part = vec![0.0; ROWS * d];
-        let [mut dk, mut dv] = [(); 2].map(|()| Turned {
-            values: vec![0.0; d * p],
-            p,
-            length,
-        });
+        let [mut dk, mut dv] = [(); 2].map(|()| Turned::zeros(d, length));
         for i in (0..length).step_by(ROWS) {
             let real = ROWS.min(length - i);
             head::scores(simd, &head.queries, i, &head.keys, &mut z);

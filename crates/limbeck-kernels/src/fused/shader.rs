@@ -41,8 +41,10 @@ pub struct RelationSpec {
 }
 
 impl RelationSpec {
-    /// Rows of a workgroup, one a thread: one or two subgroups on every vendor's GPU.
-    const ROWS: usize = 64;
+    /// Threads of a workgroup: one or two subgroups on every vendor's GPU.
+    const THREADS: usize = 64;
+    /// Floats of rows and gradients that a thread may hold in registers, of which GPUs have about 255.
+    const REGISTERS: usize = 192;
 
     /// Keys that go through workgroup memory at once: at the widest stock shape 8 KiB, half of what WebGPU guarantees; four
     /// where they come in slices, as their scores then have to be kept from slice to slice.
@@ -85,6 +87,22 @@ impl RelationSpec {
         all
     }
 
+    /// Rows that a thread takes: each key that it reads from workgroup memory serves all of them.
+    fn each(&self) -> usize {
+        let [student, teacher] = self.slices;
+        let gradient = if self.pass == Pass::Forward {
+            0
+        } else {
+            student
+        };
+        match Self::REGISTERS / (student + teacher + gradient) {
+            _ if !self.whole => 1,
+            0 | 1 => 1,
+            2 | 3 => 2,
+            _ => 4,
+        }
+    }
+
     /// Launches the shader on all rows of a pair.
     fn launch(&self, inputs: &[&CubeTensor], output: &CubeTensor, call: &Call, flags: [u32; 2]) {
         let Dims {
@@ -101,8 +119,8 @@ impl RelationSpec {
         info.extend(flags);
         info.extend(call.lengths.iter().map(|length| *length as u32));
         Launch {
-            threads: Self::ROWS as u32,
-            groups: batch * heads * length.div_ceil(Self::ROWS),
+            threads: Self::THREADS as u32,
+            groups: batch * heads * length.div_ceil(Self::THREADS * self.each()),
             inputs,
             output,
             info: &info,
@@ -121,7 +139,8 @@ impl KernelSource for RelationSpec {
         let own = matches!(self.pass, Pass::Rows | Pass::Both);
         let other = matches!(self.pass, Pass::Columns | Pass::Both);
         let numbers = [
-            ("rows", Self::ROWS),
+            ("threads", Self::THREADS),
+            ("each", self.each()),
             ("tile", self.tile()),
             ("wide_s", wide_s),
             ("wide_t", wide_t),

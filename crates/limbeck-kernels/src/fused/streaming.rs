@@ -18,7 +18,9 @@ const STATISTICS: usize = 3;
 
 /// Pieces of work that keep the cores of a large machine busy. It does not depend on this machine, so the bits of a result
 /// do not either.
-const PIECES: usize = 256;
+const PIECES: usize = 64;
+/// Each block of rows has a gradient of the columns of its own, so more of them would cost memory.
+const MOST_BLOCKS: usize = 4;
 /// Fewer rows than this do not pay for turning the vectors of their head once more.
 const LEAST_ROWS: usize = 64;
 
@@ -45,7 +47,8 @@ impl Call {
     /// Rows of one piece of work: all of a head where heads are many.
     fn block(&self) -> usize {
         let s = self.dims.length;
-        let blocks = (PIECES / self.tasks()).clamp(1, s.div_ceil(LEAST_ROWS));
+        let most = s.div_ceil(LEAST_ROWS).min(MOST_BLOCKS);
+        let blocks = (PIECES / self.tasks()).clamp(1, most);
         s.div_ceil(blocks).next_multiple_of(ROWS)
     }
 }
@@ -290,15 +293,11 @@ impl WithSimd for Gradients<'_> {
             columns,
         } = self;
         let (p, length) = (student.columns.p, student.columns.length);
-        let d = student.columns.values.len() / p;
+        let d = student.columns.width();
         let scale = 1.0 / (d as f32).sqrt();
         let (mut zs, mut zt) = (vec![0.0; ROWS * p], vec![0.0; ROWS * p]);
         let mut part = vec![0.0; ROWS * d];
-        let mut turned = Turned {
-            values: vec![0.0; d * p],
-            p,
-            length,
-        };
+        let mut turned = Turned::zeros(d, length);
         for i in (first..length.min(first + rows.len() / d)).step_by(ROWS) {
             head::scores(simd, &student.rows, i, &student.columns, &mut zs);
             head::scores(simd, &teacher.rows, i, &teacher.columns, &mut zt);
