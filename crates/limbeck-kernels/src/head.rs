@@ -9,7 +9,13 @@ use crate::cpu;
 /// Rows are rounded up to this many floats: one AVX-512 register, two of AVX, four of NEON or simd128.
 const PADDED_TO: usize = 16;
 /// Rows of a block: what shares each load of a key.
-pub(crate) const ROWS: usize = 4;
+pub(crate) const ROWS: usize = 8;
+
+/// Whether 2 * ROWS sums fit in the registers of this SIMD level: AVX-512 has 32 of 16 lanes, AVX2 half as many.
+#[inline(always)]
+fn has_many_registers<S: Simd>() -> bool {
+    S::F32_LANES >= 16
+}
 /// Score of a key that is not there; finite, so that differences of two stay 0.
 const LOWEST: f32 = -1.0e30;
 
@@ -141,7 +147,11 @@ pub(crate) fn products<S: Simd>(
     out: &mut [f32],
 ) {
     let width = columns.p / S::F32_LANES;
-    let pairs = width / 2 * 2;
+    let pairs = if has_many_registers::<S>() {
+        width / 2 * 2
+    } else {
+        0
+    };
     for at in (0..pairs).step_by(2) {
         products_of::<S, 2>(simd, rows, i, columns, at, out);
     }
@@ -182,7 +192,11 @@ fn products_of<S: Simd, const N: usize>(
 #[inline(always)]
 pub(crate) fn gather<S: Simd>(simd: S, weights: &[f32], columns: &Turned, out: &mut [f32]) {
     let d = out.len() / ROWS;
-    let pairs = d / 2 * 2;
+    let pairs = if has_many_registers::<S>() {
+        d / 2 * 2
+    } else {
+        0
+    };
     for at in (0..pairs).step_by(2) {
         gather_of::<S, 2>(simd, weights, columns, at, out);
     }
@@ -229,18 +243,46 @@ pub(crate) fn scatter<S: Simd>(
     weights: &[f32],
     into: &mut Turned,
 ) {
-    let width = into.p / S::F32_LANES;
+    let d = into.width();
+    let pairs = if has_many_registers::<S>() {
+        d / 2 * 2
+    } else {
+        0
+    };
+    for at in (0..pairs).step_by(2) {
+        scatter_to::<S, 2>(simd, rows, i, weights, at, into);
+    }
+    for at in pairs..d {
+        scatter_to::<S, 1>(simd, rows, i, weights, at, into);
+    }
+}
+
+/// N features: N * ROWS numbers of rows in registers.
+#[inline(always)]
+fn scatter_to<S: Simd, const N: usize>(
+    simd: S,
+    rows: &Turned,
+    i: usize,
+    weights: &[f32],
+    at: usize,
+    into: &mut Turned,
+) {
+    let (width, stride) = (into.p / S::F32_LANES, into.stride / S::F32_LANES);
     let weights = &vectors::<S>(weights)[..ROWS * width];
-    let sums = vectors_mut::<S>(&mut into.values).chunks_exact_mut(into.stride / S::F32_LANES);
-    for (row, sums) in rows.values.chunks_exact(rows.stride).zip(sums) {
-        let mut x = [simd.splat_f32s(0.0); ROWS];
-        for r in 0..ROWS {
-            x[r] = simd.splat_f32s(row[i + r]);
+    let sums = &mut vectors_mut::<S>(&mut into.values)[at * stride..(at + N) * stride];
+    let mut x = [[simd.splat_f32s(0.0); N]; ROWS];
+    for r in 0..ROWS {
+        for n in 0..N {
+            x[r][n] = simd.splat_f32s(rows.values[(at + n) * rows.stride + i + r]);
         }
-        for (j, sum) in sums[..width].iter_mut().enumerate() {
+    }
+    for j in 0..width {
+        for n in 0..N {
+            let mut sum = sums[n * stride + j];
             for r in 0..ROWS {
-                *sum = simd.mul_add_e_f32s(x[r], weights[r * width + j], *sum);
+                sum = simd.mul_add_e_f32s(x[r][n], weights[r * width + j], sum);
             }
+            sums[n * stride + j] = sum;
         }
     }
 }

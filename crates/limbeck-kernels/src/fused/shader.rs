@@ -38,33 +38,51 @@ pub struct RelationSpec {
     slices: [usize; 2],
     /// They are all that there are.
     whole: bool,
+    /// Rows that a thread takes: each key that it reads from workgroup memory serves all of them.
+    each: usize,
 }
 
 impl RelationSpec {
     /// Threads of a workgroup: one or two subgroups on every vendor's GPU.
     const THREADS: usize = 64;
-    /// Floats of rows and gradients that a thread may hold in registers, of which GPUs have about 255.
-    const REGISTERS: usize = 192;
+    /// Floats of rows and gradients that a thread may hold: GPUs have about 255 registers a thread. A software adapter, whose
+    /// planes are a CPU's SIMD registers, holds them in its cache, and gains more from reading keys less often.
+    const REGISTERS: [usize; 2] = [192, 256];
+    /// Planes of software adapters have at most so many threads; those of GPUs have 16 and more.
+    const SOFTWARE_PLANE: u32 = 8;
 
-    /// Keys that go through workgroup memory at once: at the widest stock shape 8 KiB, half of what WebGPU guarantees; four
-    /// where they come in slices, as their scores then have to be kept from slice to slice.
-    fn tile(&self) -> usize {
-        if self.whole { 16 } else { 4 }
-    }
-
-    fn new(pass: Pass, dims: &Dims) -> Self {
+    fn new(pass: Pass, dims: &Dims, like: &CubeTensor) -> Self {
+        let plane = like.client.properties().hardware.plane_size_max;
+        let registers = Self::REGISTERS[usize::from(plane <= Self::SOFTWARE_PLANE)];
         let stock = |width| STOCK.into_iter().find(|stock| *stock >= width);
         match (stock(dims.student), stock(dims.teacher)) {
-            (Some(student), Some(teacher)) => Self {
-                pass,
-                slices: [student, teacher],
-                whole: true,
-            },
-            _ => Self {
-                pass,
-                slices: [SLICE; 2],
-                whole: false,
-            },
+            (Some(student), Some(teacher)) => Self::whole(pass, [student, teacher], registers),
+            _ => Self::sliced(pass),
+        }
+    }
+
+    fn whole(pass: Pass, slices: [usize; 2], registers: usize) -> Self {
+        let [student, teacher] = slices;
+        let gradient = if pass == Pass::Forward { 0 } else { student };
+        let each = match registers / (student + teacher + gradient) {
+            0 | 1 => 1,
+            2 | 3 => 2,
+            _ => 4,
+        };
+        Self {
+            pass,
+            slices,
+            whole: true,
+            each,
+        }
+    }
+
+    fn sliced(pass: Pass) -> Self {
+        Self {
+            pass,
+            slices: [SLICE; 2],
+            whole: false,
+            each: 1,
         }
     }
 
@@ -72,35 +90,19 @@ impl RelationSpec {
     pub fn all() -> Vec<Self> {
         let mut all = Vec::new();
         for pass in [Pass::Forward, Pass::Rows, Pass::Columns, Pass::Both] {
-            let stock = STOCK.iter().flat_map(|s| STOCK.map(|t| [*s, t]));
-            all.extend(stock.map(|slices| Self {
-                pass,
-                slices,
-                whole: true,
-            }));
-            all.push(Self {
-                pass,
-                slices: [SLICE; 2],
-                whole: false,
-            });
+            for (student, teacher) in STOCK.iter().flat_map(|s| STOCK.map(|t| (*s, t))) {
+                let variants = Self::REGISTERS.map(|n| Self::whole(pass, [student, teacher], n));
+                all.extend(variants);
+            }
+            all.push(Self::sliced(pass));
         }
         all
     }
 
-    /// Rows that a thread takes: each key that it reads from workgroup memory serves all of them.
-    fn each(&self) -> usize {
-        let [student, teacher] = self.slices;
-        let gradient = if self.pass == Pass::Forward {
-            0
-        } else {
-            student
-        };
-        match Self::REGISTERS / (student + teacher + gradient) {
-            _ if !self.whole => 1,
-            0 | 1 => 1,
-            2 | 3 => 2,
-            _ => 4,
-        }
+    /// Keys that go through workgroup memory at once: at the widest stock shape 8 KiB, half of what WebGPU guarantees; four
+    /// where they come in slices, as their scores then have to be kept from slice to slice.
+    fn tile(&self) -> usize {
+        if self.whole { 16 } else { 4 }
     }
 
     /// Launches the shader on all rows of a pair.
@@ -120,7 +122,7 @@ impl RelationSpec {
         info.extend(call.lengths.iter().map(|length| *length as u32));
         Launch {
             threads: Self::THREADS as u32,
-            groups: batch * heads * length.div_ceil(Self::THREADS * self.each()),
+            groups: batch * heads * length.div_ceil(Self::THREADS * self.each),
             inputs,
             output,
             info: &info,
@@ -140,7 +142,7 @@ impl KernelSource for RelationSpec {
         let other = matches!(self.pass, Pass::Columns | Pass::Both);
         let numbers = [
             ("threads", Self::THREADS),
-            ("each", self.each()),
+            ("each", self.each),
             ("tile", self.tile()),
             ("wide_s", wide_s),
             ("wide_t", wide_t),
@@ -179,7 +181,7 @@ pub(super) fn statistics(student: Vectors, teacher: Vectors, call: &Call) -> Cub
     let (student, teacher) = (contiguous(student), contiguous(teacher));
     let [p, b, a, s] = call.rows();
     let statistics = gpu::empty(&student.q, [p, STATISTICS, b, a, s]);
-    let spec = RelationSpec::new(Pass::Forward, &call.dims);
+    let spec = RelationSpec::new(Pass::Forward, &call.dims, &statistics);
     for (index, pair) in call.pairs.iter().enumerate() {
         let inputs = [
             student.get(pair.row),
@@ -219,7 +221,8 @@ pub(super) fn gradients(
                     &upstream,
                 ];
                 let flags = [index as u32, u32::from(written)];
-                RelationSpec::new(pass, &call.dims).launch(&inputs, &gradient, call, flags);
+                RelationSpec::new(pass, &call.dims, &gradient)
+                    .launch(&inputs, &gradient, call, flags);
                 written = true;
             }
         }
