@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use burn::tensor::{Device, DeviceKind};
 use clap::Args;
+use limbeck_kernels::SelfTestError;
 use limbeck_train::DeviceChoice;
 
 use crate::error::CliError;
@@ -131,4 +132,12 @@ fn gpu() -> Result<Device, CliError> {
                 "the GPU cannot be opened: {e}. Update its driver, or use --device cpu"
             ))
         })
+}
+
+/// What to know when the kernels of a device failed their test.
+pub fn doubted(error: &SelfTestError) -> String {
+    format!(
+        "The kernels failed their test on this device: {error}. Plain operations take their place, slower and with more \
+         memory; an update of the graphics driver may help, and --device cpu is an alternative"
+    )
 }

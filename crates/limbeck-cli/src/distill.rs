@@ -284,7 +284,7 @@ impl Session {
             .collect();
         let mut text = format!("{}\n  {:<16} {}", facts.join("\n"), "Device", self.device);
         if let Some(doubt) = &self.doubt {
-            text += &format!("\n{}", doubted(doubt));
+            text += &format!("\n{}", device::doubted(doubt));
         }
         let recipe = &self.run.plan().recipe;
         self.progress.say(
@@ -636,12 +636,4 @@ fn read_evaluations(output: &Output) -> Result<Vec<EvaluationRow>, CliError> {
             by_pair: row.by_pair,
         })
         .collect())
-}
-
-/// What to know when the kernels of a device failed their test.
-fn doubted(error: &SelfTestError) -> String {
-    format!(
-        "The kernels failed their test on this device: {error}. The run goes on with plain operations, slower and with more \
-         memory; an update of the graphics driver may help, and --device cpu is an alternative"
-    )
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use burn::tensor::Tensor;
 use clap::Args;
+use limbeck_kernels::{Body, self_test};
 use limbeck_model::{Encoder, Folder, ModelError, TokenBatch, Tokenizer, Tokens};
 use limbeck_train::DeviceChoice;
 use limbeck_train::batching::Batch;
@@ -58,7 +59,12 @@ struct Session {
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let folder = Folder::read(&arguments.model)?;
     let (device, _) = device::open(arguments.device)?;
-    let encoder = Encoder::from_folder(&folder, &device)?;
+    let mut encoder = Encoder::from_folder(&folder, &device)?;
+    let checks = encoder.config().checks();
+    if let Err(error) = pollster::block_on(self_test(&device, &checks)) {
+        eprintln!("{}", device::doubted(&error));
+        encoder.set_body(Body::Naive);
+    }
     let layers = encoder.config().num_hidden_layers;
     let layer = arguments.layer.unwrap_or(layers);
     if layer > layers || (arguments.taps && layer == 0) {

@@ -76,10 +76,15 @@ impl Heads {
     pub fn turn(&self, from: &[f32], task: usize, length: usize, factor: f32) -> Turned {
         let (b, head) = self.place(task);
         let mut turned = Turned::zeros(self.d, length);
-        for s in 0..length {
-            let start = ((b * self.s + s) * self.heads + head) * self.d;
-            for (d, value) in from[start..start + self.d].iter().enumerate() {
-                turned.values[d * turned.stride + s] = value * factor;
+        let start = |s: usize| ((b * self.s + s) * self.heads + head) * self.d;
+        // A cache line of tokens at a time, so that each line of the result is written once.
+        for first in (0..length).step_by(PADDED_TO) {
+            let tokens = PADDED_TO.min(length - first);
+            for d in 0..self.d {
+                let line = &mut turned.values[d * turned.stride + first..][..tokens];
+                for (s, value) in line.iter_mut().enumerate() {
+                    *value = from[start(first + s) + d] * factor;
+                }
             }
         }
         turned
@@ -271,9 +276,9 @@ fn scatter_to<S: Simd, const N: usize>(
     let weights = &vectors::<S>(weights)[..ROWS * width];
     let sums = &mut vectors_mut::<S>(&mut into.values)[at * stride..(at + N) * stride];
     let mut x = [[simd.splat_f32s(0.0); N]; ROWS];
-    for r in 0..ROWS {
-        for n in 0..N {
-            x[r][n] = simd.splat_f32s(rows.values[(at + n) * rows.stride + i + r]);
+    for (r, x) in x.iter_mut().enumerate() {
+        for (n, x) in x.iter_mut().enumerate() {
+            *x = simd.splat_f32s(rows.values[(at + n) * rows.stride + i + r]);
         }
     }
     for j in 0..width {
@@ -297,9 +302,19 @@ pub(crate) fn highest<S: Simd>(simd: S, row: &[f32]) -> f32 {
     simd.reduce_max_f32s(highest)
 }
 
-/// Scores become probabilities. A score that is no number makes the whole row none: `max` of some SIMD levels would hide it.
+/// Scores become probabilities.
 #[inline(always)]
 pub(crate) fn softmax_row<S: Simd>(simd: S, row: &mut [f32]) {
+    let factor = simd.splat_f32s(exponentials(simd, row));
+    for z in vectors_mut::<S>(row) {
+        *z = simd.mul_f32s(*z, factor);
+    }
+}
+
+/// Scores become exp(z - max z); what makes probabilities of them is returned, 1 / sum. A score that is no number makes that
+/// none: `max` of some SIMD levels would hide it.
+#[inline(always)]
+pub(crate) fn exponentials<S: Simd>(simd: S, row: &mut [f32]) -> f32 {
     let shift = simd.splat_f32s(highest(simd, row));
     let zero = simd.splat_f32s(0.0);
     let (mut sum, mut poison) = (zero, zero);
@@ -308,11 +323,7 @@ pub(crate) fn softmax_row<S: Simd>(simd: S, row: &mut [f32]) {
         *z = cpu::exp_vector(simd, simd.sub_f32s(*z, shift));
         sum = simd.add_f32s(sum, *z);
     }
-    let factor = 1.0 / simd.reduce_sum_f32s(sum) + simd.reduce_sum_f32s(poison);
-    let factor = simd.splat_f32s(factor);
-    for z in vectors_mut::<S>(row) {
-        *z = simd.mul_f32s(*z, factor);
-    }
+    1.0 / simd.reduce_sum_f32s(sum) + simd.reduce_sum_f32s(poison)
 }
 
 /// Probabilities P become P (dP - sum(P dP)): the gradient of the scores.

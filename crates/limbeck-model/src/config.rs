@@ -1,5 +1,6 @@
 //! config.json: what an encoder is made of.
 
+use limbeck_kernels::Check;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -212,6 +213,12 @@ impl Config {
             ));
         }
         Ok(())
+    }
+
+    /// Which kernels a model of this config uses, for the self-test of a device.
+    pub fn checks(&self) -> [Check; 2] {
+        let width = self.hidden_size / self.num_attention_heads;
+        [Check::Attention { width }, Check::Gelu]
     }
 
     /// The row of the position table that the first token takes: RoBERTa starts after its padding index.

@@ -115,12 +115,18 @@ impl WithSimd for Forward<'_> {
         for i in (0..length).step_by(ROWS) {
             let real = ROWS.min(length - i);
             head::scores(simd, &head.queries, i, &head.keys, &mut z);
+            let mut factors = [0.0; ROWS];
             for (r, row) in z.chunks_exact_mut(p).enumerate() {
-                head::softmax_row(simd, row);
+                factors[r] = head::exponentials(simd, row);
                 call.drop(row, task, i + r);
             }
             head::gather(simd, &z, &head.values, &mut part);
-            out[i * d..(i + real) * d].copy_from_slice(&part[..real * d]);
+            let out = out[i * d..(i + real) * d].chunks_exact_mut(d);
+            for ((out, part), factor) in out.zip(part.chunks_exact(d)).zip(factors) {
+                for (out, part) in out.iter_mut().zip(part) {
+                    *out = part * factor;
+                }
+            }
         }
     }
 }
