@@ -131,6 +131,7 @@ pub fn ci(places: &Places) -> Result<()> {
         "lint",
         "build",
         "test",
+        "memory gate",
         "browser build",
         "browser test",
         "short demo",
@@ -149,6 +150,7 @@ fn gate(places: &Places, stages: &mut Stages) -> Result<()> {
     stages.run(|| lint(places))?;
     stages.run(|| build(places, "--all-targets"))?;
     stages.run(|| native_tests(places, &[]))?;
+    stages.run(|| bench(places, Some("relation"), &["--gate".to_owned()]))?;
     stages.run(|| browser.build(places))?;
     stages.run(|| browser.test(places, &[]))?;
     // The first command of the README, with enough steps to see that the bundled files are all there.
