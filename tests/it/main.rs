@@ -14,7 +14,6 @@ mod training;
 
 #[cfg(not(target_family = "wasm"))]
 mod layering;
-#[cfg(not(target_family = "wasm"))]
 mod shaders;
 
 wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_dedicated_worker);

@@ -96,6 +96,7 @@ impl RelationSpec {
             }
             all.push(Self::sliced(pass));
         }
+        all.dedup();
         all
     }
 
