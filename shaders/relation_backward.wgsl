@@ -40,29 +40,35 @@ var<workgroup> keys_s: array<vec4<f32>, {{shared_s}}>;            // (TILE, WIDE
 var<workgroup> keys_t: array<vec4<f32>, {{shared_t}}>;            // (TILE, WIDE_T) or less
 var<workgroup> met: array<Row, TILE>;
 
+// Where four features from `feature` on are, of a vector that starts at `start`; the last again for those past its width d.
+fn places(start: u32, feature: u32, d: u32) -> vec4<u32> {
+    return start + min(feature + FOUR, vec4<u32>(d - 1u));
+}
+
+// Those four features, 0 past the width.
+fn within(four: vec4<f32>, feature: u32, d: u32) -> vec4<f32> {
+    return select(vec4<f32>(0.0), four, feature + FOUR < vec4<u32>(d));
+}
+
 // Four features of a vector that starts at `start`, from `feature` on; 0 past its width d.
 fn student_own(start: u32, feature: u32, d: u32) -> vec4<f32> {
-    let at = start + min(feature + FOUR, vec4<u32>(d - 1u));
-    let four = vec4<f32>(own_s[at.x], own_s[at.y], own_s[at.z], own_s[at.w]);
-    return select(vec4<f32>(0.0), four, feature + FOUR < vec4<u32>(d));
+    let at = places(start, feature, d);
+    return within(vec4<f32>(own_s[at.x], own_s[at.y], own_s[at.z], own_s[at.w]), feature, d);
 }
 
 fn student_other(start: u32, feature: u32, d: u32) -> vec4<f32> {
-    let at = start + min(feature + FOUR, vec4<u32>(d - 1u));
-    let four = vec4<f32>(other_s[at.x], other_s[at.y], other_s[at.z], other_s[at.w]);
-    return select(vec4<f32>(0.0), four, feature + FOUR < vec4<u32>(d));
+    let at = places(start, feature, d);
+    return within(vec4<f32>(other_s[at.x], other_s[at.y], other_s[at.z], other_s[at.w]), feature, d);
 }
 
 fn teacher_own(start: u32, feature: u32, d: u32) -> vec4<f32> {
-    let at = start + min(feature + FOUR, vec4<u32>(d - 1u));
-    let four = vec4<f32>(own_t[at.x], own_t[at.y], own_t[at.z], own_t[at.w]);
-    return select(vec4<f32>(0.0), four, feature + FOUR < vec4<u32>(d));
+    let at = places(start, feature, d);
+    return within(vec4<f32>(own_t[at.x], own_t[at.y], own_t[at.z], own_t[at.w]), feature, d);
 }
 
 fn teacher_other(start: u32, feature: u32, d: u32) -> vec4<f32> {
-    let at = start + min(feature + FOUR, vec4<u32>(d - 1u));
-    let four = vec4<f32>(other_t[at.x], other_t[at.y], other_t[at.z], other_t[at.w]);
-    return select(vec4<f32>(0.0), four, feature + FOUR < vec4<u32>(d));
+    let at = places(start, feature, d);
+    return within(vec4<f32>(other_t[at.x], other_t[at.y], other_t[at.z], other_t[at.w]), feature, d);
 }
 
 // Where the vectors of token `at` of relation head `head` of sequence `batch` start, in units of a width.

@@ -27,29 +27,35 @@ const FOUR: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
 var<workgroup> keys_s: array<vec4<f32>, {{shared_s}}>;            // (TILE, WIDE_S) or less
 var<workgroup> keys_t: array<vec4<f32>, {{shared_t}}>;            // (TILE, WIDE_T) or less
 
+// Where four features from `feature` on are, of a vector that starts at `start`; the last again for those past its width d.
+fn places(start: u32, feature: u32, d: u32) -> vec4<u32> {
+    return start + min(feature + FOUR, vec4<u32>(d - 1u));
+}
+
+// Those four features, 0 past the width.
+fn within(four: vec4<f32>, feature: u32, d: u32) -> vec4<f32> {
+    return select(vec4<f32>(0.0), four, feature + FOUR < vec4<u32>(d));
+}
+
 // Four features of a vector that starts at `start`, from `feature` on; 0 past its width d.
 fn student_row(start: u32, feature: u32, d: u32) -> vec4<f32> {
-    let at = start + min(feature + FOUR, vec4<u32>(d - 1u));
-    let four = vec4<f32>(row_s[at.x], row_s[at.y], row_s[at.z], row_s[at.w]);
-    return select(vec4<f32>(0.0), four, feature + FOUR < vec4<u32>(d));
+    let at = places(start, feature, d);
+    return within(vec4<f32>(row_s[at.x], row_s[at.y], row_s[at.z], row_s[at.w]), feature, d);
 }
 
 fn student_column(start: u32, feature: u32, d: u32) -> vec4<f32> {
-    let at = start + min(feature + FOUR, vec4<u32>(d - 1u));
-    let four = vec4<f32>(column_s[at.x], column_s[at.y], column_s[at.z], column_s[at.w]);
-    return select(vec4<f32>(0.0), four, feature + FOUR < vec4<u32>(d));
+    let at = places(start, feature, d);
+    return within(vec4<f32>(column_s[at.x], column_s[at.y], column_s[at.z], column_s[at.w]), feature, d);
 }
 
 fn teacher_row(start: u32, feature: u32, d: u32) -> vec4<f32> {
-    let at = start + min(feature + FOUR, vec4<u32>(d - 1u));
-    let four = vec4<f32>(row_t[at.x], row_t[at.y], row_t[at.z], row_t[at.w]);
-    return select(vec4<f32>(0.0), four, feature + FOUR < vec4<u32>(d));
+    let at = places(start, feature, d);
+    return within(vec4<f32>(row_t[at.x], row_t[at.y], row_t[at.z], row_t[at.w]), feature, d);
 }
 
 fn teacher_column(start: u32, feature: u32, d: u32) -> vec4<f32> {
-    let at = start + min(feature + FOUR, vec4<u32>(d - 1u));
-    let four = vec4<f32>(column_t[at.x], column_t[at.y], column_t[at.z], column_t[at.w]);
-    return select(vec4<f32>(0.0), four, feature + FOUR < vec4<u32>(d));
+    let at = places(start, feature, d);
+    return within(vec4<f32>(column_t[at.x], column_t[at.y], column_t[at.z], column_t[at.w]), feature, d);
 }
 
 // Where the vectors of token `at` of relation head `head` of sequence `batch` start, in units of a width.

@@ -386,8 +386,7 @@ async fn padding_is_never_read() {
         for (at, case) in cases().iter().enumerate() {
             let clean = answer(case, Pair::QK, &device, body).await;
             for poison in [f32::NAN, 3.0e8] {
-                let [first, second, third] = cases().map(|case| case.poisoned(poison));
-                let poisoned = [first, second, third].into_iter().nth(at).unwrap();
+                let poisoned = cases().into_iter().nth(at).unwrap().poisoned(poison);
                 let got = answer(&poisoned, Pair::QK, &device, body).await;
                 assert_eq!(clean, got, "{case} {body:?} {poison}");
             }

@@ -235,16 +235,18 @@ impl Lengths {
 
     /// (B): 1 / (A * length * B), what each real row of a sequence weighs in eq. (6), averaged over the batch.
     pub fn sequence_weights(&self, heads: usize) -> Tensor<1> {
-        let batch = self.batch();
-        let weight = |length: &usize| 1.0 / (heads * length * batch) as f32;
-        let weights: Vec<f32> = self.host.iter().map(weight).collect();
-        Tensor::from_data(TensorData::new(weights, [batch]), &self.device)
+        let lengths = self.host.iter();
+        let weights: Vec<f32> = lengths.map(|length| self.weight(*length, heads)).collect();
+        Tensor::from_data(TensorData::new(weights, [self.batch()]), &self.device)
     }
 
     /// (B, S): [`Lengths::sequence_weights`] on real rows, and 0 on padding.
     pub fn row_weights(&self, heads: usize) -> Tensor<2> {
-        let batch = self.batch();
-        self.rows(|length| 1.0 / (heads * length * batch) as f32, 0.0)
+        self.rows(|length| self.weight(length, heads), 0.0)
+    }
+
+    fn weight(&self, length: usize, heads: usize) -> f32 {
+        1.0 / (heads * length * self.batch()) as f32
     }
 
     fn rows(&self, real: impl Fn(usize) -> f32, padded: f32) -> Tensor<2> {

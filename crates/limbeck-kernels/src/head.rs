@@ -93,12 +93,7 @@ impl Heads {
     /// Puts per-head results, (B, heads, S, D), together to (B, S, H).
     pub fn join(&self, parts: &[f32]) -> Vec<f32> {
         let mut joined = vec![0.0; parts.len()];
-        for (at, part) in parts.chunks_exact(self.d).enumerate() {
-            let (task, s) = (at / self.s, at % self.s);
-            let (b, head) = self.place(task);
-            let start = ((b * self.s + s) * self.heads + head) * self.d;
-            joined[start..start + self.d].copy_from_slice(part);
-        }
+        self.add(parts, 1, &mut joined);
         joined
     }
 
