@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Device;
 use it::{cpu, gpu};
-use limbeck_kernels::{Body, skip_launches};
+use limbeck_kernels::skip_launches;
 use limbeck_model::{Encoder, Named};
 use limbeck_oracle::judge::relative_l2;
 use limbeck_train::batching::{Batch, DataPosition};
@@ -166,14 +166,14 @@ async fn kernels_are_tested_before_a_run() {
     let golden = golden();
     for device in [cpu(), gpu().await] {
         let mut plan = plan(&recipe());
-        assert_eq!(plan.check_kernels(&device).await, None);
-        assert_eq!(plan.body, Body::Fused);
+        assert_eq!(check_kernels(&mut plan, &device).await, None);
+        assert_eq!(plan.kernel, KernelChoice::Fused);
     }
     let device = gpu().await;
     let expected = golden_run(&golden, &recipe(), &device);
     let mut plan = plan(&recipe());
     skip_launches(true);
-    let doubt = plan.check_kernels(&device).await;
+    let doubt = check_kernels(&mut plan, &device).await;
     // The shaders stay broken: what follows must not need them.
     let mut run = Run::with_student(plan, teacher(&device), expected.student().clone());
     let event = step(&mut run, &golden_batch(&golden, 0)).await;
@@ -185,7 +185,7 @@ async fn kernels_are_tested_before_a_run() {
         doubt.contains("differs from the CPU's") && doubt.contains("Relation { student: 2"),
         "{doubt}"
     );
-    assert_eq!(run.plan().body, Body::Naive);
+    assert_eq!(run.plan().kernel, KernelChoice::Naive);
     near(event.loss, golden.get("loss")[0], 1e-4, "loss");
 }
 

@@ -13,7 +13,7 @@ use clap::Args;
 use limbeck_kernels::SelfTestError;
 use limbeck_model::{Encoder, Folder, Tokenizer};
 use limbeck_train::batching::{Batch, DataPosition, Encoded};
-use limbeck_train::{Checkpoint, DeviceChoice, Event, Plan, Recipe, Run, StepEvent, TrainError};
+use limbeck_train::{Checkpoint, DeviceChoice, Event, Plan, Recipe, Run, StepEvent, TrainError, check_kernels};
 use serde_json::json;
 use toml::Value;
 
@@ -173,7 +173,7 @@ impl Session {
             same_inputs(&checkpoint.header.inputs, &inputs)?;
         }
         let (device, device_name) = device::open(arguments.device.unwrap_or(recipe.device))?;
-        let doubt = pollster::block_on(plan.check_kernels(&device));
+        let doubt = pollster::block_on(check_kernels(&mut plan, &device));
         let encoder = Encoder::from_folder(&teacher, &device)?;
         teacher.forget_weights();
         let output = match &checkpoint {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use burn::tensor::Tensor;
 use clap::Args;
 use limbeck_kernels::{Body, self_test};
-use limbeck_model::{Encoder, Folder, ModelError, TokenBatch, Tokenizer, Tokens};
+use limbeck_model::{Encoder, Folder, ModelError, TokenBatch, Tokenizer, Tokens, checks};
 use limbeck_train::DeviceChoice;
 use limbeck_train::batching::Batch;
 use serde_json::{Map, Value, json};
@@ -60,7 +60,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let folder = Folder::read(&arguments.model)?;
     let (device, _) = device::open(arguments.device)?;
     let mut encoder = Encoder::from_folder(&folder, &device)?;
-    let checks = encoder.config().checks();
+    let checks = checks(encoder.config());
     if let Err(error) = pollster::block_on(self_test(&device, &checks)) {
         eprintln!("{}", device::doubted(&error));
         encoder.set_body(Body::Naive);

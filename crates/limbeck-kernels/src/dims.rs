@@ -2,6 +2,8 @@
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
+use limbeck_recipe::common_relation_heads;
+
 use crate::Taps;
 
 /// What is wrong with the shapes of a call.
@@ -71,13 +73,6 @@ pub enum ShapeError {
         /// (B, S, H) of the teacher.
         teacher: [usize; 3],
     },
-}
-
-/// The numbers of relation heads (A_r) that divide both hidden sizes, ascending.
-pub fn common_relation_heads(student: usize, teacher: usize) -> Vec<usize> {
-    (1..=student.min(teacher))
-        .filter(|a| student.is_multiple_of(*a) && teacher.is_multiple_of(*a))
-        .collect()
 }
 
 /// Every size of one call of the relation loss.

@@ -4,10 +4,11 @@
 use burn::tensor::activation::{gelu_approximate, relu, silu};
 use burn::tensor::module::{embedding, layer_norm, linear};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use limbeck_kernels::{Body, Lengths, Taps, attention, gelu};
+use limbeck_kernels::{Body, Check, Lengths, Taps, attention, gelu};
+use limbeck_recipe::{Activation, Config};
 
 use crate::weights::{Named, to_safetensors};
-use crate::{Activation, Config, Dropout, Folder, ModelError, Precision, Rng, Weights};
+use crate::{Dropout, Folder, ModelError, Precision, Rng, Weights};
 
 /// Standard deviation of initial weights, as BERT and the students of MiniLM have it (method: N(0, 0.02)).
 const INITIAL_STD: f64 = 0.02;
@@ -151,12 +152,10 @@ pub struct Encoder {
     body: Body,
 }
 
-/// How many numbers a model of this config has, the pooler not counted.
-pub fn parameter_count(config: &Config) -> u128 {
-    let (h, f) = (config.hidden_size as u128, config.intermediate_size as u128);
-    let tables = config.vocab_size + config.max_position_embeddings + config.type_vocab_size;
-    let layer = 4 * (h * h + h) + 2 * h * f + f + h + 4 * h;
-    tables as u128 * h + 2 * h + config.num_hidden_layers as u128 * layer
+/// Which kernels a model of this config uses, for the self-test of a device.
+pub fn checks(config: &Config) -> [Check; 2] {
+    let width = config.hidden_size / config.num_attention_heads;
+    [Check::Attention { width }, Check::Gelu]
 }
 
 /// Where parameters come from: (name, kind, shape in files) -> values.

@@ -1,6 +1,7 @@
 //! What can be wrong with a model folder or a request to a model.
 
 use limbeck_kernels::ShapeError;
+use limbeck_recipe::ConfigError;
 
 /// Each message says what was wrong, with the values, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -32,24 +33,9 @@ pub enum ModelError {
         /// The file or files.
         file: String,
     },
-    /// config.json is not JSON, or not an encoder's.
-    #[error("{file}: {reason}")]
-    Config {
-        /// The file.
-        file: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The model is of a kind that we do not run.
-    #[error("{field} `{value}` is not supported; supported: {supported}")]
-    Unsupported {
-        /// The field of config.json.
-        field: &'static str,
-        /// Its value.
-        value: String,
-        /// What would be.
-        supported: &'static str,
-    },
+    /// config.json cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// A weight file is damaged.
     #[error("{file}: {reason}. Download the file again, or copy it whole")]
     Damaged {

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::{Config, ModelError};
+use limbeck_recipe::{Config, ConfigError};
+
+use crate::ModelError;
 
 /// The small files that a model needs or a student inherits.
 const SMALL: [&str; 7] = [
@@ -99,9 +101,11 @@ impl Folder {
         let Some(index) = self.get(INDEX) else {
             return Ok(Vec::new());
         };
-        let wrong = |reason: String| ModelError::Config {
-            file: self.path(INDEX),
-            reason,
+        let wrong = |reason: String| {
+            ModelError::from(ConfigError::Wrong {
+                file: self.path(INDEX),
+                reason,
+            })
         };
         let json: Value =
             serde_json::from_slice(index).map_err(|e| wrong(format!("not JSON: {e}")))?;
@@ -160,7 +164,7 @@ impl Folder {
         let bytes = self
             .get("config.json")
             .ok_or_else(|| self.missing("config.json"))?;
-        Config::parse(&self.path("config.json"), bytes)
+        Ok(Config::parse(&self.path("config.json"), bytes)?)
     }
 
     /// Every file that was read, by name.

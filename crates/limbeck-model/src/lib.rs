@@ -17,7 +17,6 @@
 //! Layers are counted from 1, as in the papers. Axes: B batch, S padded length, H hidden size, L layers.
 #![warn(missing_docs)]
 
-mod config;
 mod dropout;
 mod encoder;
 mod error;
@@ -26,12 +25,12 @@ mod rng;
 mod tokenizer;
 mod weights;
 
-pub use config::{Activation, Config, Family, StudentSize};
 pub use dropout::Dropout;
-pub use encoder::{Encoder, Kind, ParameterMut, TokenBatch, parameter_count};
+pub use encoder::{Encoder, Kind, ParameterMut, TokenBatch, checks};
 pub use error::ModelError;
 pub use folder::Folder;
 pub use limbeck_kernels::Taps;
+pub use limbeck_recipe::{Activation, Config, ConfigError, Family, StudentSize, parameter_count};
 pub use rng::{Rng, mix};
 pub use tokenizer::{Tokenizer, Tokens};
 pub use weights::{Named, Precision, Weights};

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batching::DataPosition;
 use crate::optimizer::State;
-use crate::{Recipe, Run, TrainError};
+use crate::{Run, TrainError};
 
 const FORMAT: u32 = 1;
 const HEADER: &str = "limbeck";
@@ -23,7 +23,7 @@ pub struct CheckpointHeader {
     /// Version of the layout.
     pub format: u32,
     /// The recipe of the run; written as TOML, which gives every f64 back bit for bit (serde_json's parser does not).
-    #[serde(with = "recipe_as_toml")]
+    #[serde(with = "limbeck_recipe::as_toml")]
     pub recipe: Recipe,
     /// Steps taken.
     pub step: u64,
@@ -37,20 +37,6 @@ pub struct CheckpointHeader {
     pub inputs: BTreeMap<String, String>,
     /// How often each parameter was updated.
     pub updates: BTreeMap<String, u64>,
-}
-
-mod recipe_as_toml {
-    use serde::{Deserialize, Deserializer, Serializer, de, ser};
-
-    use crate::Recipe;
-
-    pub fn serialize<S: Serializer>(recipe: &Recipe, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&toml::to_string(recipe).map_err(ser::Error::custom)?)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Recipe, D::Error> {
-        toml::from_str(&String::deserialize(deserializer)?).map_err(de::Error::custom)
-    }
 }
 
 /// A checkpoint in memory, checked.

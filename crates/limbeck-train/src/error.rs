@@ -1,16 +1,15 @@
 //! What can go wrong with a plan or a run.
 
 use limbeck_model::ModelError;
-
-use crate::plan::Mistake;
+use limbeck_recipe::PlanError;
 
 /// Each message says what was wrong, with the values, and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
     /// The recipe does not fit the teacher.
-    #[error("{}", list(.0))]
-    Plan(Vec<Mistake>),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// The loss was not a finite number three times in a row.
     #[error(
         "the loss was not a number in {in_a_row} steps in a row (up to step {step}). Lower learning_rate, raise warmup, \
@@ -30,15 +29,4 @@ pub enum TrainError {
     /// Something about a model.
     #[error(transparent)]
     Model(#[from] ModelError),
-}
-
-fn list(mistakes: &[Mistake]) -> String {
-    let mut text = match mistakes.len() {
-        1 => "the recipe has a mistake:".to_owned(),
-        n => format!("the recipe has {n} mistakes:"),
-    };
-    for mistake in mistakes {
-        text.push_str(&format!("\n  {}: {}", mistake.field, mistake.message));
-    }
-    text
 }

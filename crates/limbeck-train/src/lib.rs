@@ -11,13 +11,13 @@ pub mod batching;
 mod checkpoint;
 mod error;
 mod optimizer;
-mod plan;
-mod recipe;
 mod run;
 
 pub use checkpoint::{Checkpoint, CheckpointHeader};
 pub use error::TrainError;
-pub use optimizer::{AdamW, learning_rate};
-pub use plan::{Mistake, Plan};
-pub use recipe::{DeviceChoice, KernelChoice, Objective, Recipe, StudentRecipe, WeightPrecision};
-pub use run::{Event, Phase, Run, StepEvent};
+pub use limbeck_recipe::{
+    DeviceChoice, KernelChoice, Mistake, Objective, Plan, PlanError, Recipe, StudentRecipe,
+    WeightPrecision, learning_rate,
+};
+pub use optimizer::AdamW;
+pub use run::{Event, Phase, Run, StepEvent, check_kernels};

@@ -5,17 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::Tensor;
 use limbeck_kernels::{AdamWMoments, AdamWScalars, adamw};
 
-use crate::Recipe;
-
-/// Learning rate of a step (from 1): linear warm-up to `peak` over `warmup` steps, then a linear fall that reaches 0 one
-/// step after the last.
-pub fn learning_rate(step: u64, peak: f64, warmup: u64, steps: u64) -> f64 {
-    if step <= warmup {
-        return peak * step as f64 / warmup as f64;
-    }
-    let left = (steps + 1).saturating_sub(step) as f64;
-    peak * left / (steps + 1 - warmup.min(steps)) as f64
-}
+use limbeck_recipe::Recipe;
 
 /// Moments of one parameter and how often it was updated.
 #[derive(Clone, Debug)]

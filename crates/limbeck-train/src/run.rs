@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Gradients, Tensor};
-use limbeck_kernels::{RelationLoss, Taps, relation, relation_loss};
-use limbeck_model::{Dropout, Encoder, ModelError, ParameterMut, TokenBatch};
+use limbeck_kernels::{
+    Body, Check, RelationLoss, SelfTestError, Taps, relation, relation_loss, self_test,
+};
+use limbeck_model::{Dropout, Encoder, ModelError, ParameterMut, TokenBatch, checks};
+use limbeck_recipe::{KernelChoice, Plan};
 use serde::{Deserialize, Serialize};
 
 use crate::batching::{Batch, DataPosition};
 use crate::checkpoint::{self, Checkpoint};
 use crate::optimizer::{AdamW, Update};
-use crate::{Plan, TrainError};
+use crate::TrainError;
 
 /// So many steps in a row whose loss is not a number stop the run.
 const PATIENCE: u32 = 3;
@@ -106,8 +109,8 @@ impl Run {
     /// A run whose student has given weights; they are tracked from here on.
     pub fn with_student(plan: Plan, mut teacher: Encoder, mut student: Encoder) -> Self {
         let optimizer = AdamW::new(&plan.recipe);
-        teacher.set_body(plan.body);
-        student.set_body(plan.body);
+        teacher.set_body(body(plan.kernel));
+        student.set_body(body(plan.kernel));
         let mut run = Self {
             plan,
             teacher,
@@ -257,7 +260,7 @@ impl Run {
     ) -> Result<RelationLoss, TrainError> {
         let (pairs, heads) = (&self.plan.pairs, self.plan.relation_heads);
         let loss = relation_loss(
-            self.plan.body,
+            body(self.plan.kernel),
             student,
             teacher,
             pairs,
@@ -384,6 +387,33 @@ impl Run {
             maps.push((floats(of(&taught)?).await?, floats(of(&learnt)?).await?));
         }
         Ok(maps)
+    }
+}
+
+/// Sets the hand-written kernels beside the CPU's on small cases of the plan's widths, before a run. If they disagree, the
+/// plan falls back to plain tensor operations, and the reason comes back. A recipe that asks for plain operations has
+/// nothing to compare.
+pub async fn check_kernels(plan: &mut Plan, device: &Device) -> Option<SelfTestError> {
+    if plan.kernel == KernelChoice::Naive {
+        return None;
+    }
+    let mut tests = vec![Check::Relation {
+        student: plan.student.hidden_size / plan.relation_heads,
+        teacher: plan.teacher.hidden_size / plan.relation_heads,
+    }];
+    tests.extend(checks(&plan.student));
+    tests.extend(checks(&plan.teacher));
+    let failed = self_test(device, &tests).await.err();
+    if failed.is_some() {
+        plan.kernel = KernelChoice::Naive;
+    }
+    failed
+}
+
+fn body(kernel: KernelChoice) -> Body {
+    match kernel {
+        KernelChoice::Fused => Body::Fused,
+        KernelChoice::Naive => Body::Naive,
     }
 }
 

@@ -174,3 +174,26 @@ impl Default for Recipe {
         }
     }
 }
+
+/// A recipe inside of JSON: as TOML, which gives every f64 back bit for bit (serde_json's parser does not).
+pub mod as_toml {
+    use serde::{Deserialize, Deserializer, Serializer, de, ser};
+
+    use super::Recipe;
+
+    /// For `#[serde(with = "limbeck_recipe::as_toml")]`.
+    ///
+    /// # Errors
+    /// TOML cannot hold it.
+    pub fn serialize<S: Serializer>(recipe: &Recipe, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&toml::to_string(recipe).map_err(ser::Error::custom)?)
+    }
+
+    /// For `#[serde(with = "limbeck_recipe::as_toml")]`.
+    ///
+    /// # Errors
+    /// It is not a recipe.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Recipe, D::Error> {
+        toml::from_str(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}

@@ -1,11 +1,8 @@
 //! The recipe checked against the teacher. Every mistake is found at once, each with its field.
 
-use burn::tensor::Device;
-use limbeck_kernels::{Body, Check, Pair, SelfTestError, Vector, common_relation_heads, self_test};
-use limbeck_model::{Config, Family, StudentSize, parameter_count};
-
+use crate::config::{Config, Family, StudentSize, parameter_count};
+use crate::pair::{Pair, Vector, common_relation_heads};
 use crate::recipe::{KernelChoice, Objective, Recipe};
-use crate::{TrainError, learning_rate};
 
 /// Parameters of the largest student: 8 GiB of weights.
 const MOST_PARAMETERS: u128 = 1 << 31;
@@ -20,7 +17,7 @@ pub struct Mistake {
 }
 
 /// A run that can start: nothing of it is checked again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// What the user asked for.
     pub recipe: Recipe,
@@ -30,14 +27,31 @@ pub struct Plan {
     pub relation_heads: usize,
     /// Pairs with their weights (alpha in eq. 5), those of weight 0 left out.
     pub pairs: Vec<(Pair, f64)>,
-    /// Which bodies compute the relation loss, attention and GELU.
-    pub body: Body,
+    /// What computes the relation loss, attention and GELU: as the recipe says, or `Naive` on a device whose kernels failed
+    /// their test.
+    pub kernel: KernelChoice,
     /// Steps of warm-up.
     pub warmup: u64,
     /// The teacher's config.
     pub teacher: Config,
     /// The student's config.
     pub student: Config,
+}
+
+/// The mistakes of a recipe, all of them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", list(.0))]
+pub struct PlanError(pub Vec<Mistake>);
+
+fn list(mistakes: &[Mistake]) -> String {
+    let mut text = match mistakes.len() {
+        1 => "the recipe has a mistake:".to_owned(),
+        n => format!("the recipe has {n} mistakes:"),
+    };
+    for mistake in mistakes {
+        text.push_str(&format!("\n  {}: {}", mistake.field, mistake.message));
+    }
+    text
 }
 
 #[derive(Default)]
@@ -62,15 +76,15 @@ impl Plan {
     /// Checks a recipe against the teacher's config.
     ///
     /// # Errors
-    /// [`TrainError::Plan`] with every mistake that was found.
-    pub fn new(recipe: &Recipe, teacher: &Config) -> Result<Self, TrainError> {
+    /// [`PlanError`] with every mistake that was found.
+    pub fn new(recipe: &Recipe, teacher: &Config) -> Result<Self, PlanError> {
         let mut mistakes = Mistakes::default();
         check_numbers(recipe, teacher, &mut mistakes);
         check_student(recipe, &mut mistakes);
         let teacher_layer = teacher_layer(recipe, teacher, &mut mistakes);
         let relation_heads = relation_heads(recipe, teacher, &mut mistakes);
         let pairs = pairs(recipe, &mut mistakes);
-        let warmup = recipe.warmup.unwrap_or((recipe.steps / 10).min(4000));
+        let warmup = recipe.warmup.unwrap_or(usual_warmup(recipe.steps));
         mistakes.demand(warmup <= recipe.steps, "warmup", || {
             format!(
                 "{warmup} steps of warm-up are more than the {} steps of the run",
@@ -78,7 +92,7 @@ impl Plan {
             )
         });
         if !mistakes.0.is_empty() {
-            return Err(TrainError::Plan(mistakes.0));
+            return Err(PlanError(mistakes.0));
         }
         let size = &recipe.student;
         let student = teacher.student(StudentSize {
@@ -90,49 +104,23 @@ impl Plan {
         });
         let parameters = parameter_count(&student);
         if parameters > MOST_PARAMETERS {
-            return Err(TrainError::Plan(vec![Mistake {
+            return Err(PlanError(vec![Mistake {
                 field: "student",
                 message: format!(
                     "{parameters} parameters are more than {MOST_PARAMETERS}; make it smaller"
                 ),
             }]));
         }
-        let body = match recipe.kernel {
-            KernelChoice::Fused => Body::Fused,
-            KernelChoice::Naive => Body::Naive,
-        };
-        let (recipe, teacher) = (recipe.clone(), teacher.clone());
         Ok(Self {
-            recipe,
+            recipe: recipe.clone(),
             teacher_layer,
             relation_heads,
             pairs,
-            body,
+            kernel: recipe.kernel,
             warmup,
-            teacher,
+            teacher: teacher.clone(),
             student,
         })
-    }
-
-    /// Sets the hand-written kernels beside the CPU's on small cases of this plan's widths, before a run. If they disagree,
-    /// the plan falls back to plain tensor operations, and the reason comes back. A recipe that asks for plain operations
-    /// has nothing to compare.
-    pub async fn check_kernels(&mut self, device: &Device) -> Option<SelfTestError> {
-        if self.body == Body::Naive {
-            return None;
-        }
-        let relation = Check::Relation {
-            student: self.student.hidden_size / self.relation_heads,
-            teacher: self.teacher.hidden_size / self.relation_heads,
-        };
-        let mut checks = vec![relation];
-        checks.extend(self.student.checks());
-        checks.extend(self.teacher.checks());
-        let failed = self_test(device, &checks).await.err();
-        if failed.is_some() {
-            self.body = Body::Naive;
-        }
-        failed
     }
 
     /// Learning rate of a step, from 1.
@@ -144,6 +132,21 @@ impl Plan {
             self.recipe.steps,
         )
     }
+}
+
+/// Steps of warm-up where a recipe names none.
+pub fn usual_warmup(steps: u64) -> u64 {
+    (steps / 10).min(4000)
+}
+
+/// Learning rate of a step (from 1): linear warm-up to `peak` over `warmup` steps, then a linear fall that reaches 0 one
+/// step after the last.
+pub fn learning_rate(step: u64, peak: f64, warmup: u64, steps: u64) -> f64 {
+    if step <= warmup {
+        return peak * step as f64 / warmup as f64;
+    }
+    let left = (steps + 1).saturating_sub(step) as f64;
+    peak * left / (steps + 1 - warmup.min(steps)) as f64
 }
 
 fn check_numbers(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) {

@@ -1,13 +1,33 @@
 //! config.json: what an encoder is made of.
 
-use limbeck_kernels::Check;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::ModelError;
-
 /// More than any encoder has; a larger number is a damaged file.
 const MOST_LAYERS: usize = 10_000;
+
+/// Why a config.json cannot be used, with the values.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// config.json is not JSON, or not an encoder's.
+    #[error("{file}: {reason}")]
+    Wrong {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The model is of a kind that we do not run.
+    #[error("{field} `{value}` is not supported; supported: {supported}")]
+    Unsupported {
+        /// The field of config.json.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What would be.
+        supported: &'static str,
+    },
+}
 
 /// Encoder families; they differ in positions and token types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +52,7 @@ pub enum Activation {
 }
 
 /// The fields of config.json that decide what is computed; names are Hugging Face's.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// What kind of encoder it is.
     pub family: Family,
@@ -117,8 +137,8 @@ impl Config {
     ///
     /// # Errors
     /// Not JSON, a missing field, sizes that cannot be, or a kind of model that we do not run.
-    pub fn parse(file: &str, json: &[u8]) -> Result<Self, ModelError> {
-        let wrong = |reason: String| ModelError::Config {
+    pub fn parse(file: &str, json: &[u8]) -> Result<Self, ConfigError> {
+        let wrong = |reason: String| ConfigError::Wrong {
             file: file.to_owned(),
             reason,
         };
@@ -136,7 +156,7 @@ impl Config {
         let fields: Raw =
             serde_json::from_value(Value::Object(raw.clone())).map_err(|e| wrong(e.to_string()))?;
         if fields.is_decoder {
-            return Err(ModelError::Unsupported {
+            return Err(ConfigError::Unsupported {
                 field: "is_decoder",
                 value: "true".into(),
                 supported: "encoders (false)",
@@ -147,7 +167,7 @@ impl Config {
             .as_deref()
             .unwrap_or("absolute");
         if positions != "absolute" {
-            return Err(ModelError::Unsupported {
+            return Err(ConfigError::Unsupported {
                 field: "position_embedding_type",
                 value: positions.into(),
                 supported: "absolute",
@@ -213,12 +233,6 @@ impl Config {
             ));
         }
         Ok(())
-    }
-
-    /// Which kernels a model of this config uses, for the self-test of a device.
-    pub fn checks(&self) -> [Check; 2] {
-        let width = self.hidden_size / self.num_attention_heads;
-        [Check::Attention { width }, Check::Gelu]
     }
 
     /// The row of the position table that the first token takes: RoBERTa starts after its padding index.
@@ -301,11 +315,19 @@ impl Config {
     }
 }
 
-fn family(model_type: &str) -> Result<Family, ModelError> {
+/// How many numbers a model of this config has, the pooler not counted.
+pub fn parameter_count(config: &Config) -> u128 {
+    let (h, f) = (config.hidden_size as u128, config.intermediate_size as u128);
+    let tables = config.vocab_size + config.max_position_embeddings + config.type_vocab_size;
+    let layer = 4 * (h * h + h) + 2 * h * f + f + h + 4 * h;
+    tables as u128 * h + 2 * h + config.num_hidden_layers as u128 * layer
+}
+
+fn family(model_type: &str) -> Result<Family, ConfigError> {
     match model_type {
         "bert" => Ok(Family::Bert),
         "roberta" | "xlm-roberta" | "camembert" => Ok(Family::Roberta),
-        _ => Err(ModelError::Unsupported {
+        _ => Err(ConfigError::Unsupported {
             field: "model_type",
             value: model_type.into(),
             supported: "bert, roberta, xlm-roberta, camembert",
@@ -313,13 +335,13 @@ fn family(model_type: &str) -> Result<Family, ModelError> {
     }
 }
 
-fn activation(name: &str) -> Result<Activation, ModelError> {
+fn activation(name: &str) -> Result<Activation, ConfigError> {
     match name {
         "gelu" => Ok(Activation::Gelu),
         "gelu_new" | "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),
         "relu" => Ok(Activation::Relu),
         "silu" | "swish" => Ok(Activation::Silu),
-        _ => Err(ModelError::Unsupported {
+        _ => Err(ConfigError::Unsupported {
             field: "hidden_act",
             value: name.into(),
             supported: "gelu, gelu_new, gelu_pytorch_tanh, relu, silu",

@@ -1,0 +1,62 @@
+//! What an engine needs of the place that it lives in: a browser's worker, or a program.
+
+use std::future::Future;
+
+use burn::tensor::Device;
+use limbeck_protocol::EngineInfo;
+use limbeck_recipe::DeviceChoice;
+
+/// A device that is open.
+pub struct Opened {
+    /// To compute on.
+    pub device: Device,
+    /// Its name, for people.
+    pub name: String,
+    /// Whether it is a GPU.
+    pub on_gpu: bool,
+}
+
+/// The place that an engine lives in. Errors are texts for people: what was wrong, and what to do.
+pub trait World {
+    /// Where the engine runs and on what.
+    fn info(&self) -> impl Future<Output = EngineInfo>;
+
+    /// Opens a device. `Auto` takes a real GPU if there is one, else the CPU; `Gpu` takes a software one too.
+    ///
+    /// # Errors
+    /// There is no such device, or it cannot be opened.
+    fn open(&self, choice: DeviceChoice) -> impl Future<Output = Result<Opened, String>>;
+
+    /// Seconds since some moment; never goes back.
+    fn seconds(&self) -> f64;
+
+    /// Lets messages in that wait: a turn of the event loop in a browser, nothing in a program.
+    fn breathe(&self) -> impl Future<Output = ()>;
+
+    /// Makes sure that no other engine trains on the same storage (another tab, say), for as long as this one lives.
+    ///
+    /// # Errors
+    /// Another does.
+    fn claim(&self) -> impl Future<Output = Result<(), String>>;
+
+    /// Writes a file of the saved run. A reader finds it whole or as it was before.
+    ///
+    /// # Errors
+    /// A full or forbidden storage, with the numbers.
+    fn keep(&self, name: &str, bytes: &[u8]) -> impl Future<Output = Result<(), String>>;
+
+    /// Reads a file of the saved run; none if it is not there.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn kept(&self, name: &str) -> impl Future<Output = Result<Option<Vec<u8>>, String>>;
+
+    /// Removes every file of the saved run.
+    ///
+    /// # Errors
+    /// They cannot be removed.
+    fn forget(&self) -> impl Future<Output = Result<(), String>>;
+
+    /// Bytes of storage that are used, and that there are; zeros if that is not known.
+    fn space(&self) -> impl Future<Output = (u64, u64)>;
+}

@@ -1,0 +1,79 @@
+//! What a page asks of an engine.
+
+use limbeck_recipe::Recipe;
+use serde::{Deserialize, Serialize};
+
+/// One request. Those that cannot be done are answered by [`crate::Event::Refused`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant, reason = "a few messages a second")]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    /// The first message of every connection, and again after one was lost. Answered to this page alone by
+    /// [`crate::Event::Hello`] and whatever describes the present state: teacher, texts, the saved run, the run with its
+    /// steps after `since_step`, its evaluations and last maps, and its state.
+    Hello {
+        /// [`crate::VERSION`] of the page.
+        version: u32,
+        /// The last step that the page has; 0 for none.
+        since_step: u64,
+    },
+    /// Takes a teacher; the blobs are its files. Answered by `Teacher`.
+    Teacher {
+        /// For people: a folder's name or a hub id. It becomes `recipe.teacher`.
+        name: String,
+        /// Names of the files, such as `config.json`, in the order of the blobs.
+        files: Vec<String>,
+    },
+    /// Takes texts in place of those at hand; the blobs are their bytes: UTF-8, a document a line, or gzip. Answered by
+    /// `Texts`.
+    Texts {
+        /// Names, in the order of the blobs. They become `recipe.corpus`.
+        names: Vec<String>,
+    },
+    /// Starts a run with the teacher and texts at hand, in place of any run before.
+    Start {
+        /// What to do; its `teacher`, `corpus` and `out` are only names here.
+        #[serde(with = "limbeck_recipe::as_toml")]
+        recipe: Recipe,
+    },
+    /// Finishes the step, writes a checkpoint and waits.
+    Pause,
+    /// Takes one step of a run that waits.
+    Step,
+    /// Goes on with a run that waits.
+    Resume,
+    /// Finishes the step, writes a checkpoint and ends. The run stays saved and can be taken up with `Restore`.
+    Stop,
+    /// Takes up the saved run (teacher, texts, checkpoint and steps) and waits.
+    Restore,
+    /// Forgets the saved run.
+    Discard,
+    /// Takes up a checkpoint that was exported; the one blob is the file. Needs its teacher and texts at hand.
+    Checkpoint {
+        /// Name of the file, for messages.
+        name: String,
+    },
+    /// Asks for files. Answered by `Files`, to this page alone.
+    Export {
+        /// Which.
+        what: Export,
+    },
+    /// Asks for the relations of a sentence now, and at every later evaluation; an empty text means the held-out sentence
+    /// that the run has chosen. Answered by `Maps`.
+    Maps {
+        /// The sentence.
+        text: String,
+    },
+    /// Runs the self-test and a short benchmark while no run computes. Answered by `Numbers`.
+    Numbers,
+}
+
+/// What can be exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Export {
+    /// The student as the files of a Hugging Face folder.
+    Student,
+    /// The checkpoint of the run as one file.
+    Checkpoint,
+}

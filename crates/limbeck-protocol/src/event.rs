@@ -1,0 +1,334 @@
+//! What an engine tells a page.
+
+use limbeck_recipe::Recipe;
+use serde::{Deserialize, Serialize};
+
+/// What must be known of every fresh student: method.md's trap, unilm#525.
+pub const UNTRAINED: &str = "The loss reads the queries, keys and values of the student's last layer. What comes after them in \
+    that layer (attention output, feed-forward, LayerNorms) gets no gradient and still has its initial random values: fine-tune \
+    before use, or read figures of the student as it is as zero-shot figures of an untrained last block.";
+
+/// One message of an engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant, reason = "a few messages a second")]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// Answer to `Hello`.
+    Hello {
+        /// [`crate::VERSION`] of the engine.
+        version: u32,
+        /// Where it runs and on what.
+        engine: EngineInfo,
+    },
+    /// Something other than a step takes its time. `Stage::Ready` ends it.
+    Stage {
+        /// What.
+        stage: Stage,
+        /// How far.
+        done: u64,
+        /// Of how much; 0 if that is not known.
+        total: u64,
+    },
+    /// The teacher at hand.
+    Teacher {
+        /// What it is.
+        teacher: TeacherInfo,
+    },
+    /// The texts at hand, in the order of `recipe.corpus`.
+    Texts {
+        /// Each.
+        texts: Vec<TextInfo>,
+    },
+    /// The run that can be taken up with `Restore`; none if there is none.
+    Saved {
+        /// It.
+        run: Option<SavedRun>,
+    },
+    /// A run begins, or goes on from a checkpoint.
+    Started {
+        /// What it is.
+        run: RunInfo,
+    },
+    /// Steps that were taken, oldest first; a single one while training, many after `Hello` or `Restore`.
+    Steps {
+        /// Each.
+        steps: Vec<StepRecord>,
+    },
+    /// A step whose loss was not a number: nothing was updated.
+    Skipped {
+        /// From 1.
+        step: u64,
+        /// The lines of its batch, for people.
+        lines: String,
+    },
+    /// The student measured on lines that it never saw.
+    Evaluated {
+        /// Result.
+        evaluation: Evaluation,
+    },
+    /// Relations of one sentence. The blobs are f32, little endian, each (A, S, S) row-major: teacher and student of the
+    /// first pair, teacher and student of the second, ...
+    Maps {
+        /// Steps taken before.
+        step: u64,
+        /// The S tokens.
+        tokens: Vec<String>,
+        /// Names of the pairs, such as `Q-Q`.
+        pairs: Vec<String>,
+        /// A.
+        heads: usize,
+    },
+    /// What the run does now.
+    State {
+        /// It.
+        state: RunState,
+    },
+    /// Where the last checkpoint is.
+    Kept {
+        /// Its step.
+        step: u64,
+        /// Its size in bytes.
+        bytes: u64,
+        /// Why it is in memory only, if it is: a full storage, say. The run goes on, and a reload would lose it.
+        only_in_memory: Option<String>,
+        /// Bytes of storage that are used, and that there are; 0 and 0 if the browser does not say.
+        used: u64,
+        /// See `used`.
+        quota: u64,
+    },
+    /// Files that were asked for; the blobs are their contents.
+    Files {
+        /// A name for all of them, such as `student`.
+        name: String,
+        /// Paths, `/` separates folders, in the order of the blobs.
+        files: Vec<String>,
+    },
+    /// Answer to `Numbers`.
+    Numbers {
+        /// Name and value of each line of the report.
+        figures: Vec<Figure>,
+    },
+    /// The engine is about to end by a failure that it cannot survive: a lost GPU, no memory, a panic. The page starts
+    /// another, which finds the saved run.
+    Failing {
+        /// What happened, and what may help.
+        reason: String,
+    },
+    /// A command cannot be done, or the run has failed.
+    Refused {
+        /// The control of the page that fixes it.
+        control: Control,
+        /// What was wrong, with the values, and what to do.
+        message: String,
+    },
+}
+
+/// Where an engine runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EngineInfo {
+    /// Worker or program.
+    pub kind: EngineKind,
+    /// Version of the software.
+    pub software: String,
+    /// The GPU that `gpu` would take, if there is any.
+    pub adapter: Option<Adapter>,
+    /// What the CPU is, for people: `1 core, wasm with SIMD`.
+    pub cpu: String,
+    /// Where checkpoints go, for people: `this browser's storage`, or a folder.
+    pub keeps: String,
+}
+
+/// Kinds of engines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineKind {
+    /// A worker of the page.
+    Worker,
+    /// `limbeck serve`.
+    Native,
+}
+
+/// A GPU.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Adapter {
+    /// Name for people.
+    pub name: String,
+    /// Whether the CPU plays it: far slower than computing on the CPU directly, so `auto` does not take it.
+    pub software: bool,
+    /// Whether shaders can compute in 16 bits.
+    pub f16: bool,
+    /// Limits that matter to us, by name.
+    pub limits: Vec<(String, u64)>,
+}
+
+/// What takes its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Nothing: commands are answered at once.
+    Ready,
+    /// Reading teacher and texts.
+    Reading,
+    /// Shaders are compiled and the kernels set beside the CPU's; not counted in the speed of a run.
+    Compiling,
+    /// Measuring on held-out lines; bytes are lines here.
+    Evaluating,
+    /// Writing a checkpoint.
+    Saving,
+    /// Benchmarking.
+    Measuring,
+}
+
+/// A teacher at hand.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TeacherInfo {
+    /// For people.
+    pub name: String,
+    /// Its config.json, for [`limbeck_recipe::Config::parse`].
+    pub config: String,
+    /// Bytes of its files.
+    pub bytes: u64,
+}
+
+/// A text at hand.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TextInfo {
+    /// For people.
+    pub name: String,
+    /// Bytes as given.
+    pub bytes: u64,
+    /// Lines that are not blank.
+    pub lines: u64,
+}
+
+/// A run that can be taken up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SavedRun {
+    /// Its recipe.
+    #[serde(with = "limbeck_recipe::as_toml")]
+    pub recipe: Recipe,
+    /// Steps taken.
+    pub step: u64,
+    /// Loss of the last step, in nats.
+    pub loss: Option<f64>,
+    /// Whether all its steps are taken.
+    pub finished: bool,
+}
+
+/// A run that has begun.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// Its recipe.
+    #[serde(with = "limbeck_recipe::as_toml")]
+    pub recipe: Recipe,
+    /// Names of its pairs, such as `Q-Q`, in the order of every `by_pair`.
+    pub pairs: Vec<String>,
+    /// A_r.
+    pub relation_heads: usize,
+    /// Teacher layer, from 1.
+    pub teacher_layer: usize,
+    /// Where it computes, for people.
+    pub device: String,
+    /// Whether that is a GPU.
+    pub on_gpu: bool,
+    /// Why our kernels are not used on this device, if so.
+    pub doubt: Option<String>,
+    /// Steps that were taken before.
+    pub step: u64,
+    /// Numbers that the student has.
+    pub parameters: u64,
+}
+
+/// Numbers of one step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// From 1.
+    pub step: u64,
+    /// Sum over the pairs, weighted (eq. 5), in nats.
+    pub loss: f64,
+    /// KL of each pair, unweighted (eq. 6), in nats.
+    pub by_pair: Vec<f64>,
+    /// Learning rate of this step.
+    pub learning_rate: f64,
+    /// Global norm of the gradient before clipping.
+    pub gradient_norm: f64,
+    /// Real tokens of the batch.
+    pub tokens: u64,
+    /// Time of this step alone, in seconds.
+    pub seconds: f64,
+    /// Memory that the device has handed out, in bytes; 0 if it is not known.
+    pub memory: u64,
+}
+
+/// KL on held-out lines.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Steps taken before.
+    pub step: u64,
+    /// KL of each pair, in nats.
+    pub by_pair: Vec<f64>,
+    /// What it was measured on, in one sentence.
+    pub note: String,
+}
+
+/// What a run does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum RunState {
+    /// There is no run.
+    Idle,
+    /// Reads, compiles, measures before the first step.
+    Preparing,
+    /// Takes steps.
+    Running,
+    /// Waits.
+    Paused,
+    /// Has ended.
+    Ended {
+        /// How.
+        halt: Halt,
+    },
+}
+
+/// How a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Halt {
+    /// All steps are taken.
+    Finished,
+    /// By `Stop`.
+    Stopped,
+    /// By an error; [`Event::Refused`] says which. What was saved before is still there.
+    Failed,
+}
+
+/// The part of a page where something is fixed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Control {
+    /// The teacher.
+    Teacher,
+    /// The texts.
+    Texts,
+    /// A field of the recipe, such as `student.heads`.
+    Field(String),
+    /// The checkpoint.
+    Checkpoint,
+    /// The device.
+    Device,
+    /// Storage.
+    Storage,
+    /// The sentence of the maps.
+    Sentence,
+    /// Start, pause and the like: the command does not fit the state.
+    Run,
+}
+
+/// One line of the report on numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Figure {
+    /// What.
+    pub name: String,
+    /// Value with its unit.
+    pub value: String,
+}

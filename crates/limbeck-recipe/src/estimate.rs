@@ -1,0 +1,79 @@
+//! What a run will cost, from its sizes alone: for the page, while a recipe is edited.
+
+use crate::config::{Config, parameter_count};
+use crate::plan::Plan;
+use crate::recipe::KernelChoice;
+
+/// Bytes of an f32.
+const FLOAT: f64 = 4.0;
+
+/// What a run costs, of the longest batch that its recipe allows. Rough: within a factor of two of what is measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    /// Numbers that the student has.
+    pub student_parameters: u128,
+    /// Numbers that the teacher has.
+    pub teacher_parameters: u128,
+    /// Bytes on the device while training: weights of both, gradients and moments of the student, activations.
+    pub bytes: f64,
+    /// Floating-point operations of one step: the teacher forward, the student forward and backward (counted as twice
+    /// forward), the relations of every pair.
+    pub flops: f64,
+}
+
+impl Estimate {
+    /// Of a plan.
+    pub fn of(plan: &Plan) -> Self {
+        let (student, teacher) = (&plan.student, &plan.teacher);
+        let tokens = plan.recipe.batch as f64 * plan.recipe.max_length as f64;
+        let length = plan.recipe.max_length as f64;
+        let student_parameters = parameter_count(student);
+        let teacher_parameters = parameter_count(teacher);
+        // Weights, gradient and two moments.
+        let state = FLOAT * (4.0 * student_parameters as f64 + teacher_parameters as f64);
+        let layers = student.num_hidden_layers as f64;
+        let mut kept = layers * (layer_values(student) + score_values(plan, student, length));
+        kept += layer_values(teacher) + score_values(plan, teacher, length);
+        if plan.kernel == KernelChoice::Naive {
+            // Probabilities of teacher and student, and their difference.
+            kept += 4.0 * plan.relation_heads as f64 * length;
+        }
+        let forward = |config: &Config, layers: usize| {
+            tokens * layers as f64 * layer_flops(config, length)
+        };
+        let relations = plan.pairs.len() as f64
+            * 3.0
+            * 2.0
+            * tokens
+            * length
+            * (student.hidden_size + teacher.hidden_size) as f64;
+        let flops = forward(teacher, plan.teacher_layer)
+            + 3.0 * forward(student, student.num_hidden_layers)
+            + relations;
+        Self {
+            student_parameters,
+            teacher_parameters,
+            bytes: state + FLOAT * tokens * kept,
+            flops,
+        }
+    }
+}
+
+/// Values a token that one layer keeps for its backward pass.
+fn layer_values(config: &Config) -> f64 {
+    10.0 * config.hidden_size as f64 + 2.0 * config.intermediate_size as f64
+}
+
+/// Attention probabilities a token; our kernels keep none.
+fn score_values(plan: &Plan, config: &Config, length: f64) -> f64 {
+    match plan.kernel {
+        KernelChoice::Fused => 0.0,
+        KernelChoice::Naive => 2.0 * config.num_attention_heads as f64 * length,
+    }
+}
+
+/// Operations a token of one layer, forward: four projections, the feed-forward part, scores and their use.
+fn layer_flops(config: &Config, length: f64) -> f64 {
+    let (h, f) = (config.hidden_size as f64, config.intermediate_size as f64);
+    2.0 * (4.0 * h * h + 2.0 * h * f) + 4.0 * length * h
+}

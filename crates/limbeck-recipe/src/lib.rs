@@ -1,0 +1,17 @@
+//! What can be asked for, and whether it can be: recipes, encoder configs, pairs, and the plan that comes of them. No
+//! tensors and no files, so that a page can check a recipe while it is typed.
+#![warn(missing_docs)]
+
+mod config;
+mod estimate;
+mod pair;
+mod plan;
+mod recipe;
+
+pub use config::{Activation, Config, ConfigError, Family, StudentSize, parameter_count};
+pub use estimate::Estimate;
+pub use pair::{Pair, Vector, common_relation_heads};
+pub use plan::{Mistake, Plan, PlanError, learning_rate, usual_warmup};
+pub use recipe::{
+    DeviceChoice, KernelChoice, Objective, Recipe, StudentRecipe, WeightPrecision, as_toml,
+};

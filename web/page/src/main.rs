@@ -1,0 +1,17 @@
+//! The page: configures a run, drives an engine, draws what it tells. It holds no tensor; those are in the worker.
+
+mod app;
+mod chart;
+mod data;
+mod engine;
+mod form;
+mod maps;
+mod numbers;
+mod out;
+mod recorded;
+mod state;
+
+fn main() {
+    console_error_panic_hook::set_once();
+    leptos::mount::mount_to_body(app::App);
+}

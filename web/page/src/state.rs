@@ -1,0 +1,329 @@
+//! What the page knows, as signals, and how events of an engine change it.
+
+use js_sys::Uint8Array;
+use leptos::prelude::*;
+use limbeck_protocol::{
+    Control, EngineInfo, Evaluation, Event, Figure, RunInfo, RunState, SavedRun, Stage,
+    StepRecord, TeacherInfo, TextInfo,
+};
+use limbeck_recipe::{Config, Mistake, Plan, Recipe};
+
+/// Runs that are kept for comparison, the present one counted.
+pub const RUNS: usize = 5;
+
+/// The way to an engine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Connection {
+    /// The engine is fetched and started: bytes so far, of all (0 if not known).
+    Loading(u64, u64),
+    /// It answers.
+    Open,
+    /// It is gone; the page tries again. Why, for people.
+    Lost(String),
+    /// It cannot be had in this browser. Why, and what to do.
+    Impossible(String),
+}
+
+/// Something to fix.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    /// The control that fixes it.
+    pub control: Control,
+    /// What was wrong and what to do.
+    pub message: String,
+}
+
+/// Relations of one sentence, by pair.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Maps {
+    /// Steps taken before.
+    pub step: u64,
+    /// The S tokens.
+    pub tokens: Vec<String>,
+    /// Names of the pairs.
+    pub pairs: Vec<String>,
+    /// A.
+    pub heads: usize,
+    /// (A, S, S) of each pair.
+    pub teacher: Vec<Vec<f32>>,
+    /// (A, S, S) of each pair.
+    pub student: Vec<Vec<f32>>,
+}
+
+/// A run as the page has seen it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunLog {
+    /// What it is.
+    pub info: RunInfo,
+    /// Whether it is the recorded one that plays while the engine loads.
+    pub recorded: bool,
+    /// Oldest first.
+    pub steps: Vec<StepRecord>,
+    /// Oldest first.
+    pub evaluations: Vec<Evaluation>,
+    /// The last.
+    pub maps: Option<Maps>,
+}
+
+/// Where the last checkpoint is; see [`Event::Kept`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept {
+    /// Its step.
+    pub step: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Why it is in memory only, if it is.
+    pub only_in_memory: Option<String>,
+    /// Bytes of storage in use.
+    pub used: u64,
+    /// Bytes of storage that there are.
+    pub quota: u64,
+}
+
+/// Files that the engine has sent: a name for all, and path and content of each.
+pub type Files = (String, Vec<(String, Uint8Array)>);
+
+/// Everything that the page shows. It is in the context: `use_context::<Page>()` or [`page`].
+#[derive(Clone, Copy)]
+pub struct Page {
+    /// The way to the engine.
+    pub connection: RwSignal<Connection>,
+    /// The engine, once it has answered.
+    pub engine: RwSignal<Option<EngineInfo>>,
+    /// What takes its time: done, of how much.
+    pub stage: RwSignal<(Stage, u64, u64)>,
+    /// The teacher at hand.
+    pub teacher: RwSignal<Option<TeacherInfo>>,
+    /// The texts at hand.
+    pub texts: RwSignal<Vec<TextInfo>>,
+    /// The run that can be taken up.
+    pub saved: RwSignal<Option<SavedRun>>,
+    /// The recipe as it is edited.
+    pub recipe: RwSignal<Recipe>,
+    /// The recipe checked against the teacher at hand: a plan or every mistake; none without a teacher.
+    pub plan: Memo<Option<Result<Plan, Vec<Mistake>>>>,
+    /// What the run does.
+    pub state: RwSignal<RunState>,
+    /// The last runs, the present one last.
+    pub runs: RwSignal<Vec<RunLog>>,
+    /// Where the last checkpoint is.
+    pub kept: RwSignal<Option<Kept>>,
+    /// Things to fix, newest last; an entry goes when its control is used with success.
+    pub problems: RwSignal<Vec<Problem>>,
+    /// The report on numbers.
+    pub figures: RwSignal<Vec<Figure>>,
+    /// Files that were asked for and not yet handed to the user.
+    pub files: RwSignal<Option<Files>, LocalStorage>,
+    /// The last thing that a screen reader should say.
+    pub announcement: RwSignal<String>,
+}
+
+/// The page of this context.
+pub fn page() -> Page {
+    expect_context::<Page>()
+}
+
+impl Page {
+    /// A page that knows nothing yet, with a recipe to edit.
+    pub fn new(recipe: Recipe) -> Self {
+        let teacher = RwSignal::new(None::<TeacherInfo>);
+        let recipe = RwSignal::new(recipe);
+        let plan = Memo::new(move |_| {
+            let teacher = teacher.get()?;
+            let config = Config::parse("config.json", teacher.config.as_bytes()).ok()?;
+            Some(recipe.with(|recipe| Plan::new(recipe, &config).map_err(|e| e.0)))
+        });
+        Self {
+            connection: RwSignal::new(Connection::Loading(0, 0)),
+            engine: RwSignal::new(None),
+            stage: RwSignal::new((Stage::Ready, 0, 0)),
+            teacher,
+            texts: RwSignal::new(Vec::new()),
+            saved: RwSignal::new(None),
+            recipe,
+            plan,
+            state: RwSignal::new(RunState::Idle),
+            runs: RwSignal::new(Vec::new()),
+            kept: RwSignal::new(None),
+            problems: RwSignal::new(Vec::new()),
+            figures: RwSignal::new(Vec::new()),
+            files: RwSignal::new_local(None),
+            announcement: RwSignal::new(String::new()),
+        }
+    }
+
+    /// Says something to a screen reader.
+    pub fn announce(&self, text: impl Into<String>) {
+        self.announcement.set(text.into());
+    }
+
+    /// The mistakes of one field of the recipe, for its control; reactive.
+    pub fn mistakes_of(&self, field: &str) -> Vec<String> {
+        self.plan.with(|plan| match plan {
+            Some(Err(mistakes)) => mistakes
+                .iter()
+                .filter(|m| m.field == field)
+                .map(|m| m.message.clone())
+                .collect(),
+            _ => Vec::new(),
+        })
+    }
+
+    /// What is wrong at a control; reactive.
+    pub fn problems_of(&self, control: &Control) -> Vec<String> {
+        self.problems.with(|problems| {
+            let of = problems.iter().filter(|p| p.control == *control);
+            of.map(|p| p.message.clone()).collect()
+        })
+    }
+
+    /// Takes the problems of a control away.
+    pub fn solved(&self, control: &Control) {
+        self.problems
+            .update(|problems| problems.retain(|p| p.control != *control));
+    }
+
+    /// Adds a problem, once.
+    pub fn problem(&self, control: Control, message: impl Into<String>) {
+        let message = message.into();
+        self.announce(message.clone());
+        self.problems.update(|problems| {
+            problems.retain(|p| p.control != control || p.message != message);
+            problems.push(Problem { control, message });
+        });
+    }
+
+    /// The present run (the last of `runs`), if there is one that is not recorded.
+    pub fn with_run<T>(&self, read: impl FnOnce(&RunLog) -> T) -> Option<T> {
+        self.runs
+            .with(|runs| runs.last().filter(|run| !run.recorded).map(read))
+    }
+
+    /// Takes in an event of an engine.
+    pub fn apply(&self, event: Event, blobs: Vec<Uint8Array>) {
+        match event {
+            Event::Hello { engine, .. } => {
+                self.engine.set(Some(engine));
+                self.connection.set(Connection::Open);
+            }
+            Event::Stage { stage, done, total } => self.stage.set((stage, done, total)),
+            Event::Teacher { teacher } => {
+                self.solved(&Control::Teacher);
+                self.recipe.update(|r| r.teacher.clone_from(&teacher.name));
+                self.teacher.set(Some(teacher));
+            }
+            Event::Texts { texts } => {
+                self.solved(&Control::Texts);
+                let names = texts.iter().map(|t| t.name.clone()).collect();
+                self.recipe.update(|r| r.corpus = names);
+                self.texts.set(texts);
+            }
+            Event::Saved { run } => self.saved.set(run),
+            Event::Started { run } => self.begin(run, false),
+            Event::Steps { steps } => self.update_run(|run| take_steps(run, steps)),
+            Event::Skipped { step, lines } => {
+                self.problem(
+                    Control::Run,
+                    format!("step {step} was skipped: its loss was not a number, on {lines}"),
+                );
+            }
+            Event::Evaluated { evaluation } => self.update_run(|run| {
+                run.evaluations.retain(|e| e.step != evaluation.step);
+                run.evaluations.push(evaluation);
+            }),
+            Event::Maps {
+                step,
+                tokens,
+                pairs,
+                heads,
+            } => {
+                let maps: Vec<Vec<f32>> = blobs.iter().map(floats).collect();
+                let of = |first: usize| maps.iter().skip(first).step_by(2).cloned().collect();
+                let (teacher, student) = (of(0), of(1));
+                self.update_run(|run| {
+                    run.maps = Some(Maps {
+                        step,
+                        tokens,
+                        pairs,
+                        heads,
+                        teacher,
+                        student,
+                    });
+                });
+            }
+            Event::State { state } => self.state.set(state),
+            Event::Kept {
+                step,
+                bytes,
+                only_in_memory,
+                used,
+                quota,
+            } => self.kept.set(Some(Kept {
+                step,
+                bytes,
+                only_in_memory,
+                used,
+                quota,
+            })),
+            Event::Files { name, files } => {
+                let files = files.into_iter().zip(blobs).collect();
+                self.files.set(Some((name, files)));
+            }
+            Event::Numbers { figures } => self.figures.set(figures),
+            Event::Failing { reason } => self.connection.set(Connection::Lost(reason)),
+            Event::Refused { control, message } => self.problem(control, message),
+        }
+    }
+
+    /// Puts a new run at the end of the list; the same run going on keeps its steps.
+    pub fn begin(&self, info: RunInfo, recorded: bool) {
+        self.runs.update(|runs| {
+            if !recorded {
+                runs.retain(|run| !run.recorded);
+            }
+            let goes_on = info.step > 0
+                && runs
+                    .last()
+                    .is_some_and(|run| run.info.recipe == info.recipe);
+            if goes_on && let Some(run) = runs.last_mut() {
+                run.steps.truncate(info.step as usize);
+                run.info = info;
+                return;
+            }
+            runs.push(RunLog {
+                info,
+                recorded,
+                steps: Vec::new(),
+                evaluations: Vec::new(),
+                maps: None,
+            });
+            if runs.len() > RUNS {
+                runs.remove(0);
+            }
+        });
+    }
+
+    fn update_run(&self, change: impl FnOnce(&mut RunLog)) {
+        self.runs.update(|runs| {
+            if let Some(run) = runs.last_mut() {
+                change(run);
+            }
+        });
+    }
+}
+
+/// Steps may come twice after a lost connection.
+fn take_steps(run: &mut RunLog, steps: Vec<StepRecord>) {
+    let last = run.steps.last().map_or(0, |step| step.step);
+    run.steps.extend(steps.into_iter().filter(|s| s.step > last));
+}
+
+fn floats(bytes: &Uint8Array) -> Vec<f32> {
+    let bytes = bytes.to_vec();
+    bytes
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|b| f32::from_le_bytes(*b))
+        .collect()
+}
