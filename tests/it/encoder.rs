@@ -264,7 +264,7 @@ fn config_with(change: &str, value: serde_json::Value) -> Result<Config, ModelEr
     let mut json: serde_json::Value =
         serde_json::from_slice(tiny_bert().get("config.json").unwrap()).unwrap();
     json[change] = value;
-    Config::parse("config.json", json.to_string().as_bytes())
+    Ok(Config::parse("config.json", json.to_string().as_bytes())?)
 }
 
 #[wasm_bindgen_test(unsupported = test)]

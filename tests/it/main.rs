@@ -8,6 +8,7 @@
 
 mod attention;
 mod encoder;
+mod engine;
 mod golden;
 mod kernels;
 mod training;

@@ -10,7 +10,7 @@ use limbeck_oracle::judge::relative_l2;
 use limbeck_train::batching::{Batch, DataPosition};
 use limbeck_train::{
     Checkpoint, Event, KernelChoice, Objective, Plan, Recipe, Run, StepEvent, StudentRecipe,
-    TrainError,
+    TrainError, check_kernels,
 };
 use wasm_bindgen_test::wasm_bindgen_test;
 

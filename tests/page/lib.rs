@@ -1,0 +1,295 @@
+//! A browser over WebDriver, a page in it, and whatever serves the page: for the tests in `page.rs`.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use std::io::{BufRead, BufReader};
+
+use base64::Engine as _;
+use fantoccini::wd::WebDriverCompatibleCommand;
+use fantoccini::{Client, ClientBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// How long a page may take for anything; pipelines of a software GPU take most of it.
+pub const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A path that the chore which starts the tests gives.
+fn given(name: &str) -> PathBuf {
+    match std::env::var_os(name) {
+        Some(path) => path.into(),
+        None => panic!("{name} is not set: start these tests with `cargo xtask browser`"),
+    }
+}
+
+/// A program that ends with the test.
+pub struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+impl Program {
+    /// Starts a command and reads its output until `find` finds something in a line. The rest is read and forgotten, so
+    /// that the program never waits for a reader.
+    pub fn start<T: Send + 'static>(
+        command: &mut Command,
+        find: impl Fn(&str) -> Option<T> + Send + 'static,
+    ) -> (Self, T) {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let (found, wait) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                if let Some(value) = find(&line) {
+                    found.send(value).ok();
+                }
+            }
+        });
+        let value = wait.recv_timeout(PATIENCE);
+        let program = Self(child);
+        (program, value.expect("the program told where it is"))
+    }
+
+    /// As ctrl-c does.
+    pub fn interrupt(&self) {
+        let id = self.0.id().to_string();
+        Command::new("kill").args(["-INT", &id]).status().unwrap();
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> bool {
+        self.0.wait().unwrap().success()
+    }
+}
+
+/// What serves a page.
+pub struct Site {
+    /// Ends with the test.
+    pub program: Program,
+    /// Where the page is.
+    pub url: String,
+}
+
+fn url_in(line: &str) -> Option<String> {
+    let start = line.find("http://127.0.0.1:")?;
+    let url = line[start..].split_whitespace().next()?;
+    Some(url.trim_end_matches(['.', ',']).to_owned())
+}
+
+impl Site {
+    /// The page as a static host would have it.
+    pub fn hosted() -> Self {
+        let mut command = Command::new(given("LIMBECK_XTASK"));
+        command.args(["serve", "--port", "0"]);
+        let (program, url) = Program::start(&mut command, url_in);
+        Self { program, url }
+    }
+
+    /// The page inside `limbeck serve`, with its run kept in a folder.
+    pub fn native(keep: &Path) -> Self {
+        let mut command = Command::new(given("LIMBECK_BINARY"));
+        command.args(["serve", "--no-open", "--port", "0", "--keep"]).arg(keep);
+        let (program, url) = Program::start(&mut command, url_in);
+        Self { program, url }
+    }
+}
+
+/// The command line program.
+pub fn limbeck() -> Command {
+    Command::new(given("LIMBECK_BINARY"))
+}
+
+/// Which GPU a browser has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Gpu {
+    /// WebGPU, played by the CPU.
+    Software,
+    /// No WebGPU.
+    None,
+}
+
+/// A browser with a fresh profile.
+pub struct Browser {
+    /// The session.
+    pub client: Client,
+    _driver: Program,
+    _profile: TempDir,
+}
+
+/// Keeps what a test wants to know later: blobs that are downloaded, workers that are started, tasks that block.
+const WATCH: &str = "
+    window.watched = { blobs: [], workers: [], longest: 0 };
+    const create = URL.createObjectURL;
+    URL.createObjectURL = blob => { watched.blobs.push(blob); return create.call(URL, blob); };
+    const Plain = window.Worker;
+    window.Worker = class extends Plain {
+        constructor(...all) { super(...all); watched.workers.push(this); }
+    };
+    new PerformanceObserver(list => {
+        for (const task of list.getEntries()) watched.longest = Math.max(watched.longest, task.duration);
+    }).observe({ type: 'longtask' });
+";
+
+#[derive(Debug)]
+struct Vendor(&'static str, Value);
+
+impl WebDriverCompatibleCommand for Vendor {
+    fn endpoint(
+        &self,
+        base: &url::Url,
+        session: Option<&str>,
+    ) -> Result<url::Url, url::ParseError> {
+        base.join(&format!("session/{}/{}", session.unwrap_or_default(), self.0))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(self.1.to_string()))
+    }
+}
+
+impl Browser {
+    /// Starts Chromium.
+    pub async fn chromium(gpu: Gpu) -> Self {
+        let profile = TempDir::new().unwrap();
+        let mut driver = Command::new(given("CHROMEDRIVER"));
+        driver.arg("--port=0");
+        let (driver, port) = Program::start(&mut driver, |line| {
+            let rest = line.split("on port ").nth(1)?;
+            rest.trim_end_matches('.').parse::<u16>().ok()
+        });
+        let mut args = vec![
+            "--headless=new".to_owned(),
+            "--no-sandbox".into(),
+            "--disable-dev-shm-usage".into(),
+            "--window-size=1440,1000".into(),
+            format!("--user-data-dir={}", profile.path().display()),
+        ];
+        if gpu == Gpu::Software {
+            let flags = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
+            args.extend(flags.map(str::to_owned));
+        }
+        let options = json!({
+            "goog:chromeOptions": { "args": args },
+            "goog:loggingPrefs": { "browser": "ALL" },
+        });
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(options.as_object().unwrap().clone())
+            .connect(&format!("http://127.0.0.1:{port}"))
+            .await
+            .unwrap();
+        let browser = Self {
+            client,
+            _driver: driver,
+            _profile: profile,
+        };
+        browser
+            .devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": WATCH }))
+            .await;
+        browser
+    }
+
+    /// A command of the developer tools.
+    pub async fn devtools(&self, name: &str, parameters: Value) -> Value {
+        let body = json!({ "cmd": name, "params": parameters });
+        self.client.issue_cmd(Vendor("goog/cdp/execute", body)).await.unwrap()
+    }
+
+    /// Errors in the console since the last call.
+    pub async fn console_errors(&self) -> Vec<String> {
+        let log = self.client.issue_cmd(Vendor("se/log", json!({ "type": "browser" })));
+        let log = log.await.unwrap();
+        let entries = log.as_array().unwrap().iter();
+        let errors = entries.filter(|entry| entry["level"] == "SEVERE");
+        errors.map(|entry| entry["message"].to_string()).collect()
+    }
+
+    /// Opens a page.
+    pub async fn open(&self, url: &str) {
+        self.client.goto(url).await.unwrap();
+    }
+
+    /// The value of a JavaScript expression.
+    pub async fn value(&self, expression: &str) -> Value {
+        let script = format!("return ({expression});");
+        self.client.execute(&script, Vec::new()).await.unwrap()
+    }
+
+    /// The value that a JavaScript promise gives.
+    pub async fn promised(&self, expression: &str) -> Value {
+        let script = format!(
+            "const done = arguments[arguments.length - 1]; \
+             Promise.resolve({expression}).then(done, e => done('error: ' + e));"
+        );
+        self.client.execute_async(&script, Vec::new()).await.unwrap()
+    }
+
+    /// Waits until an expression is true.
+    pub async fn until(&self, what: &str, expression: &str) {
+        let start = Instant::now();
+        while self.value(&format!("!!({expression})")).await != Value::Bool(true) {
+            if start.elapsed() > PATIENCE {
+                let text = self.value("document.body.innerText").await;
+                self.picture("stuck", 1440, 2400, false).await;
+                panic!("waited in vain until {what}; the page says:\n{}", text.as_str().unwrap_or(""));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Clicks what a CSS selector finds.
+    pub async fn click(&self, selector: &str) {
+        let quoted = json!(selector);
+        self.until(
+            &format!("{selector} can be clicked"),
+            &format!("(e => e && !e.disabled)(document.querySelector({quoted}))"),
+        )
+        .await;
+        self.value(&format!("document.querySelector({quoted}).click()")).await;
+    }
+
+    /// The bytes of the last blob that the page has made a link to, once there are more than `before`.
+    pub async fn downloaded(&self, before: u64) -> Vec<u8> {
+        self.until("a file is downloaded", &format!("watched.blobs.length > {before}")).await;
+        let text = self
+            .promised(
+                "new Promise(done => { const reader = new FileReader(); reader.onload = () => done(reader.result); \
+                 reader.readAsDataURL(watched.blobs.at(-1)); })",
+            )
+            .await;
+        let (_, data) = text.as_str().unwrap().split_once("base64,").unwrap();
+        base64::engine::general_purpose::STANDARD.decode(data).unwrap()
+    }
+
+    /// How many blobs the page has made a link to.
+    pub async fn blobs(&self) -> u64 {
+        self.value("watched.blobs.length").await.as_u64().unwrap()
+    }
+
+    /// Writes a picture of the page into the folder for pictures, and checks that it is not blank.
+    pub async fn picture(&self, name: &str, width: u32, height: u32, dark: bool) {
+        let scheme = if dark { "dark" } else { "light" };
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        self.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        let shot = self.devtools("Page.captureScreenshot", json!({ "format": "png" })).await;
+        let data = shot["data"].as_str().unwrap();
+        let bytes = base64::engine::general_purpose::STANDARD.decode(data).unwrap();
+        assert!(bytes.len() > 20_000, "{name} is blank: {} bytes", bytes.len());
+        let folder = given("LIMBECK_PICTURES");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(format!("{name}.png")), bytes).unwrap();
+    }
+
+    /// Ends the browser.
+    pub async fn close(self) {
+        self.client.close().await.ok();
+    }
+}

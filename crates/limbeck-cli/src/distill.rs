@@ -13,7 +13,9 @@ use clap::Args;
 use limbeck_kernels::SelfTestError;
 use limbeck_model::{Encoder, Folder, Tokenizer};
 use limbeck_train::batching::{Batch, DataPosition, Encoded};
-use limbeck_train::{Checkpoint, DeviceChoice, Event, Plan, Recipe, Run, StepEvent, TrainError, check_kernels};
+use limbeck_train::{
+    Checkpoint, DeviceChoice, Event, Plan, Recipe, Run, StepEvent, TrainError, check_kernels,
+};
 use serde_json::json;
 use toml::Value;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use limbeck_model::ModelError;
-use limbeck_train::TrainError;
+use limbeck_train::{PlanError, TrainError};
 
 use crate::corpus::CorpusError;
 
@@ -59,6 +59,12 @@ pub enum CliError {
     /// Writing to standard output.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] std::io::Error),
+}
+
+impl From<PlanError> for CliError {
+    fn from(error: PlanError) -> Self {
+        Self::Train(error.into())
+    }
 }
 
 impl CliError {

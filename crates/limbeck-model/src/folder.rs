@@ -176,7 +176,17 @@ impl Folder {
 
     /// Frees the bytes of the weights, once they are on a device.
     pub fn forget_weights(&mut self) {
-        self.files.retain(|name, _| !name.ends_with(".safetensors"));
+        self.files.retain(|name, _| !is_weights(name));
+    }
+
+    /// A copy of all but the weights.
+    pub fn without_weights(&self) -> Self {
+        let files = self.files.iter().filter(|(name, _)| !is_weights(name));
+        Self {
+            name: self.name.clone(),
+            files: files.map(|(n, b)| (n.clone(), b.clone())).collect(),
+            pytorch: None,
+        }
     }
 
     /// Whether a file of this name may be weights or a tokenizer of a model.
@@ -191,4 +201,8 @@ impl Folder {
             .iter()
             .filter_map(|file| self.get(file).map(|bytes| (*file, bytes)))
     }
+}
+
+fn is_weights(name: &str) -> bool {
+    name.ends_with(".safetensors")
 }

@@ -38,9 +38,8 @@ impl Estimate {
             // Probabilities of teacher and student, and their difference.
             kept += 4.0 * plan.relation_heads as f64 * length;
         }
-        let forward = |config: &Config, layers: usize| {
-            tokens * layers as f64 * layer_flops(config, length)
-        };
+        let forward =
+            |config: &Config, layers: usize| tokens * layers as f64 * layer_flops(config, length);
         let relations = plan.pairs.len() as f64
             * 3.0
             * 2.0

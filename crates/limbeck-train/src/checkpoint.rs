@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use burn::tensor::{Device, Tensor, TensorData};
 use limbeck_kernels::AdamWMoments;
 use limbeck_model::{Config, Encoder, ModelError, Named};
+use limbeck_recipe::Recipe;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 

@@ -10,10 +10,10 @@ use limbeck_model::{Dropout, Encoder, ModelError, ParameterMut, TokenBatch, chec
 use limbeck_recipe::{KernelChoice, Plan};
 use serde::{Deserialize, Serialize};
 
+use crate::TrainError;
 use crate::batching::{Batch, DataPosition};
 use crate::checkpoint::{self, Checkpoint};
 use crate::optimizer::{AdamW, Update};
-use crate::TrainError;
 
 /// So many steps in a row whose loss is not a number stop the run.
 const PATIENCE: u32 = 3;

@@ -1,0 +1,626 @@
+//! The loop: commands in, steps between them, events out.
+
+use std::rc::Rc;
+
+use futures_channel::mpsc::UnboundedReceiver;
+use futures_util::StreamExt;
+use limbeck_corpus::Corpus;
+use limbeck_model::{Folder, ModelError, Tokenizer, Weights};
+use limbeck_protocol::{
+    Command, Control, Event, Export, Halt, RunState, Stage, TeacherInfo, TextInfo, VERSION,
+};
+use limbeck_recipe::Recipe;
+use limbeck_train::Checkpoint;
+
+use crate::saved::{self, Index, Text};
+use crate::session::{Data, Maps, Session, Taken, Trouble};
+use crate::{World, numbers};
+
+/// A command with its binary parts.
+pub struct Request {
+    /// Who asks: the number of a connection.
+    pub client: u64,
+    /// What.
+    pub command: Command,
+    /// Its binary parts.
+    pub blobs: Vec<Vec<u8>>,
+}
+
+/// Whom an event is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum To {
+    /// Every connection.
+    All,
+    /// The one that asked.
+    One(u64),
+}
+
+/// Serves commands until no sender of them is left. `tell` hands events to the transport.
+pub async fn serve<W: World>(
+    world: W,
+    mut requests: UnboundedReceiver<Request>,
+    tell: impl FnMut(To, Event, Vec<Vec<u8>>),
+) {
+    let saved = saved::index(&world).await;
+    let mut engine = Engine {
+        world,
+        tell,
+        teacher: None,
+        texts: Vec::new(),
+        session: None,
+        saved,
+        state: RunState::Idle,
+        kept: None,
+    };
+    loop {
+        if engine.state != RunState::Running {
+            match requests.next().await {
+                Some(request) => engine.answer(request).await,
+                None => return,
+            }
+            continue;
+        }
+        engine.world.breathe().await;
+        match requests.try_recv() {
+            Ok(request) => engine.answer(request).await,
+            Err(error) if error.is_closed() => return,
+            Err(_) => engine.step().await,
+        }
+    }
+}
+
+/// A teacher at hand.
+struct Teacher {
+    info: TeacherInfo,
+    folder: Rc<Folder>,
+}
+
+struct Engine<W, T> {
+    world: W,
+    tell: T,
+    teacher: Option<Teacher>,
+    texts: Vec<(TextInfo, Text)>,
+    session: Option<Session>,
+    saved: Option<Index>,
+    state: RunState,
+    /// The last `Kept`, for pages that come later.
+    kept: Option<Event>,
+}
+
+impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
+    async fn answer(&mut self, request: Request) {
+        let client = request.client;
+        let done = match request.command {
+            Command::Hello { since_step, .. } => {
+                self.greet(client, since_step).await;
+                Ok(())
+            }
+            Command::Teacher { name, files } => self.take_files(&name, files, request.blobs),
+            Command::Texts { names } => self.take_texts(names, request.blobs),
+            Command::Start { recipe } => self.start(recipe).await,
+            Command::Pause => self.pause().await,
+            Command::Step => self.single_step().await,
+            Command::Resume => self.resume(),
+            Command::Stop => self.stop().await,
+            Command::Restore => self.restore().await,
+            Command::Discard => self.discard().await,
+            Command::Checkpoint { name } => self.import(&name, request.blobs).await,
+            Command::Export { what } => self.export(client, what).await,
+            Command::Maps { text } => self.choose(&text).await,
+            Command::Numbers => self.measure(client).await,
+        };
+        if let Err(troubles) = done {
+            for (control, message) in troubles {
+                self.say(To::One(client), Event::Refused { control, message });
+            }
+            self.say(To::All, ready());
+        }
+    }
+
+    fn say(&mut self, to: To, event: Event) {
+        (self.tell)(to, event, Vec::new());
+    }
+
+    fn stage(&mut self, stage: Stage, done: usize, total: usize) {
+        let (done, total) = (done as u64, total as u64);
+        self.say(To::All, Event::Stage { stage, done, total });
+    }
+
+    fn enter(&mut self, state: RunState) {
+        self.state = state.clone();
+        self.say(To::All, Event::State { state });
+    }
+
+    /// Everything that a page needs to show what is.
+    async fn greet(&mut self, client: u64, since_step: u64) {
+        let to = To::One(client);
+        let engine = self.world.info().await;
+        let version = VERSION;
+        self.say(to, Event::Hello { version, engine });
+        if let Some(teacher) = &self.teacher {
+            let teacher = teacher.info.clone();
+            self.say(to, Event::Teacher { teacher });
+        }
+        if !self.texts.is_empty() {
+            self.say_texts(to);
+        }
+        self.say_saved(to);
+        self.say_run(to, since_step);
+        let state = self.state.clone();
+        self.say(to, Event::State { state });
+        if let Some(kept) = self.kept.clone() {
+            self.say(to, kept);
+        }
+    }
+
+    fn say_texts(&mut self, to: To) {
+        let texts = self.texts.iter().map(|(info, _)| info.clone()).collect();
+        self.say(to, Event::Texts { texts });
+    }
+
+    /// While a run is at hand its saved copy is no offer.
+    fn say_saved(&mut self, to: To) {
+        let saved = self.saved.as_ref().filter(|_| self.session.is_none());
+        let run = saved.map(Index::summary);
+        self.say(to, Event::Saved { run });
+    }
+
+    /// The run with its steps, evaluations and maps.
+    fn say_run(&mut self, to: To, since_step: u64) {
+        let Some(session) = &self.session else { return };
+        let mut run = session.info.clone();
+        run.step = since_step;
+        let steps = session.steps.iter().filter(|s| s.step > since_step);
+        let steps = steps.cloned().collect();
+        let evaluations = session.evaluations.clone();
+        let maps = session.maps.clone();
+        self.say(to, Event::Started { run });
+        self.say(to, Event::Steps { steps });
+        for evaluation in evaluations {
+            self.say(to, Event::Evaluated { evaluation });
+        }
+        if let Some(maps) = maps {
+            self.say_maps(to, maps);
+        }
+    }
+
+    fn say_maps(&mut self, to: To, maps: Maps) {
+        let Some(session) = &self.session else { return };
+        let event = Event::Maps {
+            step: maps.step,
+            tokens: maps.tokens,
+            pairs: session.info.pairs.clone(),
+            heads: session.info.relation_heads,
+        };
+        (self.tell)(to, event, maps.blobs);
+    }
+
+    fn take_files(&mut self, name: &str, files: Vec<String>, blobs: Vec<Vec<u8>>) -> Done {
+        self.require_no_run(Control::Teacher)?;
+        same_number(Control::Teacher, &files, &blobs)?;
+        self.take_teacher(Folder::from_files(name, files.into_iter().zip(blobs).collect()))
+    }
+
+    fn take_teacher(&mut self, folder: Folder) -> Done {
+        let wrong = |e: ModelError| vec![(Control::Teacher, e.to_string())];
+        folder.config().map_err(wrong)?;
+        Tokenizer::from_folder(&folder).map_err(wrong)?;
+        Weights::open(&folder).map_err(wrong)?;
+        let config = String::from_utf8_lossy(folder.get("config.json").unwrap_or_default());
+        let teacher = TeacherInfo {
+            name: folder.name().to_owned(),
+            config: config.into_owned(),
+            bytes: folder.files().map(|(_, bytes)| bytes.len() as u64).sum(),
+        };
+        self.teacher = Some(Teacher {
+            info: teacher.clone(),
+            folder: Rc::new(folder),
+        });
+        self.say(To::All, Event::Teacher { teacher });
+        Ok(())
+    }
+
+    fn take_texts(&mut self, names: Vec<String>, blobs: Vec<Vec<u8>>) -> Done {
+        self.require_no_run(Control::Texts)?;
+        same_number(Control::Texts, &names, &blobs)?;
+        let texts: Vec<Text> = names
+            .into_iter()
+            .zip(blobs)
+            .map(|(name, bytes)| (name, bytes.into()))
+            .collect();
+        self.texts = count_lines(texts)?;
+        self.say_texts(To::All);
+        Ok(())
+    }
+
+    fn require_no_run(&self, control: Control) -> Done {
+        match self.state {
+            RunState::Running | RunState::Preparing | RunState::Paused => {
+                let message =
+                    "a run is going on with what it began with; stop it before you change its data";
+                Err(vec![(control, message.to_owned())])
+            }
+            RunState::Idle | RunState::Ended { .. } => Ok(()),
+        }
+    }
+
+    fn data(&self) -> Result<Data, Vec<Trouble>> {
+        let no_teacher = || {
+            vec![(
+                Control::Teacher,
+                "there is no teacher yet: take one".to_owned(),
+            )]
+        };
+        let teacher = self.teacher.as_ref().ok_or_else(no_teacher)?;
+        if self.texts.is_empty() {
+            let message = "there is no text yet: take one".to_owned();
+            return Err(vec![(Control::Texts, message)]);
+        }
+        Ok(Data {
+            teacher: teacher.folder.clone(),
+            texts: self.texts.iter().map(|(_, text)| text.clone()).collect(),
+        })
+    }
+
+    async fn start(&mut self, mut recipe: Recipe) -> Done {
+        self.require_no_run(Control::Run)?;
+        let data = self.data()?;
+        recipe.teacher = data.teacher.name().to_owned();
+        recipe.corpus = data.texts.iter().map(|(name, _)| name.clone()).collect();
+        let claim = self.world.claim().await;
+        claim.map_err(|message| vec![(Control::Run, message)])?;
+        self.open(&recipe, &data, None).await?;
+        self.saved = None;
+        self.kept = None;
+        let inputs = saved::keep_inputs(&self.world, &data.teacher, &data.texts).await;
+        self.say_run(To::All, 0);
+        self.evaluate().await?;
+        match inputs {
+            Ok(()) => self.keep().await?,
+            Err(reason) => self.not_kept(0, 0, reason).await,
+        }
+        self.enter(RunState::Running);
+        Ok(())
+    }
+
+    /// Opens device and session; on trouble there is no run.
+    async fn open(&mut self, recipe: &Recipe, data: &Data, from: Option<&Checkpoint>) -> Done {
+        self.session = None;
+        self.enter(RunState::Preparing);
+        self.stage(Stage::Compiling, 0, 0);
+        let opened = match self.world.open(recipe.device).await {
+            Ok(opened) => Session::open(recipe, data, opened, from).await,
+            Err(message) => Err(vec![(Control::Device, message)]),
+        };
+        self.say(To::All, ready());
+        match opened {
+            Ok(session) => {
+                self.session = Some(session);
+                Ok(())
+            }
+            Err(troubles) => {
+                self.enter(RunState::Idle);
+                Err(troubles)
+            }
+        }
+    }
+
+    async fn step(&mut self) {
+        if let Err(troubles) = self.try_step().await {
+            for (control, message) in troubles {
+                self.say(To::All, Event::Refused { control, message });
+            }
+            self.say(To::All, ready());
+            self.enter(RunState::Ended { halt: Halt::Failed });
+        }
+    }
+
+    async fn try_step(&mut self) -> Done {
+        let Some(session) = &mut self.session else {
+            return Ok(());
+        };
+        let world = &self.world;
+        let taken = session.step(|| world.seconds()).await;
+        let (finished, milestone) = (session.is_finished(), session.is_milestone());
+        match taken.map_err(|trouble| vec![trouble])? {
+            Taken::Step(step) => self.say(To::All, Event::Steps { steps: vec![step] }),
+            Taken::Skipped(step, lines) => self.say(To::All, Event::Skipped { step, lines }),
+        }
+        if finished || milestone {
+            self.evaluate().await?;
+            self.keep().await?;
+        }
+        if finished {
+            self.enter(RunState::Ended { halt: Halt::Finished });
+        }
+        Ok(())
+    }
+
+    async fn evaluate(&mut self) -> Done {
+        let batches = self.session.as_ref().map_or(0, Session::heldout_batches);
+        let mut sums: Vec<f64> = Vec::new();
+        let mut lines = 0;
+        for index in 0..batches {
+            self.stage(Stage::Evaluating, index, batches);
+            self.world.breathe().await;
+            let Some(session) = &self.session else { break };
+            let batch = session.evaluate_batch(index).await;
+            let (by_pair, count) = batch.map_err(|trouble| vec![trouble])?;
+            sums.resize(by_pair.len(), 0.0);
+            sums.iter_mut().zip(by_pair).for_each(|(sum, kl)| *sum += kl);
+            lines += count;
+        }
+        if let Some(session) = &mut self.session {
+            let evaluation = session.evaluated(sums, lines);
+            self.say(To::All, Event::Evaluated { evaluation });
+        }
+        self.draw().await?;
+        self.say(To::All, ready());
+        Ok(())
+    }
+
+    async fn draw(&mut self) -> Done {
+        let Some(session) = &mut self.session else {
+            return Ok(());
+        };
+        let maps = session.draw().await.map_err(|trouble| vec![trouble])?;
+        self.say_maps(To::All, maps);
+        Ok(())
+    }
+
+    /// Writes a checkpoint. A storage that refuses it does not end the run.
+    async fn keep(&mut self) -> Done {
+        let Some(session) = &self.session else {
+            return Ok(());
+        };
+        let checkpoint = session.checkpoint().await.map_err(|trouble| vec![trouble])?;
+        let step = session.steps_taken();
+        let index = Index {
+            recipe: session.info.recipe.clone(),
+            teacher: (
+                session.info.recipe.teacher.clone(),
+                self.teacher
+                    .iter()
+                    .flat_map(|t| file_names(&t.folder))
+                    .collect(),
+            ),
+            texts: session.info.recipe.corpus.clone(),
+            steps: session.steps.clone(),
+            evaluations: session.evaluations.clone(),
+        };
+        self.stage(Stage::Saving, 0, 0);
+        let kept = saved::keep(&self.world, &index, &checkpoint).await;
+        let bytes = checkpoint.len() as u64;
+        match kept {
+            Ok(()) => {
+                self.saved = Some(index);
+                let (used, quota) = self.world.space().await;
+                self.say_kept(Event::Kept {
+                    step,
+                    bytes,
+                    only_in_memory: None,
+                    used,
+                    quota,
+                });
+            }
+            Err(reason) => self.not_kept(step, bytes, reason).await,
+        }
+        self.say(To::All, ready());
+        Ok(())
+    }
+
+    async fn not_kept(&mut self, step: u64, bytes: u64, reason: String) {
+        let (used, quota) = self.world.space().await;
+        self.say_kept(Event::Kept {
+            step,
+            bytes,
+            only_in_memory: Some(reason),
+            used,
+            quota,
+        });
+    }
+
+    fn say_kept(&mut self, kept: Event) {
+        self.kept = Some(kept.clone());
+        self.say(To::All, kept);
+    }
+
+    async fn pause(&mut self) -> Done {
+        if self.state != RunState::Running {
+            return refuse("there is no run to pause");
+        }
+        self.enter(RunState::Paused);
+        self.keep().await
+    }
+
+    async fn single_step(&mut self) -> Done {
+        if self.state != RunState::Paused {
+            return refuse("only a run that waits takes a single step: pause it first");
+        }
+        self.step().await;
+        Ok(())
+    }
+
+    fn resume(&mut self) -> Done {
+        if self.state != RunState::Paused {
+            return refuse("there is no run that waits");
+        }
+        self.enter(RunState::Running);
+        Ok(())
+    }
+
+    async fn stop(&mut self) -> Done {
+        if !matches!(self.state, RunState::Running | RunState::Paused) {
+            return refuse("there is no run to stop");
+        }
+        self.enter(RunState::Paused);
+        self.evaluate().await?;
+        self.keep().await?;
+        self.enter(RunState::Ended { halt: Halt::Stopped });
+        Ok(())
+    }
+
+    async fn restore(&mut self) -> Done {
+        self.require_no_run(Control::Run)?;
+        let Some(index) = self.saved.clone() else {
+            return refuse("there is no saved run");
+        };
+        let claim = self.world.claim().await;
+        claim.map_err(|message| vec![(Control::Run, message)])?;
+        self.stage(Stage::Reading, 0, 0);
+        let read = saved::read(&self.world, &index).await;
+        let (teacher, texts, checkpoint) =
+            read.map_err(|message| vec![(Control::Checkpoint, message)])?;
+        let checkpoint = parse(&checkpoint)?;
+        self.take_teacher(teacher)?;
+        self.texts = count_lines(texts)?;
+        self.say_texts(To::All);
+        self.take_up(&index, &checkpoint).await
+    }
+
+    /// Goes on from a checkpoint with the teacher and texts at hand, and waits.
+    async fn take_up(&mut self, index: &Index, checkpoint: &Checkpoint) -> Done {
+        let data = self.data()?;
+        let step = checkpoint.header.step;
+        self.open(&checkpoint.header.recipe, &data, Some(checkpoint)).await?;
+        let Some(session) = &mut self.session else {
+            return Ok(());
+        };
+        let steps = index.steps.iter().filter(|s| s.step <= step);
+        session.steps = steps.cloned().collect();
+        let evaluations = index.evaluations.iter().filter(|e| e.step <= step);
+        session.evaluations = evaluations.cloned().collect();
+        let finished = session.is_finished();
+        self.say_saved(To::All);
+        self.say_run(To::All, 0);
+        self.draw().await?;
+        self.enter(match finished {
+            true => RunState::Ended { halt: Halt::Finished },
+            false => RunState::Paused,
+        });
+        Ok(())
+    }
+
+    async fn import(&mut self, name: &str, mut blobs: Vec<Vec<u8>>) -> Done {
+        self.require_no_run(Control::Checkpoint)?;
+        let Some(bytes) = blobs.pop() else {
+            return Err(vec![(Control::Checkpoint, format!("{name} is empty"))]);
+        };
+        let checkpoint = parse(&bytes)?;
+        let claim = self.world.claim().await;
+        claim.map_err(|message| vec![(Control::Run, message)])?;
+        let data = self.data()?;
+        let index = Index {
+            recipe: checkpoint.header.recipe.clone(),
+            teacher: (data.teacher.name().to_owned(), file_names(&data.teacher)),
+            texts: data.texts.iter().map(|(name, _)| name.clone()).collect(),
+            steps: Vec::new(),
+            evaluations: Vec::new(),
+        };
+        self.take_up(&index, &checkpoint).await?;
+        let inputs = saved::keep_inputs(&self.world, &data.teacher, &data.texts).await;
+        match inputs {
+            Ok(()) => self.keep().await,
+            Err(reason) => {
+                self.not_kept(checkpoint.header.step, bytes.len() as u64, reason).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn discard(&mut self) -> Done {
+        self.require_no_run(Control::Run)?;
+        let forgotten = self.world.forget().await;
+        forgotten.map_err(|message| vec![(Control::Storage, message)])?;
+        self.saved = None;
+        self.kept = None;
+        self.say_saved(To::All);
+        Ok(())
+    }
+
+    async fn export(&mut self, client: u64, what: Export) -> Done {
+        let Some(session) = &self.session else {
+            return refuse("there is no run whose files could be had");
+        };
+        let trouble = |trouble| vec![trouble];
+        let (name, files) = match what {
+            Export::Student => ("student", session.student().await.map_err(trouble)?),
+            Export::Checkpoint => {
+                let bytes = session.checkpoint().await.map_err(trouble)?;
+                let file = format!("checkpoint-{}.safetensors", session.steps_taken());
+                ("checkpoint", vec![(file, bytes)])
+            }
+        };
+        let (files, blobs) = files.into_iter().unzip();
+        let name = name.to_owned();
+        (self.tell)(To::One(client), Event::Files { name, files }, blobs);
+        Ok(())
+    }
+
+    async fn choose(&mut self, text: &str) -> Done {
+        let Some(session) = &mut self.session else {
+            let message = "maps are drawn of a run: start one first".to_owned();
+            return Err(vec![(Control::Sentence, message)]);
+        };
+        session.choose(text).map_err(|trouble| vec![trouble])?;
+        self.draw().await
+    }
+
+    async fn measure(&mut self, client: u64) -> Done {
+        if matches!(self.state, RunState::Running | RunState::Preparing) {
+            return refuse("a run computes: pause it before you measure");
+        }
+        self.stage(Stage::Measuring, 0, 0);
+        let figures = numbers::figures(&self.world).await;
+        self.say(To::One(client), Event::Numbers { figures });
+        self.say(To::All, ready());
+        Ok(())
+    }
+}
+
+/// What a command gives: nothing, or all that is wrong.
+type Done = Result<(), Vec<Trouble>>;
+
+fn refuse(message: &str) -> Done {
+    Err(vec![(Control::Run, message.to_owned())])
+}
+
+fn ready() -> Event {
+    Event::Stage {
+        stage: Stage::Ready,
+        done: 0,
+        total: 0,
+    }
+}
+
+fn file_names(folder: &Folder) -> Vec<String> {
+    folder.files().map(|(name, _)| name.to_owned()).collect()
+}
+
+fn parse(bytes: &[u8]) -> Result<Checkpoint, Vec<Trouble>> {
+    Checkpoint::parse(bytes).map_err(|e| vec![(Control::Checkpoint, e.to_string())])
+}
+
+fn same_number(control: Control, names: &[String], blobs: &[Vec<u8>]) -> Done {
+    if names.len() == blobs.len() && !names.is_empty() {
+        return Ok(());
+    }
+    let message = format!("{} names came with {} files", names.len(), blobs.len());
+    Err(vec![(control, message)])
+}
+
+fn count_lines(texts: Vec<Text>) -> Result<Vec<(TextInfo, Text)>, Vec<Trouble>> {
+    let wrong = |e: limbeck_corpus::CorpusError| vec![(Control::Texts, e.to_string())];
+    let lines = Corpus::in_memory(texts.clone())
+        .and_then(|corpus| corpus.lines())
+        .map_err(wrong)?;
+    let with_info = |((name, bytes), lines): (Text, u64)| {
+        let info = TextInfo {
+            name: name.clone(),
+            bytes: bytes.len() as u64,
+            lines,
+        };
+        (info, (name, bytes))
+    };
+    Ok(texts.into_iter().zip(lines).map(with_info).collect())
+}

@@ -1,0 +1,105 @@
+//! The saved run: everything that is needed to take a run up after a reload or a crash, as files of a [`World`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use limbeck_model::Folder;
+use limbeck_protocol::{Evaluation, SavedRun, StepRecord};
+use limbeck_recipe::Recipe;
+use serde::{Deserialize, Serialize};
+
+use crate::World;
+
+const INDEX: &str = "run.json";
+const CHECKPOINT: &str = "checkpoint.safetensors";
+
+/// A text with its name.
+pub type Text = (String, Arc<[u8]>);
+
+/// What the index of a saved run says; the steps are in it, because they are small and must fit the checkpoint.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Index {
+    /// The recipe.
+    #[serde(with = "limbeck_recipe::as_toml")]
+    pub recipe: Recipe,
+    /// The teacher's name, and the names of its files.
+    pub teacher: (String, Vec<String>),
+    /// Names of the texts.
+    pub texts: Vec<String>,
+    /// Steps up to the checkpoint.
+    pub steps: Vec<StepRecord>,
+    /// Evaluations up to the checkpoint.
+    pub evaluations: Vec<Evaluation>,
+}
+
+impl Index {
+    /// As a page is told of it.
+    pub fn summary(&self) -> SavedRun {
+        let step = self.steps.last().map_or(0, |step| step.step);
+        SavedRun {
+            recipe: self.recipe.clone(),
+            step,
+            loss: self.steps.last().map(|step| step.loss),
+            finished: step >= self.recipe.steps,
+        }
+    }
+}
+
+/// The saved run, if there is one that can be read.
+pub async fn index<W: World>(world: &W) -> Option<Index> {
+    let bytes = world.kept(INDEX).await.ok()??;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// Keeps what the run reads, in place of any run before.
+pub async fn keep_inputs<W: World>(
+    world: &W,
+    teacher: &Folder,
+    texts: &[Text],
+) -> Result<(), String> {
+    world.forget().await?;
+    for (name, bytes) in teacher.files() {
+        world.keep(&teacher_file(name), bytes).await?;
+    }
+    for (number, (_, bytes)) in texts.iter().enumerate() {
+        world.keep(&text_file(number), bytes).await?;
+    }
+    Ok(())
+}
+
+/// Keeps a checkpoint and the steps up to it. The index goes last: it names a checkpoint of its step or, if that is as far
+/// as it came, the one before with a few steps more, which are cut when the run is taken up.
+pub async fn keep<W: World>(world: &W, index: &Index, checkpoint: &[u8]) -> Result<(), String> {
+    let text = serde_json::to_vec(index).map_err(|e| e.to_string())?;
+    world.keep(CHECKPOINT, checkpoint).await?;
+    world.keep(INDEX, &text).await
+}
+
+/// A saved run: its teacher, its texts, its checkpoint.
+pub async fn read<W: World>(
+    world: &W,
+    index: &Index,
+) -> Result<(Folder, Vec<Text>, Vec<u8>), String> {
+    let read = async |name: &str| -> Result<Vec<u8>, String> {
+        let missing = || format!("{name} of the saved run is missing; start a new run");
+        world.kept(name).await?.ok_or_else(missing)
+    };
+    let mut files = BTreeMap::new();
+    for name in &index.teacher.1 {
+        files.insert(name.clone(), read(&teacher_file(name)).await?);
+    }
+    let mut texts = Vec::new();
+    for (number, name) in index.texts.iter().enumerate() {
+        texts.push((name.clone(), read(&text_file(number)).await?.into()));
+    }
+    let teacher = Folder::from_files(&index.teacher.0, files);
+    Ok((teacher, texts, read(CHECKPOINT).await?))
+}
+
+fn teacher_file(name: &str) -> String {
+    format!("teacher-{name}")
+}
+
+fn text_file(number: usize) -> String {
+    format!("text-{number}")
+}

@@ -1,0 +1,389 @@
+//! One run with its data: from texts and a teacher to steps, evaluations, maps and files.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use burn::tensor::Device;
+use limbeck_corpus::{Batches, Corpus, LoaderSettings};
+use limbeck_model::{Encoder, Folder, Tokenizer};
+use limbeck_protocol::{Control, Evaluation, RunInfo, StepRecord};
+use limbeck_recipe::{Mistake, Plan, Recipe, parameter_count};
+use limbeck_train::batching::{DataPosition, Encoded};
+use limbeck_train::{Checkpoint, Event, Run, TrainError, check_kernels};
+
+use crate::card::{EvaluationRow, Outcome, model_card};
+use crate::heldout::{self, Heldout, PAD_TO};
+use crate::saved::Text;
+use crate::student::student_files;
+use crate::{Opened, changed_input, inputs};
+
+/// Held-out lines that are measured on: few, because a browser's CPU reads some hundred tokens in the time of a step.
+const LINES: usize = 64;
+/// Tokens of a sentence whose relations are drawn; a map has its square.
+pub const MOST_TOKENS: usize = 64;
+
+/// What is wrong, and where it is fixed.
+pub type Trouble = (Control, String);
+
+/// Text to token ids, for a corpus.
+type Tokenise = Box<dyn Fn(&[&str]) -> Result<Vec<Encoded>, String>>;
+
+/// The teacher and texts of a run.
+pub struct Data {
+    /// The teacher's files; shared, because they may be most of a browser's memory.
+    pub teacher: Rc<Folder>,
+    /// The texts.
+    pub texts: Vec<Text>,
+}
+
+/// Relations of one sentence.
+#[derive(Clone)]
+pub struct Maps {
+    /// Steps taken before.
+    pub step: u64,
+    /// The S tokens.
+    pub tokens: Vec<String>,
+    /// f32, little endian, (A, S, S): teacher and student of each pair in turn.
+    pub blobs: Vec<Vec<u8>>,
+}
+
+/// A run and everything that belongs to it.
+pub struct Session {
+    run: Run,
+    batches: Batches<Tokenise>,
+    position: DataPosition,
+    corpus: Corpus,
+    inputs: BTreeMap<String, String>,
+    folder: Folder,
+    tokenizer: Tokenizer,
+    heldout: Heldout,
+    sentence: Vec<u32>,
+    device: Device,
+    /// What a page is told of it.
+    pub info: RunInfo,
+    /// Steps so far.
+    pub steps: Vec<StepRecord>,
+    /// Evaluations so far.
+    pub evaluations: Vec<Evaluation>,
+    /// The last maps.
+    pub maps: Option<Maps>,
+}
+
+/// What one step gave.
+pub enum Taken {
+    /// Numbers.
+    Step(StepRecord),
+    /// The loss of this step was not a number, on these lines.
+    Skipped(u64, String),
+}
+
+impl Session {
+    /// Reads teacher and texts, checks the recipe and the device's kernels, and builds the student: a new one, or that of a
+    /// checkpoint.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its place.
+    pub async fn open(
+        recipe: &Recipe,
+        data: &Data,
+        opened: Opened,
+        checkpoint: Option<&Checkpoint>,
+    ) -> Result<Self, Vec<Trouble>> {
+        let device = opened.device;
+        let folder = &data.teacher;
+        let config = folder.config().map_err(of_model)?;
+        let mut plan = Plan::new(recipe, &config).map_err(|e| of_plan(e.0))?;
+        let corpus = Corpus::in_memory(data.texts.clone()).map_err(of_texts)?;
+        let tokenizer = Tokenizer::from_folder(folder)
+            .and_then(|tokenizer| tokenizer.truncating(recipe.max_length))
+            .map_err(of_model)?;
+        let inputs = inputs(folder, &corpus.describe().map_err(of_texts)?);
+        if let Some(checkpoint) = checkpoint
+            && let Some(changed) = changed_input(&checkpoint.header.inputs, &inputs)
+        {
+            return Err(vec![(Control::Checkpoint, changed)]);
+        }
+        let encoder = Encoder::from_folder(folder, &device).map_err(of_model)?;
+        let heldout = Heldout::find(&plan, &corpus, &tokenizer, LINES).map_err(of_texts)?;
+        let doubt = check_kernels(&mut plan, &device).await;
+        if opened.on_gpu {
+            rehearse(&plan, &encoder, &heldout).await?;
+        }
+        let run = match checkpoint {
+            Some(checkpoint) => Run::resume(plan, encoder, checkpoint),
+            None => Run::new(plan, encoder),
+        };
+        let run = run.map_err(of_training)?;
+        let position = checkpoint.map_or(DataPosition::default(), |c| c.header.position);
+        let batches = batches(run.plan(), &corpus, &tokenizer, position);
+        let info = describe(&run, opened.name, opened.on_gpu, doubt.map(|e| e.to_string()));
+        Ok(Self {
+            run,
+            batches,
+            position,
+            corpus,
+            inputs,
+            folder: folder.without_weights(),
+            tokenizer,
+            sentence: heldout.picture.clone(),
+            heldout,
+            device,
+            info,
+            steps: Vec::new(),
+            evaluations: Vec::new(),
+            maps: None,
+        })
+    }
+
+    /// Steps taken, skipped ones counted.
+    pub fn steps_taken(&self) -> u64 {
+        self.run.steps_taken()
+    }
+
+    /// Whether every step of the recipe is taken.
+    pub fn is_finished(&self) -> bool {
+        self.run.is_finished()
+    }
+
+    /// Whether a checkpoint and an evaluation are due.
+    pub fn is_milestone(&self) -> bool {
+        let every = self.run.plan().recipe.checkpoint_every;
+        self.steps_taken().is_multiple_of(every)
+    }
+
+    /// Takes one step. `seconds` is a clock.
+    ///
+    /// # Errors
+    /// A text that cannot be read on, or a third loss in a row that is not a number.
+    pub async fn step(&mut self, seconds: impl Fn() -> f64) -> Result<Taken, Trouble> {
+        let start = seconds();
+        let ended = || (Control::Texts, "the texts gave no further batch".to_owned());
+        let loaded = self.batches.next().ok_or_else(ended)?;
+        let loaded = loaded.map_err(|e| (Control::Texts, e.to_string()))?;
+        let event = self.run.step(&loaded.batch).await;
+        self.position = loaded.next;
+        match event.map_err(|e| self.name(e))? {
+            Event::Step(step) => {
+                let record = StepRecord {
+                    step: step.step,
+                    loss: step.loss,
+                    by_pair: step.by_pair,
+                    learning_rate: step.learning_rate,
+                    gradient_norm: step.gradient_norm,
+                    tokens: step.tokens as u64,
+                    seconds: seconds() - start,
+                    memory: memory(&self.device),
+                };
+                self.steps.push(record.clone());
+                Ok(Taken::Step(record))
+            }
+            Event::Skipped { step, lines } => Ok(Taken::Skipped(step, self.name_lines(&lines))),
+        }
+    }
+
+    fn name(&self, error: TrainError) -> Trouble {
+        match &error {
+            TrainError::NotFinite { lines, .. } => {
+                let lines = self.name_lines(lines);
+                (Control::Run, format!("{error}: {lines}"))
+            }
+            _ => (Control::Run, error.to_string()),
+        }
+    }
+
+    fn name_lines(&self, lines: &[(usize, u64)]) -> String {
+        let names: Vec<String> = lines.iter().map(|l| self.corpus.name_line(*l)).collect();
+        names.join("; ")
+    }
+
+    /// Batches of held-out lines.
+    pub fn heldout_batches(&self) -> usize {
+        self.heldout.batches.len()
+    }
+
+    /// KL by pair on one batch of held-out lines, weighted by its number of lines, and that number. So that a page hears of
+    /// progress, and messages get in between.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub async fn evaluate_batch(&self, index: usize) -> Result<(Vec<f64>, usize), Trouble> {
+        let batch = &self.heldout.batches[index];
+        let by_pair = self.run.evaluate(std::slice::from_ref(batch)).await;
+        let by_pair = by_pair.map_err(|e| (Control::Device, e.to_string()))?;
+        let lines = batch.lengths.len();
+        Ok((by_pair.iter().map(|kl| kl * lines as f64).collect(), lines))
+    }
+
+    /// Takes in what the batches gave: sums over `lines` lines.
+    pub fn evaluated(&mut self, sums: Vec<f64>, lines: usize) -> Evaluation {
+        let evaluation = Evaluation {
+            step: self.steps_taken(),
+            by_pair: sums.iter().map(|sum| sum / lines.max(1) as f64).collect(),
+            note: self.heldout.note.clone(),
+        };
+        self.evaluations.retain(|e| e.step != evaluation.step);
+        self.evaluations.push(evaluation.clone());
+        evaluation
+    }
+
+    /// Chooses the sentence whose relations are drawn; an empty one gives back the held-out sentence.
+    ///
+    /// # Errors
+    /// It has no token but the special ones.
+    pub fn choose(&mut self, text: &str) -> Result<(), Trouble> {
+        if text.trim().is_empty() {
+            self.sentence.clone_from(&self.heldout.picture);
+            return Ok(());
+        }
+        let encode = |text: &str| match self.tokenizer.encode(&[text]) {
+            Ok(tokens) => Ok(tokens.into_iter().flat_map(|t| t.ids).collect::<Vec<_>>()),
+            Err(e) => Err((Control::Sentence, e.to_string())),
+        };
+        let mut ids = encode(text)?;
+        if ids.len() <= encode("")?.len() {
+            let message = "the tokenizer finds no token in this sentence; write words".to_owned();
+            return Err((Control::Sentence, message));
+        }
+        ids.truncate(MOST_TOKENS);
+        self.sentence = ids;
+        Ok(())
+    }
+
+    /// The relations of the chosen sentence now.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub async fn draw(&mut self) -> Result<Maps, Trouble> {
+        let relations = self.run.relations(&self.sentence).await;
+        let relations = relations.map_err(|e| (Control::Device, e.to_string()))?;
+        let bytes = |map: &[f32]| map.iter().flat_map(|p| p.to_le_bytes()).collect();
+        let maps = Maps {
+            step: self.steps_taken(),
+            tokens: self.sentence.iter().map(|id| self.tokenizer.token(*id)).collect(),
+            blobs: relations
+                .iter()
+                .flat_map(|(teacher, student)| [bytes(teacher), bytes(student)])
+                .collect(),
+        };
+        self.maps = Some(maps.clone());
+        Ok(maps)
+    }
+
+    /// The bytes of a checkpoint.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub async fn checkpoint(&self) -> Result<Vec<u8>, Trouble> {
+        let bytes = self.run.checkpoint(&self.position, &self.inputs).await;
+        bytes.map_err(|e| (Control::Device, e.to_string()))
+    }
+
+    /// The student's folder: paths and contents.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub async fn student(&self) -> Result<Vec<(String, Vec<u8>)>, Trouble> {
+        let plan = self.run.plan();
+        let files = student_files(plan, self.run.student(), &self.folder).await;
+        let mut files = files.map_err(|e| (Control::Device, e.to_string()))?;
+        let rows = self.evaluations.iter().map(|e| EvaluationRow {
+            step: e.step,
+            by_pair: e.by_pair.iter().map(|kl| *kl as f32).collect(),
+        });
+        let outcome = Outcome {
+            evaluations: rows.collect(),
+            heldout_note: self.heldout.note.clone(),
+            device: self.info.device.clone(),
+            elapsed: Duration::from_secs_f64(self.steps.iter().map(|s| s.seconds).sum()),
+            skipped: self.run.skipped(),
+            lines: self.position.lines,
+            truncated: self.position.truncated_lines,
+            files: self.corpus.describe().unwrap_or_default(),
+        };
+        files.push(("README.md".into(), model_card(plan, &outcome).into_bytes()));
+        Ok(files)
+    }
+}
+
+/// One step of a throw-away run: it compiles every shader, so that the time of the first real step is that of a step.
+async fn rehearse(plan: &Plan, encoder: &Encoder, heldout: &Heldout) -> Result<(), Vec<Trouble>> {
+    let mut run = Run::new(plan.clone(), encoder.clone()).map_err(of_training)?;
+    for batch in heldout.batches.iter().take(1) {
+        run.step(batch).await.map_err(of_training)?;
+    }
+    Ok(())
+}
+
+fn batches(
+    plan: &Plan,
+    corpus: &Corpus,
+    tokenizer: &Tokenizer,
+    from: DataPosition,
+) -> Batches<Tokenise> {
+    let recipe = &plan.recipe;
+    let settings = LoaderSettings {
+        batch: recipe.batch,
+        max_length: recipe.max_length,
+        pad_id: plan.teacher.pad_token_id,
+        pad_to_multiple: PAD_TO,
+        held_out: recipe.heldout,
+        keep_last: false,
+        seed: recipe.seed,
+        limits: heldout::limits(recipe),
+    };
+    let tokenizer = tokenizer.clone();
+    let tokenise: Tokenise = Box::new(move |lines| {
+        let tokens = tokenizer.encode(lines).map_err(|e| e.to_string())?;
+        let encoded = tokens.into_iter().map(|t| Encoded {
+            ids: t.ids,
+            truncated: t.truncated,
+        });
+        Ok(encoded.collect())
+    });
+    Batches::new(corpus.clone(), tokenise, settings, from)
+}
+
+fn describe(run: &Run, device: String, on_gpu: bool, doubt: Option<String>) -> RunInfo {
+    let plan = run.plan();
+    RunInfo {
+        recipe: plan.recipe.clone(),
+        pairs: plan.pairs.iter().map(|(pair, _)| pair.to_string()).collect(),
+        relation_heads: plan.relation_heads,
+        teacher_layer: plan.teacher_layer,
+        device,
+        on_gpu,
+        doubt,
+        step: run.steps_taken(),
+        parameters: parameter_count(&plan.student) as u64,
+    }
+}
+
+/// Bytes that the device has handed out; 0 if it does not say.
+fn memory(device: &Device) -> u64 {
+    device
+        .memory_pool_usage()
+        .map_or(0, |usage| usage.bytes_reserved)
+}
+
+fn of_model(error: impl std::fmt::Display) -> Vec<Trouble> {
+    vec![(Control::Teacher, error.to_string())]
+}
+
+fn of_texts(error: impl std::fmt::Display) -> Vec<Trouble> {
+    vec![(Control::Texts, error.to_string())]
+}
+
+fn of_plan(mistakes: Vec<Mistake>) -> Vec<Trouble> {
+    let each = mistakes.into_iter();
+    each.map(|m| (Control::Field(m.field.to_owned()), m.message)).collect()
+}
+
+fn of_training(error: TrainError) -> Vec<Trouble> {
+    match error {
+        TrainError::Plan(error) => of_plan(error.0),
+        TrainError::Checkpoint(_) => vec![(Control::Checkpoint, error.to_string())],
+        TrainError::NotFinite { .. } => vec![(Control::Run, error.to_string())],
+        _ => vec![(Control::Device, error.to_string())],
+    }
+}
