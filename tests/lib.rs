@@ -1,5 +1,7 @@
 //! What several crates together must show. The tests are in `it/`, the benchmarks in `bench/`; this library holds what
-//! both need: devices and the small models of `golden/`.
+//! both need: devices, and an engine to talk to.
+
+pub mod talk;
 
 use burn::tensor::{Device, Tensor};
 

@@ -8,6 +8,7 @@
 )]
 
 mod memory;
+mod record;
 mod relation;
 mod shared;
 mod step;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     match arguments.first().map(String::as_str) {
         Some("step") => step::main(&arguments[1..]),
         Some("relation") => relation::main(&arguments[1..]),
+        Some("record") => record::main(&arguments[1..]),
         _ => {
             eprintln!("benchmarks: step [--length S] [--batch B] [--steps N]");
             eprintln!("            relation [--only SUBSTRING] [--runs N]");

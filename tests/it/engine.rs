@@ -1,183 +1,29 @@
 //! The engine behind the page: a run told from start to end, taken up where it was, and refused with a reason.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::rc::Rc;
-use std::task::Poll;
 
 use burn::tensor::Device;
-use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
-use futures_util::StreamExt;
-use futures_util::future::join;
+use it::talk::{Asker, Memory, Told, with_engine};
 use it::{cpu, gpu};
-use limbeck_engine::{Opened, Request, To, World, serve};
+use limbeck_engine::To;
 use limbeck_model::{Encoder, Folder};
-use limbeck_protocol::{
-    Command, Control, EngineInfo, EngineKind, Event, Export, Halt, RunState, StepRecord, VERSION,
-};
-use limbeck_recipe::{DeviceChoice, Recipe, StudentRecipe};
+use limbeck_protocol::{Command, Control, Event, Export, Halt, RunState, StepRecord, VERSION};
+use limbeck_recipe::{Recipe, StudentRecipe};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use crate::encoder::tiny_bert;
 
-/// A place whose files are in memory and outlive its engine, as a browser's storage outlives a tab.
-#[derive(Clone)]
-struct Memory {
-    device: Device,
-    files: Rc<RefCell<BTreeMap<String, Vec<u8>>>>,
-    /// Bytes that fit.
-    quota: usize,
-    claimed: Rc<RefCell<bool>>,
-}
-
-impl Memory {
-    fn new(device: Device) -> Self {
-        Self {
-            device,
-            files: Rc::default(),
-            quota: usize::MAX,
-            claimed: Rc::default(),
-        }
-    }
-
-    fn used(&self) -> usize {
-        self.files.borrow().values().map(Vec::len).sum()
-    }
-}
-
-impl World for Memory {
-    async fn info(&self) -> EngineInfo {
-        EngineInfo {
-            kind: EngineKind::Native,
-            software: "test".into(),
-            adapter: None,
-            cpu: "a CPU".into(),
-            keeps: "memory".into(),
-        }
-    }
-
-    async fn open(&self, _: DeviceChoice) -> Result<Opened, String> {
-        Ok(Opened {
-            device: self.device.clone(),
-            name: "the test's".into(),
-            on_gpu: self.device != cpu(),
-        })
-    }
-
-    fn seconds(&self) -> f64 {
-        0.0
-    }
-
-    /// Gives way once, to whoever waits for events.
-    fn breathe(&self) -> impl Future<Output = ()> {
-        let mut first = true;
-        std::future::poll_fn(move |context| {
-            context.waker().wake_by_ref();
-            match std::mem::take(&mut first) {
-                true => Poll::Pending,
-                false => Poll::Ready(()),
-            }
-        })
-    }
-
-    async fn claim(&self) -> Result<(), String> {
-        match *self.claimed.borrow() {
-            true => Err("another trains".into()),
-            false => Ok(()),
-        }
-    }
-
-    async fn keep(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
-        if self.used() + bytes.len() > self.quota {
-            return Err(format!("{} bytes are full", self.quota));
-        }
-        let mut files = self.files.borrow_mut();
-        files.insert(name.to_owned(), bytes.to_vec());
-        Ok(())
-    }
-
-    async fn kept(&self, name: &str) -> Result<Option<Vec<u8>>, String> {
-        Ok(self.files.borrow().get(name).cloned())
-    }
-
-    async fn forget(&self) -> Result<(), String> {
-        self.files.borrow_mut().clear();
-        Ok(())
-    }
-
-    async fn space(&self) -> (u64, u64) {
-        (self.used() as u64, self.quota as u64)
-    }
-}
-
-type Told = (To, Event, Vec<Vec<u8>>);
-
-/// One who asks an engine and hears what it tells.
-struct Asker {
-    requests: UnboundedSender<Request>,
-    told: UnboundedReceiver<Told>,
-}
-
-impl Asker {
-    fn ask(&self, command: Command, blobs: Vec<Vec<u8>>) {
-        let request = Request {
-            client: 7,
-            command,
-            blobs,
-        };
-        self.requests.unbounded_send(request).unwrap();
-    }
-
-    /// What is told up to an event that is waited for.
-    async fn until(&mut self, wanted: impl Fn(&Event) -> bool) -> Vec<Told> {
-        let mut heard = Vec::new();
-        loop {
-            let told = self.told.next().await.expect("the engine goes on");
-            let found = wanted(&told.1);
-            heard.push(told);
-            if found {
-                return heard;
-            }
-        }
-    }
-
-    /// Gives teacher and texts.
-    async fn provide(&mut self, text: &str) {
-        let (names, blobs): (Vec<_>, Vec<_>) = tiny_bert()
-            .files()
-            .map(|(name, bytes)| (name.to_owned(), bytes.to_vec()))
-            .unzip();
-        let name = "tiny-bert".into();
-        self.ask(Command::Teacher { name, files: names }, blobs);
-        let names = vec!["words.txt".into()];
-        self.ask(Command::Texts { names }, vec![text.into()]);
-        self.until(|e| matches!(e, Event::Texts { .. })).await;
-    }
-
-    async fn refusal(&mut self) -> (Control, String) {
-        let heard = self.until(|e| matches!(e, Event::Refused { .. })).await;
-        match heard.into_iter().next_back() {
-            Some((_, Event::Refused { control, message }, _)) => (control, message),
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-async fn with_engine<T>(world: Memory, act: impl AsyncFnOnce(&mut Asker) -> T) -> T {
-    let (requests, commands) = unbounded();
-    let (tell, told) = unbounded();
-    let mut asker = Asker { requests, told };
-    let serving = serve(world, commands, move |to, event, blobs| {
-        tell.unbounded_send((to, event, blobs)).ok();
-    });
-    let acting = async move {
-        let result = act(&mut asker).await;
-        // The engine ends when nobody can ask it any more.
-        drop(asker.requests);
-        result
-    };
-    join(serving, acting).await.1
+/// Gives teacher and texts.
+async fn provide(asker: &mut Asker, text: &str) {
+    let (names, blobs): (Vec<_>, Vec<_>) = tiny_bert()
+        .files()
+        .map(|(name, bytes)| (name.to_owned(), bytes.to_vec()))
+        .unzip();
+    let name = "tiny-bert".into();
+    asker.ask(Command::Teacher { name, files: names }, blobs);
+    let names = vec!["words.txt".into()];
+    asker.ask(Command::Texts { names }, vec![text.into()]);
+    asker.until(|e| matches!(e, Event::Texts { .. })).await;
 }
 
 /// Lines of different lengths, of words that the tiny vocabulary has in part.
@@ -233,7 +79,7 @@ fn start(asker: &Asker) {
 /// The run of `recipe`, not interrupted.
 async fn whole_run(device: &Device) -> Vec<StepRecord> {
     with_engine(Memory::new(device.clone()), async |asker| {
-        asker.provide(&text()).await;
+        provide(asker, &text()).await;
         start(asker);
         steps(&asker.until(is(&FINISHED)).await)
     })
@@ -243,7 +89,7 @@ async fn whole_run(device: &Device) -> Vec<StepRecord> {
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn a_run_is_told_from_start_to_end() {
     with_engine(Memory::new(cpu()), async |asker| {
-        asker.provide(&text()).await;
+        provide(asker, &text()).await;
         start(asker);
         let heard = asker.until(is(&FINISHED)).await;
         let taken: Vec<u64> = steps(&heard).iter().map(|step| step.step).collect();
@@ -284,7 +130,7 @@ async fn taken_up(device: Device) {
     let whole = whole_run(&device).await;
     let place = Memory::new(device);
     let first = with_engine(place.clone(), async |asker| {
-        asker.provide(&text()).await;
+        provide(asker, &text()).await;
         start(asker);
         let heard = asker
             .until(|e| matches!(e, Event::Steps { steps } if steps[0].step == 5))
@@ -344,7 +190,7 @@ async fn what_cannot_be_is_refused_where_it_is_fixed() {
         let (control, message) = asker.refusal().await;
         assert_eq!(control, Control::Texts);
         assert!(message.contains("empty.txt"), "{message}");
-        asker.provide(&text()).await;
+        provide(asker, &text()).await;
         let mut wrong = recipe();
         wrong.student.heads = 5;
         wrong.relation_heads = Some(7);
@@ -365,10 +211,12 @@ async fn what_cannot_be_is_refused_where_it_is_fixed() {
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn a_second_engine_does_not_train() {
-    let place = Memory::new(cpu());
-    *place.claimed.borrow_mut() = true;
+    let place = Memory {
+        claimed: true,
+        ..Memory::new(cpu())
+    };
     with_engine(place, async |asker| {
-        asker.provide(&text()).await;
+        provide(asker, &text()).await;
         start(asker);
         assert_eq!(asker.refusal().await, (Control::Run, "another trains".into()));
     })
@@ -383,7 +231,7 @@ async fn a_full_storage_does_not_stop_a_run() {
         ..Memory::new(cpu())
     };
     with_engine(place, async |asker| {
-        asker.provide(&text()).await;
+        provide(asker, &text()).await;
         start(asker);
         let heard = asker.until(is(&FINISHED)).await;
         assert_eq!(steps(&heard).len(), 9);
@@ -401,7 +249,7 @@ async fn a_full_storage_does_not_stop_a_run() {
 async fn a_damaged_checkpoint_is_no_end() {
     let place = Memory::new(cpu());
     with_engine(place.clone(), async |asker| {
-        asker.provide(&text()).await;
+        provide(asker, &text()).await;
         start(asker);
         asker.until(is(&FINISHED)).await;
     })
@@ -415,7 +263,7 @@ async fn a_damaged_checkpoint_is_no_end() {
         let (control, message) = asker.refusal().await;
         assert_eq!(control, Control::Checkpoint);
         assert!(message.contains("damaged"), "{message}");
-        asker.provide(&text()).await;
+        provide(asker, &text()).await;
         start(asker);
         asker.until(is(&FINISHED)).await;
     })

@@ -359,11 +359,24 @@ fn describe(run: &Run, device: String, on_gpu: bool, doubt: Option<String>) -> R
     }
 }
 
-/// Bytes that the device has handed out; 0 if it does not say.
+/// Bytes that the device has handed out. The CPU's backend does not say; in a browser the memory of the whole worker is
+/// known instead.
 fn memory(device: &Device) -> u64 {
-    device
-        .memory_pool_usage()
-        .map_or(0, |usage| usage.bytes_reserved)
+    match device.memory_pool_usage() {
+        Some(usage) => usage.bytes_reserved,
+        None => linear_memory(),
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+fn linear_memory() -> u64 {
+    const PAGE: u64 = 65_536;
+    core::arch::wasm32::memory_size(0) as u64 * PAGE
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn linear_memory() -> u64 {
+    0
 }
 
 fn of_model(error: impl std::fmt::Display) -> Vec<Trouble> {

@@ -1,0 +1,194 @@
+//! An engine to talk to: a place for it whose files are in memory, and one who asks it and hears what it tells.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::rc::Rc;
+use std::task::Poll;
+
+use burn::tensor::Device;
+use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures_util::StreamExt;
+use futures_util::future::join;
+use limbeck_engine::{Opened, Request, To, World, serve};
+use limbeck_protocol::{Command, Control, EngineInfo, EngineKind, Event};
+use limbeck_recipe::DeviceChoice;
+
+use crate::cpu;
+
+/// A place whose files are in memory and outlive its engine, as a browser's storage outlives a tab.
+#[derive(Clone)]
+pub struct Memory {
+    device: Device,
+    /// Files by name.
+    pub files: Rc<RefCell<BTreeMap<String, Vec<u8>>>>,
+    /// Bytes that fit.
+    pub quota: usize,
+    /// Whether another engine trains.
+    pub claimed: bool,
+}
+
+impl Memory {
+    /// An empty place with one device.
+    pub fn new(device: Device) -> Self {
+        Self {
+            device,
+            files: Rc::default(),
+            quota: usize::MAX,
+            claimed: false,
+        }
+    }
+
+    fn used(&self) -> usize {
+        self.files.borrow().values().map(Vec::len).sum()
+    }
+}
+
+impl World for Memory {
+    async fn info(&self) -> EngineInfo {
+        EngineInfo {
+            kind: EngineKind::Native,
+            software: "test".into(),
+            adapter: None,
+            cpu: "a CPU".into(),
+            keeps: "memory".into(),
+        }
+    }
+
+    async fn open(&self, _: DeviceChoice) -> Result<Opened, String> {
+        Ok(Opened {
+            device: self.device.clone(),
+            name: "the test's".into(),
+            on_gpu: self.device != cpu(),
+        })
+    }
+
+    fn seconds(&self) -> f64 {
+        seconds()
+    }
+
+    /// Gives way once, to whoever waits for events.
+    fn breathe(&self) -> impl Future<Output = ()> {
+        let mut first = true;
+        std::future::poll_fn(move |context| {
+            context.waker().wake_by_ref();
+            match std::mem::take(&mut first) {
+                true => Poll::Pending,
+                false => Poll::Ready(()),
+            }
+        })
+    }
+
+    async fn claim(&self) -> Result<(), String> {
+        match self.claimed {
+            true => Err("another trains".into()),
+            false => Ok(()),
+        }
+    }
+
+    async fn keep(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
+        if self.used() + bytes.len() > self.quota {
+            return Err(format!("{} bytes are full", self.quota));
+        }
+        let mut files = self.files.borrow_mut();
+        files.insert(name.to_owned(), bytes.to_vec());
+        Ok(())
+    }
+
+    async fn kept(&self, name: &str) -> Result<Option<Vec<u8>>, String> {
+        Ok(self.files.borrow().get(name).cloned())
+    }
+
+    async fn forget(&self) -> Result<(), String> {
+        self.files.borrow_mut().clear();
+        Ok(())
+    }
+
+    async fn space(&self) -> (u64, u64) {
+        (self.used() as u64, self.quota as u64)
+    }
+}
+
+/// An event, for whom it is, and its binary parts.
+pub type Told = (To, Event, Vec<Vec<u8>>);
+
+/// One who asks an engine and hears what it tells.
+pub struct Asker {
+    requests: UnboundedSender<Request>,
+    told: UnboundedReceiver<Told>,
+}
+
+impl Asker {
+    /// Asks, as client 7.
+    ///
+    /// # Panics
+    /// If the engine is gone.
+    pub fn ask(&self, command: Command, blobs: Vec<Vec<u8>>) {
+        let request = Request {
+            client: 7,
+            command,
+            blobs,
+        };
+        let sent = self.requests.unbounded_send(request);
+        sent.expect("the engine listens");
+    }
+
+    /// What is told up to an event that is waited for.
+    ///
+    /// # Panics
+    /// If the engine ends before.
+    pub async fn until(&mut self, wanted: impl Fn(&Event) -> bool) -> Vec<Told> {
+        let mut heard = Vec::new();
+        loop {
+            let told = self.told.next().await.expect("the engine goes on");
+            let found = wanted(&told.1);
+            heard.push(told);
+            if found {
+                return heard;
+            }
+        }
+    }
+
+    /// The next refusal.
+    ///
+    /// # Panics
+    /// If the engine ends before.
+    pub async fn refusal(&mut self) -> (Control, String) {
+        let heard = self.until(|e| matches!(e, Event::Refused { .. })).await;
+        match heard.into_iter().next_back() {
+            Some((_, Event::Refused { control, message }, _)) => (control, message),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Runs an engine while one talks to it.
+pub async fn with_engine<T>(world: Memory, act: impl AsyncFnOnce(&mut Asker) -> T) -> T {
+    let (requests, commands) = unbounded();
+    let (tell, told) = unbounded();
+    let mut asker = Asker { requests, told };
+    let serving = serve(world, commands, move |to, event, blobs| {
+        tell.unbounded_send((to, event, blobs)).ok();
+    });
+    let acting = async move {
+        let result = act(&mut asker).await;
+        // The engine ends when nobody can ask it any more.
+        drop(asker.requests);
+        result
+    };
+    join(serving, acting).await.1
+}
+
+
+/// Since the first call.
+#[cfg(not(target_family = "wasm"))]
+fn seconds() -> f64 {
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    START.get_or_init(std::time::Instant::now).elapsed().as_secs_f64()
+}
+
+/// A browser's worker has no clock that std knows, and no test asks for the time there.
+#[cfg(target_family = "wasm")]
+fn seconds() -> f64 {
+    0.0
+}
