@@ -7,24 +7,56 @@ use std::process::Command;
 use serde_json::Value;
 
 /// crate -> the crates of ours that it may use.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("limbeck-oracle", &[]),
-    ("limbeck-kernels", &[]),
-    ("limbeck-model", &["limbeck-kernels"]),
-    ("limbeck-train", &["limbeck-kernels", "limbeck-model"]),
+    ("limbeck-recipe", &[]),
+    ("limbeck-protocol", &["limbeck-recipe"]),
+    ("limbeck-corpus", &["limbeck-recipe"]),
+    ("limbeck-kernels", &["limbeck-recipe"]),
+    ("limbeck-model", &["limbeck-recipe", "limbeck-kernels"]),
     (
-        "limbeck-cli",
-        &["limbeck-kernels", "limbeck-model", "limbeck-train"],
+        "limbeck-train",
+        &["limbeck-recipe", "limbeck-kernels", "limbeck-model"],
     ),
     (
-        "it",
+        "limbeck-engine",
         &[
-            "limbeck-oracle",
+            "limbeck-recipe",
+            "limbeck-protocol",
+            "limbeck-corpus",
             "limbeck-kernels",
             "limbeck-model",
             "limbeck-train",
         ],
     ),
+    (
+        "limbeck-cli",
+        &[
+            "limbeck-recipe",
+            "limbeck-protocol",
+            "limbeck-corpus",
+            "limbeck-kernels",
+            "limbeck-model",
+            "limbeck-train",
+            "limbeck-engine",
+        ],
+    ),
+    ("limbeck-worker", &["limbeck-protocol", "limbeck-engine"]),
+    ("limbeck-page", &["limbeck-recipe", "limbeck-protocol"]),
+    (
+        "it",
+        &[
+            "limbeck-oracle",
+            "limbeck-recipe",
+            "limbeck-protocol",
+            "limbeck-corpus",
+            "limbeck-kernels",
+            "limbeck-model",
+            "limbeck-train",
+            "limbeck-engine",
+        ],
+    ),
+    ("it-page", &[]),
     ("xtask", &[]),
 ];
 
@@ -106,6 +138,11 @@ fn rooms_do_not_know_what_they_must_not() {
             &["tokenizers", "serde_json", "safetensors", "clap"],
         ),
         ("limbeck-model", &["clap", "web-sys"]),
+        ("limbeck-recipe", &["burn", "clap", "web-sys"]),
+        ("limbeck-protocol", &["burn", "clap", "web-sys"]),
+        ("limbeck-corpus", &["burn", "tokenizers", "clap", "web-sys"]),
+        ("limbeck-engine", &["clap", "web-sys", "tempfile", "tokio"]),
+        ("limbeck-page", &["burn", "tokenizers", "safetensors"]),
     ] {
         for crate_name in forbidden {
             assert!(
@@ -130,22 +167,28 @@ fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// `limbeck-train` opens no file and asks for no time.
+/// They open no file and ask for no time: fronts bring bytes and clocks.
 #[test]
-fn the_trainer_has_no_world() {
-    let files = sources(&root().join("crates/limbeck-train/src"));
-    assert!(files.len() >= 8);
-    for (path, text) in files {
-        for word in [
-            "std::fs",
-            "std::time",
-            "Instant",
-            "SystemTime",
-            "std::thread",
-            "std::env",
-            "println!",
-        ] {
-            assert!(!text.contains(word), "{} has {word}", path.display());
+fn recipe_protocol_trainer_and_engine_have_no_world() {
+    for (name, least) in [
+        ("limbeck-recipe", 8),
+        ("limbeck-protocol", 4),
+        ("limbeck-train", 5),
+        ("limbeck-engine", 5),
+    ] {
+        let files = sources(&root().join("crates").join(name).join("src"));
+        assert!(files.len() >= least, "{name}: {} files", files.len());
+        for (path, text) in files {
+            for word in [
+                "std::fs",
+                "Instant",
+                "SystemTime",
+                "std::thread",
+                "std::env",
+                "println!",
+            ] {
+                assert!(!text.contains(word), "{} has {word}", path.display());
+            }
         }
     }
 }

@@ -46,7 +46,7 @@ pub fn main(command: &Command) -> Result<ExitCode, CliError> {
                 corpus: vec!["texts/*.txt".into()],
                 ..Recipe::default()
             };
-            write!(out, "{}", to_toml(&recipe))?;
+            write!(out, "{}", recipe.to_toml())?;
         }
         Command::Check { file } => {
             let recipe = load(Some(file), &[])?;
@@ -55,7 +55,7 @@ pub fn main(command: &Command) -> Result<ExitCode, CliError> {
                 &recipe,
                 &Folder::read(Path::new(&recipe.teacher))?.config()?,
             )?;
-            for (name, value) in crate::card::facts(&plan) {
+            for (name, value) in limbeck_engine::card::facts(&plan) {
                 writeln!(out, "{name:<16} {value}")?;
             }
         }
@@ -74,11 +74,6 @@ pub fn require_teacher(recipe: &Recipe) -> Result<(), CliError> {
         )),
         false => Ok(()),
     }
-}
-
-/// A recipe as TOML.
-pub fn to_toml(recipe: &Recipe) -> String {
-    toml::to_string(recipe).unwrap_or_default()
 }
 
 /// Reads a recipe from a file, if one is given, and sets each `key=value` in it.

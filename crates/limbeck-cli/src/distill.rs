@@ -10,21 +10,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use limbeck_corpus::{Corpus, FileSummary, Loader};
+use limbeck_engine::card::{self, Outcome};
+use limbeck_engine::feed;
+use limbeck_engine::heldout::Heldout;
 use limbeck_kernels::SelfTestError;
 use limbeck_model::{Encoder, Folder, Tokenizer};
-use limbeck_train::batching::{Batch, DataPosition, Encoded};
+use limbeck_protocol::UNTRAINED;
+use limbeck_train::batching::{Batch, DataPosition};
 use limbeck_train::{
     Checkpoint, DeviceChoice, Event, Plan, Recipe, Run, StepEvent, TrainError, check_kernels,
 };
 use serde_json::json;
 use toml::Value;
 
-use crate::card::{self, Outcome, WARNING};
 use crate::config::{self, parse_setting};
-use crate::corpus::{Corpus, FileSummary, Loader, LoaderSettings};
 use crate::device;
 use crate::error::CliError;
-use crate::heldout::{self, Heldout, PAD_TO};
 use crate::output::{CHECKPOINT, METRICS_IN_PROGRESS, Output};
 use crate::progress::Progress;
 use crate::report::{self, EvaluationRow, RelationMaps, Report, StepRow};
@@ -36,7 +38,7 @@ fn manual() -> String {
          Ctrl-c finishes the step, saves and ends; --resume goes on with the same losses as if nothing had been. The output \
          folder gets the student (open it with transformers or sentence-transformers), metrics.jsonl, report.html and a \
          model card.",
-        config::to_toml(&Recipe::default())
+        Recipe::default().to_toml()
     )
 }
 
@@ -300,33 +302,10 @@ impl Session {
     }
 
     fn loader(&self) -> Result<Loader, CliError> {
-        let recipe = &self.run.plan().recipe;
-        let limits = heldout::limits(recipe);
-        let settings = LoaderSettings {
-            batch: recipe.batch,
-            max_length: recipe.max_length,
-            pad_id: self.run.plan().teacher.pad_token_id,
-            pad_to_multiple: PAD_TO,
-            held_out: recipe.heldout,
-            keep_last: false,
-            seed: recipe.seed,
-            limits,
-        };
-        let tokenizer = self.tokenizer.clone();
-        let tokenise = move |lines: &[&str]| -> Result<Vec<Encoded>, String> {
-            let tokens = tokenizer.encode(lines).map_err(|e| e.to_string())?;
-            Ok(tokens
-                .into_iter()
-                .map(|t| Encoded {
-                    ids: t.ids,
-                    truncated: t.truncated,
-                })
-                .collect())
-        };
         Ok(Loader::start(
             self.corpus.clone(),
-            tokenise,
-            settings,
+            feed::tokenise(self.tokenizer.clone()),
+            feed::settings(self.run.plan()),
             self.position,
         )?)
     }
@@ -425,8 +404,11 @@ impl Session {
 
     fn finish(&mut self, elapsed: Duration) -> Result<(), CliError> {
         self.progress.finish();
+        let by_pair =
+            |row: Option<&EvaluationRow>| row.map_or_else(Vec::new, |r| r.by_pair.clone());
         let outcome = Outcome {
-            evaluations: self.evaluations.clone(),
+            before: by_pair(self.evaluations.first()),
+            after: by_pair(self.evaluations.last()),
             heldout_note: self.heldout.note.clone(),
             device: self.device.clone(),
             elapsed,
@@ -509,7 +491,7 @@ impl Session {
             heldout_note: self.heldout.note.clone(),
             measured_on: self.heldout.kind.to_owned(),
             relations: Some(relations),
-            notes: vec![WARNING.to_owned()],
+            notes: vec![UNTRAINED.to_owned()],
         })
     }
 }

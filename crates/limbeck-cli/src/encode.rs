@@ -6,13 +6,13 @@ use std::process::ExitCode;
 
 use burn::tensor::Tensor;
 use clap::Args;
+use limbeck_corpus::CorpusError;
 use limbeck_kernels::{Body, self_test};
 use limbeck_model::{Encoder, Folder, ModelError, TokenBatch, Tokenizer, Tokens, checks};
 use limbeck_train::DeviceChoice;
 use limbeck_train::batching::Batch;
 use serde_json::{Map, Value, json};
 
-use crate::corpus::CorpusError;
 use crate::device;
 use crate::error::CliError;
 

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use limbeck_corpus::CorpusError;
+use limbeck_engine::heldout::HeldoutError;
 use limbeck_model::ModelError;
 use limbeck_train::{PlanError, TrainError};
-
-use crate::corpus::CorpusError;
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +59,15 @@ pub enum CliError {
     /// Writing to standard output.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] std::io::Error),
+}
+
+impl From<HeldoutError> for CliError {
+    fn from(error: HeldoutError) -> Self {
+        match error {
+            HeldoutError::Corpus(error) => error.into(),
+            HeldoutError::Model(error) => error.into(),
+        }
+    }
 }
 
 impl From<PlanError> for CliError {

@@ -1,13 +1,10 @@
 //! limbeck: distil Transformers by their self-attention relations.
 
-mod card;
 mod config;
-mod corpus;
 mod device;
 mod distill;
 mod encode;
 mod error;
-mod heldout;
 mod inspect;
 mod output;
 mod progress;

@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use limbeck_model::{Encoder, Folder, Precision, Tokenizer};
-use limbeck_train::{Plan, WeightPrecision};
-use serde_json::json;
+use limbeck_engine::student::student_files;
+use limbeck_model::{Encoder, Folder};
+use limbeck_train::Plan;
 
 use crate::error::CliError;
 
@@ -32,7 +32,7 @@ fn is_ours(name: &str) -> bool {
         "report.html",
         "report.svg",
     ];
-    OURS.contains(&name) || limbeck_model::Folder::is_part_of_a_model(name)
+    OURS.contains(&name) || Folder::is_part_of_a_model(name)
 }
 
 /// The folder of a run's student.
@@ -131,7 +131,7 @@ impl Output {
         attempt().map_err(CliError::file("write", &path))
     }
 
-    /// The student as a Hugging Face folder that `transformers` and `sentence-transformers` open as it is.
+    /// The student's folder, but for its README.md.
     ///
     /// # Errors
     /// A file cannot be written, or a tensor not be read back.
@@ -141,55 +141,8 @@ impl Output {
         student: &Encoder,
         teacher: &Folder,
     ) -> Result<(), CliError> {
-        let precision = match plan.recipe.precision {
-            WeightPrecision::F32 => Precision::F32,
-            WeightPrecision::F16 => Precision::F16,
-        };
-        for (name, bytes) in teacher.tokenizer_files() {
-            self.write(name, bytes)?;
-        }
-        if teacher.get("tokenizer.json").is_none() {
-            self.write(
-                "tokenizer.json",
-                Tokenizer::from_folder(teacher)?.to_json()?.as_bytes(),
-            )?;
-        }
-        self.write(
-            "config.json",
-            plan.student.to_json(precision.torch_name()).as_bytes(),
-        )?;
-        self.write_sentence_transformers(plan)?;
-        self.write(
-            "recipe.toml",
-            crate::config::to_toml(&plan.recipe).as_bytes(),
-        )?;
-        self.write(
-            "model.safetensors",
-            &pollster::block_on(student.to_safetensors(precision))?,
-        )
-    }
-
-    /// modules.json and what it names: mean pooling over the real tokens.
-    fn write_sentence_transformers(&self, plan: &Plan) -> Result<(), CliError> {
-        let modules = json!([
-            { "idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer" },
-            { "idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling" },
-        ]);
-        let pooling = json!({
-            "word_embedding_dimension": plan.student.hidden_size,
-            "pooling_mode_cls_token": false,
-            "pooling_mode_mean_tokens": true,
-            "pooling_mode_max_tokens": false,
-            "pooling_mode_mean_sqrt_len_tokens": false,
-        });
-        let transformer =
-            json!({ "max_seq_length": plan.recipe.max_length, "do_lower_case": false });
-        for (name, content) in [
-            ("modules.json", modules),
-            ("1_Pooling/config.json", pooling),
-            ("sentence_bert_config.json", transformer),
-        ] {
-            self.write(name, format!("{content:#}\n").as_bytes())?;
+        for (name, bytes) in pollster::block_on(student_files(plan, student, teacher))? {
+            self.write(&name, &bytes)?;
         }
         Ok(())
     }

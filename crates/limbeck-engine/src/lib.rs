@@ -8,11 +8,15 @@
 //! besides (held-out lines, the files of a student, its card) is here too, and the command line uses the same.
 #![warn(missing_docs)]
 
+pub mod card;
 mod engine;
+pub mod feed;
+pub mod heldout;
 mod inputs;
 mod numbers;
 mod saved;
 mod session;
+pub mod student;
 mod world;
 
 pub use engine::{Request, To, serve};

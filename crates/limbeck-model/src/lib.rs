@@ -21,7 +21,6 @@ mod dropout;
 mod encoder;
 mod error;
 mod folder;
-mod rng;
 mod tokenizer;
 mod weights;
 
@@ -30,7 +29,8 @@ pub use encoder::{Encoder, Kind, ParameterMut, TokenBatch, checks};
 pub use error::ModelError;
 pub use folder::Folder;
 pub use limbeck_kernels::Taps;
-pub use limbeck_recipe::{Activation, Config, ConfigError, Family, StudentSize, parameter_count};
-pub use rng::{Rng, mix};
+pub use limbeck_recipe::{
+    Activation, Config, ConfigError, Family, Rng, StudentSize, mix, parameter_count,
+};
 pub use tokenizer::{Tokenizer, Tokens};
 pub use weights::{Named, Precision, Weights};

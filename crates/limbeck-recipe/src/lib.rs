@@ -1,12 +1,15 @@
-//! What can be asked for, and whether it can be: recipes, encoder configs, pairs, and the plan that comes of them. No
-//! tensors and no files, so that a page can check a recipe while it is typed.
+//! What can be asked for, and whether it can be: recipes, encoder configs, pairs, and the plan that comes of them; and what
+//! follows from a seed alone: random numbers and the order of batches. No tensors and no files, so that a page can check a
+//! recipe while it is typed.
 #![warn(missing_docs)]
 
+pub mod batching;
 mod config;
 mod estimate;
 mod pair;
 mod plan;
 mod recipe;
+mod rng;
 
 pub use config::{Activation, Config, ConfigError, Family, StudentSize, parameter_count};
 pub use estimate::Estimate;
@@ -15,3 +18,4 @@ pub use plan::{Mistake, Plan, PlanError, learning_rate, usual_warmup};
 pub use recipe::{
     DeviceChoice, KernelChoice, Objective, Recipe, StudentRecipe, WeightPrecision, as_toml,
 };
+pub use rng::{Rng, mix};

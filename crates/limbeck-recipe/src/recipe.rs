@@ -175,6 +175,13 @@ impl Default for Recipe {
     }
 }
 
+impl Recipe {
+    /// The recipe as TOML, as a file holds it.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).unwrap_or_default()
+    }
+}
+
 /// A recipe inside of JSON: as TOML, which gives every f64 back bit for bit (serde_json's parser does not).
 pub mod as_toml {
     use serde::{Deserialize, Deserializer, Serializer, de, ser};

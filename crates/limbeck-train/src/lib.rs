@@ -7,7 +7,6 @@
 //! ```
 #![warn(missing_docs)]
 
-pub mod batching;
 mod checkpoint;
 mod error;
 mod optimizer;
@@ -15,6 +14,7 @@ mod run;
 
 pub use checkpoint::{Checkpoint, CheckpointHeader};
 pub use error::TrainError;
+pub use limbeck_recipe::batching;
 pub use limbeck_recipe::{
     DeviceChoice, KernelChoice, Mistake, Objective, Plan, PlanError, Recipe, StudentRecipe,
     WeightPrecision, learning_rate,

@@ -1,11 +1,9 @@
 //! What a run is measured on: held-out lines, and the sentence whose relations are drawn.
 
-use limbeck_model::Tokenizer;
-use limbeck_train::batching::Batch;
-use limbeck_train::{Plan, Recipe};
-
-use crate::corpus::{self, BlockLimits, Corpus};
-use crate::error::CliError;
+use limbeck_corpus::{BlockLimits, Corpus, CorpusError, held_out};
+use limbeck_model::{ModelError, Tokenizer};
+use limbeck_recipe::batching::Batch;
+use limbeck_recipe::{Plan, Recipe};
 
 /// Lines that are measured on.
 const LINES: usize = 256;
@@ -13,6 +11,17 @@ const LINES: usize = 256;
 const PICTURE_TOKENS: usize = 20;
 /// S of a batch is rounded up to this: few distinct shapes keep a GPU's memory pools and pipelines small.
 pub const PAD_TO: usize = 8;
+
+/// Why there is nothing to measure on.
+#[derive(Debug, thiserror::Error)]
+pub enum HeldoutError {
+    /// The corpus cannot be read, or has no token.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    /// The tokenizer fails.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
 
 /// Lines of the corpus that the student never sees.
 pub struct Heldout {
@@ -39,7 +48,7 @@ impl Heldout {
     ///
     /// # Errors
     /// The corpus cannot be read, or no line of it has a token.
-    pub fn find(plan: &Plan, corpus: &Corpus, tokenizer: &Tokenizer) -> Result<Self, CliError> {
+    pub fn find(plan: &Plan, corpus: &Corpus, tokenizer: &Tokenizer) -> Result<Self, HeldoutError> {
         let fraction = plan.recipe.heldout;
         let mut sequences = sequences(plan, corpus, tokenizer, fraction)?;
         let mut kind = "held-out lines";
@@ -51,7 +60,7 @@ impl Heldout {
         }
         if sequences.is_empty() {
             let percent = 100.0 * fraction;
-            return Err(corpus::CorpusError::NoBatch { percent }.into());
+            return Err(CorpusError::NoBatch { percent }.into());
         }
         let note = format!("Measured on {} {which}.", sequences.len());
         let picture = picture(&sequences);
@@ -82,8 +91,8 @@ fn sequences(
     corpus: &Corpus,
     tokenizer: &Tokenizer,
     fraction: f64,
-) -> Result<Vec<Vec<u32>>, CliError> {
-    let lines = corpus::held_out(corpus, limits(&plan.recipe), fraction, LINES)?;
+) -> Result<Vec<Vec<u32>>, HeldoutError> {
+    let lines = held_out(corpus, limits(&plan.recipe), fraction, LINES)?;
     let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
     let tokens = tokenizer.encode(&texts)?.into_iter().map(|t| t.ids);
     Ok(tokens.filter(|ids| !ids.is_empty()).collect())

@@ -2,9 +2,10 @@
 //! how a batch is padded. Everything here is a pure function of its arguments (no files, threads or clock), so that the
 //! same seed gives the same batches natively and in a browser, and a run can be resumed at any batch.
 
-pub use limbeck_model::Rng;
-use limbeck_model::mix;
 use serde::{Deserialize, Serialize};
+
+pub use crate::Rng;
+use crate::mix;
 
 /// A place in a corpus: the start of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,21 +2,16 @@
 
 use std::time::Duration;
 
-use limbeck_model::{Config, parameter_count};
-use limbeck_train::{Objective, Plan};
-
-use crate::corpus::FileSummary;
-use crate::report::EvaluationRow;
-
-/// The untrained last block: a warning that belongs on every student.
-pub const WARNING: &str = "The loss reads the queries, keys and values of the student's last layer. What comes after them in \
-    that layer (attention output, feed-forward, LayerNorms) gets no gradient and still has its initial random values: fine-tune \
-    before use, or read figures of the student as it is as zero-shot figures of an untrained last block.";
+use limbeck_corpus::FileSummary;
+use limbeck_protocol::UNTRAINED;
+use limbeck_recipe::{Config, Objective, Plan, parameter_count};
 
 /// Numbers of a finished run that its plan does not hold.
 pub struct Outcome {
-    /// KL by pair on the held-out lines, before and after, in nats.
-    pub evaluations: Vec<EvaluationRow>,
+    /// KL of each pair on the held-out lines before the first step, in nats.
+    pub before: Vec<f32>,
+    /// The same after the last step.
+    pub after: Vec<f32>,
     /// What the evaluation was made on.
     pub heldout_note: String,
     /// Where it was computed.
@@ -66,13 +61,9 @@ impl Outcome {
     /// KL by pair before and after, as a Markdown table.
     pub fn table(&self, plan: &Plan) -> String {
         let mut table = String::from("| pair | KL before (nats) | after |\n|---|---|---|\n");
-        if let (Some(before), Some(after)) = (self.evaluations.first(), self.evaluations.last()) {
-            for (index, (pair, _)) in plan.pairs.iter().enumerate() {
-                table.push_str(&format!(
-                    "| {pair} | {:.4} | {:.4} |\n",
-                    before.by_pair[index], after.by_pair[index]
-                ));
-            }
+        let measured = self.before.iter().zip(&self.after);
+        for ((pair, _), (before, after)) in plan.pairs.iter().zip(measured) {
+            table.push_str(&format!("| {pair} | {before:.4} | {after:.4} |\n"));
         }
         table
     }
@@ -168,7 +159,7 @@ pub fn model_card(plan: &Plan, outcome: &Outcome) -> String {
         outcome.table(plan)
     ));
     card.push_str(&format!(
-        "\n{}\n\n## Before you use it\n\n{WARNING}\n",
+        "\n{}\n\n## Before you use it\n\n{UNTRAINED}\n",
         outcome.heldout_note
     ));
     card

@@ -1,7 +1,6 @@
 //! The corpus: what is read from files, which lines become which batches, and that a run can be resumed at any batch.
 
-#[path = "../src/corpus.rs"]
-mod corpus;
+mod in_memory;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -13,10 +12,12 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use corpus::{Block, BlockLimits, Corpus, CorpusError, Loaded, Loader, LoaderSettings, held_out};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use limbeck_train::batching::{
+use limbeck_corpus::{
+    Block, BlockLimits, Corpus, CorpusError, Loaded, Loader, LoaderSettings, held_out,
+};
+use limbeck_recipe::batching::{
     Batch, DataPosition, Encoded, Position, Rng, is_held_out, plan_batches, shuffled,
 };
 use tempfile::TempDir;

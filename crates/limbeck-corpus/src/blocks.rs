@@ -1,0 +1,217 @@
+//! Lines of a corpus in blocks of bounded memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use limbeck_recipe::batching::Position;
+
+use crate::corpus::Corpus;
+use crate::error::CorpusError;
+use crate::text::{Text, TextReader};
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// How much of a corpus is in memory at once, and how long a line may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockLimits {
+    /// Lines of a block; only lines of one block are shuffled with each other.
+    pub block_lines: usize,
+    /// Bytes of text of a block.
+    pub block_bytes: usize,
+    /// Bytes of text of a line (at least 4, the longest character); what is longer is cut while it is read.
+    pub line_bytes: usize,
+}
+
+impl BlockLimits {
+    /// Blocks of 65,536 lines or 64 MiB, and lines of 32 bytes a token, several times what a token of any language
+    /// takes on average.
+    pub fn for_max_length(max_length: usize) -> Self {
+        Self {
+            block_lines: 65_536,
+            block_bytes: 64 << 20,
+            line_bytes: max_length.saturating_mul(32).max(4),
+        }
+    }
+}
+
+/// One document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The text, without its line end, never blank.
+    pub text: String,
+    /// Index of its file.
+    pub file: usize,
+    /// 1-based line number in that file.
+    pub number: u64,
+    /// Whether the line was longer than `line_bytes` and lost its end.
+    pub cut: bool,
+}
+
+/// Lines that are in memory together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Where the block starts.
+    pub start: Position,
+    /// Where the next block starts.
+    pub end: Position,
+    /// The lines that are not blank, at least one.
+    pub lines: Vec<Line>,
+}
+
+/// Iterator over the blocks of a corpus; ends after the first error.
+pub struct Blocks {
+    corpus: Corpus,
+    limits: BlockLimits,
+    at: Position,
+    reader: Option<TextReader>,
+    raw: Vec<u8>,
+    stop: Arc<AtomicBool>,
+    finished: bool,
+}
+
+impl Iterator for Blocks {
+    type Item = Result<Block, CorpusError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.finished {
+            return None;
+        }
+        let block = self.read_block().transpose();
+        self.finished = !matches!(block, Some(Ok(_)));
+        block
+    }
+}
+
+impl Blocks {
+    /// From `start` on.
+    pub(crate) fn new(corpus: Corpus, start: Position, limits: BlockLimits) -> Self {
+        Self {
+            corpus,
+            limits,
+            at: start,
+            reader: None,
+            raw: Vec::new(),
+            stop: Arc::default(),
+            finished: false,
+        }
+    }
+
+    /// Ends the iteration early, within milliseconds, once `stop` is true.
+    pub(crate) fn until(self, stop: Arc<AtomicBool>) -> Self {
+        Self { stop, ..self }
+    }
+
+    fn read_block(&mut self) -> Result<Option<Block>, CorpusError> {
+        let start = self.at;
+        let mut lines = Vec::new();
+        let mut bytes = 0;
+        while lines.is_empty() || self.has_room(lines.len(), bytes) {
+            let Some(line) = self.read_line()? else { break };
+            bytes += line.text.len();
+            lines.push(line);
+        }
+        let end = self.at;
+        Ok((!lines.is_empty()).then_some(Block { start, end, lines }))
+    }
+
+    fn has_room(&self, lines: usize, bytes: usize) -> bool {
+        lines < self.limits.block_lines && bytes + self.limits.line_bytes <= self.limits.block_bytes
+    }
+
+    /// The next line that is not blank.
+    fn read_line(&mut self) -> Result<Option<Line>, CorpusError> {
+        while let Some(text) = self.corpus.texts().get(self.at.file) {
+            let reader = match &mut self.reader {
+                Some(reader) => reader,
+                none => none.insert(TextReader::open(text, self.at, self.stop.clone())?),
+            };
+            // A line end and a byte order mark are not text, and do not make a line too long.
+            let room = self.limits.line_bytes + BYTE_ORDER_MARK.len() + 1;
+            let read = reader.read_line(&mut self.raw, room);
+            let read = read.map_err(|e| reader.error(text, self.at.byte, e))?;
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            if read.bytes == 0 {
+                self.reader = None;
+                self.at = Position {
+                    file: self.at.file + 1,
+                    ..Position::default()
+                };
+                continue;
+            }
+            let line = decode(
+                text,
+                self.at,
+                &self.raw,
+                read.overflow,
+                self.limits.line_bytes,
+            )?;
+            self.at.byte += read.bytes;
+            self.at.line += 1;
+            if !line.text.trim().is_empty() {
+                return Ok(Some(line));
+            }
+        }
+        self.require_end()?;
+        Ok(None)
+    }
+
+    /// A position past the end comes from a run whose corpus had more files.
+    fn require_end(&self) -> Result<(), CorpusError> {
+        let end = Position {
+            file: self.corpus.texts().len(),
+            ..Position::default()
+        };
+        if self.at == end {
+            return Ok(());
+        }
+        Err(CorpusError::Changed {
+            file: format!("file {} of {}", self.at.file + 1, self.corpus.texts().len()),
+            byte: self.at.byte,
+            line: self.at.line + 1,
+        })
+    }
+}
+
+/// One line from its bytes; `at` is where it starts, `overflow` says that `raw` is only its beginning.
+fn decode(
+    from: &Text,
+    at: Position,
+    raw: &[u8],
+    overflow: bool,
+    line_bytes: usize,
+) -> Result<Line, CorpusError> {
+    let mark = if at.byte == 0 && raw.starts_with(BYTE_ORDER_MARK) {
+        BYTE_ORDER_MARK.len()
+    } else {
+        0
+    };
+    let text = &raw[mark..];
+    let text = text.strip_suffix(b"\r").unwrap_or(text);
+    let cut = overflow || text.len() > line_bytes;
+    let text = &text[..text.len().min(line_bytes.max(4))];
+    let text = match std::str::from_utf8(text) {
+        Ok(text) => text,
+        // Only the cut goes through a character.
+        Err(e) if cut && e.error_len().is_none() => {
+            std::str::from_utf8(&text[..e.valid_up_to()]).unwrap_or_default()
+        }
+        Err(e) => {
+            let utf16 =
+                at.byte == 0 && (raw.starts_with(b"\xff\xfe") || raw.starts_with(b"\xfe\xff"));
+            return Err(CorpusError::NotUtf8 {
+                file: from.name(),
+                line: at.line + 1,
+                byte: mark + e.valid_up_to() + 1,
+                encoding: if utf16 { "UTF-16" } else { "LATIN1" },
+            });
+        }
+    };
+    Ok(Line {
+        text: text.to_owned(),
+        file: at.file,
+        number: at.line + 1,
+        cut,
+    })
+}

@@ -1,0 +1,196 @@
+//! A corpus: which texts it is made of.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use limbeck_recipe::batching::Position;
+
+use crate::blocks::{BlockLimits, Blocks};
+use crate::error::CorpusError;
+use crate::text::{READ_BUFFER, Text, shown, unreadable};
+
+/// Texts that a message names before it only counts them.
+const NAMED_TEXTS: usize = 3;
+/// Lines that are in memory together while they are only counted.
+const COUNTED_LINES: usize = 1024;
+
+/// What a model card says of one text of a corpus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileSummary {
+    /// Name without folders (a published card says nothing of this machine).
+    pub name: String,
+    /// Size, compressed if the text is.
+    pub bytes: u64,
+}
+
+/// Texts with one document a line: UTF-8 with or without a byte order mark, LF or CRLF, plain or gzip. The content of
+/// files is never in memory as a whole. A clone shares the texts.
+#[derive(Clone, Debug)]
+pub struct Corpus {
+    texts: Arc<[Text]>,
+}
+
+impl Corpus {
+    /// Finds the files of paths and globs: sorted within a pattern, each file once, at its first mention. Reads up to
+    /// the first line of text and opens every file, so that most mistakes show before a run begins.
+    pub fn open(patterns: &[String]) -> Result<Self, CorpusError> {
+        if patterns.is_empty() {
+            return Err(CorpusError::NoPattern);
+        }
+        let mut texts = Vec::new();
+        let mut known = HashSet::new();
+        for pattern in patterns {
+            for path in expand(pattern)? {
+                let identity = path.canonicalize().map_err(|e| unreadable(&path, e))?;
+                File::open(&path).map_err(|e| unreadable(&path, e))?;
+                if known.insert(identity) {
+                    texts.push(Text::File(path));
+                }
+            }
+        }
+        Self::with_text(texts)
+    }
+
+    /// The corpus of texts that are already here, each with its name for messages. The same bytes give the same lines
+    /// as from a file of that name.
+    pub fn in_memory(texts: Vec<(String, Arc<[u8]>)>) -> Result<Self, CorpusError> {
+        if texts.is_empty() {
+            return Err(CorpusError::NoText);
+        }
+        let texts = texts.into_iter();
+        Self::with_text(
+            texts
+                .map(|(name, bytes)| Text::Memory { name, bytes })
+                .collect(),
+        )
+    }
+
+    fn with_text(texts: Vec<Text>) -> Result<Self, CorpusError> {
+        let corpus = Self {
+            texts: texts.into(),
+        };
+        corpus.require_text()?;
+        Ok(corpus)
+    }
+
+    fn require_text(&self) -> Result<(), CorpusError> {
+        let first_line_only = BlockLimits {
+            block_lines: 1,
+            block_bytes: READ_BUFFER,
+            line_bytes: READ_BUFFER,
+        };
+        match self.blocks(Position::default(), first_line_only).next() {
+            Some(block) => block.map(|_| ()),
+            None => Err(CorpusError::Empty {
+                files: self.name_texts(),
+            }),
+        }
+    }
+
+    fn name_texts(&self) -> String {
+        let named: Vec<_> = self
+            .texts
+            .iter()
+            .take(NAMED_TEXTS)
+            .map(Text::name)
+            .collect();
+        match self.texts.len().saturating_sub(NAMED_TEXTS) {
+            0 => named.join(", "),
+            more => format!("{} and {more} more", named.join(", ")),
+        }
+    }
+
+    /// The blocks from `start` (the default, or where an earlier block ended) to the end of the last file. The same
+    /// limits give the same blocks.
+    pub fn blocks(&self, start: Position, limits: BlockLimits) -> Blocks {
+        Blocks::new(self.clone(), start, limits)
+    }
+
+    /// The texts, in order.
+    pub(crate) fn texts(&self) -> &[Text] {
+        &self.texts
+    }
+
+    /// File and line for a message, such as `corpus.txt, line 17`, of an entry of `Batch::sources`.
+    pub fn name_line(&self, (file, line): (usize, u64)) -> String {
+        match self.texts.get(file) {
+            Some(text) => format!("{}, line {line}", text.name()),
+            None => format!("file {}, line {line}", file + 1),
+        }
+    }
+
+    /// Name and size of each text.
+    pub fn describe(&self) -> Result<Vec<FileSummary>, CorpusError> {
+        let summary = |text: &Text| {
+            Ok(FileSummary {
+                name: text.short_name(),
+                bytes: text.size()?,
+            })
+        };
+        self.texts.iter().map(summary).collect()
+    }
+
+    /// How many lines of each text are not blank. Reads all of them.
+    pub fn count_lines(&self) -> Result<Vec<u64>, CorpusError> {
+        let limits = BlockLimits {
+            block_lines: COUNTED_LINES,
+            block_bytes: COUNTED_LINES * READ_BUFFER,
+            line_bytes: READ_BUFFER,
+        };
+        let mut counts = vec![0; self.texts.len()];
+        for block in self.blocks(Position::default(), limits) {
+            for line in block?.lines {
+                counts[line.file] += 1;
+            }
+        }
+        Ok(counts)
+    }
+}
+
+/// The files of one pattern. A path that is there is taken as it is, even with glob characters in its name.
+fn expand(pattern: &str) -> Result<Vec<PathBuf>, CorpusError> {
+    let path = Path::new(pattern);
+    if path.is_dir() {
+        let trimmed = pattern.trim_end_matches('/');
+        return Err(CorpusError::Folder {
+            file: trimmed.to_owned(),
+        });
+    }
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    if path.exists() {
+        return Err(CorpusError::NotRegular {
+            file: pattern.to_owned(),
+        });
+    }
+    let like_a_shell = glob::MatchOptions {
+        case_sensitive: true,
+        require_literal_separator: true,
+        require_literal_leading_dot: true,
+    };
+    let matches = glob::glob_with(pattern, like_a_shell).map_err(|e| CorpusError::BadPattern {
+        pattern: pattern.to_owned(),
+        reason: e.msg.to_owned(),
+    })?;
+    // They come sorted.
+    let mut files = Vec::new();
+    for found in matches {
+        let found = found.map_err(|e| CorpusError::Unreadable {
+            file: shown(e.path()),
+            source: e.into(),
+        })?;
+        if found.is_file() {
+            files.push(found);
+        }
+    }
+    if files.is_empty() {
+        return Err(CorpusError::NoMatch {
+            pattern: pattern.to_owned(),
+            folder: std::env::current_dir().map_or_else(|_| "the current folder".into(), shown),
+        });
+    }
+    Ok(files)
+}

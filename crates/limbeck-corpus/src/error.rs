@@ -1,0 +1,121 @@
+//! What can be wrong with a corpus, for people.
+
+use std::io;
+
+/// Why a corpus cannot be read or batched.
+#[derive(Debug, thiserror::Error)]
+pub enum CorpusError {
+    /// The list of patterns is empty.
+    #[error("empty corpus: no file was named. Name text files or globs, with one document a line")]
+    NoPattern,
+    /// The list of texts is empty.
+    #[error("empty corpus: no text was given. Give texts with one document a line")]
+    NoText,
+    /// Nothing on disk fits the pattern.
+    #[error(
+        "no file matches '{pattern}' (looked from {folder}). Check the path, or quote the glob"
+    )]
+    NoMatch {
+        /// The pattern as it was given.
+        pattern: String,
+        /// The current folder, from which relative paths start.
+        folder: String,
+    },
+    /// The pattern is no valid glob.
+    #[error("'{pattern}' is not a valid glob: {reason}")]
+    BadPattern {
+        /// The pattern as it was given.
+        pattern: String,
+        /// What the glob parser says.
+        reason: String,
+    },
+    /// A folder is named as a file.
+    #[error("'{file}' is a folder. Name the files in it, for example '{file}/*.txt'")]
+    Folder {
+        /// The folder, without a slash at its end.
+        file: String,
+    },
+    /// A pipe, socket or device, which cannot be read again in the next epoch.
+    #[error(
+        "'{file}' is not a regular file. Write its text to a file, which every epoch can read again"
+    )]
+    NotRegular {
+        /// The path as it was given.
+        file: String,
+    },
+    /// Opening or reading fails.
+    #[error("cannot read {file}: {source}. Check that the file is there and that you may read it")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The gzip data ends too early or is damaged.
+    #[error(
+        "{file}: the gzip data is truncated or damaged after {byte} bytes of text ({source}). Test it with gzip -t, \
+         and download or compress the file again"
+    )]
+    Gzip {
+        /// The file.
+        file: String,
+        /// Bytes of text that were unpacked and read.
+        byte: u64,
+        /// What the decompressor says.
+        source: io::Error,
+    },
+    /// Only blank lines, or no lines, in all files.
+    #[error("empty corpus: no line of text in {files}. Name files with one document a line")]
+    Empty {
+        /// The files, or the first of them.
+        files: String,
+    },
+    /// A line is not UTF-8.
+    #[error(
+        "{file}, line {line}: not valid UTF-8 at byte {byte} of the line. Convert the file (iconv -f {encoding} -t \
+         UTF-8), or remove the line"
+    )]
+    NotUtf8 {
+        /// The file.
+        file: String,
+        /// 1-based line number.
+        line: u64,
+        /// 1-based byte of the line.
+        byte: usize,
+        /// The encoding that the file most likely has.
+        encoding: &'static str,
+    },
+    /// A position of an earlier run is not the start of a line any more.
+    #[error(
+        "{file}: byte {byte} is no longer the start of line {line}: the corpus has changed since the run began. \
+         Restore its files, or start a new run"
+    )]
+    Changed {
+        /// The file, or what stands for it.
+        file: String,
+        /// Byte of the uncompressed text.
+        byte: u64,
+        /// 1-based line number.
+        line: u64,
+    },
+    /// An epoch is over without a single batch.
+    #[error(
+        "the corpus gives no batch: all of its lines are held out or have no tokens. Add lines, or hold out fewer \
+         (now {percent} %)"
+    )]
+    NoBatch {
+        /// The held-out part of the lines, in percent.
+        percent: f64,
+    },
+    /// The tokenizer fails.
+    #[error("cannot tokenise the lines from {place} on: {reason}")]
+    Tokenise {
+        /// File and line of the first of the lines.
+        place: String,
+        /// What the tokenizer says.
+        reason: String,
+    },
+    /// The background thread cannot be started or has panicked.
+    #[error("the thread that prepares batches failed: {0}")]
+    Thread(String),
+}

@@ -1,0 +1,23 @@
+//! Text in files or in memory to batches of tokens.
+//!
+//! ```text
+//! Corpus (texts) -> Blocks (lines, bounded memory) -> Batches (shuffled, tokenised, padded) -> Loader (a thread ahead)
+//! ```
+//!
+//! The same text gives the same batches wherever it comes from, and every batch says where a resumed run goes on.
+#![warn(missing_docs)]
+
+mod batches;
+mod blocks;
+mod corpus;
+mod error;
+#[cfg(not(target_family = "wasm"))]
+mod loader;
+mod text;
+
+pub use batches::{Batches, Loaded, LoaderSettings, held_out};
+pub use blocks::{Block, BlockLimits, Blocks, Line};
+pub use corpus::{Corpus, FileSummary};
+pub use error::CorpusError;
+#[cfg(not(target_family = "wasm"))]
+pub use loader::Loader;

@@ -1,0 +1,228 @@
+//! One text, read line by line from a file or from memory, unpacked on the way.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use flate2::bufread::MultiGzDecoder;
+use limbeck_recipe::batching::Position;
+
+use crate::error::CorpusError;
+
+const GZIP_MAGIC: &[u8] = b"\x1f\x8b";
+/// Large enough that a disk is read at full speed and a stop is noticed within milliseconds.
+pub(crate) const READ_BUFFER: usize = 64 << 10;
+
+/// Where a text is.
+#[derive(Debug)]
+pub(crate) enum Text {
+    /// On disk.
+    File(PathBuf),
+    /// Here.
+    Memory {
+        /// What messages call it.
+        name: String,
+        /// As they would be in a file.
+        bytes: Arc<[u8]>,
+    },
+}
+
+/// What a text is read from.
+trait Raw: Read + Seek + Send {}
+
+impl<R: Read + Seek + Send> Raw for R {}
+
+impl Text {
+    /// What messages call it.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::File(path) => shown(path),
+            Self::Memory { name, .. } => name.clone(),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::File(path) => path,
+            Self::Memory { name, .. } => Path::new(name),
+        }
+    }
+
+    /// The name without folders.
+    pub(crate) fn short_name(&self) -> String {
+        let path = self.path();
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        name.to_string_lossy().into_owned()
+    }
+
+    /// Its bytes, compressed if it is.
+    pub(crate) fn size(&self) -> Result<u64, CorpusError> {
+        match self {
+            Self::File(path) => Ok(path.metadata().map_err(|e| unreadable(path, e))?.len()),
+            Self::Memory { bytes, .. } => Ok(bytes.len() as u64),
+        }
+    }
+
+    fn open(&self) -> io::Result<Box<dyn Raw>> {
+        Ok(match self {
+            Self::File(path) => Box::new(File::open(path)?),
+            Self::Memory { bytes, .. } => Box::new(Cursor::new(bytes.clone())),
+        })
+    }
+
+    /// By content too, because no UTF-8 text begins like gzip.
+    fn is_gzip(&self, raw: &mut dyn Raw) -> io::Result<bool> {
+        let mut magic = Vec::new();
+        raw.take(GZIP_MAGIC.len() as u64).read_to_end(&mut magic)?;
+        raw.rewind()?;
+        let extension = self.path().extension();
+        Ok(magic == GZIP_MAGIC || extension.is_some_and(|e| e.eq_ignore_ascii_case("gz")))
+    }
+}
+
+pub(crate) fn shown(path: impl AsRef<Path>) -> String {
+    path.as_ref().display().to_string()
+}
+
+pub(crate) fn unreadable(path: &Path, source: io::Error) -> CorpusError {
+    CorpusError::Unreadable {
+        file: shown(path),
+        source,
+    }
+}
+
+/// An open text, unpacked if it is gzip.
+pub(crate) struct TextReader {
+    text: Box<dyn BufRead + Send>,
+    gzip: bool,
+    stop: Arc<AtomicBool>,
+}
+
+/// How much of the text a line took.
+pub(crate) struct LineRead {
+    /// With the line end; 0 at the end of the text, and if reading was stopped.
+    pub(crate) bytes: u64,
+    /// Whether the line had more bytes than there was room for.
+    pub(crate) overflow: bool,
+}
+
+impl TextReader {
+    /// Opens the text at the start of a line.
+    pub(crate) fn open(
+        text: &Text,
+        at: Position,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self, CorpusError> {
+        let unreadable = |e| unreadable(text.path(), e);
+        let mut raw = text.open().map_err(unreadable)?;
+        let gzip = text.is_gzip(&mut *raw).map_err(unreadable)?;
+        // The line end before the position is read, as a check.
+        let before = at.byte.saturating_sub(1);
+        let mut reader = if gzip {
+            let unpacked = MultiGzDecoder::new(BufReader::with_capacity(READ_BUFFER, raw));
+            let unpacked = Box::new(BufReader::with_capacity(READ_BUFFER, unpacked));
+            let mut reader = Self {
+                text: unpacked,
+                gzip,
+                stop,
+            };
+            reader.skip(before).map_err(|e| reader.error(text, 0, e))?;
+            reader
+        } else {
+            raw.seek(SeekFrom::Start(before)).map_err(unreadable)?;
+            let plain = Box::new(BufReader::with_capacity(READ_BUFFER, raw));
+            Self {
+                text: plain,
+                gzip,
+                stop,
+            }
+        };
+        if at.byte > 0 {
+            let line_end = reader
+                .next_byte()
+                .map_err(|e| reader.error(text, before, e))?;
+            if line_end != Some(b'\n') && !reader.stop.load(Ordering::Relaxed) {
+                return Err(CorpusError::Changed {
+                    file: text.name(),
+                    byte: at.byte,
+                    line: at.line + 1,
+                });
+            }
+        }
+        Ok(reader)
+    }
+
+    /// The bytes at hand; none at the end of the file, and if reading was stopped.
+    fn fill(&mut self) -> io::Result<&[u8]> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Ok(&[]);
+        }
+        // The borrow of a returned buffer cannot be kept across a retry, so it is filled first and fetched then.
+        while let Err(e) = self.text.fill_buf() {
+            if e.kind() != io::ErrorKind::Interrupted {
+                return Err(e);
+            }
+        }
+        self.text.fill_buf()
+    }
+
+    fn skip(&mut self, mut bytes: u64) -> io::Result<()> {
+        while bytes > 0 {
+            let step = bytes.min(self.fill()?.len() as u64);
+            if step == 0 {
+                break;
+            }
+            self.text.consume(step as usize);
+            bytes -= step;
+        }
+        Ok(())
+    }
+
+    fn next_byte(&mut self) -> io::Result<Option<u8>> {
+        let byte = self.fill()?.first().copied();
+        self.text.consume(usize::from(byte.is_some()));
+        Ok(byte)
+    }
+
+    /// Reads to the next LF and puts at most `room` bytes before it into `raw`, so that memory is bounded even if the
+    /// text is one line.
+    pub(crate) fn read_line(&mut self, raw: &mut Vec<u8>, room: usize) -> io::Result<LineRead> {
+        raw.clear();
+        let mut read = LineRead {
+            bytes: 0,
+            overflow: false,
+        };
+        loop {
+            let available = self.fill()?;
+            if available.is_empty() {
+                return Ok(read);
+            }
+            let line_end = available.iter().position(|byte| *byte == b'\n');
+            let text = &available[..line_end.unwrap_or(available.len())];
+            let kept = text.len().min(room - raw.len());
+            raw.extend_from_slice(&text[..kept]);
+            read.overflow |= kept < text.len();
+            let used = text.len() + usize::from(line_end.is_some());
+            self.text.consume(used);
+            read.bytes += used as u64;
+            if line_end.is_some() {
+                return Ok(read);
+            }
+        }
+    }
+
+    /// What reading the text failed with, after `byte` bytes of it.
+    pub(crate) fn error(&self, text: &Text, byte: u64, source: io::Error) -> CorpusError {
+        if self.gzip {
+            CorpusError::Gzip {
+                file: text.name(),
+                byte,
+                source,
+            }
+        } else {
+            unreadable(text.path(), source)
+        }
+    }
+}

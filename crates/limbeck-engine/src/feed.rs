@@ -1,0 +1,37 @@
+//! How a run is fed: the batches of a plan, the same ones wherever it runs.
+
+use limbeck_corpus::LoaderSettings;
+use limbeck_model::Tokenizer;
+use limbeck_recipe::Plan;
+use limbeck_recipe::batching::Encoded;
+
+use crate::heldout::{PAD_TO, limits};
+
+/// How lines become the batches of a run.
+pub fn settings(plan: &Plan) -> LoaderSettings {
+    let recipe = &plan.recipe;
+    LoaderSettings {
+        batch: recipe.batch,
+        max_length: recipe.max_length,
+        pad_id: plan.teacher.pad_token_id,
+        pad_to_multiple: PAD_TO,
+        held_out: recipe.heldout,
+        keep_last: false,
+        seed: recipe.seed,
+        limits: limits(recipe),
+    }
+}
+
+/// Lines to token ids; `tokenizer` must truncate at the recipe's `max_length`.
+pub fn tokenise(
+    tokenizer: Tokenizer,
+) -> impl Fn(&[&str]) -> Result<Vec<Encoded>, String> + Send + 'static {
+    move |lines| {
+        let tokens = tokenizer.encode(lines).map_err(|e| e.to_string())?;
+        let encoded = tokens.into_iter().map(|tokens| Encoded {
+            ids: tokens.ids,
+            truncated: tokens.truncated,
+        });
+        Ok(encoded.collect())
+    }
+}
