@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use limbeck_corpus::{Corpus, FileSummary, Loader};
 use limbeck_engine::card::{self, Outcome};
-use limbeck_engine::feed;
-use limbeck_engine::heldout::Heldout;
+use limbeck_engine::heldout::{self, Heldout};
+use limbeck_engine::{changed_input, feed, inputs};
 use limbeck_kernels::SelfTestError;
 use limbeck_model::{Encoder, Folder, Tokenizer};
 use limbeck_protocol::UNTRAINED;
@@ -184,7 +184,7 @@ impl Session {
             Some(_) => Output::open(&out),
             None => Output::create(&out, arguments.overwrite)?,
         };
-        let heldout = Heldout::find(&plan, &corpus, &tokenizer)?;
+        let heldout = Heldout::find(&plan, &corpus, &tokenizer, heldout::LINES)?;
         let fresh = Run::new(plan.clone(), encoder.clone())?;
         let before = pollster::block_on(fresh.relations(&heldout.picture))?;
         let first = EvaluationRow {
@@ -513,43 +513,14 @@ fn refuse_to_write_over_the_teacher(recipe: &Recipe, out: &Path) -> Result<(), C
     }
 }
 
-/// What a resumed run must find unchanged: a checksum of the teacher's files, and the sizes of the corpus's.
-fn inputs(teacher: &Folder, files: &[FileSummary]) -> BTreeMap<String, String> {
-    let mut hasher = crc32fast::Hasher::new();
-    for (name, bytes) in teacher.files() {
-        hasher.update(name.as_bytes());
-        hasher.update(bytes);
-    }
-    let teacher = (
-        "teacher".to_owned(),
-        format!("checksum {:08x}", hasher.finalize()),
-    );
-    let files = files.iter().enumerate().map(|(index, file)| {
-        (
-            format!("corpus file {}", index + 1),
-            format!("{}, {} bytes", file.name, file.bytes),
-        )
-    });
-    files.chain([teacher]).collect()
-}
-
 fn same_inputs(
     before: &BTreeMap<String, String>,
     now: &BTreeMap<String, String>,
 ) -> Result<(), CliError> {
-    let absent = "absent".to_owned();
-    for key in before.keys().chain(now.keys()) {
-        let (was, is) = (
-            before.get(key).unwrap_or(&absent),
-            now.get(key).unwrap_or(&absent),
-        );
-        if was != is {
-            return Err(CliError::Usage(format!(
-                "the run began with another {key} ({was}) than there is now ({is}). Restore it, or start a new run"
-            )));
-        }
+    match changed_input(before, now) {
+        Some(changed) => Err(CliError::Usage(changed)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn evaluate(run: &Run, heldout: &[Batch]) -> Result<Vec<f32>, CliError> {

@@ -612,7 +612,7 @@ fn same_number(control: Control, names: &[String], blobs: &[Vec<u8>]) -> Done {
 fn count_lines(texts: Vec<Text>) -> Result<Vec<(TextInfo, Text)>, Vec<Trouble>> {
     let wrong = |e: limbeck_corpus::CorpusError| vec![(Control::Texts, e.to_string())];
     let lines = Corpus::in_memory(texts.clone())
-        .and_then(|corpus| corpus.lines())
+        .and_then(|corpus| corpus.count_lines())
         .map_err(wrong)?;
     let with_info = |((name, bytes), lines): (Text, u64)| {
         let info = TextInfo {

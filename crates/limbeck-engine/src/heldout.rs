@@ -5,8 +5,8 @@ use limbeck_model::{ModelError, Tokenizer};
 use limbeck_recipe::batching::Batch;
 use limbeck_recipe::{Plan, Recipe};
 
-/// Lines that are measured on.
-const LINES: usize = 256;
+/// Lines that are measured on, where there is a whole machine for it.
+pub const LINES: usize = 256;
 /// Tokens of the sentence whose relations are drawn.
 const PICTURE_TOKENS: usize = 20;
 /// S of a batch is rounded up to this: few distinct shapes keep a GPU's memory pools and pipelines small.
@@ -44,17 +44,22 @@ pub fn limits(recipe: &Recipe) -> BlockLimits {
 }
 
 impl Heldout {
-    /// Finds them.
+    /// Finds them, at most `lines`.
     ///
     /// # Errors
     /// The corpus cannot be read, or no line of it has a token.
-    pub fn find(plan: &Plan, corpus: &Corpus, tokenizer: &Tokenizer) -> Result<Self, HeldoutError> {
+    pub fn find(
+        plan: &Plan,
+        corpus: &Corpus,
+        tokenizer: &Tokenizer,
+        lines: usize,
+    ) -> Result<Self, HeldoutError> {
         let fraction = plan.recipe.heldout;
-        let mut sequences = sequences(plan, corpus, tokenizer, fraction)?;
+        let mut sequences = sequences(plan, corpus, tokenizer, fraction, lines)?;
         let mut kind = "held-out lines";
         let mut which = "held-out lines of the corpus, which the student never saw";
         if sequences.is_empty() {
-            sequences = self::sequences(plan, corpus, tokenizer, 1.0)?;
+            sequences = self::sequences(plan, corpus, tokenizer, 1.0, lines)?;
             kind = "training lines";
             which = "training lines: the corpus holds no held-out line";
         }
@@ -91,8 +96,9 @@ fn sequences(
     corpus: &Corpus,
     tokenizer: &Tokenizer,
     fraction: f64,
+    lines: usize,
 ) -> Result<Vec<Vec<u32>>, HeldoutError> {
-    let lines = held_out(corpus, limits(&plan.recipe), fraction, LINES)?;
+    let lines = held_out(corpus, limits(&plan.recipe), fraction, lines)?;
     let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
     let tokens = tokenizer.encode(&texts)?.into_iter().map(|t| t.ids);
     Ok(tokens.filter(|ids| !ids.is_empty()).collect())

@@ -5,18 +5,18 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use burn::tensor::Device;
-use limbeck_corpus::{Batches, Corpus, LoaderSettings};
+use limbeck_corpus::{Batches, Corpus};
 use limbeck_model::{Encoder, Folder, Tokenizer};
 use limbeck_protocol::{Control, Evaluation, RunInfo, StepRecord};
 use limbeck_recipe::{Mistake, Plan, Recipe, parameter_count};
-use limbeck_train::batching::{DataPosition, Encoded};
+use limbeck_recipe::batching::{DataPosition, Encoded};
 use limbeck_train::{Checkpoint, Event, Run, TrainError, check_kernels};
 
-use crate::card::{EvaluationRow, Outcome, model_card};
-use crate::heldout::{self, Heldout, PAD_TO};
+use crate::card::{Outcome, model_card};
+use crate::heldout::Heldout;
 use crate::saved::Text;
 use crate::student::student_files;
-use crate::{Opened, changed_input, inputs};
+use crate::{Opened, changed_input, feed, inputs};
 
 /// Held-out lines that are measured on: few, because a browser's CPU reads some hundred tokens in the time of a step.
 const LINES: usize = 64;
@@ -287,12 +287,13 @@ impl Session {
         let plan = self.run.plan();
         let files = student_files(plan, self.run.student(), &self.folder).await;
         let mut files = files.map_err(|e| (Control::Device, e.to_string()))?;
-        let rows = self.evaluations.iter().map(|e| EvaluationRow {
-            step: e.step,
-            by_pair: e.by_pair.iter().map(|kl| *kl as f32).collect(),
-        });
+        let measured = |evaluation: Option<&Evaluation>| -> Vec<f32> {
+            let by_pair = evaluation.iter().flat_map(|e| &e.by_pair);
+            by_pair.map(|kl| *kl as f32).collect()
+        };
         let outcome = Outcome {
-            evaluations: rows.collect(),
+            before: measured(self.evaluations.first()),
+            after: measured(self.evaluations.last()),
             heldout_note: self.heldout.note.clone(),
             device: self.info.device.clone(),
             elapsed: Duration::from_secs_f64(self.steps.iter().map(|s| s.seconds).sum()),
@@ -321,27 +322,8 @@ fn batches(
     tokenizer: &Tokenizer,
     from: DataPosition,
 ) -> Batches<Tokenise> {
-    let recipe = &plan.recipe;
-    let settings = LoaderSettings {
-        batch: recipe.batch,
-        max_length: recipe.max_length,
-        pad_id: plan.teacher.pad_token_id,
-        pad_to_multiple: PAD_TO,
-        held_out: recipe.heldout,
-        keep_last: false,
-        seed: recipe.seed,
-        limits: heldout::limits(recipe),
-    };
-    let tokenizer = tokenizer.clone();
-    let tokenise: Tokenise = Box::new(move |lines| {
-        let tokens = tokenizer.encode(lines).map_err(|e| e.to_string())?;
-        let encoded = tokens.into_iter().map(|t| Encoded {
-            ids: t.ids,
-            truncated: t.truncated,
-        });
-        Ok(encoded.collect())
-    });
-    Batches::new(corpus.clone(), tokenise, settings, from)
+    let tokenise: Tokenise = Box::new(feed::tokenise(tokenizer.clone()));
+    Batches::new(corpus.clone(), tokenise, feed::settings(plan), from)
 }
 
 fn describe(run: &Run, device: String, on_gpu: bool, doubt: Option<String>) -> RunInfo {
