@@ -15,7 +15,16 @@ mod turns;
 use futures_channel::mpsc::unbounded;
 use wasm_bindgen_futures::spawn_local;
 
+#[cfg(target_family = "wasm")]
+unsafe extern "C" {
+    /// Runs the static constructors, with which cubecl registers its operations. A linker that sees no call of it runs all of
+    /// them at every call from JavaScript instead: about a millisecond each, and every handle of a JavaScript value is one.
+    safe fn __wasm_call_ctors();
+}
+
 fn main() {
+    #[cfg(target_family = "wasm")]
+    __wasm_call_ctors();
     failure::watch();
     spawn_local(async {
         let (sender, requests) = unbounded();
