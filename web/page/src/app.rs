@@ -1,9 +1,96 @@
 //! The page as a whole: its parts, its keys, what is hidden.
 
+mod action;
+mod banners;
+mod controls;
+mod evaluation;
+mod figures;
+mod guards;
+mod header;
+mod hide;
+mod keys;
+mod measure;
+mod support;
+
 use leptos::prelude::*;
+
+use crate::chart::Charts;
+use crate::data::Data;
+use crate::form::Form;
+use crate::maps::MapsPanel;
+use crate::numbers::Numbers;
+use crate::out::Out;
+use crate::state::{Connection, Page};
+use banners::Banners;
+use controls::Controls;
+use evaluation::Evaluations;
+use figures::Figures;
+use header::Header;
+use hide::{Hidden, Part};
+use keys::Keys;
 
 /// The page as a whole: its parts, its keys, what is hidden.
 #[component]
 pub fn App() -> impl IntoView {
-    view! { <section></section> }
+    let (recipe, mut warnings) = crate::form::initial();
+    let page = Page::new(recipe);
+    provide_context(page);
+    let search = window().location().search().unwrap_or_default();
+    let (hidden, unknown) = hide::read(&search);
+    warnings.extend(unknown);
+
+    crate::recorded::play(page);
+    crate::engine::connect(page);
+    guards::keep(page);
+    Effect::new(move |_| {
+        if page.connection.get() == Connection::Open {
+            crate::form::adapt_to(page);
+        }
+    });
+    if let Some(boot) = document().get_element_by_id("boot") {
+        boot.remove();
+    }
+    layout(hidden, warnings)
+}
+
+/// Hidden parts stay in the page, for they may still have work to do: the form chooses the preset, say.
+fn layout(hidden: Hidden, warnings: Vec<String>) -> impl IntoView {
+    let configured = !(hidden.has(Part::Data) && hidden.has(Part::Form));
+    view! {
+        <a class="skip" href="#recipe">"To the recipe"</a>
+        <div hidden=hidden.has(Part::Header)><Header/></div>
+        <Announcer/>
+        <main class="layout" class:alone=!configured>
+            <div class="banners"><Banners warnings/></div>
+            <div class="stage" id="run">
+                <section class="panel run" aria-labelledby="run-title" hidden=hidden.has(Part::Run)>
+                    <Controls/>
+                    <Figures/>
+                    <Evaluations/>
+                </section>
+                <div hidden=hidden.has(Part::Charts)><Charts/></div>
+                <div hidden=hidden.has(Part::Maps)><MapsPanel/></div>
+                <div hidden=hidden.has(Part::Out)><Out/></div>
+            </div>
+            <div class="side" id="recipe" hidden=!configured>
+                <div hidden=hidden.has(Part::Data)><Data/></div>
+                <div hidden=hidden.has(Part::Form)><Form/></div>
+            </div>
+        </main>
+        <footer class="foot">
+            <div id="numbers" hidden=hidden.has(Part::Numbers)><Numbers/></div>
+            <Keys/>
+        </footer>
+    }
+}
+
+/// What a screen reader says of its own accord.
+#[component]
+fn Announcer() -> impl IntoView {
+    let page = crate::state::page();
+    view! {
+        <p class="visually-hidden" role="status" aria-live="polite" id="announcer">
+            {move || page.announcement.get()}
+        </p>
+    }
 }

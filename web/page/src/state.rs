@@ -3,8 +3,8 @@
 use js_sys::Uint8Array;
 use leptos::prelude::*;
 use limbeck_protocol::{
-    Control, EngineInfo, Evaluation, Event, Figure, RunInfo, RunState, SavedRun, Stage,
-    StepRecord, TeacherInfo, TextInfo,
+    Control, EngineInfo, Evaluation, Event, Figure, RunInfo, RunState, SavedRun, Stage, StepRecord,
+    TeacherInfo, TextInfo,
 };
 use limbeck_recipe::{Config, Mistake, Plan, Recipe};
 
@@ -315,7 +315,8 @@ impl Page {
 /// Steps may come twice after a lost connection.
 fn take_steps(run: &mut RunLog, steps: Vec<StepRecord>) {
     let last = run.steps.last().map_or(0, |step| step.step);
-    run.steps.extend(steps.into_iter().filter(|s| s.step > last));
+    run.steps
+        .extend(steps.into_iter().filter(|s| s.step > last));
 }
 
 fn floats(bytes: &Uint8Array) -> Vec<f32> {

@@ -1,0 +1,209 @@
+//! What a user should know before anything else: the recorded run, a saved run, a lost engine, no GPU.
+
+use leptos::prelude::*;
+use limbeck_protocol::{Adapter, Command, EngineInfo, EngineKind, Halt, RunState, SavedRun};
+
+use super::guards::Visibility;
+use super::measure::{count, figure};
+use super::support;
+use crate::state::{Connection, Page, page};
+
+/// What a user should know before anything else.
+#[component]
+pub fn Banners(
+    /// What of the page's address could not be taken.
+    warnings: Vec<String>,
+) -> impl IntoView {
+    let page = page();
+    view! {
+        {lost(page)}
+        {saved(page)}
+        {recorded(page)}
+        {no_gpu(page)}
+        {hidden(page)}
+        {address(warnings)}
+    }
+}
+
+fn lost(page: Page) -> impl IntoView {
+    move || {
+        let (text, ended) = match page.connection.get() {
+            Connection::Lost(why) => (why, false),
+            Connection::Impossible(why) => (why, true),
+            Connection::Loading(..) | Connection::Open => return None,
+        };
+        Some(view! {
+            <div class="notice danger" id="connection">
+                <p>{text}</p>
+                {ended.then(|| view! {
+                    <button class="button" id="start-engine" on:click=move |_| crate::engine::start_again()>
+                        "Start the engine again"
+                    </button>
+                })}
+            </div>
+        })
+    }
+}
+
+/// The run that an earlier visit has left.
+fn saved(page: Page) -> impl IntoView {
+    let put_off = RwSignal::new(false);
+    let offered = Memo::new(move |_| {
+        let free = matches!(
+            page.state.get(),
+            RunState::Idle
+                | RunState::Ended {
+                    halt: Halt::Stopped | Halt::Failed
+                }
+        );
+        let open = page.connection.get() == Connection::Open;
+        page.saved.get().filter(|_| free && open && !put_off.get())
+    });
+    let without = move || {
+        if page.teacher.with_untracked(Option::is_none) {
+            crate::engine::provide(page);
+        }
+    };
+    let restore = move |_| crate::engine::send(Command::Restore, Vec::new());
+    let not_now = move |_| {
+        put_off.set(true);
+        without();
+    };
+    let discard = move |_| {
+        crate::engine::send(Command::Discard, Vec::new());
+        page.saved.set(None);
+        page.announce("The saved run is thrown away.");
+        without();
+    };
+    move || {
+        offered.get().map(|run| {
+            let go_on = if run.finished { "Open it" } else { "Go on" };
+            view! {
+                <div class="notice" id="saved" role="group" aria-label="Saved run">
+                    <p>{describe(&run)}</p>
+                    <div class="row">
+                        <button class="button primary" id="restore" on:click=restore>{go_on}</button>
+                        <button class="button" id="not-now" on:click=not_now>"Not now"</button>
+                        <button class="button quiet" id="discard" on:click=discard>"Throw it away"</button>
+                    </div>
+                </div>
+            }
+        })
+    }
+}
+
+fn describe(run: &SavedRun) -> String {
+    let of = count(run.recipe.steps);
+    let loss = run
+        .loss
+        .map_or_else(String::new, |loss| format!(", loss {}", figure(loss)));
+    if run.finished {
+        format!("A finished run of {of} steps was saved here{loss}.")
+    } else {
+        format!(
+            "A run of {of} steps was saved here at step {}{loss}. It can go on exactly there.",
+            count(run.step)
+        )
+    }
+}
+
+fn recorded(page: Page) -> impl IntoView {
+    let plays = Memo::new(move |_| {
+        page.runs
+            .with(|runs| runs.last().is_some_and(|run| run.recorded))
+    });
+    let waits = Memo::new(move |_| matches!(page.connection.get(), Connection::Loading(..)));
+    move || {
+        plays.get().then(|| {
+            let then = if waits.get() {
+                "Your own can start when the engine is loaded."
+            } else {
+                "Press “Distil a student” for your own."
+            };
+            view! { <p class="notice" id="recorded">"This is a recorded run, at another pace than it had. " {then}</p> }
+        })
+    }
+}
+
+fn no_gpu(page: Page) -> impl IntoView {
+    let away = RwSignal::new(false);
+    move || {
+        let engine = page.engine.get().filter(|_| !away.get())?;
+        let why = reason(&engine)?;
+        let agent = window().navigator().user_agent().unwrap_or_default();
+        Some(view! {
+            <div class="notice" id="no-gpu">
+                <div>
+                    <p>
+                        {why} " A run computes on the CPU here, in one thread of WebAssembly, so a small preset is chosen: slower, and \
+                        otherwise the same."
+                    </p>
+                    <details>
+                        <summary>"How to get a GPU"</summary>
+                        <p>{support::advice(&agent)}</p>
+                        <table class="support">
+                            <thead><tr><th scope="col">"Browser"</th><th scope="col">"WebGPU from version"</th></tr></thead>
+                            <tbody>
+                                {support::TABLE.iter().map(|(browser, version)| {
+                                    view! { <tr><th scope="row">{*browser}</th><td>{*version}</td></tr> }
+                                }).collect_view()}
+                            </tbody>
+                        </table>
+                        <p class="hint">"Or run `limbeck serve` on this machine: it drives this page with all cores or any GPU."</p>
+                    </details>
+                </div>
+                <button class="button quiet" on:click=move |_| away.set(true)>"Dismiss"</button>
+            </div>
+        })
+    }
+}
+
+/// Why a worker has no GPU worth using.
+fn reason(engine: &EngineInfo) -> Option<String> {
+    match (&engine.kind, &engine.adapter) {
+        (EngineKind::Native, _)
+        | (
+            _,
+            Some(Adapter {
+                software: false, ..
+            }),
+        ) => None,
+        (_, None) => Some("This browser gives no GPU (WebGPU).".into()),
+        (_, Some(adapter)) => Some(format!(
+            "The only GPU here is {}, which the CPU plays.",
+            adapter.name
+        )),
+    }
+}
+
+/// Browsers give a page that nobody sees little time.
+fn hidden(page: Page) -> impl IntoView {
+    let visibility = Visibility::watch(page);
+    move || {
+        visibility.slowed().then(|| view! {
+            <div class="notice" id="was-hidden">
+                <p>
+                    "This page was hidden while it trained. Browsers slow hidden pages down: a window of its own that stays in view \
+                    trains at full speed."
+                </p>
+                <button class="button quiet" on:click=move |_| visibility.dismiss()>"Dismiss"</button>
+            </div>
+        })
+    }
+}
+
+fn address(warnings: Vec<String>) -> impl IntoView {
+    let warnings = RwSignal::new(warnings);
+    move || {
+        let texts = warnings.get();
+        (!texts.is_empty()).then(|| view! {
+            <div class="notice warn" id="address-warnings">
+                <div>
+                    <p>"Parts of this page's address were left out:"</p>
+                    <ul>{texts.into_iter().map(|text| view! { <li>{text}</li> }).collect_view()}</ul>
+                </div>
+                <button class="button quiet" on:click=move |_| warnings.set(Vec::new())>"Dismiss"</button>
+            </div>
+        })
+    }
+}

@@ -1,0 +1,155 @@
+//! Start, pause, step, stop; what the run does now; what went wrong.
+
+use leptos::prelude::*;
+use limbeck_protocol::{Control, Halt, RunState};
+
+use super::action::{Action, Ready, act, told};
+use crate::state::{Page, page};
+
+/// Problems that are shown at once; there may be one a step.
+const SHOWN: usize = 3;
+
+/// Start, pause, step, stop.
+#[component]
+pub fn Controls() -> impl IntoView {
+    let page = page();
+    let ready = Memo::new(move |_| Ready::of(&page));
+    announce_changes(page);
+    let title = move || page.with_run(|_| ()).map_or("The run", |()| "Your run");
+    view! {
+        <div class="run-head">
+            <h2 id="run-title">{title}</h2>
+            <StateChip/>
+        </div>
+        <div class="row buttons" role="group" aria-label="The run">
+            {main_button(page, ready)}
+            {side_button(page, ready, Action::Step, "step", "Step")}
+            {side_button(page, ready, Action::Stop, "stop", "Stop")}
+            <Show when=move || ready.with(|ready| ready.state == RunState::Paused)>
+                {side_button(page, ready, Action::Start, "start-anew", "Start anew")}
+            </Show>
+        </div>
+        {move || {
+            let why = ready.with(|ready| ready.obstacle(ready.main()));
+            why.map(|why| view! { <p class="hint" id="why-not">{why}</p> })
+        }}
+        {mistakes(page)}
+        {problems(page, Control::Run)}
+        {problems(page, Control::Storage)}
+    }
+}
+
+fn main_button(page: Page, ready: Memo<Ready>) -> impl IntoView {
+    let action = Memo::new(move |_| ready.with(Ready::main));
+    let label = move || match (action.get(), ready.with(|ready| ready.state.clone())) {
+        (Action::Pause, _) => "Pause",
+        (Action::Resume, _) => "Go on",
+        (_, RunState::Ended { .. }) => "Distil another student",
+        _ => "Distil a student",
+    };
+    let obstacle = move || ready.with(|ready| ready.obstacle(ready.main()));
+    view! {
+        <button class="button primary large" id="main-action" aria-keyshortcuts="Space" aria-describedby="why-not"
+            aria-disabled=move || obstacle().map(|_| "true") title=move || obstacle().unwrap_or("Space")
+            on:click=move |_| act(page, action.get_untracked())>
+            {label}
+        </button>
+    }
+}
+
+/// It stays focusable while it cannot be used, so that its reason can be read.
+fn side_button(
+    page: Page,
+    ready: Memo<Ready>,
+    action: Action,
+    id: &'static str,
+    label: &'static str,
+) -> impl IntoView {
+    let obstacle = move || ready.with(|ready| ready.obstacle(action));
+    view! {
+        <button class="button" id=id aria-disabled=move || obstacle().map(|_| "true")
+            title=move || obstacle().unwrap_or("") on:click=move |_| act(page, action)>
+            {label}
+        </button>
+    }
+}
+
+#[component]
+fn StateChip() -> impl IntoView {
+    let page = page();
+    let recorded = move || {
+        page.runs
+            .with(|runs| runs.last().is_some_and(|run| run.recorded))
+    };
+    let text = move || match page.state.get() {
+        RunState::Idle if recorded() => "Recorded",
+        RunState::Idle => "Not started",
+        RunState::Preparing => "Preparing",
+        RunState::Running => "Training",
+        RunState::Paused => "Paused",
+        RunState::Ended { halt } => match halt {
+            Halt::Finished => "Finished",
+            Halt::Stopped => "Stopped",
+            Halt::Failed => "Failed",
+        },
+    };
+    let state = move || match page.state.get() {
+        RunState::Preparing | RunState::Running => "busy",
+        RunState::Ended {
+            halt: Halt::Finished,
+        } => "ok",
+        RunState::Ended { halt: Halt::Failed } => "bad",
+        _ => "",
+    };
+    view! { <span class="chip" id="run-state" data-state=state>{text}</span> }
+}
+
+fn announce_changes(page: Page) {
+    Effect::new(move |before: Option<RunState>| {
+        let state = page.state.get();
+        if before.is_some_and(|before| before != state) {
+            let step = untrack(|| page.with_run(|run| run.steps.last().map_or(0, |s| s.step)));
+            page.announce(told(&state, step.unwrap_or(0)));
+        }
+        state
+    });
+}
+
+/// How many mistakes the recipe has, where they may be out of sight.
+fn mistakes(page: Page) -> impl IntoView {
+    move || {
+        let mistakes = page.plan.with(|plan| match plan {
+            Some(Err(mistakes)) => mistakes.iter().map(|m| m.message.clone()).collect(),
+            _ => Vec::new(),
+        });
+        let first = mistakes.first()?.clone();
+        let more = match mistakes.len() - 1 {
+            0 => String::new(),
+            more => format!(" ({more} more)"),
+        };
+        Some(
+            view! { <p class="mistake" id="recipe-mistakes">"The recipe cannot be run: " {first} {more}</p> },
+        )
+    }
+}
+
+fn problems(page: Page, control: Control) -> impl IntoView {
+    let solved = control.clone();
+    move || {
+        let problems = page.problems_of(&control);
+        let solved = solved.clone();
+        (!problems.is_empty()).then(|| {
+            let earlier = problems.len().saturating_sub(SHOWN);
+            let shown: Vec<_> = problems.into_iter().skip(earlier).collect();
+            view! {
+                <div class="notice warn">
+                    <div>
+                        {shown.into_iter().map(|text| view! { <p>{text}</p> }).collect_view()}
+                        {(earlier > 0).then(|| view! { <p class="hint">{earlier} " earlier ones"</p> })}
+                    </div>
+                    <button class="button quiet" on:click=move |_| page.solved(&solved)>"Dismiss"</button>
+                </div>
+            }
+        })
+    }
+}

@@ -1,0 +1,197 @@
+//! Where a run is: its progress, and the numbers of its last step.
+
+use leptos::prelude::*;
+use limbeck_protocol::{RunState, Stage};
+
+use super::measure::{bytes, count, figure, pace, percent, time};
+use crate::state::{Connection, Kept, Page, RunLog, page};
+
+/// The bar: text, done, of how much; 0 of 0 if it is not known.
+type Progress = (String, u64, u64);
+
+/// Name and value.
+type Line = (&'static str, String);
+
+/// Where a run is.
+#[component]
+pub fn Figures() -> impl IntoView {
+    let page = page();
+    let progress = Memo::new(move |_| progress(&page));
+    let lines = Memo::new(move |_| {
+        page.runs
+            .with(|runs| runs.last().map(lines).unwrap_or_default())
+    });
+    tell_quarters(page);
+    view! {
+        <div class="progress">
+            <p class="progress-text number" id="progress-text">{move || progress.get().0}</p>
+            {move || match progress.get() {
+                (_, _, 0) => view! { <progress aria-labelledby="progress-text"></progress> }.into_any(),
+                (_, done, of) => {
+                    view! { <progress aria-labelledby="progress-text" max=of.to_string() value=done.to_string()></progress> }
+                        .into_any()
+                }
+            }}
+        </div>
+        <dl class="figures" id="figures">
+            {NAMES.iter().map(|(name, hint)| {
+                let value = move || {
+                    lines.with(|lines| lines.iter().find(|(n, _)| n == name).map_or_else(|| "–".into(), |(_, v)| v.clone()))
+                };
+                view! { <div title=*hint><dt>{*name}</dt><dd class="number">{value}</dd></div> }
+            }).collect_view()}
+        </dl>
+        {move || about(page)}
+        {move || page.kept.get().map(|kept| kept_line(&kept, &keeps(page)))}
+    }
+}
+
+const NAMES: [(&str, &str); 8] = [
+    ("Step", "Steps taken, of all"),
+    ("Loss", "Sum of the pairs' KL, weighted, in nats"),
+    ("Learning rate", "Of the last step"),
+    ("Gradient norm", "Of all gradients, before clipping"),
+    (
+        "Tokens a second",
+        "Mean of the last 20 steps, without the compilation of shaders",
+    ),
+    ("Time left", "At the pace of the last 20 steps"),
+    ("Elapsed", "Sum of the steps"),
+    ("Memory", "What the device has handed out"),
+];
+
+fn lines(run: &RunLog) -> Vec<Line> {
+    let of = run.info.recipe.steps;
+    let (Some(last), Some(pace)) = (run.steps.last(), pace(&run.steps, of)) else {
+        return vec![("Step", format!("{} / {}", count(run.info.step), count(of)))];
+    };
+    let mut lines = vec![
+        ("Step", format!("{} / {}", count(last.step), count(of))),
+        ("Loss", figure(last.loss)),
+        ("Learning rate", figure(last.learning_rate)),
+        ("Gradient norm", figure(last.gradient_norm)),
+        (
+            "Tokens a second",
+            count(pace.tokens_a_second.round() as u64),
+        ),
+        ("Time left", time(pace.left)),
+        ("Elapsed", time(pace.elapsed)),
+    ];
+    if last.memory > 0 {
+        lines.push(("Memory", bytes(last.memory)));
+    }
+    lines
+}
+
+fn progress(page: &Page) -> Progress {
+    if let Connection::Loading(done, total) = page.connection.get() {
+        return ("Loading the engine".into(), done, total);
+    }
+    let (stage, done, total) = page.stage.get();
+    if stage == Stage::Ready {
+        return of_run(page);
+    }
+    let amount = match (stage, total) {
+        (_, 0) => String::new(),
+        (Stage::Reading | Stage::Saving, _) => format!(", {} of {}", bytes(done), bytes(total)),
+        _ => format!(", {} of {}", count(done), count(total)),
+    };
+    (format!("{}{amount}", name(stage)), done, total)
+}
+
+fn of_run(page: &Page) -> Progress {
+    let run = page.runs.with(|runs| {
+        runs.last().map(|run| {
+            let step = run.steps.last().map_or(run.info.step, |s| s.step);
+            (step, run.info.recipe.steps)
+        })
+    });
+    match (run, page.state.get()) {
+        (None, RunState::Preparing) => ("Preparing".into(), 0, 0),
+        (None, _) => ("No steps yet".into(), 0, 1),
+        (Some((step, of)), _) => (format!("{} %", percent(step, of)), step, of.max(1)),
+    }
+}
+
+fn name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Ready => "Ready",
+        Stage::Reading => "Reading teacher and texts",
+        Stage::Compiling => "Compiling shaders (not counted in the speed)",
+        Stage::Evaluating => "Measuring on held-out lines",
+        Stage::Saving => "Saving a checkpoint",
+        Stage::Measuring => "Measuring the speed of this device",
+    }
+}
+
+/// What the run is: its device, and why its kernels are not used.
+fn about(page: Page) -> Option<impl IntoView> {
+    let info = page
+        .runs
+        .with(|runs| runs.last().map(|run| run.info.clone()))?;
+    let text = format!(
+        "{} numbers in the student, {} relation heads, teacher layer {}, on {}.",
+        count(info.parameters),
+        info.relation_heads,
+        info.teacher_layer,
+        info.device
+    );
+    Some(view! {
+        <p class="hint">{text}</p>
+        {info.doubt.map(|doubt| view! { <p class="notice warn">{doubt}</p> })}
+    })
+}
+
+fn keeps(page: Page) -> String {
+    page.engine.with(|engine| {
+        engine
+            .as_ref()
+            .map_or_else(String::new, |engine| engine.keeps.clone())
+    })
+}
+
+fn kept_line(kept: &Kept, place: &str) -> AnyView {
+    let (step, size) = (count(kept.step), bytes(kept.bytes));
+    let Some(why) = &kept.only_in_memory else {
+        return view! {
+            <p class="hint" id="kept">{format!("Saved at step {step}: {size} in {place}.")}</p>
+        }
+        .into_any();
+    };
+    let room = if kept.quota > 0 {
+        format!(
+            " Storage: {} of {} used.",
+            bytes(kept.used),
+            bytes(kept.quota)
+        )
+    } else {
+        String::new()
+    };
+    let text = format!(
+        "The checkpoint of step {step} ({size}) is in memory only: {why}. Closing or reloading this page would lose it.{room} \
+         Make room, or export the checkpoint."
+    );
+    view! { <p class="notice warn" id="kept">{text}</p> }.into_any()
+}
+
+/// A screen reader hears of a run at each quarter; every step would be noise.
+fn tell_quarters(page: Page) {
+    let quarter = Memo::new(move |_| {
+        let at = page.with_run(|run| {
+            let step = run.steps.last().map_or(0, |s| s.step);
+            percent(step, run.info.recipe.steps) / 25
+        });
+        at.unwrap_or(0)
+    });
+    Effect::new(move |before: Option<u64>| {
+        let now = quarter.get();
+        let running = page.state.get_untracked() == RunState::Running;
+        if running && (1..4).contains(&now) && before.is_some_and(|before| before < now) {
+            let loss =
+                untrack(|| page.with_run(|run| run.steps.last().map_or(f64::NAN, |s| s.loss)));
+            let loss = figure(loss.unwrap_or(f64::NAN));
+            page.announce(format!("{} percent, loss {loss}", now * 25));
+        }
+        now
+    });
+}

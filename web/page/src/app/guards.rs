@@ -1,0 +1,153 @@
+//! What keeps a run from harm: a screen that stays on, a question before leaving, a word on hidden pages. And the service
+//! worker, which keeps the page itself.
+
+use std::cell::RefCell;
+
+use js_sys::{Promise, Reflect};
+use leptos::ev;
+use leptos::prelude::*;
+use limbeck_protocol::RunState;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::VisibilityState;
+
+use super::measure::percent;
+use crate::engine::native;
+use crate::state::{Connection, Page};
+
+#[wasm_bindgen]
+extern "C" {
+    // web-sys has wake locks as unstable only
+    type ScreenLock;
+    #[wasm_bindgen(method)]
+    fn release(this: &ScreenLock) -> Promise;
+    #[wasm_bindgen(js_namespace = ["navigator", "wakeLock"], js_name = request, catch)]
+    fn request_screen_lock(kind: &str) -> Result<Promise, JsValue>;
+}
+
+thread_local! {
+    static SCREEN: RefCell<Option<ScreenLock>> = const { RefCell::new(None) };
+}
+
+/// Sets all of them up.
+pub fn keep(page: Page) {
+    keep_screen_on(page);
+    ask_before_leaving(page);
+    show_progress_in_title(page);
+    Effect::new(move |done: Option<bool>| {
+        let settled = !matches!(page.connection.get(), Connection::Loading(..));
+        let now = settled && native() == Some(false);
+        if now && done != Some(true) {
+            keep_offline_copy();
+        }
+        now || done == Some(true)
+    });
+}
+
+fn keep_screen_on(page: Page) {
+    Effect::new(move |_| hold_screen(running(&page)));
+    // a browser takes the lock away when the page is hidden
+    let seen = window_event_listener_untyped("visibilitychange", move |_| {
+        if is_visible() {
+            hold_screen(untrack(|| running(&page)));
+        }
+    });
+    on_cleanup(move || seen.remove());
+}
+
+fn running(page: &Page) -> bool {
+    page.state.get() == RunState::Running
+}
+
+fn is_visible() -> bool {
+    document().visibility_state() == VisibilityState::Visible
+}
+
+fn hold_screen(hold: bool) {
+    // a native run computes without this screen, and a browser may have no such lock: neither is an error
+    let wanted = hold && native() == Some(false) && is_visible();
+    if let Some(lock) = SCREEN.take() {
+        ignore(lock.release());
+    }
+    if wanted && let Ok(promise) = request_screen_lock("screen") {
+        leptos::task::spawn_local(async move {
+            if let Ok(lock) = JsFuture::from(promise).await {
+                SCREEN.replace(Some(lock.unchecked_into()));
+            }
+        });
+    }
+}
+
+fn ignore(promise: Promise) {
+    leptos::task::spawn_local(async move {
+        JsFuture::from(promise).await.ok();
+    });
+}
+
+fn ask_before_leaving(page: Page) {
+    let leaving = window_event_listener_untyped("beforeunload", move |event| {
+        let busy = matches!(
+            page.state.get_untracked(),
+            RunState::Running | RunState::Preparing
+        );
+        if busy && native() == Some(false) {
+            event.prevent_default();
+            // older browsers ask only if this is set
+            Reflect::set(&event, &"returnValue".into(), &true.into()).ok();
+        }
+    });
+    on_cleanup(move || leaving.remove());
+}
+
+fn show_progress_in_title(page: Page) {
+    let title = document().title();
+    let at = Memo::new(move |_| {
+        let active = matches!(page.state.get(), RunState::Running | RunState::Paused);
+        let at = page.with_run(|run| {
+            let step = run.steps.last().map_or(0, |s| s.step);
+            percent(step, run.info.recipe.steps)
+        });
+        at.filter(|_| active)
+    });
+    Effect::new(move |_| match at.get() {
+        Some(percent) => document().set_title(&format!("{percent} % limbeck")),
+        None => document().set_title(&title),
+    });
+}
+
+fn keep_offline_copy() {
+    let navigator = window().navigator();
+    let has = Reflect::has(&navigator, &"serviceWorker".into()).unwrap_or(false);
+    if has && window().is_secure_context() {
+        ignore(navigator.service_worker().register("./sw.js"));
+    }
+}
+
+/// Whether a run was slowed because nobody saw the page.
+#[derive(Clone, Copy)]
+pub struct Visibility(RwSignal<bool>);
+
+impl Visibility {
+    /// Watches a page.
+    pub fn watch(page: Page) -> Self {
+        let slowed = RwSignal::new(false);
+        let turned = window_event_listener(ev::visibilitychange, move |_| {
+            let busy = page.state.get_untracked() == RunState::Running;
+            if !is_visible() && busy && native() == Some(false) {
+                slowed.set(true);
+            }
+        });
+        on_cleanup(move || turned.remove());
+        Self(slowed)
+    }
+
+    /// Whether to say so.
+    pub fn slowed(self) -> bool {
+        self.0.get()
+    }
+
+    /// It was read.
+    pub fn dismiss(self) {
+        self.0.set(false);
+    }
+}

@@ -1,0 +1,91 @@
+//! Keys of the page, and the list of them.
+
+use leptos::ev;
+use leptos::html::Dialog;
+use leptos::prelude::*;
+use wasm_bindgen::JsCast;
+use web_sys::{Element, KeyboardEvent};
+
+use super::action::{Action, Ready, act};
+use crate::state::{Page, page};
+
+const KEYS: [(&str, &str); 4] = [
+    ("Space", "start, pause, go on"),
+    (".", "one step of a run that waits"),
+    ("?", "this list"),
+    ("Esc", "close what is open"),
+];
+
+/// The list of keys, and a link to it.
+#[component]
+pub fn Keys() -> impl IntoView {
+    let page = page();
+    let dialog = NodeRef::<Dialog>::new();
+    let listener = window_event_listener(ev::keydown, move |event| pressed(page, dialog, &event));
+    on_cleanup(move || listener.remove());
+    view! {
+        <p class="foot-line">
+            <button class="button quiet" id="keys-button" aria-haspopup="dialog" on:click=move |_| show(dialog)>
+                "Keys " <kbd>"?"</kbd>
+            </button>
+            <span class="hint">"Nothing is sent anywhere: no server, no account, no count of visitors."</span>
+        </p>
+        <dialog node_ref=dialog id="keys" aria-labelledby="keys-title">
+            <h2 id="keys-title">"Keys"</h2>
+            <dl class="keys">
+                {KEYS.iter().map(|(key, what)| view! { <dt><kbd>{*key}</kbd></dt><dd>{*what}</dd> }).collect_view()}
+            </dl>
+            <form method="dialog"><button class="button">"Close"</button></form>
+        </dialog>
+    }
+}
+
+fn show(dialog: NodeRef<Dialog>) {
+    if let Some(dialog) = dialog.get_untracked()
+        && !dialog.open()
+    {
+        dialog.show_modal().ok();
+    }
+}
+
+fn pressed(page: Page, dialog: NodeRef<Dialog>, event: &KeyboardEvent) {
+    let modified = event.ctrl_key() || event.alt_key() || event.meta_key();
+    let target = event.target().and_then(|target| target.dyn_into().ok());
+    let open = document()
+        .query_selector("dialog[open]")
+        .ok()
+        .flatten()
+        .is_some();
+    if modified || open || event.default_prevented() {
+        return;
+    }
+    match event.key().as_str() {
+        // a key that is held down must not start and pause in turns
+        " " if !takes_space(target.as_ref()) => {
+            event.prevent_default();
+            if !event.repeat() {
+                act(page, untrack(|| Ready::of(&page)).main());
+            }
+        }
+        "." if !takes_text(target.as_ref()) => act(page, Action::Step),
+        "?" if !takes_text(target.as_ref()) => {
+            event.prevent_default();
+            show(dialog);
+        }
+        _ => {}
+    }
+}
+
+fn takes_text(target: Option<&Element>) -> bool {
+    matches(target, "input, textarea, select, [contenteditable]")
+}
+
+/// Space writes, presses or chooses here.
+fn takes_space(target: Option<&Element>) -> bool {
+    let pressed = "button, a[href], summary, label, [role=button], [role=slider], [role=tab], [role=option], [tabindex]";
+    takes_text(target) || matches(target, pressed)
+}
+
+fn matches(target: Option<&Element>, selector: &str) -> bool {
+    target.is_some_and(|target| target.closest(selector).is_ok_and(|found| found.is_some()))
+}

@@ -1,0 +1,145 @@
+//! Figures of a run, from its steps; and how figures are written.
+
+use limbeck_protocol::StepRecord;
+
+/// Steps that a speed is the mean of.
+const RECENT: usize = 20;
+
+/// What the steps of a run tell of its pace.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Pace {
+    /// Real tokens a second, over the last steps; the compilation of shaders is in no step.
+    pub tokens_a_second: f64,
+    /// Seconds until the last step.
+    pub left: f64,
+    /// Seconds of all steps.
+    pub elapsed: f64,
+}
+
+/// The pace of a run of so many steps; none before its first.
+pub fn pace(steps: &[StepRecord], of: u64) -> Option<Pace> {
+    let last = steps.last()?;
+    let recent = &steps[steps.len().saturating_sub(RECENT)..];
+    let seconds: f64 = recent.iter().map(|step| step.seconds).sum();
+    let tokens: u64 = recent.iter().map(|step| step.tokens).sum();
+    let mean = seconds / recent.len() as f64;
+    Some(Pace {
+        tokens_a_second: if seconds > 0.0 {
+            tokens as f64 / seconds
+        } else {
+            0.0
+        },
+        left: mean * of.saturating_sub(last.step) as f64,
+        elapsed: steps.iter().map(|step| step.seconds).sum(),
+    })
+}
+
+/// Whole numbers with thin spaces between thousands: 12 345.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Three figures or so: 1.234, 0.01234, 1.2e-6.
+pub fn figure(number: f64) -> String {
+    let size = number.abs();
+    if !number.is_finite() {
+        return "not a number".into();
+    }
+    if number == 0.0 {
+        "0".into()
+    } else if size < 1e-3 {
+        format!("{number:.2e}")
+    } else if size < 0.1 {
+        format!("{number:.4}")
+    } else if size < 10.0 {
+        format!("{number:.3}")
+    } else {
+        format!("{number:.1}")
+    }
+}
+
+/// Seconds as people say them: 8 s, 3 min 20 s, 2 h 5 min.
+pub fn time(seconds: f64) -> String {
+    let whole = seconds.max(0.0).round() as u64;
+    match (whole / 3600, whole / 60 % 60, whole % 60) {
+        (0, 0, 0) if seconds > 0.0 => "under 1 s".into(),
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+/// Bytes in MB or GB of 10^6 and 10^9, as browsers count storage.
+pub fn bytes(bytes: u64) -> String {
+    let megabytes = bytes as f64 / 1e6;
+    if megabytes >= 1000.0 {
+        format!("{:.1} GB", megabytes / 1000.0)
+    } else if megabytes >= 10.0 {
+        format!("{megabytes:.0} MB")
+    } else {
+        format!("{megabytes:.1} MB")
+    }
+}
+
+/// Whole percents of a run: 99 until its last step is taken.
+pub fn percent(done: u64, of: u64) -> u64 {
+    done.min(of) * 100 / of.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use limbeck_protocol::StepRecord;
+
+    use super::{bytes, count, figure, pace, percent, time};
+
+    fn step(step: u64, seconds: f64) -> StepRecord {
+        StepRecord {
+            step,
+            loss: 1.0,
+            by_pair: Vec::new(),
+            learning_rate: 1e-3,
+            gradient_norm: 1.0,
+            tokens: 100,
+            seconds,
+            memory: 0,
+        }
+    }
+
+    #[test]
+    fn the_pace_is_that_of_the_last_steps() {
+        let slow = (1..=20).map(|n| step(n, 10.0));
+        let fast = (21..=40).map(|n| step(n, 0.5));
+        let steps: Vec<_> = slow.chain(fast).collect();
+        let pace = pace(&steps, 100).expect("steps");
+        assert!((pace.tokens_a_second - 200.0).abs() < 1e-9);
+        assert!((pace.left - 30.0).abs() < 1e-9 && (pace.elapsed - 210.0).abs() < 1e-9);
+        assert_eq!(super::pace(&[], 100), None);
+    }
+
+    #[test]
+    fn figures_read_well() {
+        assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
+        assert_eq!((count(0), count(999)), ("0".into(), "999".into()));
+        assert_eq!(
+            [6e-4, 0.0123, 1.23456, 23.456, 0.0].map(figure),
+            ["6.00e-4", "0.0123", "1.235", "23.5", "0"]
+        );
+        assert_eq!(
+            [0.2, 8.0, 200.0, 7500.0].map(time),
+            ["under 1 s", "8 s", "3 min 20 s", "2 h 5 min"]
+        );
+        assert_eq!(
+            [1_234_567, 45_000_000, 3_200_000_000].map(bytes),
+            ["1.2 MB", "45 MB", "3.2 GB"]
+        );
+        assert_eq!((percent(999, 1000), percent(7, 0)), (99, 0));
+    }
+}
