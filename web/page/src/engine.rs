@@ -218,7 +218,8 @@ fn hear(generation: u32, event: Event, blobs: Vec<Uint8Array>) {
     match reaction.next {
         None => {}
         Some(Next::Provide) => provide(page),
-        Some(Next::Send(command)) => send(command, Vec::new()),
+        Some(Next::Restore) => send(Command::Restore, Vec::new()),
+        Some(Next::Resume) => send(Command::Resume, Vec::new()),
         Some(Next::GreetAnew) => {
             with(|engine| engine.greet(0));
         }

@@ -149,7 +149,7 @@ fn no_gpu(page: Page) -> impl IntoView {
                                 }).collect_view()}
                             </tbody>
                         </table>
-                        <p class="hint">"Or run `limbeck serve` on this machine: it drives this page with all cores or any GPU."</p>
+                        <p class="hint">"Or run " <code>"limbeck serve"</code> " on this machine: it drives this page with all cores or any GPU."</p>
                     </details>
                 </div>
                 <button class="button quiet" on:click=move |_| away.set(true)>"Dismiss"</button>

@@ -49,7 +49,7 @@ fn table(measured: Measured) -> impl IntoView {
                 <td class="number">{figure(before)}</td>
                 {now.map(|now| view! {
                     <td class="number"><b>{figure(now)}</b></td>
-                    <td class="number">{format!("{:+.0} %", (now / before - 1.0) * 100.0)}</td>
+                    <td class="number">{change(before, now)}</td>
                 })}
             </tr>
         }
@@ -67,6 +67,10 @@ fn table(measured: Measured) -> impl IntoView {
             <details><summary>"Before you use a student"</summary><p class="hint">{UNTRAINED}</p></details>
         </div>
     }
+}
+
+fn change(before: f64, now: f64) -> String {
+    format!("{:+.0} %", (now / before - 1.0) * 100.0).replace('-', "\u{2212}")
 }
 
 fn at(step: u64) -> String {

@@ -63,7 +63,7 @@ fn EngineChip() -> impl IntoView {
 fn place(engine: &EngineInfo) -> String {
     let on = match &engine.adapter {
         Some(adapter) if !adapter.software => format!("on {}", adapter.name),
-        _ => format!("on the CPU ({})", engine.cpu),
+        _ => "on the CPU".to_owned(),
     };
     match engine.kind {
         EngineKind::Worker => format!("Ready {on}"),

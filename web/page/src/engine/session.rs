@@ -2,7 +2,7 @@
 //! choice, or takes a run up again.
 
 use leptos::prelude::*;
-use limbeck_protocol::{Command, Event, RunState, VERSION};
+use limbeck_protocol::{Event, RunState, VERSION};
 use limbeck_recipe::Recipe;
 
 use crate::state::Page;
@@ -49,8 +49,10 @@ impl Facts {
 pub enum Next {
     /// Fetch and send teacher and texts.
     Provide,
-    /// Send it.
-    Send(Command),
+    /// Take the saved run up.
+    Restore,
+    /// Go on with it.
+    Resume,
     /// Greet again as a page without steps.
     GreetAnew,
     /// The engine is of this version.
@@ -145,7 +147,7 @@ impl Session {
                 if facts.saved.is_some() && facts.saved.as_ref() == shown =>
             {
                 self.restoring = Some(resume);
-                Some(Next::Send(Command::Restore))
+                Some(Next::Restore)
             }
             // the user chooses first
             Some(Goal::Provide) | None if facts.saved.is_some() => None,
@@ -158,7 +160,7 @@ impl Session {
         match (self.restoring, state) {
             (Some(resume), RunState::Paused) => {
                 self.restoring = None;
-                resume.then_some(Next::Send(Command::Resume))
+                resume.then_some(Next::Resume)
             }
             (Some(_), RunState::Ended { .. }) => {
                 self.restoring = None;
@@ -172,7 +174,7 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use limbeck_protocol::{
-        Command, Control, EngineInfo, EngineKind, Event, RunInfo, RunState, TeacherInfo, VERSION,
+        Control, EngineInfo, EngineKind, Event, RunInfo, RunState, TeacherInfo, VERSION,
     };
     use limbeck_recipe::Recipe;
 
@@ -255,11 +257,11 @@ mod tests {
         let mut second = Session::new(Goal::Restore { resume: true });
         second.take(&hello(VERSION), &facts(true));
         let restore = second.take(&state(RunState::Idle), &facts(true)).next;
-        assert_eq!(restore, Some(Next::Send(Command::Restore)));
+        assert_eq!(restore, Some(Next::Restore));
         let reading = second.take(&state(RunState::Preparing), &facts(true)).next;
         assert_eq!(reading, None);
         let resume = second.take(&state(RunState::Paused), &facts(true)).next;
-        assert_eq!(resume, Some(Next::Send(Command::Resume)));
+        assert_eq!(resume, Some(Next::Resume));
     }
 
     #[test]

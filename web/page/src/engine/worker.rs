@@ -95,9 +95,9 @@ pub fn died(generation: u32, reason: &str) {
     }
     let had_a_run = !matches!(page.state.get_untracked(), RunState::Idle);
     let then = if had_a_run {
-        "It is started again, and the run is taken up from its last checkpoint if there is one."
+        "The engine is started again, and the run goes on from its last checkpoint if there is one."
     } else {
-        "It is started again."
+        "The engine is started again."
     };
     page.problem(Control::Run, format!("{reason} {then}"));
     page.connection.set(Connection::Lost(reason.to_owned()));
