@@ -100,6 +100,8 @@ pub struct Page {
     pub saved: RwSignal<Option<SavedRun>>,
     /// The recipe as it is edited.
     pub recipe: RwSignal<Recipe>,
+    /// Key of the preset that it began from: what "changed" means, and the base of its link.
+    pub preset: RwSignal<&'static str>,
     /// The recipe checked against the teacher at hand: a plan or every mistake; none without a teacher.
     pub plan: Memo<Option<Result<Plan, Vec<Mistake>>>>,
     /// What the run does.
@@ -141,6 +143,7 @@ impl Page {
             texts: RwSignal::new(Vec::new()),
             saved: RwSignal::new(None),
             recipe,
+            preset: RwSignal::new(crate::form::named_preset()),
             plan,
             state: RwSignal::new(RunState::Idle),
             runs: RwSignal::new(Vec::new()),
