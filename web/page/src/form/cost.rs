@@ -6,6 +6,9 @@ use limbeck_recipe::{Config, DeviceChoice, Estimate, Plan};
 /// Floating-point operations a second where nothing has been measured: a laptop's GPU in a browser.
 const GPU_GUESS: f64 = 3e11;
 
+/// Seconds a step that a GPU spends on starting kernels, however small they are; assumed, as the speeds are.
+const GPU_STARTS: f64 = 0.03;
+
 /// One core in wasm.
 const WASM_GUESS: f64 = 5e9;
 
@@ -23,6 +26,8 @@ const WASM_MEMORY: f64 = 3e9;
 pub struct Speed {
     /// How many.
     pub flops: f64,
+    /// Seconds of a step that do not depend on its size.
+    pub fixed: f64,
     /// Whether a run on this page has shown it.
     pub measured: bool,
 }
@@ -45,13 +50,14 @@ pub fn guess(engine: Option<&EngineInfo>, on_gpu: bool) -> Speed {
         .and_then(|e| e.adapter.as_ref())
         .is_some_and(|adapter| adapter.software);
     let native = engine.is_some_and(|e| e.kind == EngineKind::Native);
-    let flops = match (on_gpu && !software, native) {
-        (true, _) => GPU_GUESS,
-        (false, true) => NATIVE_GUESS,
-        (false, false) => WASM_GUESS,
+    let (flops, fixed) = match (on_gpu && !software, native) {
+        (true, _) => (GPU_GUESS, GPU_STARTS),
+        (false, true) => (NATIVE_GUESS, 0.0),
+        (false, false) => (WASM_GUESS, 0.0),
     };
     Speed {
         flops,
+        fixed,
         measured: false,
     }
 }
@@ -73,6 +79,7 @@ pub fn measured(run: &RunInfo, steps: &[StepRecord], teacher: &Config) -> Option
     let middle = seconds[seconds.len() / 2];
     Some(Speed {
         flops: Estimate::of(&plan).flops / middle,
+        fixed: 0.0,
         measured: true,
     })
 }
