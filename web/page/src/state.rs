@@ -8,6 +8,8 @@ use limbeck_protocol::{
 };
 use limbeck_recipe::{Config, Mistake, Plan, Recipe};
 
+use crate::data::Chosen;
+
 /// Runs that are kept for comparison, the present one counted.
 pub const RUNS: usize = 5;
 
@@ -116,6 +118,8 @@ pub struct Page {
     pub figures: RwSignal<Vec<Figure>>,
     /// Files that were asked for and not yet handed to the user.
     pub files: RwSignal<Option<Files>, LocalStorage>,
+    /// Teacher and texts as the user has chosen them.
+    pub chosen: RwSignal<Chosen, LocalStorage>,
     /// The last thing that a screen reader should say.
     pub announcement: RwSignal<String>,
 }
@@ -151,6 +155,7 @@ impl Page {
             problems: RwSignal::new(Vec::new()),
             figures: RwSignal::new(Vec::new()),
             files: RwSignal::new_local(None),
+            chosen: RwSignal::new_local(Chosen::default()),
             announcement: RwSignal::new(String::new()),
         }
     }

@@ -1,0 +1,303 @@
+//! What the hub says of a model, and how its files are fetched in parts. No network here.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::{check, words};
+
+/// The hub that is asked unless the address names another.
+pub const HUGGING_FACE: &str = "https://huggingface.co";
+/// Bytes of a part: few requests, and little lost when one breaks.
+pub const PART: u64 = 4 << 20;
+/// The files that a model is fetched for.
+const WANTED: [&str; 6] = [
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+];
+
+/// A file of a model on the hub.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HubFile {
+    /// Its name.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256, where the hub knows it.
+    pub sha256: Option<String>,
+}
+
+/// A model on the hub at one revision; also what is kept of it in the cache.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HubModel {
+    /// Such as `sentence-transformers/all-MiniLM-L6-v2`.
+    pub id: String,
+    /// The commit.
+    pub revision: String,
+    /// The files that are needed.
+    pub files: Vec<HubFile>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    sha: Option<String>,
+    #[serde(default)]
+    siblings: Vec<Sibling>,
+}
+
+#[derive(Deserialize)]
+struct Sibling {
+    rfilename: String,
+    size: Option<u64>,
+    lfs: Option<Lfs>,
+}
+
+#[derive(Deserialize)]
+struct Lfs {
+    sha256: Option<String>,
+    size: Option<u64>,
+}
+
+impl HubModel {
+    /// From the hub's answer to `/api/models/ID?blobs=true`.
+    ///
+    /// # Errors
+    /// Not such an answer, or the model has no files that a browser can read.
+    pub fn parse(id: &str, json: &str) -> Result<Self, String> {
+        let answer: Answer = serde_json::from_str(json)
+            .map_err(|e| format!("the hub's answer on {id} is not understood: {e}"))?;
+        let names: Vec<String> = answer
+            .siblings
+            .iter()
+            .map(|s| s.rfilename.clone())
+            .collect();
+        let needed = check::model_in(id, &names)?;
+        if !needed.iter().any(|at| names[*at] == "model.safetensors") {
+            return Err(format!(
+                "{id} has its weights in several files. Download the folder and drop it here"
+            ));
+        }
+        let mut files = Vec::new();
+        for sibling in answer.siblings {
+            if !WANTED.contains(&sibling.rfilename.as_str()) {
+                continue;
+            }
+            let lfs = sibling.lfs;
+            let bytes = lfs.as_ref().and_then(|lfs| lfs.size).or(sibling.size).ok_or_else(|| {
+                format!("the hub does not say how large {} of {id} is. Download the folder and drop it here", sibling.rfilename)
+            })?;
+            check::size(&sibling.rfilename, bytes)?;
+            let sha256 = lfs.and_then(|lfs| lfs.sha256);
+            files.push(HubFile {
+                name: sibling.rfilename,
+                bytes,
+                sha256,
+            });
+        }
+        let revision = answer.sha.unwrap_or_else(|| "main".into());
+        Ok(Self {
+            id: id.into(),
+            revision,
+            files,
+        })
+    }
+
+    /// Bytes of all files.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// Where a file is.
+    pub fn url(&self, hub: &str, file: &HubFile) -> String {
+        format!("{hub}/{}/resolve/{}/{}", self.id, self.revision, file.name)
+    }
+
+    /// Under which address a part is kept.
+    pub fn key(&self, hub: &str, file: &HubFile, part: &Range<u64>) -> String {
+        format!("{}?part={}-{}", self.url(hub, file), part.start, part.end)
+    }
+
+    /// Under which address this description is kept; it begins like those of the parts.
+    pub fn manifest(&self, hub: &str) -> String {
+        format!("{hub}/{}/resolve/{}/{MANIFEST}", self.id, self.revision)
+    }
+
+    /// What the addresses of all that is kept of this model begin with.
+    pub fn prefix(&self, hub: &str) -> String {
+        format!("{hub}/{}/resolve/{}/", self.id, self.revision)
+    }
+
+    /// The files, for people.
+    pub fn listing(&self) -> String {
+        let files = self
+            .files
+            .iter()
+            .map(|f| format!("{} ({})", f.name, words::bytes(f.bytes)));
+        files.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// How the addresses of descriptions end.
+pub const MANIFEST: &str = "limbeck-manifest.json";
+
+/// The parts of a file. An empty file has none.
+pub fn parts(bytes: u64) -> impl Iterator<Item = Range<u64>> {
+    (0..bytes.div_ceil(PART)).map(move |part| part * PART..((part + 1) * PART).min(bytes))
+}
+
+/// A model's id, from an id or an address of the hub.
+///
+/// # Errors
+/// It is neither.
+pub fn id(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let path = text
+        .strip_prefix("https://huggingface.co/")
+        .or_else(|| text.strip_prefix("https://hf.co/"))
+        .unwrap_or(text);
+    let names: Vec<&str> = path.trim_matches('/').split('/').collect();
+    // An address may go on: /tree/main.
+    let names = if path == text {
+        &names[..]
+    } else {
+        &names[..names.len().min(2)]
+    };
+    let fits = |name: &&str| {
+        !name.is_empty()
+            && !name.starts_with('.')
+            && name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    if names.len() > 2 || !names.iter().all(fits) {
+        return Err(format!(
+            "`{text}` is no model id. An id is an owner and a name, such as sentence-transformers/all-MiniLM-L6-v2"
+        ));
+    }
+    Ok(names.join("/"))
+}
+
+/// The hub to ask, from `?hub=` of the address; only an origin, since requests go there.
+///
+/// # Errors
+/// Not an http or https origin.
+pub fn base(asked: Option<&str>) -> Result<String, String> {
+    let Some(asked) = asked else {
+        return Ok(HUGGING_FACE.into());
+    };
+    let base = asked.trim_end_matches('/');
+    let host = base
+        .strip_prefix("https://")
+        .or_else(|| base.strip_prefix("http://"));
+    let fits = |host: &str| {
+        !host.is_empty()
+            && host
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-.:[]".contains(c))
+    };
+    if host.is_some_and(fits) {
+        return Ok(base.into());
+    }
+    Err(format!(
+        "hub={asked} in the address is no server: write http://HOST:PORT or https://HOST"
+    ))
+}
+
+/// The host of a hub, for people.
+pub fn host(base: &str) -> &str {
+    base.split_once("://").map_or(base, |(_, host)| host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_cover_a_file_once() {
+        assert_eq!(parts(0).count(), 0);
+        assert_eq!(parts(PART).collect::<Vec<_>>(), [0..PART]);
+        assert_eq!(
+            parts(PART + 1).collect::<Vec<_>>(),
+            [0..PART, PART..PART + 1]
+        );
+        assert_eq!(
+            parts(3 * PART - 1).map(|p| p.end - p.start).sum::<u64>(),
+            3 * PART - 1
+        );
+    }
+
+    #[test]
+    fn ids_and_addresses_are_read() {
+        assert_eq!(id(" bert-base-uncased "), Ok("bert-base-uncased".into()));
+        assert_eq!(
+            id("https://huggingface.co/a/b.c/tree/main"),
+            Ok("a/b.c".into())
+        );
+        for wrong in [
+            "",
+            "a/b/c",
+            "../x",
+            "a b",
+            "https://example.com/a/b",
+            "a/?q",
+        ] {
+            assert!(id(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_hub_is_an_origin() {
+        assert_eq!(base(None), Ok(HUGGING_FACE.into()));
+        assert_eq!(
+            base(Some("http://127.0.0.1:8100/")),
+            Ok("http://127.0.0.1:8100".into())
+        );
+        for wrong in [
+            "javascript:alert(1)",
+            "ftp://x",
+            "https://",
+            "https://user@x",
+            "https://x/path",
+        ] {
+            assert!(base(Some(wrong)).is_err(), "{wrong}");
+        }
+        assert_eq!(host("https://huggingface.co"), "huggingface.co");
+    }
+
+    #[test]
+    fn an_answer_is_read() {
+        let json = r#"{"sha":"abc","siblings":[
+            {"rfilename":"config.json","size":10},
+            {"rfilename":"model.safetensors","size":134,"lfs":{"sha256":"ff","size":5000000}},
+            {"rfilename":"onnx/model.onnx","size":3},
+            {"rfilename":"tokenizer.json","size":20}]}"#;
+        let model = HubModel::parse("a/b", json).expect("a model");
+        assert_eq!(model.bytes(), 5_000_030);
+        assert_eq!(
+            model.url("https://h", &model.files[1]),
+            "https://h/a/b/resolve/abc/model.safetensors"
+        );
+        assert!(
+            model
+                .key("https://h", &model.files[1], &(0..PART))
+                .starts_with(&model.prefix("https://h"))
+        );
+        assert_eq!(model.files[1].sha256.as_deref(), Some("ff"));
+    }
+
+    #[test]
+    fn models_that_a_browser_cannot_read_are_refused() {
+        let json = r#"{"siblings":[{"rfilename":"config.json","size":1},{"rfilename":"pytorch_model.bin","size":1},{"rfilename":"vocab.txt","size":1}]}"#;
+        assert!(
+            HubModel::parse("a/b", json)
+                .expect_err("PyTorch")
+                .contains("pytorch_model.bin")
+        );
+        assert!(HubModel::parse("a/b", "<html>").is_err());
+    }
+}
