@@ -1,19 +1,34 @@
 //! One function per chore.
 //!
-//! Whatever links burn is selected with `--workspace`: another selection may unify features differently, and building
-//! burn a second time costs 18 minutes on two cores.
+//! Whatever links burn is selected by [`NATIVE`]: another selection may unify features differently, and building burn a
+//! second time costs 18 minutes on two cores.
 
 use std::path::Path;
+use std::process::Command;
 
 use crate::places::Places;
 use crate::setup::{self, Part};
 use crate::shell::{self, Error, Result};
 use crate::stages::Stages;
+use crate::wasm::Browser;
+use crate::web::{self, PageTools};
+
+/// The crates of the native build: all but those of the page, which are made for a browser, and the tests of the page,
+/// which link no burn and need a built page.
+const NATIVE: [&str; 7] = [
+    "--workspace",
+    "--exclude",
+    "limbeck-page",
+    "--exclude",
+    "limbeck-worker",
+    "--exclude",
+    "it-page",
+];
 
 /// Installs what the chores need, or only one part of it.
 pub fn set_up(places: &Places, only: Option<Part>) -> Result<()> {
     let parts = only.map_or_else(
-        || vec![Part::Native, Part::Browser, Part::Golden],
+        || vec![Part::Native, Part::Browser, Part::Page, Part::Golden],
         |part| vec![part],
     );
     for part in parts {
@@ -27,21 +42,34 @@ pub fn set_up(places: &Places, only: Option<Part>) -> Result<()> {
 pub fn check(places: &Places) -> Result<()> {
     format_is_right(places)?;
     setup::vulkan()?;
-    lint(places)?;
+    let tools = setup::page(places)?;
+    lint(places, &tools)?;
     native_tests(places, &[])
 }
 
-/// All tests, native and in the browser; `args` go to both test harnesses.
+/// All tests: native, in the browser, and of the page; `args` go to the test harnesses.
 pub fn test(places: &Places, args: &[String]) -> Result<()> {
     setup::vulkan()?;
     let browser = setup::browser(places)?;
+    web(places)?;
     native_tests(places, args)?;
-    browser.test(places, args)
+    browser.test(places, args)?;
+    page_tests(places, &browser, args)
 }
 
-/// The browser tests alone.
+/// The tests in the browser alone.
 pub fn browser(places: &Places, args: &[String]) -> Result<()> {
-    setup::browser(places)?.test(places, args)
+    let browser = setup::browser(places)?;
+    web(places)?;
+    browser.test(places, args)?;
+    // The page's tests also drive `limbeck serve`.
+    build(places, &["--bins"])?;
+    page_tests(places, &browser, args)
+}
+
+/// Builds the page into `dist`.
+pub fn web(places: &Places) -> Result<()> {
+    web::build(places, &setup::page(places)?)
 }
 
 /// Runs every generator of `tests/golden` and shows which goldens changed.
@@ -68,15 +96,8 @@ pub fn golden(places: &Places) -> Result<()> {
 /// Runs the benchmarks, or the one named. With the release profile it reuses what the tests have built.
 pub fn bench(places: &Places, name: Option<&str>, args: &[String]) -> Result<()> {
     setup::vulkan()?;
-    let mut cargo = places.cargo(&[
-        "bench",
-        "--profile",
-        "release",
-        "--workspace",
-        "--bench",
-        "bench",
-        "--",
-    ]);
+    let mut cargo = places.cargo(&["bench", "--profile", "release"]);
+    cargo.args(NATIVE).args(["--bench", "bench", "--"]);
     // The peer in PyTorch is timed in the same run where the goldens' Python is installed.
     let python = setup::golden_python_path(places);
     if python.is_file() && std::env::var_os("LIMBECK_PYTHON").is_none() {
@@ -98,7 +119,7 @@ pub fn demo(places: &Places, keep: bool) -> Result<()> {
 
 /// The demo with its student in `out`; `flags` go to `limbeck distill`.
 fn demo_into(places: &Places, out: &Path, flags: &[&str]) -> Result<()> {
-    build(places, "--bins")?;
+    build(places, &["--bins"])?;
     let mut limbeck = places.program(&places.release_binary("limbeck"));
     limbeck
         .args([
@@ -129,11 +150,13 @@ pub fn ci(places: &Places) -> Result<()> {
         "format",
         "setup",
         "lint",
+        "page build",
         "build",
         "test",
         "memory gate",
         "browser build",
         "browser test",
+        "page test",
         "short demo",
     ]);
     let outcome = gate(places, &mut stages);
@@ -143,16 +166,19 @@ pub fn ci(places: &Places) -> Result<()> {
 
 fn gate(places: &Places, stages: &mut Stages) -> Result<()> {
     stages.run(|| format_is_right(places))?;
-    let browser = stages.run(|| {
+    let (browser, tools) = stages.run(|| {
         setup::vulkan()?;
-        setup::browser(places)
+        Ok((setup::browser(places)?, setup::page(places)?))
     })?;
-    stages.run(|| lint(places))?;
-    stages.run(|| build(places, "--all-targets"))?;
+    stages.run(|| lint(places, &tools))?;
+    // Before the native build, whose `limbeck` holds the page. The burn that it compiles is the browser tests' own.
+    stages.run(|| web::build(places, &tools))?;
+    stages.run(|| build(places, &["--all-targets"]))?;
     stages.run(|| native_tests(places, &[]))?;
     stages.run(|| bench(places, Some("relation"), &["--gate".to_owned()]))?;
     stages.run(|| browser.build(places))?;
     stages.run(|| browser.test(places, &[]))?;
+    stages.run(|| page_tests(places, &browser, &[]))?;
     // The first command of the README, with enough steps to see that the bundled files are all there.
     let out = places.target.join("demo-short");
     stages.run(|| demo_into(places, &out, &["--set", "steps=50"]))
@@ -162,31 +188,58 @@ fn format_is_right(places: &Places) -> Result<()> {
     shell::run(&mut places.cargo(&["fmt", "--all", "--check"]))
 }
 
-fn lint(places: &Places) -> Result<()> {
-    shell::run(&mut places.cargo(&[
-        "clippy",
-        "--release",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ]))
+fn lint(places: &Places, tools: &PageTools) -> Result<()> {
+    const STRICT: [&str; 3] = ["--", "-D", "warnings"];
+    let native = &mut places.cargo(&["clippy", "--release"]);
+    shell::run(native.args(NATIVE).arg("--all-targets").args(STRICT))?;
+    let page_tests = &mut places.cargo(&["clippy", "--release", "--package", "it-page"]);
+    shell::run(page_tests.arg("--all-targets").args(STRICT))?;
+    // One by one, as Trunk builds them: together they would unify features that they do not share.
+    for package in ["limbeck-page", "limbeck-worker"] {
+        let web = &mut tools
+            .compiler
+            .cargo(places, &["clippy", "--package", package]);
+        shell::run(web.arg("--bins").args(STRICT))?;
+    }
+    Ok(())
 }
 
-fn build(places: &Places, targets: &str) -> Result<()> {
-    shell::run(&mut places.cargo(&["build", "--release", "--workspace", targets]))
+fn build(places: &Places, targets: &[&str]) -> Result<()> {
+    let mut cargo = places.cargo(&["build", "--release"]);
+    shell::run(cargo.args(NATIVE).args(targets))
 }
 
 fn native_tests(places: &Places, args: &[String]) -> Result<()> {
     // `cargo test` alone would not build the `limbeck` binary, which tests start as a person does.
-    build(places, "--all-targets")?;
-    let mut cargo = places.cargo(&["test", "--release", "--workspace"]);
+    build(places, &["--all-targets"])?;
+    let mut cargo = places.cargo(&["test", "--release"]);
+    cargo.args(NATIVE);
     if let Some(driver) = setup::lavapipe_if_alone() {
         cargo.env("VK_DRIVER_FILES", driver);
     }
+    shell::run(with_harness(&mut cargo, args))?;
+    // What the page computes without a browser.
+    let page = &mut places.cargo(&["test", "--release", "--package", "limbeck-page"]);
+    shell::run(with_harness(page, args))
+}
+
+/// The tests that drive the built page in Chromium, and `limbeck serve`. Both must have been built.
+fn page_tests(places: &Places, browser: &Browser, args: &[String]) -> Result<()> {
+    let this = std::env::current_exe().map_err(|cause| {
+        Error::Wrong(format!("this program does not know where it lies: {cause}"))
+    })?;
+    let mut cargo = places.cargo(&["test", "--release", "--package", "it-page"]);
+    cargo
+        .env("LIMBECK_DIST", places.dist())
+        .env("LIMBECK_BINARY", places.release_binary("limbeck"))
+        .env("LIMBECK_XTASK", this)
+        .env("CHROMEDRIVER", &browser.driver);
+    shell::run(with_harness(&mut cargo, args))
+}
+
+fn with_harness<'a>(cargo: &'a mut Command, args: &[String]) -> &'a mut Command {
     if !args.is_empty() {
         cargo.arg("--").args(args);
     }
-    shell::run(&mut cargo)
+    cargo
 }

@@ -2,10 +2,12 @@
 
 mod chores;
 mod places;
+mod serve;
 mod setup;
 mod shell;
 mod stages;
 mod wasm;
+mod web;
 
 use std::process::ExitCode;
 
@@ -37,17 +39,25 @@ enum Chore {
     },
     /// Format, lints and native tests: what to run before every commit
     Check,
-    /// All tests, native and in headless Chromium
+    /// All tests: native, in headless Chromium, and of the page
     Test {
-        /// For both test harnesses, such as a part of a test's name or --nocapture
+        /// For the test harnesses, such as a part of a test's name or --nocapture
         #[arg(last = true)]
         args: Vec<String>,
     },
-    /// The tests in headless Chromium alone
+    /// The tests in headless Chromium alone: of the libraries, and of the page
     Browser {
-        /// For the test harness, such as a part of a test's name or --nocapture
+        /// For the test harnesses, such as a part of a test's name or --nocapture
         #[arg(last = true)]
         args: Vec<String>,
+    },
+    /// Build the page into `dist`, and fail if it is larger than its budget
+    Web,
+    /// Serve `dist` as a real host should
+    Serve {
+        /// The port on 127.0.0.1; 0 takes any free one
+        #[arg(long, default_value_t = 8080)]
+        port: u16,
     },
     /// Make the goldens of tests/golden anew with PyTorch and show which changed
     Golden,
@@ -65,7 +75,7 @@ enum Chore {
         #[arg(long)]
         keep: bool,
     },
-    /// The whole gate: format, lints, and all tests natively and in the browser, with the time of each stage
+    /// The whole gate: format, lints, the page and its size, and all tests, with the time of each stage
     Ci,
 }
 
@@ -86,6 +96,8 @@ fn start(chore: Chore, places: &Places) -> shell::Result<()> {
         Chore::Check => chores::check(places),
         Chore::Test { args } => chores::test(places, &args),
         Chore::Browser { args } => chores::browser(places, &args),
+        Chore::Web => chores::web(places),
+        Chore::Serve { port } => serve::page(places, port),
         Chore::Golden => chores::golden(places),
         Chore::Bench { name, args } => chores::bench(places, name.as_deref(), &args),
         Chore::Demo { keep } => chores::demo(places, keep),

@@ -52,6 +52,16 @@ impl Places {
         self.target.join("tools")
     }
 
+    /// Where everything for wasm32 is built.
+    pub fn web_target(&self) -> PathBuf {
+        self.target.join("web")
+    }
+
+    /// The built page, as a web server takes it and as the `limbeck` binary holds it.
+    pub fn dist(&self) -> PathBuf {
+        self.root.join("dist")
+    }
+
     /// An executable that `cargo build --release` made.
     pub fn release_binary(&self, name: &str) -> PathBuf {
         self.target

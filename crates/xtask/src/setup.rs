@@ -8,6 +8,13 @@ use clap::ValueEnum;
 use crate::places::{self, Places};
 use crate::shell::{self, Error, Result};
 use crate::wasm::{Browser, Compiler};
+use crate::web::PageTools;
+
+const TRUNK: &str = "0.21.14";
+
+/// wasm-opt as JavaScript from npm: Debian's is too old to read what today's compilers write, and the native builds of
+/// others lie on servers that not every machine reaches.
+const BINARYEN: &str = "132.0.0";
 
 /// A part of the set-up.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -16,6 +23,8 @@ pub enum Part {
     Native,
     /// Chromium, its driver, a wasm32 compiler and wasm-bindgen
     Browser,
+    /// Trunk, wasm-opt and what the browser tests need
+    Page,
     /// Python with what tests/golden/requirements.txt names
     Golden,
 }
@@ -25,6 +34,7 @@ pub fn set_up(part: Part, places: &Places) -> Result<()> {
     match part {
         Part::Native => vulkan(),
         Part::Browser => browser(places).map(|_| ()),
+        Part::Page => page(places).map(|_| ()),
         Part::Golden => golden_python(places).map(|_| ()),
     }
 }
@@ -73,6 +83,29 @@ pub fn browser(places: &Places) -> Result<Browser> {
         compiler: wasm_compiler()?,
         runner: wasm_bindgen_runner(places)?,
         driver,
+    })
+}
+
+/// Makes sure that the page can be built.
+pub fn page(places: &Places) -> Result<PageTools> {
+    let node = ensure(
+        node_with_npm,
+        "no Node.js with npm, which wasm-opt runs on",
+        &Packages {
+            debian: &["nodejs", "npm"],
+            fedora: "dnf install nodejs",
+            arch: "pacman -S nodejs npm",
+            macos: "brew install node",
+            windows: "winget install OpenJS.NodeJS.LTS",
+        },
+    )?;
+    let runner = wasm_bindgen_runner(places)?;
+    Ok(PageTools {
+        compiler: wasm_compiler()?,
+        trunk: trunk(places)?,
+        bindgen: runner.parent().unwrap_or(&runner).to_owned(),
+        wasm_opt: wasm_opt(places)?,
+        node,
     })
 }
 
@@ -288,37 +321,66 @@ fn wasm_compiler() -> Result<Compiler> {
     )
 }
 
-/// The runner's version must be exactly that of the library, or the two disagree about the file's format.
+/// The runner's version must be exactly that of the library, or the two disagree about the file's format. The same
+/// installation brings `wasm-bindgen` itself.
 fn wasm_bindgen_runner(places: &Places) -> Result<PathBuf> {
     let version = places.locked_version("wasm-bindgen")?;
-    let name = "wasm-bindgen-test-runner";
-    let right_one = |runner: &PathBuf| {
-        shell::ask(runner, &["--version"])
+    // Not --locked: its lock file may name crate versions that were withdrawn.
+    let install = ["wasm-bindgen-cli", "--version", &version];
+    cargo_tool(
+        places,
+        "wasm-bindgen-test-runner",
+        &version,
+        &install,
+        "four",
+    )
+}
+
+/// Trunk as cheap to compile as it gets: it only starts others here, and downloads nothing.
+fn trunk(places: &Places) -> Result<PathBuf> {
+    let install = [
+        "trunk",
+        "--version",
+        TRUNK,
+        "--locked",
+        "--no-default-features",
+        "--debug",
+    ];
+    cargo_tool(places, "trunk", TRUNK, &install, "six")
+}
+
+/// A program of exactly this version: the project's own, else that of `PATH`, else compiled by `cargo install` with
+/// `install` into the project's tools.
+fn cargo_tool(
+    places: &Places,
+    name: &str,
+    version: &str,
+    install: &[&str],
+    minutes: &str,
+) -> Result<PathBuf> {
+    let right_one = |program: &PathBuf| {
+        shell::ask(program, &["--version"])
             .is_some_and(|answer| answer.ends_with(&format!(" {version}")))
     };
     let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
     let own = places.tools().join("bin").join(file);
     let candidates = [Some(own.clone()), shell::find_program(name)];
-    if let Some(runner) = candidates.into_iter().flatten().find(right_one) {
-        return Ok(runner);
+    if let Some(program) = candidates.into_iter().flatten().find(right_one) {
+        return Ok(program);
     }
+    let package = install.first().copied().unwrap_or(name);
     eprintln!(
-        "wasm-bindgen-cli {version} has to be compiled once, which takes about four minutes on two cores."
+        "{package} {version} has to be compiled once, which takes about {minutes} minutes on two cores."
     );
-    // Not --locked: its lock file may name crate versions that were withdrawn. Without CARGO_TARGET_DIR cargo builds
-    // in a temporary folder and removes it.
+    // Without CARGO_TARGET_DIR cargo builds in a temporary folder and removes it.
     shell::run(
         Command::new(places::cargo_program())
-            .args([
-                "install",
-                "--quiet",
-                "wasm-bindgen-cli",
-                "--version",
-                &version,
-                "--root",
-            ])
+            .args(["install", "--quiet"])
+            .args(install)
+            .arg("--root")
             .arg(places.tools())
-            .env_remove("CARGO_TARGET_DIR"),
+            .env_remove("CARGO_TARGET_DIR")
+            .env("CARGO_PROFILE_DEV_DEBUG", "0"),
     )?;
     if right_one(&own) {
         return Ok(own);
@@ -327,6 +389,50 @@ fn wasm_bindgen_runner(places: &Places) -> Result<PathBuf> {
         "{} was installed but does not report version {version}",
         own.display()
     )))
+}
+
+/// The JavaScript file of `wasm-opt`.
+fn wasm_opt(places: &Places) -> Result<PathBuf> {
+    let folder = places.tools().join("binaryen");
+    let package = folder.join("node_modules/binaryen");
+    let wanted = format!("\"version\": \"{BINARYEN}\"");
+    let is_there = || {
+        std::fs::read_to_string(package.join("package.json"))
+            .is_ok_and(|manifest| manifest.contains(&wanted))
+    };
+    if !is_there() {
+        let mut npm = Command::new(if cfg!(windows) { "npm.cmd" } else { "npm" });
+        npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
+            .arg(&folder)
+            .arg(format!("binaryen@{BINARYEN}"));
+        shell::run(&mut npm)?;
+    }
+    let program = package.join("bin/wasm-opt");
+    if is_there() && program.is_file() {
+        return Ok(program);
+    }
+    Err(Error::Wrong(format!(
+        "npm installed binaryen {BINARYEN}, but {} is not there",
+        program.display()
+    )))
+}
+
+/// The path of node; 18 is the oldest that wasm-opt runs on.
+fn node_with_npm() -> Option<PathBuf> {
+    let node = shell::find_program("node")?;
+    let version = shell::ask(&node, &["--version"])?;
+    let major: u32 = version
+        .trim_start_matches('v')
+        .split('.')
+        .next()?
+        .parse()
+        .ok()?;
+    let npm = ["npm", "npm.cmd"];
+    (major >= 18
+        && npm
+            .iter()
+            .any(|name| shell::ask(name, &["--version"]).is_some()))
+    .then_some(node)
 }
 
 fn python_with_venv() -> Option<PathBuf> {

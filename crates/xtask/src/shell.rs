@@ -117,26 +117,54 @@ pub fn find_program(program: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// The text of a file.
-pub fn read(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|cause| Error::File {
+/// Names the file or folder that an operation failed on.
+pub fn file_error(path: &Path) -> impl Fn(io::Error) -> Error {
+    |cause| Error::File {
         path: path.to_owned(),
         cause,
-    })
+    }
+}
+
+/// The text of a file.
+pub fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(file_error(path))
+}
+
+/// The bytes of a file.
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(file_error(path))
+}
+
+/// Makes a file hold exactly these bytes.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    std::fs::write(path, bytes).map_err(file_error(path))
 }
 
 /// The files of a folder in the order of their names.
 pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |cause| Error::File {
-        path: folder.to_owned(),
-        cause,
-    };
+    let failed = file_error(folder);
     let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        paths.push(entry.map_err(failed)?.path());
+    for entry in std::fs::read_dir(folder).map_err(&failed)? {
+        paths.push(entry.map_err(&failed)?.path());
     }
     paths.sort();
     Ok(paths)
+}
+
+/// The paths of all files below a folder, from there on, with `/` between their parts, sorted.
+pub fn tree(folder: &Path) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for path in list(folder)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() {
+            let below = tree(&path)?;
+            found.extend(below.into_iter().map(|file| format!("{name}/{file}")));
+        } else {
+            found.push(name.into_owned());
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 fn succeeded(command: String, status: ExitStatus) -> Result<()> {

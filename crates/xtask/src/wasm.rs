@@ -54,21 +54,27 @@ impl Compiler {
     }
 
     /// Cargo for the wasm target. `args` begin with the subcommand.
-    ///
-    /// It has a folder of its own: two compilers in one would rebuild each other's host crates, and a native build would
-    /// wait for a browser build.
-    fn cargo(&self, places: &Places, args: &[&str]) -> Command {
+    pub fn cargo(&self, places: &Places, args: &[&str]) -> Command {
         let mut cargo = places.cargo(args);
         cargo.args(["--release", "--target", TARGET]);
-        cargo.env("CARGO_TARGET_DIR", places.target.join("web"));
+        self.prepare(places, &mut cargo);
+        cargo
+    }
+
+    /// Gives a command that runs cargo, or is cargo, what it needs to compile for the wasm target.
+    ///
+    /// The target has a build folder of its own: two compilers in one would rebuild each other's host crates, and a
+    /// native build would wait for a browser build. Everything is said in the environment, so that Trunk's cargo
+    /// compiles exactly as ours does and finds burn as the browser tests left it.
+    pub fn prepare(&self, places: &Places, command: &mut Command) {
+        command.env("CARGO_TARGET_DIR", places.web_target());
         if let Self::FromSource { rustc, linker } = self {
-            cargo
-                .args(["-Z", "build-std=std,panic_abort"])
+            command
                 .env("RUSTC", rustc)
                 .env("RUSTC_BOOTSTRAP", "1")
+                .env("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort")
                 .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
         }
-        cargo
     }
 }
 

@@ -1,0 +1,315 @@
+//! A web server for the built page, with the headers that a real host should send.
+
+use std::io::Write;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use tiny_http::{Header, Method, Request, Response, Server, StatusCode};
+
+use crate::places::Places;
+use crate::shell::{self, Error, Result};
+use crate::web;
+
+/// Requests that are answered at the same time. A browser opens six connections.
+const THREADS: usize = 6;
+
+/// What the page may do. Styles in attributes are allowed because the page positions things with them; the foreign
+/// addresses are those of the Hugging Face hub and the servers that its files lie on.
+const POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; \
+                      img-src 'self' blob: data:; \
+                      connect-src 'self' https://huggingface.co https://*.huggingface.co https://*.hf.co; \
+                      object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
+
+/// Serves [`Places::dist`] until it is stopped. Port 0 takes any free one; the first line of standard output is the
+/// address.
+pub fn page(places: &Places, port: u16) -> Result<()> {
+    let folder = places.dist();
+    if !folder.join("index.html").is_file() {
+        return Err(Error::Wrong(format!(
+            "{} holds no page; build it with `cargo xtask web`",
+            folder.display()
+        )));
+    }
+    let server = Server::http(("127.0.0.1", port)).map_err(|cause| {
+        Error::Wrong(format!(
+            "cannot listen on port {port} of 127.0.0.1: {cause}. Choose another with --port, or 0 for any"
+        ))
+    })?;
+    if let Some(address) = server.server_addr().to_ip() {
+        println!("http://{address}/");
+        // Whoever started this through a pipe waits for the line.
+        std::io::stdout()
+            .flush()
+            .map_err(shell::file_error(Path::new("standard output")))?;
+    }
+    eprintln!("Serving {}; ctrl-c stops it.", folder.display());
+    let server = Arc::new(server);
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| answer_all(&server, &folder));
+        }
+    });
+    Ok(())
+}
+
+fn answer_all(server: &Server, folder: &Path) {
+    while let Ok(request) = server.recv() {
+        let answer = Answer::to(&request, folder);
+        // A browser that closes a connection early is no failure of the server.
+        let _ = request.respond(answer.into_response());
+    }
+}
+
+/// What is sent back, without the connection.
+struct Answer {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn to(request: &Request, folder: &Path) -> Self {
+        if !matches!(request.method(), Method::Get | Method::Head) {
+            return Self::plain(405, "only GET and HEAD");
+        }
+        let header = |name: &'static str| {
+            let found = request
+                .headers()
+                .iter()
+                .find(|header| header.field.equiv(name));
+            found.map(|header| header.value.as_str().to_owned())
+        };
+        let Some(path) = path_of(request.url()) else {
+            return Self::plain(404, "there is no such file");
+        };
+        Self::file(
+            folder,
+            &path,
+            &header("Accept-Encoding").unwrap_or_default(),
+            header("Range").as_deref(),
+            header("If-None-Match").as_deref(),
+        )
+    }
+
+    fn file(
+        folder: &Path,
+        path: &str,
+        accepted: &str,
+        range: Option<&str>,
+        had: Option<&str>,
+    ) -> Self {
+        // A range counts bytes of the file as it is.
+        let (file, encoding) = match range {
+            Some(_) => (folder.join(path), None),
+            None => smallest(folder, path, accepted),
+        };
+        let Ok(bytes) = std::fs::read(&file) else {
+            return Self::plain(404, "there is no such file");
+        };
+        let tag = format!("\"{}\"", web::fingerprint(&bytes));
+        let mut headers = vec![
+            ("Content-Type", kind(path).to_owned()),
+            ("Cache-Control", lifetime(path).to_owned()),
+            ("Vary", "Accept-Encoding".to_owned()),
+            ("Accept-Ranges", "bytes".to_owned()),
+            ("ETag", tag.clone()),
+            ("Content-Security-Policy", POLICY.to_owned()),
+            ("X-Content-Type-Options", "nosniff".to_owned()),
+            ("Referrer-Policy", "no-referrer".to_owned()),
+        ];
+        headers.extend(encoding.map(|name| ("Content-Encoding", name.to_owned())));
+        if had.is_some_and(|tags| tags.split(',').any(|one| one.trim() == tag)) {
+            return Self {
+                status: 304,
+                headers,
+                body: Vec::new(),
+            };
+        }
+        match range.map(|range| part(range, bytes.len())) {
+            None | Some(Part::Whole) => Self {
+                status: 200,
+                headers,
+                body: bytes,
+            },
+            Some(Part::Bytes(from, to)) => {
+                let whole = bytes.len();
+                headers.push(("Content-Range", format!("bytes {from}-{to}/{whole}")));
+                Self {
+                    status: 206,
+                    headers,
+                    body: bytes[from..=to].to_vec(),
+                }
+            }
+            Some(Part::Outside) => {
+                headers.push(("Content-Range", format!("bytes */{}", bytes.len())));
+                Self {
+                    status: 416,
+                    headers,
+                    body: Vec::new(),
+                }
+            }
+        }
+    }
+
+    fn plain(status: u16, text: &str) -> Self {
+        Self {
+            status,
+            headers: vec![("Content-Type", "text/plain; charset=utf-8".to_owned())],
+            body: text.as_bytes().to_vec(),
+        }
+    }
+
+    fn into_response(self) -> Response<std::io::Cursor<Vec<u8>>> {
+        let headers = self
+            .headers
+            .into_iter()
+            .filter_map(|(name, value)| Header::from_bytes(name, value).ok())
+            .collect();
+        let length = self.body.len();
+        let body = std::io::Cursor::new(self.body);
+        // Chunks would hide the length, and a progress bar needs it.
+        Response::new(StatusCode(self.status), headers, body, Some(length), None)
+            .with_chunked_threshold(usize::MAX)
+    }
+}
+
+/// The file that an address means, or nothing if it leads out of the folder.
+fn path_of(address: &str) -> Option<String> {
+    let path = address.split(['?', '#']).next()?.strip_prefix('/')?;
+    let plain = |part: Component| matches!(part, Component::Normal(_));
+    if path.contains('\\') || !Path::new(path).components().all(plain) {
+        return None;
+    }
+    if path.is_empty() {
+        return Some("index.html".to_owned());
+    }
+    Some(path.to_owned())
+}
+
+/// The compressed version that the browser takes, or the file itself.
+fn smallest(folder: &Path, path: &str, accepted: &str) -> (PathBuf, Option<&'static str>) {
+    for (name, ending) in [("br", "br"), ("gzip", "gz")] {
+        let file = folder.join(format!("{path}.{ending}"));
+        if takes(accepted, name) && file.is_file() {
+            return (file, Some(name));
+        }
+    }
+    (folder.join(path), None)
+}
+
+/// Whether an `Accept-Encoding` names this encoding, other than to refuse it.
+fn takes(accepted: &str, name: &str) -> bool {
+    accepted.split(',').any(|choice| {
+        let (choice, weight) = choice.split_once(';').unwrap_or((choice, "q=1"));
+        let weight = weight.trim().trim_start_matches("q=").parse::<f32>();
+        choice.trim().eq_ignore_ascii_case(name) && weight.is_ok_and(|weight| weight > 0.0)
+    })
+}
+
+fn kind(path: &str) -> &'static str {
+    match path.rsplit_once('.').map_or("", |(_, ending)| ending) {
+        "html" => "text/html; charset=utf-8",
+        "js" => "text/javascript; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "txt" => "text/plain; charset=utf-8",
+        "json" => "application/json",
+        "webmanifest" => "application/manifest+json",
+        "wasm" => "application/wasm",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        _ => "application/octet-stream",
+    }
+}
+
+/// A file that has the name of its contents never changes; any other may, so a browser asks each time.
+fn lifetime(path: &str) -> &'static str {
+    if web::is_hashed(path) {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    }
+}
+
+/// What a `Range` asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Part {
+    /// From the first to the last of these bytes, both included.
+    Bytes(usize, usize),
+    /// It is not of the one form that is understood, and then the answer is the whole file.
+    Whole,
+    /// No byte of the file.
+    Outside,
+}
+
+fn part(range: &str, length: usize) -> Part {
+    let Some((from, to)) = range
+        .strip_prefix("bytes=")
+        .and_then(|bytes| bytes.split_once('-'))
+    else {
+        return Part::Whole;
+    };
+    let last = length.saturating_sub(1);
+    let (from, to) = match (from.parse::<usize>(), to.parse::<usize>()) {
+        (Ok(from), Ok(to)) if from <= to => (from, to.min(last)),
+        (Ok(from), Err(_)) if to.is_empty() => (from, last),
+        (Err(_), Ok(count)) if from.is_empty() && count > 0 => (length.saturating_sub(count), last),
+        _ => return Part::Whole,
+    };
+    if from < length {
+        Part::Bytes(from, to)
+    } else {
+        Part::Outside
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Part, lifetime, part, path_of, takes};
+
+    #[test]
+    fn ranges_are_those_of_http() {
+        assert_eq!(part("bytes=0-3", 10), Part::Bytes(0, 3));
+        assert_eq!(part("bytes=4-", 10), Part::Bytes(4, 9));
+        assert_eq!(part("bytes=-4", 10), Part::Bytes(6, 9));
+        assert_eq!(part("bytes=4-99", 10), Part::Bytes(4, 9));
+        assert_eq!(part("bytes=10-", 10), Part::Outside);
+        assert_eq!(part("bytes=3-1", 10), Part::Whole);
+        assert_eq!(part("bytes=0-1,4-5", 10), Part::Whole);
+        assert_eq!(part("lines=0-1", 10), Part::Whole);
+        assert_eq!(part("bytes=0-", 0), Part::Outside);
+    }
+
+    #[test]
+    fn no_address_leads_out_of_the_folder() {
+        assert_eq!(path_of("/").as_deref(), Some("index.html"));
+        assert_eq!(path_of("/?hide=form").as_deref(), Some("index.html"));
+        assert_eq!(
+            path_of("/data/index.json").as_deref(),
+            Some("data/index.json")
+        );
+        for out in [
+            "/../secret",
+            "/data/../../secret",
+            "//etc/passwd",
+            "/..\\secret",
+            "x",
+        ] {
+            assert_eq!(path_of(out), None, "{out}");
+        }
+    }
+
+    #[test]
+    fn encodings_are_chosen_by_the_browser() {
+        assert!(takes("gzip, deflate, br", "br"));
+        assert!(takes("br;q=0.5", "br"));
+        assert!(!takes("br;q=0, gzip", "br"));
+        assert!(!takes("", "gzip"));
+    }
+
+    #[test]
+    fn only_named_contents_are_kept_for_good() {
+        assert!(lifetime("page-0123456789abcdef.js").contains("immutable"));
+        assert_eq!(lifetime("index.html"), "no-cache");
+        assert_eq!(lifetime("data/teacher/model.safetensors"), "no-cache");
+    }
+}

@@ -1,0 +1,172 @@
+//! The page as a web server takes it, and as the `limbeck` binary holds it: Trunk compiles and gathers, the rest of this
+//! module optimises the wasm, adds the bundled data, names files by their contents, compresses and weighs them.
+
+mod budget;
+mod compress;
+mod data;
+mod names;
+mod offline;
+mod optimize;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+pub use names::is_hashed;
+
+use crate::places::Places;
+use crate::shell::{self, Error, Result};
+use crate::wasm::Compiler;
+
+/// What the page is built with.
+pub struct PageTools {
+    /// Compiles for wasm32.
+    pub compiler: Compiler,
+    /// `trunk`.
+    pub trunk: PathBuf,
+    /// The folder of `wasm-bindgen`, of exactly the version in `Cargo.lock`; Trunk looks for it in `PATH`.
+    pub bindgen: PathBuf,
+    /// `node`, which runs `wasm-opt`.
+    pub node: PathBuf,
+    /// `wasm-opt` as JavaScript.
+    pub wasm_opt: PathBuf,
+}
+
+/// Builds the page into [`Places::dist`] and fails if it is larger than its budget.
+pub fn build(places: &Places, tools: &PageTools) -> Result<()> {
+    let stage = places.target.join("page");
+    trunk(places, tools, &stage)?;
+    let cache = Cache::of(places)?;
+    for module in ["page_bg.wasm", "worker_bg.wasm"] {
+        optimize::module(places, tools, &cache, &stage.join(module))?;
+    }
+    names::by_contents(&stage)?;
+    data::bundle(places, &stage)?;
+    offline::fill(&stage)?;
+    let sizes = compress::all(&cache, &stage)?;
+    cache.forget_unused()?;
+    mirror(&stage, &places.dist())?;
+    eprintln!("{}", budget::table(&sizes));
+    budget::check(&sizes)
+}
+
+fn trunk(places: &Places, tools: &PageTools, stage: &Path) -> Result<()> {
+    // Trunk copies all that lies in wasm-bindgen's folder, also what an earlier build left there.
+    remove_folder(&places.web_target().join("wasm-bindgen"))?;
+    remove_folder(stage)?;
+    create_folder(stage)?;
+    let usual = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(tools.bindgen.clone()).chain(std::env::split_paths(&usual));
+    let path = std::env::join_paths(folders)
+        .map_err(|cause| Error::Wrong(format!("PATH cannot be used: {cause}")))?;
+    let mut trunk = places.program(&tools.trunk);
+    trunk
+        .args(["build", "--release", "--color", "never", "--dist"])
+        .arg(stage)
+        .env("PATH", path);
+    tools.compiler.prepare(places, &mut trunk);
+    shell::run(&mut trunk)
+}
+
+/// Makes `to` equal to `from` and leaves alone what is equal already: the `limbeck` binary is built again when a file
+/// of the page changes.
+fn mirror(from: &Path, to: &Path) -> Result<()> {
+    let wanted: BTreeSet<String> = shell::tree(from)?.into_iter().collect();
+    create_folder(to)?;
+    for path in shell::tree(to)? {
+        if !wanted.contains(&path) {
+            let stale = to.join(&path);
+            std::fs::remove_file(&stale).map_err(shell::file_error(&stale))?;
+        }
+    }
+    for path in &wanted {
+        let bytes = shell::read_bytes(&from.join(path))?;
+        let place = to.join(path);
+        if std::fs::read(&place).is_ok_and(|had| had == bytes) {
+            continue;
+        }
+        if let Some(folder) = place.parent() {
+            create_folder(folder)?;
+        }
+        shell::write(&place, &bytes)?;
+    }
+    Ok(())
+}
+
+/// What an earlier build worked out, under a name made of what it was worked out from.
+struct Cache {
+    folder: PathBuf,
+    used: std::sync::Mutex<BTreeSet<String>>,
+}
+
+impl Cache {
+    fn of(places: &Places) -> Result<Self> {
+        let folder = places.target.join("page-cache");
+        create_folder(&folder)?;
+        Ok(Self {
+            folder,
+            used: std::sync::Mutex::default(),
+        })
+    }
+
+    /// The file of this name, made by `make` if it is not there. `make` gets a place to write to.
+    fn file(&self, name: String, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+        let place = self.folder.join(&name);
+        if !place.is_file() {
+            // Renamed when it is whole, so that an interrupted build leaves nothing that looks finished.
+            let part = self.folder.join(format!("{name}.part"));
+            make(&part)?;
+            std::fs::rename(&part, &place).map_err(shell::file_error(&place))?;
+        }
+        if let Ok(mut used) = self.used.lock() {
+            used.insert(name);
+        }
+        Ok(place)
+    }
+
+    /// Removes what this build had no use for.
+    fn forget_unused(&self) -> Result<()> {
+        let Ok(used) = self.used.lock() else {
+            return Ok(());
+        };
+        for name in shell::tree(&self.folder)? {
+            if !used.contains(&name) {
+                let stale = self.folder.join(name);
+                std::fs::remove_file(&stale).map_err(shell::file_error(&stale))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sixteen hexadecimal digits that tell contents apart (FNV-1a; nobody attacks these names).
+pub fn fingerprint(bytes: &[u8]) -> String {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in bytes {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    format!("{hash:016x}")
+}
+
+fn create_folder(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(shell::file_error(folder))
+}
+
+fn remove_folder(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+            Err(shell::file_error(folder)(cause))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fingerprint;
+
+    #[test]
+    fn the_fingerprint_is_fnv_1a() {
+        assert_eq!(fingerprint(b""), "cbf29ce484222325");
+        assert_eq!(fingerprint(b"foobar"), "85944171f73967e8");
+    }
+}

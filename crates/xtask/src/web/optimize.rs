@@ -1,0 +1,55 @@
+//! wasm-opt: the same module, smaller.
+
+use std::path::Path;
+
+use super::{Cache, PageTools, fingerprint};
+use crate::places::Places;
+use crate::shell::{self, Error, Result};
+
+/// What a module may use. All of it is in every browser with SIMD. wasm-opt's `--all-features` would write imports in
+/// an encoding that Chrome refuses.
+const FEATURES: [&str; 9] = [
+    "--enable-simd",
+    "--enable-bulk-memory",
+    "--enable-bulk-memory-opt",
+    "--enable-sign-ext",
+    "--enable-nontrapping-float-to-int",
+    "--enable-mutable-globals",
+    "--enable-reference-types",
+    "--enable-multivalue",
+    "--enable-call-indirect-overlong",
+];
+
+const PASSES: [&str; 3] = ["-Oz", "--strip-debug", "--strip-producers"];
+
+/// Replaces the module by a smaller one. An unchanged module is optimised once.
+pub fn module(places: &Places, tools: &PageTools, cache: &Cache, path: &Path) -> Result<()> {
+    let before = shell::read_bytes(path)?;
+    let how = format!("{} {}", FEATURES.join(" "), PASSES.join(" "));
+    let name = format!(
+        "{}-{}.wasm",
+        fingerprint(&before),
+        fingerprint(how.as_bytes())
+    );
+    let smaller = cache.file(name, |part| {
+        let mut optimizer = places.program(&tools.node);
+        optimizer
+            .arg(&tools.wasm_opt)
+            .args(FEATURES)
+            .args(PASSES)
+            .arg(path)
+            .arg("-o")
+            .arg(part);
+        shell::run(&mut optimizer)?;
+        // Node ends well also where the program that it runs was cut short.
+        if !shell::read_bytes(part)?.starts_with(b"\0asm") {
+            return Err(Error::Wrong(format!(
+                "wasm-opt left no module in {}",
+                part.display()
+            )));
+        }
+        Ok(())
+    })?;
+    std::fs::copy(&smaller, path).map_err(shell::file_error(path))?;
+    Ok(())
+}
