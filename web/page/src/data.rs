@@ -53,6 +53,3 @@ fn Problems(of: Control) -> impl IntoView {
     let problem = |message: String| view! { <p class="mistake">{message}</p> };
     view! { <div>{move || page.problems_of(&of).into_iter().map(problem).collect_view()}</div> }
 }
-
-/// Sends the data at hand to the engine.
-pub async fn provide(_page: Page) {}
