@@ -1,6 +1,266 @@
 //! A recorded run that plays while the engine loads.
+//!
+//! `data/recorded.json` is one JSON object:
+//!
+//! ```json
+//! {"info": RunInfo, "frames": [{"at": 12.5, "event": Event, "blobs": ["base64", "..."]}, ...]}
+//! ```
+//!
+//! - `info`: the `RunInfo` of the run as serde writes it (`recipe` is a TOML text), with `step` 0.
+//! - `frames`: oldest first. `at` is in seconds since the first step began; only its proportions count, as the whole is
+//!   played in [`PLAYED_IN`]. `event` is an `Event` as serde writes it, tag `event` included. `steps`, `evaluated` and
+//!   `maps` are played, others are passed over; several steps may share one `steps` event.
+//! - `blobs`: for `maps` its blobs in the order of the protocol (teacher and student of each pair, in turn), each (A, S, S)
+//!   row-major, one byte a probability: `q = round(255 * sqrt(p))`, hence `p = (q / 255)^2`; then base64 (RFC 4648, with
+//!   padding). Empty or left out for other events.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use js_sys::Uint8Array;
+use leptos::prelude::*;
+use limbeck_protocol::{Event, RunInfo};
+use serde::Deserialize;
+use wasm_bindgen::JsCast;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::Response;
 
 use crate::state::Page;
 
-/// Plays the recorded run until a real one begins.
-pub fn play(_page: Page) {}
+/// Where it is.
+const ADDRESS: &str = "data/recorded.json";
+/// Seconds that the whole run takes on the page.
+const PLAYED_IN: f64 = 20.0;
+/// Seconds that one frame of the screen may stand for; a tab that slept does not jump.
+const LONGEST_FRAME: f64 = 0.1;
+
+#[derive(Deserialize)]
+struct Recording {
+    info: RunInfo,
+    frames: Vec<Frame>,
+}
+
+#[derive(Deserialize)]
+struct Frame {
+    at: f64,
+    event: Event,
+    #[serde(default)]
+    blobs: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mode {
+    Off,
+    Playing,
+    Paused,
+    Ended,
+}
+
+/// The one player of the page.
+struct Deck {
+    mode: ArcRwSignal<Mode>,
+    tape: RefCell<Option<Rc<Recording>>>,
+    position: Cell<f64>,
+    next: Cell<usize>,
+    drawn: Cell<f64>,
+}
+
+thread_local! {
+    static DECK: Rc<Deck> = Rc::new(Deck {
+        mode: ArcRwSignal::new(Mode::Off),
+        tape: RefCell::new(None),
+        position: Cell::new(0.0),
+        next: Cell::new(0),
+        drawn: Cell::new(0.0),
+    });
+}
+
+/// Plays the recorded run until a real one begins. A page without a recording, or with another run by then, stays as it is.
+pub fn play(page: Page) {
+    spawn_local(async move {
+        let recording = load().await;
+        if let Some(recording) = recording
+            && page.runs.with_untracked(Vec::is_empty)
+        {
+            let deck = DECK.with(Rc::clone);
+            *deck.tape.borrow_mut() = Some(Rc::new(recording));
+            deck.begin(page);
+            if calm() {
+                deck.advance(page, f64::INFINITY);
+            } else {
+                deck.run(page);
+            }
+        }
+    });
+}
+
+/// Whether the reader wants no motion.
+fn calm() -> bool {
+    let query = window().match_media("(prefers-reduced-motion: reduce)");
+    query.ok().flatten().is_some_and(|query| query.matches())
+}
+
+async fn load() -> Option<Recording> {
+    let response = JsFuture::from(window().fetch_with_str(ADDRESS)).await.ok()?;
+    let response: Response = response.dyn_into().ok()?;
+    if !response.ok() {
+        return None;
+    }
+    let text = JsFuture::from(response.text().ok()?).await.ok()?.as_string()?;
+    let mut recording: Recording = serde_json::from_str(&text).ok()?;
+    recording.info.step = 0;
+    Some(recording)
+}
+
+impl Deck {
+    /// Puts an empty recorded run on the page and winds back.
+    fn begin(&self, page: Page) {
+        if let Some(tape) = self.tape.borrow().clone() {
+            page.runs.update(|runs| runs.retain(|run| !run.recorded));
+            page.begin(tape.info.clone(), true);
+        }
+        self.position.set(0.0);
+        self.next.set(0);
+    }
+
+    fn run(self: &Rc<Self>, page: Page) {
+        self.mode.set(Mode::Playing);
+        self.drawn.set(now());
+        self.clone().wait(page);
+    }
+
+    fn wait(self: Rc<Self>, page: Page) {
+        request_animation_frame(move || {
+            if self.mode.get_untracked() != Mode::Playing {
+                return;
+            }
+            let now = now();
+            let passed = (now - self.drawn.replace(now)).clamp(0.0, LONGEST_FRAME);
+            self.advance(page, passed);
+            if self.mode.get_untracked() == Mode::Playing {
+                self.wait(page);
+            }
+        });
+    }
+
+    /// Plays as many seconds of the page's time.
+    fn advance(&self, page: Page, seconds: f64) {
+        let tape = self.tape.borrow().clone();
+        let Some(tape) = tape.filter(|_| is_recorded(page)) else {
+            self.mode.set(Mode::Off);
+            return;
+        };
+        let total = tape.frames.last().map_or(0.0, |frame| frame.at);
+        self.position.set(self.position.get() + seconds * (total / PLAYED_IN).max(f64::MIN_POSITIVE));
+        let rest = &tape.frames[self.next.get()..];
+        let due = rest.partition_point(|frame| frame.at <= self.position.get());
+        show(page, &rest[..due]);
+        self.next.set(self.next.get() + due);
+        if due == rest.len() {
+            self.mode.set(Mode::Ended);
+        }
+    }
+
+    /// What the button does.
+    fn press(self: &Rc<Self>, page: Page) {
+        match self.mode.get_untracked() {
+            Mode::Playing => self.mode.set(Mode::Paused),
+            Mode::Paused => self.run(page),
+            Mode::Ended => {
+                self.begin(page);
+                self.run(page);
+            }
+            Mode::Off => {}
+        }
+    }
+}
+
+/// Seconds.
+fn now() -> f64 {
+    window().performance().map_or(0.0, |clock| clock.now() / 1000.0)
+}
+
+fn is_recorded(page: Page) -> bool {
+    page.runs.with_untracked(|runs| runs.last().is_some_and(|run| run.recorded))
+}
+
+/// Steps that are due together go to the page together: it draws once.
+fn show(page: Page, frames: &[Frame]) {
+    let mut together = Vec::new();
+    for frame in frames {
+        match &frame.event {
+            Event::Steps { steps } => together.extend(steps.iter().cloned()),
+            Event::Evaluated { .. } => page.apply(frame.event.clone(), Vec::new()),
+            Event::Maps { .. } => {
+                let blobs: Option<Vec<Uint8Array>> = frame.blobs.iter().map(|text| floats(text)).collect();
+                if let Some(blobs) = blobs {
+                    page.apply(frame.event.clone(), blobs);
+                }
+            }
+            _ => {}
+        }
+    }
+    if !together.is_empty() {
+        page.apply(Event::Steps { steps: together }, Vec::new());
+    }
+}
+
+/// The f32 of quantised probabilities, as bytes.
+fn floats(base64: &str) -> Option<Uint8Array> {
+    let binary = window().atob(base64).ok()?;
+    let bytes: Vec<u8> = binary.chars().flat_map(|q| probability(q as u32 as f32).to_le_bytes()).collect();
+    Some(Uint8Array::from(bytes.as_slice()))
+}
+
+fn probability(q: f32) -> f32 {
+    (q / 255.0) * (q / 255.0)
+}
+
+/// Says that a run is a recorded one, and pauses it.
+#[component]
+pub fn Player() -> impl IntoView {
+    let page = crate::state::page();
+    let device = Memo::new(move |_| page.runs.with(|runs| runs.last().filter(|run| run.recorded).map(|run| run.info.device.clone())));
+    let mode = DECK.with(|deck| deck.mode.clone());
+    let label = move || match mode.get() {
+        Mode::Paused => "Play",
+        Mode::Ended | Mode::Off => "Play again",
+        Mode::Playing => "Pause",
+    };
+    view! {
+        <Show when=move || device.with(Option::is_some)>
+            <div class="recorded">
+                <p>
+                    <b>"A recorded run"</b>
+                    {move || format!(" on {}, played faster than it ran. Yours takes its place when it starts.", device.get().unwrap_or_default())}
+                </p>
+                <button type="button" class="button quiet" on:click=move |_| DECK.with(Rc::clone).press(page)>{label.clone()}</button>
+            </div>
+        </Show>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recording_is_read() {
+        let recipe = toml::to_string(&limbeck_recipe::Recipe::default()).expect("a recipe is TOML");
+        let text = serde_json::json!({
+            "info": {
+                "recipe": recipe, "pairs": ["Q-Q"], "relation_heads": 8, "teacher_layer": 6, "device": "CPU",
+                "on_gpu": false, "doubt": null, "step": 0, "parameters": 10,
+            },
+            "frames": [
+                {"at": 0.5, "event": {"event": "steps", "steps": []}},
+                {"at": 1.0, "event": {"event": "maps", "step": 1, "tokens": ["a"], "pairs": ["Q-Q"], "heads": 1}, "blobs": ["/w==", "gA=="]},
+            ],
+        });
+        let recording: Recording = serde_json::from_value(text).expect("it has the format of the doc comment");
+        assert_eq!(recording.info.relation_heads, 8);
+        assert_eq!(recording.frames[1].blobs.len(), 2);
+        assert!(recording.frames[0].blobs.is_empty());
+        assert_eq!(probability(255.0), 1.0);
+    }
+}

@@ -1,0 +1,347 @@
+//! Draws the maps of one relation, and small ones of all heads.
+
+use leptos::prelude::document;
+use wasm_bindgen::{Clamped, JsCast};
+use web_sys::{CanvasRenderingContext2d, Element, HtmlCanvasElement, ImageData};
+
+use super::colours::Colours;
+use super::relation::Relation;
+use crate::chart::plot::Palette;
+use crate::chart::scale::number;
+use crate::chart::surface::{Surface, css};
+
+/// Names of the three maps.
+pub const NAMES: [&str; 3] = ["Teacher", "Student", "Student \u{2212} teacher"];
+/// Width below which the maps are stacked.
+const NARROW: f64 = 560.0;
+/// Room of the column with the KL of each row.
+const KL: f64 = 40.0;
+const GAP: f64 = 14.0;
+const TITLE: f64 = 20.0;
+const LARGEST_CELL: f64 = 24.0;
+/// Side of a small map, and room for the two lines below it.
+const THUMB: f64 = 44.0;
+const THUMB_TEXT: f64 = 30.0;
+const THUMB_GAP: f64 = 8.0;
+
+/// Colours of the maps.
+pub struct Ink {
+    /// Of the page.
+    pub palette: Palette,
+    /// Of probabilities.
+    pub sequential: Colours,
+    /// Of differences.
+    pub diverging: Colours,
+    focus: String,
+}
+
+impl Ink {
+    /// As they are at an element.
+    pub fn of(element: &Element) -> Self {
+        let all = css(element, &["--map-stops", "--map-minus", "--map-zero", "--map-plus", "--focus"]);
+        let stops: Vec<&str> = all[0].split_whitespace().collect();
+        Self {
+            palette: Palette::of(element),
+            sequential: Colours::between(&stops),
+            diverging: Colours::between(&[&all[1], &all[2], &all[3]]),
+            focus: all[4].clone(),
+        }
+    }
+}
+
+/// The least and greatest of what is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Scales {
+    /// Greatest probability.
+    pub peak: f32,
+    /// Greatest difference, of either sign.
+    pub gap: f32,
+    /// Greatest KL of a row.
+    pub kl: f32,
+}
+
+impl Scales {
+    /// Of a relation.
+    pub fn of(relation: &Relation) -> Self {
+        let greatest = |values: &mut dyn Iterator<Item = f32>| values.fold(1e-6_f32, |a, b| a.max(b.abs()));
+        Self {
+            peak: greatest(&mut relation.teacher.iter().chain(&relation.student).copied()),
+            gap: greatest(&mut relation.difference().into_iter()),
+            kl: greatest(&mut relation.kl.iter().copied()),
+        }
+    }
+
+    fn probability(self) -> impl Fn(f32) -> f32 {
+        move |p| (p / self.peak).sqrt()
+    }
+
+    fn difference(self) -> impl Fn(f32) -> f32 {
+        move |d| 0.5 + d / self.gap / 2.0
+    }
+}
+
+/// The maps as pictures of one pixel a cell, and where they were drawn last.
+pub struct Picture {
+    images: [HtmlCanvasElement; 3],
+    relation: Relation,
+    scales: Scales,
+}
+
+impl Picture {
+    /// Of a relation.
+    pub fn of(relation: Relation, ink: &Ink) -> Option<Self> {
+        let scales = Scales::of(&relation);
+        let size = relation.size;
+        let probability = |values: &[f32]| image(&ink.sequential.pixels(values, scales.probability()), size);
+        let difference = ink.diverging.pixels(&relation.difference(), scales.difference());
+        let images = [probability(&relation.teacher)?, probability(&relation.student)?, image(&difference, size)?];
+        Some(Self { images, relation, scales })
+    }
+
+    /// What it shows.
+    pub fn relation(&self) -> &Relation {
+        &self.relation
+    }
+
+    /// Its scales.
+    pub fn scales(&self) -> Scales {
+        self.scales
+    }
+
+    /// Draws the three maps with a crosshair at a cell; says where.
+    pub fn draw(&self, canvas: &HtmlCanvasElement, tokens: &[String], cell: (usize, usize), ink: &Ink) -> Option<Layout> {
+        let width = f64::from(canvas.parent_element()?.client_width());
+        let context: CanvasRenderingContext2d = canvas.get_context("2d").ok()??.dyn_into().ok()?;
+        context.set_font(&ink.palette.font(400, 11.0));
+        let measure = |token: &String| context.measure_text(token).map_or(0.0, |m| m.width());
+        let longest = tokens.iter().map(measure).fold(0.0, f64::max);
+        let layout = Layout::new(width, longest, self.relation.size);
+        let surface = Surface::of(canvas, layout.height)?;
+        let context = &surface.context;
+        context.set_image_smoothing_enabled(false);
+        for (i, image) in self.images.iter().enumerate() {
+            let (x, y) = layout.places[i];
+            context.set_font(&ink.palette.font(600, 13.0));
+            context.set_text_align("left");
+            context.set_text_baseline("alphabetic");
+            context.set_fill_style_str(&ink.palette.ink);
+            surface.text(NAMES[i], x, layout.title(i));
+            let side = layout.side();
+            // An image that is not loaded would be an error; these are canvases.
+            let _ = context.draw_image_with_html_canvas_element_and_dw_and_dh(image, x, y, side, side);
+            labels(&surface, &layout, i, tokens, cell, ink);
+            cross(context, &layout, i, cell, ink);
+        }
+        self.bars(&surface, &layout, cell, ink);
+        Some(layout)
+    }
+
+    /// The KL of each row, right of the last map.
+    fn bars(&self, surface: &Surface, layout: &Layout, (row, _): (usize, usize), ink: &Ink) {
+        let context = &surface.context;
+        let beside = layout.places[2];
+        let x = beside.0 + layout.side() + 8.0;
+        context.set_font(&ink.palette.font(600, 11.0));
+        context.set_text_align("left");
+        context.set_text_baseline("alphabetic");
+        context.set_fill_style_str(&ink.palette.muted);
+        surface.text("KL", x, layout.title(2));
+        for (i, kl) in self.relation.kl.iter().enumerate() {
+            let colour = if i == row { &ink.palette.ink } else { &ink.palette.muted };
+            context.set_fill_style_str(colour);
+            let length = (f64::from(kl / self.scales.kl) * (KL - 10.0)).max(1.0);
+            let thick = (layout.cell * 0.6).max(1.0);
+            let y = beside.1 + layout.cell * (i as f64 + 0.5) - thick / 2.0;
+            context.fill_rect(x, y, length, thick);
+        }
+    }
+}
+
+/// Where the maps are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Layout {
+    places: [(f64, f64); 3],
+    cell: f64,
+    size: usize,
+    gutter: f64,
+    height: f64,
+    stacked: bool,
+}
+
+impl Layout {
+    fn new(width: f64, longest: f64, size: usize) -> Self {
+        let stacked = width < NARROW;
+        let gutter = (longest + 8.0).min(if stacked { 64.0 } else { 84.0 });
+        let room = if stacked { width - gutter - KL } else { (width - gutter - KL - 2.0 * GAP) / 3.0 };
+        let cell = (room / size.max(1) as f64).clamp(1.0, LARGEST_CELL);
+        let side = cell * size as f64;
+        let head = TITLE + gutter;
+        let places = std::array::from_fn(|i| {
+            let i = i as f64;
+            if stacked {
+                (gutter, head + i * (side + TITLE + GAP))
+            } else {
+                (gutter + i * (side + GAP), head)
+            }
+        });
+        let height = head + side + 2.0 + if stacked { 2.0 * (side + TITLE + GAP) } else { 0.0 };
+        Self { places, cell, size, gutter, height, stacked }
+    }
+
+    fn side(&self) -> f64 {
+        self.cell * self.size as f64
+    }
+
+    /// Baseline of a title.
+    fn title(&self, map: usize) -> f64 {
+        if self.stacked && map > 0 { self.places[map].1 - 6.0 } else { 13.0 }
+    }
+
+    /// The row and column at a pixel.
+    pub fn cell_at(&self, x: f64, y: f64) -> Option<(usize, usize)> {
+        let index = |pixel: f64| {
+            let index = (pixel / self.cell).floor();
+            (index >= 0.0 && index < self.size as f64).then_some(index as usize)
+        };
+        self.places.iter().find_map(|(left, top)| Some((index(y - top)?, index(x - left)?)))
+    }
+}
+
+/// Tokens at the rows of the maps on the left, and above the columns of those on top.
+fn labels(surface: &Surface, layout: &Layout, map: usize, tokens: &[String], (row, column): (usize, usize), ink: &Ink) {
+    let context = &surface.context;
+    let (left, top) = layout.places[map];
+    let every = (11.0 / layout.cell).ceil() as usize;
+    let clear = |i: usize, chosen: usize| i == chosen || (i % every == 0 && (every == 1 || i.abs_diff(chosen) >= every));
+    let style = |chosen: bool| {
+        let (weight, colour) = if chosen { (700, &ink.palette.ink) } else { (400, &ink.palette.muted) };
+        context.set_font(&ink.palette.font(weight, 11.0));
+        context.set_fill_style_str(colour);
+    };
+    let room = layout.gutter - 6.0;
+    context.set_text_baseline("middle");
+    for (i, token) in tokens.iter().enumerate() {
+        let middle = layout.cell * (i as f64 + 0.5);
+        if (layout.stacked || map == 0) && clear(i, row) {
+            style(i == row);
+            context.set_text_align("right");
+            // The errors of these calls are positions that are not numbers.
+            let _ = context.fill_text_with_max_width(token, left - 5.0, top + middle, room);
+        }
+        if (!layout.stacked || map == 0) && clear(i, column) {
+            style(i == column);
+            context.set_text_align("left");
+            context.save();
+            let _ = context.translate(left + middle, top - 5.0);
+            let _ = context.rotate(-std::f64::consts::FRAC_PI_2);
+            let _ = context.fill_text_with_max_width(token, 0.0, 0.0, room);
+            context.restore();
+        }
+    }
+}
+
+/// Outlines a row, a column and their cell, with a rim that shows on any colour.
+fn cross(context: &CanvasRenderingContext2d, layout: &Layout, map: usize, (row, column): (usize, usize), ink: &Ink) {
+    let (left, top) = layout.places[map];
+    let (x, y) = (left + column as f64 * layout.cell, top + row as f64 * layout.cell);
+    let outline = |x: f64, y: f64, width: f64, height: f64, line: f64| {
+        context.set_stroke_style_str(&ink.palette.card);
+        context.set_line_width(line + 1.6);
+        context.stroke_rect(x, y, width, height);
+        context.set_stroke_style_str(&ink.focus);
+        context.set_line_width(line);
+        context.stroke_rect(x, y, width, height);
+    };
+    context.set_global_alpha(0.55);
+    outline(left, y, layout.side(), layout.cell, 1.0);
+    outline(x, top, layout.cell, layout.side(), 1.0);
+    context.set_global_alpha(1.0);
+    outline(x, y, layout.cell, layout.cell, 2.0);
+}
+
+fn image(pixels: &[u8], size: usize) -> Option<HtmlCanvasElement> {
+    let canvas: HtmlCanvasElement = document().create_element("canvas").ok()?.dyn_into().ok()?;
+    canvas.set_width(size as u32);
+    canvas.set_height(size as u32);
+    let context: CanvasRenderingContext2d = canvas.get_context("2d").ok()??.dyn_into().ok()?;
+    let data = ImageData::new_with_u8_clamped_array(Clamped(pixels), size as u32).ok()?;
+    context.put_image_data(&data, 0.0, 0.0).ok()?;
+    Some(canvas)
+}
+
+/// A small map to choose a head by.
+pub struct Thumb<'a> {
+    /// What it is.
+    pub name: String,
+    /// What it shows: the student.
+    pub relation: &'a Relation,
+}
+
+/// Small maps in a row, and where each is: the index at a pixel is [`thumb_at`].
+pub fn draw_thumbs(canvas: &HtmlCanvasElement, thumbs: &[Thumb], chosen: usize, ink: &Ink) -> Option<()> {
+    let width = f64::from(canvas.parent_element()?.client_width());
+    let lines = thumbs.len().div_ceil(a_row(width));
+    let surface = Surface::of(canvas, lines as f64 * (THUMB + THUMB_TEXT))?;
+    let context = &surface.context;
+    context.set_image_smoothing_enabled(false);
+    context.set_text_align("center");
+    for (i, thumb) in thumbs.iter().enumerate() {
+        let (x, y) = thumb_place(i, width);
+        let scales = Scales::of(thumb.relation);
+        let picture = image(&ink.sequential.pixels(&thumb.relation.student, scales.probability()), thumb.relation.size)?;
+        let _ = context.draw_image_with_html_canvas_element_and_dw_and_dh(&picture, x, y, THUMB, THUMB);
+        let (weight, colour) = if i == chosen { (700, &ink.palette.ink) } else { (400, &ink.palette.muted) };
+        context.set_font(&ink.palette.font(weight, 11.0));
+        context.set_fill_style_str(colour);
+        surface.text(&thumb.name, x + THUMB / 2.0, y + THUMB + 12.0);
+        surface.text(&number(f64::from(thumb.relation.total())), x + THUMB / 2.0, y + THUMB + 24.0);
+        if i == chosen {
+            context.set_stroke_style_str(&ink.focus);
+            context.set_line_width(2.0);
+            context.stroke_rect(x - 1.0, y - 1.0, THUMB + 2.0, THUMB + 2.0);
+        }
+    }
+    Some(())
+}
+
+fn a_row(width: f64) -> usize {
+    (((width - 4.0 + THUMB_GAP) / (THUMB + THUMB_GAP)) as usize).max(1)
+}
+
+fn thumb_place(index: usize, width: f64) -> (f64, f64) {
+    let a_row = a_row(width);
+    let (line, place) = (index / a_row, index % a_row);
+    (2.0 + place as f64 * (THUMB + THUMB_GAP), 2.0 + line as f64 * (THUMB + THUMB_TEXT))
+}
+
+/// The small map at a pixel of a strip of this width.
+pub fn thumb_at(x: f64, y: f64, width: f64) -> Option<usize> {
+    let place = ((x - 2.0) / (THUMB + THUMB_GAP)).max(0.0) as usize;
+    let line = (y / (THUMB + THUMB_TEXT)).max(0.0) as usize;
+    (place < a_row(width)).then(|| line * a_row(width) + place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pixel_finds_its_cell_on_every_map() {
+        for width in [320.0, 1200.0] {
+            let layout = Layout::new(width, 40.0, 20);
+            for (left, top) in layout.places {
+                assert_eq!(layout.cell_at(left + 2.5 * layout.cell, top + 1.5 * layout.cell), Some((1, 2)));
+                assert!(left + layout.side() + KL <= width + 1e-9);
+            }
+            assert_eq!(layout.cell_at(0.0, 0.0), None);
+        }
+    }
+
+    #[test]
+    fn a_pixel_finds_its_thumb() {
+        for index in [0, 3, 7, 12] {
+            let (x, y) = thumb_place(index, 300.0);
+            assert_eq!(thumb_at(x + 5.0, y + 5.0, 300.0), Some(index));
+        }
+    }
+}
