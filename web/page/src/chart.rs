@@ -17,7 +17,7 @@ use leptos::ev;
 use leptos::html::Div;
 use leptos::prelude::*;
 
-use self::board::{Board, Earlier, Entry, Sheet, View};
+use self::board::{Board, Earlier, Entry, Sheet, View, key};
 use self::summary::Summary;
 use crate::recorded::Player;
 use crate::state::page;
@@ -33,9 +33,23 @@ const SUMMARY_EVERY: Duration = Duration::from_secs(5);
 pub fn Charts() -> impl IntoView {
     let page = page();
     let view = View::new();
-    let entries = Memo::new(move |_| page.runs.with(|runs| runs.last().map(Entry::of).unwrap_or_default()));
-    let earlier = Memo::new(move |_| page.runs.with(|runs| Earlier::of(runs)));
-    let empty = Memo::new(move |_| page.runs.with(|runs| runs.last().is_none_or(|run| run.steps.is_empty())));
+    let entries = Memo::new(move |_| {
+        page.runs
+            .with(|runs| runs.last().map(Entry::of).unwrap_or_default())
+    });
+    // Runs change at every step, what they are about seldom.
+    let about = Memo::new(move |_| {
+        page.runs.with(|runs| {
+            runs.iter()
+                .map(|run| (key(run), run.info.clone()))
+                .collect::<Vec<_>>()
+        })
+    });
+    let earlier = Memo::new(move |_| about.with(|runs| Earlier::of(runs)));
+    let empty = Memo::new(move |_| {
+        page.runs
+            .with(|runs| runs.last().is_none_or(|run| run.steps.is_empty()))
+    });
     let host = NodeRef::<Div>::new();
     let sheets: [Sheet; 4] = std::array::from_fn(|_| Sheet::default());
     let board = Rc::new(Board::new(page, view, host, sheets, earlier));
@@ -72,10 +86,17 @@ pub fn Charts() -> impl IntoView {
 }
 
 /// One chart, with the keys and the pointer that move the crosshair.
-fn plot(board: &Rc<Board>, index: usize, sheet: Sheet, label: &'static str) -> impl IntoView + use<> {
+fn plot(
+    board: &Rc<Board>,
+    index: usize,
+    sheet: Sheet,
+    label: &'static str,
+) -> impl IntoView + use<> {
     let (moved, pressed) = (board.clone(), board.clone());
     let (pointed, left) = (board.clone(), board.clone());
-    let point = move |board: &Board, event: &ev::PointerEvent| board.point(index, f64::from(event.offset_x()));
+    let point = move |board: &Board, event: &ev::PointerEvent| {
+        board.point(index, f64::from(event.offset_x()))
+    };
     view! {
         <div class="plot">
             <canvas
@@ -104,8 +125,10 @@ fn Switches(view: View) -> impl IntoView {
         0 => "off".to_owned(),
         power => format!("{} steps", 1_u32 << power),
     };
-    let scale = move |name: &'static str, value: bool| view! {
-        <button type="button" aria-pressed=move || (log.get() == value).to_string() on:click=move |_| log.set(value)>{name}</button>
+    let scale = move |name: &'static str, value: bool| {
+        view! {
+            <button type="button" aria-pressed=move || (log.get() == value).to_string() on:click=move |_| log.set(value)>{name}</button>
+        }
     };
     view! {
         <div class="charts-switches">
@@ -131,7 +154,13 @@ fn Legend(entries: Memo<Vec<Entry>>, view: View) -> impl IntoView {
     let hidden = view.hidden;
     let button = move |entry: Entry| {
         let (name, shown) = (entry.name.clone(), entry.name.clone());
-        let toggle = move |_| hidden.update(|all| if !all.remove(&name) { all.insert(name.clone()); });
+        let toggle = move |_| {
+            hidden.update(|all| {
+                if !all.remove(&name) {
+                    all.insert(name.clone());
+                }
+            })
+        };
         view! {
             <button type="button" aria-pressed=move || hidden.with(|all| !all.contains(&shown)).to_string() on:click=toggle>
                 {sample(entry.css(), entry.svg_dash(), if entry.pair.is_some() { "2" } else { "2.6" })}
@@ -172,7 +201,7 @@ fn Tip(view: View) -> impl IntoView {
             <b>{move || view.readout.with(|readout| readout.title.clone())}</b>
             <dl>
                 {move || view.readout.with(|readout| readout.rows.clone()).into_iter().map(|row| view! {
-                    <div><dt>{sample(row.colour, row.dash, "2.4")}{row.name}</dt><dd class="number">{row.value}</dd></div>
+                    <div><dt>{row.colour.map(|colour| sample(colour, row.dash, "2.4"))}{row.name}</dt><dd class="number">{row.value}</dd></div>
                 }).collect_view()}
             </dl>
         </div>
@@ -187,7 +216,13 @@ fn EarlierRuns(earlier: Memo<Vec<Earlier>>, view: View) -> impl IntoView {
         let key = run.key;
         let set = move |event: ev::Event| {
             let on = event_target_checked(&event);
-            hidden.update(|all| if on { all.remove(&key); } else { all.insert(key); });
+            hidden.update(|all| {
+                if on {
+                    all.remove(&key);
+                } else {
+                    all.insert(key);
+                }
+            });
         };
         view! {
             <label>
@@ -213,7 +248,9 @@ fn Text() -> impl IntoView {
     let page = page();
     let summary = RwSignal::new(Summary::default());
     let write = move || {
-        let now = page.runs.with_untracked(|runs| runs.last().map(Summary::of).unwrap_or_default());
+        let now = page
+            .runs
+            .with_untracked(|runs| runs.last().map(Summary::of).unwrap_or_default());
         if summary.with_untracked(|before| *before != now) {
             summary.set(now);
         }
@@ -221,7 +258,11 @@ fn Text() -> impl IntoView {
     if let Ok(timer) = set_interval_with_handle(write, SUMMARY_EVERY) {
         on_cleanup(move || timer.clear());
     }
-    let cells = |row: Vec<String>| row.into_iter().map(|cell| view! { <td>{cell}</td> }).collect_view();
+    let cells = |row: Vec<String>| {
+        row.into_iter()
+            .map(|cell| view! { <td>{cell}</td> })
+            .collect_view()
+    };
     view! {
         <div class="visually-hidden" aria-live="off">
             <p>{move || summary.with(|all| all.sentence.clone())}</p>

@@ -23,12 +23,21 @@ use crate::state::page;
 pub fn MapsPanel() -> impl IntoView {
     let page = page();
     let view = View::new();
-    let (host, canvas, strip) = (NodeRef::<Div>::new(), NodeRef::<Canvas>::new(), NodeRef::<Canvas>::new());
+    let (host, canvas, strip) = (
+        NodeRef::<Div>::new(),
+        NodeRef::<Canvas>::new(),
+        NodeRef::<Canvas>::new(),
+    );
     let stage = Rc::new(Stage::new(page, view, host, canvas, strip));
     surface::watch(host, stage.follow());
-    let some = Memo::new(move |_| page.runs.with(|runs| runs.last().is_some_and(|run| run.maps.is_some())));
+    let some = Memo::new(move |_| {
+        page.runs
+            .with(|runs| runs.last().is_some_and(|run| run.maps.is_some()))
+    });
     let (hovered, tapped, pressed) = (stage.clone(), stage.clone(), stage.clone());
-    let point = |stage: &Stage, event: &ev::PointerEvent| stage.point(f64::from(event.offset_x()), f64::from(event.offset_y()));
+    let point = |stage: &Stage, event: &ev::PointerEvent| {
+        stage.point(f64::from(event.offset_x()), f64::from(event.offset_y()))
+    };
     view! {
         <section class="panel maps" aria-labelledby="maps-title">
             <h2 id="maps-title">"Relations" <span class="hint">"of one sentence: how much each token (row) attends to each other (column)"</span></h2>
@@ -66,12 +75,20 @@ pub fn MapsPanel() -> impl IntoView {
 fn Sentence() -> impl IntoView {
     let page = page();
     let text = RwSignal::new(String::new());
-    let recorded = Memo::new(move |_| page.runs.with(|runs| runs.last().is_none_or(|run| run.recorded)));
+    let recorded = Memo::new(move |_| {
+        page.runs
+            .with(|runs| runs.last().is_none_or(|run| run.recorded))
+    });
     let mistakes = move || page.problems_of(&Control::Sentence);
     let show = move |event: ev::SubmitEvent| {
         event.prevent_default();
         page.solved(&Control::Sentence);
-        crate::engine::send(Command::Maps { text: text.get_untracked().trim().to_owned() }, Vec::new());
+        crate::engine::send(
+            Command::Maps {
+                text: text.get_untracked().trim().to_owned(),
+            },
+            Vec::new(),
+        );
     };
     view! {
         <form class="field maps-sentence" on:submit=show>
@@ -96,12 +113,20 @@ fn Sentence() -> impl IntoView {
 /// Pair and head.
 #[component]
 fn Choices(view: View) -> impl IntoView {
-    let pair = move |(i, name): (usize, String)| view! {
-        <button type="button" aria-pressed=move || (view.pair.get() == i).to_string() on:click=move |_| view.pair.set(i)>{name}</button>
+    let pair = move |(i, name): (usize, String)| {
+        view! {
+            <button type="button" aria-pressed=move || (view.pair.get() == i).to_string() on:click=move |_| view.pair.set(i)>{name}</button>
+        }
     };
     let named = move || view.pairs.get().into_iter().enumerate().collect::<Vec<_>>();
     let heads = move || view.totals.with(|totals| totals.len().saturating_sub(1));
-    let kl = move |i: usize| view.totals.with(|totals| totals.get(i).map_or_else(String::new, |kl| number(f64::from(*kl))));
+    let kl = move |i: usize| {
+        view.totals.with(|totals| {
+            totals
+                .get(i)
+                .map_or_else(String::new, |kl| number(f64::from(*kl)))
+        })
+    };
     view! {
         <div class="maps-choices">
             <div class="switch" role="group" aria-label="Pair">
@@ -146,13 +171,15 @@ fn Cell(view: View) -> impl IntoView {
 /// What the colours mean.
 #[component]
 fn Scales(view: View) -> impl IntoView {
-    let scale = move |i: usize, note: &'static str| view! {
-        <span class="maps-scale">
-            <span class="number">{move || view.scales.with(|scales| scales[i].0.clone())}</span>
-            <i style:background=move || view.scales.with(|scales| scales[i].1.clone())></i>
-            <span class="number">{move || view.scales.with(|scales| scales[i].2.clone())}</span>
-            <span>{note}</span>
-        </span>
+    let scale = move |i: usize, note: &'static str| {
+        view! {
+            <span class="maps-scale">
+                <span class="number">{move || view.scales.with(|scales| scales[i].0.clone())}</span>
+                <i style:background=move || view.scales.with(|scales| scales[i].1.clone())></i>
+                <span class="number">{move || view.scales.with(|scales| scales[i].2.clone())}</span>
+                <span>{note}</span>
+            </span>
+        }
     };
     view! {
         <div class="maps-scales hint">
@@ -167,7 +194,10 @@ fn Scales(view: View) -> impl IntoView {
 fn Scrubber(view: View) -> impl IntoView {
     let last = move || view.steps.with(|steps| steps.len().saturating_sub(1));
     let at = move || view.frame.get().unwrap_or_else(last);
-    let step = move || view.steps.with(|steps| steps.get(at()).copied().unwrap_or(0));
+    let step = move || {
+        view.steps
+            .with(|steps| steps.get(at()).copied().unwrap_or(0))
+    };
     let words = move || match view.frame.get() {
         None => format!("step {}, the newest", step()),
         Some(_) => format!("step {}", step()),

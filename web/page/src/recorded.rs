@@ -101,12 +101,17 @@ fn calm() -> bool {
 }
 
 async fn load() -> Option<Recording> {
-    let response = JsFuture::from(window().fetch_with_str(ADDRESS)).await.ok()?;
+    let response = JsFuture::from(window().fetch_with_str(ADDRESS))
+        .await
+        .ok()?;
     let response: Response = response.dyn_into().ok()?;
     if !response.ok() {
         return None;
     }
-    let text = JsFuture::from(response.text().ok()?).await.ok()?.as_string()?;
+    let text = JsFuture::from(response.text().ok()?)
+        .await
+        .ok()?
+        .as_string()?;
     let mut recording: Recording = serde_json::from_str(&text).ok()?;
     recording.info.step = 0;
     Some(recording)
@@ -151,7 +156,8 @@ impl Deck {
             return;
         };
         let total = tape.frames.last().map_or(0.0, |frame| frame.at);
-        self.position.set(self.position.get() + seconds * (total / PLAYED_IN).max(f64::MIN_POSITIVE));
+        self.position
+            .set(self.position.get() + seconds * (total / PLAYED_IN).max(f64::MIN_POSITIVE));
         let rest = &tape.frames[self.next.get()..];
         let due = rest.partition_point(|frame| frame.at <= self.position.get());
         show(page, &rest[..due]);
@@ -177,11 +183,14 @@ impl Deck {
 
 /// Seconds.
 fn now() -> f64 {
-    window().performance().map_or(0.0, |clock| clock.now() / 1000.0)
+    window()
+        .performance()
+        .map_or(0.0, |clock| clock.now() / 1000.0)
 }
 
 fn is_recorded(page: Page) -> bool {
-    page.runs.with_untracked(|runs| runs.last().is_some_and(|run| run.recorded))
+    page.runs
+        .with_untracked(|runs| runs.last().is_some_and(|run| run.recorded))
 }
 
 /// Steps that are due together go to the page together: it draws once.
@@ -192,7 +201,8 @@ fn show(page: Page, frames: &[Frame]) {
             Event::Steps { steps } => together.extend(steps.iter().cloned()),
             Event::Evaluated { .. } => page.apply(frame.event.clone(), Vec::new()),
             Event::Maps { .. } => {
-                let blobs: Option<Vec<Uint8Array>> = frame.blobs.iter().map(|text| floats(text)).collect();
+                let blobs: Option<Vec<Uint8Array>> =
+                    frame.blobs.iter().map(|text| floats(text)).collect();
                 if let Some(blobs) = blobs {
                     page.apply(frame.event.clone(), blobs);
                 }
@@ -208,7 +218,10 @@ fn show(page: Page, frames: &[Frame]) {
 /// The f32 of quantised probabilities, as bytes.
 fn floats(base64: &str) -> Option<Uint8Array> {
     let binary = window().atob(base64).ok()?;
-    let bytes: Vec<u8> = binary.chars().flat_map(|q| probability(q as u32 as f32).to_le_bytes()).collect();
+    let bytes: Vec<u8> = binary
+        .chars()
+        .flat_map(|q| probability(q as u32 as f32).to_le_bytes())
+        .collect();
     Some(Uint8Array::from(bytes.as_slice()))
 }
 
@@ -220,7 +233,13 @@ fn probability(q: f32) -> f32 {
 #[component]
 pub fn Player() -> impl IntoView {
     let page = crate::state::page();
-    let device = Memo::new(move |_| page.runs.with(|runs| runs.last().filter(|run| run.recorded).map(|run| run.info.device.clone())));
+    let device = Memo::new(move |_| {
+        page.runs.with(|runs| {
+            runs.last()
+                .filter(|run| run.recorded)
+                .map(|run| run.info.device.clone())
+        })
+    });
     let mode = DECK.with(|deck| deck.mode.clone());
     let label = move || match mode.get() {
         Mode::Paused => "Play",
@@ -257,7 +276,8 @@ mod tests {
                 {"at": 1.0, "event": {"event": "maps", "step": 1, "tokens": ["a"], "pairs": ["Q-Q"], "heads": 1}, "blobs": ["/w==", "gA=="]},
             ],
         });
-        let recording: Recording = serde_json::from_value(text).expect("it has the format of the doc comment");
+        let recording: Recording =
+            serde_json::from_value(text).expect("it has the format of the doc comment");
         assert_eq!(recording.info.relation_heads, 8);
         assert_eq!(recording.frames[1].blobs.len(), 2);
         assert!(recording.frames[0].blobs.is_empty());

@@ -294,7 +294,10 @@ impl Page {
                     .last()
                     .is_some_and(|run| run.info.recipe == info.recipe);
             if goes_on && let Some(run) = runs.last_mut() {
-                run.steps.truncate(info.step as usize);
+                // By number: skipped steps leave gaps.
+                run.steps.retain(|step| step.step <= info.step);
+                run.evaluations
+                    .retain(|evaluation| evaluation.step <= info.step);
                 run.info = info;
                 return;
             }

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use leptos::html::{Canvas, Div};
 use leptos::prelude::*;
+use limbeck_protocol::RunInfo;
 
 use super::differences::differences;
 use super::plot::{Curve, DASHES, Frame, Palette, Plot, dot, draw};
@@ -83,8 +84,8 @@ pub struct Readout {
 pub struct Row {
     /// What.
     pub name: String,
-    /// CSS colour of its line.
-    pub colour: String,
+    /// CSS colour of its line, if that is in the large chart.
+    pub colour: Option<String>,
     /// Dashes of its line, for SVG.
     pub dash: String,
     /// The value.
@@ -94,7 +95,10 @@ pub struct Row {
 impl Readout {
     /// As one sentence.
     pub fn sentence(&self) -> String {
-        let rows = self.rows.iter().map(|row| format!("{} {}", row.name, row.value));
+        let rows = self
+            .rows
+            .iter()
+            .map(|row| format!("{} {}", row.name, row.value));
         format!("{}: {}", self.title, rows.collect::<Vec<_>>().join(", "))
     }
 }
@@ -112,14 +116,21 @@ impl Entry {
     /// The lines of a run: the sum first, unless it is the only pair's.
     pub fn of(run: &RunLog) -> Vec<Self> {
         let pairs = run.info.pairs.iter().enumerate();
-        let pairs = pairs.map(|(i, name)| Self { name: name.clone(), pair: Some(i) });
-        let sum = (run.info.pairs.len() != 1).then(|| Self { name: SUM.into(), pair: None });
+        let pairs = pairs.map(|(i, name)| Self {
+            name: name.clone(),
+            pair: Some(i),
+        });
+        let sum = (run.info.pairs.len() != 1).then(|| Self {
+            name: SUM.into(),
+            pair: None,
+        });
         sum.into_iter().chain(pairs).collect()
     }
 
     /// Its colour in CSS.
     pub fn css(&self) -> String {
-        self.pair.map_or_else(|| "var(--ink)".into(), |i| format!("var(--c{})", i % 9))
+        self.pair
+            .map_or_else(|| "var(--ink)".into(), |i| format!("var(--c{})", i % 9))
     }
 
     /// Its dashes.
@@ -129,7 +140,11 @@ impl Entry {
 
     /// Its dashes in SVG.
     pub fn svg_dash(&self) -> String {
-        self.dash().iter().map(f64::to_string).collect::<Vec<_>>().join(" ")
+        self.dash()
+            .iter()
+            .map(f64::to_string)
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 
@@ -145,15 +160,15 @@ pub struct Earlier {
 }
 
 impl Earlier {
-    /// All of them, oldest first.
-    pub fn of(runs: &[RunLog]) -> Vec<Self> {
-        let Some((present, before)) = runs.split_last() else {
+    /// All of them, oldest first; each with its [`key`].
+    pub fn of(runs: &[(u64, RunInfo)]) -> Vec<Self> {
+        let Some(((_, present), before)) = runs.split_last() else {
             return Vec::new();
         };
-        let each = before.iter().zip('a'..).map(|(run, tag)| Self {
-            key: key(run),
+        let each = before.iter().zip('a'..).map(|((key, run), tag)| Self {
+            key: *key,
             tag: tag.to_string(),
-            words: differences(&present.info, &run.info),
+            words: differences(present, run),
         });
         each.collect()
     }
@@ -163,7 +178,10 @@ impl Earlier {
 pub fn key(run: &RunLog) -> u64 {
     let mut hasher = DefaultHasher::new();
     format!("{:?}", run.info.recipe).hash(&mut hasher);
-    run.steps.first().map(|step| step.loss.to_bits()).hash(&mut hasher);
+    run.steps
+        .first()
+        .map(|step| step.loss.to_bits())
+        .hash(&mut hasher);
     hasher.finish()
 }
 
@@ -189,7 +207,13 @@ pub struct Board {
 
 impl Board {
     /// Draws on these sheets: loss, learning rate, gradient norm, tokens a second.
-    pub fn new(page: Page, view: View, host: NodeRef<Div>, sheets: [Sheet; 4], earlier: Memo<Vec<Earlier>>) -> Self {
+    pub fn new(
+        page: Page,
+        view: View,
+        host: NodeRef<Div>,
+        sheets: [Sheet; 4],
+        earlier: Memo<Vec<Earlier>>,
+    ) -> Self {
         Self {
             page,
             view,
@@ -207,7 +231,11 @@ impl Board {
             return;
         };
         let palette = Palette::of(&host);
-        let height = if host.client_width() < NARROW { 250.0 } else { 320.0 };
+        let height = if host.client_width() < NARROW {
+            250.0
+        } else {
+            320.0
+        };
         self.page.runs.with_untracked(|runs| {
             let mut all = self.series.borrow_mut();
             Series::follow(&mut all, runs, self.view.over());
@@ -218,14 +246,24 @@ impl Board {
             });
             self.frames.set(frames);
             let latest = all.last().map(|series| {
-                [&series.rate, &series.norm, &series.speed].map(|line| line.smooth.last().map_or_else(String::new, |v| number(f64::from(*v))))
+                [&series.rate, &series.norm, &series.speed].map(|line| {
+                    line.smooth
+                        .last()
+                        .map_or_else(String::new, |v| number(f64::from(*v)))
+                })
             });
             self.view.latest.set(latest.unwrap_or_default());
         });
-        self.draw_cross();
+        self.cross_all(&palette);
     }
 
-    fn plots<'a>(&self, runs: &[RunLog], all: &'a [Series], palette: &'a Palette, height: f64) -> Vec<Plot<'a>> {
+    fn plots<'a>(
+        &self,
+        runs: &[RunLog],
+        all: &'a [Series],
+        palette: &'a Palette,
+        height: f64,
+    ) -> Vec<Plot<'a>> {
         let (Some(run), Some(series)) = (runs.last(), all.last()) else {
             return Vec::new();
         };
@@ -237,9 +275,21 @@ impl Board {
             }
         }
         loss.extend(self.present_curves(run, series, palette));
-        let held = run.evaluations.iter().map(|evaluation| evaluation.step as f64);
-        let ends = earlier.iter().filter_map(|(i, _)| all[*i].steps.last().copied());
-        let last = series.steps.last().copied().into_iter().chain(ends).chain(held).fold(2.0, f64::max);
+        let held = run
+            .evaluations
+            .iter()
+            .map(|evaluation| evaluation.step as f64);
+        let ends = earlier
+            .iter()
+            .filter_map(|(i, _)| all[*i].steps.last().copied());
+        let last = series
+            .steps
+            .last()
+            .copied()
+            .into_iter()
+            .chain(ends)
+            .chain(held)
+            .fold(2.0, f64::max);
         let small = [&series.rate, &series.norm, &series.speed].map(|line| Plot {
             curves: vec![Curve {
                 label: String::new(),
@@ -258,7 +308,13 @@ impl Board {
             ticks: 3,
             range: (0.0, series.steps.last().copied().unwrap_or(2.0).max(2.0)),
         });
-        let loss = Plot { curves: loss, log: self.view.log.get_untracked(), height, ticks: 5, range: (0.0, last) };
+        let loss = Plot {
+            curves: loss,
+            log: self.view.log.get_untracked(),
+            height,
+            ticks: 5,
+            range: (0.0, last),
+        };
         std::iter::once(loss).chain(small).collect()
     }
 
@@ -275,7 +331,12 @@ impl Board {
         all.filter(|entry| !hidden.contains(&entry.name)).collect()
     }
 
-    fn present_curves<'a>(&self, run: &RunLog, series: &'a Series, palette: &'a Palette) -> Vec<Curve<'a>> {
+    fn present_curves<'a>(
+        &self,
+        run: &RunLog,
+        series: &'a Series,
+        palette: &'a Palette,
+    ) -> Vec<Curve<'a>> {
         let smooth = self.view.smoothing.get_untracked() > 0;
         let entries = self.shown_entries(run).into_iter();
         let curve = |entry: Entry| {
@@ -305,25 +366,37 @@ impl Board {
         let Some(host) = self.host.get_untracked() else {
             return;
         };
-        let palette = Palette::of(&host);
+        self.cross_all(&Palette::of(&host));
+    }
+
+    fn cross_all(&self, palette: &Palette) {
         let all = self.series.borrow();
         let cursor = self.view.cursor.get_untracked();
-        let at = all.last().and_then(|series| cursor.and_then(|x| series.nearest(x)));
+        let at = all
+            .last()
+            .and_then(|series| cursor.and_then(|x| series.nearest(x)));
         for (i, sheet) in self.sheets.iter().enumerate() {
-            let (Some(canvas), Some(frame)) = (sheet.cross.get_untracked(), self.frames.get()[i]) else {
+            let (Some(canvas), Some(frame)) = (sheet.cross.get_untracked(), self.frames.get()[i])
+            else {
                 continue;
             };
             let Some(surface) = Surface::of(&canvas, frame.height) else {
                 continue;
             };
             if let (Some(series), Some(at)) = (all.last(), at) {
-                self.cross(&surface, &frame, &palette, (i, series, at));
+                self.cross(&surface, &frame, palette, (i, series, at));
             }
         }
         self.read(&all, at);
     }
 
-    fn cross(&self, surface: &Surface, frame: &Frame, palette: &Palette, (sheet, series, at): (usize, &Series, usize)) {
+    fn cross(
+        &self,
+        surface: &Surface,
+        frame: &Frame,
+        palette: &Palette,
+        (sheet, series, at): (usize, &Series, usize),
+    ) {
         let context = &surface.context;
         let x = frame.x.place(series.steps[at]);
         let (top, bottom) = frame.ends();
@@ -333,13 +406,25 @@ impl Board {
         context.move_to(x.round() + 0.5, top);
         context.line_to(x.round() + 0.5, bottom);
         context.stroke();
-        let mark = |value: f32, colour: &str| dot(context, x, frame.y.place(f64::from(value)), colour, &palette.card);
+        let mark = |value: f32, colour: &str| {
+            dot(
+                context,
+                x,
+                frame.y.place(f64::from(value)),
+                colour,
+                &palette.card,
+            )
+        };
         if let Some(line) = [&series.rate, &series.norm, &series.speed].get(sheet.wrapping_sub(1)) {
             mark(line.smooth[at], &palette.pairs[7]);
             return;
         }
         self.page.runs.with_untracked(|runs| {
-            for entry in runs.last().map(|run| self.shown_entries(run)).unwrap_or_default() {
+            for entry in runs
+                .last()
+                .map(|run| self.shown_entries(run))
+                .unwrap_or_default()
+            {
                 match entry.pair {
                     None => mark(series.loss.smooth[at], &palette.ink),
                     Some(i) => mark(series.pairs[i].smooth[at], &palette.pairs[i % 9]),
@@ -356,21 +441,39 @@ impl Board {
         let index = at.unwrap_or(series.steps.len() - 1);
         let step = series.steps[index];
         let mut rows = Vec::new();
-        let entries = self.page.runs.with_untracked(|runs| runs.last().map(|run| self.shown_entries(run)));
+        let entries = self
+            .page
+            .runs
+            .with_untracked(|runs| runs.last().map(|run| self.shown_entries(run)));
         for entry in entries.unwrap_or_default() {
             let line = entry.pair.map_or(&series.loss, |i| &series.pairs[i]);
-            rows.push(Row { value: number(f64::from(line.raw[index])), colour: entry.css(), dash: entry.svg_dash(), name: entry.name });
+            rows.push(Row {
+                value: number(f64::from(line.raw[index])),
+                colour: Some(entry.css()),
+                dash: entry.svg_dash(),
+                name: entry.name,
+            });
         }
         for (place, run) in self.shown_earlier() {
             let of = &all[place];
             if let Some(i) = of.nearest(step).filter(|i| of.steps[*i] == step) {
-                rows.push(plain(format!("run {}", run.tag), "var(--muted)", number(f64::from(of.loss.raw[i]))));
+                rows.push(plain(
+                    format!("run {}", run.tag),
+                    Some("var(--muted)"),
+                    number(f64::from(of.loss.raw[i])),
+                ));
             }
         }
-        for (name, line) in [("learning rate", &series.rate), ("gradient norm", &series.norm), ("tokens/s", &series.speed)] {
-            rows.push(plain(name.into(), "transparent", number(f64::from(line.raw[index]))));
+        for (name, line) in [
+            ("learning rate", &series.rate),
+            ("gradient norm", &series.norm),
+            ("tokens/s", &series.speed),
+        ] {
+            rows.push(plain(name.into(), None, number(f64::from(line.raw[index]))));
         }
-        let place = at.zip(self.frames.get()[0]).map(|(_, frame)| (frame.x.place(step), frame.sides.1));
+        let place = at
+            .zip(self.frames.get()[0])
+            .map(|(_, frame)| (frame.x.place(step), frame.sides.1));
         let title = format!("step {}", grouped(step));
         self.view.readout.set(Readout { title, rows, place });
     }
@@ -389,7 +492,9 @@ impl Board {
 
     fn go_to(&self, x: f64) {
         let all = self.series.borrow();
-        let step = all.last().and_then(|series| series.nearest(x).map(|i| series.steps[i]));
+        let step = all
+            .last()
+            .and_then(|series| series.nearest(x).map(|i| series.steps[i]));
         if self.view.cursor.get_untracked() != step {
             self.view.cursor.set(step);
         }
@@ -403,7 +508,11 @@ impl Board {
                 return false;
             };
             let end = series.steps.len() - 1;
-            let at = self.view.cursor.get_untracked().and_then(|x| series.nearest(x));
+            let at = self
+                .view
+                .cursor
+                .get_untracked()
+                .and_then(|x| series.nearest(x));
             let by = if far { (end / 20).max(1) } else { 1 };
             let index = match key {
                 "ArrowLeft" => at.map_or(end, |at| at.saturating_sub(by)),
@@ -420,7 +529,8 @@ impl Board {
         };
         self.go_to(place);
         self.draw_cross();
-        self.page.announce(self.view.readout.with_untracked(Readout::sentence));
+        self.page
+            .announce(self.view.readout.with_untracked(Readout::sentence));
         true
     }
 
@@ -443,8 +553,13 @@ impl Board {
     }
 }
 
-fn plain(name: String, colour: &str, value: String) -> Row {
-    Row { name, colour: colour.into(), dash: String::new(), value }
+fn plain(name: String, colour: Option<&str>, value: String) -> Row {
+    Row {
+        name,
+        colour: colour.map(str::to_owned),
+        dash: String::new(),
+        value,
+    }
 }
 
 fn earlier_curve<'a>(run: &Earlier, series: &'a Series, palette: &'a Palette) -> Curve<'a> {

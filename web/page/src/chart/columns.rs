@@ -1,5 +1,7 @@
 //! Many values in few pixels: smoothing, and the least and greatest of each column.
 
+use std::ops::Range;
+
 /// What a line does within one column of pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Column {
@@ -15,33 +17,63 @@ pub struct Column {
     pub last: f32,
 }
 
-/// Sorts values into columns of one pixel; `place` gives the pixel of an x and must not fall. Values that are not numbers
-/// are left out. Nothing between the least and the greatest of a column could be seen anyway.
-pub fn columns(xs: &[f64], values: &[f32], place: impl Fn(f64) -> f64, into: &mut Vec<Column>) {
-    into.clear();
+/// The values that fall into one column of pixels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bin {
+    /// Pixel to draw at: the value's own place if it is alone in its column.
+    pub x: f64,
+    /// Places of the values.
+    pub values: Range<usize>,
+}
+
+/// Sorts places on an axis into columns of one pixel; `place` gives the pixel of an x and must not fall. All lines of a run
+/// share it, so that each costs no more than a look at its values.
+pub fn bins(xs: &[f64], place: impl Fn(f64) -> f64) -> Vec<Bin> {
+    let mut all: Vec<Bin> = Vec::new();
     let mut at = i64::MIN;
-    for (x, value) in xs.iter().zip(values) {
-        if !value.is_finite() {
-            continue;
-        }
+    for (i, x) in xs.iter().enumerate() {
         let pixel = place(*x);
         let here = pixel.floor() as i64;
-        match into.last_mut() {
-            Some(column) if here == at => {
-                column.x = here as f64 + 0.5;
-                column.min = column.min.min(*value);
-                column.max = column.max.max(*value);
-                column.last = *value;
+        match all.last_mut() {
+            Some(bin) if here == at => {
+                bin.x = here as f64 + 0.5;
+                bin.values.end = i + 1;
             }
-            _ => into.push(Column {
+            _ => all.push(Bin {
                 x: pixel,
-                first: *value,
-                min: *value,
-                max: *value,
-                last: *value,
+                values: i..i + 1,
             }),
         }
         at = here;
+    }
+    all
+}
+
+/// What a line does in each column. Values that are not numbers are left out. Nothing between the least and the greatest of
+/// a column could be seen anyway.
+pub fn columns(bins: &[Bin], values: &[f32], into: &mut Vec<Column>) {
+    into.clear();
+    for bin in bins {
+        let Some(values) = values.get(bin.values.clone()) else {
+            continue;
+        };
+        let mut finite = values.iter().copied().filter(|value| value.is_finite());
+        let Some(first) = finite.next() else {
+            continue;
+        };
+        let start = Column {
+            x: bin.x,
+            first,
+            min: first,
+            max: first,
+            last: first,
+        };
+        into.push(finite.fold(start, |column, value| Column {
+            min: column.min.min(value),
+            max: column.max.max(value),
+            last: value,
+            ..column
+        }));
     }
 }
 
@@ -70,7 +102,7 @@ mod tests {
 
     fn of(xs: &[f64], values: &[f32], pixels_each: f64) -> Vec<Column> {
         let mut into = Vec::new();
-        columns(xs, values, |x| x * pixels_each, &mut into);
+        columns(&bins(xs, |x| x * pixels_each), values, &mut into);
         into
     }
 
@@ -82,7 +114,10 @@ mod tests {
         let columns = of(&xs, &values, 0.1);
         assert_eq!(columns.len(), 100);
         let spike = columns[50];
-        assert_eq!((spike.first, spike.min, spike.max, spike.last), (1.0, -9.0, 9.0, 1.0));
+        assert_eq!(
+            (spike.first, spike.min, spike.max, spike.last),
+            (1.0, -9.0, 9.0, 1.0)
+        );
         assert_eq!(spike.x, 50.5);
     }
 

@@ -75,7 +75,9 @@ fn settled(run: &RunInfo, beside: &RunInfo) -> Value {
 
 fn field<'a>(recipe: &'a Value, key: &str) -> &'a Value {
     let mut parts = key.split('.');
-    parts.try_fold(recipe, |value, part| value.get(part)).unwrap_or(&Value::Null)
+    parts
+        .try_fold(recipe, |value, part| value.get(part))
+        .unwrap_or(&Value::Null)
 }
 
 fn in_words(value: &Value) -> String {
@@ -95,7 +97,9 @@ fn in_words(value: &Value) -> String {
 
 /// A pair, and its weight if that is not 1.
 fn weight((key, value): (&String, &Value)) -> String {
-    let name = key.parse().map_or_else(|_| key.clone(), |pair: Pair| pair.to_string());
+    let name = key
+        .parse()
+        .map_or_else(|_| key.clone(), |pair: Pair| pair.to_string());
     match value.as_f64() {
         Some(weight) if weight != 1.0 => format!("{weight}\u{00d7}{name}"),
         _ => name,

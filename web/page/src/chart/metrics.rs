@@ -13,8 +13,16 @@ pub fn csv(run: &RunLog) -> String {
     let mut text = row(&header);
     for step in &run.steps {
         let mut fields = vec![step.step.to_string(), exact(step.loss)];
-        fields.extend((0..run.info.pairs.len()).map(|i| step.by_pair.get(i).map_or_else(String::new, |v| exact(*v))));
-        fields.extend([exact(step.learning_rate), exact(step.gradient_norm), step.tokens.to_string(), exact(step.seconds)]);
+        fields.extend(
+            (0..run.info.pairs.len())
+                .map(|i| step.by_pair.get(i).map_or_else(String::new, |v| exact(*v))),
+        );
+        fields.extend([
+            exact(step.learning_rate),
+            exact(step.gradient_norm),
+            step.tokens.to_string(),
+            exact(step.seconds),
+        ]);
         text += &row(&fields);
     }
     text
@@ -23,16 +31,25 @@ pub fn csv(run: &RunLog) -> String {
 /// The run with its recipe, steps and held-out evaluations.
 pub fn json(run: &RunLog) -> String {
     let by_pair = |values: &[f64]| -> Value {
-        let named = run.info.pairs.iter().cloned().zip(values.iter().map(|v| json!(v)));
+        let named = run
+            .info
+            .pairs
+            .iter()
+            .cloned()
+            .zip(values.iter().map(|v| json!(v)));
         Value::Object(named.collect())
     };
-    let steps: Vec<Value> = run.steps.iter().map(|step| {
-        json!({
-            "step": step.step, "loss": step.loss, "by_pair": by_pair(&step.by_pair),
-            "learning_rate": step.learning_rate, "gradient_norm": step.gradient_norm,
-            "tokens": step.tokens, "seconds": step.seconds,
+    let steps: Vec<Value> = run
+        .steps
+        .iter()
+        .map(|step| {
+            json!({
+                "step": step.step, "loss": step.loss, "by_pair": by_pair(&step.by_pair),
+                "learning_rate": step.learning_rate, "gradient_norm": step.gradient_norm,
+                "tokens": step.tokens, "seconds": step.seconds,
+            })
         })
-    }).collect();
+        .collect();
     let evaluations: Vec<Value> = run.evaluations.iter().map(|evaluation| {
         json!({ "step": evaluation.step, "by_pair": by_pair(&evaluation.by_pair), "note": evaluation.note })
     }).collect();
@@ -46,7 +63,11 @@ pub fn json(run: &RunLog) -> String {
 
 /// The shortest text that gives the number back exactly.
 fn exact(value: f64) -> String {
-    if value.is_finite() { format!("{value:?}") } else { String::new() }
+    if value.is_finite() {
+        format!("{value:?}")
+    } else {
+        String::new()
+    }
 }
 
 fn row(fields: &[String]) -> String {
@@ -106,8 +127,14 @@ mod tests {
     fn csv_quotes_and_is_exact() {
         let text = csv(&run());
         let lines: Vec<&str> = text.split("\r\n").collect();
-        assert_eq!(lines[0], "step,loss,Q-Q,\"odd \"\"pair\"\", quoted\",learning_rate,gradient_norm,tokens,seconds");
-        assert_eq!(lines[1], "1,0.30000000000000004,0.1,0.2,0.0006,1.5,400,0.25");
+        assert_eq!(
+            lines[0],
+            "step,loss,Q-Q,\"odd \"\"pair\"\", quoted\",learning_rate,gradient_norm,tokens,seconds"
+        );
+        assert_eq!(
+            lines[1],
+            "1,0.30000000000000004,0.1,0.2,0.0006,1.5,400,0.25"
+        );
         assert_eq!(lines[2], "2,,0.1,0.2,0.0006,1.5,400,0.25");
         assert_eq!(lines[3..], [""]);
     }

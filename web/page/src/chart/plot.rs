@@ -3,7 +3,7 @@
 use js_sys::Array;
 use web_sys::{CanvasRenderingContext2d, Element, HtmlCanvasElement};
 
-use super::columns::{Column, columns};
+use super::columns::{Bin, Column, bins, columns};
 use super::scale::{Scale, grouped, tick_label, ticks};
 use super::surface::{Surface, css};
 
@@ -46,13 +46,32 @@ impl Palette {
         let mut all = css(
             element,
             &[
-                "font-family", "--card", "--line", "--muted", "--ink", "--c0", "--c1", "--c2", "--c3",
-                "--c4", "--c5", "--c6", "--c7", "--c8",
+                "font-family",
+                "--card",
+                "--line",
+                "--muted",
+                "--ink",
+                "--c0",
+                "--c1",
+                "--c2",
+                "--c3",
+                "--c4",
+                "--c5",
+                "--c6",
+                "--c7",
+                "--c8",
             ],
         );
         let pairs = all.split_off(5);
         let mut next = || all.pop().unwrap_or_default();
-        Self { ink: next(), muted: next(), line: next(), card: next(), font: next(), pairs }
+        Self {
+            ink: next(),
+            muted: next(),
+            line: next(),
+            card: next(),
+            font: next(),
+            pairs,
+        }
     }
 
     /// A font of the page at a size.
@@ -127,7 +146,9 @@ pub fn draw(canvas: &HtmlCanvasElement, plot: &Plot, palette: &Palette) -> Optio
     context.set_font(&palette.font(400, 11.5));
     context.set_text_baseline("middle");
     let ticks = ticks(bounds.0, bounds.1, plot.log, plot.ticks);
-    let widest = |texts: &mut dyn Iterator<Item = String>| texts.map(|t| surface.measure(&t)).fold(0.0, f64::max);
+    let widest = |texts: &mut dyn Iterator<Item = String>| {
+        texts.map(|t| surface.measure(&t)).fold(0.0, f64::max)
+    };
     let left = 9.0 + widest(&mut ticks.iter().map(|t| tick_label(*t)));
     context.set_font(&palette.font(600, 11.5));
     let labels = widest(&mut plot.curves.iter().map(|curve| curve.label.clone()));
@@ -141,8 +162,13 @@ pub fn draw(canvas: &HtmlCanvasElement, plot: &Plot, palette: &Palette) -> Optio
     context.set_font(&palette.font(400, 11.5));
     axes(&surface, &frame, &ticks, plot.range, palette);
     let mut room = Vec::new();
+    let mut sorted: Option<(&[f64], Vec<Bin>)> = None;
     for curve in &plot.curves {
-        draw_curve(context, &frame, curve, palette, &mut room);
+        let (_, bins) = match sorted.take() {
+            Some(known) if std::ptr::eq(known.0, curve.steps) => sorted.insert(known),
+            _ => sorted.insert((curve.steps, bins(curve.steps, |x| frame.x.place(x)))),
+        };
+        draw_curve(context, &frame, curve, palette, (bins, &mut room));
     }
     draw_labels(&surface, &frame, plot, palette);
     Some(frame)
@@ -150,18 +176,29 @@ pub fn draw(canvas: &HtmlCanvasElement, plot: &Plot, palette: &Palette) -> Optio
 
 /// Least and greatest y: from zero, or on a logarithmic scale from the least positive.
 fn bounds(plot: &Plot) -> Option<(f64, f64)> {
-    let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-    let mut take = |v: f64| {
-        if v.is_finite() && (!plot.log || v > 0.0) {
-            low = low.min(v);
-            high = high.max(v);
-        }
+    let floor = if plot.log {
+        f32::MIN_POSITIVE
+    } else {
+        f32::MIN
     };
+    let (mut least, mut greatest) = (f32::INFINITY, f32::NEG_INFINITY);
     for curve in &plot.curves {
-        let behind = curve.raw.unwrap_or_default();
-        curve.main.iter().chain(behind).for_each(|v| take(f64::from(*v)));
-        curve.dots.iter().for_each(|dot| take(dot.1));
+        let dots = curve.dots.iter().map(|dot| dot.1 as f32);
+        let values = curve
+            .main
+            .iter()
+            .chain(curve.raw.unwrap_or_default())
+            .copied();
+        // Comparisons with what is not a number are false, so it is left out.
+        for value in values
+            .chain(dots)
+            .filter(|value| (floor..=f32::MAX).contains(value))
+        {
+            least = least.min(value);
+            greatest = greatest.max(value);
+        }
     }
+    let (low, high) = (f64::from(least), f64::from(greatest));
     if high < low {
         return None;
     }
@@ -197,39 +234,59 @@ fn axes(surface: &Surface, frame: &Frame, marks: &[f64], range: (f64, f64), pale
     for tick in whole.into_iter().filter(|tick| tick.fract() == 0.0) {
         let text = grouped(tick);
         let half = surface.measure(&text) / 2.0;
-        let x = frame.x.place(tick).clamp(left + half - 4.0, (surface.width - half).max(left + half));
+        let x = frame
+            .x
+            .place(tick)
+            .clamp(left + half - 4.0, (surface.width - half).max(left + half));
         surface.text(&text, x, frame.height - BOTTOM + 13.0);
     }
 }
 
-fn draw_curve(context: &CanvasRenderingContext2d, frame: &Frame, curve: &Curve, palette: &Palette, room: &mut Vec<Column>) {
-    let place = |x: f64| frame.x.place(x);
+fn draw_curve(
+    context: &CanvasRenderingContext2d,
+    frame: &Frame,
+    curve: &Curve,
+    palette: &Palette,
+    (bins, room): (&[Bin], &mut Vec<Column>),
+) {
     context.set_stroke_style_str(curve.colour);
     context.set_line_join("round");
     if let Some(raw) = curve.raw {
-        columns(curve.steps, raw, place, room);
+        columns(bins, raw, room);
         context.set_global_alpha(0.2);
         context.set_line_width(1.0);
         set_dash(context, &[]);
         trace_all(context, frame, room);
         context.set_global_alpha(1.0);
     }
-    columns(curve.steps, curve.main, place, room);
     context.set_line_width(curve.width);
     context.set_global_alpha(curve.alpha);
     set_dash(context, curve.dash);
     if curve.raw.is_some() {
-        trace_last(context, frame, room);
+        trace_last(context, frame, bins, curve.main);
     } else {
+        columns(bins, curve.main, room);
         trace_all(context, frame, room);
     }
     set_dash(context, &[]);
     context.set_global_alpha(1.0);
-    if let [only] = room.as_slice() {
-        dot(context, only.x, frame.y.place(f64::from(only.last)), curve.colour, curve.colour);
+    if let [only] = curve.main {
+        dot(
+            context,
+            frame.x.place(curve.steps[0]),
+            frame.y.place(f64::from(*only)),
+            curve.colour,
+            curve.colour,
+        );
     }
     for (step, value) in &curve.dots {
-        dot(context, place(*step), frame.y.place(*value), &palette.card, curve.colour);
+        dot(
+            context,
+            frame.x.place(*step),
+            frame.y.place(*value),
+            &palette.card,
+            curve.colour,
+        );
     }
 }
 
@@ -256,7 +313,11 @@ fn trace_all(context: &CanvasRenderingContext2d, frame: &Frame, columns: &[Colum
             context.line_to(column.x, y(column.last));
         } else {
             // Rising lines meet the least first: that is how they looked with all their points.
-            let (one, two) = if column.first <= column.last { (column.min, column.max) } else { (column.max, column.min) };
+            let (one, two) = if column.first <= column.last {
+                (column.min, column.max)
+            } else {
+                (column.max, column.min)
+            };
             context.line_to(column.x, y(one));
             context.line_to(column.x, y(two));
         }
@@ -264,16 +325,20 @@ fn trace_all(context: &CanvasRenderingContext2d, frame: &Frame, columns: &[Colum
     context.stroke();
 }
 
-fn trace_last(context: &CanvasRenderingContext2d, frame: &Frame, columns: &[Column]) {
+fn trace_last(context: &CanvasRenderingContext2d, frame: &Frame, bins: &[Bin], values: &[f32]) {
     context.begin_path();
-    for column in columns {
-        context.line_to(column.x, frame.y.place(f64::from(column.last)));
+    for bin in bins {
+        // A place that is not a number is passed over by the canvas.
+        context.line_to(bin.x, frame.y.place(f64::from(values[bin.values.end - 1])));
     }
     context.stroke();
 }
 
 fn set_dash(context: &CanvasRenderingContext2d, dash: &[f64]) {
-    let segments: Array = dash.iter().map(|length| wasm_bindgen::JsValue::from_f64(*length)).collect();
+    let segments: Array = dash
+        .iter()
+        .map(|length| wasm_bindgen::JsValue::from_f64(*length))
+        .collect();
     // The only error is something that is no list.
     let _ = context.set_line_dash(&segments);
 }
@@ -284,14 +349,25 @@ fn draw_labels(surface: &Surface, frame: &Frame, plot: &Plot, palette: &Palette)
     context.set_text_align("left");
     let end = |curve: &Curve| -> Option<(f64, f64)> {
         let i = curve.main.iter().rposition(|v| v.is_finite())?;
-        Some((frame.x.place(curve.steps[i]), frame.y.place(f64::from(curve.main[i]))))
+        Some((
+            frame.x.place(curve.steps[i]),
+            frame.y.place(f64::from(curve.main[i])),
+        ))
     };
     let labelled = plot.curves.iter().filter(|curve| !curve.label.is_empty());
-    let mut ends: Vec<(f64, f64, &Curve)> = labelled.filter_map(|curve| end(curve).map(|(x, y)| (x, y, curve))).collect();
+    let mut ends: Vec<(f64, f64, &Curve)> = labelled
+        .filter_map(|curve| end(curve).map(|(x, y)| (x, y, curve)))
+        .collect();
     ends.retain(|(_, y, _)| y.is_finite());
     ends.sort_by(|a, b| a.1.total_cmp(&b.1));
     // A line that ends early has others beside its end: its label stands above them.
-    let lift = |x: f64| if frame.sides.1 - x > LABEL { LABEL } else { 0.0 };
+    let lift = |x: f64| {
+        if frame.sides.1 - x > LABEL {
+            LABEL
+        } else {
+            0.0
+        }
+    };
     let wanted: Vec<(f64, f64)> = ends.iter().map(|(x, y, _)| (*x, *y - lift(*x))).collect();
     let heights = apart(&wanted, frame.ends());
     for ((x, _, curve), y) in ends.iter().zip(heights) {
@@ -325,7 +401,9 @@ fn apart(wanted: &[(f64, f64)], (top, bottom): (f64, f64)) -> Vec<f64> {
         placed.push(above.fold(y.max(top), f64::max));
     }
     for i in (0..placed.len()).rev() {
-        let below = (i + 1..placed.len()).filter(|j| near(*j, i)).map(|j| placed[j] - LABEL);
+        let below = (i + 1..placed.len())
+            .filter(|j| near(*j, i))
+            .map(|j| placed[j] - LABEL);
         placed[i] = below.fold(placed[i].min(bottom), f64::min);
     }
     placed

@@ -159,11 +159,20 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_inside() {
-        assert_eq!(ticks(0.0, 1.0, false, 5), [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]);
-        assert_eq!(ticks(0.0, 10_000.0, false, 5), [0.0, 2000.0, 4000.0, 6000.0, 8000.0, 10_000.0]);
+        assert_eq!(
+            ticks(0.0, 1.0, false, 5),
+            [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]
+        );
+        assert_eq!(
+            ticks(0.0, 10_000.0, false, 5),
+            [0.0, 2000.0, 4000.0, 6000.0, 8000.0, 10_000.0]
+        );
         assert_eq!(ticks(0.05, 2.0, true, 5).len(), 6);
         assert_eq!(ticks(1e-6, 10.0, true, 4).len(), 4);
-        assert!(ticks(0.21, 0.24, true, 4).len() > 1, "a narrow range is evenly divided");
+        assert!(
+            ticks(0.21, 0.24, true, 4).len() > 1,
+            "a narrow range is evenly divided"
+        );
         assert!(ticks(1.0, 1.0, false, 4).is_empty() && ticks(f64::NAN, 1.0, true, 4).is_empty());
     }
 

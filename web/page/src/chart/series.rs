@@ -27,7 +27,8 @@ impl Line {
         self.smoother = Smoother::default();
         self.smooth.clear();
         let smoother = &mut self.smoother;
-        self.smooth.extend(self.raw.iter().map(|value| smoother.next(*value, over)));
+        self.smooth
+            .extend(self.raw.iter().map(|value| smoother.next(*value, over)));
     }
 }
 
@@ -86,7 +87,11 @@ impl Series {
 
     /// Whether the run begins with just these steps. The last of them stands for all: losses are exact.
     fn is_start_of(&self, run: &RunLog) -> bool {
-        let here = self.steps.len().checked_sub(1).map(|i| run.steps.get(i).map(mark));
+        let here = self
+            .steps
+            .len()
+            .checked_sub(1)
+            .map(|i| run.steps.get(i).map(mark));
         let same = match here {
             None => self.last.is_none(),
             Some(there) => there.is_some() && there == self.last,
@@ -103,7 +108,8 @@ impl Series {
             }
             self.rate.push(step.learning_rate, 1.0);
             self.norm.push(step.gradient_norm, self.over);
-            self.speed.push(step.tokens as f64 / step.seconds, self.over);
+            self.speed
+                .push(step.tokens as f64 / step.seconds, self.over);
         }
         self.last = steps.last().map(mark).or(self.last);
     }
@@ -123,8 +129,16 @@ impl Series {
     pub fn nearest(&self, x: f64) -> Option<usize> {
         let after = self.steps.partition_point(|step| *step < x);
         let before = after.saturating_sub(1);
-        let away = |i: usize| self.steps.get(i).map_or(f64::INFINITY, |step| (step - x).abs());
-        let best = if away(before) <= away(after) { before } else { after };
+        let away = |i: usize| {
+            self.steps
+                .get(i)
+                .map_or(f64::INFINITY, |step| (step - x).abs())
+        };
+        let best = if away(before) <= away(after) {
+            before
+        } else {
+            after
+        };
         (best < self.steps.len()).then_some(best)
     }
 }
@@ -190,14 +204,21 @@ pub(super) mod tests {
         assert!(all[0].steps.is_empty());
         assert_eq!(all[1].loss.raw, [5.0, 2.0, 7.0]);
         Series::follow(&mut all, &[run(&[5.0])], 1.0);
-        assert_eq!(all[0].loss.raw, [5.0], "a run that went back to a checkpoint");
+        assert_eq!(
+            all[0].loss.raw,
+            [5.0],
+            "a run that went back to a checkpoint"
+        );
     }
 
     #[test]
     fn the_nearest_step_is_found() {
         let series = Series::new(&run(&[1.0, 2.0, 3.0]), 1.0);
         let at = |x| series.nearest(x);
-        assert_eq!([at(-5.0), at(1.4), at(1.6), at(99.0)], [Some(0), Some(0), Some(1), Some(2)]);
+        assert_eq!(
+            [at(-5.0), at(1.4), at(1.6), at(99.0)],
+            [Some(0), Some(0), Some(1), Some(2)]
+        );
         assert_eq!(Series::new(&run(&[]), 1.0).nearest(1.0), None);
     }
 }

@@ -24,7 +24,9 @@ impl Summary {
             return Self::default();
         };
         let pairs = run.info.pairs.iter().zip(&last.by_pair);
-        let pairs: Vec<String> = pairs.map(|(name, value)| format!("{name} {}", number(*value))).collect();
+        let pairs: Vec<String> = pairs
+            .map(|(name, value)| format!("{name} {}", number(*value)))
+            .collect();
         let mut sentence = format!(
             "Step {}: loss {}, {}. The loss went from {} to {}.",
             last.step,
@@ -35,20 +37,31 @@ impl Summary {
         );
         if let Some(held) = run.evaluations.last() {
             let held_pairs = run.info.pairs.iter().zip(&held.by_pair);
-            let held_pairs: Vec<String> = held_pairs.map(|(name, value)| format!("{name} {}", number(*value))).collect();
-            sentence += &format!(" On held-out lines after {} steps: {}.", held.step, held_pairs.join(", "));
+            let held_pairs: Vec<String> = held_pairs
+                .map(|(name, value)| format!("{name} {}", number(*value)))
+                .collect();
+            sentence += &format!(
+                " On held-out lines after {} steps: {}.",
+                held.step,
+                held_pairs.join(", ")
+            );
         }
         let mut header = vec!["step".to_owned(), "loss".to_owned()];
         header.extend(run.info.pairs.iter().cloned());
         let end = run.steps.len() - 1;
         let count = ROWS.min(run.steps.len());
-        let rows = (0..count).map(|i| &run.steps[if count > 1 { i * end / (count - 1) } else { 0 }]);
+        let rows =
+            (0..count).map(|i| &run.steps[if count > 1 { i * end / (count - 1) } else { 0 }]);
         let rows = rows.map(|step| {
             let mut row = vec![step.step.to_string(), number(step.loss)];
             row.extend(step.by_pair.iter().map(|value| number(*value)));
             row
         });
-        Self { sentence, header, rows: rows.collect() }
+        Self {
+            sentence,
+            header,
+            rows: rows.collect(),
+        }
     }
 }
 
@@ -61,9 +74,15 @@ mod tests {
     fn a_run_is_told_in_a_sentence_and_ten_rows() {
         let losses: Vec<f64> = (0..300).map(|i| 3.0 - f64::from(i) / 200.0).collect();
         let summary = Summary::of(&run(&losses));
-        assert_eq!(summary.sentence, "Step 300: loss 1.50, Q-Q 0.752. The loss went from 3.00 to 1.50.");
+        assert_eq!(
+            summary.sentence,
+            "Step 300: loss 1.50, Q-Q 0.752. The loss went from 3.00 to 1.50."
+        );
         assert_eq!(summary.rows.len(), ROWS);
-        assert_eq!((summary.rows[0][0].as_str(), summary.rows[9][0].as_str()), ("1", "300"));
+        assert_eq!(
+            (summary.rows[0][0].as_str(), summary.rows[9][0].as_str()),
+            ("1", "300")
+        );
         assert_eq!(Summary::of(&run(&[2.0])).rows.len(), 1);
         assert_eq!(Summary::of(&run(&[])), Summary::default());
     }

@@ -33,22 +33,33 @@ impl Surface {
         if width < 1.0 {
             return None;
         }
-        let size = ((width * ratio).round() as u32, (height * ratio).round() as u32);
+        let size = (
+            (width * ratio).round() as u32,
+            (height * ratio).round() as u32,
+        );
         if (canvas.width(), canvas.height()) != size {
             canvas.set_width(size.0);
             canvas.set_height(size.1);
             let style = web_sys::HtmlElement::style(canvas);
             style.set_property("height", &format!("{height}px")).ok()?;
         }
-        context.set_transform(ratio, 0.0, 0.0, ratio, 0.0, 0.0).ok()?;
+        context
+            .set_transform(ratio, 0.0, 0.0, ratio, 0.0, 0.0)
+            .ok()?;
         context.clear_rect(0.0, 0.0, width, height);
         context.set_global_alpha(1.0);
-        Some(Self { context, width, height })
+        Some(Self {
+            context,
+            width,
+            height,
+        })
     }
 
     /// Width of a text in the present font.
     pub fn measure(&self, text: &str) -> f64 {
-        self.context.measure_text(text).map_or(0.0, |metrics| metrics.width())
+        self.context
+            .measure_text(text)
+            .map_or(0.0, |metrics| metrics.width())
     }
 
     /// Writes a text; its anchor and colour are as set before.
@@ -62,7 +73,9 @@ impl Surface {
 pub fn css(element: &Element, names: &[&str]) -> Vec<String> {
     let style = window().get_computed_style(element).ok().flatten();
     let value = |name: &&str| {
-        let value = style.as_ref().and_then(|style| style.get_property_value(name).ok());
+        let value = style
+            .as_ref()
+            .and_then(|style| style.get_property_value(name).ok());
         value.unwrap_or_default().trim().to_owned()
     };
     names.iter().map(value).collect()
@@ -146,12 +159,24 @@ impl Watch {
         attributes.set_attributes(true);
         let root = document().document_element()?;
         theme.observe_with_options(&root, &attributes).ok()?;
-        let dark = window().match_media("(prefers-color-scheme: dark)").ok().flatten();
+        let dark = window()
+            .match_media("(prefers-color-scheme: dark)")
+            .ok()
+            .flatten();
         if let Some(dark) = &dark {
-            dark.add_event_listener_with_callback("change", callback).ok()?;
+            dark.add_event_listener_with_callback("change", callback)
+                .ok()?;
         }
         redraw.request();
-        Some(Self { redraw, resize, sight, theme, dark, changed, _seen: seen })
+        Some(Self {
+            redraw,
+            resize,
+            sight,
+            theme,
+            dark,
+            changed,
+            _seen: seen,
+        })
     }
 }
 

@@ -19,7 +19,11 @@ impl Colours {
             let (from, to) = (stops.get(low)?, stops.get(low + 1)?);
             Some(std::array::from_fn(|k| mix(from[k], to[k], part)))
         };
-        Self((0..STEPS).map(|step| colour(step).unwrap_or_default()).collect())
+        Self(
+            (0..STEPS)
+                .map(|step| colour(step).unwrap_or_default())
+                .collect(),
+        )
     }
 
     /// The colour at a part of the scale from 0 to 1.
@@ -42,7 +46,10 @@ impl Colours {
             let [r, g, b] = self.at(part(i as f32 / 12.0));
             format!("rgb({r} {g} {b})")
         });
-        format!("linear-gradient(90deg,{})", stops.collect::<Vec<_>>().join(","))
+        format!(
+            "linear-gradient(90deg,{})",
+            stops.collect::<Vec<_>>().join(",")
+        )
     }
 }
 
@@ -51,7 +58,10 @@ fn mix(from: u8, to: u8, part: f32) -> u8 {
 }
 
 fn parse(colour: &str) -> Option<[u8; 3]> {
-    let digits = colour.trim().strip_prefix('#').filter(|digits| digits.len() == 6)?;
+    let digits = colour
+        .trim()
+        .strip_prefix('#')
+        .filter(|digits| digits.len() == 6)?;
     let value = u32::from_str_radix(digits, 16).ok()?;
     let [_, r, g, b] = value.to_be_bytes();
     Some([r, g, b])
@@ -68,7 +78,11 @@ mod tests {
         assert_eq!(colours.at(7.0), [255, 0, 0]);
         assert!(colours.at(0.5).iter().all(|c| *c > 250));
         assert_eq!(colours.pixels(&[0.0], |v| v), [0, 0, 0, 255]);
-        assert!(colours.gradient(|v| v).starts_with("linear-gradient(90deg,rgb(0 0 0),"));
+        assert!(
+            colours
+                .gradient(|v| v)
+                .starts_with("linear-gradient(90deg,rgb(0 0 0),")
+        );
     }
 
     #[test]

@@ -31,7 +31,12 @@ impl Film {
             && self.tokens == maps.tokens
             && self.shape.1 == maps.heads
             && self.shape.0 == maps.pairs;
-        if same && self.frames.last().is_some_and(|frame| frame.step == maps.step) {
+        if same
+            && self
+                .frames
+                .last()
+                .is_some_and(|frame| frame.step == maps.step)
+        {
             return false;
         }
         if !same {
@@ -44,15 +49,24 @@ impl Film {
         }
         // A run that went back to a checkpoint takes these steps again.
         self.frames.retain(|frame| frame.step < maps.step);
-        let pairs = maps.student.iter().map(|values| values.iter().map(|p| quantised(*p)).collect());
-        self.frames.push(Frame { step: maps.step, pairs: pairs.collect() });
+        let pairs = maps
+            .student
+            .iter()
+            .map(|values| values.iter().map(|p| quantised(*p)).collect());
+        self.frames.push(Frame {
+            step: maps.step,
+            pairs: pairs.collect(),
+        });
         self.thin(MOST);
         true
     }
 
     /// Leaves every other frame out, the first and the last kept, until the rest fits.
     fn thin(&mut self, most: usize) {
-        let each: usize = self.frames.last().map_or(0, |frame| frame.pairs.iter().map(Vec::len).sum());
+        let each: usize = self
+            .frames
+            .last()
+            .map_or(0, |frame| frame.pairs.iter().map(Vec::len).sum());
         while self.frames.len() > 2 && self.frames.len() * each > most {
             let last = self.frames.len() - 1;
             let mut i = 0;
@@ -131,7 +145,11 @@ mod tests {
         assert!(!film.take(&run(), &maps(20)));
         assert_eq!(film.steps(), [10, 20]);
         let back = film.student(0, 0).expect("it was taken");
-        let worst = back.iter().zip(&maps(0).student[0]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let worst = back
+            .iter()
+            .zip(&maps(0).student[0])
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max);
         assert!(worst < 4e-3, "{worst}");
         assert!(film.student(9, 0).is_none() && film.student(0, 9).is_none());
         assert!(film.take(&run(), &maps(10)));

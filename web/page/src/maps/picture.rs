@@ -38,7 +38,16 @@ pub struct Ink {
 impl Ink {
     /// As they are at an element.
     pub fn of(element: &Element) -> Self {
-        let all = css(element, &["--map-stops", "--map-minus", "--map-zero", "--map-plus", "--focus"]);
+        let all = css(
+            element,
+            &[
+                "--map-stops",
+                "--map-minus",
+                "--map-zero",
+                "--map-plus",
+                "--focus",
+            ],
+        );
         let stops: Vec<&str> = all[0].split_whitespace().collect();
         Self {
             palette: Palette::of(element),
@@ -63,7 +72,8 @@ pub struct Scales {
 impl Scales {
     /// Of a relation.
     pub fn of(relation: &Relation) -> Self {
-        let greatest = |values: &mut dyn Iterator<Item = f32>| values.fold(1e-6_f32, |a, b| a.max(b.abs()));
+        let greatest =
+            |values: &mut dyn Iterator<Item = f32>| values.fold(1e-6_f32, |a, b| a.max(b.abs()));
         Self {
             peak: greatest(&mut relation.teacher.iter().chain(&relation.student).copied()),
             gap: greatest(&mut relation.difference().into_iter()),
@@ -92,10 +102,21 @@ impl Picture {
     pub fn of(relation: Relation, ink: &Ink) -> Option<Self> {
         let scales = Scales::of(&relation);
         let size = relation.size;
-        let probability = |values: &[f32]| image(&ink.sequential.pixels(values, scales.probability()), size);
-        let difference = ink.diverging.pixels(&relation.difference(), scales.difference());
-        let images = [probability(&relation.teacher)?, probability(&relation.student)?, image(&difference, size)?];
-        Some(Self { images, relation, scales })
+        let probability =
+            |values: &[f32]| image(&ink.sequential.pixels(values, scales.probability()), size);
+        let difference = ink
+            .diverging
+            .pixels(&relation.difference(), scales.difference());
+        let images = [
+            probability(&relation.teacher)?,
+            probability(&relation.student)?,
+            image(&difference, size)?,
+        ];
+        Some(Self {
+            images,
+            relation,
+            scales,
+        })
     }
 
     /// What it shows.
@@ -109,7 +130,13 @@ impl Picture {
     }
 
     /// Draws the three maps with a crosshair at a cell; says where.
-    pub fn draw(&self, canvas: &HtmlCanvasElement, tokens: &[String], cell: (usize, usize), ink: &Ink) -> Option<Layout> {
+    pub fn draw(
+        &self,
+        canvas: &HtmlCanvasElement,
+        tokens: &[String],
+        cell: (usize, usize),
+        ink: &Ink,
+    ) -> Option<Layout> {
         let width = f64::from(canvas.parent_element()?.client_width());
         let context: CanvasRenderingContext2d = canvas.get_context("2d").ok()??.dyn_into().ok()?;
         context.set_font(&ink.palette.font(400, 11.0));
@@ -128,7 +155,8 @@ impl Picture {
             surface.text(NAMES[i], x, layout.title(i));
             let side = layout.side();
             // An image that is not loaded would be an error; these are canvases.
-            let _ = context.draw_image_with_html_canvas_element_and_dw_and_dh(image, x, y, side, side);
+            let _ =
+                context.draw_image_with_html_canvas_element_and_dw_and_dh(image, x, y, side, side);
             labels(&surface, &layout, i, tokens, cell, ink);
             cross(context, &layout, i, cell, ink);
         }
@@ -147,7 +175,11 @@ impl Picture {
         context.set_fill_style_str(&ink.palette.muted);
         surface.text("KL", x, layout.title(2));
         for (i, kl) in self.relation.kl.iter().enumerate() {
-            let colour = if i == row { &ink.palette.ink } else { &ink.palette.muted };
+            let colour = if i == row {
+                &ink.palette.ink
+            } else {
+                &ink.palette.muted
+            };
             context.set_fill_style_str(colour);
             let length = (f64::from(kl / self.scales.kl) * (KL - 10.0)).max(1.0);
             let thick = (layout.cell * 0.6).max(1.0);
@@ -172,7 +204,11 @@ impl Layout {
     fn new(width: f64, longest: f64, size: usize) -> Self {
         let stacked = width < NARROW;
         let gutter = (longest + 8.0).min(if stacked { 64.0 } else { 84.0 });
-        let room = if stacked { width - gutter - KL } else { (width - gutter - KL - 2.0 * GAP) / 3.0 };
+        let room = if stacked {
+            width - gutter - KL
+        } else {
+            (width - gutter - KL - 2.0 * GAP) / 3.0
+        };
         let cell = (room / size.max(1) as f64).clamp(1.0, LARGEST_CELL);
         let side = cell * size as f64;
         let head = TITLE + gutter;
@@ -184,8 +220,22 @@ impl Layout {
                 (gutter + i * (side + GAP), head)
             }
         });
-        let height = head + side + 2.0 + if stacked { 2.0 * (side + TITLE + GAP) } else { 0.0 };
-        Self { places, cell, size, gutter, height, stacked }
+        let height = head
+            + side
+            + 2.0
+            + if stacked {
+                2.0 * (side + TITLE + GAP)
+            } else {
+                0.0
+            };
+        Self {
+            places,
+            cell,
+            size,
+            gutter,
+            height,
+            stacked,
+        }
     }
 
     fn side(&self) -> f64 {
@@ -194,7 +244,11 @@ impl Layout {
 
     /// Baseline of a title.
     fn title(&self, map: usize) -> f64 {
-        if self.stacked && map > 0 { self.places[map].1 - 6.0 } else { 13.0 }
+        if self.stacked && map > 0 {
+            self.places[map].1 - 6.0
+        } else {
+            13.0
+        }
     }
 
     /// The row and column at a pixel.
@@ -203,18 +257,33 @@ impl Layout {
             let index = (pixel / self.cell).floor();
             (index >= 0.0 && index < self.size as f64).then_some(index as usize)
         };
-        self.places.iter().find_map(|(left, top)| Some((index(y - top)?, index(x - left)?)))
+        self.places
+            .iter()
+            .find_map(|(left, top)| Some((index(y - top)?, index(x - left)?)))
     }
 }
 
 /// Tokens at the rows of the maps on the left, and above the columns of those on top.
-fn labels(surface: &Surface, layout: &Layout, map: usize, tokens: &[String], (row, column): (usize, usize), ink: &Ink) {
+fn labels(
+    surface: &Surface,
+    layout: &Layout,
+    map: usize,
+    tokens: &[String],
+    (row, column): (usize, usize),
+    ink: &Ink,
+) {
     let context = &surface.context;
     let (left, top) = layout.places[map];
     let every = (11.0 / layout.cell).ceil() as usize;
-    let clear = |i: usize, chosen: usize| i == chosen || (i % every == 0 && (every == 1 || i.abs_diff(chosen) >= every));
+    let clear = |i: usize, chosen: usize| {
+        i == chosen || (i % every == 0 && (every == 1 || i.abs_diff(chosen) >= every))
+    };
     let style = |chosen: bool| {
-        let (weight, colour) = if chosen { (700, &ink.palette.ink) } else { (400, &ink.palette.muted) };
+        let (weight, colour) = if chosen {
+            (700, &ink.palette.ink)
+        } else {
+            (400, &ink.palette.muted)
+        };
         context.set_font(&ink.palette.font(weight, 11.0));
         context.set_fill_style_str(colour);
     };
@@ -241,9 +310,18 @@ fn labels(surface: &Surface, layout: &Layout, map: usize, tokens: &[String], (ro
 }
 
 /// Outlines a row, a column and their cell, with a rim that shows on any colour.
-fn cross(context: &CanvasRenderingContext2d, layout: &Layout, map: usize, (row, column): (usize, usize), ink: &Ink) {
+fn cross(
+    context: &CanvasRenderingContext2d,
+    layout: &Layout,
+    map: usize,
+    (row, column): (usize, usize),
+    ink: &Ink,
+) {
     let (left, top) = layout.places[map];
-    let (x, y) = (left + column as f64 * layout.cell, top + row as f64 * layout.cell);
+    let (x, y) = (
+        left + column as f64 * layout.cell,
+        top + row as f64 * layout.cell,
+    );
     let outline = |x: f64, y: f64, width: f64, height: f64, line: f64| {
         context.set_stroke_style_str(&ink.palette.card);
         context.set_line_width(line + 1.6);
@@ -278,7 +356,12 @@ pub struct Thumb<'a> {
 }
 
 /// Small maps in a row, and where each is: the index at a pixel is [`thumb_at`].
-pub fn draw_thumbs(canvas: &HtmlCanvasElement, thumbs: &[Thumb], chosen: usize, ink: &Ink) -> Option<()> {
+pub fn draw_thumbs(
+    canvas: &HtmlCanvasElement,
+    thumbs: &[Thumb],
+    chosen: usize,
+    ink: &Ink,
+) -> Option<()> {
     let width = f64::from(canvas.parent_element()?.client_width());
     let lines = thumbs.len().div_ceil(a_row(width));
     let surface = Surface::of(canvas, lines as f64 * (THUMB + THUMB_TEXT))?;
@@ -288,13 +371,26 @@ pub fn draw_thumbs(canvas: &HtmlCanvasElement, thumbs: &[Thumb], chosen: usize, 
     for (i, thumb) in thumbs.iter().enumerate() {
         let (x, y) = thumb_place(i, width);
         let scales = Scales::of(thumb.relation);
-        let picture = image(&ink.sequential.pixels(&thumb.relation.student, scales.probability()), thumb.relation.size)?;
-        let _ = context.draw_image_with_html_canvas_element_and_dw_and_dh(&picture, x, y, THUMB, THUMB);
-        let (weight, colour) = if i == chosen { (700, &ink.palette.ink) } else { (400, &ink.palette.muted) };
+        let picture = image(
+            &ink.sequential
+                .pixels(&thumb.relation.student, scales.probability()),
+            thumb.relation.size,
+        )?;
+        let _ =
+            context.draw_image_with_html_canvas_element_and_dw_and_dh(&picture, x, y, THUMB, THUMB);
+        let (weight, colour) = if i == chosen {
+            (700, &ink.palette.ink)
+        } else {
+            (400, &ink.palette.muted)
+        };
         context.set_font(&ink.palette.font(weight, 11.0));
         context.set_fill_style_str(colour);
         surface.text(&thumb.name, x + THUMB / 2.0, y + THUMB + 12.0);
-        surface.text(&number(f64::from(thumb.relation.total())), x + THUMB / 2.0, y + THUMB + 24.0);
+        surface.text(
+            &number(f64::from(thumb.relation.total())),
+            x + THUMB / 2.0,
+            y + THUMB + 24.0,
+        );
         if i == chosen {
             context.set_stroke_style_str(&ink.focus);
             context.set_line_width(2.0);
@@ -311,7 +407,10 @@ fn a_row(width: f64) -> usize {
 fn thumb_place(index: usize, width: f64) -> (f64, f64) {
     let a_row = a_row(width);
     let (line, place) = (index / a_row, index % a_row);
-    (2.0 + place as f64 * (THUMB + THUMB_GAP), 2.0 + line as f64 * (THUMB + THUMB_TEXT))
+    (
+        2.0 + place as f64 * (THUMB + THUMB_GAP),
+        2.0 + line as f64 * (THUMB + THUMB_TEXT),
+    )
 }
 
 /// The small map at a pixel of a strip of this width.
@@ -330,7 +429,10 @@ mod tests {
         for width in [320.0, 1200.0] {
             let layout = Layout::new(width, 40.0, 20);
             for (left, top) in layout.places {
-                assert_eq!(layout.cell_at(left + 2.5 * layout.cell, top + 1.5 * layout.cell), Some((1, 2)));
+                assert_eq!(
+                    layout.cell_at(left + 2.5 * layout.cell, top + 1.5 * layout.cell),
+                    Some((1, 2))
+                );
                 assert!(left + layout.side() + KL <= width + 1e-9);
             }
             assert_eq!(layout.cell_at(0.0, 0.0), None);

@@ -27,7 +27,8 @@ impl Relation {
             return Vec::new();
         };
         let both = teacher.chunks_exact(area).zip(student.chunks_exact(area));
-        both.map(|(teacher, student)| Self::new(size, teacher, student)).collect()
+        both.map(|(teacher, student)| Self::new(size, teacher, student))
+            .collect()
     }
 
     fn new(size: usize, teacher: &[f32], student: &[f32]) -> Self {
@@ -62,14 +63,21 @@ impl Relation {
 
     /// Student less teacher.
     pub fn difference(&self) -> Vec<f32> {
-        self.student.iter().zip(&self.teacher).map(|(s, t)| s - t).collect()
+        self.student
+            .iter()
+            .zip(&self.teacher)
+            .map(|(s, t)| s - t)
+            .collect()
     }
 
     /// The row with the greatest KL, and the teacher's strongest token in it: where there is most to see.
     pub fn worst(&self) -> (usize, usize) {
         let row = greatest(&self.kl);
         let from = row * self.size;
-        (row, self.teacher.get(from..from + self.size).map_or(0, greatest))
+        (
+            row,
+            self.teacher.get(from..from + self.size).map_or(0, greatest),
+        )
     }
 }
 

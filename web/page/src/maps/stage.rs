@@ -83,8 +83,16 @@ impl Reading {
 
     /// As one sentence.
     pub fn sentence(&self) -> String {
-        let values = self.values.iter().map(|(name, value)| format!("{name} {value}"));
-        format!("{} to {}: {}", self.tokens.0, self.tokens.1, values.collect::<Vec<_>>().join(", "))
+        let values = self
+            .values
+            .iter()
+            .map(|(name, value)| format!("{name} {value}"));
+        format!(
+            "{} to {}: {}",
+            self.tokens.0,
+            self.tokens.1,
+            values.collect::<Vec<_>>().join(", ")
+        )
     }
 }
 
@@ -104,7 +112,13 @@ pub struct Stage {
 
 impl Stage {
     /// On these canvases.
-    pub fn new(page: Page, view: View, host: NodeRef<Div>, canvas: NodeRef<Canvas>, strip: NodeRef<Canvas>) -> Self {
+    pub fn new(
+        page: Page,
+        view: View,
+        host: NodeRef<Div>,
+        canvas: NodeRef<Canvas>,
+        strip: NodeRef<Canvas>,
+    ) -> Self {
         Self {
             page,
             view,
@@ -146,7 +160,10 @@ impl Stage {
     /// Takes the present maps into the film; reactive.
     fn film_is_new(&self) -> bool {
         let mut film = self.film.borrow_mut();
-        let new = self.page.runs.with(|runs| runs.last().is_some_and(|run| run.maps.as_ref().is_some_and(|maps| film.take(run, maps))));
+        let new = self.page.runs.with(|runs| {
+            runs.last()
+                .is_some_and(|run| run.maps.as_ref().is_some_and(|maps| film.take(run, maps)))
+        });
         if new {
             let before = self.view.steps.get_untracked();
             let steps = film.steps();
@@ -161,7 +178,9 @@ impl Stage {
     }
 
     fn with_maps<T>(&self, read: impl FnOnce(&Maps) -> T) -> Option<T> {
-        self.page.runs.with_untracked(|runs| runs.last().and_then(|run| run.maps.as_ref().map(read)))
+        self.page
+            .runs
+            .with_untracked(|runs| runs.last().and_then(|run| run.maps.as_ref().map(read)))
     }
 
     /// Draws everything anew.
@@ -171,17 +190,38 @@ impl Stage {
         };
         let ink = Ink::of(&host);
         let drawn = self.with_maps(|maps| {
-            let pair = self.view.pair.get_untracked().min(maps.pairs.len().saturating_sub(1));
-            let filmed = self.view.frame.get_untracked().and_then(|frame| self.film.borrow().student(frame, pair));
+            let pair = self
+                .view
+                .pair
+                .get_untracked()
+                .min(maps.pairs.len().saturating_sub(1));
+            let filmed = self
+                .view
+                .frame
+                .get_untracked()
+                .and_then(|frame| self.film.borrow().student(frame, pair));
             let heads = match &filmed {
                 Some(student) => Relation::heads(maps, pair, student),
-                None => Relation::heads(maps, pair, maps.student.get(pair).map_or(&[], Vec::as_slice)),
+                None => Relation::heads(
+                    maps,
+                    pair,
+                    maps.student.get(pair).map_or(&[], Vec::as_slice),
+                ),
             };
             let mean = Relation::mean(&heads);
             self.place_cell(&maps.tokens, &mean);
             self.view.pairs.set(maps.pairs.clone());
-            self.view.totals.set(std::iter::once(&mean).chain(&heads).map(Relation::total).collect());
-            let head = self.view.head.get_untracked().filter(|head| *head < heads.len());
+            self.view.totals.set(
+                std::iter::once(&mean)
+                    .chain(&heads)
+                    .map(Relation::total)
+                    .collect(),
+            );
+            let head = self
+                .view
+                .head
+                .get_untracked()
+                .filter(|head| *head < heads.len());
             self.draw_strip(&mean, &heads, head, &ink);
             head.map_or(mean, |head| heads[head].clone())
         });
@@ -190,8 +230,16 @@ impl Stage {
             let scales = picture.scales();
             let end = |v: f32| number(f64::from(v));
             self.view.scales.set([
-                ("0".into(), ink.sequential.gradient(f32::sqrt), end(scales.peak)),
-                (end(-scales.gap), ink.diverging.gradient(|part| part), end(scales.gap)),
+                (
+                    "0".into(),
+                    ink.sequential.gradient(f32::sqrt),
+                    end(scales.peak),
+                ),
+                (
+                    end(-scales.gap),
+                    ink.diverging.gradient(|part| part),
+                    end(scales.gap),
+                ),
             ]);
         }
         *self.picture.borrow_mut() = picture;
@@ -211,15 +259,22 @@ impl Stage {
         let Some(strip) = self.strip.get_untracked() else {
             return;
         };
-        let named = heads.iter().enumerate().map(|(i, relation)| Thumb { name: (i + 1).to_string(), relation });
-        let mean = Thumb { name: "mean".into(), relation: mean };
+        let named = heads.iter().enumerate().map(|(i, relation)| Thumb {
+            name: (i + 1).to_string(),
+            relation,
+        });
+        let mean = Thumb {
+            name: "mean".into(),
+            relation: mean,
+        };
         let thumbs: Vec<Thumb> = std::iter::once(mean).chain(named).collect();
         draw_thumbs(&strip, &thumbs, head.map_or(0, |head| head + 1), ink);
     }
 
     /// Draws the crosshair and reads its cell.
     fn draw_cell(&self) {
-        let (Some(host), Some(canvas)) = (self.host.get_untracked(), self.canvas.get_untracked()) else {
+        let (Some(host), Some(canvas)) = (self.host.get_untracked(), self.canvas.get_untracked())
+        else {
             return;
         };
         let picture = self.picture.borrow();
@@ -228,8 +283,11 @@ impl Stage {
         };
         let cell = self.view.cell.get_untracked();
         self.with_maps(|maps| {
-            self.layout.set(picture.draw(&canvas, &maps.tokens, cell, &Ink::of(&host)));
-            self.view.reading.set(Reading::of(picture.relation(), &maps.tokens, cell).unwrap_or_default());
+            self.layout
+                .set(picture.draw(&canvas, &maps.tokens, cell, &Ink::of(&host)));
+            self.view
+                .reading
+                .set(Reading::of(picture.relation(), &maps.tokens, cell).unwrap_or_default());
         });
     }
 
@@ -243,7 +301,11 @@ impl Stage {
 
     /// Moves the crosshair by a key; says whether the key means anything here.
     pub fn press(&self, key: &str) -> bool {
-        let size = self.picture.borrow().as_ref().map_or(0, |picture| picture.relation().size);
+        let size = self
+            .picture
+            .borrow()
+            .as_ref()
+            .map_or(0, |picture| picture.relation().size);
         let (row, column) = self.view.cell.get_untracked();
         let last = size.saturating_sub(1);
         let cell = match key {
@@ -257,13 +319,18 @@ impl Stage {
         };
         self.view.cell.set(cell);
         self.draw_cell();
-        self.page.announce(self.view.reading.with_untracked(Reading::sentence));
+        self.page
+            .announce(self.view.reading.with_untracked(Reading::sentence));
         true
     }
 
     /// Chooses the head of the small map at a pixel.
     pub fn choose(&self, x: f64, y: f64) {
-        let width = self.strip.get_untracked().and_then(|strip| strip.parent_element()).map_or(0, |parent| parent.client_width());
+        let width = self
+            .strip
+            .get_untracked()
+            .and_then(|strip| strip.parent_element())
+            .map_or(0, |parent| parent.client_width());
         let count = self.view.totals.with_untracked(Vec::len);
         if let Some(index) = thumb_at(x, y, f64::from(width)).filter(|index| *index < count) {
             self.view.head.set(index.checked_sub(1));
