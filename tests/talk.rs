@@ -19,7 +19,8 @@ use crate::cpu;
 /// A place whose files are in memory and outlive its engine, as a browser's storage outlives a tab.
 #[derive(Clone)]
 pub struct Memory {
-    device: Device,
+    /// To compute on.
+    pub device: Device,
     /// Files by name.
     pub files: Rc<RefCell<BTreeMap<String, Vec<u8>>>>,
     /// Bytes that fit.
@@ -179,12 +180,14 @@ pub async fn with_engine<T>(world: Memory, act: impl AsyncFnOnce(&mut Asker) -> 
     join(serving, acting).await.1
 }
 
-
 /// Since the first call.
 #[cfg(not(target_family = "wasm"))]
 fn seconds() -> f64 {
     static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-    START.get_or_init(std::time::Instant::now).elapsed().as_secs_f64()
+    START
+        .get_or_init(std::time::Instant::now)
+        .elapsed()
+        .as_secs_f64()
 }
 
 /// A browser's worker has no clock that std knows, and no test asks for the time there.

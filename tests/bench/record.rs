@@ -107,7 +107,11 @@ fn rounded(step: StepRecord) -> StepRecord {
 /// Maps are kept in 8 bits a value, p = (q / 255)^2: small probabilities keep more of their digits.
 fn frame(seconds: f64, event: &Event, blobs: &[Vec<u8>]) -> Value {
     let quantised = blobs.iter().map(|blob| {
-        let values = blob.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b));
+        let values = blob
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|b| f32::from_le_bytes(*b));
         let bytes: Vec<u8> = values.map(|p| (p.sqrt() * 255.0).round() as u8).collect();
         base64::engine::general_purpose::STANDARD.encode(bytes)
     });

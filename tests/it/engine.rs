@@ -102,18 +102,33 @@ async fn a_run_is_told_from_start_to_end() {
             })
             .collect();
         assert_eq!(measured, [0, 4, 8, 9]);
-        let maps = heard.iter().rev().find_map(|(_, event, blobs)| match event {
-            Event::Maps { tokens, pairs, heads, .. } => Some((tokens, pairs, heads, blobs)),
-            _ => None,
-        });
+        let maps = heard
+            .iter()
+            .rev()
+            .find_map(|(_, event, blobs)| match event {
+                Event::Maps {
+                    tokens,
+                    pairs,
+                    heads,
+                    ..
+                } => Some((tokens, pairs, heads, blobs)),
+                _ => None,
+            });
         let (tokens, pairs, heads, blobs) = maps.unwrap();
         assert_eq!(blobs.len(), 2 * pairs.len());
         let bytes = 4 * heads * tokens.len() * tokens.len();
         assert!(blobs.iter().all(|blob| blob.len() == bytes));
-        asker.ask(Command::Export { what: Export::Student }, Vec::new());
+        asker.ask(
+            Command::Export {
+                what: Export::Student,
+            },
+            Vec::new(),
+        );
         let heard = asker.until(|e| matches!(e, Event::Files { .. })).await;
         let (to, event, blobs) = heard.into_iter().next_back().unwrap();
-        let Event::Files { files, .. } = event else { unreachable!() };
+        let Event::Files { files, .. } = event else {
+            unreachable!()
+        };
         assert_eq!(to, To::One(7));
         let files: BTreeMap<_, _> = files.into_iter().zip(blobs).collect();
         let card = String::from_utf8_lossy(&files["README.md"]).into_owned();
@@ -137,7 +152,11 @@ async fn taken_up(device: Device) {
             .await;
         asker.ask(Command::Pause, Vec::new());
         let mut taken = steps(&heard);
-        taken.extend(steps(&asker.until(|e| matches!(e, Event::Kept { step, .. } if *step > 4)).await));
+        taken.extend(steps(
+            &asker
+                .until(|e| matches!(e, Event::Kept { step, .. } if *step > 4))
+                .await,
+        ));
         taken
     })
     .await;
@@ -195,12 +214,21 @@ async fn what_cannot_be_is_refused_where_it_is_fixed() {
         wrong.student.heads = 5;
         wrong.relation_heads = Some(7);
         asker.ask(Command::Start { recipe: wrong }, Vec::new());
-        assert_eq!(asker.refusal().await.0, Control::Field("student.heads".into()));
-        assert_eq!(asker.refusal().await.0, Control::Field("relation_heads".into()));
+        assert_eq!(
+            asker.refusal().await.0,
+            Control::Field("student.heads".into())
+        );
+        assert_eq!(
+            asker.refusal().await.0,
+            Control::Field("relation_heads".into())
+        );
         asker.ask(Command::Resume, Vec::new());
         assert_eq!(asker.refusal().await.0, Control::Run);
         let name = "notes.txt".into();
-        asker.ask(Command::Checkpoint { name }, vec![b"not a checkpoint".to_vec()]);
+        asker.ask(
+            Command::Checkpoint { name },
+            vec![b"not a checkpoint".to_vec()],
+        );
         assert_eq!(asker.refusal().await.0, Control::Checkpoint);
         let text = String::new();
         asker.ask(Command::Maps { text }, Vec::new());
@@ -218,7 +246,10 @@ async fn a_second_engine_does_not_train() {
     with_engine(place, async |asker| {
         provide(asker, &text()).await;
         start(asker);
-        assert_eq!(asker.refusal().await, (Control::Run, "another trains".into()));
+        assert_eq!(
+            asker.refusal().await,
+            (Control::Run, "another trains".into())
+        );
     })
     .await;
 }

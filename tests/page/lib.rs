@@ -1,10 +1,13 @@
 //! A browser over WebDriver, a page in it, and whatever serves the page: for the tests in `page.rs`.
-#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test stops at the first thing that is not as it should be"
+)]
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use std::io::{BufRead, BufReader};
 
 use base64::Engine as _;
 use fantoccini::wd::WebDriverCompatibleCommand;
@@ -94,7 +97,9 @@ impl Site {
     /// The page inside `limbeck serve`, with its run kept in a folder.
     pub fn native(keep: &Path) -> Self {
         let mut command = Command::new(given("LIMBECK_BINARY"));
-        command.args(["serve", "--no-open", "--port", "0", "--keep"]).arg(keep);
+        command
+            .args(["serve", "--no-open", "--port", "0", "--keep"])
+            .arg(keep);
         let (program, url) = Program::start(&mut command, url_in);
         Self { program, url }
     }
@@ -145,7 +150,11 @@ impl WebDriverCompatibleCommand for Vendor {
         base: &url::Url,
         session: Option<&str>,
     ) -> Result<url::Url, url::ParseError> {
-        base.join(&format!("session/{}/{}", session.unwrap_or_default(), self.0))
+        base.join(&format!(
+            "session/{}/{}",
+            session.unwrap_or_default(),
+            self.0
+        ))
     }
 
     fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
@@ -189,7 +198,10 @@ impl Browser {
             _profile: profile,
         };
         browser
-            .devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": WATCH }))
+            .devtools(
+                "Page.addScriptToEvaluateOnNewDocument",
+                json!({ "source": WATCH }),
+            )
             .await;
         browser
     }
@@ -197,12 +209,17 @@ impl Browser {
     /// A command of the developer tools.
     pub async fn devtools(&self, name: &str, parameters: Value) -> Value {
         let body = json!({ "cmd": name, "params": parameters });
-        self.client.issue_cmd(Vendor("goog/cdp/execute", body)).await.unwrap()
+        self.client
+            .issue_cmd(Vendor("goog/cdp/execute", body))
+            .await
+            .unwrap()
     }
 
     /// Errors in the console since the last call.
     pub async fn console_errors(&self) -> Vec<String> {
-        let log = self.client.issue_cmd(Vendor("se/log", json!({ "type": "browser" })));
+        let log = self
+            .client
+            .issue_cmd(Vendor("se/log", json!({ "type": "browser" })));
         let log = log.await.unwrap();
         let entries = log.as_array().unwrap().iter();
         let errors = entries.filter(|entry| entry["level"] == "SEVERE");
@@ -226,7 +243,10 @@ impl Browser {
             "const done = arguments[arguments.length - 1]; \
              Promise.resolve({expression}).then(done, e => done('error: ' + e));"
         );
-        self.client.execute_async(&script, Vec::new()).await.unwrap()
+        self.client
+            .execute_async(&script, Vec::new())
+            .await
+            .unwrap()
     }
 
     /// Waits until an expression is true.
@@ -236,7 +256,10 @@ impl Browser {
             if start.elapsed() > PATIENCE {
                 let text = self.value("document.body.innerText").await;
                 self.picture("stuck", 1440, 2400, false).await;
-                panic!("waited in vain until {what}; the page says:\n{}", text.as_str().unwrap_or(""));
+                panic!(
+                    "waited in vain until {what}; the page says:\n{}",
+                    text.as_str().unwrap_or("")
+                );
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -250,12 +273,17 @@ impl Browser {
             &format!("(e => e && !e.disabled)(document.querySelector({quoted}))"),
         )
         .await;
-        self.value(&format!("document.querySelector({quoted}).click()")).await;
+        self.value(&format!("document.querySelector({quoted}).click()"))
+            .await;
     }
 
     /// The bytes of the last blob that the page has made a link to, once there are more than `before`.
     pub async fn downloaded(&self, before: u64) -> Vec<u8> {
-        self.until("a file is downloaded", &format!("watched.blobs.length > {before}")).await;
+        self.until(
+            "a file is downloaded",
+            &format!("watched.blobs.length > {before}"),
+        )
+        .await;
         let text = self
             .promised(
                 "new Promise(done => { const reader = new FileReader(); reader.onload = () => done(reader.result); \
@@ -263,7 +291,9 @@ impl Browser {
             )
             .await;
         let (_, data) = text.as_str().unwrap().split_once("base64,").unwrap();
-        base64::engine::general_purpose::STANDARD.decode(data).unwrap()
+        base64::engine::general_purpose::STANDARD
+            .decode(data)
+            .unwrap()
     }
 
     /// How many blobs the page has made a link to.
@@ -275,14 +305,27 @@ impl Browser {
     pub async fn picture(&self, name: &str, width: u32, height: u32, dark: bool) {
         let scheme = if dark { "dark" } else { "light" };
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        self.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
+        self.devtools(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": features }),
+        )
+        .await;
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
-        self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics)
+            .await;
         tokio::time::sleep(Duration::from_millis(600)).await;
-        let shot = self.devtools("Page.captureScreenshot", json!({ "format": "png" })).await;
+        let shot = self
+            .devtools("Page.captureScreenshot", json!({ "format": "png" }))
+            .await;
         let data = shot["data"].as_str().unwrap();
-        let bytes = base64::engine::general_purpose::STANDARD.decode(data).unwrap();
-        assert!(bytes.len() > 20_000, "{name} is blank: {} bytes", bytes.len());
+        let bytes = base64::engine::general_purpose::STANDARD
+            .decode(data)
+            .unwrap();
+        assert!(
+            bytes.len() > 20_000,
+            "{name} is blank: {} bytes",
+            bytes.len()
+        );
         let folder = given("LIMBECK_PICTURES");
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join(format!("{name}.png")), bytes).unwrap();

@@ -7,7 +7,8 @@ use futures_util::StreamExt;
 use limbeck_corpus::Corpus;
 use limbeck_model::{Folder, ModelError, Tokenizer, Weights};
 use limbeck_protocol::{
-    Command, Control, Event, Export, Halt, RunState, Stage, TeacherInfo, TextInfo, VERSION,
+    Command, Control, Event, Export, Halt, RunState, Stage, StepRecord, TeacherInfo, TextInfo,
+    VERSION,
 };
 use limbeck_recipe::Recipe;
 use limbeck_train::Checkpoint;
@@ -171,11 +172,13 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let mut run = session.info.clone();
         run.step = since_step;
         let steps = session.steps.iter().filter(|s| s.step > since_step);
-        let steps = steps.cloned().collect();
+        let steps: Vec<StepRecord> = steps.cloned().collect();
         let evaluations = session.evaluations.clone();
         let maps = session.maps.clone();
         self.say(to, Event::Started { run });
-        self.say(to, Event::Steps { steps });
+        if !steps.is_empty() {
+            self.say(to, Event::Steps { steps });
+        }
         for evaluation in evaluations {
             self.say(to, Event::Evaluated { evaluation });
         }
@@ -198,7 +201,10 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
     fn take_files(&mut self, name: &str, files: Vec<String>, blobs: Vec<Vec<u8>>) -> Done {
         self.require_no_run(Control::Teacher)?;
         same_number(Control::Teacher, &files, &blobs)?;
-        self.take_teacher(Folder::from_files(name, files.into_iter().zip(blobs).collect()))
+        self.take_teacher(Folder::from_files(
+            name,
+            files.into_iter().zip(blobs).collect(),
+        ))
     }
 
     fn take_teacher(&mut self, folder: Folder) -> Done {
@@ -331,7 +337,9 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             self.keep().await?;
         }
         if finished {
-            self.enter(RunState::Ended { halt: Halt::Finished });
+            self.enter(RunState::Ended {
+                halt: Halt::Finished,
+            });
         }
         Ok(())
     }
@@ -347,7 +355,9 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             let batch = session.evaluate_batch(index).await;
             let (by_pair, count) = batch.map_err(|trouble| vec![trouble])?;
             sums.resize(by_pair.len(), 0.0);
-            sums.iter_mut().zip(by_pair).for_each(|(sum, kl)| *sum += kl);
+            sums.iter_mut()
+                .zip(by_pair)
+                .for_each(|(sum, kl)| *sum += kl);
             lines += count;
         }
         if let Some(session) = &mut self.session {
@@ -373,7 +383,10 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let Some(session) = &self.session else {
             return Ok(());
         };
-        let checkpoint = session.checkpoint().await.map_err(|trouble| vec![trouble])?;
+        let checkpoint = session
+            .checkpoint()
+            .await
+            .map_err(|trouble| vec![trouble])?;
         let step = session.steps_taken();
         let index = Index {
             recipe: session.info.recipe.clone(),
@@ -454,9 +467,10 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             return refuse("there is no run to stop");
         }
         self.enter(RunState::Paused);
-        self.evaluate().await?;
         self.keep().await?;
-        self.enter(RunState::Ended { halt: Halt::Stopped });
+        self.enter(RunState::Ended {
+            halt: Halt::Stopped,
+        });
         Ok(())
     }
 
@@ -482,7 +496,8 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
     async fn take_up(&mut self, index: &Index, checkpoint: &Checkpoint) -> Done {
         let data = self.data()?;
         let step = checkpoint.header.step;
-        self.open(&checkpoint.header.recipe, &data, Some(checkpoint)).await?;
+        self.open(&checkpoint.header.recipe, &data, Some(checkpoint))
+            .await?;
         let Some(session) = &mut self.session else {
             return Ok(());
         };
@@ -495,7 +510,9 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         self.say_run(To::All, 0);
         self.draw().await?;
         self.enter(match finished {
-            true => RunState::Ended { halt: Halt::Finished },
+            true => RunState::Ended {
+                halt: Halt::Finished,
+            },
             false => RunState::Paused,
         });
         Ok(())
@@ -522,7 +539,8 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         match inputs {
             Ok(()) => self.keep().await,
             Err(reason) => {
-                self.not_kept(checkpoint.header.step, bytes.len() as u64, reason).await;
+                self.not_kept(checkpoint.header.step, bytes.len() as u64, reason)
+                    .await;
                 Ok(())
             }
         }

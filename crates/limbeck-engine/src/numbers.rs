@@ -46,7 +46,10 @@ fn figure(name: impl Into<String>, value: impl Into<String>) -> Figure {
 
 fn about(info: &EngineInfo) -> Vec<Figure> {
     let mut figures = vec![
-        figure("Engine", format!("{:?}, limbeck {}", info.kind, info.software)),
+        figure(
+            "Engine",
+            format!("{:?}, limbeck {}", info.kind, info.software),
+        ),
         figure("CPU", &info.cpu),
     ];
     match &info.adapter {
@@ -54,7 +57,10 @@ fn about(info: &EngineInfo) -> Vec<Figure> {
         Some(adapter) => {
             let kind = if adapter.software { " (software)" } else { "" };
             figures.push(figure("GPU", format!("{}{kind}", adapter.name)));
-            figures.push(figure("f16 in shaders", if adapter.f16 { "yes" } else { "no" }));
+            figures.push(figure(
+                "f16 in shaders",
+                if adapter.f16 { "yes" } else { "no" },
+            ));
             let limits = adapter.limits.iter();
             figures.extend(limits.map(|(name, value)| figure(name, value.to_string())));
         }
@@ -76,7 +82,10 @@ async fn measure<W: World>(world: &W, device: &Device) -> Vec<Figure> {
     let mut figures = vec![figure("self-test of the kernels", verdict)];
     let (b, a, s, ds, dt) = SHAPE;
     let shape = format!("B {b}, A {a}, S {s}, D {ds} and {dt}");
-    for (name, body) in [("our kernel", Body::Fused), ("plain operations", Body::Naive)] {
+    for (name, body) in [
+        ("our kernel", Body::Fused),
+        ("plain operations", Body::Naive),
+    ] {
         let loss = async || relation(device, body).await;
         let name = format!("relation loss and gradient, {name} ({shape})");
         figures.push(figure(name, time(world, loss, None).await));

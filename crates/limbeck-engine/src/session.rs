@@ -8,8 +8,8 @@ use burn::tensor::Device;
 use limbeck_corpus::{Batches, Corpus};
 use limbeck_model::{Encoder, Folder, Tokenizer};
 use limbeck_protocol::{Control, Evaluation, RunInfo, StepRecord};
-use limbeck_recipe::{Mistake, Plan, Recipe, parameter_count};
 use limbeck_recipe::batching::{DataPosition, Encoded};
+use limbeck_recipe::{Mistake, Plan, Recipe, parameter_count};
 use limbeck_train::{Checkpoint, Event, Run, TrainError, check_kernels};
 
 use crate::card::{Outcome, model_card};
@@ -117,7 +117,12 @@ impl Session {
         let run = run.map_err(of_training)?;
         let position = checkpoint.map_or(DataPosition::default(), |c| c.header.position);
         let batches = batches(run.plan(), &corpus, &tokenizer, position);
-        let info = describe(&run, opened.name, opened.on_gpu, doubt.map(|e| e.to_string()));
+        let info = describe(
+            &run,
+            opened.name,
+            opened.on_gpu,
+            doubt.map(|e| e.to_string()),
+        );
         Ok(Self {
             run,
             batches,
@@ -260,7 +265,11 @@ impl Session {
         let bytes = |map: &[f32]| map.iter().flat_map(|p| p.to_le_bytes()).collect();
         let maps = Maps {
             step: self.steps_taken(),
-            tokens: self.sentence.iter().map(|id| self.tokenizer.token(*id)).collect(),
+            tokens: self
+                .sentence
+                .iter()
+                .map(|id| self.tokenizer.token(*id))
+                .collect(),
             blobs: relations
                 .iter()
                 .flat_map(|(teacher, student)| [bytes(teacher), bytes(student)])
@@ -330,7 +339,11 @@ fn describe(run: &Run, device: String, on_gpu: bool, doubt: Option<String>) -> R
     let plan = run.plan();
     RunInfo {
         recipe: plan.recipe.clone(),
-        pairs: plan.pairs.iter().map(|(pair, _)| pair.to_string()).collect(),
+        pairs: plan
+            .pairs
+            .iter()
+            .map(|(pair, _)| pair.to_string())
+            .collect(),
         relation_heads: plan.relation_heads,
         teacher_layer: plan.teacher_layer,
         device,
@@ -371,7 +384,8 @@ fn of_texts(error: impl std::fmt::Display) -> Vec<Trouble> {
 
 fn of_plan(mistakes: Vec<Mistake>) -> Vec<Trouble> {
     let each = mistakes.into_iter();
-    each.map(|m| (Control::Field(m.field.to_owned()), m.message)).collect()
+    each.map(|m| (Control::Field(m.field.to_owned()), m.message))
+        .collect()
 }
 
 fn of_training(error: TrainError) -> Vec<Trouble> {

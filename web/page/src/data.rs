@@ -22,8 +22,6 @@ pub use chosen::{Chosen, provide};
 
 use crate::state::page;
 
-use crate::state::Page;
-
 /// Teacher, texts and checkpoints: bundled, dropped, or from the hub.
 #[component]
 pub fn Data() -> impl IntoView {

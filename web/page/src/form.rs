@@ -20,7 +20,6 @@ use crate::state::{Page, page};
 use desk::Desk;
 use fields::{FIELDS, Group};
 
-pub use fields::control_id;
 pub use link::query;
 
 /// The recipe that the page's address asks for, and what of it could not be taken.

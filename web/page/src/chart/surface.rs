@@ -19,8 +19,6 @@ pub struct Surface {
     pub context: CanvasRenderingContext2d,
     /// CSS pixels.
     pub width: f64,
-    /// CSS pixels.
-    pub height: f64,
 }
 
 impl Surface {
@@ -48,11 +46,7 @@ impl Surface {
             .ok()?;
         context.clear_rect(0.0, 0.0, width, height);
         context.set_global_alpha(1.0);
-        Some(Self {
-            context,
-            width,
-            height,
-        })
+        Some(Self { context, width })
     }
 
     /// Width of a text in the present font.
