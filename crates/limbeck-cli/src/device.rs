@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use burn::tensor::{Device, DeviceKind};
 use clap::Args;
+use limbeck_engine::Opened;
 use limbeck_kernels::SelfTestError;
 use limbeck_train::DeviceChoice;
 
@@ -74,11 +75,52 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
 const INSTALL: &str =
     "Install a Vulkan driver (Debian and Ubuntu: mesa-vulkan-drivers, or the vendor's)";
 
-/// OpenGL is left out: burn's kernels need compute on Vulkan, Metal or DX12.
 fn adapters() -> Vec<wgpu::AdapterInfo> {
+    find_adapters()
+        .iter()
+        .map(wgpu::Adapter::get_info)
+        .collect()
+}
+
+/// OpenGL is left out: burn's kernels need compute on Vulkan, Metal or DX12.
+fn find_adapters() -> Vec<wgpu::Adapter> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    let found = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
-    found.iter().map(wgpu::Adapter::get_info).collect()
+    pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY))
+}
+
+/// The GPU that `gpu` takes, for a page.
+pub fn best_adapter() -> Option<limbeck_protocol::Adapter> {
+    let adapters = find_adapters();
+    let real = adapters
+        .iter()
+        .find(|adapter| is_real_gpu(&adapter.get_info()));
+    let adapter = real.or(adapters.first())?;
+    let (info, limits) = (adapter.get_info(), adapter.limits());
+    let limits = [
+        ("maxBufferSize", limits.max_buffer_size),
+        (
+            "maxStorageBufferBindingSize",
+            limits.max_storage_buffer_binding_size,
+        ),
+        (
+            "maxStorageBuffersPerShaderStage",
+            limits.max_storage_buffers_per_shader_stage.into(),
+        ),
+        (
+            "maxComputeWorkgroupStorageSize",
+            limits.max_compute_workgroup_storage_size.into(),
+        ),
+        (
+            "maxComputeInvocationsPerWorkgroup",
+            limits.max_compute_invocations_per_workgroup.into(),
+        ),
+    ];
+    Some(limbeck_protocol::Adapter {
+        software: !is_real_gpu(&info),
+        f16: adapter.features().contains(wgpu::Features::SHADER_F16),
+        limits: limits.map(|(name, value)| (name.to_owned(), value)).into(),
+        name: info.name,
+    })
 }
 
 fn is_real_gpu(info: &wgpu::AdapterInfo) -> bool {
@@ -103,19 +145,38 @@ pub fn parse(text: &str) -> Result<DeviceChoice, String> {
 /// # Errors
 /// A GPU is asked for and there is none.
 pub fn open(choice: DeviceChoice) -> Result<(Device, String), CliError> {
+    let opened = open_for_engine(choice)?;
+    Ok((opened.device, opened.name))
+}
+
+/// The device of a choice, with what an engine wants to know of it.
+///
+/// # Errors
+/// See [`open`].
+pub fn open_for_engine(choice: DeviceChoice) -> Result<Opened, CliError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let cpu = || (Device::flex(), format!("CPU, {cores} cores"));
+    let cpu = || Opened {
+        device: Device::flex(),
+        name: format!("CPU, {cores} cores"),
+        on_gpu: false,
+    };
+    let gpu = |name| {
+        Ok(Opened {
+            device: gpu()?,
+            name,
+            on_gpu: true,
+        })
+    };
     if choice == DeviceChoice::Cpu {
         return Ok(cpu());
     }
     let adapters = adapters();
     let real = adapters.iter().find(|info| is_real_gpu(info));
     match (choice, real, adapters.first()) {
-        (_, Some(info), _) => Ok((gpu()?, format!("{} ({})", info.name, info.backend))),
-        (DeviceChoice::Gpu, None, Some(info)) => Ok((
-            gpu()?,
-            format!("{} ({}, software)", info.name, info.backend),
-        )),
+        (_, Some(info), _) => gpu(format!("{} ({})", info.name, info.backend)),
+        (DeviceChoice::Gpu, None, Some(info)) => {
+            gpu(format!("{} ({}, software)", info.name, info.backend))
+        }
         (DeviceChoice::Gpu, None, None) => Err(CliError::Device(format!(
             "no GPU was found. {INSTALL}, or use --device cpu"
         ))),

@@ -56,6 +56,9 @@ pub enum CliError {
         /// The output folder.
         out: String,
     },
+    /// `limbeck serve`.
+    #[error("{0}")]
+    Serve(String),
     /// Writing to standard output.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] std::io::Error),

@@ -9,6 +9,7 @@ mod inspect;
 mod output;
 mod progress;
 mod report;
+mod serve;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,7 @@ Examples:
   limbeck distill --out student --resume
   echo 'a white cat' | limbeck encode --model student
   limbeck inspect all-MiniLM-L6-v2
+  limbeck serve
 
 Exit codes: 0 done, 1 failed or stopped, 2 wrong use (flags, recipe, an output folder that is not empty).";
 
@@ -43,6 +45,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// List where limbeck can compute
     Devices(device::Arguments),
+    /// Open the page in a browser, with the engine on this machine: it goes on when the page is closed
+    Serve(serve::Arguments),
     /// Recipes: their schema, an example, a check
     #[command(subcommand)]
     Config(config::Command),
@@ -76,6 +80,7 @@ fn run(command: &Command) -> Result<ExitCode, error::CliError> {
         Command::Encode(arguments) => encode::main(arguments),
         Command::Inspect(arguments) => inspect::main(arguments),
         Command::Devices(arguments) => device::main(arguments),
+        Command::Serve(arguments) => serve::main(arguments),
         Command::Config(command) => config::main(command),
     }
 }

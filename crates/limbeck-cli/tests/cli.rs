@@ -13,6 +13,9 @@ mod recipes;
 #[path = "cli/scene.rs"]
 mod scene;
 #[cfg(unix)]
+#[path = "cli/serving.rs"]
+mod serving;
+#[cfg(unix)]
 #[path = "cli/stopping.rs"]
 mod stopping;
 #[cfg(unix)]

@@ -1,0 +1,269 @@
+//! `limbeck serve`: the page from inside this program, and the engine on this machine behind a WebSocket.
+//!
+//! ```text
+//! browser --GET--> guard --> page            one engine on its own thread, whoever watches
+//!         --/engine--> guard --> socket <--> hub <--> engine --> devices, a folder
+//! ```
+
+mod engine;
+mod guard;
+mod hub;
+mod page;
+mod socket;
+mod world;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, SET_COOKIE,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::serve::ListenerExt;
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, oneshot};
+
+use crate::error::CliError;
+use engine::Given;
+use guard::{Guard, Way};
+use hub::Hub;
+use page::Page;
+use world::Keep;
+
+/// Tried first, so that a page finds the settings that its browser holds for this address.
+const USUAL_PORT: u16 = 7878;
+/// How long pages may take to hear that the program ends.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Flags of `limbeck serve`.
+#[derive(Args)]
+pub struct Arguments {
+    /// Port of 127.0.0.1; 0 means any that is free [default: 7878 if it is free, else any]
+    #[arg(long, value_name = "N")]
+    port: Option<u16>,
+    /// Do not open the browser
+    #[arg(long)]
+    no_open: bool,
+    /// Folder of a teacher that every page finds
+    #[arg(long, value_name = "DIR")]
+    teacher: Option<PathBuf>,
+    /// Text files that every page finds: UTF-8, a document a line, or gzip
+    #[arg(long, value_name = "FILES", num_args = 1..)]
+    corpus: Vec<PathBuf>,
+    /// Folder that the run is kept in [default: limbeck-serve where this system keeps data, such as ~/.local/share]
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// Folder of a built page to serve in place of the one in this program
+    #[arg(long, value_name = "DIR")]
+    page: Option<PathBuf>,
+}
+
+/// Runs `limbeck serve`.
+///
+/// # Errors
+/// There is no page, a file or the port cannot be had, or the engine fails again and again.
+pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let page = Page::find(arguments.page.as_deref())?;
+    let folder = arguments.keep.clone().unwrap_or_else(world::default_folder);
+    let keep = Keep::open(folder)?;
+    let given = Given {
+        teacher: arguments.teacher.clone(),
+        corpus: arguments.corpus.clone(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| CliError::Serve(format!("cannot wait for connections: {e}")))?;
+    runtime.block_on(async {
+        let listener = listen(arguments.port).await?;
+        let house = Arc::new(House {
+            guard: Guard::new(listener.local_addr()?.port())?,
+            page,
+            hub: Arc::default(),
+        });
+        let end = engine::start(house.hub.clone(), keep.clone(), given)?;
+        invite(&house.guard.link(), !arguments.no_open)?;
+        serve(listener, house, end, &keep).await
+    })
+}
+
+async fn listen(port: Option<u16>) -> Result<TcpListener, CliError> {
+    let bind = |port| TcpListener::bind(("127.0.0.1", port));
+    let (port, attempt) = match port {
+        Some(port) => (port, bind(port).await),
+        None => match bind(USUAL_PORT).await {
+            Ok(listener) => (USUAL_PORT, Ok(listener)),
+            Err(_) => (0, bind(0).await),
+        },
+    };
+    attempt.map_err(|e| {
+        CliError::Serve(format!(
+            "cannot listen on 127.0.0.1:{port}: {e}. Leave --port out to get a free one"
+        ))
+    })
+}
+
+fn invite(link: &str, open: bool) -> Result<(), CliError> {
+    let mut out = std::io::stdout();
+    writeln!(
+        out,
+        "{link}  (ctrl-c ends it; a run that goes on is saved first)"
+    )?;
+    if open && let Err(e) = open::that_detached(link) {
+        eprintln!("limbeck: cannot open a browser ({e}): open the link yourself");
+    }
+    Ok(())
+}
+
+/// What answers need.
+struct House {
+    guard: Guard,
+    page: Page,
+    hub: Arc<Hub>,
+}
+
+/// Until ctrl-c or a failure of the engine that cannot be mended.
+async fn serve(
+    listener: TcpListener,
+    house: Arc<House>,
+    mut end: oneshot::Receiver<Result<(), CliError>>,
+    keep: &Keep,
+) -> Result<ExitCode, CliError> {
+    let interrupted = interruption()?;
+    let hub = house.hub.clone();
+    // A step's event is small, and must not wait for the next to fill a packet.
+    let listener = listener.tap_io(|connection| {
+        let _ = connection.set_nodelay(true);
+    });
+    tokio::spawn(async move { axum::serve(listener, router(house)).await });
+    tokio::select! {
+        () = interrupted.notified() => {}
+        ended = &mut end => return told(ended),
+    }
+    let ran = hub.known().running();
+    if ran {
+        eprintln!("limbeck: saving the run; ctrl-c again ends at once");
+    }
+    hub.close();
+    let code = told(end.await)?;
+    // A page that does not listen must not keep the program.
+    let _ = tokio::time::timeout(FAREWELL, hub.empty()).await;
+    match hub.known() {
+        _ if !ran => {}
+        known if known.not_kept.is_some() => {
+            let reason = known.not_kept.unwrap_or_default();
+            return Err(CliError::Serve(format!(
+                "the run could not be saved: {reason}"
+            )));
+        }
+        known => {
+            if let Some(step) = known.kept {
+                let folder = keep.folder().display();
+                eprintln!(
+                    "limbeck: the run is saved after step {step} in {folder}; the next limbeck serve offers to go on with it"
+                );
+            }
+        }
+    }
+    Ok(code)
+}
+
+fn told(
+    ended: Result<Result<(), CliError>, oneshot::error::RecvError>,
+) -> Result<ExitCode, CliError> {
+    match ended {
+        Ok(result) => result.map(|()| ExitCode::SUCCESS),
+        Err(_) => Err(CliError::Serve(
+            "the engine's thread ended without a word; a message may be above".to_owned(),
+        )),
+    }
+}
+
+/// Notified by the first ctrl-c; the second ends the program at once.
+fn interruption() -> Result<Arc<Notify>, CliError> {
+    let first = Arc::new(Notify::new());
+    let (told, again) = (first.clone(), AtomicBool::new(false));
+    let handler = move || {
+        if again.swap(true, Ordering::SeqCst) {
+            std::process::exit(1);
+        }
+        told.notify_one();
+    };
+    ctrlc::set_handler(handler)
+        .map_err(|e| CliError::Serve(format!("cannot listen for ctrl-c: {e}")))?;
+    Ok(first)
+}
+
+fn router(house: Arc<House>) -> Router {
+    Router::new()
+        .route("/engine", get(engine_socket))
+        .route("/engine.json", get(engine_kind))
+        .fallback_service(get(page_file).with_state(house.clone()))
+        .layer(from_fn_with_state(house.clone(), guarded))
+        .with_state(house)
+}
+
+async fn engine_socket(State(house): State<Arc<House>>, upgrade: WebSocketUpgrade) -> Response {
+    socket::open(upgrade, house.hub.clone())
+}
+
+/// How a page learns that it has an engine here; a plain file server has no such answer.
+async fn engine_kind() -> Response {
+    let kind = serde_json::json!({ "kind": "native", "protocol": limbeck_protocol::VERSION });
+    let headers = [
+        (CONTENT_TYPE, "application/json"),
+        (CACHE_CONTROL, "no-store"),
+    ];
+    (headers, kind.to_string()).into_response()
+}
+
+async fn page_file(State(house): State<Arc<House>>, uri: Uri, headers: HeaderMap) -> Response {
+    house.page.answer(uri.path(), &headers, &house.guard)
+}
+
+/// Around every answer: who may have it, and what the browser may do with it.
+async fn guarded(State(house): State<Arc<House>>, request: Request, next: Next) -> Response {
+    let mut response = match house.guard.admit(request.uri(), request.headers()) {
+        Ok(way) => {
+            let mut response = next.run(request).await;
+            if way == Way::Link
+                && let Some(cookie) = house.guard.cookie()
+            {
+                response.headers_mut().insert(SET_COOKIE, cookie);
+            }
+            response
+        }
+        Err(reason) => (StatusCode::FORBIDDEN, reason).into_response(),
+    };
+    let headers = response.headers_mut();
+    if let Ok(policy) = HeaderValue::from_str(&house.guard.content_policy(None)) {
+        headers.entry(CONTENT_SECURITY_POLICY).or_insert(policy);
+    }
+    for (name, value) in [
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

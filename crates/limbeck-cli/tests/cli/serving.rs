@@ -1,0 +1,663 @@
+//! `limbeck serve`: who gets in, what a page is given, and what becomes of a run.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use limbeck_protocol::{Command, Control, EngineKind, Event, Halt, Message, RunState, VERSION};
+use limbeck_recipe::Recipe;
+use tungstenite::client::IntoClientRequest;
+use tungstenite::http::{HeaderMap, HeaderName, HeaderValue};
+use tungstenite::{Error, Message as Frame, WebSocket};
+
+use crate::scene::{CORPUS_LINES, Outcome, Scene};
+
+/// A page as the bundler makes it: a script within, and files that are named by their content.
+const INDEX: &str = "<!doctype html><title>limbeck</title><script type=\"module\">start()</script>";
+const SCRIPT: &str = "page-0123456789abcdef.js";
+/// Longer than anything here takes; a test that waits for what never comes fails by it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A program that serves.
+struct Serving {
+    child: Child,
+    address: String,
+    token: String,
+}
+
+impl Serving {
+    fn start(scene: &Scene, flags: &[&str]) -> Self {
+        scene.write("page/index.html", INDEX);
+        scene.write(&format!("page/{SCRIPT}"), "start()");
+        let usual = "serve --no-open --port 0 --page page --keep kept".split(' ');
+        let arguments: Vec<&str> = usual.chain(flags.iter().copied()).collect();
+        let mut command = scene.command(&arguments);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("starting limbeck");
+        let mut line = String::new();
+        let stdout = child.stdout.as_mut().expect("a piped output");
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .expect("reading limbeck's output");
+        let link = line.split_whitespace().next();
+        let parts = link
+            .and_then(|link| link.strip_prefix("http://"))
+            .and_then(|link| link.split_once("/?token="));
+        let Some((address, token)) = parts else {
+            let mut stderr = String::new();
+            let mut source = child.stderr.take().expect("a piped output");
+            source.read_to_string(&mut stderr).ok();
+            panic!("`{line}` begins with no link: {stderr}");
+        };
+        let (address, token) = (address.to_owned(), token.to_owned());
+        Self {
+            child,
+            address,
+            token,
+        }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.address).expect("connecting");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        stream
+    }
+
+    /// A request with these headers in place of the usual `Host` and cookie.
+    fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\n");
+        for (name, value) in headers {
+            request += &format!("{name}: {value}\r\n");
+        }
+        let mut stream = self.connect();
+        let sent = stream.write_all((request + "\r\n").as_bytes());
+        sent.expect("sending a request");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("reading an answer");
+        let answer = String::from_utf8(answer).expect("an answer in UTF-8");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        Answer {
+            head: head.to_owned(),
+            body: body.to_owned(),
+        }
+    }
+
+    fn cookie(&self) -> String {
+        let port = self.address.split(':').next_back().expect("a port");
+        format!("limbeck-{port}={}", self.token)
+    }
+
+    /// A request of the page.
+    fn get_as_page(&self, path: &str) -> Answer {
+        self.get(path, &[("Host", &self.address), ("Cookie", &self.cookie())])
+    }
+
+    /// A WebSocket with these headers more.
+    fn socket(&self, query: &str, headers: &[(&str, &str)]) -> Result<Socket, u16> {
+        let url = format!("ws://{}/engine{query}", self.address);
+        let mut request = url.into_client_request().expect("a request");
+        let more: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| {
+                let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+                (name, HeaderValue::from_str(value).expect("a value"))
+            })
+            .collect();
+        request.headers_mut().extend(more);
+        match tungstenite::client(request, self.connect()) {
+            Ok((socket, _)) => Ok(Socket(socket)),
+            Err(tungstenite::HandshakeError::Failure(Error::Http(answer))) => {
+                Err(answer.status().as_u16())
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// A page that has said hello and read all that it is told of the present state.
+    fn page(&self) -> Socket {
+        let origin = format!("http://{}", self.address);
+        let headers = [("Origin", origin.as_str()), ("Cookie", &self.cookie())];
+        let mut socket = self.socket("", &headers).expect("a WebSocket");
+        socket.hello();
+        socket.until(|event| matches!(event, Event::State { .. }));
+        socket
+    }
+
+    fn interrupt(self) -> Outcome {
+        let id = self.child.id().to_string();
+        let mut kill = std::process::Command::new("kill");
+        let sent = kill.args(["-INT", &id]).status().expect("running kill");
+        assert!(sent.success());
+        self.end()
+    }
+
+    fn end(mut self) -> Outcome {
+        let mut stderr = String::new();
+        let mut source = self.child.stderr.take().expect("a piped output");
+        source
+            .read_to_string(&mut stderr)
+            .expect("reading limbeck's messages");
+        let code = self.child.wait().expect("the end of limbeck").code();
+        let stdout = String::new();
+        Outcome {
+            code,
+            stdout,
+            stderr,
+        }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may have ended.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+#[derive(Debug)]
+struct Answer {
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn status(&self) -> u16 {
+        let status = self
+            .head
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok());
+        status.unwrap_or_else(|| panic!("{self:?}"))
+    }
+
+    #[track_caller]
+    fn header(&self, name: &str) -> &str {
+        let mut pairs = self.head.lines().filter_map(|line| line.split_once(": "));
+        let value = pairs.rfind(|(key, _)| key.eq_ignore_ascii_case(name));
+        value.unwrap_or_else(|| panic!("no {name} in {self:?}")).1
+    }
+}
+
+struct Socket(WebSocket<TcpStream>);
+
+impl Socket {
+    fn send(&mut self, body: Command, blobs: &[&[u8]]) {
+        let blobs_count = blobs.len();
+        let message = Message {
+            body,
+            blobs: blobs_count,
+        };
+        self.send_raw(&message.encode().expect("a message"));
+        for blob in blobs {
+            self.0.send(Frame::binary(blob.to_vec())).expect("sending");
+        }
+    }
+
+    fn send_raw(&mut self, text: &str) {
+        self.0.send(Frame::text(text)).expect("sending");
+    }
+
+    fn hello(&mut self) {
+        let hello = Command::Hello {
+            version: VERSION,
+            since_step: 0,
+        };
+        self.send(hello, &[]);
+    }
+
+    /// The next event, after its binary parts; none if the connection is closed.
+    fn next(&mut self) -> Option<Event> {
+        let text = loop {
+            match self.0.read() {
+                Ok(Frame::Text(text)) => break text,
+                Ok(Frame::Close(_)) | Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
+                    return None;
+                }
+                Ok(_) => {}
+                Err(error) => panic!("{error}"),
+            }
+        };
+        let message = Message::<Event>::decode(&text).expect("an event");
+        for _ in 0..message.blobs {
+            let part = self.0.read().expect("a part");
+            assert!(part.is_binary(), "{part:?}");
+        }
+        Some(message.body)
+    }
+
+    #[track_caller]
+    fn until(&mut self, wanted: impl Fn(&Event) -> bool) -> Event {
+        loop {
+            match self.next() {
+                Some(event) if wanted(&event) => return event,
+                Some(_) => {}
+                None => panic!("closed before what was waited for"),
+            }
+        }
+    }
+
+    /// Requires a refusal with this message, and then the end of the connection.
+    #[track_caller]
+    fn expect_refusal_and_end(mut self, message: &str) {
+        let refused = self.until(|event| matches!(event, Event::Refused { .. }));
+        let message = message.to_owned();
+        let control = Control::Run;
+        assert_eq!(refused, Event::Refused { control, message });
+        assert_eq!(self.next(), None);
+    }
+}
+
+fn texts(name: &str) -> Command {
+    let names = vec![name.to_owned()];
+    Command::Texts { names }
+}
+
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
+#[test]
+fn strangers_are_kept_out() {
+    let scene = Scene::new();
+    let serving = Serving::start(&scene, &[]);
+    let ours = serving.address.as_str();
+    let cookie = serving.cookie();
+    let with_token = format!("/?token={}", serving.token);
+    let short_token = &with_token[..with_token.len() - 1];
+    let host = ("Host", ours);
+    let token = ("Cookie", cookie.as_str());
+    let other_port = ("Host", "127.0.0.1:1");
+    let strangers: [(&str, Headers, &str); 9] = [
+        (
+            &with_token,
+            &[("Host", "evil.example")],
+            "was asked for `evil.example`",
+        ),
+        (&with_token, &[other_port], "was asked for `127.0.0.1:1`"),
+        (
+            "/",
+            &[host, token, ("Origin", "http://evil.example")],
+            "by a page of `http://evil.example`",
+        ),
+        (
+            "/",
+            &[host, token, ("Origin", "null")],
+            "by a page of `null`",
+        ),
+        ("/", &[host], "This link has no token"),
+        ("/?token=", &[host], "This link has no token"),
+        (short_token, &[host], "This link has no token"),
+        (
+            "/engine.json",
+            &[host, ("Cookie", "limbeck-1=0")],
+            "This link has no token",
+        ),
+        (SCRIPT_PATH, &[host], "This link has no token"),
+    ];
+    for (path, headers, message) in strangers {
+        let answer = serving.get(path, headers);
+        assert_eq!(answer.status(), 403, "{path} {headers:?}");
+        assert!(answer.body.contains(message), "{message}: {answer:?}");
+        assert!(
+            !answer.head.to_lowercase().contains("set-cookie"),
+            "{answer:?}"
+        );
+    }
+}
+
+const SCRIPT_PATH: &str = "/page-0123456789abcdef.js";
+
+#[test]
+fn strangers_get_no_socket() {
+    let scene = Scene::new();
+    let serving = Serving::start(&scene, &[]);
+    let cookie = serving.cookie();
+    let token = ("Cookie", cookie.as_str());
+    assert_eq!(serving.socket("", &[]).err(), Some(403));
+    assert_eq!(serving.socket("?token=0", &[]).err(), Some(403));
+    let evil = ("Origin", "http://evil.example");
+    assert_eq!(serving.socket("", &[token, evil]).err(), Some(403));
+    // Another program of this machine, whose pages share our cookies.
+    let neighbour = ("Origin", "http://127.0.0.1:1");
+    assert_eq!(serving.socket("", &[token, neighbour]).err(), Some(403));
+    let query = format!("?token={}", serving.token);
+    assert!(serving.socket(&query, &[]).is_ok());
+}
+
+#[test]
+fn the_link_opens_the_page_and_its_cookie_the_rest() {
+    let scene = Scene::new();
+    let serving = Serving::start(&scene, &[]);
+    let link = format!("/?token={}", serving.token);
+    let page = serving.get(&link, &[("Host", &serving.address)]);
+    assert_eq!(page.status(), 200);
+    let cookie = format!("{}; HttpOnly; SameSite=Strict; Path=/", serving.cookie());
+    assert_eq!(page.header("Set-Cookie"), cookie);
+    assert_eq!(page.header("Content-Type"), "text/html; charset=utf-8");
+    assert_eq!(page.header("Cache-Control"), "no-cache");
+    assert_eq!(page.header("X-Content-Type-Options"), "nosniff");
+    assert_eq!(page.header("Referrer-Policy"), "no-referrer");
+    let policy = page.header("Content-Security-Policy");
+    let nonce = policy
+        .split("'nonce-")
+        .nth(1)
+        .and_then(|rest| rest.split('\'').next());
+    let nonce = nonce.expect("a nonce for the script in the page");
+    let script = format!("<script nonce=\"{nonce}\" type=\"module\">");
+    assert!(page.body.contains(&script), "{page:?}");
+    assert!(
+        policy.contains(&format!("ws://{}", serving.address)),
+        "{policy}"
+    );
+
+    let script = serving.get_as_page(SCRIPT_PATH);
+    assert_eq!((script.status(), script.body.as_str()), (200, "start()"));
+    assert_eq!(
+        script.header("Content-Type"),
+        "text/javascript; charset=utf-8"
+    );
+    assert!(script.header("Cache-Control").contains("immutable"));
+
+    let engine = serving.get_as_page("/engine.json");
+    assert_eq!(engine.header("Content-Type"), "application/json");
+    let told: serde_json::Value = serde_json::from_str(&engine.body).expect("JSON");
+    let wanted = serde_json::json!({ "kind": "native", "protocol": VERSION });
+    assert_eq!(told, wanted);
+}
+
+#[test]
+fn nothing_outside_the_page_is_served() {
+    let scene = Scene::new();
+    scene.write("page/.hidden", "hidden");
+    let serving = Serving::start(&scene, &[]);
+    for path in [
+        "/../recipe.toml",
+        "/%2e%2e/recipe.toml",
+        "/.hidden",
+        "//etc/passwd",
+        "/nothing.js",
+    ] {
+        let answer = serving.get_as_page(path);
+        assert_eq!(answer.status(), 404, "{path}: {answer:?}");
+    }
+}
+
+#[test]
+fn without_a_page_there_is_nothing_to_serve() {
+    let scene = Scene::new();
+    scene.write("empty/file", "");
+    let outcome = scene.run(&["serve", "--no-open", "--page", "empty"]);
+    outcome.refused(
+        2,
+        "empty holds no page: it has no index.html. Name the folder that `cargo xtask web` has built, with --page",
+    );
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let scene = Scene::new();
+    let serving = Serving::start(&scene, &[]);
+    let port = serving.address.split(':').next_back().expect("a port");
+    let flags = [
+        "serve",
+        "--no-open",
+        "--page",
+        "page",
+        "--keep",
+        "other",
+        "--port",
+        port,
+    ];
+    let outcome = scene.run(&flags);
+    assert_eq!(outcome.code, Some(1));
+    let message = format!("limbeck: cannot listen on 127.0.0.1:{port}: ");
+    assert!(outcome.stderr.starts_with(&message), "{outcome:?}");
+}
+
+#[test]
+fn a_folder_of_somebody_else_is_not_taken() {
+    let scene = Scene::new();
+    scene.write("page/index.html", INDEX);
+    scene.write("mine/run/diary.txt", "dear diary");
+    let outcome = scene.run(&["serve", "--no-open", "--page", "page", "--keep", "mine"]);
+    outcome.refused(
+        2,
+        "mine/run is there and not of limbeck serve. Name another folder with --keep",
+    );
+    assert_eq!(scene.text("mine/run/diary.txt"), "dear diary");
+}
+
+#[test]
+fn hello_is_answered_to_the_one_that_said_it() {
+    let scene = Scene::new();
+    let serving = Serving::start(&scene, &[]);
+    let mut silent = serving
+        .socket(&format!("?token={}", serving.token), &[])
+        .expect("a socket");
+    let mut page = serving
+        .socket(&format!("?token={}", serving.token), &[])
+        .expect("a socket");
+    page.hello();
+    let Some(Event::Hello { version, engine }) = page.next() else {
+        panic!("no hello");
+    };
+    assert_eq!((version, engine.kind), (VERSION, EngineKind::Native));
+    assert_eq!(engine.keeps, "kept");
+    // What goes to all waits for a page's hello; this one's comes only now.
+    page.send(texts("a"), &[b"one\n"]);
+    page.until(|event| matches!(event, Event::Texts { .. }));
+    silent.hello();
+    assert!(matches!(silent.next(), Some(Event::Hello { .. })));
+}
+
+#[test]
+fn every_page_is_told() {
+    let scene = Scene::new();
+    let serving = Serving::start(&scene, &[]);
+    let (mut one, mut two) = (serving.page(), serving.page());
+    one.send(texts("mine"), &[b"one\ntwo\n"]);
+    let told = |socket: &mut Socket| match socket.until(|e| matches!(e, Event::Texts { .. })) {
+        Event::Texts { texts } => (texts[0].name.clone(), texts[0].bytes, texts[0].lines),
+        other => panic!("{other:?}"),
+    };
+    let wanted = ("mine".to_owned(), 8, 2);
+    assert_eq!((told(&mut one), told(&mut two)), (wanted.clone(), wanted));
+}
+
+#[test]
+fn what_flags_name_is_there_for_every_page() {
+    let scene = Scene::new();
+    let serving = Serving::start(&scene, &DATA);
+    let mut page = serving
+        .socket(&format!("?token={}", serving.token), &[])
+        .expect("a socket");
+    page.hello();
+    let Event::Teacher { teacher } = page.until(|e| matches!(e, Event::Teacher { .. })) else {
+        unreachable!("it was waited for");
+    };
+    assert_eq!(teacher.name, "teacher");
+    let Event::Texts { texts } = page.until(|e| matches!(e, Event::Texts { .. })) else {
+        unreachable!("it was waited for");
+    };
+    assert_eq!(
+        (texts[0].name.as_str(), texts[0].lines),
+        ("corpus.txt", CORPUS_LINES as u64)
+    );
+}
+
+#[test]
+fn pages_that_break_the_protocol_are_sent_away() {
+    let scene = Scene::new();
+    let serving = Serving::start(&scene, &[]);
+    let watching = serving.page();
+
+    let mut liar = serving.page();
+    let message = Message {
+        body: texts("a"),
+        blobs: 2,
+    };
+    let text = message.encode().expect("a message");
+    liar.send_raw(&text);
+    liar.0
+        .send(Frame::binary(b"one".to_vec()))
+        .expect("sending");
+    liar.send_raw(&text);
+    liar.expect_refusal_and_end(
+        "a message announced 2 binary parts, and another message came after 1; reload the page",
+    );
+
+    let mut unasked = serving.page();
+    unasked
+        .0
+        .send(Frame::binary(b"one".to_vec()))
+        .expect("sending");
+    unasked.expect_refusal_and_end(
+        "a binary part came that no message had announced; reload the page",
+    );
+
+    let mut greedy = serving.page();
+    let blobs = usize::MAX;
+    let message = Message {
+        body: texts("a"),
+        blobs,
+    };
+    greedy.send_raw(&message.encode().expect("a message"));
+    greedy.expect_refusal_and_end(&format!(
+        "a message announces {blobs} files; up to 4096 can be taken at once"
+    ));
+
+    let mut babbling = serving.page();
+    babbling.send_raw("hello?");
+    babbling.expect_refusal_and_end(
+        "a message that is not understood (expected value at line 1 column 1); page and engine are of different versions: \
+         reload the page",
+    );
+
+    let mut watching = watching;
+    watching.hello();
+    watching.until(|event| matches!(event, Event::Hello { .. }));
+}
+
+/// Flags that give teacher and texts.
+const DATA: [&str; 4] = ["--teacher", "teacher", "--corpus", "corpus.txt"];
+
+/// The recipe of the scene, with more steps than anybody waits for.
+fn long_run(scene: &Scene) -> Command {
+    let mut recipe: Recipe = toml::from_str(&scene.text("recipe.toml")).expect("a recipe");
+    recipe.steps = 1_000_000;
+    Command::Start { recipe }
+}
+
+fn has_steps(event: &Event) -> bool {
+    matches!(event, Event::Steps { steps } if !steps.is_empty())
+}
+
+#[test]
+fn a_run_is_saved_by_ctrl_c_and_goes_on_in_the_next_start() {
+    let scene = Scene::new();
+    let serving = Serving::start(&scene, &DATA);
+    let (mut page, mut watcher) = (serving.page(), serving.page());
+    page.send(long_run(&scene), &[]);
+    page.until(has_steps);
+    watcher.until(has_steps);
+    // The run needs no page.
+    drop((page, watcher));
+    let mut page = serving.page();
+    page.until(has_steps);
+    let outcome = serving.interrupt();
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    page.until(|event| {
+        let halt = Halt::Stopped;
+        *event
+            == Event::State {
+                state: RunState::Ended { halt },
+            }
+    });
+    assert_eq!(page.next(), None);
+
+    let serving = Serving::start(&scene, &[]);
+    let mut page = serving
+        .socket(&format!("?token={}", serving.token), &[])
+        .expect("a socket");
+    page.hello();
+    let Event::Saved { run: Some(saved) } = page.until(|e| matches!(e, Event::Saved { .. })) else {
+        panic!("no saved run");
+    };
+    let told = format!("the run is saved after step {} in kept", saved.step);
+    assert!(outcome.stderr.contains(&told), "{saved:?} {outcome:?}");
+    page.send(Command::Restore, &[]);
+    let Event::Steps { steps } = page.until(has_steps) else {
+        unreachable!("it was waited for");
+    };
+    assert_eq!(steps.len() as u64, saved.step);
+    page.send(Command::Resume, &[]);
+    let next = page.until(|e| matches!(e, Event::Steps { steps } if steps[0].step > saved.step));
+    let Event::Steps { steps } = next else {
+        unreachable!("it was waited for");
+    };
+    assert_eq!(steps[0].step, saved.step + 1);
+}
+
+#[test]
+fn two_programs_do_not_train_in_one_folder() {
+    let scene = Scene::new();
+    let first = Serving::start(&scene, &DATA);
+    let mut page = first.page();
+    page.send(long_run(&scene), &[]);
+    page.until(has_steps);
+    let second = Serving::start(&scene, &DATA);
+    let mut page = second.page();
+    page.send(long_run(&scene), &[]);
+    let Event::Refused { control, message } = page.until(|e| matches!(e, Event::Refused { .. }))
+    else {
+        unreachable!("it was waited for");
+    };
+    assert_eq!(control, Control::Run);
+    let process = first.child.id();
+    let wanted = format!(
+        "another limbeck serve (process {process}) trains in kept. End it, or start this one with another folder: --keep DIR"
+    );
+    assert_eq!(message, wanted);
+}
+
+#[test]
+fn a_file_of_a_teacher_cannot_leave_the_folder() {
+    let scene = Scene::new();
+    let serving = Serving::start(&scene, &["--corpus", "corpus.txt"]);
+    let mut page = serving.page();
+    let mut files = scene.files("teacher");
+    let mut blobs: Vec<Vec<u8>> = files
+        .iter()
+        .map(|name| scene.read(&format!("teacher/{name}")))
+        .collect();
+    files.push("x/../../../out.txt".to_owned());
+    blobs.push(b"out".to_vec());
+    let name = "odd".to_owned();
+    let blobs: Vec<&[u8]> = blobs.iter().map(Vec::as_slice).collect();
+    page.send(Command::Teacher { name, files }, &blobs);
+    page.send(long_run(&scene), &[]);
+    let Event::Kept { only_in_memory, .. } = page.until(|e| matches!(e, Event::Kept { .. })) else {
+        unreachable!("it was waited for");
+    };
+    let reason = only_in_memory.expect("a reason");
+    assert_eq!(
+        reason,
+        "`teacher-x/../../../out.txt` cannot be the name of a file"
+    );
+    assert!(!scene.path("out.txt").exists());
+}
+
+#[test]
+fn ctrl_c_ends_it_while_pages_watch() {
+    let scene = Scene::new();
+    let serving = Serving::start(&scene, &[]);
+    let mut page = serving.page();
+    let outcome = serving.interrupt();
+    assert_eq!(outcome.code, Some(0));
+    // Graphics drivers print what they like.
+    assert!(!outcome.stderr.contains("limbeck"), "{outcome:?}");
+    assert_eq!(page.next(), None);
+}
