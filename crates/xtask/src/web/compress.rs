@@ -55,14 +55,11 @@ pub fn all(cache: &Cache, stage: &Path) -> Result<Vec<Size>> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers
-            .into_iter()
-            .map(|worker| {
-                worker
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
-            .collect::<Result<()>>()
+        workers.into_iter().try_for_each(|worker| {
+            worker
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     })?;
     let mut sizes = sizes.into_inner().unwrap_or_default();
     sizes.sort_by(|one, other| one.path.cmp(&other.path));
