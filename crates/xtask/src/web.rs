@@ -36,8 +36,11 @@ pub fn build(places: &Places, tools: &PageTools) -> Result<()> {
     let stage = places.target.join("page");
     trunk(places, tools, &stage)?;
     let cache = Cache::of(places)?;
-    for module in ["page_bg.wasm", "worker_bg.wasm"] {
-        optimize::module(places, tools, &cache, &stage.join(module))?;
+    for (module, passes) in [
+        ("page_bg.wasm", optimize::SMALLEST),
+        ("worker_bg.wasm", optimize::QUICK),
+    ] {
+        optimize::module(places, tools, &cache, &stage.join(module), passes)?;
     }
     names::by_contents(&stage)?;
     data::bundle(places, &stage)?;
