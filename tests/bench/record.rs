@@ -1,12 +1,12 @@
-//! Records a run for the page, which plays it while its engine loads: `cargo xtask record`.
+//! Records a run for the page, which plays it while its engine loads: `cargo xtask bench record FILE`.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
 use base64::Engine as _;
 use it::cpu;
 use it::talk::{Asker, Memory, Told, with_engine};
+use limbeck_model::Folder;
 use limbeck_protocol::{Command, Event, Halt, RunState, StepRecord};
 use limbeck_recipe::{DeviceChoice, Recipe};
 use serde_json::{Value, json};
@@ -39,21 +39,22 @@ pub fn main(arguments: &[String]) -> ExitCode {
                 halt: Halt::Finished,
             },
         };
-        asker.until(|event| *event == end).await
+        asker
+            .until(|event| match event {
+                Event::Refused { control, message } => panic!("{control:?}: {message}"),
+                _ => *event == end,
+            })
+            .await
     }));
     let recording = recording(told);
-    std::fs::write(out, recording.to_string()).unwrap();
+    std::fs::write(root.join(out), recording.to_string()).unwrap();
     ExitCode::SUCCESS
 }
 
 fn give_teacher(asker: &Asker, folder: &Path, name: &str) {
-    let mut files = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let entry = entry.unwrap();
-        let name = entry.file_name().to_string_lossy().into_owned();
-        files.insert(name, std::fs::read(entry.path()).unwrap());
-    }
-    let (files, blobs) = files.into_iter().unzip();
+    let folder = Folder::read(folder).unwrap();
+    let files = folder.files();
+    let (files, blobs) = files.map(|(n, b)| (n.to_owned(), b.to_vec())).unzip();
     let name = name.to_owned();
     asker.ask(Command::Teacher { name, files }, blobs);
 }

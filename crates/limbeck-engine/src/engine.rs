@@ -201,10 +201,11 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
     fn take_files(&mut self, name: &str, files: Vec<String>, blobs: Vec<Vec<u8>>) -> Done {
         self.require_no_run(Control::Teacher)?;
         same_number(Control::Teacher, &files, &blobs)?;
-        self.take_teacher(Folder::from_files(
-            name,
-            files.into_iter().zip(blobs).collect(),
-        ))
+        // A dropped folder may hold anything; what no model needs would only count as a change of the teacher.
+        let needed = |name: &str| name == "config.json" || Folder::is_part_of_a_model(name);
+        let files = files.into_iter().zip(blobs);
+        let files = files.filter(|(name, _)| needed(name)).collect();
+        self.take_teacher(Folder::from_files(name, files))
     }
 
     fn take_teacher(&mut self, folder: Folder) -> Done {

@@ -33,7 +33,6 @@ pub enum Command {
     /// Starts a run with the teacher and texts at hand, in place of any run before.
     Start {
         /// What to do; its `teacher`, `corpus` and `out` are only names here.
-        #[serde(with = "limbeck_recipe::as_toml")]
         recipe: Recipe,
     },
     /// Finishes the step, writes a checkpoint and waits.

@@ -205,7 +205,6 @@ pub struct TextInfo {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SavedRun {
     /// Its recipe.
-    #[serde(with = "limbeck_recipe::as_toml")]
     pub recipe: Recipe,
     /// Steps taken.
     pub step: u64,
@@ -219,7 +218,6 @@ pub struct SavedRun {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunInfo {
     /// Its recipe.
-    #[serde(with = "limbeck_recipe::as_toml")]
     pub recipe: Recipe,
     /// Names of its pairs, such as `Q-Q`, in the order of every `by_pair`.
     pub pairs: Vec<String>,

@@ -230,7 +230,7 @@ fn page_tests(places: &Places, browser: &Browser, args: &[String]) -> Result<()>
     })?;
     let mut cargo = places.cargo(&["test", "--release", "--package", "it-page"]);
     cargo
-        .env("LIMBECK_DIST", places.dist())
+        .env("LIMBECK_PICTURES", places.target.join("pictures"))
         .env("LIMBECK_BINARY", places.release_binary("limbeck"))
         .env("LIMBECK_XTASK", this)
         .env("CHROMEDRIVER", &browser.driver);

@@ -9,7 +9,7 @@ use super::presets::{self, FIRST};
 const VERSION: u32 = 1;
 
 /// What else the page reads from its address.
-const PAGE_PARAMETERS: [&str; 3] = ["hide", "token", "tour"];
+const PAGE_PARAMETERS: [&str; 4] = ["hide", "hub", "token", "tour"];
 
 /// More warnings than this help nobody.
 const MOST_WARNINGS: usize = 8;
