@@ -169,7 +169,7 @@ impl Browser {
         let mut driver = Command::new(given("CHROMEDRIVER"));
         driver.arg("--port=0");
         let (driver, port) = Program::start(&mut driver, |line| {
-            let rest = line.split("on port ").nth(1)?;
+            let rest = line.split("successfully on port ").nth(1)?;
             rest.trim_end_matches('.').parse::<u16>().ok()
         });
         let mut args = vec![

@@ -192,7 +192,9 @@ impl Folder {
     /// Whether a file of this name may be weights or a tokenizer of a model.
     pub fn is_part_of_a_model(name: &str) -> bool {
         let shard = name.starts_with("model-") && name.ends_with(".safetensors");
-        SMALL.contains(&name) || shard || [INDEX, "pytorch_model.bin"].contains(&name)
+        SMALL.contains(&name)
+            || shard
+            || ["model.safetensors", INDEX, "pytorch_model.bin"].contains(&name)
     }
 
     /// The tokenizer's files, which a student takes over unchanged.
