@@ -59,7 +59,7 @@ impl World for Memory {
     async fn open(&self, _: DeviceChoice) -> Result<Opened, String> {
         Ok(Opened {
             device: self.device.clone(),
-            name: "the test's".into(),
+            name: "a CPU".into(),
             on_gpu: self.device != cpu(),
         })
     }

@@ -19,6 +19,10 @@ static ONE: Mutex<()> = Mutex::const_new(());
 const QUICK: &str = "v=1&preset=tiny&steps=24&batch=4&max_length=16&checkpoint_every=8&heldout=0.0008&device=cpu\
     &student.dropout=0.1&learning_rate=0.002";
 
+/// The same, long enough to be interrupted.
+const LONG: &str = "v=1&preset=tiny&steps=300&batch=4&max_length=16&checkpoint_every=50&heldout=0.0008&device=cpu\
+    &student.dropout=0.1&learning_rate=0.002";
+
 const LOADED: &str = "document.querySelector('#main-action')?.getAttribute('aria-disabled') !== 'true' \
     && document.querySelector('#main-action')?.innerText.includes('Distil')";
 
@@ -177,12 +181,12 @@ async fn a_reload_loses_nothing() {
     let _one = ONE.lock().await;
     let site = Site::hosted();
     let browser = Browser::chromium(Gpu::Software).await;
-    open(&browser, &site, QUICK).await;
+    open(&browser, &site, LONG).await;
     browser.click("#main-action").await;
     browser.until("the run is over", &state("inished")).await;
     let whole = losses(&browser).await;
 
-    open(&browser, &site, QUICK).await;
+    open(&browser, &site, LONG).await;
     browser
         .until("the finished run is offered or gone", "true")
         .await;
@@ -196,7 +200,7 @@ async fn a_reload_loses_nothing() {
     browser
         .until("it is saved", "document.querySelector('#kept')")
         .await;
-    browser.open(&format!("{}?{QUICK}", site.url)).await;
+    browser.open(&format!("{}?{LONG}", site.url)).await;
     browser.click("#restore").await;
     browser.until("it waits again", &state("aused")).await;
     browser.click("#step").await;
@@ -213,12 +217,12 @@ async fn a_dead_worker_is_replaced() {
     let _one = ONE.lock().await;
     let site = Site::hosted();
     let browser = Browser::chromium(Gpu::Software).await;
-    open(&browser, &site, QUICK).await;
+    open(&browser, &site, LONG).await;
     browser.click("#main-action").await;
     browser
         .until(
             "a checkpoint is kept",
-            "document.querySelector('#kept')?.innerText.match(/step (8|16)/)",
+            "document.querySelector('#kept')?.innerText.match(/step (50|100|150)/)",
         )
         .await;
     browser.value("watched.workers.at(-1).terminate()").await;
@@ -227,7 +231,7 @@ async fn a_dead_worker_is_replaced() {
         .await;
     browser.until("the run is over", &state("inished")).await;
     let replaced = losses(&browser).await;
-    open(&browser, &site, QUICK).await;
+    open(&browser, &site, LONG).await;
     browser
         .value("document.querySelector('#not-now')?.click()")
         .await;
@@ -350,14 +354,14 @@ async fn a_second_tab_is_told() {
     let _one = ONE.lock().await;
     let site = Site::hosted();
     let browser = Browser::chromium(Gpu::None).await;
-    open(&browser, &site, QUICK).await;
+    open(&browser, &site, LONG).await;
     browser.click("#main-action").await;
     browser.until("it runs", &state("raining")).await;
     browser.click("#main-action").await;
     browser.until("it waits", &state("aused")).await;
     let tab = browser.client.new_window(true).await.unwrap().handle;
     browser.client.switch_to_window(tab).await.unwrap();
-    browser.open(&format!("{}?{QUICK}", site.url)).await;
+    browser.open(&format!("{}?{LONG}", site.url)).await;
     browser
         .until(
             "the saved run is offered",
@@ -383,7 +387,7 @@ async fn the_native_engine_outlives_the_page() {
     let keep = TempDir::new().unwrap();
     let mut site = Site::native(keep.path());
     let browser = Browser::chromium(Gpu::None).await;
-    open(&browser, &site, &QUICK.replace("steps=24", "steps=400")).await;
+    open(&browser, &site, LONG).await;
     let native = "document.querySelector('#engine')?.innerText";
     eprintln!("engine: {}", browser.value(native).await);
     browser.click("#main-action").await;
@@ -397,7 +401,7 @@ async fn the_native_engine_outlives_the_page() {
         )
         .await;
     browser.until("the run is over", &state("inished")).await;
-    assert_eq!(losses(&browser).await.len(), 400);
+    assert_eq!(losses(&browser).await.len(), 300);
     browser.close().await;
     site.program.interrupt();
     assert!(site.program.wait(), "the program ends well by ctrl-c");

@@ -1,17 +1,17 @@
 //! A web server for the built page, with the headers that a real host should send.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
-
-use tiny_http::{Header, Method, Request, Response, Server, StatusCode};
 
 use crate::places::Places;
 use crate::shell::{self, Error, Result};
 use crate::web;
 
-/// Requests that are answered at the same time. A browser opens six connections.
-const THREADS: usize = 6;
+/// Bytes that the head of a request has at most.
+const LONGEST_HEAD: usize = 16 << 10;
+/// Headers that a request has at most.
+const MOST_HEADERS: usize = 64;
 
 /// What the page may do. Styles in attributes are allowed because the page positions things with them; the foreign
 /// addresses are those of the Hugging Face hub and the servers that its files lie on.
@@ -30,12 +30,12 @@ pub fn page(places: &Places, port: u16) -> Result<()> {
             folder.display()
         )));
     }
-    let server = Server::http(("127.0.0.1", port)).map_err(|cause| {
+    let listener = TcpListener::bind(("127.0.0.1", port)).map_err(|cause| {
         Error::Wrong(format!(
             "cannot listen on port {port} of 127.0.0.1: {cause}. Choose another with --port, or 0 for any"
         ))
     })?;
-    if let Some(address) = server.server_addr().to_ip() {
+    if let Ok(address) = listener.local_addr() {
         println!("http://{address}/");
         // Whoever started this through a pipe waits for the line.
         std::io::stdout()
@@ -43,21 +43,35 @@ pub fn page(places: &Places, port: u16) -> Result<()> {
             .map_err(shell::file_error(Path::new("standard output")))?;
     }
     eprintln!("Serving {}; ctrl-c stops it.", folder.display());
-    let server = Arc::new(server);
     std::thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| answer_all(&server, &folder));
+        for connection in listener.incoming().flatten() {
+            let folder = &folder;
+            // A thread a connection, because a browser opens some on which it asks for nothing. One that it closes early
+            // is no failure of the server.
+            scope.spawn(move || answer(connection, folder).ok());
         }
     });
     Ok(())
 }
 
-fn answer_all(server: &Server, folder: &Path) {
-    while let Ok(request) = server.recv() {
-        let answer = Answer::to(&request, folder);
-        // A browser that closes a connection early is no failure of the server.
-        let _ = request.respond(answer.into_response());
+/// Answers one request and closes the connection.
+fn answer(mut connection: TcpStream, folder: &Path) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    let mut some = [0; 4096];
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        let count = connection.read(&mut some)?;
+        if count == 0 || head.len() + count > LONGEST_HEAD {
+            return Ok(());
+        }
+        head.extend_from_slice(&some[..count]);
     }
+    let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+    let mut request = httparse::Request::new(&mut headers);
+    let answer = match request.parse(&head) {
+        Ok(_) => Answer::to(&request, folder),
+        Err(error) => Answer::plain(400, &error.to_string()),
+    };
+    answer.send(&mut connection, request.method == Some("HEAD"))
 }
 
 /// What is sent back, without the connection.
@@ -68,18 +82,18 @@ struct Answer {
 }
 
 impl Answer {
-    fn to(request: &Request, folder: &Path) -> Self {
-        if !matches!(request.method(), Method::Get | Method::Head) {
+    fn to(request: &httparse::Request, folder: &Path) -> Self {
+        if !matches!(request.method, Some("GET" | "HEAD")) {
             return Self::plain(405, "only GET and HEAD");
         }
         let header = |name: &'static str| {
             let found = request
-                .headers()
+                .headers
                 .iter()
-                .find(|header| header.field.equiv(name));
-            found.map(|header| header.value.as_str().to_owned())
+                .find(|header| header.name.eq_ignore_ascii_case(name));
+            found.map(|header| String::from_utf8_lossy(header.value).into_owned())
         };
-        let Some(path) = path_of(request.url()) else {
+        let Some(path) = path_of(request.path.unwrap_or_default()) else {
             return Self::plain(404, "there is no such file");
         };
         Self::file(
@@ -159,17 +173,20 @@ impl Answer {
         }
     }
 
-    fn into_response(self) -> Response<std::io::Cursor<Vec<u8>>> {
-        let headers = self
-            .headers
-            .into_iter()
-            .filter_map(|(name, value)| Header::from_bytes(name, value).ok())
-            .collect();
-        let length = self.body.len();
-        let body = std::io::Cursor::new(self.body);
-        // Chunks would hide the length, and a progress bar needs it.
-        Response::new(StatusCode(self.status), headers, body, Some(length), None)
-            .with_chunked_threshold(usize::MAX)
+    fn send(&self, connection: &mut TcpStream, head_only: bool) -> std::io::Result<()> {
+        let mut head = format!("HTTP/1.1 {} -\r\n", self.status);
+        for (name, value) in &self.headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        head += &format!(
+            "Content-Length: {}\r\nConnection: close\r\n\r\n",
+            self.body.len()
+        );
+        connection.write_all(head.as_bytes())?;
+        if !head_only {
+            connection.write_all(&self.body)?;
+        }
+        connection.flush()
     }
 }
 
