@@ -194,13 +194,10 @@ fn lint(places: &Places, tools: &PageTools) -> Result<()> {
     shell::run(native.args(NATIVE).arg("--all-targets").args(STRICT))?;
     let page_tests = &mut places.cargo(&["clippy", "--release", "--package", "it-page"]);
     shell::run(page_tests.arg("--all-targets").args(STRICT))?;
-    // One by one, as Trunk builds them: together they would unify features that they do not share.
-    for package in ["limbeck-page", "limbeck-worker"] {
-        let web = &mut tools
-            .compiler
-            .cargo(places, &["clippy", "--package", package]);
-        shell::run(web.arg("--bins").args(STRICT))?;
-    }
+    let page = &mut tools
+        .compiler
+        .cargo(places, &["clippy", "--package", "limbeck-page"]);
+    shell::run(page.arg("--bins").args(STRICT))?;
     Ok(())
 }
 

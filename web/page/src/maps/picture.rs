@@ -276,7 +276,7 @@ fn labels(
     let (left, top) = layout.places[map];
     let every = (11.0 / layout.cell).ceil() as usize;
     let clear = |i: usize, chosen: usize| {
-        i == chosen || (i % every == 0 && (every == 1 || i.abs_diff(chosen) >= every))
+        i == chosen || (i.is_multiple_of(every) && (every == 1 || i.abs_diff(chosen) >= every))
     };
     let style = |chosen: bool| {
         let (weight, colour) = if chosen {
