@@ -41,7 +41,10 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "limbeck-engine",
         ],
     ),
-    ("limbeck-worker", &["limbeck-protocol", "limbeck-engine"]),
+    (
+        "limbeck-worker",
+        &["limbeck-recipe", "limbeck-protocol", "limbeck-engine"],
+    ),
     ("limbeck-page", &["limbeck-recipe", "limbeck-protocol"]),
     (
         "it",
