@@ -19,10 +19,6 @@ static ONE: Mutex<()> = Mutex::const_new(());
 const QUICK: &str = "v=1&preset=tiny&steps=24&batch=4&max_length=16&checkpoint_every=8&heldout=0.0008&device=cpu\
     &student.dropout=0.1&learning_rate=0.002";
 
-/// The same, long enough to be interrupted.
-const LONG: &str = "v=1&preset=tiny&steps=300&batch=4&max_length=16&checkpoint_every=50&heldout=0.0008&device=cpu\
-    &student.dropout=0.1&learning_rate=0.002";
-
 const LOADED: &str = "document.querySelector('#main-action')?.getAttribute('aria-disabled') !== 'true' \
     && document.querySelector('#main-action')?.innerText.includes('Distil')";
 
@@ -175,72 +171,6 @@ fn command_line_losses(folder: &Path, recipe: &[u8]) -> Vec<f64> {
     steps.map(|step| step["loss"].as_f64().unwrap()).collect()
 }
 
-/// Paused, reloaded and taken up: the losses are those of a run that was left alone.
-#[tokio::test]
-async fn a_reload_loses_nothing() {
-    let _one = ONE.lock().await;
-    let site = Site::hosted();
-    let browser = Browser::chromium(Gpu::Software).await;
-    open(&browser, &site, LONG).await;
-    browser.click("#main-action").await;
-    browser.until("the run is over", &state("inished")).await;
-    let whole = losses(&browser).await;
-
-    open(&browser, &site, LONG).await;
-    browser
-        .until("the finished run is offered or gone", "true")
-        .await;
-    browser
-        .value("document.querySelector('#not-now')?.click()")
-        .await;
-    browser.click("#main-action").await;
-    browser.until("it runs", &state("raining")).await;
-    browser.click("#main-action").await;
-    browser.until("it waits", &state("aused")).await;
-    browser
-        .until("it is saved", "document.querySelector('#kept')")
-        .await;
-    browser.open(&format!("{}?{LONG}", site.url)).await;
-    browser.click("#restore").await;
-    browser.until("it waits again", &state("aused")).await;
-    browser.click("#step").await;
-    browser.click("#main-action").await;
-    browser.until("the run is over", &state("inished")).await;
-    assert_eq!(losses(&browser).await, whole);
-    no_errors(&browser).await;
-    browser.close().await;
-}
-
-/// A worker that ends for whatever reason is replaced, and the run goes on to the same losses.
-#[tokio::test]
-async fn a_dead_worker_is_replaced() {
-    let _one = ONE.lock().await;
-    let site = Site::hosted();
-    let browser = Browser::chromium(Gpu::Software).await;
-    open(&browser, &site, LONG).await;
-    browser.click("#main-action").await;
-    browser
-        .until(
-            "a checkpoint is kept",
-            "document.querySelector('#kept')?.innerText.match(/step (50|100|150)/)",
-        )
-        .await;
-    browser.value("watched.workers.at(-1).terminate()").await;
-    browser
-        .until("another worker is there", "watched.workers.length === 2")
-        .await;
-    browser.until("the run is over", &state("inished")).await;
-    let replaced = losses(&browser).await;
-    open(&browser, &site, LONG).await;
-    browser
-        .value("document.querySelector('#not-now')?.click()")
-        .await;
-    browser.click("#main-action").await;
-    browser.until("the run is over", &state("inished")).await;
-    assert_eq!(losses(&browser).await, replaced);
-    browser.close().await;
-}
-
 /// On WebGPU, with keys alone.
 #[tokio::test]
 async fn a_gpu_trains_by_keyboard_alone() {
@@ -277,51 +207,6 @@ async fn key(browser: &Browser, key: &str) {
     }
 }
 
-/// Without WebGPU the page says so and trains on the CPU; with the network off it still opens.
-#[tokio::test]
-async fn without_gpu_and_without_network() {
-    let _one = ONE.lock().await;
-    let site = Site::hosted();
-    let browser = Browser::chromium(Gpu::None).await;
-    browser
-        .open(&format!(
-            "{}?v=1&preset=tiny&steps=6&batch=2&heldout=0.0003&max_length=12",
-            site.url
-        ))
-        .await;
-    browser.until("the engine is ready", LOADED).await;
-    browser
-        .until(
-            "it says that there is no GPU",
-            "document.querySelector('#no-gpu')?.innerText.length > 40",
-        )
-        .await;
-    let cached = "caches.keys().then(async names => { for (const name of names) { const cache = await caches.open(name); \
-        const keys = await cache.keys(); if (keys.some(k => k.url.endsWith('model.safetensors')) && \
-        keys.some(k => k.url.includes('worker') && k.url.endsWith('.wasm'))) return true; } return false; })";
-    let start = std::time::Instant::now();
-    while browser.promised(cached).await != Value::Bool(true) {
-        assert!(
-            start.elapsed() < it_page::PATIENCE,
-            "the page is not kept for work without network"
-        );
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-    }
-    drop(site.program);
-    browser
-        .open(&format!(
-            "{}?v=1&preset=tiny&steps=6&batch=2&heldout=0.0003&max_length=12",
-            site.url
-        ))
-        .await;
-    browser
-        .until("the engine is ready without network", LOADED)
-        .await;
-    browser.click("#main-action").await;
-    browser.until("the run is over", &state("inished")).await;
-    browser.close().await;
-}
-
 /// What is wrong is said where it is fixed, and nothing of it ends the page.
 #[tokio::test]
 async fn bad_input_is_named_at_its_control() {
@@ -346,63 +231,4 @@ async fn bad_input_is_named_at_its_control() {
     browser.until("the fields say what is wrong", &format!("{mistakes}.includes('5 attention heads') && {mistakes}.includes('7 relation heads')")).await;
     no_errors(&browser).await;
     browser.close().await;
-}
-
-/// Two tabs do not train on one storage.
-#[tokio::test]
-async fn a_second_tab_is_told() {
-    let _one = ONE.lock().await;
-    let site = Site::hosted();
-    let browser = Browser::chromium(Gpu::None).await;
-    open(&browser, &site, LONG).await;
-    browser.click("#main-action").await;
-    browser.until("it runs", &state("raining")).await;
-    browser.click("#main-action").await;
-    browser.until("it waits", &state("aused")).await;
-    let tab = browser.client.new_window(true).await.unwrap().handle;
-    browser.client.switch_to_window(tab).await.unwrap();
-    browser.open(&format!("{}?{LONG}", site.url)).await;
-    browser
-        .until(
-            "the saved run is offered",
-            "document.querySelector('#not-now')",
-        )
-        .await;
-    browser.click("#not-now").await;
-    browser.until("the engine is ready", LOADED).await;
-    browser.click("#main-action").await;
-    browser
-        .until(
-            "the other tab is named",
-            "document.body.innerText.includes('Another tab')",
-        )
-        .await;
-    browser.close().await;
-}
-
-/// The same page from `limbeck serve`: the run is the program's, outlives the page, and is seen by another.
-#[tokio::test]
-async fn the_native_engine_outlives_the_page() {
-    let _one = ONE.lock().await;
-    let keep = TempDir::new().unwrap();
-    let mut site = Site::native(keep.path());
-    let browser = Browser::chromium(Gpu::None).await;
-    open(&browser, &site, LONG).await;
-    let native = "document.querySelector('#engine')?.innerText";
-    eprintln!("engine: {}", browser.value(native).await);
-    browser.click("#main-action").await;
-    browser.until("it runs", &state("raining")).await;
-    browser.open("about:blank").await;
-    browser.open(&site.url).await;
-    browser
-        .until(
-            "the run is seen again",
-            &format!("{} || {}", state("raining"), state("inished")),
-        )
-        .await;
-    browser.until("the run is over", &state("inished")).await;
-    assert_eq!(losses(&browser).await.len(), 300);
-    browser.close().await;
-    site.program.interrupt();
-    assert!(site.program.wait(), "the program ends well by ctrl-c");
 }
