@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_recording_is_read() {
-        let recipe = toml::to_string(&limbeck_recipe::Recipe::default()).expect("a recipe is TOML");
+        let recipe = limbeck_recipe::Recipe::default();
         let text = serde_json::json!({
             "info": {
                 "recipe": recipe, "pairs": ["Q-Q"], "relation_heads": 8, "teacher_layer": 6, "device": "CPU",

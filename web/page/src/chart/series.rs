@@ -200,9 +200,9 @@ pub(super) mod tests {
         let mut all = Vec::new();
         Series::follow(&mut all, &[run(&[1.0, 2.0])], 1.0);
         Series::follow(&mut all, &[run(&[1.0, 2.0]), run(&[])], 1.0);
-        Series::follow(&mut all, &[run(&[]), run(&[5.0, 2.0, 7.0])], 1.0);
+        Series::follow(&mut all, &[run(&[]), run(&[5.0, 6.0, 7.0])], 1.0);
         assert!(all[0].steps.is_empty());
-        assert_eq!(all[1].loss.raw, [5.0, 2.0, 7.0]);
+        assert_eq!(all[1].loss.raw, [5.0, 6.0, 7.0]);
         Series::follow(&mut all, &[run(&[5.0])], 1.0);
         assert_eq!(
             all[0].loss.raw,
