@@ -14,7 +14,7 @@ use limbeck_recipe::Recipe;
 use limbeck_train::Checkpoint;
 
 use crate::saved::{self, Index, Text};
-use crate::session::{Data, Maps, Session, Taken, Trouble};
+use crate::session::{Data, Maps, Session, Taken, Troubles};
 use crate::{World, numbers};
 
 /// A command with its binary parts.
@@ -52,6 +52,7 @@ pub async fn serve<W: World>(
         saved,
         state: RunState::Idle,
         kept: None,
+        unkept: None,
     };
     loop {
         if engine.state != RunState::Running {
@@ -86,6 +87,8 @@ struct Engine<W, T> {
     state: RunState,
     /// The last `Kept`, for pages that come later.
     kept: Option<Event>,
+    /// Why what the run reads could not be kept, if so: a checkpoint alone would be of no use.
+    unkept: Option<String>,
 }
 
 impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
@@ -111,11 +114,19 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             Command::Numbers => self.measure(client).await,
         };
         if let Err(troubles) = done {
-            for (control, message) in troubles {
-                self.say(To::One(client), Event::Refused { control, message });
+            if self.state == RunState::Preparing {
+                self.session = None;
+                self.enter(RunState::Idle);
             }
-            self.say(To::All, ready());
+            self.refuse(To::One(client), troubles);
         }
+    }
+
+    fn refuse(&mut self, to: To, troubles: Troubles) {
+        for (control, message) in troubles.0 {
+            self.say(to, Event::Refused { control, message });
+        }
+        self.say(To::All, ready());
     }
 
     fn say(&mut self, to: To, event: Event) {
@@ -209,7 +220,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
     }
 
     fn take_teacher(&mut self, folder: Folder) -> Done {
-        let wrong = |e: ModelError| vec![(Control::Teacher, e.to_string())];
+        let wrong = |e: ModelError| (Control::Teacher, e.to_string());
         folder.config().map_err(wrong)?;
         Tokenizer::from_folder(&folder).map_err(wrong)?;
         Weights::open(&folder).map_err(wrong)?;
@@ -245,23 +256,18 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             RunState::Running | RunState::Preparing | RunState::Paused => {
                 let message =
                     "a run is going on with what it began with; stop it before you change its data";
-                Err(vec![(control, message.to_owned())])
+                Err((control, message.to_owned()).into())
             }
             RunState::Idle | RunState::Ended { .. } => Ok(()),
         }
     }
 
-    fn data(&self) -> Result<Data, Vec<Trouble>> {
-        let no_teacher = || {
-            vec![(
-                Control::Teacher,
-                "there is no teacher yet: take one".to_owned(),
-            )]
-        };
-        let teacher = self.teacher.as_ref().ok_or_else(no_teacher)?;
+    fn data(&self) -> Result<Data, Troubles> {
+        let missing = |control, what: &str| (control, format!("there is no {what} yet: take one"));
+        let teacher = self.teacher.as_ref();
+        let teacher = teacher.ok_or_else(|| missing(Control::Teacher, "teacher"))?;
         if self.texts.is_empty() {
-            let message = "there is no text yet: take one".to_owned();
-            return Err(vec![(Control::Texts, message)]);
+            return Err(missing(Control::Texts, "text").into());
         }
         Ok(Data {
             teacher: teacher.folder.clone(),
@@ -269,55 +275,41 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         })
     }
 
+    async fn claim(&self) -> Done {
+        let claim = self.world.claim().await;
+        Ok(claim.map_err(|message| (Control::Run, message))?)
+    }
+
     async fn start(&mut self, mut recipe: Recipe) -> Done {
         self.require_no_run(Control::Run)?;
         let data = self.data()?;
         recipe.teacher = data.teacher.name().to_owned();
         recipe.corpus = data.texts.iter().map(|(name, _)| name.clone()).collect();
-        let claim = self.world.claim().await;
-        claim.map_err(|message| vec![(Control::Run, message)])?;
+        self.claim().await?;
         self.open(&recipe, &data, None).await?;
-        self.saved = None;
-        self.kept = None;
-        let inputs = saved::keep_inputs(&self.world, &data.teacher, &data.texts).await;
+        self.keep_inputs(&data).await;
         self.say_run(To::All, 0);
         self.evaluate().await?;
-        match inputs {
-            Ok(()) => self.keep().await?,
-            Err(reason) => self.not_kept(0, 0, reason).await,
-        }
+        self.keep().await?;
         self.enter(RunState::Running);
         Ok(())
     }
 
-    /// Opens device and session; on trouble there is no run.
+    /// Opens device and session.
     async fn open(&mut self, recipe: &Recipe, data: &Data, from: Option<&Checkpoint>) -> Done {
         self.session = None;
         self.enter(RunState::Preparing);
         self.stage(Stage::Compiling, 0, 0);
-        let opened = match self.world.open(recipe.device).await {
-            Ok(opened) => Session::open(recipe, data, opened, from).await,
-            Err(message) => Err(vec![(Control::Device, message)]),
-        };
+        let opened = self.world.open(recipe.device).await;
+        let opened = opened.map_err(|message| (Control::Device, message))?;
+        self.session = Some(Session::open(recipe, data, opened, from).await?);
         self.say(To::All, ready());
-        match opened {
-            Ok(session) => {
-                self.session = Some(session);
-                Ok(())
-            }
-            Err(troubles) => {
-                self.enter(RunState::Idle);
-                Err(troubles)
-            }
-        }
+        Ok(())
     }
 
     async fn step(&mut self) {
         if let Err(troubles) = self.try_step().await {
-            for (control, message) in troubles {
-                self.say(To::All, Event::Refused { control, message });
-            }
-            self.say(To::All, ready());
+            self.refuse(To::All, troubles);
             self.enter(RunState::Ended { halt: Halt::Failed });
         }
     }
@@ -329,7 +321,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let world = &self.world;
         let taken = session.step(|| world.seconds()).await;
         let (finished, milestone) = (session.is_finished(), session.is_milestone());
-        match taken.map_err(|trouble| vec![trouble])? {
+        match taken? {
             Taken::Step(step) => self.say(To::All, Event::Steps { steps: vec![step] }),
             Taken::Skipped(step, lines) => self.say(To::All, Event::Skipped { step, lines }),
         }
@@ -353,8 +345,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             self.stage(Stage::Evaluating, index, batches);
             self.world.breathe().await;
             let Some(session) = &self.session else { break };
-            let batch = session.evaluate_batch(index).await;
-            let (by_pair, count) = batch.map_err(|trouble| vec![trouble])?;
+            let (by_pair, count) = session.evaluate_batch(index).await?;
             sums.resize(by_pair.len(), 0.0);
             sums.iter_mut()
                 .zip(by_pair)
@@ -374,9 +365,17 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let Some(session) = &mut self.session else {
             return Ok(());
         };
-        let maps = session.draw().await.map_err(|trouble| vec![trouble])?;
+        let maps = session.draw().await?;
         self.say_maps(To::All, maps);
         Ok(())
+    }
+
+    /// Keeps what the run reads, in place of any run before.
+    async fn keep_inputs(&mut self, data: &Data) {
+        self.saved = None;
+        self.kept = None;
+        let kept = saved::keep_inputs(&self.world, &data.teacher, &data.texts).await;
+        self.unkept = kept.err();
     }
 
     /// Writes a checkpoint. A storage that refuses it does not end the run.
@@ -384,10 +383,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let Some(session) = &self.session else {
             return Ok(());
         };
-        let checkpoint = session
-            .checkpoint()
-            .await
-            .map_err(|trouble| vec![trouble])?;
+        let checkpoint = session.checkpoint().await?;
         let step = session.steps_taken();
         let index = Index {
             recipe: session.info.recipe.clone(),
@@ -403,40 +399,25 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             evaluations: session.evaluations.clone(),
         };
         self.stage(Stage::Saving, 0, 0);
-        let kept = saved::keep(&self.world, &index, &checkpoint).await;
-        let bytes = checkpoint.len() as u64;
-        match kept {
-            Ok(()) => {
-                self.saved = Some(index);
-                let (used, quota) = self.world.space().await;
-                self.say_kept(Event::Kept {
-                    step,
-                    bytes,
-                    only_in_memory: None,
-                    used,
-                    quota,
-                });
-            }
-            Err(reason) => self.not_kept(step, bytes, reason).await,
+        let kept = match self.unkept.clone() {
+            None => saved::keep(&self.world, &index, &checkpoint).await,
+            Some(reason) => Err(reason),
+        };
+        if kept.is_ok() {
+            self.saved = Some(index);
         }
-        self.say(To::All, ready());
-        Ok(())
-    }
-
-    async fn not_kept(&mut self, step: u64, bytes: u64, reason: String) {
         let (used, quota) = self.world.space().await;
-        self.say_kept(Event::Kept {
+        let kept = Event::Kept {
             step,
-            bytes,
-            only_in_memory: Some(reason),
+            bytes: checkpoint.len() as u64,
+            only_in_memory: kept.err(),
             used,
             quota,
-        });
-    }
-
-    fn say_kept(&mut self, kept: Event) {
+        };
         self.kept = Some(kept.clone());
         self.say(To::All, kept);
+        self.say(To::All, ready());
+        Ok(())
     }
 
     async fn pause(&mut self) -> Done {
@@ -480,12 +461,11 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let Some(index) = self.saved.clone() else {
             return refuse("there is no saved run");
         };
-        let claim = self.world.claim().await;
-        claim.map_err(|message| vec![(Control::Run, message)])?;
+        self.claim().await?;
         self.stage(Stage::Reading, 0, 0);
         let read = saved::read(&self.world, &index).await;
         let (teacher, texts, checkpoint) =
-            read.map_err(|message| vec![(Control::Checkpoint, message)])?;
+            read.map_err(|message| (Control::Checkpoint, message))?;
         let checkpoint = parse(&checkpoint)?;
         self.take_teacher(teacher)?;
         self.texts = count_lines(texts)?;
@@ -522,11 +502,10 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
     async fn import(&mut self, name: &str, mut blobs: Vec<Vec<u8>>) -> Done {
         self.require_no_run(Control::Checkpoint)?;
         let Some(bytes) = blobs.pop() else {
-            return Err(vec![(Control::Checkpoint, format!("{name} is empty"))]);
+            return Err((Control::Checkpoint, format!("{name} is empty")).into());
         };
         let checkpoint = parse(&bytes)?;
-        let claim = self.world.claim().await;
-        claim.map_err(|message| vec![(Control::Run, message)])?;
+        self.claim().await?;
         let data = self.data()?;
         let index = Index {
             recipe: checkpoint.header.recipe.clone(),
@@ -536,21 +515,14 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             evaluations: Vec::new(),
         };
         self.take_up(&index, &checkpoint).await?;
-        let inputs = saved::keep_inputs(&self.world, &data.teacher, &data.texts).await;
-        match inputs {
-            Ok(()) => self.keep().await,
-            Err(reason) => {
-                self.not_kept(checkpoint.header.step, bytes.len() as u64, reason)
-                    .await;
-                Ok(())
-            }
-        }
+        self.keep_inputs(&data).await;
+        self.keep().await
     }
 
     async fn discard(&mut self) -> Done {
         self.require_no_run(Control::Run)?;
         let forgotten = self.world.forget().await;
-        forgotten.map_err(|message| vec![(Control::Storage, message)])?;
+        forgotten.map_err(|message| (Control::Storage, message))?;
         self.saved = None;
         self.kept = None;
         self.say_saved(To::All);
@@ -561,11 +533,10 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let Some(session) = &self.session else {
             return refuse("there is no run whose files could be had");
         };
-        let trouble = |trouble| vec![trouble];
         let (name, files) = match what {
-            Export::Student => ("student", session.student().await.map_err(trouble)?),
+            Export::Student => ("student", session.student().await?),
             Export::Checkpoint => {
-                let bytes = session.checkpoint().await.map_err(trouble)?;
+                let bytes = session.checkpoint().await?;
                 let file = format!("checkpoint-{}.safetensors", session.steps_taken());
                 ("checkpoint", vec![(file, bytes)])
             }
@@ -579,9 +550,9 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
     async fn choose(&mut self, text: &str) -> Done {
         let Some(session) = &mut self.session else {
             let message = "maps are drawn of a run: start one first".to_owned();
-            return Err(vec![(Control::Sentence, message)]);
+            return Err((Control::Sentence, message).into());
         };
-        session.choose(text).map_err(|trouble| vec![trouble])?;
+        session.choose(text)?;
         self.draw().await
     }
 
@@ -598,10 +569,10 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
 }
 
 /// What a command gives: nothing, or all that is wrong.
-type Done = Result<(), Vec<Trouble>>;
+type Done = Result<(), Troubles>;
 
 fn refuse(message: &str) -> Done {
-    Err(vec![(Control::Run, message.to_owned())])
+    Err((Control::Run, message.to_owned()).into())
 }
 
 fn ready() -> Event {
@@ -616,8 +587,9 @@ fn file_names(folder: &Folder) -> Vec<String> {
     folder.files().map(|(name, _)| name.to_owned()).collect()
 }
 
-fn parse(bytes: &[u8]) -> Result<Checkpoint, Vec<Trouble>> {
-    Checkpoint::parse(bytes).map_err(|e| vec![(Control::Checkpoint, e.to_string())])
+fn parse(bytes: &[u8]) -> Result<Checkpoint, Troubles> {
+    let checkpoint = Checkpoint::parse(bytes);
+    Ok(checkpoint.map_err(|e| (Control::Checkpoint, e.to_string()))?)
 }
 
 fn same_number(control: Control, names: &[String], blobs: &[Vec<u8>]) -> Done {
@@ -625,11 +597,11 @@ fn same_number(control: Control, names: &[String], blobs: &[Vec<u8>]) -> Done {
         return Ok(());
     }
     let message = format!("{} names came with {} files", names.len(), blobs.len());
-    Err(vec![(control, message)])
+    Err((control, message).into())
 }
 
-fn count_lines(texts: Vec<Text>) -> Result<Vec<(TextInfo, Text)>, Vec<Trouble>> {
-    let wrong = |e: limbeck_corpus::CorpusError| vec![(Control::Texts, e.to_string())];
+fn count_lines(texts: Vec<Text>) -> Result<Vec<(TextInfo, Text)>, Troubles> {
+    let wrong = |e: limbeck_corpus::CorpusError| (Control::Texts, e.to_string());
     let lines = Corpus::in_memory(texts.clone())
         .and_then(|corpus| corpus.count_lines())
         .map_err(wrong)?;

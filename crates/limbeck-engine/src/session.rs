@@ -26,6 +26,15 @@ pub const MOST_TOKENS: usize = 64;
 /// What is wrong, and where it is fixed.
 pub type Trouble = (Control, String);
 
+/// All that is wrong.
+pub struct Troubles(pub Vec<Trouble>);
+
+impl From<Trouble> for Troubles {
+    fn from(trouble: Trouble) -> Self {
+        Self(vec![trouble])
+    }
+}
+
 /// Text to token ids, for a corpus.
 type Tokenise = Box<dyn Fn(&[&str]) -> Result<Vec<Encoded>, String>>;
 
@@ -89,7 +98,7 @@ impl Session {
         data: &Data,
         opened: Opened,
         checkpoint: Option<&Checkpoint>,
-    ) -> Result<Self, Vec<Trouble>> {
+    ) -> Result<Self, Troubles> {
         let device = opened.device;
         let folder = &data.teacher;
         let config = folder.config().map_err(of_model)?;
@@ -102,7 +111,7 @@ impl Session {
         if let Some(checkpoint) = checkpoint
             && let Some(changed) = changed_input(&checkpoint.header.inputs, &inputs)
         {
-            return Err(vec![(Control::Checkpoint, changed)]);
+            return Err((Control::Checkpoint, changed).into());
         }
         let encoder = Encoder::from_folder(folder, &device).map_err(of_model)?;
         let heldout = Heldout::find(&plan, &corpus, &tokenizer, LINES).map_err(of_texts)?;
@@ -165,7 +174,7 @@ impl Session {
         let start = seconds();
         let ended = || (Control::Texts, "the texts gave no further batch".to_owned());
         let loaded = self.batches.next().ok_or_else(ended)?;
-        let loaded = loaded.map_err(|e| (Control::Texts, e.to_string()))?;
+        let loaded = loaded.map_err(of_texts)?;
         let event = self.run.step(&loaded.batch).await;
         self.position = loaded.next;
         match event.map_err(|e| self.name(e))? {
@@ -215,7 +224,7 @@ impl Session {
     pub async fn evaluate_batch(&self, index: usize) -> Result<(Vec<f64>, usize), Trouble> {
         let batch = &self.heldout.batches[index];
         let by_pair = self.run.evaluate(std::slice::from_ref(batch)).await;
-        let by_pair = by_pair.map_err(|e| (Control::Device, e.to_string()))?;
+        let by_pair = by_pair.map_err(of_device)?;
         let lines = batch.lengths.len();
         Ok((by_pair.iter().map(|kl| kl * lines as f64).collect(), lines))
     }
@@ -261,7 +270,7 @@ impl Session {
     /// The device fails.
     pub async fn draw(&mut self) -> Result<Maps, Trouble> {
         let relations = self.run.relations(&self.sentence).await;
-        let relations = relations.map_err(|e| (Control::Device, e.to_string()))?;
+        let relations = relations.map_err(of_device)?;
         let bytes = |map: &[f32]| map.iter().flat_map(|p| p.to_le_bytes()).collect();
         let maps = Maps {
             step: self.steps_taken(),
@@ -285,7 +294,7 @@ impl Session {
     /// The device fails.
     pub async fn checkpoint(&self) -> Result<Vec<u8>, Trouble> {
         let bytes = self.run.checkpoint(&self.position, &self.inputs).await;
-        bytes.map_err(|e| (Control::Device, e.to_string()))
+        bytes.map_err(of_device)
     }
 
     /// The student's folder: paths and contents.
@@ -295,7 +304,7 @@ impl Session {
     pub async fn student(&self) -> Result<Vec<(String, Vec<u8>)>, Trouble> {
         let plan = self.run.plan();
         let files = student_files(plan, self.run.student(), &self.folder).await;
-        let mut files = files.map_err(|e| (Control::Device, e.to_string()))?;
+        let mut files = files.map_err(of_device)?;
         let measured = |evaluation: Option<&Evaluation>| -> Vec<f32> {
             let by_pair = evaluation.iter().flat_map(|e| &e.by_pair);
             by_pair.map(|kl| *kl as f32).collect()
@@ -317,7 +326,7 @@ impl Session {
 }
 
 /// One step of a throw-away run: it compiles every shader, so that the time of the first real step is that of a step.
-async fn rehearse(plan: &Plan, encoder: &Encoder, heldout: &Heldout) -> Result<(), Vec<Trouble>> {
+async fn rehearse(plan: &Plan, encoder: &Encoder, heldout: &Heldout) -> Result<(), Troubles> {
     let mut run = Run::new(plan.clone(), encoder.clone()).map_err(of_training)?;
     for batch in heldout.batches.iter().take(1) {
         run.step(batch).await.map_err(of_training)?;
@@ -374,25 +383,30 @@ fn linear_memory() -> u64 {
     0
 }
 
-fn of_model(error: impl std::fmt::Display) -> Vec<Trouble> {
-    vec![(Control::Teacher, error.to_string())]
+fn of_model(error: impl std::fmt::Display) -> Trouble {
+    (Control::Teacher, error.to_string())
 }
 
-fn of_texts(error: impl std::fmt::Display) -> Vec<Trouble> {
-    vec![(Control::Texts, error.to_string())]
+fn of_texts(error: impl std::fmt::Display) -> Trouble {
+    (Control::Texts, error.to_string())
 }
 
-fn of_plan(mistakes: Vec<Mistake>) -> Vec<Trouble> {
+fn of_device(error: impl std::fmt::Display) -> Trouble {
+    (Control::Device, error.to_string())
+}
+
+fn of_plan(mistakes: Vec<Mistake>) -> Troubles {
     let each = mistakes.into_iter();
-    each.map(|m| (Control::Field(m.field.to_owned()), m.message))
-        .collect()
+    let each = each.map(|m| (Control::Field(m.field.to_owned()), m.message));
+    Troubles(each.collect())
 }
 
-fn of_training(error: TrainError) -> Vec<Trouble> {
-    match error {
-        TrainError::Plan(error) => of_plan(error.0),
-        TrainError::Checkpoint(_) => vec![(Control::Checkpoint, error.to_string())],
-        TrainError::NotFinite { .. } => vec![(Control::Run, error.to_string())],
-        _ => vec![(Control::Device, error.to_string())],
-    }
+fn of_training(error: TrainError) -> Troubles {
+    let control = match error {
+        TrainError::Plan(error) => return of_plan(error.0),
+        TrainError::Checkpoint(_) => Control::Checkpoint,
+        TrainError::NotFinite { .. } => Control::Run,
+        _ => Control::Device,
+    };
+    (control, error.to_string()).into()
 }

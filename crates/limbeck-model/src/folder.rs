@@ -5,20 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use limbeck_recipe::{Config, ConfigError};
+use limbeck_recipe::{Config, ConfigError, TOKENIZER_FILES};
 
 use crate::ModelError;
 
-/// The small files that a model needs or a student inherits.
-const SMALL: [&str; 7] = [
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "sentencepiece.bpe.model",
-];
 const INDEX: &str = "model.safetensors.index.json";
 
 /// The files of a model folder, by name.
@@ -50,7 +40,7 @@ impl Folder {
         if !folder.take(path, config)? {
             return Err(folder.missing(config));
         }
-        for file in SMALL {
+        for file in TOKENIZER_FILES {
             folder.take(path, file)?;
         }
         if folder.take(path, "model.safetensors")? {
@@ -192,14 +182,14 @@ impl Folder {
     /// Whether a file of this name may be weights or a tokenizer of a model.
     pub fn is_part_of_a_model(name: &str) -> bool {
         let shard = name.starts_with("model-") && name.ends_with(".safetensors");
-        SMALL.contains(&name)
+        TOKENIZER_FILES.contains(&name)
             || shard
             || ["model.safetensors", INDEX, "pytorch_model.bin"].contains(&name)
     }
 
     /// The tokenizer's files, which a student takes over unchanged.
     pub fn tokenizer_files(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        SMALL
+        TOKENIZER_FILES
             .iter()
             .filter_map(|file| self.get(file).map(|bytes| (*file, bytes)))
     }

@@ -3,6 +3,17 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+/// The files of a tokenizer that a folder may hold: a model needs some of them, and its student inherits all.
+pub const TOKENIZER_FILES: [&str; 7] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+];
+
 /// More than any encoder has; a larger number is a damaged file.
 const MOST_LAYERS: usize = 10_000;
 

@@ -11,7 +11,9 @@ mod plan;
 mod recipe;
 mod rng;
 
-pub use config::{Activation, Config, ConfigError, Family, StudentSize, parameter_count};
+pub use config::{
+    Activation, Config, ConfigError, Family, StudentSize, TOKENIZER_FILES, parameter_count,
+};
 pub use estimate::Estimate;
 pub use pair::{Pair, Vector, common_relation_heads};
 pub use plan::{Mistake, Plan, PlanError, learning_rate, usual_warmup};

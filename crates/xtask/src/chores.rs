@@ -220,16 +220,14 @@ fn native_tests(places: &Places, args: &[String]) -> Result<()> {
     shell::run(with_harness(page, args))
 }
 
-/// The tests that drive the built page in Chromium, and `limbeck serve`. Both must have been built.
+/// The tests that drive the built page in Chromium, and `limbeck serve`. Both must have been built, and these chores too.
 fn page_tests(places: &Places, browser: &Browser, args: &[String]) -> Result<()> {
-    let this = std::env::current_exe().map_err(|cause| {
-        Error::Wrong(format!("this program does not know where it lies: {cause}"))
-    })?;
     let mut cargo = places.cargo(&["test", "--release", "--package", "it-page"]);
     cargo
         .env("LIMBECK_PICTURES", places.target.join("pictures"))
         .env("LIMBECK_BINARY", places.release_binary("limbeck"))
-        .env("LIMBECK_XTASK", this)
+        // Not the path of this process: building the workspace may have replaced its file.
+        .env("LIMBECK_XTASK", places.release_binary("xtask"))
         .env("CHROMEDRIVER", &browser.driver);
     shell::run(with_harness(&mut cargo, args))
 }

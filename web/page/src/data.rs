@@ -13,7 +13,6 @@ mod hub_panel;
 mod teacher;
 mod texts;
 mod unzip;
-mod words;
 
 use leptos::prelude::*;
 use limbeck_protocol::{Control, RunState};

@@ -4,12 +4,15 @@ mod app;
 mod chart;
 mod data;
 mod engine;
+#[cfg(test)]
+mod examples;
 mod form;
 mod maps;
 mod numbers;
 mod out;
 mod recorded;
 mod state;
+mod words;
 
 fn main() {
     console_error_panic_hook::set_once();

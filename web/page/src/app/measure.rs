@@ -2,6 +2,8 @@
 
 use limbeck_protocol::StepRecord;
 
+use crate::words;
+
 /// Steps that a speed is the mean of.
 const RECENT: usize = 20;
 
@@ -36,15 +38,7 @@ pub fn pace(steps: &[StepRecord], of: u64) -> Option<Pace> {
 
 /// Whole numbers with thin spaces between thousands: 12 345.
 pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push('\u{202f}');
-        }
-        text.push(digit);
-    }
-    text
+    words::grouped(&number.to_string(), '\u{202f}')
 }
 
 /// Three figures or so: 1.234, 0.01234, 1.2e-6.
@@ -99,18 +93,10 @@ mod tests {
     use limbeck_protocol::StepRecord;
 
     use super::{bytes, count, figure, pace, percent, time};
+    use crate::examples;
 
     fn step(step: u64, seconds: f64) -> StepRecord {
-        StepRecord {
-            step,
-            loss: 1.0,
-            by_pair: Vec::new(),
-            learning_rate: 1e-3,
-            gradient_norm: 1.0,
-            tokens: 100,
-            seconds,
-            memory: 0,
-        }
+        examples::step(step, 1.0, seconds)
     }
 
     #[test]

@@ -109,6 +109,7 @@ fn weight((key, value): (&String, &Value)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::examples;
     use limbeck_recipe::Recipe;
 
     fn run(change: impl FnOnce(&mut Recipe)) -> RunInfo {
@@ -118,12 +119,7 @@ mod tests {
             relation_heads: recipe.relation_heads.unwrap_or(48),
             teacher_layer: recipe.teacher_layer.unwrap_or(12),
             recipe,
-            pairs: vec!["Q-Q".into()],
-            device: "CPU".into(),
-            on_gpu: false,
-            doubt: None,
-            step: 0,
-            parameters: 1,
+            ..examples::info()
         }
     }
 

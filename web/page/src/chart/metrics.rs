@@ -86,40 +86,29 @@ fn quote(field: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::examples;
     use limbeck_protocol::{Evaluation, RunInfo, StepRecord};
-    use limbeck_recipe::Recipe;
 
     fn run() -> RunLog {
         let step = |step: u64, loss: f64| StepRecord {
-            step,
-            loss,
             by_pair: vec![0.1, 0.2],
             learning_rate: 6e-4,
             gradient_norm: 1.5,
             tokens: 400,
-            seconds: 0.25,
-            memory: 0,
+            ..examples::step(step, loss, 0.25)
         };
         RunLog {
             info: RunInfo {
-                recipe: Recipe::default(),
                 pairs: vec!["Q-Q".into(), "odd \"pair\", quoted".into()],
-                relation_heads: 8,
-                teacher_layer: 6,
-                device: "CPU".into(),
-                on_gpu: false,
-                doubt: None,
-                step: 0,
-                parameters: 10,
+                ..examples::info()
             },
-            recorded: false,
             steps: vec![step(1, 0.1 + 0.2), step(2, f64::NAN)],
             evaluations: vec![Evaluation {
                 step: 2,
                 by_pair: vec![0.5, 0.6],
                 note: "2 lines".into(),
             }],
-            maps: None,
+            ..examples::run()
         }
     }
 

@@ -1,5 +1,7 @@
 //! Scales, their ticks, and numbers as a reader wants them.
 
+use crate::words;
+
 /// Places values between two pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scale {
@@ -122,14 +124,7 @@ pub fn number(value: f64) -> String {
 
 /// A whole number with its thousands set apart.
 pub fn grouped(value: f64) -> String {
-    let digits = format!("{:.0}", value.abs());
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
+    let mut text = words::grouped(&format!("{:.0}", value.abs()), ',');
     if value < 0.0 {
         text.insert(0, '\u{2212}');
     }

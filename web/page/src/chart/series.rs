@@ -150,35 +150,15 @@ fn mark(step: &StepRecord) -> (u64, u64) {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use limbeck_protocol::RunInfo;
+    use crate::examples;
 
     pub fn run(losses: &[f64]) -> RunLog {
-        let steps = losses.iter().enumerate().map(|(i, loss)| StepRecord {
-            step: i as u64 + 1,
-            loss: *loss,
-            by_pair: vec![loss / 2.0],
-            learning_rate: 1e-3,
-            gradient_norm: 1.0,
-            tokens: 100,
-            seconds: 0.5,
-            memory: 0,
-        });
+        let steps = losses.iter().zip(1..);
         RunLog {
-            info: RunInfo {
-                recipe: Recipe::default(),
-                pairs: vec!["Q-Q".into()],
-                relation_heads: 8,
-                teacher_layer: 6,
-                device: "CPU".into(),
-                on_gpu: false,
-                doubt: None,
-                step: 0,
-                parameters: 10,
-            },
-            recorded: false,
-            steps: steps.collect(),
-            evaluations: Vec::new(),
-            maps: None,
+            steps: steps
+                .map(|(loss, n)| examples::step(n, *loss, 0.5))
+                .collect(),
+            ..examples::run()
         }
     }
 

@@ -84,16 +84,17 @@ mod tests {
     use std::io::{Cursor, Write};
 
     use zip::write::SimpleFileOptions;
-    use zip::{ZipArchive, ZipWriter};
+    use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
     use super::*;
 
     fn example() -> Vec<u8> {
         let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
         for (name, size) in [("m/large.bin", 400_000), ("m/config.json", 10)] {
-            writer
-                .start_file(name, SimpleFileOptions::default())
-                .expect("start");
+            // Deflated, the large entry would be no longer than the first piece that is fetched.
+            let options =
+                SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+            writer.start_file(name, options).expect("start");
             let noise: Vec<u8> = (0..size)
                 .map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
                 .collect();
@@ -126,8 +127,8 @@ mod tests {
         read.truncate(10);
         assert_eq!(read.len(), 10);
         assert!(
-            fetched <= whole.len() as u64,
-            "{fetched} of {}: a piece was fetched twice",
+            fetched < whole.len() as u64 / 2,
+            "{fetched} of {}",
             whole.len()
         );
     }

@@ -1,9 +1,9 @@
 //! What is told from the names, sizes and first bytes of files, before an engine reads them.
 
-use limbeck_recipe::Config;
+use limbeck_recipe::{Config, TOKENIZER_FILES};
 use serde_json::Value;
 
-use super::words;
+use crate::words;
 
 /// A tab holds a file twice for a moment (page and worker), and wasm has 4 GiB at most.
 pub const LARGEST: u64 = 1_000_000_000;
@@ -13,18 +13,6 @@ pub const FIRST: u64 = 64 << 10;
 const LONGEST_HEADER: u64 = 100_000_000;
 const INDEX: &str = "model.safetensors.index.json";
 const WEIGHTS: &str = "model.safetensors";
-/// Files that a model needs or a student inherits, weights apart.
-const SMALL: [&str; 8] = [
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "sentencepiece.bpe.model",
-];
-
 /// Refuses a file by its size alone.
 pub fn size(name: &str, bytes: u64) -> Result<(), String> {
     if bytes <= LARGEST {
@@ -69,7 +57,8 @@ pub fn model_in(source: &str, paths: &[String]) -> Result<Vec<usize>, String> {
         return Err(not_a_model(source, paths, &missing));
     }
     let needed = |file: &str| {
-        SMALL.contains(&file)
+        file == "config.json"
+            || TOKENIZER_FILES.contains(&file)
             || if whole {
                 file == WEIGHTS
             } else {

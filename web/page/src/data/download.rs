@@ -16,7 +16,7 @@ use web_sys::{AbortSignal, Blob, Cache, Request, Response};
 use super::blobs::{self, NamedBlob};
 use super::fetch::{self, Failure};
 use super::hub::{self, HubFile, HubModel};
-use super::words;
+use crate::words;
 
 const CACHE: &str = "limbeck-hub";
 

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::{check, words};
+use super::check;
+use crate::words;
 
 /// The hub that is asked unless the address names another.
 pub const HUGGING_FACE: &str = "https://huggingface.co";

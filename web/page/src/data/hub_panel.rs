@@ -7,8 +7,9 @@ use web_sys::{AbortController, UrlSearchParams};
 use super::download::{Download, KeptModel, Store, look_up};
 use super::fetch::Failure;
 use super::hub::{self, HubModel};
-use super::{chosen, teacher, words};
+use super::{chosen, teacher};
 use crate::state::{Page, page};
+use crate::words;
 
 /// What the panel knows.
 #[derive(Clone, Copy)]

@@ -10,8 +10,9 @@ use super::chosen::{self, Model};
 use super::drop::{DropPlace, Picked};
 use super::hub_panel::HubPanel;
 use super::unzip::Zip;
-use super::{Problems, check, words};
+use super::{Problems, check};
 use crate::state::{Page, page};
+use crate::words;
 
 /// The teacher.
 #[component]

@@ -6,8 +6,9 @@ use limbeck_protocol::Control;
 
 use super::chosen::{self, BundledText, TextChoice};
 use super::drop::{DropPlace, Picked};
-use super::{Problems, blobs, check, words};
+use super::{Problems, blobs, check};
 use crate::state::{Page, page};
+use crate::words;
 
 /// The texts.
 #[component]

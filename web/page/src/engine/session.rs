@@ -173,6 +173,7 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
+    use crate::examples;
     use limbeck_protocol::{
         Control, EngineInfo, EngineKind, Event, RunInfo, RunState, TeacherInfo, VERSION,
     };
@@ -198,14 +199,7 @@ mod tests {
     fn started(recipe: Recipe) -> Event {
         let run = RunInfo {
             recipe,
-            pairs: Vec::new(),
-            relation_heads: 1,
-            teacher_layer: 1,
-            device: String::new(),
-            on_gpu: false,
-            doubt: None,
-            step: 0,
-            parameters: 0,
+            ..examples::info()
         };
         Event::Started { run }
     }

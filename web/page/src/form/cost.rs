@@ -168,6 +168,7 @@ mod tests {
     use limbeck_recipe::Recipe;
 
     use super::*;
+    use crate::examples;
     use crate::form::presets::presets;
 
     fn teacher() -> Config {
@@ -195,16 +196,7 @@ mod tests {
     }
 
     fn step(seconds: f64) -> StepRecord {
-        StepRecord {
-            step: 1,
-            loss: 1.0,
-            by_pair: Vec::new(),
-            learning_rate: 0.0,
-            gradient_norm: 0.0,
-            tokens: 1,
-            seconds,
-            memory: 0,
-        }
+        examples::step(1, 1.0, seconds)
     }
 
     #[test]
@@ -213,14 +205,8 @@ mod tests {
         let plan = Plan::new(&recipe, &teacher()).expect("a plan");
         let run = RunInfo {
             recipe,
-            pairs: Vec::new(),
-            relation_heads: 16,
-            teacher_layer: 4,
-            device: String::new(),
             on_gpu: true,
-            doubt: None,
-            step: 0,
-            parameters: 0,
+            ..examples::info()
         };
         let steps = [5.0, 0.2, 0.2, 0.25, 0.2].map(step);
         let speed = measured(&run, &steps, &teacher()).expect("five steps");

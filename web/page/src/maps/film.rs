@@ -105,27 +105,7 @@ fn quantised(p: f32) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use limbeck_protocol::RunInfo;
-
-    fn run() -> RunLog {
-        RunLog {
-            info: RunInfo {
-                recipe: Recipe::default(),
-                pairs: vec!["Q-Q".into()],
-                relation_heads: 1,
-                teacher_layer: 6,
-                device: "CPU".into(),
-                on_gpu: false,
-                doubt: None,
-                step: 0,
-                parameters: 10,
-            },
-            recorded: false,
-            steps: Vec::new(),
-            evaluations: Vec::new(),
-            maps: None,
-        }
-    }
+    use crate::examples::run;
 
     fn maps(step: u64) -> Maps {
         Maps {

@@ -17,17 +17,21 @@ pub fn bytes(bytes: u64) -> String {
     }
 }
 
-/// A count with commas: `9,539,368`.
-pub fn count(number: u64) -> String {
-    let digits = number.to_string();
+/// Digits with their thousands set apart.
+pub fn grouped(digits: &str, separator: char) -> String {
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
+            text.push(separator);
         }
         text.push(digit);
     }
     text
+}
+
+/// A count with commas: `9,539,368`.
+pub fn count(number: u64) -> String {
+    grouped(&number.to_string(), ',')
 }
 
 /// A count of parameters: `2.4 million`.

@@ -1,0 +1,46 @@
+//! Runs to test with.
+
+use limbeck_protocol::{RunInfo, StepRecord};
+use limbeck_recipe::Recipe;
+
+use crate::state::RunLog;
+
+/// A run of the default recipe on the CPU.
+pub fn info() -> RunInfo {
+    RunInfo {
+        recipe: Recipe::default(),
+        pairs: vec!["Q-Q".into()],
+        relation_heads: 8,
+        teacher_layer: 6,
+        device: "CPU".into(),
+        on_gpu: false,
+        doubt: None,
+        step: 0,
+        parameters: 10,
+    }
+}
+
+/// It, before its first step.
+pub fn run() -> RunLog {
+    RunLog {
+        info: info(),
+        recorded: false,
+        steps: Vec::new(),
+        evaluations: Vec::new(),
+        maps: None,
+    }
+}
+
+/// A step of it.
+pub fn step(step: u64, loss: f64, seconds: f64) -> StepRecord {
+    StepRecord {
+        step,
+        loss,
+        by_pair: vec![loss / 2.0],
+        learning_rate: 1e-3,
+        gradient_norm: 1.0,
+        tokens: 100,
+        seconds,
+        memory: 0,
+    }
+}
