@@ -1,10 +1,14 @@
-//! A browser over WebDriver, a page in it, and whatever serves the page: for the tests in `page.rs`.
+//! A browser over WebDriver, a page in it, and whatever serves the page: for the tests in `page.rs`. What a person does on
+//! the page is in `acts`.
 #![allow(
     clippy::unwrap_used,
     reason = "a test stops at the first thing that is not as it should be"
 )]
 
+pub mod acts;
+
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -27,24 +31,43 @@ fn given(name: &str) -> PathBuf {
     }
 }
 
-/// A program that ends with the test.
+/// The project's folder.
+pub fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap()
+}
+
+/// A program that ends with the test, and all that it has started.
 pub struct Program(Child);
 
 impl Drop for Program {
     fn drop(&mut self) {
+        // A browser that a failed test leaves behind would slow the next ones.
+        let group = format!("-{}", self.0.id());
+        Command::new("kill")
+            .args(["-KILL", "--", &group])
+            .stderr(Stdio::null())
+            .status()
+            .ok();
         self.0.kill().ok();
         self.0.wait().ok();
     }
 }
 
 impl Program {
+    /// One that is over at once.
+    pub fn idle() -> Self {
+        Self(Command::new("true").spawn().unwrap())
+    }
+
     /// Starts a command and reads its output until `find` finds something in a line. The rest is read and forgotten, so
     /// that the program never waits for a reader.
     pub fn start<T: Send + 'static>(
         command: &mut Command,
         find: impl Fn(&str) -> Option<T> + Send + 'static,
     ) -> (Self, T) {
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let command = command.stdout(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
         let (found, wait) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
@@ -123,13 +146,14 @@ pub enum Gpu {
 pub struct Browser {
     /// The session.
     pub client: Client,
+    watches: bool,
     _driver: Program,
     _profile: TempDir,
 }
 
 /// Keeps what a test wants to know later: blobs that are downloaded, workers that are started, tasks that block.
 const WATCH: &str = "
-    window.watched = { blobs: [], workers: [], longest: 0 };
+    window.watched = { blobs: [], workers: [], tasks: [] };
     const create = URL.createObjectURL;
     URL.createObjectURL = blob => { watched.blobs.push(blob); return create.call(URL, blob); };
     const Plain = window.Worker;
@@ -137,7 +161,7 @@ const WATCH: &str = "
         constructor(...all) { super(...all); watched.workers.push(this); }
     };
     new PerformanceObserver(list => {
-        for (const task of list.getEntries()) watched.longest = Math.max(watched.longest, task.duration);
+        watched.tasks.push(...list.getEntries().map(task => task.duration));
     }).observe({ type: 'longtask' });
 ";
 
@@ -162,16 +186,22 @@ impl WebDriverCompatibleCommand for Vendor {
     }
 }
 
+async fn session(port: u16, capabilities: &Value) -> Client {
+    let mut builder = ClientBuilder::new(HttpConnector::new());
+    let builder = builder.capabilities(capabilities.as_object().unwrap().clone());
+    let client = builder.connect(&format!("http://127.0.0.1:{port}")).await;
+    client.unwrap()
+}
+
 impl Browser {
     /// Starts Chromium.
     pub async fn chromium(gpu: Gpu) -> Self {
-        let profile = TempDir::new().unwrap();
         let mut driver = Command::new(given("CHROMEDRIVER"));
-        driver.arg("--port=0");
-        let (driver, port) = Program::start(&mut driver, |line| {
+        let (driver, port) = Program::start(driver.arg("--port=0"), |line| {
             let rest = line.split("successfully on port ").nth(1)?;
             rest.trim_end_matches('.').parse::<u16>().ok()
         });
+        let profile = TempDir::new().unwrap();
         let mut args = vec![
             "--headless=new".to_owned(),
             "--no-sandbox".into(),
@@ -186,14 +216,11 @@ impl Browser {
         let options = json!({
             "goog:chromeOptions": { "args": args },
             "goog:loggingPrefs": { "browser": "ALL" },
+            "unhandledPromptBehavior": "accept",
         });
-        let client = ClientBuilder::new(HttpConnector::new())
-            .capabilities(options.as_object().unwrap().clone())
-            .connect(&format!("http://127.0.0.1:{port}"))
-            .await
-            .unwrap();
         let browser = Self {
-            client,
+            client: session(port, &options).await,
+            watches: true,
             _driver: driver,
             _profile: profile,
         };
@@ -204,6 +231,25 @@ impl Browser {
             )
             .await;
         browser
+    }
+
+    /// Starts Firefox. It has no developer tools for [`Browser::devtools`], pictures and the console.
+    pub async fn firefox() -> Self {
+        let mut driver = Command::new(given("GECKODRIVER"));
+        let (driver, port) = Program::start(driver.arg("--port=0"), |line| {
+            let rest = line.split("Listening on 127.0.0.1:").nth(1)?;
+            rest.trim().parse::<u16>().ok()
+        });
+        let options = json!({
+            "moz:firefoxOptions": { "args": ["-headless"] },
+            "unhandledPromptBehavior": "accept",
+        });
+        Self {
+            client: session(port, &options).await,
+            watches: false,
+            _driver: driver,
+            _profile: TempDir::new().unwrap(),
+        }
     }
 
     /// A command of the developer tools.
@@ -229,6 +275,10 @@ impl Browser {
     /// Opens a page.
     pub async fn open(&self, url: &str) {
         self.client.goto(url).await.unwrap();
+        if !self.watches {
+            // Later than Chromium's: what happened until now is missed.
+            self.client.execute(WATCH, Vec::new()).await.unwrap();
+        }
     }
 
     /// The value of a JavaScript expression.
@@ -255,7 +305,9 @@ impl Browser {
         while self.value(&format!("!!({expression})")).await != Value::Bool(true) {
             if start.elapsed() > PATIENCE {
                 let text = self.value("document.body.innerText").await;
-                self.picture("stuck", 1440, 2400, false).await;
+                if self.watches {
+                    self.picture("stuck", 1440, 2400, false).await;
+                }
                 panic!(
                     "waited in vain until {what}; the page says:\n{}",
                     text.as_str().unwrap_or("")
@@ -265,12 +317,50 @@ impl Browser {
         }
     }
 
+    /// Waits until a promise gives true.
+    pub async fn until_promised(&self, what: &str, expression: &str) {
+        let start = Instant::now();
+        while self.promised(expression).await != Value::Bool(true) {
+            assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    }
+
+    /// Drops files or folders of the disk on what a CSS selector finds, as the mouse does.
+    pub async fn drop_files(&self, selector: &str, paths: &[PathBuf]) {
+        let quoted = json!(selector);
+        let middle = format!(
+            "(e => {{ e.scrollIntoView({{ block: 'center', behavior: 'instant' }}); const r = e.getBoundingClientRect(); \
+             return [r.x + r.width / 2, r.y + r.height / 2]; }})(document.querySelector({quoted}))"
+        );
+        self.until(
+            &format!("{selector} is there"),
+            &format!("document.querySelector({quoted})"),
+        )
+        .await;
+        let middle = self.value(&middle).await;
+        for kind in ["dragEnter", "dragOver", "drop"] {
+            let data = json!({ "items": [], "files": paths, "dragOperationsMask": 1 });
+            let event = json!({ "type": kind, "x": middle[0], "y": middle[1], "data": data });
+            self.devtools("Input.dispatchDragEvent", event).await;
+        }
+    }
+
+    /// Presses a key, wherever the focus is.
+    pub async fn key(&self, key: &str) {
+        let text = if key.chars().count() == 1 { key } else { "" };
+        for (kind, text) in [("keyDown", text), ("keyUp", "")] {
+            let event = json!({ "type": kind, "key": key, "text": text });
+            self.devtools("Input.dispatchKeyEvent", event).await;
+        }
+    }
+
     /// Clicks what a CSS selector finds.
     pub async fn click(&self, selector: &str) {
         let quoted = json!(selector);
         self.until(
             &format!("{selector} can be clicked"),
-            &format!("(e => e && !e.disabled)(document.querySelector({quoted}))"),
+            &format!("(e => e && !e.disabled && e.ariaDisabled !== 'true')(document.querySelector({quoted}))"),
         )
         .await;
         self.value(&format!("document.querySelector({quoted}).click()"))
@@ -294,11 +384,6 @@ impl Browser {
         base64::engine::general_purpose::STANDARD
             .decode(data)
             .unwrap()
-    }
-
-    /// How many blobs the page has made a link to.
-    pub async fn blobs(&self) -> u64 {
-        self.value("watched.blobs.length").await.as_u64().unwrap()
     }
 
     /// Writes a picture of the page into the folder for pictures, and checks that it is not blank.

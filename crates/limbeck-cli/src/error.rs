@@ -30,6 +30,9 @@ pub enum CliError {
     /// The corpus.
     #[error(transparent)]
     Corpus(#[from] CorpusError),
+    /// The lines to measure on.
+    #[error(transparent)]
+    Heldout(#[from] HeldoutError),
     /// A model.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -62,15 +65,6 @@ pub enum CliError {
     /// Writing to standard output.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] std::io::Error),
-}
-
-impl From<HeldoutError> for CliError {
-    fn from(error: HeldoutError) -> Self {
-        match error {
-            HeldoutError::Corpus(error) => error.into(),
-            HeldoutError::Model(error) => error.into(),
-        }
-    }
 }
 
 impl From<PlanError> for CliError {

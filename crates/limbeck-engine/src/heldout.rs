@@ -21,6 +21,17 @@ pub enum HeldoutError {
     /// The tokenizer fails.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// Emoji alone, or a script that the vocabulary lacks: such texts are all the same to the teacher.
+    #[error(
+        "the teacher's tokenizer does not know what the texts are made of: {unknown} of {tokens} tokens in the lines to \
+         measure on are unknown ones, which look all the same to it. Take texts of a language that it knows, or another teacher"
+    )]
+    Unknown {
+        /// Unknown tokens.
+        unknown: usize,
+        /// All tokens, special ones not counted.
+        tokens: usize,
+    },
 }
 
 /// Lines of the corpus that the student never sees.
@@ -47,7 +58,7 @@ impl Heldout {
     /// Finds them, at most `lines`.
     ///
     /// # Errors
-    /// The corpus cannot be read, or no line of it has a token.
+    /// The corpus cannot be read, no line of it has a token, or most tokens are unknown.
     pub fn find(
         plan: &Plan,
         corpus: &Corpus,
@@ -67,6 +78,7 @@ impl Heldout {
             let percent = 100.0 * fraction;
             return Err(CorpusError::NoBatch { percent }.into());
         }
+        check_known(tokenizer, &sequences)?;
         let note = format!("Measured on {} {which}.", sequences.len());
         let picture = picture(&sequences);
         sequences.sort_by_key(Vec::len);
@@ -102,6 +114,23 @@ fn sequences(
     let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
     let tokens = tokenizer.encode(&texts)?.into_iter().map(|t| t.ids);
     Ok(tokens.filter(|ids| !ids.is_empty()).collect())
+}
+
+/// More unknown tokens than others are no text for this tokenizer.
+fn check_known(tokenizer: &Tokenizer, sequences: &[Vec<u32>]) -> Result<(), HeldoutError> {
+    let special = tokenizer.special_tokens()?;
+    let tokens = sequences
+        .iter()
+        .map(|ids| ids.len().saturating_sub(special))
+        .sum();
+    let unknown = tokenizer.unknown().map_or(0, |unknown| {
+        let all = sequences.iter().flatten();
+        all.filter(|id| **id == unknown).count()
+    });
+    if 2 * unknown > tokens {
+        return Err(HeldoutError::Unknown { unknown, tokens });
+    }
+    Ok(())
 }
 
 /// A sentence that is neither trivial nor too long to be drawn.

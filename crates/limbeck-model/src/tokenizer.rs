@@ -105,7 +105,7 @@ impl Tokenizer {
     /// # Errors
     /// `max_length` leaves no room beside the special tokens.
     pub fn truncating(mut self, max_length: usize) -> Result<Self, ModelError> {
-        let special = self.encode_one("")?.ids.len();
+        let special = self.special_tokens()?;
         if max_length <= special {
             return Err(ModelError::Tokenizer(format!(
                 "max_length {max_length} leaves no room beside {special} special tokens"
@@ -137,6 +137,21 @@ impl Tokenizer {
             truncated: !e.get_overflowing().is_empty(),
         });
         Ok(tokens.collect())
+    }
+
+    /// How many special tokens a text gets.
+    ///
+    /// # Errors
+    /// The tokenizer fails.
+    pub fn special_tokens(&self) -> Result<usize, ModelError> {
+        Ok(self.encode_one("")?.ids.len())
+    }
+
+    /// The token for what the vocabulary lacks, by the names that it has in WordPiece and Unigram vocabularies; bytes
+    /// alone (byte-level BPE) need none.
+    pub fn unknown(&self) -> Option<u32> {
+        let names = ["[UNK]", "<unk>"];
+        names.iter().find_map(|name| self.inner.token_to_id(name))
     }
 
     fn encode_one(&self, text: &str) -> Result<Tokens, ModelError> {

@@ -220,7 +220,7 @@ fn native_tests(places: &Places, args: &[String]) -> Result<()> {
     shell::run(with_harness(page, args))
 }
 
-/// The tests that drive the built page in Chromium, and `limbeck serve`. Both must have been built, and these chores too.
+/// The tests that drive the built page in Chromium and Firefox, from this program and from `limbeck serve`. All must have been built.
 fn page_tests(places: &Places, browser: &Browser, args: &[String]) -> Result<()> {
     let mut cargo = places.cargo(&["test", "--release", "--package", "it-page"]);
     cargo
@@ -228,7 +228,8 @@ fn page_tests(places: &Places, browser: &Browser, args: &[String]) -> Result<()>
         .env("LIMBECK_BINARY", places.release_binary("limbeck"))
         // Not the path of this process: building the workspace may have replaced its file.
         .env("LIMBECK_XTASK", places.release_binary("xtask"))
-        .env("CHROMEDRIVER", &browser.driver);
+        .env("CHROMEDRIVER", &browser.driver)
+        .env("GECKODRIVER", setup::firefox(places)?);
     shell::run(with_harness(&mut cargo, args))
 }
 

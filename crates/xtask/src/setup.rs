@@ -11,6 +11,7 @@ use crate::wasm::{Browser, Compiler};
 use crate::web::PageTools;
 
 const TRUNK: &str = "0.21.14";
+const GECKODRIVER: &str = "0.37.1";
 
 /// wasm-opt as JavaScript from npm: Debian's is too old to read what today's compilers write, and the native builds of
 /// others lie on servers that not every machine reaches.
@@ -21,7 +22,7 @@ const BINARYEN: &str = "132.0.0";
 pub enum Part {
     /// A Vulkan driver for the native GPU tests
     Native,
-    /// Chromium, its driver, a wasm32 compiler and wasm-bindgen
+    /// Chromium, Firefox, their drivers, a wasm32 compiler and wasm-bindgen
     Browser,
     /// Trunk, wasm-opt and what the browser tests need
     Page,
@@ -33,7 +34,10 @@ pub enum Part {
 pub fn set_up(part: Part, places: &Places) -> Result<()> {
     match part {
         Part::Native => vulkan(),
-        Part::Browser => browser(places).map(|_| ()),
+        Part::Browser => {
+            browser(places)?;
+            firefox(places).map(|_| ())
+        }
         Part::Page => page(places).map(|_| ()),
         Part::Golden => golden_python(places).map(|_| ()),
     }
@@ -84,6 +88,34 @@ pub fn browser(places: &Places) -> Result<Browser> {
         runner: wasm_bindgen_runner(places)?,
         driver,
     })
+}
+
+/// Makes sure that the page's tests can drive Firefox, and gives the path of its driver, which Debian does not package.
+pub fn firefox(places: &Places) -> Result<PathBuf> {
+    ensure(
+        || firefox_is_there().then_some(()),
+        "no Firefox, which the page's tests need",
+        &Packages {
+            debian: &["firefox-esr"],
+            fedora: "dnf install firefox",
+            arch: "pacman -S firefox",
+            macos: "brew install --cask firefox",
+            windows: "winget install Mozilla.Firefox",
+        },
+    )?;
+    let install = [
+        "geckodriver",
+        "--version",
+        GECKODRIVER,
+        "--locked",
+        "--debug",
+    ];
+    cargo_tool(places, "geckodriver", GECKODRIVER, &install, "two")
+}
+
+fn firefox_is_there() -> bool {
+    let names = ["firefox", "firefox-esr"];
+    !cfg!(target_os = "linux") || names.iter().any(|name| shell::find_program(name).is_some())
 }
 
 /// Makes sure that the page can be built.
@@ -359,8 +391,9 @@ fn cargo_tool(
     minutes: &str,
 ) -> Result<PathBuf> {
     let right_one = |program: &PathBuf| {
-        shell::ask(program, &["--version"])
-            .is_some_and(|answer| answer.ends_with(&format!(" {version}")))
+        let answer = shell::ask(program, &["--version"]).unwrap_or_default();
+        let first = answer.lines().next().unwrap_or_default();
+        first.ends_with(&format!(" {version}"))
     };
     let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
     let own = places.tools().join("bin").join(file);

@@ -88,6 +88,17 @@ fn a_corpus_without_text_is_refused() {
 }
 
 #[test]
+fn a_corpus_that_the_tokenizer_does_not_know_is_refused() {
+    let scene = Scene::new();
+    scene.write("emoji.txt", "😀 😀 😀\n🎉\n");
+    let message = "the teacher's tokenizer does not know what the texts are made of: 4 of 4 tokens in the lines to \
+        measure on are unknown ones, which look all the same to it. Take texts of a language that it knows, or another teacher";
+    scene
+        .distill(&["--corpus", "emoji.txt"])
+        .refused(1, message);
+}
+
+#[test]
 fn no_corpus_is_wrong_use() {
     let scene = Scene::new();
     let message = "the recipe has a mistake:\n  corpus: no file or glob is given";

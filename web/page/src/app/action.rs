@@ -5,6 +5,7 @@ use limbeck_protocol::{Command, Control, Halt, RunState};
 use wasm_bindgen::JsCast;
 use web_sys::HtmlElement;
 
+use crate::data::Chosen;
 use crate::state::{Connection, Page};
 
 /// What a run can be made to do.
@@ -31,6 +32,8 @@ pub struct Ready {
     pub teacher: bool,
     /// Whether there are texts.
     pub texts: bool,
+    /// Whether the engine still reads what the user has chosen.
+    pub reading: bool,
     /// Whether a saved run waits for the user's choice.
     pub offered: bool,
     /// What the run does.
@@ -44,6 +47,7 @@ impl Ready {
             connection: page.connection.get(),
             teacher: page.teacher.with(Option::is_some),
             texts: page.texts.with(|texts| !texts.is_empty()),
+            reading: page.chosen.with(Chosen::is_read),
             offered: page.saved.with(Option::is_some),
             state: page.state.get(),
         }
@@ -84,6 +88,7 @@ impl Ready {
 
     fn missing_data(&self) -> Option<&'static str> {
         match (self.teacher, self.texts) {
+            (true, true) if self.reading => Some("The teacher or the texts are still being read."),
             (true, true) => None,
             _ if self.offered => Some("A saved run was found: choose above what becomes of it."),
             (false, _) => Some("There is no teacher yet: it is loading, or choose one."),
@@ -178,6 +183,7 @@ mod tests {
             connection: Connection::Open,
             teacher: true,
             texts: true,
+            reading: false,
             offered: false,
             state,
         }
@@ -214,6 +220,13 @@ mod tests {
             loading
                 .obstacle(Action::Start)
                 .is_some_and(|why| why.contains("loading"))
+        );
+        let mut reading = ready(RunState::Idle);
+        reading.reading = true;
+        assert!(
+            reading
+                .obstacle(Action::Start)
+                .is_some_and(|why| why.contains("being read"))
         );
         let mut bare = ready(RunState::Idle);
         bare.teacher = false;

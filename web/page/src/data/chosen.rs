@@ -108,6 +108,11 @@ pub struct Chosen {
 }
 
 impl Chosen {
+    /// Whether an engine reads what was offered.
+    pub fn is_read(&self) -> bool {
+        self.offered_teacher.is_some() || self.offered_texts.is_some()
+    }
+
     /// The texts as the user wants them.
     pub fn wanted_texts(&self) -> &TextChoice {
         self.offered_texts.as_ref().unwrap_or(&self.texts)
@@ -242,7 +247,13 @@ pub async fn give_texts(page: Page, index: &Index) -> Result<(), String> {
     for (name, blob) in &choice.own {
         blobs.push(blobs::bytes(name, blob).await?);
     }
-    send(Command::Texts { names }, blobs);
+    let wanted = page
+        .chosen
+        .with_untracked(|chosen| *chosen.wanted_texts() == choice);
+    // Else another choice was made since, and may even have been given already.
+    if wanted {
+        send(Command::Texts { names }, blobs);
+    }
     Ok(())
 }
 

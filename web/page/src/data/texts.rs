@@ -169,11 +169,14 @@ fn settle(page: Page, result: Result<(), String>) {
 }
 
 fn offer(page: Page, change: impl FnOnce(&mut TextChoice) + 'static) {
-    let mut choice = page
-        .chosen
-        .with_untracked(|chosen| chosen.wanted_texts().clone());
-    change(&mut choice);
-    spawn_local(async move { settle(page, chosen::offer_texts(page, choice).await) });
+    spawn_local(async move {
+        // Another change may have come in since.
+        let mut choice = page
+            .chosen
+            .with_untracked(|chosen| chosen.wanted_texts().clone());
+        change(&mut choice);
+        settle(page, chosen::offer_texts(page, choice).await);
+    });
 }
 
 async fn paste(page: Page, text: &str) -> Result<(), String> {

@@ -1,0 +1,86 @@
+//! What a person does on the page.
+
+use serde_json::Value;
+
+use crate::{Browser, Site};
+
+/// The engine is here and has teacher and texts.
+const READY: &str = "document.querySelector('#main-action')?.getAttribute('aria-disabled') !== 'true' \
+    && document.querySelector('#main-action')?.innerText.includes('Distil')";
+
+/// Whether the run is in a state: the word that the page has for it.
+pub fn run_is(word: &str) -> String {
+    format!("document.querySelector('#run-state')?.innerText === '{word}'")
+}
+
+/// The address of the page with more in its query.
+pub fn address(site: &Site, query: &str) -> String {
+    let joint = if site.url.contains('?') { '&' } else { '?' };
+    format!("{}{joint}{query}", site.url)
+}
+
+/// Opens the page and waits for its engine. A saved run is left alone.
+pub async fn open(browser: &Browser, site: &Site, query: &str) {
+    browser.open(&address(site, query)).await;
+    let offered = "document.querySelector('#not-now')";
+    browser
+        .until("the engine is here", &format!("{offered} || {READY}"))
+        .await;
+    browser.value(&format!("{offered}?.click()")).await;
+    browser.until("teacher and texts are here", READY).await;
+}
+
+/// Waits for a state of the run.
+pub async fn wait(browser: &Browser, word: &str) {
+    browser
+        .until(&format!("the run is {word}"), &run_is(word))
+        .await;
+}
+
+/// Starts a run and waits for its end.
+pub async fn distil(browser: &Browser) -> Vec<f64> {
+    browser.click("#main-action").await;
+    wait(browser, "Finished").await;
+    losses(browser).await
+}
+
+/// What a button of the panel that gives files away gives.
+pub async fn take_away(browser: &Browser, button: &str) -> Vec<u8> {
+    let before = browser.value("watched.blobs.length").await;
+    let find = format!(
+        "[...document.querySelectorAll('#out button')].find(b => b.innerText === '{button}')"
+    );
+    browser.until(button, &format!("!{find}.disabled")).await;
+    browser.value(&format!("{find}.click()")).await;
+    browser.downloaded(before.as_u64().unwrap()).await
+}
+
+/// The losses of the present run, by step, from the file that a person would take away.
+pub async fn losses(browser: &Browser) -> Vec<f64> {
+    let metrics: Value = serde_json::from_slice(&take_away(browser, "JSON").await).unwrap();
+    let steps = metrics["steps"].as_array().unwrap().iter();
+    steps.map(|step| step["loss"].as_f64().unwrap()).collect()
+}
+
+/// Waits until an element says something.
+pub async fn said(browser: &Browser, selector: &str, words: &[&str]) {
+    let text = format!("(document.querySelector('{selector}')?.textContent ?? '')");
+    let all: Vec<_> = words
+        .iter()
+        .map(|word| format!("{text}.includes({})", Value::from(*word)))
+        .collect();
+    browser
+        .until(&format!("{selector} says {words:?}"), &all.join(" && "))
+        .await;
+}
+
+/// The console has no error so far.
+pub async fn no_errors(browser: &Browser) {
+    let errors = browser.console_errors().await;
+    // What a static host answers where `limbeck serve` would say that it is there.
+    let errors: Vec<_> = errors
+        .iter()
+        .filter(|e| !e.contains("engine.json"))
+        .collect();
+    assert!(errors.is_empty(), "the console has errors: {errors:?}");
+}

@@ -1,0 +1,159 @@
+//! Whole runs, and what is taken away from them.
+
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
+
+use it_page::acts::{distil, losses, no_errors, open, take_away, wait};
+use it_page::{Browser, Gpu, Site, limbeck};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{ONE, QUICK};
+
+/// Longest that the page may block, in milliseconds: a longer task is felt.
+const LONGEST_TASK: f64 = 50.0;
+
+/// In the page's own worker: pictures, files, and the same numbers from the command line.
+#[tokio::test]
+async fn a_student_is_distilled_and_taken_away() {
+    let _one = ONE.lock().await;
+    let site = Site::hosted();
+    let browser = Browser::chromium(Gpu::Software).await;
+    open(&browser, &site, QUICK).await;
+    browser.value("watched.tasks.length = 0").await;
+    let page = distil(&browser).await;
+    let tasks = browser.value("watched.tasks").await;
+    let longest = tasks.as_array().unwrap().iter().filter_map(Value::as_f64);
+    let longest = longest.fold(0.0, f64::max);
+    assert!(longest <= LONGEST_TASK, "the page was blocked: {tasks} ms");
+
+    pictures(&browser).await;
+    taken_away(&browser, &page).await;
+    no_errors(&browser).await;
+    browser.close().await;
+}
+
+/// In `limbeck serve`, from the same page.
+#[tokio::test]
+async fn the_native_engine_distils_the_same_student() {
+    let _one = ONE.lock().await;
+    let keep = TempDir::new().unwrap();
+    let site = Site::native(keep.path());
+    let browser = Browser::chromium(Gpu::None).await;
+    open(&browser, &site, QUICK).await;
+    let page = distil(&browser).await;
+    taken_away(&browser, &page).await;
+    no_errors(&browser).await;
+    browser.close().await;
+}
+
+/// On WebGPU, with keys alone.
+#[tokio::test]
+async fn a_gpu_trains_by_keyboard_alone() {
+    let _one = ONE.lock().await;
+    let site = Site::hosted();
+    let browser = Browser::chromium(Gpu::Software).await;
+    let query = "v=1&preset=tiny&steps=4&batch=2&max_length=8&heldout=0.0002&device=gpu&checkpoint_every=100";
+    open(&browser, &site, query).await;
+    browser.key(" ").await;
+    wait(&browser, "Finished").await;
+    assert_eq!(losses(&browser).await.len(), 4);
+    browser.key("?").await;
+    browser
+        .until(
+            "the keys are listed",
+            "document.querySelector('#keys')?.open",
+        )
+        .await;
+    no_errors(&browser).await;
+    browser.close().await;
+}
+
+/// The losses fall, the command line's own run of the recipe has the same, and the command line opens the student.
+async fn taken_away(browser: &Browser, page: &[f64]) {
+    assert_eq!(page.len(), 24);
+    let mean = |some: &[f64]| some.iter().sum::<f64>() / some.len() as f64;
+    assert!(
+        mean(&page[18..]) < mean(&page[..6]),
+        "the loss does not fall: {page:?}"
+    );
+    let folder = TempDir::new().unwrap();
+    let zip = take_away(browser, "Student (.zip)").await;
+    let student = unpack(&zip, folder.path());
+    let inspected = limbeck().arg("inspect").arg(&student).output().unwrap();
+    assert!(
+        inspected.status.success(),
+        "{}",
+        String::from_utf8_lossy(&inspected.stderr)
+    );
+    let recipe = take_away(browser, "Recipe (TOML)").await;
+    let native = command_line_losses(folder.path(), &recipe);
+    for (step, (a, b)) in page.iter().zip(&native).enumerate() {
+        assert!(
+            (a - b).abs() <= 1e-5 * b,
+            "step {}: {a} here, {b} on the command line",
+            step + 1
+        );
+    }
+}
+
+/// On wide and narrow screens, in both schemes; nothing is wider than the screen.
+async fn pictures(browser: &Browser) {
+    for (name, width, height, dark) in [
+        ("run-wide", 1440, 2200, false),
+        ("run-dark", 1440, 2200, true),
+        ("run-narrow", 360, 4200, false),
+    ] {
+        browser.picture(name, width, height, dark).await;
+        let overflow = browser
+            .value("document.documentElement.scrollWidth - innerWidth")
+            .await;
+        assert!(
+            overflow.as_i64().unwrap() <= 0,
+            "{name} is {overflow} px too wide"
+        );
+    }
+}
+
+/// Writes a zip's files into a folder and gives the folder of the model.
+fn unpack(zip: &[u8], folder: &Path) -> PathBuf {
+    let mut archive = zip::ZipArchive::new(Cursor::new(zip)).unwrap();
+    let mut root = None;
+    for index in 0..archive.len() {
+        let mut file = archive.by_index(index).unwrap();
+        let path = folder.join(file.enclosed_name().unwrap());
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        if path.ends_with("config.json") && !path.to_string_lossy().contains("1_Pooling") {
+            root = path.parent().map(Path::to_owned);
+        }
+    }
+    root.unwrap()
+}
+
+/// The losses that `limbeck distill` gives for a recipe, run where its teacher and texts are.
+fn command_line_losses(folder: &Path, recipe: &[u8]) -> Vec<f64> {
+    let file = folder.join("recipe.toml");
+    std::fs::write(&file, recipe).unwrap();
+    let student = folder.join("from-the-command-line");
+    let mut command = limbeck();
+    command
+        .current_dir(it_page::root())
+        .arg("distill")
+        .arg("--config")
+        .arg(&file);
+    let run = command.arg("--out").arg(&student).output().unwrap();
+    assert!(
+        run.status.success(),
+        "{}",
+        String::from_utf8_lossy(&run.stderr)
+    );
+    let metrics = std::fs::read_to_string(student.join("metrics.jsonl")).unwrap();
+    let lines = metrics
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let steps = lines.filter(|line| line["event"] == "step");
+    steps.map(|step| step["loss"].as_f64().unwrap()).collect()
+}
