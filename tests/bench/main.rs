@@ -34,6 +34,7 @@ fn main() -> ExitCode {
             eprintln!("benchmarks: step [--length S] [--batch B] [--steps N]");
             eprintln!("            relation [--only SUBSTRING] [--runs N]");
             eprintln!("            relation --gate");
+            eprintln!("            browser");
             eprintln!("recording of a run for the page: record FILE");
             ExitCode::from(2)
         }

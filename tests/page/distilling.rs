@@ -3,7 +3,7 @@
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use it_page::acts::{distil, losses, no_errors, open, take_away, wait};
+use it_page::acts::{distil, losses, no_errors, open, said, take_away, wait};
 use it_page::{Browser, Gpu, Site, limbeck};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -65,6 +65,15 @@ async fn a_gpu_trains_by_keyboard_alone() {
             "document.querySelector('#keys')?.open",
         )
         .await;
+    browser.key("Escape").await;
+    browser.click("#numbers button").await;
+    let report = [
+        "self-test of the kernels",
+        "google swiftshader",
+        "maxBufferSize",
+        "Browser",
+    ];
+    said(&browser, "#numbers table", &report).await;
     no_errors(&browser).await;
     browser.close().await;
 }

@@ -6,6 +6,7 @@
 )]
 
 pub mod acts;
+pub mod hub;
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -119,10 +120,16 @@ impl Site {
 
     /// The page inside `limbeck serve`, with its run kept in a folder.
     pub fn native(keep: &Path) -> Self {
-        let mut command = Command::new(given("LIMBECK_BINARY"));
+        Self::native_with(keep, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub fn native_with(keep: &Path, environment: &[(&str, &str)]) -> Self {
+        let mut command = limbeck();
         command
             .args(["serve", "--no-open", "--port", "0", "--keep"])
-            .arg(keep);
+            .arg(keep)
+            .envs(environment.iter().copied());
         let (program, url) = Program::start(&mut command, url_in);
         Self { program, url }
     }

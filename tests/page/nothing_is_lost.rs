@@ -2,6 +2,7 @@
 //! it was, or the page says what can be done.
 
 use it_page::acts::{address, distil, losses, no_errors, open, run_is, said, take_away, wait};
+use it_page::hub::{Hub, MODEL};
 use it_page::{Browser, Gpu, Site};
 use serde_json::json;
 use tempfile::TempDir;
@@ -171,6 +172,58 @@ async fn a_second_tab_is_told() {
     browser.click("#main-action").await;
     said(&browser, "#run", &["Another tab of this browser trains"]).await;
     browser.close().await;
+}
+
+/// A download that breaks off goes on where it was, after a reload too, and can be cleared.
+#[tokio::test]
+async fn a_broken_download_goes_on() {
+    let _one = ONE.lock().await;
+    let (site, hub) = (Site::hosted(), Hub::start());
+    let browser = Browser::chromium(Gpu::None).await;
+    let query = format!("{LONG}&hub={}&teacher={MODEL}", hub.url);
+    open(&browser, &site, &query).await;
+    browser.click("#hub form button").await;
+    said(&browser, "#hub .data-card", &[MODEL, "Download 10.2 MB"]).await;
+    browser.click("#hub .data-card button").await;
+    said(
+        &browser,
+        "#hub .mistake",
+        &["the connection", "what has come is kept"],
+    )
+    .await;
+
+    hub.mend();
+    open(&browser, &site, &query).await;
+    said(
+        &browser,
+        "#hub .data-list",
+        &[MODEL, " of 10.2 MB", "Go on"],
+    )
+    .await;
+    browser.click("#hub .data-list button").await;
+    said(&browser, "#teacher > .data-card", &[MODEL]).await;
+    let first = hub.ranges().iter().filter(|range| range.start == 0).count();
+    assert_eq!(
+        first,
+        1,
+        "what had come is not fetched again: {:?}",
+        hub.ranges()
+    );
+    assert_eq!(
+        hub.ranges().iter().map(|range| range.end).max(),
+        Some(weights())
+    );
+    said(&browser, "#hub .data-list", &["cached ✓"]).await;
+    browser.click("#hub .data-list button:last-child").await;
+    let empty = "document.querySelector('#hub .data-list').innerText === ''";
+    browser.until("the download is cleared", empty).await;
+    browser.close().await;
+}
+
+/// Bytes of the weights on the hub.
+fn weights() -> usize {
+    let file = it_page::root().join("assets/teacher/model.safetensors");
+    std::fs::metadata(file).unwrap().len() as usize
 }
 
 /// A run of `limbeck serve` is the program's: it outlives the page, is watched by two, and by a page that lost its way.

@@ -46,10 +46,7 @@ fn figure(name: impl Into<String>, value: impl Into<String>) -> Figure {
 
 fn about(info: &EngineInfo) -> Vec<Figure> {
     let mut figures = vec![
-        figure(
-            "Engine",
-            format!("{:?}, limbeck {}", info.kind, info.software),
-        ),
+        figure("Engine", format!("{:?}, {}", info.kind, info.software)),
         figure("CPU", &info.cpu),
     ];
     match &info.adapter {

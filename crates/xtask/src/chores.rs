@@ -96,6 +96,9 @@ pub fn golden(places: &Places) -> Result<()> {
 /// Runs the benchmarks, or the one named. With the release profile it reuses what the tests have built.
 pub fn bench(places: &Places, name: Option<&str>, args: &[String]) -> Result<()> {
     setup::vulkan()?;
+    if name == Some("browser") {
+        return browser_bench(places);
+    }
     let mut cargo = places.cargo(&["bench", "--profile", "release"]);
     cargo.args(NATIVE).args(["--bench", "bench", "--"]);
     // The peer in PyTorch is timed in the same run where the goldens' Python is installed.
@@ -104,6 +107,16 @@ pub fn bench(places: &Places, name: Option<&str>, args: &[String]) -> Result<()>
         cargo.env("LIMBECK_PYTHON", python);
     }
     shell::run(cargo.args(name).args(args))
+}
+
+/// The browser's engine beside the native one.
+fn browser_bench(places: &Places) -> Result<()> {
+    let browser = setup::browser(places)?;
+    web(places)?;
+    build(places, &["--bins"])?;
+    let mut cargo = places.cargo(&["bench", "--profile", "release", "--package", "it-page"]);
+    cargo.args(["--bench", "browser"]);
+    shell::run(for_the_page(&mut cargo, places, &browser)?)
 }
 
 /// Distils a student from the bundled teacher, without any network.
@@ -223,14 +236,25 @@ fn native_tests(places: &Places, args: &[String]) -> Result<()> {
 /// The tests that drive the built page in Chromium and Firefox, from this program and from `limbeck serve`. All must have been built.
 fn page_tests(places: &Places, browser: &Browser, args: &[String]) -> Result<()> {
     let mut cargo = places.cargo(&["test", "--release", "--package", "it-page"]);
-    cargo
+    shell::run(with_harness(
+        for_the_page(&mut cargo, places, browser)?,
+        args,
+    ))
+}
+
+/// What the programs that drive the page have to know.
+fn for_the_page<'a>(
+    cargo: &'a mut Command,
+    places: &Places,
+    browser: &Browser,
+) -> Result<&'a mut Command> {
+    Ok(cargo
         .env("LIMBECK_PICTURES", places.target.join("pictures"))
         .env("LIMBECK_BINARY", places.release_binary("limbeck"))
         // Not the path of this process: building the workspace may have replaced its file.
         .env("LIMBECK_XTASK", places.release_binary("xtask"))
         .env("CHROMEDRIVER", &browser.driver)
-        .env("GECKODRIVER", setup::firefox(places)?);
-    shell::run(with_harness(&mut cargo, args))
+        .env("GECKODRIVER", setup::firefox(places)?))
 }
 
 fn with_harness<'a>(cargo: &'a mut Command, args: &[String]) -> &'a mut Command {

@@ -14,10 +14,10 @@ const LONGEST_HEAD: usize = 16 << 10;
 const MOST_HEADERS: usize = 64;
 
 /// What the page may do. Styles in attributes are allowed because the page positions things with them; the foreign
-/// addresses are those of the Hugging Face hub and the servers that its files lie on.
+/// addresses are those of the Hugging Face hub and the servers that its files lie on, and mirrors on this machine.
 const POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; \
                       img-src 'self' blob: data:; \
-                      connect-src 'self' https://huggingface.co https://*.huggingface.co https://*.hf.co; \
+                      connect-src 'self' http://127.0.0.1:* https://huggingface.co https://*.huggingface.co https://*.hf.co; \
                       object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 
 /// Serves [`Places::dist`] until it is stopped. Port 0 takes any free one; the first line of standard output is the

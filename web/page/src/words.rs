@@ -17,21 +17,21 @@ pub fn bytes(bytes: u64) -> String {
     }
 }
 
-/// Digits with their thousands set apart.
-pub fn grouped(digits: &str, separator: char) -> String {
+/// Digits with commas: `9,539,368`.
+pub fn grouped(digits: &str) -> String {
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(separator);
+            text.push(',');
         }
         text.push(digit);
     }
     text
 }
 
-/// A count with commas: `9,539,368`.
+/// A count, with commas.
 pub fn count(number: u64) -> String {
-    grouped(&number.to_string(), ',')
+    grouped(&number.to_string())
 }
 
 /// A count of parameters: `2.4 million`.

@@ -4,9 +4,10 @@ use leptos::prelude::*;
 use limbeck_protocol::{Adapter, Command, EngineInfo, EngineKind, Halt, RunState, SavedRun};
 
 use super::guards::Visibility;
-use super::measure::{count, figure};
+use super::measure::figure;
 use super::support;
 use crate::state::{Connection, Page, page};
+use crate::words::count;
 
 /// What a user should know before anything else.
 #[component]

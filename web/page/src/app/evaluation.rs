@@ -3,8 +3,9 @@
 use leptos::prelude::*;
 use limbeck_protocol::{Evaluation, UNTRAINED};
 
-use super::measure::{count, figure};
+use super::measure::figure;
 use crate::state::{RunLog, page};
+use crate::words::count;
 
 /// The student on held-out lines.
 #[component]

@@ -3,8 +3,9 @@
 use leptos::prelude::*;
 use limbeck_protocol::{RunState, Stage};
 
-use super::measure::{bytes, count, figure, pace, percent, time};
+use super::measure::{figure, pace, percent, time};
 use crate::state::{Connection, Kept, Page, RunLog, page};
+use crate::words::{bytes, count};
 
 /// The bar: text, done, of how much; 0 of 0 if it is not known.
 type Progress = (String, u64, u64);
@@ -130,7 +131,7 @@ fn about(page: Page) -> Option<impl IntoView> {
         .runs
         .with(|runs| runs.last().map(|run| run.info.clone()))?;
     let text = format!(
-        "{} numbers in the student, {} relation heads, teacher layer {}, on {}.",
+        "{} parameters in the student, {} relation heads, teacher layer {}, on {}.",
         count(info.parameters),
         info.relation_heads,
         info.teacher_layer,

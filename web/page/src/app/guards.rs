@@ -1,5 +1,5 @@
-//! What keeps a run from harm: a screen that stays on, a question before leaving, a word on hidden pages. And the service
-//! worker, which keeps the page itself.
+//! What keeps a run from harm: a screen that stays on, a question before leaving, a word on hidden pages, files that are
+//! dropped beside their place. And the service worker, which keeps the page itself.
 
 use std::cell::RefCell;
 
@@ -34,6 +34,7 @@ pub fn keep(page: Page) {
     keep_screen_on(page);
     ask_before_leaving(page);
     show_progress_in_title(page);
+    keep_dropped_files_out();
     Effect::new(move |done: Option<bool>| {
         let settled = !matches!(page.connection.get(), Connection::Loading(..));
         let now = settled && native() == Some(false);
@@ -97,6 +98,14 @@ fn ask_before_leaving(page: Page) {
         }
     });
     on_cleanup(move || leaving.remove());
+}
+
+/// A file that misses its place would be opened by the browser in place of the page.
+fn keep_dropped_files_out() {
+    for kind in ["dragover", "drop"] {
+        let missed = window_event_listener_untyped(kind, |event| event.prevent_default());
+        on_cleanup(move || missed.remove());
+    }
 }
 
 fn show_progress_in_title(page: Page) {

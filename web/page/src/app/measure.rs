@@ -2,8 +2,6 @@
 
 use limbeck_protocol::StepRecord;
 
-use crate::words;
-
 /// Steps that a speed is the mean of.
 const RECENT: usize = 20;
 
@@ -36,11 +34,6 @@ pub fn pace(steps: &[StepRecord], of: u64) -> Option<Pace> {
     })
 }
 
-/// Whole numbers with thin spaces between thousands: 12 345.
-pub fn count(number: u64) -> String {
-    words::grouped(&number.to_string(), '\u{202f}')
-}
-
 /// Three figures or so: 1.234, 0.01234, 1.2e-6.
 pub fn figure(number: f64) -> String {
     let size = number.abs();
@@ -71,18 +64,6 @@ pub fn time(seconds: f64) -> String {
     }
 }
 
-/// Bytes in MB or GB of 10^6 and 10^9, as browsers count storage.
-pub fn bytes(bytes: u64) -> String {
-    let megabytes = bytes as f64 / 1e6;
-    if megabytes >= 1000.0 {
-        format!("{:.1} GB", megabytes / 1000.0)
-    } else if megabytes >= 10.0 {
-        format!("{megabytes:.0} MB")
-    } else {
-        format!("{megabytes:.1} MB")
-    }
-}
-
 /// Whole percents of a run: 99 until its last step is taken.
 pub fn percent(done: u64, of: u64) -> u64 {
     done.min(of) * 100 / of.max(1)
@@ -92,7 +73,7 @@ pub fn percent(done: u64, of: u64) -> u64 {
 mod tests {
     use limbeck_protocol::StepRecord;
 
-    use super::{bytes, count, figure, pace, percent, time};
+    use super::{figure, pace, percent, time};
     use crate::examples;
 
     fn step(step: u64, seconds: f64) -> StepRecord {
@@ -112,8 +93,6 @@ mod tests {
 
     #[test]
     fn figures_read_well() {
-        assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
-        assert_eq!((count(0), count(999)), ("0".into(), "999".into()));
         assert_eq!(
             [6e-4, 0.0123, 1.23456, 23.456, 0.0].map(figure),
             ["6.00e-4", "0.0123", "1.235", "23.5", "0"]
@@ -121,10 +100,6 @@ mod tests {
         assert_eq!(
             [0.2, 8.0, 200.0, 7500.0].map(time),
             ["under 1 s", "8 s", "3 min 20 s", "2 h 5 min"]
-        );
-        assert_eq!(
-            [1_234_567, 45_000_000, 3_200_000_000].map(bytes),
-            ["1.2 MB", "45 MB", "3.2 GB"]
         );
         assert_eq!((percent(999, 1000), percent(7, 0)), (99, 0));
     }

@@ -124,7 +124,7 @@ pub fn number(value: f64) -> String {
 
 /// A whole number with its thousands set apart.
 pub fn grouped(value: f64) -> String {
-    let mut text = words::grouped(&format!("{:.0}", value.abs()), ',');
+    let mut text = words::grouped(&format!("{:.0}", value.abs()));
     if value < 0.0 {
         text.insert(0, '\u{2212}');
     }
