@@ -45,7 +45,7 @@ enum Chore {
         #[arg(last = true)]
         args: Vec<String>,
     },
-    /// The tests in headless Chromium alone: of the libraries, and of the page
+    /// The tests in browsers alone: of the libraries, and of the page
     Browser {
         /// For the test harnesses, such as a part of a test's name or --nocapture
         #[arg(last = true)]

@@ -8,6 +8,9 @@ use crate::shell::{self, Error, Result};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
+/// Of Cargo.toml: small where size does not cost speed. `index.html` names it for the worker, too.
+const PROFILE: &str = "web";
+
 /// Seconds for the whole run in the browser. WebGPU on a software adapter spends 15 s on the pipelines of a first
 /// step alone, and wasm-bindgen's own limit is 20 s.
 const TEST_TIMEOUT: &str = "1200";
@@ -56,7 +59,7 @@ impl Compiler {
     /// Cargo for the wasm target. `args` begin with the subcommand.
     pub fn cargo(&self, places: &Places, args: &[&str]) -> Command {
         let mut cargo = places.cargo(args);
-        cargo.args(["--release", "--target", TARGET]);
+        cargo.args(["--profile", PROFILE, "--target", TARGET]);
         self.prepare(places, &mut cargo);
         cargo
     }
