@@ -160,6 +160,33 @@ async fn both_kernels_train_alike() {
     }
 }
 
+/// A loss that leaves a projection out trains with both kernels, and alike.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn any_pairs_train() {
+    let golden = golden();
+    let sets: [&[&str]; 4] = [&["vv"], &["qq"], &["kk", "qk"], &["qq", "vv"]];
+    for (device, sets) in [(cpu(), &sets[..]), (gpu().await, &sets[..1])] {
+        for names in sets {
+            let mut losses = Vec::new();
+            for kernel in [KernelChoice::Fused, KernelChoice::Naive] {
+                let weights = names.iter().map(|name| (name.parse().unwrap(), 1.0));
+                let recipe = Recipe {
+                    kernel,
+                    pairs: weights.collect(),
+                    ..recipe()
+                };
+                let mut run = golden_run(&golden, &recipe, &device);
+                let events = steps(&mut run, &golden, 0..3).await;
+                losses.push(events.iter().map(|e| e.loss).collect::<Vec<f64>>());
+            }
+            for (fused, naive) in losses[0].iter().zip(&losses[1]) {
+                near(*fused, *naive, 1e-4, "loss");
+            }
+            assert!(losses[0][2] < losses[0][0], "{names:?}: {:?}", losses[0]);
+        }
+    }
+}
+
 /// Kernels that work are used; kernels that a device does not run are noticed before the run, and plain operations take over.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn kernels_are_tested_before_a_run() {

@@ -159,8 +159,7 @@ impl<B: Backend + RelationOps> Backward<B, 3> for RelationBackward {
             saved.call.clone(),
         );
         for (vector, parent) in Vector::ALL.into_iter().zip(ops.parents) {
-            // A projection that no pair uses has no gradient, which is not a gradient of 0: it does not decay either.
-            if let Some(node) = parent.filter(|_| saved.call.uses(vector)) {
+            if let Some(node) = parent {
                 gradients.register::<B>(node.id, of.get(vector).clone());
             }
         }
@@ -194,6 +193,7 @@ impl<B: Backend + RelationOps, C: CheckpointStrategy> RelationOps for Autodiff<B
         call: Call,
     ) -> FloatTensor<Self> {
         let teacher = teacher.map(|tensor| tensor.into_primitive());
+        let student = only_used::<B, C>(student, &call);
         match RelationBackward
             .prepare::<C>([student.q.node(), student.k.node(), student.v.node()])
             .compute_bound()
@@ -217,6 +217,26 @@ impl<B: Backend + RelationOps, C: CheckpointStrategy> RelationOps for Autodiff<B
                 prep.finish(B::relation_rows(student, teacher, call))
             }
         }
+    }
+}
+
+/// A projection that no pair uses is no parent of the loss: it has no gradient, which is not a gradient of 0 (it does not
+/// decay either), and burn requires one for each parent.
+fn only_used<B: Backend, C: CheckpointStrategy>(
+    taps: RawTaps<Autodiff<B, C>>,
+    call: &Call,
+) -> RawTaps<Autodiff<B, C>> {
+    let of = |vector, tensor: FloatTensor<Autodiff<B, C>>| {
+        if call.uses(vector) {
+            tensor
+        } else {
+            Autodiff::<B, C>::from_inner(tensor.into_primitive())
+        }
+    };
+    RawTaps {
+        q: of(Vector::Q, taps.q),
+        k: of(Vector::K, taps.k),
+        v: of(Vector::V, taps.v),
     }
 }
 
