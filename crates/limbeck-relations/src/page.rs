@@ -21,7 +21,7 @@ pub fn page(relations: &Relations, view: View, facts: &[(String, String)]) -> St
         format!(
             "<dt>{}</dt><dd><bdi>{}</bdi></dd>",
             escape(name),
-            escape(value)
+            escape(&visible(value))
         )
     };
     let facts: String = facts.iter().map(fact).collect();
@@ -42,13 +42,17 @@ pub fn page(relations: &Relations, view: View, facts: &[(String, String)]) -> St
 fn section(html: &mut String, relations: &Relations, maps: &PairMaps, view: View) {
     let head = view.large(maps);
     // Writing to a string cannot fail.
-    let _ = write!(html, "<section>\n<h2>{}</h2>\n", escape(maps.name()));
+    let _ = writeln!(
+        html,
+        "<section>\n<h2 class=\"unseen\">{}</h2>",
+        escape(maps.name())
+    );
     for (class, theme) in [("light", Theme::light()), ("dark", Theme::dark())] {
         let drawing = pair(relations, maps, view, &theme);
         // Scrolled by keys too, hence the place in the order of tabs.
-        let _ = write!(
+        let _ = writeln!(
             html,
-            "<div class=\"{class} scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Maps of {}\">{}</div>\n",
+            "<div class=\"{class} scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Maps of {}\">{}</div>",
             escape(maps.name()),
             svg(&drawing)
         );

@@ -49,6 +49,20 @@ pub enum MapError {
         /// S.
         size: usize,
     },
+    /// Not (S, H) of both, with an H that A divides.
+    #[error(
+        "taps of {row} and {column} numbers cannot be cut into {heads} relation heads of {size} tokens"
+    )]
+    Taps {
+        /// Numbers of the rows' tap.
+        row: usize,
+        /// Numbers of the columns' tap.
+        column: usize,
+        /// A.
+        heads: usize,
+        /// S.
+        size: usize,
+    },
     /// Not (A, S, S).
     #[error(
         "{pair}: the map of the {who} has {found} numbers instead of {wanted} ({heads} relation heads of {size} x {size} tokens)"
@@ -255,6 +269,60 @@ impl Relation {
     }
 }
 
+/// The relation of a sentence (eq. 7, 8): the softmax of each row of scaled products of a tap's (S, H) with another's, for A
+/// relation heads, (A, S, S). It is computed in f64, so that what is rounded to f32 is right to its last digit; and so that a
+/// front can cut the taps that it has into other numbers of relation heads, without a device.
+///
+/// # Errors
+/// [`MapError`] if the taps are not (S, H), or A does not divide H.
+pub fn map(row: &[f32], column: &[f32], size: usize, heads: usize) -> Result<Vec<f32>, MapError> {
+    let length = row.len();
+    if size == 0 || heads == 0 || !length.is_multiple_of(size * heads) || column.len() != length {
+        return Err(MapError::Taps {
+            row: length,
+            column: column.len(),
+            heads,
+            size,
+        });
+    }
+    let hidden = length / size;
+    let width = hidden / heads;
+    let scale = 1.0 / (width as f64).sqrt();
+    let head_of = |tap: &[f32], token: usize, head: usize| -> Vec<f64> {
+        let start = token * hidden + head * width;
+        tap[start..start + width]
+            .iter()
+            .copied()
+            .map(f64::from)
+            .collect()
+    };
+    let mut map = Vec::with_capacity(heads * size * size);
+    for head in 0..heads {
+        let keys: Vec<Vec<f64>> = (0..size)
+            .map(|token| head_of(column, token, head))
+            .collect();
+        for token in 0..size {
+            let query = head_of(row, token, head);
+            let score = |key: &Vec<f64>| dot(&query, key) * scale;
+            map.extend(softmax(keys.iter().map(score).collect()));
+        }
+    }
+    Ok(map)
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn softmax(scores: Vec<f64>) -> impl Iterator<Item = f32> {
+    let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weight = move |score: f64| (score - most).exp();
+    let sum: f64 = scores.iter().copied().map(weight).sum();
+    scores
+        .into_iter()
+        .map(move |score| (weight(score) / sum) as f32)
+}
+
 fn greatest(values: impl Iterator<Item = f64>) -> usize {
     values
         .enumerate()
@@ -429,6 +497,34 @@ mod tests {
         assert_eq!(strongest(1, |_| false), [2, 0], "the first of equal ones");
         assert_eq!(strongest(0, |token| token == 1), [2, 0]);
         assert_eq!(strongest(0, |_| true), [1, 2], "nothing else is there");
+    }
+
+    #[test]
+    fn a_map_is_the_softmax_of_scaled_products() {
+        // Two tokens, two heads of width 1: scores 1 * 1, 1 * 2 and so on.
+        let (row, column) = ([1.0, 0.0, 2.0, 1e4], [1.0, 5.0, 2.0, -7.0]);
+        let map = map(&row, &column, 2, 2).expect("taps of two tokens");
+        let sigmoid = |x: f64| (1.0 / (1.0 + (-x).exp())) as f32;
+        assert_eq!(
+            map,
+            [
+                sigmoid(-1.0),
+                sigmoid(1.0),
+                sigmoid(-2.0),
+                sigmoid(2.0),
+                0.5,
+                0.5,
+                1.0,
+                0.0
+            ]
+        );
+        let one = super::map(&[3.0, 4.0], &[3.0, 4.0], 1, 1).expect("one token");
+        assert_eq!(one, [1.0]);
+        let error = super::map(&row, &column, 2, 3).expect_err("3 does not divide 2");
+        assert_eq!(
+            error.to_string(),
+            "taps of 4 and 4 numbers cannot be cut into 3 relation heads of 2 tokens"
+        );
     }
 
     #[test]

@@ -268,8 +268,8 @@ fn panes(
 fn cell(size: usize) -> f32 {
     let size = size.max(1) as f32;
     match size <= 128.0 {
-        true => (340.0 / size).clamp(7.5, 28.0),
-        false => (960.0 / size).max(2.0),
+        true => (340.0 / size).clamp(8.0, 28.0),
+        false => (1024.0 / size).max(2.0),
     }
 }
 
