@@ -182,9 +182,10 @@ fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
 
 /// They open no file and ask for no time: fronts bring bytes and clocks.
 #[test]
-fn recipe_protocol_trainer_and_engine_have_no_world() {
+fn recipe_relations_protocol_trainer_and_engine_have_no_world() {
     for (name, least) in [
         ("limbeck-recipe", 8),
+        ("limbeck-relations", 8),
         ("limbeck-protocol", 4),
         ("limbeck-train", 5),
         ("limbeck-engine", 5),
