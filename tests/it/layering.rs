@@ -7,9 +7,10 @@ use std::process::Command;
 use serde_json::Value;
 
 /// crate -> the crates of ours that it may use.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("limbeck-oracle", &[]),
     ("limbeck-recipe", &[]),
+    ("limbeck-relations", &[]),
     ("limbeck-protocol", &["limbeck-recipe"]),
     ("limbeck-corpus", &["limbeck-recipe"]),
     ("limbeck-kernels", &["limbeck-recipe"]),
@@ -33,6 +34,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
         "limbeck-cli",
         &[
             "limbeck-recipe",
+            "limbeck-relations",
             "limbeck-protocol",
             "limbeck-corpus",
             "limbeck-kernels",
@@ -45,12 +47,16 @@ const ARROWS: [(&str, &[&str]); 14] = [
         "limbeck-worker",
         &["limbeck-recipe", "limbeck-protocol", "limbeck-engine"],
     ),
-    ("limbeck-page", &["limbeck-recipe", "limbeck-protocol"]),
+    (
+        "limbeck-page",
+        &["limbeck-recipe", "limbeck-relations", "limbeck-protocol"],
+    ),
     (
         "it",
         &[
             "limbeck-oracle",
             "limbeck-recipe",
+            "limbeck-relations",
             "limbeck-protocol",
             "limbeck-corpus",
             "limbeck-kernels",
@@ -142,6 +148,10 @@ fn rooms_do_not_know_what_they_must_not() {
         ),
         ("limbeck-model", &["clap", "web-sys"]),
         ("limbeck-recipe", &["burn", "clap", "web-sys"]),
+        (
+            "limbeck-relations",
+            &["burn", "clap", "web-sys", "tempfile"],
+        ),
         ("limbeck-protocol", &["burn", "clap", "web-sys"]),
         ("limbeck-corpus", &["burn", "tokenizers", "clap", "web-sys"]),
         ("limbeck-engine", &["clap", "web-sys", "tempfile", "tokio"]),
@@ -172,9 +182,10 @@ fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
 
 /// They open no file and ask for no time: fronts bring bytes and clocks.
 #[test]
-fn recipe_protocol_trainer_and_engine_have_no_world() {
+fn recipe_relations_protocol_trainer_and_engine_have_no_world() {
     for (name, least) in [
         ("limbeck-recipe", 8),
+        ("limbeck-relations", 8),
         ("limbeck-protocol", 4),
         ("limbeck-train", 5),
         ("limbeck-engine", 5),

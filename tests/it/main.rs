@@ -11,6 +11,7 @@ mod encoder;
 mod engine;
 mod golden;
 mod kernels;
+mod relations;
 mod training;
 
 #[cfg(not(target_family = "wasm"))]

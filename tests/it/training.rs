@@ -169,10 +169,10 @@ async fn any_pairs_train() {
         for names in sets {
             let mut losses = Vec::new();
             for kernel in [KernelChoice::Fused, KernelChoice::Naive] {
-                let weights = names.iter().map(|name| (name.parse().unwrap(), 1.0));
+                let weights = names.iter().map(|name| ((*name).to_owned(), 1.0));
                 let recipe = Recipe {
                     kernel,
-                    pairs: weights.collect(),
+                    pairs: Some(weights.collect()),
                     ..recipe()
                 };
                 let mut run = golden_run(&golden, &recipe, &device);

@@ -59,6 +59,9 @@ pub enum CliError {
         /// The output folder.
         out: String,
     },
+    /// Relations that do not fit their sentence.
+    #[error(transparent)]
+    Maps(#[from] limbeck_relations::MapError),
     /// `limbeck serve`.
     #[error("{0}")]
     Serve(String),

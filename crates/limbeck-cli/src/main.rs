@@ -8,6 +8,7 @@ mod error;
 mod inspect;
 mod output;
 mod progress;
+mod relations;
 mod report;
 mod serve;
 
@@ -31,6 +32,7 @@ Examples:
   limbeck distill --out student --resume
   echo 'a white cat' | limbeck encode --model student
   limbeck inspect all-MiniLM-L6-v2
+  limbeck relations --teacher all-MiniLM-L6-v2 --student student --text 'a white cat' -o cat.html
   limbeck serve
 
 Exit codes: 0 done, 1 failed or stopped, 2 wrong use (flags, recipe, an output folder that is not empty).";
@@ -43,6 +45,8 @@ enum Command {
     Encode(encode::Arguments),
     /// Tell what a model folder is, and which numbers of relation heads fit it
     Inspect(inspect::Arguments),
+    /// Draw the relations of teacher and student on a sentence: HTML, SVG, PNG, or the numbers as JSON
+    Relations(relations::Arguments),
     /// List where limbeck can compute
     Devices(device::Arguments),
     /// Open the page in a browser, with the engine on this machine: it goes on when the page is closed
@@ -79,6 +83,7 @@ fn run(command: &Command) -> Result<ExitCode, error::CliError> {
         Command::Distill(arguments) => distill::main(arguments),
         Command::Encode(arguments) => encode::main(arguments),
         Command::Inspect(arguments) => inspect::main(arguments),
+        Command::Relations(arguments) => relations::main(arguments),
         Command::Devices(arguments) => device::main(arguments),
         Command::Serve(arguments) => serve::main(arguments),
         Command::Config(command) => config::main(command),

@@ -1,6 +1,6 @@
 //! What a run writes. Every file is written beside its place and renamed, so a reader finds it whole or not at all.
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use limbeck_engine::student::student_files;
@@ -115,20 +115,7 @@ impl Output {
     /// # Errors
     /// The disk is full or read-only, say; what was there before stays whole.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CliError> {
-        let path = self.folder.join(name);
-        let parent = path.parent().unwrap_or(&self.folder);
-        std::fs::create_dir_all(parent).map_err(CliError::file("make the folder", parent))?;
-        let attempt = || {
-            let mut file = tempfile::Builder::new()
-                .prefix(PREFIX)
-                .tempfile_in(parent)?;
-            file.write_all(bytes)?;
-            file.as_file().sync_all()?;
-            make_readable(file.as_file())?;
-            file.persist(&path).map_err(|e| e.error)?;
-            Ok(())
-        };
-        attempt().map_err(CliError::file("write", &path))
+        write_whole(&self.folder.join(name), |file| file.write_all(bytes))
     }
 
     /// The student's folder, but for its README.md.
@@ -146,6 +133,35 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// Writes a file, and the folders that it is in, by what `fill` gives.
+///
+/// # Errors
+/// The disk is full or read-only, say; what was there before stays whole.
+pub fn write_whole(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> Result<(), CliError> {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(parent).map_err(CliError::file("make the folder", parent))?;
+    let attempt = || {
+        let mut file = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .tempfile_in(parent)?;
+        let mut buffered = BufWriter::new(file.as_file_mut());
+        fill(&mut buffered)?;
+        buffered.flush()?;
+        drop(buffered);
+        file.as_file().sync_all()?;
+        make_readable(file.as_file())?;
+        file.persist(path).map_err(|e| e.error)?;
+        Ok(())
+    };
+    attempt().map_err(CliError::file("write", path))
 }
 
 /// A temporary file is readable by its owner alone; what we keep is an ordinary file.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use limbeck_relations::{DARK, LIGHT, Stops, base64, escape, number, row_kl};
 use serde::Serialize;
 use serde_json::json;
 
@@ -112,36 +113,9 @@ impl RelationMaps {
         let rows = self.teacher[pair]
             .chunks(size)
             .zip(student[pair].chunks(size));
-        rows.map(|(teacher, student)| row_kl(teacher, student))
+        rows.map(|(teacher, student)| row_kl(teacher, student) as f32)
             .collect()
     }
-
-    /// Mean over the relation heads, (S, S).
-    fn mean_of_heads(&self, maps: &[Vec<f32>], pair: usize) -> Vec<f32> {
-        let area = self.tokens.len().pow(2);
-        let sum = |cell| maps[pair].iter().skip(cell).step_by(area).sum::<f32>();
-        (0..area)
-            .map(|cell| sum(cell) / self.heads as f32)
-            .collect()
-    }
-}
-
-/// KL(teacher ‖ student) of two probability rows, in nats. A student's zero counts as the smallest normal f32.
-fn row_kl(teacher: &[f32], student: &[f32]) -> f32 {
-    // Comparisons instead of `max`, which would turn NaN into a number.
-    let floor = |q: f32| {
-        if q < f32::MIN_POSITIVE {
-            f32::MIN_POSITIVE
-        } else {
-            q
-        }
-    };
-    let term = |(&p, &q): (&f32, &f32)| match p {
-        0.0 => 0.0,
-        _ => f64::from(p) * (f64::from(p) / f64::from(floor(q))).ln(),
-    };
-    let kl: f64 = teacher.iter().zip(student).map(term).sum();
-    if kl < 0.0 { 0.0 } else { kl as f32 }
 }
 
 /// Renders the page: one HTML file that needs no network.
@@ -151,7 +125,7 @@ pub fn render(report: &Report) -> String {
     notes.extend(problem.map(|why| format!("The relation maps were left out: {why}.")));
     fill(include_str!("report/page.html"), |name| match name {
         "title" => escape(&report.title),
-        "style" => include_str!("report/page.css").to_owned(),
+        "style" => style(),
         "mark" => MARK.to_owned(),
         "lead" => lead_html(report),
         "notes" => notes_html(&notes),
@@ -169,6 +143,22 @@ pub fn render(report: &Report) -> String {
     })
 }
 
+/// The style sheet, with the colours of the maps: one place has them for every picture.
+fn style() -> String {
+    fill(include_str!("report/page.css"), |name| match name {
+        "light-map" => LIGHT.map.join(" "),
+        "dark-map" => DARK.map.join(" "),
+        "light-difference" => difference(&LIGHT),
+        "dark-difference" => difference(&DARK),
+        _ => String::new(),
+    })
+}
+
+fn difference(stops: &Stops) -> String {
+    let [minus, zero, plus] = stops.difference;
+    format!("--minus: {minus}; --zero: {zero}; --plus: {plus};")
+}
+
 /// An alembic, after which limbeck is named.
 const MARK: &str = r#"<svg viewBox="0 0 32 32" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d="M8 14.6C8 5 15 2.500 19 8l9.500 13M14 14.600c0-3.600 1.500-4.300 3.500-1.600L25 23.500M8 14.600a7.500 7.500 0 1 0 6 0M3.800 21.500h14.400M28 27v1.500"/></svg>"#;
 
@@ -182,40 +172,6 @@ fn fill(template: &str, value: impl Fn(&str) -> String) -> String {
         page.push_str(rest);
     }
     page
-}
-
-/// Makes text safe in HTML and XML, as content and in attributes. Characters that XML forbids become U+FFFD.
-fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            '\t' | '\n' => safe.push(c),
-            '\u{fffe}' | '\u{ffff}' => safe.push('\u{fffd}'),
-            c if c.is_control() => safe.push('\u{fffd}'),
-            c => safe.push(c),
-        }
-    }
-    safe
-}
-
-/// Three significant digits for people; "–" for what is not a number.
-fn number(x: f32) -> String {
-    let size = x.abs();
-    let text = match size {
-        _ if !x.is_finite() => return "–".to_owned(),
-        0.0 => return "0".to_owned(),
-        _ if !(1e-3..1e4).contains(&size) => format!("{x:.1e}"),
-        _ => format!(
-            "{x:.*}",
-            (2 - size.log10().floor() as i32).clamp(0, 5) as usize
-        ),
-    };
-    text.replace('-', "−")
 }
 
 /// A number on an axis: without the zeros that only say how exact it is.
@@ -477,24 +433,9 @@ fn embedded_maps(maps: &RelationMaps) -> serde_json::Value {
 
 /// Probabilities as little-endian u16 (65535 is 1) in base64: 2.7 bytes a number, steps of 0.000015.
 fn pack(probabilities: &[f32]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let quantised = probabilities
         .iter()
         .map(|p| (p.clamp(0.0, 1.0) * 65535.0).round() as u16);
     let bytes: Vec<u8> = quantised.flat_map(u16::to_le_bytes).collect();
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let bits = (0..3).fold(0_u32, |bits, at| {
-            bits << 8 | u32::from(group.get(at).copied().unwrap_or(0))
-        });
-        for digit in 0..4 {
-            let index = (bits >> (18 - 6 * digit)) & 63;
-            text.push(if digit <= group.len() {
-                char::from(DIGITS[index as usize])
-            } else {
-                '='
-            });
-        }
-    }
-    text
+    base64(&bytes)
 }

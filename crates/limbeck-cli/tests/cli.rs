@@ -10,6 +10,8 @@ mod encoding;
 mod models;
 #[path = "cli/recipes.rs"]
 mod recipes;
+#[path = "cli/relating.rs"]
+mod relating;
 #[path = "cli/scene.rs"]
 mod scene;
 #[cfg(unix)]

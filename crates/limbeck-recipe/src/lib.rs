@@ -16,7 +16,10 @@ pub use config::{
 };
 pub use estimate::Estimate;
 pub use pair::{Pair, Vector, common_relation_heads};
-pub use plan::{Mistake, Plan, PlanError, learning_rate, usual_warmup};
+pub use plan::{
+    Mistake, Plan, PlanError, learning_rate, usual_relation_heads, usual_teacher_layer,
+    usual_warmup,
+};
 pub use recipe::{
     DeviceChoice, KernelChoice, Objective, Recipe, StudentRecipe, WeightPrecision, as_toml,
 };

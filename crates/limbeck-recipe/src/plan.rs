@@ -260,13 +260,28 @@ fn check_student(recipe: &Recipe, mistakes: &mut Mistakes) {
     );
 }
 
+/// The teacher's layer where nobody names one: upper-middle ones of large teachers, section 4 of MiniLMv2; the last otherwise.
+pub fn usual_teacher_layer(teacher: &Config) -> usize {
+    match (teacher.num_hidden_layers, teacher.family) {
+        (24, Family::Bert) => 21,
+        (24, Family::Roberta) => 19,
+        (layers, _) => layers,
+    }
+}
+
+/// A_r where nobody names it: the largest number that divides both hidden sizes, up to 48, or 64 for a teacher of 1024 and
+/// wider, as in the paper.
+pub fn usual_relation_heads(student: usize, teacher: usize) -> usize {
+    let most = if teacher >= 1024 { 64 } else { 48 };
+    let fits = common_relation_heads(student, teacher).into_iter();
+    fits.filter(|a| *a <= most).max().unwrap_or(1)
+}
+
 fn teacher_layer(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) -> usize {
     let layers = teacher.num_hidden_layers;
-    // Upper-middle layers of large teachers, section 4 of MiniLMv2; the last otherwise.
-    let usual = match (recipe.objective, layers, teacher.family) {
-        (Objective::MinilmV2, 24, Family::Bert) => 21,
-        (Objective::MinilmV2, 24, Family::Roberta) => 19,
-        _ => layers,
+    let usual = match recipe.objective {
+        Objective::MinilmV2 => usual_teacher_layer(teacher),
+        Objective::MinilmV1 => layers,
     };
     let layer = recipe.teacher_layer.unwrap_or(usual);
     mistakes.demand((1..=layers).contains(&layer), "teacher_layer", || {
@@ -295,13 +310,7 @@ fn relation_heads(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) ->
         });
         return heads;
     }
-    let most = if hidden >= 1024 { 64 } else { 48 };
-    let usual = fits
-        .iter()
-        .copied()
-        .filter(|a| *a <= most)
-        .max()
-        .unwrap_or(1);
+    let usual = usual_relation_heads(student, hidden);
     let heads = recipe.relation_heads.unwrap_or(usual);
     mistakes.demand(fits.contains(&heads), "relation_heads", || {
         format!(

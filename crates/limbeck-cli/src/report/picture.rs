@@ -2,20 +2,14 @@
 
 use std::fmt::Write as _;
 
-use super::{
-    RelationMaps, Report, before_and_after, decimate, escape, mean, number, of_pair, smooth,
-    tick_label,
-};
+use limbeck_relations::{Map, Relation, Scales, Theme, clip, escape, number, visible, write_items};
+
+use super::{RelationMaps, Report, before_and_after, decimate, of_pair, smooth, tick_label};
 
 const PAIR_COLOURS: [&str; 9] = [
     "#2b63c9", "#c2570c", "#0b7f76", "#7d4bc0", "#b8336a", "#66750f", "#8a5a2b", "#4c6478",
     "#0b7fac",
 ];
-/// The page's light colour map: monotone in lightness, hence safe for every kind of colour vision.
-const MAP_COLOURS: [u32; 9] = [
-    0xf8fafc, 0xdcebf2, 0xb0d6e4, 0x79bdd3, 0x489fc0, 0x3479ab, 0x36528f, 0x33305f, 0x15101f,
-];
-
 /// Draws the README's picture, 1200 x 560: loss curves and held-out KL on the left; on the right the relation maps of
 /// the first pair, mean of heads, above small maps of single heads.
 pub fn picture(report: &Report) -> String {
@@ -49,14 +43,6 @@ pub fn picture(report: &Report) -> String {
     }
     svg.push_str("</svg>");
     svg
-}
-
-/// The first `most` characters, with an ellipsis for what was cut.
-fn clip(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    text.chars().take(most - 1).chain(['…']).collect()
 }
 
 fn text(svg: &mut String, (x, y): (f32, f32), attributes: &str, content: &str) {
@@ -242,58 +228,51 @@ fn draw_bars(svg: &mut String, report: &Report) {
 
 /// Teacher, student before and student after, side by side from x = 516, mean of heads.
 fn draw_maps(svg: &mut String, maps: &RelationMaps) {
-    let images = [&maps.teacher, &maps.before, &maps.after].map(|who| maps.mean_of_heads(who, 0));
-    let peak = images
-        .iter()
-        .flatten()
-        .copied()
-        .filter(|x| x.is_finite())
-        .fold(f32::MIN_POSITIVE, f32::max);
-    let (size, side, left, top) = (maps.tokens.len(), 206.0_f32, 518.0_f32, 172.0_f32);
+    let size = maps.tokens.len();
+    let mean_of = |student: &[Vec<f32>]| {
+        Relation::mean(&Relation::heads(size, &maps.teacher[0], &student[0]))
+    };
+    let [before, after] = [&maps.before, &maps.after].map(|student| mean_of(student));
+    let [first, last] = [&before, &after].map(Scales::of);
+    let scales = Scales {
+        peak: first.peak.max(last.peak),
+        ..first
+    };
+    let (side, left, top) = (206.0_f32, 518.0_f32, 172.0_f32);
     let name = clip(&maps.pairs[0], 9);
     let heading = format!("{name} relations of one sentence, mean of relation heads, KL in nats");
     text(svg, (450.0, 92.0), HEADING, &heading);
-    let kl = |student: &[Vec<f32>]| format!("KL {}", number(mean(&maps.row_kl(student, 0))));
-    let captions = [
-        ("Teacher", String::new()),
-        ("Student, before", kl(&maps.before)),
-        ("Student, after", kl(&maps.after)),
+    let kl = |relation: &Relation| format!("KL {}", number(relation.total()));
+    let panes = [
+        ("Teacher", String::new(), &before.teacher),
+        ("Student, before", kl(&before), &before.student),
+        ("Student, after", kl(&after), &after.student),
     ];
-    let cell = side / size as f32;
-    let font = format!(
-        "font-size=\"{:.1}\" fill=\"#536170\"",
-        (cell * 0.8).clamp(8.0, 11.5)
-    );
-    let every = (9.0 / cell).ceil().max(1.0) as usize;
-    for (at, (image, (caption, kl))) in images.iter().zip(captions).enumerate() {
-        let x = left + at as f32 * (side + 18.0);
-        for (index, token) in maps.tokens.iter().enumerate().step_by(every) {
-            let middle = (index as f32 + 0.5) * cell + 3.5;
-            let turned = format!(
-                "transform=\"translate({:.1} {:.1}) rotate(-90)\" {font}",
-                x + middle,
-                top - 6.0
-            );
-            text(svg, (0.0, 0.0), &turned, &clip(token, 9));
-            if at == 0 {
-                text(
-                    svg,
-                    (x - 6.0, top + middle),
-                    &format!("text-anchor=\"end\" {font}"),
-                    &clip(token, 9),
-                );
-            }
+    let tokens = maps.tokens.iter().map(|token| clip(&visible(token), 9));
+    let labels: Vec<String> = tokens.collect();
+    let theme = Theme::light();
+    for (at, (caption, kl, values)) in panes.into_iter().enumerate() {
+        let map = Map {
+            x: left + at as f32 * (side + 18.0),
+            y: top,
+            cell: side / size as f32,
+            size,
+        };
+        let mut items = map.column_labels(&labels, theme.muted);
+        if at == 0 {
+            items.extend(map.row_labels(&labels, theme.muted));
         }
-        draw_cells(svg, image, size, peak, (x, top, side));
+        items.push(map.image(values, &theme.sequential, scales.probability()));
+        write_items(svg, &items);
         text(
             svg,
-            (x, top + side + 21.0),
+            (map.x, top + side + 21.0),
             "font-size=\"14\" font-weight=\"600\" fill=\"#15202b\"",
             caption,
         );
         text(
             svg,
-            (x + side, top + side + 21.0),
+            (map.x + side, top + side + 21.0),
             &format!("text-anchor=\"end\" {SMALL}"),
             &kl,
         );
@@ -301,86 +280,34 @@ fn draw_maps(svg: &mut String, maps: &RelationMaps) {
     draw_heads(svg, maps, (left, 3.0 * side + 36.0));
 }
 
-/// Small maps of the first heads, the teacher's above the trained student's, as many as keep the file small.
+/// Small maps of the first heads, the teacher's above the trained student's.
 fn draw_heads(svg: &mut String, maps: &RelationMaps, (left, width): (f32, f32)) {
-    const MOST_CELLS: usize = 10_000;
-    let area = maps.tokens.len().pow(2);
-    let shown = maps.heads.min(12).min(MOST_CELLS / (2 * area));
-    let pitch = width / 12.0;
-    for (row, (who, caption)) in [(&maps.teacher, "teacher"), (&maps.after, "after")]
-        .into_iter()
-        .enumerate()
-    {
-        let y = 414.0 + row as f32 * pitch;
-        if shown > 0 {
-            text(
-                svg,
-                (left - 8.0, y + 28.0),
-                &format!("text-anchor=\"end\" {SMALL}"),
-                caption,
-            );
-        }
-        for head in 0..shown {
-            let cells = head * area..(head + 1) * area;
-            let both = maps.teacher[0][cells.clone()]
-                .iter()
-                .chain(&maps.after[0][cells.clone()]);
-            let peak = both
-                .copied()
-                .filter(|x| x.is_finite())
-                .fold(f32::MIN_POSITIVE, f32::max);
-            let place = (left + head as f32 * pitch, y, pitch - 5.0);
-            draw_cells(svg, &who[0][cells], maps.tokens.len(), peak, place);
+    const MOST: usize = 12;
+    let (top, pitch, size) = (414.0, width / MOST as f32, maps.tokens.len());
+    let theme = Theme::light();
+    for (row, caption) in ["teacher", "after"].into_iter().enumerate() {
+        let middle = top + row as f32 * pitch + 28.0;
+        let style = format!("text-anchor=\"end\" {SMALL}");
+        text(svg, (left - 8.0, middle), &style, caption);
+    }
+    let heads = Relation::heads(size, &maps.teacher[0], &maps.after[0]);
+    for (at, head) in heads.iter().take(MOST).enumerate() {
+        let scales = Scales::of(head);
+        for (row, values) in [&head.teacher, &head.student].into_iter().enumerate() {
+            let map = Map {
+                x: left + at as f32 * pitch,
+                y: top + row as f32 * pitch,
+                cell: (pitch - 5.0) / size as f32,
+                size,
+            };
+            let image = map.image(values, &theme.sequential, scales.probability());
+            write_items(svg, &[image]);
         }
     }
-    if shown > 0 {
-        let caption = format!(
-            "First {shown} of {} relation heads, one a column",
-            maps.heads
-        );
-        text(svg, (left, 414.0 + 2.0 * pitch + 13.0), SMALL, &caption);
-    }
-}
-
-/// An (S, S) map with its corner at (x, y): one path for each of 33 shades, which keeps the file small.
-fn draw_cells(
-    svg: &mut String,
-    image: &[f32],
-    size: usize,
-    peak: f32,
-    (x, y, side): (f32, f32, f32),
-) {
-    const SHADES: usize = 32;
-    let cell = side / size as f32;
-    let _ = write!(
-        svg,
-        "<g transform=\"translate({x:.1} {y:.1}) scale({cell:.4})\" shape-rendering=\"crispEdges\">"
+    let caption = format!(
+        "First {} of {} relation heads, one a column",
+        heads.len().min(MOST),
+        maps.heads
     );
-    let mut paths = vec![String::new(); SHADES + 1];
-    for (at, &value) in image.iter().enumerate() {
-        // The page's scale: the square root keeps weak relations visible beside a strong one. NaN casts to 0.
-        let shade = ((value / peak).max(0.0).sqrt() * SHADES as f32).round() as usize;
-        let _ = write!(
-            paths[shade.min(SHADES)],
-            "M{} {}h1v1h-1z",
-            at % size,
-            at / size
-        );
-    }
-    for (shade, path) in paths
-        .iter()
-        .enumerate()
-        .filter(|(_, path)| !path.is_empty())
-    {
-        let place = shade as f32 / SHADES as f32 * (MAP_COLOURS.len() - 1) as f32;
-        let stop = (place as usize).min(MAP_COLOURS.len() - 2);
-        let channel = |bits: u32| {
-            let [low, high] =
-                [MAP_COLOURS[stop], MAP_COLOURS[stop + 1]].map(|c| (c >> bits & 255) as f32);
-            (low + (high - low) * (place - stop as f32)).round() as u32
-        };
-        let colour = channel(16) << 16 | channel(8) << 8 | channel(0);
-        let _ = write!(svg, "<path fill=\"#{colour:06x}\" d=\"{path}\"/>");
-    }
-    svg.push_str("</g>");
+    text(svg, (left, top + 2.0 * pitch + 13.0), SMALL, &caption);
 }

@@ -1,0 +1,417 @@
+//! `limbeck relations`: what teacher and student relate in a sentence, drawn, or as numbers.
+
+mod raster;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use burn::tensor::Device;
+use clap::Args;
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+use limbeck_kernels::{Body, Taps, self_test};
+use limbeck_model::{Encoder, Folder, ModelError, TokenBatch, Tokenizer, checks};
+use limbeck_recipe::{
+    Config, Pair, Plan, Recipe, Vector, common_relation_heads, usual_relation_heads,
+    usual_teacher_layer,
+};
+use limbeck_relations::{
+    PairMaps, Relations, Theme, Token, View, clip, map, number, page, png, sheet, svg,
+};
+use limbeck_train::DeviceChoice;
+
+use crate::device;
+use crate::error::CliError;
+use crate::output::write_whole;
+
+/// Flags of `limbeck relations`.
+#[derive(Args)]
+pub struct Arguments {
+    /// Folder of the teacher
+    #[arg(long, value_name = "DIR")]
+    teacher: PathBuf,
+    /// Folder of the student, which must have the teacher's tokenizer
+    #[arg(long, value_name = "DIR")]
+    student: PathBuf,
+    /// The sentence; what is beyond the models' length is cut
+    #[arg(long, allow_hyphen_values = true)]
+    text: String,
+    /// Pairs, from qq,qk,qv,kq,kk,kv,vq,vk,vv; those of the student's recipe unless given, else qq,kk,vv
+    #[arg(long, value_delimiter = ',', value_parser = Pair::from_str)]
+    pairs: Vec<Pair>,
+    /// Relation heads A_r, which must divide both hidden sizes; as the student's recipe says unless given
+    #[arg(long, value_name = "A")]
+    heads: Option<usize>,
+    /// Teacher layer, from 1; as the student's recipe says unless given, else the one that is usually taught
+    #[arg(long, value_name = "N")]
+    layer: Option<usize>,
+    /// Student layer, from 1; the last unless given
+    #[arg(long, value_name = "N")]
+    student_layer: Option<usize>,
+    /// Draw this relation head alone, from 1; unless given the one with the largest KL, and small maps of all
+    #[arg(long, value_name = "H")]
+    head: Option<usize>,
+    /// The file to write: its ending, .html, .svg, .png or .json, says what
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    /// Write over a file that is there
+    #[arg(long)]
+    overwrite: bool,
+    /// Where to compute: auto, cpu or gpu
+    #[arg(long, default_value = "auto", value_parser = device::parse)]
+    device: DeviceChoice,
+}
+
+/// Runs `limbeck relations`.
+///
+/// # Errors
+/// Flags that do not fit the models, models that do not fit each other, a text without a token, a file that cannot be
+/// written.
+pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let format = Format::of(&arguments.out)?;
+    refuse_to_write_over(arguments)?;
+    let (teacher, student) = (
+        Side::read(&arguments.teacher)?,
+        Side::read(&arguments.student)?,
+    );
+    let choice = Choice::new(arguments, &teacher.config, &student)?;
+    let ids = tokens(&arguments.text, &teacher, &student)?;
+    let (device, _) = device::open(arguments.device)?;
+    let relations = compute(&choice, (&teacher, &student), &ids, &device)?;
+    let view = View {
+        head: arguments.head.map(|head| head - 1),
+    };
+    let facts = facts(arguments, &choice, (&teacher, &student));
+    write_whole(&arguments.out, |file| {
+        format.write(&relations, view, &facts, file)
+    })?;
+    tell(&relations, &arguments.out)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is written, by the ending of the file's name.
+#[derive(Clone, Copy)]
+enum Format {
+    Html,
+    Svg,
+    Png,
+    Json,
+}
+
+impl Format {
+    fn of(path: &Path) -> Result<Self, CliError> {
+        let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase());
+        match ending.as_deref() {
+            Some("html") => Ok(Self::Html),
+            Some("svg") => Ok(Self::Svg),
+            Some("png") => Ok(Self::Png),
+            Some("json") => Ok(Self::Json),
+            _ => Err(CliError::Usage(format!(
+                "what to write into {} is not clear: end its name in .html, .svg, .png or .json",
+                path.display()
+            ))),
+        }
+    }
+
+    fn write(
+        self,
+        relations: &Relations,
+        view: View,
+        facts: &[(String, String)],
+        file: &mut dyn Write,
+    ) -> std::io::Result<()> {
+        let drawing = || sheet(relations, view, &Theme::light());
+        match self {
+            Self::Html => file.write_all(page(relations, view, facts).as_bytes()),
+            Self::Svg => file.write_all(svg(&drawing()).as_bytes()),
+            Self::Png => file.write_all(&png(&raster::pixels(&drawing()), compressed)),
+            Self::Json => Ok(serde_json::to_writer(file, relations)?),
+        }
+    }
+}
+
+/// A zlib stream. Writing to memory cannot fail, but if it did, nothing would be better than half of it.
+fn compressed(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
+    written.unwrap_or_default()
+}
+
+fn refuse_to_write_over(arguments: &Arguments) -> Result<(), CliError> {
+    if arguments.overwrite || !arguments.out.exists() {
+        return Ok(());
+    }
+    Err(CliError::Usage(format!(
+        "the file {} is there already. Name another with --out, or write over it with --overwrite",
+        arguments.out.display()
+    )))
+}
+
+/// A model whose weights are not on a device yet.
+struct Side {
+    folder: Folder,
+    config: Config,
+    tokenizer: Tokenizer,
+    recipe: Option<Recipe>,
+}
+
+impl Side {
+    fn read(path: &Path) -> Result<Self, CliError> {
+        let folder = Folder::read(path)?;
+        Ok(Self {
+            config: folder.config()?,
+            tokenizer: Tokenizer::from_folder(&folder)?,
+            recipe: recipe(&path.join("recipe.toml")),
+            folder,
+        })
+    }
+
+    fn taps(&self, batch: &TokenBatch, layer: usize, device: &Device) -> Result<Taps, CliError> {
+        let mut encoder = Encoder::from_folder(&self.folder, device)?;
+        if let Err(error) = pollster::block_on(self_test(device, &checks(encoder.config()))) {
+            eprintln!("{}", device::doubted(&error));
+            encoder.set_body(Body::Naive);
+        }
+        Ok(encoder.tap(batch, layer, None)?)
+    }
+}
+
+/// How a student was made, if its folder tells. It only gives defaults, so one that cannot be read is said and left out.
+fn recipe(path: &Path) -> Option<Recipe> {
+    let text = std::fs::read_to_string(path).ok()?;
+    match toml::from_str(&text) {
+        Ok(recipe) => Some(recipe),
+        Err(error) => {
+            eprintln!("{} is not read: {error}", path.display());
+            None
+        }
+    }
+}
+
+/// What is compared.
+struct Choice {
+    pairs: Vec<Pair>,
+    heads: usize,
+    teacher_layer: usize,
+    student_layer: usize,
+}
+
+impl Choice {
+    fn new(arguments: &Arguments, teacher: &Config, student: &Side) -> Result<Self, CliError> {
+        let plan = plan(teacher, student);
+        let hidden = (student.config.hidden_size, teacher.hidden_size);
+        let usual = || usual_relation_heads(hidden.0, hidden.1);
+        let planned = |of: fn(&Plan) -> usize| plan.as_ref().map(of);
+        let heads = arguments.heads.or_else(|| planned(|p| p.relation_heads));
+        let heads = heads.unwrap_or_else(usual);
+        let layer = arguments.layer.or_else(|| planned(|p| p.teacher_layer));
+        let layer = layer.unwrap_or_else(|| usual_teacher_layer(teacher));
+        let last = student.config.num_hidden_layers;
+        let choice = Self {
+            pairs: pairs(&arguments.pairs, plan.as_ref()),
+            heads,
+            teacher_layer: layer,
+            student_layer: arguments.student_layer.unwrap_or(last),
+        };
+        demand_layer("teacher", choice.teacher_layer, teacher)?;
+        demand_layer("student", choice.student_layer, &student.config)?;
+        demand_heads(heads, hidden)?;
+        match arguments.head {
+            Some(head) if head == 0 || head > heads => Err(CliError::Usage(format!(
+                "relation head {head} does not exist: there are heads 1 to {heads}; --heads sets how many"
+            ))),
+            _ => Ok(choice),
+        }
+    }
+}
+
+/// The plan of the run that made the student, if it was made from such a teacher.
+fn plan(teacher: &Config, student: &Side) -> Option<Plan> {
+    let plan = Plan::new(student.recipe.as_ref()?, teacher).ok()?;
+    (plan.student.hidden_size == student.config.hidden_size).then_some(plan)
+}
+
+/// Each pair once, in the order in which they were named.
+fn pairs(named: &[Pair], plan: Option<&Plan>) -> Vec<Pair> {
+    let planned = || plan.map(|plan| plan.pairs.iter().map(|(pair, _)| *pair).collect());
+    let all = match named.is_empty() {
+        true => planned().unwrap_or_else(|| vec![Pair::QQ, Pair::KK, Pair::VV]),
+        false => named.to_vec(),
+    };
+    let mut pairs = Vec::new();
+    for pair in all {
+        if !pairs.contains(&pair) {
+            pairs.push(pair);
+        }
+    }
+    pairs
+}
+
+fn demand_layer(who: &str, layer: usize, config: &Config) -> Result<(), CliError> {
+    let layers = config.num_hidden_layers;
+    match (1..=layers).contains(&layer) {
+        true => Ok(()),
+        false => Err(CliError::Usage(format!(
+            "layer {layer} does not exist: the {who} has layers 1 to {layers}"
+        ))),
+    }
+}
+
+fn demand_heads(heads: usize, (student, teacher): (usize, usize)) -> Result<(), CliError> {
+    let fits = common_relation_heads(student, teacher);
+    match fits.contains(&heads) {
+        true => Ok(()),
+        false => Err(CliError::Usage(format!(
+            "{heads} relation heads do not divide both hidden sizes, {student} (student) and {teacher} (teacher); \
+             these do: {fits:?}"
+        ))),
+    }
+}
+
+/// The token ids of the text, the same for both models, cut to what both take.
+fn tokens(text: &str, teacher: &Side, student: &Side) -> Result<Vec<u32>, CliError> {
+    demand_one_tokenizer(teacher, student)?;
+    let ids = encode(&teacher.tokenizer, text)?;
+    if ids != encode(&student.tokenizer, text)? {
+        return Err(other_tokens("they cut this text into different tokens"));
+    }
+    let special = encode(&teacher.tokenizer, "")?;
+    if ids.iter().all(|id| special.contains(id)) {
+        return Err(CliError::Usage(
+            "the text has no token that a relation could be drawn of; give --text at least one word".into(),
+        ));
+    }
+    let longest = teacher.config.max_length().min(student.config.max_length());
+    if ids.len() <= longest {
+        return Ok(ids);
+    }
+    eprintln!(
+        "The text has {} tokens and the models take {longest}: it was cut there",
+        ids.len()
+    );
+    encode(&teacher.tokenizer.clone().truncating(longest)?, text)
+}
+
+fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, CliError> {
+    let mut tokens = tokenizer.encode(&[text])?;
+    Ok(tokens.pop().map(|tokens| tokens.ids).unwrap_or_default())
+}
+
+fn demand_one_tokenizer(teacher: &Side, student: &Side) -> Result<(), CliError> {
+    let [taught, learnt] = [teacher, student].map(|side| side.tokenizer.vocabulary());
+    if taught != learnt {
+        return Err(other_tokens(&format!(
+            "the teacher's knows {taught} tokens, the student's {learnt}"
+        )));
+    }
+    let token = |side: &Side, id: u32| side.tokenizer.token(id);
+    let different = (0..taught as u32).find(|id| token(teacher, *id) != token(student, *id));
+    match different {
+        Some(id) => Err(other_tokens(&format!(
+            "token {id} is `{}` to the teacher and `{}` to the student",
+            token(teacher, id),
+            token(student, id)
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn other_tokens(how: &str) -> CliError {
+    CliError::Usage(format!(
+        "teacher and student have different tokenizers: {how}. Relations are compared token by token; name a student that \
+         was distilled from this teacher"
+    ))
+}
+
+fn compute(
+    choice: &Choice,
+    (teacher, student): (&Side, &Side),
+    ids: &[u32],
+    device: &Device,
+) -> Result<Relations, CliError> {
+    let batch = TokenBatch::new(ids, &[ids.len()], device)?;
+    let taught = read(&teacher.taps(&batch, choice.teacher_layer, device)?)?;
+    let learnt = read(&student.taps(&batch, choice.student_layer, device)?)?;
+    let mut pairs = Vec::new();
+    for pair in &choice.pairs {
+        let of = |taps: &[Vec<f32>; 3]| {
+            let [row, column] = [pair.row, pair.column].map(|vector| &taps[vector as usize]);
+            map(row, column, ids.len(), choice.heads)
+        };
+        let size = (choice.heads, ids.len());
+        pairs.push(PairMaps::new(
+            &pair.to_string(),
+            size,
+            of(&taught)?,
+            of(&learnt)?,
+        )?);
+    }
+    let special = encode(&teacher.tokenizer, "")?;
+    let token = |id: &u32| Token {
+        text: teacher.tokenizer.token(*id),
+        special: special.contains(id),
+    };
+    Ok(Relations {
+        tokens: ids.iter().map(token).collect(),
+        relation_heads: choice.heads,
+        teacher_layer: choice.teacher_layer,
+        student_layer: choice.student_layer,
+        pairs,
+    })
+}
+
+/// (S, H) of each vector, in the order of [`Vector::ALL`].
+fn read(taps: &Taps) -> Result<[Vec<f32>; 3], CliError> {
+    let [q, k, v] = Vector::ALL.map(|vector| {
+        let data = taps.get(vector).clone().try_into_data();
+        let data = data.map_err(|e| ModelError::Device(e.to_string()))?;
+        data.try_to_vec()
+            .map_err(|e| ModelError::Device(format!("{e:?}")))
+    });
+    Ok([q?, k?, v?])
+}
+
+fn facts(
+    arguments: &Arguments,
+    choice: &Choice,
+    (teacher, student): (&Side, &Side),
+) -> Vec<(String, String)> {
+    let side = |side: &Side, layer: usize| {
+        let config = &side.config;
+        format!(
+            "{}, layer {layer} of {}, hidden size {}",
+            side.folder.name(),
+            config.num_hidden_layers,
+            config.hidden_size
+        )
+    };
+    let facts = [
+        ("Text", clip(&arguments.text, 1000)),
+        ("Teacher", side(teacher, choice.teacher_layer)),
+        ("Student", side(student, choice.student_layer)),
+        ("Relation heads", choice.heads.to_string()),
+    ];
+    facts.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+/// The result in a few lines.
+fn tell(relations: &Relations, path: &Path) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    for maps in &relations.pairs {
+        let heads = maps.heads();
+        let mean = (0..heads).map(|head| maps.total(head)).sum::<f64>() / heads as f64;
+        let farthest = maps.by_kl().first().copied().unwrap_or(0);
+        writeln!(
+            out,
+            "{}  KL {} nats, mean of {heads} relation heads; farthest from the teacher: head {}, {}",
+            maps.name(),
+            number(mean),
+            farthest + 1,
+            number(maps.total(farthest))
+        )?;
+    }
+    writeln!(out, "{}", path.display())?;
+    Ok(())
+}

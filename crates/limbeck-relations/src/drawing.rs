@@ -1,0 +1,169 @@
+//! A picture as a list of plain shapes, in the order in which they are painted.
+
+use crate::colours::Rgb;
+
+/// A picture.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Drawing {
+    /// In the unit of all coordinates: a pixel of a screen.
+    pub width: f32,
+    /// Likewise.
+    pub height: f32,
+    /// What it is, in a few words.
+    pub title: String,
+    /// What it shows, for those who do not see it.
+    pub description: String,
+    /// The shapes.
+    pub items: Vec<Item>,
+}
+
+/// A shape.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item {
+    /// A filled rectangle: left, top, width, height.
+    Rect {
+        /// Left, top, width, height.
+        place: [f32; 4],
+        /// Its colour.
+        fill: Rgb,
+    },
+    /// The edge of a rectangle.
+    Frame {
+        /// Left, top, width, height.
+        place: [f32; 4],
+        /// Its colour.
+        stroke: Rgb,
+        /// Width of the line, half of it on either side of the edge.
+        width: f32,
+    },
+    /// Text.
+    Text(Words),
+    /// A raster of cells with sharp edges.
+    Image {
+        /// Left, top, width, height.
+        place: [f32; 4],
+        /// The cells.
+        pixels: Pixels,
+    },
+}
+
+/// A line of text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Words {
+    /// The point on the base line that `anchor` refers to.
+    pub at: (f32, f32),
+    /// Any characters: who draws it escapes them.
+    pub text: String,
+    /// Size of the font.
+    pub size: f32,
+    /// Whether it is bold.
+    pub bold: bool,
+    /// Its colour.
+    pub fill: Rgb,
+    /// Which part of the text is at the point.
+    pub anchor: Anchor,
+    /// Whether it runs upwards, turned by 90 degrees to the left.
+    pub upwards: bool,
+}
+
+/// Which part of a text is at its point.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Anchor {
+    /// The left end.
+    #[default]
+    Start,
+    /// The middle.
+    Middle,
+    /// The right end.
+    End,
+}
+
+impl Words {
+    /// Upright text of ordinary weight with its left end at the point.
+    pub fn new(at: (f32, f32), text: impl Into<String>, size: f32, fill: Rgb) -> Self {
+        Self {
+            at,
+            text: text.into(),
+            size,
+            bold: false,
+            fill,
+            anchor: Anchor::Start,
+            upwards: false,
+        }
+    }
+
+    /// The same in bold.
+    pub fn bold(self) -> Self {
+        Self { bold: true, ..self }
+    }
+
+    /// The same with another part of it at the point.
+    pub fn anchored(self, anchor: Anchor) -> Self {
+        Self { anchor, ..self }
+    }
+
+    /// The same running upwards.
+    pub fn upwards(self) -> Self {
+        Self {
+            upwards: true,
+            ..self
+        }
+    }
+}
+
+/// Cells of a raster, row-major.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pixels {
+    /// Cells in a row.
+    pub columns: usize,
+    /// The cells.
+    pub cells: Vec<Rgb>,
+}
+
+impl Pixels {
+    /// Rows.
+    pub fn rows(&self) -> usize {
+        self.cells.len() / self.columns.max(1)
+    }
+}
+
+impl Drawing {
+    /// Puts another drawing's shapes below this one's.
+    pub fn append(&mut self, below: Self) {
+        let top = self.height;
+        self.items
+            .extend(below.items.into_iter().map(|item| item.moved(top)));
+        self.width = self.width.max(below.width);
+        self.height += below.height;
+    }
+}
+
+impl Item {
+    /// The same, further down.
+    fn moved(self, by: f32) -> Self {
+        let lower = |[x, y, width, height]: [f32; 4]| [x, y + by, width, height];
+        match self {
+            Self::Rect { place, fill } => Self::Rect {
+                place: lower(place),
+                fill,
+            },
+            Self::Frame {
+                place,
+                stroke,
+                width,
+            } => Self::Frame {
+                place: lower(place),
+                stroke,
+                width,
+            },
+            Self::Text(words) => Self::Text(Words {
+                at: (words.at.0, words.at.1 + by),
+                ..words
+            }),
+            Self::Image { place, pixels } => Self::Image {
+                place: lower(place),
+                pixels,
+            },
+        }
+    }
+}

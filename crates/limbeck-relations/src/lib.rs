@@ -1,0 +1,24 @@
+//! The relations of one sentence: what teacher and student have, how far they are apart, and how both are drawn.
+//!
+//! Numbers come in as a layer's taps or as (A, S, S) maps and go out as JSON, as a [`Drawing`] of plain shapes, as SVG or as an HTML page. A
+//! drawing knows no backend: SVG is written here, other fronts walk through its [`Item`]s. Nothing here knows tensors,
+//! files or a DOM, so that the command line, the report of a run and the page draw one picture from one place.
+#![warn(missing_docs)]
+
+mod colours;
+mod drawing;
+mod page;
+mod png;
+mod relation;
+mod sheet;
+mod svg;
+mod words;
+
+pub use colours::{Colours, DARK, LIGHT, Rgb, Scales, Stops, Theme};
+pub use drawing::{Anchor, Drawing, Item, Pixels, Words};
+pub use page::page;
+pub use png::{base64, png, stored};
+pub use relation::{MapError, PairMaps, Relation, Relations, Token, map, row_kl};
+pub use sheet::{Map, View, pair, sheet};
+pub use svg::{svg, write_items};
+pub use words::{clip, columns, escape, number, visible};

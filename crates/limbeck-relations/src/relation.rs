@@ -1,0 +1,569 @@
+//! Maps of a sentence, and the distance between teacher and student.
+
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, SerializeStruct, Serializer};
+
+/// One token of the sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// As the vocabulary writes it.
+    pub text: String,
+    /// Whether the tokenizer puts it around every text, such as `[CLS]`.
+    pub special: bool,
+}
+
+/// The relations of one sentence of S tokens, of teacher and student.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Relations {
+    /// The S tokens.
+    pub tokens: Vec<Token>,
+    /// A, the number of relation heads.
+    pub relation_heads: usize,
+    /// The teacher's layer, from 1.
+    pub teacher_layer: usize,
+    /// The student's layer, from 1.
+    pub student_layer: usize,
+    /// The maps of each pair.
+    pub pairs: Vec<PairMaps>,
+}
+
+/// All relation heads of one pair.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PairMaps {
+    name: String,
+    size: usize,
+    teacher: Vec<f32>,
+    student: Vec<f32>,
+    kl: Vec<f64>,
+}
+
+/// Maps that do not belong to the sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MapError {
+    /// Nothing to show.
+    #[error("{pair}: {heads} relation heads of {size} tokens are nothing to show")]
+    Empty {
+        /// Name of the pair.
+        pair: String,
+        /// A.
+        heads: usize,
+        /// S.
+        size: usize,
+    },
+    /// Not (S, H) of both, with an H that A divides.
+    #[error(
+        "taps of {row} and {column} numbers cannot be cut into {heads} relation heads of {size} tokens"
+    )]
+    Taps {
+        /// Numbers of the rows' tap.
+        row: usize,
+        /// Numbers of the columns' tap.
+        column: usize,
+        /// A.
+        heads: usize,
+        /// S.
+        size: usize,
+    },
+    /// Not (A, S, S).
+    #[error(
+        "{pair}: the map of the {who} has {found} numbers instead of {wanted} ({heads} relation heads of {size} x {size} tokens)"
+    )]
+    Shape {
+        /// Name of the pair.
+        pair: String,
+        /// "teacher" or "student".
+        who: &'static str,
+        /// Numbers that there are.
+        found: usize,
+        /// Numbers that there should be.
+        wanted: usize,
+        /// A.
+        heads: usize,
+        /// S.
+        size: usize,
+    },
+}
+
+impl PairMaps {
+    /// Of a pair such as `Q-Q`: (A, S, S) of teacher and student, row-major, rows summing to 1.
+    ///
+    /// # Errors
+    /// [`MapError`] if the numbers are not as many as A and S say.
+    pub fn new(
+        name: &str,
+        (heads, size): (usize, usize),
+        teacher: Vec<f32>,
+        student: Vec<f32>,
+    ) -> Result<Self, MapError> {
+        let pair = || name.to_owned();
+        if heads == 0 || size == 0 {
+            return Err(MapError::Empty {
+                pair: pair(),
+                heads,
+                size,
+            });
+        }
+        let wanted = heads * size * size;
+        for (who, map) in [("teacher", &teacher), ("student", &student)] {
+            if map.len() != wanted {
+                return Err(MapError::Shape {
+                    pair: pair(),
+                    who,
+                    found: map.len(),
+                    wanted,
+                    heads,
+                    size,
+                });
+            }
+        }
+        Ok(Self {
+            name: pair(),
+            size,
+            kl: kl_of_rows(size, &teacher, &student),
+            teacher,
+            student,
+        })
+    }
+
+    /// The pair as the papers write it: `Q-Q`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The pair as a recipe writes it: `qq`.
+    pub fn key(&self) -> String {
+        self.name.replace('-', "").to_lowercase()
+    }
+
+    /// A.
+    pub fn heads(&self) -> usize {
+        self.kl.len() / self.size
+    }
+
+    /// KL(teacher || student) of each row of each head, (A, S), in nats.
+    pub fn kl(&self) -> &[f64] {
+        &self.kl
+    }
+
+    /// The maps of one head, from 0.
+    ///
+    /// # Panics
+    /// If there is no such head.
+    pub fn head(&self, head: usize) -> Relation {
+        let area = self.size * self.size;
+        let cells = head * area..(head + 1) * area;
+        Relation {
+            size: self.size,
+            teacher: self.teacher[cells.clone()].to_vec(),
+            student: self.student[cells].to_vec(),
+            kl: self.kl[head * self.size..(head + 1) * self.size].to_vec(),
+        }
+    }
+
+    /// Mean KL over the rows of one head, from 0.
+    ///
+    /// # Panics
+    /// If there is no such head.
+    pub fn total(&self, head: usize) -> f64 {
+        let rows = &self.kl[head * self.size..(head + 1) * self.size];
+        rows.iter().sum::<f64>() / self.size as f64
+    }
+
+    /// Heads, from 0, the farthest from the teacher first.
+    pub fn by_kl(&self) -> Vec<usize> {
+        let mut heads: Vec<(usize, f64)> = (0..self.heads())
+            .map(|head| (head, self.total(head)))
+            .collect();
+        // What is not a number is farther than anything: it must be seen.
+        heads.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        heads.into_iter().map(|(head, _)| head).collect()
+    }
+}
+
+/// The maps of one relation head, or the mean of all.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Relation {
+    /// S.
+    pub size: usize,
+    /// (S, S), rows sum to 1.
+    pub teacher: Vec<f32>,
+    /// (S, S), rows sum to 1.
+    pub student: Vec<f32>,
+    /// KL(teacher || student) of each row in nats; of the mean of heads it is the mean of theirs.
+    pub kl: Vec<f64>,
+}
+
+impl Relation {
+    /// Of (S, S) maps.
+    pub fn new(size: usize, teacher: &[f32], student: &[f32]) -> Self {
+        Self {
+            size,
+            kl: kl_of_rows(size, teacher, student),
+            teacher: teacher.to_vec(),
+            student: student.to_vec(),
+        }
+    }
+
+    /// Every head of (A, S, S) maps; none if S is 0.
+    pub fn heads(size: usize, teacher: &[f32], student: &[f32]) -> Vec<Self> {
+        let area = (size * size).max(1);
+        let both = teacher.chunks_exact(area).zip(student.chunks_exact(area));
+        both.map(|(teacher, student)| Self::new(size, teacher, student))
+            .collect()
+    }
+
+    /// The mean of heads.
+    pub fn mean(heads: &[Self]) -> Self {
+        let mut mean = heads.first().cloned().unwrap_or_default();
+        let count = heads.len().max(1) as f64;
+        let average = |into: &mut [f32], of: fn(&Self) -> &[f32]| {
+            for (i, value) in into.iter_mut().enumerate() {
+                let sum: f64 = heads.iter().map(|head| f64::from(of(head)[i])).sum();
+                *value = (sum / count) as f32;
+            }
+        };
+        average(&mut mean.teacher, |head| &head.teacher);
+        average(&mut mean.student, |head| &head.student);
+        for (i, kl) in mean.kl.iter_mut().enumerate() {
+            *kl = heads.iter().map(|head| head.kl[i]).sum::<f64>() / count;
+        }
+        mean
+    }
+
+    /// Mean KL of the rows.
+    pub fn total(&self) -> f64 {
+        self.kl.iter().sum::<f64>() / self.kl.len().max(1) as f64
+    }
+
+    /// Student less teacher.
+    pub fn difference(&self) -> Vec<f32> {
+        let both = self.student.iter().zip(&self.teacher);
+        both.map(|(student, teacher)| student - teacher).collect()
+    }
+
+    /// The row with the greatest KL, and the teacher's strongest token in it: where there is most to see.
+    pub fn worst(&self) -> (usize, usize) {
+        let row = greatest(self.kl.iter().copied());
+        let cells = row * self.size..(row + 1) * self.size;
+        let strongest = self.teacher.get(cells).unwrap_or_default();
+        (row, greatest(strongest.iter().copied().map(f64::from)))
+    }
+
+    /// The `most` strongest tokens of a row of a map, with their probabilities, strongest first. Tokens that `hidden` names
+    /// are passed over, unless there are no others.
+    pub fn strongest(
+        &self,
+        map: &[f32],
+        row: usize,
+        most: usize,
+        hidden: impl Fn(usize) -> bool,
+    ) -> Vec<(usize, f32)> {
+        let cells = row * self.size..(row + 1) * self.size;
+        let row = map.get(cells).unwrap_or_default();
+        let mut all: Vec<(usize, f32)> = row.iter().copied().enumerate().collect();
+        if !all.iter().all(|(token, _)| hidden(*token)) {
+            all.retain(|(token, _)| !hidden(*token));
+        }
+        all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        all.truncate(most);
+        all
+    }
+}
+
+/// The relation of a sentence (eq. 7, 8): the softmax of each row of scaled products of a tap's (S, H) with another's, for A
+/// relation heads, (A, S, S). It is computed in f64, so that what is rounded to f32 is right to its last digit; and so that a
+/// front can cut the taps that it has into other numbers of relation heads, without a device.
+///
+/// # Errors
+/// [`MapError`] if the taps are not (S, H), or A does not divide H.
+pub fn map(row: &[f32], column: &[f32], size: usize, heads: usize) -> Result<Vec<f32>, MapError> {
+    let length = row.len();
+    if size == 0 || heads == 0 || !length.is_multiple_of(size * heads) || column.len() != length {
+        return Err(MapError::Taps {
+            row: length,
+            column: column.len(),
+            heads,
+            size,
+        });
+    }
+    let hidden = length / size;
+    let width = hidden / heads;
+    let scale = 1.0 / (width as f64).sqrt();
+    let head_of = |tap: &[f32], token: usize, head: usize| -> Vec<f64> {
+        let start = token * hidden + head * width;
+        tap[start..start + width]
+            .iter()
+            .copied()
+            .map(f64::from)
+            .collect()
+    };
+    let mut map = Vec::with_capacity(heads * size * size);
+    for head in 0..heads {
+        let keys: Vec<Vec<f64>> = (0..size)
+            .map(|token| head_of(column, token, head))
+            .collect();
+        for token in 0..size {
+            let query = head_of(row, token, head);
+            let score = |key: &Vec<f64>| dot(&query, key) * scale;
+            map.extend(softmax(keys.iter().map(score).collect()));
+        }
+    }
+    Ok(map)
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn softmax(scores: Vec<f64>) -> impl Iterator<Item = f32> {
+    let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weight = move |score: f64| (score - most).exp();
+    let sum: f64 = scores.iter().copied().map(weight).sum();
+    scores
+        .into_iter()
+        .map(move |score| (weight(score) / sum) as f32)
+}
+
+fn greatest(values: impl Iterator<Item = f64>) -> usize {
+    values
+        .enumerate()
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+        .map_or(0, |(at, _)| at)
+}
+
+fn kl_of_rows(size: usize, teacher: &[f32], student: &[f32]) -> Vec<f64> {
+    let size = size.max(1);
+    let rows = teacher.chunks_exact(size).zip(student.chunks_exact(size));
+    rows.map(|(teacher, student)| row_kl(teacher, student))
+        .collect()
+}
+
+/// KL(teacher || student) of two rows of probabilities (a term of eq. 6), in nats. A student's zero, which is an underflow
+/// of the softmax, counts as the smallest normal f32. Rounded rows do not sum to exactly 1, so that equal ones might be a
+/// trifle below 0: that is 0. What is not a number stays so.
+pub fn row_kl(teacher: &[f32], student: &[f32]) -> f64 {
+    // A comparison instead of `max`, which would turn NaN into a number.
+    let floor = |q: f32| match q < f32::MIN_POSITIVE {
+        true => f32::MIN_POSITIVE,
+        false => q,
+    };
+    let term = |(&p, &q): (&f32, &f32)| match p {
+        0.0 => 0.0,
+        _ => f64::from(p) * (f64::from(p) / f64::from(floor(q))).ln(),
+    };
+    let kl: f64 = teacher.iter().zip(student).map(term).sum();
+    if kl < 0.0 { 0.0 } else { kl }
+}
+
+/// A flat array as nested lists.
+struct Nested<'a, T> {
+    values: &'a [T],
+    shape: &'a [usize],
+}
+
+impl<T: Serialize> Serialize for Nested<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let [first, inner @ ..] = self.shape else {
+            return self.values.serialize(serializer);
+        };
+        let mut list = serializer.serialize_seq(Some(*first))?;
+        if inner.is_empty() {
+            for value in self.values {
+                list.serialize_element(value)?;
+            }
+            return list.end();
+        }
+        let step = inner.iter().product::<usize>().max(1);
+        for values in self.values.chunks(step) {
+            list.serialize_element(&Nested {
+                values,
+                shape: inner,
+            })?;
+        }
+        list.end()
+    }
+}
+
+impl Serialize for PairMaps {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (a, s) = (self.heads(), self.size);
+        let shape = [a, s, s];
+        let map = |values| Nested {
+            values,
+            shape: &shape,
+        };
+        let mut pair = serializer.serialize_struct("PairMaps", 3)?;
+        pair.serialize_field("teacher", &map(&self.teacher))?;
+        pair.serialize_field("student", &map(&self.student))?;
+        let kl = Nested {
+            values: &self.kl,
+            shape: &shape[..2],
+        };
+        pair.serialize_field("kl", &kl)?;
+        pair.end()
+    }
+}
+
+/// The pairs by their keys.
+struct ByKey<'a>(&'a [PairMaps]);
+
+impl Serialize for ByKey<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for pair in self.0 {
+            map.serialize_entry(&pair.key(), pair)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Relations {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let texts: Vec<&str> = self.tokens.iter().map(|t| t.text.as_str()).collect();
+        let special: Vec<bool> = self.tokens.iter().map(|t| t.special).collect();
+        let mut all = serializer.serialize_struct("Relations", 6)?;
+        all.serialize_field("tokens", &texts)?;
+        all.serialize_field("special", &special)?;
+        all.serialize_field("relation_heads", &self.relation_heads)?;
+        all.serialize_field("teacher_layer", &self.teacher_layer)?;
+        all.serialize_field("student_layer", &self.student_layer)?;
+        all.serialize_field("pairs", &ByKey(&self.pairs))?;
+        all.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEACHER: [f32; 8] = [0.5, 0.5, 1.0, 0.0, 0.25, 0.75, 0.5, 0.5];
+    const STUDENT: [f32; 8] = [0.5, 0.5, 0.5, 0.5, 0.25, 0.75, 0.25, 0.75];
+
+    fn pair() -> PairMaps {
+        PairMaps::new("Q-Q", (2, 2), TEACHER.into(), STUDENT.into()).expect("maps of 2 tokens")
+    }
+
+    #[test]
+    fn kl_is_of_rows_and_heads_are_ordered_by_it() {
+        let pair = pair();
+        let ln2 = std::f64::consts::LN_2;
+        assert_eq!((pair.kl()[0], pair.kl()[2]), (0.0, 0.0));
+        assert!(
+            (pair.kl()[1] - ln2).abs() < 1e-15,
+            "a teacher's zero adds nothing"
+        );
+        assert!((pair.kl()[3] - 0.5 * (4.0_f64 / 3.0).ln()).abs() < 1e-15);
+        assert_eq!(pair.by_kl(), [0, 1]);
+        assert!((pair.total(0) - ln2 / 2.0).abs() < 1e-15);
+        assert_eq!(pair.head(0).worst(), (1, 0));
+    }
+
+    #[test]
+    fn a_students_zero_is_far_but_not_infinitely() {
+        let kl = row_kl(&[1.0, 0.0], &[0.0, 1.0]);
+        assert!(
+            (kl + f64::from(f32::MIN_POSITIVE).ln()).abs() < 1e-9,
+            "{kl}"
+        );
+        assert!(row_kl(&[f32::NAN, 0.5], &[0.5, 0.5]).is_nan());
+        assert_eq!(row_kl(&[0.333_333_3; 3], &[0.333_333_34; 3]), 0.0);
+    }
+
+    #[test]
+    fn what_is_not_a_number_comes_first() {
+        let mut student = STUDENT;
+        student[6] = f32::NAN;
+        let pair = PairMaps::new("K-K", (2, 2), TEACHER.into(), student.into()).expect("maps");
+        assert_eq!(pair.by_kl(), [1, 0]);
+    }
+
+    #[test]
+    fn the_mean_is_of_all_heads() {
+        let mean = Relation::mean(&Relation::heads(2, &TEACHER, &STUDENT));
+        assert_eq!(mean.teacher, [0.375, 0.625, 0.75, 0.25]);
+        assert!((mean.total() - (pair().total(0) + pair().total(1)) / 2.0).abs() < 1e-15);
+        assert_eq!(pair().head(0).difference(), [0.0, 0.0, -0.5, 0.5]);
+        assert_eq!(Relation::mean(&[]).worst(), (0, 0));
+        assert!(Relation::heads(0, &[], &[]).is_empty());
+    }
+
+    #[test]
+    fn the_strongest_come_first_and_hidden_ones_last() {
+        let relation = Relation::new(3, &[0.1, 0.6, 0.3, 0.2, 0.2, 0.6, 1.0, 0.0, 0.0], &[0.0; 9]);
+        let strongest = |row, hidden: fn(usize) -> bool| {
+            let all = relation.strongest(&relation.teacher, row, 2, hidden);
+            all.into_iter().map(|(token, _)| token).collect::<Vec<_>>()
+        };
+        assert_eq!(strongest(0, |_| false), [1, 2]);
+        assert_eq!(strongest(1, |_| false), [2, 0], "the first of equal ones");
+        assert_eq!(strongest(0, |token| token == 1), [2, 0]);
+        assert_eq!(strongest(0, |_| true), [1, 2], "nothing else is there");
+    }
+
+    #[test]
+    fn a_map_is_the_softmax_of_scaled_products() {
+        // Two tokens, two heads of width 1: scores 1 * 1, 1 * 2 and so on.
+        let (row, column) = ([1.0, 0.0, 2.0, 1e4], [1.0, 5.0, 2.0, -7.0]);
+        let map = map(&row, &column, 2, 2).expect("taps of two tokens");
+        let sigmoid = |x: f64| (1.0 / (1.0 + (-x).exp())) as f32;
+        assert_eq!(
+            map,
+            [
+                sigmoid(-1.0),
+                sigmoid(1.0),
+                sigmoid(-2.0),
+                sigmoid(2.0),
+                0.5,
+                0.5,
+                1.0,
+                0.0
+            ]
+        );
+        let one = super::map(&[3.0, 4.0], &[3.0, 4.0], 1, 1).expect("one token");
+        assert_eq!(one, [1.0]);
+        let error = super::map(&row, &column, 2, 3).expect_err("3 does not divide 2");
+        assert_eq!(
+            error.to_string(),
+            "taps of 4 and 4 numbers cannot be cut into 3 relation heads of 2 tokens"
+        );
+    }
+
+    #[test]
+    fn maps_that_do_not_fit_are_refused() {
+        let error = PairMaps::new("Q-Q", (2, 2), TEACHER.into(), vec![0.5; 7]).expect_err("7 of 8");
+        assert_eq!(
+            error.to_string(),
+            "Q-Q: the map of the student has 7 numbers instead of 8 (2 relation heads of 2 x 2 tokens)"
+        );
+        assert!(PairMaps::new("Q-Q", (0, 2), vec![], vec![]).is_err());
+    }
+
+    #[test]
+    fn json_is_nested() {
+        let relations = Relations {
+            tokens: ["[CLS]", "a"]
+                .map(|text| Token {
+                    text: text.into(),
+                    special: text != "a",
+                })
+                .into(),
+            relation_heads: 2,
+            teacher_layer: 4,
+            student_layer: 2,
+            pairs: vec![pair()],
+        };
+        let json = serde_json::to_value(&relations).expect("JSON");
+        assert_eq!(json["tokens"], serde_json::json!(["[CLS]", "a"]));
+        assert_eq!(json["special"], serde_json::json!([true, false]));
+        assert_eq!(
+            (&json["teacher_layer"], &json["student_layer"]),
+            (&4.into(), &2.into())
+        );
+        let qq = &json["pairs"]["qq"];
+        assert_eq!(
+            qq["teacher"],
+            serde_json::json!([[[0.5, 0.5], [1.0, 0.0]], [[0.25, 0.75], [0.5, 0.5]]])
+        );
+        assert_eq!(qq["kl"][1][0], 0.0);
+        assert_eq!(qq["student"][0][1][1], 0.5);
+    }
+}
