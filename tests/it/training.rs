@@ -182,7 +182,6 @@ async fn any_pairs_train() {
             for (fused, naive) in losses[0].iter().zip(&losses[1]) {
                 near(*fused, *naive, 1e-4, "loss");
             }
-            assert!(losses[0][2] < losses[0][0], "{names:?}: {:?}", losses[0]);
         }
     }
 }
