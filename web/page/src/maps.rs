@@ -1,9 +1,7 @@
 //! Relations of one sentence: teacher, student, difference.
 
-mod colours;
 mod film;
 mod picture;
-mod relation;
 mod stage;
 
 use std::rc::Rc;
@@ -121,11 +119,8 @@ fn Choices(view: View) -> impl IntoView {
     let named = move || view.pairs.get().into_iter().enumerate().collect::<Vec<_>>();
     let heads = move || view.totals.with(|totals| totals.len().saturating_sub(1));
     let kl = move |i: usize| {
-        view.totals.with(|totals| {
-            totals
-                .get(i)
-                .map_or_else(String::new, |kl| number(f64::from(*kl)))
-        })
+        view.totals
+            .with(|totals| totals.get(i).map_or_else(String::new, |kl| number(*kl)))
     };
     view! {
         <div class="maps-choices">

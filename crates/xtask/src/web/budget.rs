@@ -137,7 +137,7 @@ mod tests {
         let small = || {
             vec![
                 file("page_bg-1.wasm", 900_000, 300_000),
-                file("worker_bg-1.wasm", 20_000_000, 3_500_000),
+                file("worker_bg-1.wasm", 18_000_000, 3_500_000),
                 file("data/teacher/model.safetensors", 9_000_000, 8_000_000),
             ]
         };

@@ -1,11 +1,10 @@
 //! Draws the maps of one relation, and small ones of all heads.
 
 use leptos::prelude::document;
+use limbeck_relations::{Colours, Relation, Scales};
 use wasm_bindgen::{Clamped, JsCast};
 use web_sys::{CanvasRenderingContext2d, Element, HtmlCanvasElement, ImageData};
 
-use super::colours::Colours;
-use super::relation::Relation;
 use crate::chart::plot::Palette;
 use crate::chart::scale::number;
 use crate::chart::surface::{Surface, css};
@@ -58,36 +57,20 @@ impl Ink {
     }
 }
 
-/// The least and greatest of what is shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Scales {
-    /// Greatest probability.
-    pub peak: f32,
-    /// Greatest difference, of either sign.
-    pub gap: f32,
-    /// Greatest KL of a row.
-    pub kl: f32,
+/// Red, green, blue and opacity of each value; `part` tells its place on the scale.
+fn pixels(colours: &Colours, values: &[f32], part: impl Fn(f32) -> f32) -> Vec<u8> {
+    let colours = colours.of(values, part).into_iter();
+    colours.flat_map(|[r, g, b]| [r, g, b, 255]).collect()
 }
 
-impl Scales {
-    /// Of a relation.
-    pub fn of(relation: &Relation) -> Self {
-        let greatest =
-            |values: &mut dyn Iterator<Item = f32>| values.fold(1e-6_f32, |a, b| a.max(b.abs()));
-        Self {
-            peak: greatest(&mut relation.teacher.iter().chain(&relation.student).copied()),
-            gap: greatest(&mut relation.difference().into_iter()),
-            kl: greatest(&mut relation.kl.iter().copied()),
-        }
-    }
-
-    fn probability(self) -> impl Fn(f32) -> f32 {
-        move |p| (p / self.peak).sqrt()
-    }
-
-    fn difference(self) -> impl Fn(f32) -> f32 {
-        move |d| 0.5 + d / self.gap / 2.0
-    }
+/// A CSS gradient; `part` tells the place on the scale of each place in the gradient.
+pub fn gradient(colours: &Colours, part: impl Fn(f32) -> f32) -> String {
+    let stops = (0..13).map(|i| {
+        let [r, g, b] = colours.at(part(i as f32 / 12.0));
+        format!("rgb({r} {g} {b})")
+    });
+    let stops: Vec<_> = stops.collect();
+    format!("linear-gradient(90deg,{})", stops.join(","))
 }
 
 /// The maps as pictures of one pixel a cell, and where they were drawn last.
@@ -103,10 +86,8 @@ impl Picture {
         let scales = Scales::of(&relation);
         let size = relation.size;
         let probability =
-            |values: &[f32]| image(&ink.sequential.pixels(values, scales.probability()), size);
-        let difference = ink
-            .diverging
-            .pixels(&relation.difference(), scales.difference());
+            |values: &[f32]| image(&pixels(&ink.sequential, values, scales.probability()), size);
+        let difference = pixels(&ink.diverging, &relation.difference(), scales.difference());
         let images = [
             probability(&relation.teacher)?,
             probability(&relation.student)?,
@@ -181,7 +162,7 @@ impl Picture {
                 &ink.palette.muted
             };
             context.set_fill_style_str(colour);
-            let length = (f64::from(kl / self.scales.kl) * (KL - 10.0)).max(1.0);
+            let length = (kl / self.scales.kl * (KL - 10.0)).max(1.0);
             let thick = (layout.cell * 0.6).max(1.0);
             let y = beside.1 + layout.cell * (i as f64 + 0.5) - thick / 2.0;
             context.fill_rect(x, y, length, thick);
@@ -372,8 +353,11 @@ pub fn draw_thumbs(
         let (x, y) = thumb_place(i, width);
         let scales = Scales::of(thumb.relation);
         let picture = image(
-            &ink.sequential
-                .pixels(&thumb.relation.student, scales.probability()),
+            &pixels(
+                &ink.sequential,
+                &thumb.relation.student,
+                scales.probability(),
+            ),
             thumb.relation.size,
         )?;
         let _ =
@@ -387,7 +371,7 @@ pub fn draw_thumbs(
         context.set_fill_style_str(colour);
         surface.text(&thumb.name, x + THUMB / 2.0, y + THUMB + 12.0);
         surface.text(
-            &number(f64::from(thumb.relation.total())),
+            &number(thumb.relation.total()),
             x + THUMB / 2.0,
             y + THUMB + 24.0,
         );

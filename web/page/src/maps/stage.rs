@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use leptos::html::{Canvas, Div};
 use leptos::prelude::*;
+use limbeck_relations::Relation;
 
 use super::film::Film;
-use super::picture::{Ink, Layout, Picture, Thumb, draw_thumbs, thumb_at};
-use super::relation::Relation;
+use super::picture::{Ink, Layout, Picture, Thumb, draw_thumbs, gradient, thumb_at};
 use crate::chart::scale::number;
 use crate::chart::surface::Redraw;
 use crate::state::{Maps, Page};
@@ -31,7 +31,7 @@ pub struct View {
     /// Names of the pairs.
     pub pairs: RwSignal<Vec<String>>,
     /// KL of the mean and of each head.
-    pub totals: RwSignal<Vec<f32>>,
+    pub totals: RwSignal<Vec<f64>>,
     /// The cell in words.
     pub reading: RwSignal<Reading>,
     /// Both scales: end values in words and gradients.
@@ -76,7 +76,7 @@ impl Reading {
                 ("teacher", value(teacher)),
                 ("student", value(student)),
                 ("difference", value(student - teacher)),
-                ("KL of the row", value(*relation.kl.get(row)?)),
+                ("KL of the row", number(*relation.kl.get(row)?)),
             ],
         })
     }
@@ -200,14 +200,9 @@ impl Stage {
                 .frame
                 .get_untracked()
                 .and_then(|frame| self.film.borrow().student(frame, pair));
-            let heads = match &filmed {
-                Some(student) => Relation::heads(maps, pair, student),
-                None => Relation::heads(
-                    maps,
-                    pair,
-                    maps.student.get(pair).map_or(&[], Vec::as_slice),
-                ),
-            };
+            let of = |maps: &[Vec<f32>]| maps.get(pair).cloned().unwrap_or_default();
+            let student = filmed.unwrap_or_else(|| of(&maps.student));
+            let heads = Relation::heads(maps.tokens.len(), &of(&maps.teacher), &student);
             let mean = Relation::mean(&heads);
             self.place_cell(&maps.tokens, &mean);
             self.view.pairs.set(maps.pairs.clone());
@@ -232,12 +227,12 @@ impl Stage {
             self.view.scales.set([
                 (
                     "0".into(),
-                    ink.sequential.gradient(f32::sqrt),
+                    gradient(&ink.sequential, f32::sqrt),
                     end(scales.peak),
                 ),
                 (
                     end(-scales.gap),
-                    ink.diverging.gradient(|part| part),
+                    gradient(&ink.diverging, |part| part),
                     end(scales.gap),
                 ),
             ]);
