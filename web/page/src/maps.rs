@@ -43,7 +43,7 @@ pub fn MapsPanel() -> impl IntoView {
             <p class="hint" hidden=move || some.get()>"Maps appear with the first evaluation of a run."</p>
             <div class="maps-body" hidden=move || !some.get() node_ref=host>
                 <Choices view />
-                <div class="maps-strip">
+                <div class="maps-strip" tabindex="0" role="group" aria-label="Small maps of all relation heads">
                     <canvas node_ref=strip aria-hidden="true" on:click=move |event| stage.choose(f64::from(event.offset_x()), f64::from(event.offset_y()))></canvas>
                 </div>
                 <div class="maps-canvas">
