@@ -484,6 +484,8 @@ mod tests {
         assert_eq!(pair().head(0).difference(), [0.0, 0.0, -0.5, 0.5]);
         assert_eq!(Relation::mean(&[]).worst(), (0, 0));
         assert!(Relation::heads(0, &[], &[]).is_empty());
+        assert!(Relation::heads(0, &[], &[]).is_empty());
+        assert_eq!(Relation::mean(&[]).worst(), (0, 0));
     }
 
     #[test]

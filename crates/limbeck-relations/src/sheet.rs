@@ -332,23 +332,15 @@ fn legends((left, right, y): (f32, f32, f32), scales: &Scales, theme: &Theme) ->
     let (peak, gap) = (scales.peak, scales.gap);
     let probabilities = theme.sequential.of(&steps(0.0, peak), scales.probability());
     let differences = theme.diverging.of(&steps(-gap, gap), scales.difference());
+    let note = |x, text: &str| Item::Text(Words::new((x, y + 25.0), text, 11.0, theme.muted));
     let mut items = scale((left, y), probabilities, ["0".into(), number(peak)], theme);
-    let note = "probability, from row to column; colours by its square root";
-    items.push(Item::Text(Words::new(
-        (left, y + 25.0),
-        note,
-        11.0,
-        theme.muted,
-    )));
+    items.push(note(
+        left,
+        "probability, from row to column; colours by its square root",
+    ));
     let ends = [number(-gap), format!("+{}", number(gap))];
     items.extend(scale((right, y), differences, ends, theme));
-    let note = "difference; blue: the student has less";
-    items.push(Item::Text(Words::new(
-        (right, y + 25.0),
-        note,
-        11.0,
-        theme.muted,
-    )));
+    items.push(note(right, "difference; blue: the student has less"));
     items
 }
 

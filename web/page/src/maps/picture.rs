@@ -406,6 +406,8 @@ pub fn thumb_at(x: f64, y: f64, width: f64) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use limbeck_relations::{DARK, LIGHT};
+
     use super::*;
 
     #[test]
@@ -428,6 +430,26 @@ mod tests {
         for index in [0, 3, 7, 12] {
             let (x, y) = thumb_place(index, 300.0);
             assert_eq!(thumb_at(x + 5.0, y + 5.0, 300.0), Some(index));
+        }
+    }
+
+    #[test]
+    fn values_become_pixels_and_gradients() {
+        let colours = Colours::between(&["#000000", "#ffffff", "#ff0000"]);
+        assert_eq!(pixels(&colours, &[0.0], |v| v), [0, 0, 0, 255]);
+        assert!(gradient(&colours, |v| v).starts_with("linear-gradient(90deg,rgb(0 0 0),"));
+    }
+
+    #[test]
+    fn the_style_sheet_has_the_colours_of_all_our_pictures() {
+        let sheet = include_str!("../../style/chart.css");
+        for stops in [LIGHT, DARK] {
+            let [minus, zero, plus] = stops.difference;
+            let difference =
+                format!("--map-minus: {minus}; --map-zero: {zero}; --map-plus: {plus};");
+            assert!(sheet.contains(&difference), "{difference}");
+            let map = format!("--map-stops: {};", stops.map.join(" "));
+            assert!(sheet.contains(&map), "{map}");
         }
     }
 }

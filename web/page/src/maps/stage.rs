@@ -96,6 +96,10 @@ impl Reading {
     }
 }
 
+fn of_pair(maps: &[Vec<f32>], pair: usize) -> Option<&[f32]> {
+    maps.get(pair).map(Vec::as_slice)
+}
+
 /// Draws the maps.
 pub struct Stage {
     page: Page,
@@ -200,9 +204,9 @@ impl Stage {
                 .frame
                 .get_untracked()
                 .and_then(|frame| self.film.borrow().student(frame, pair));
-            let of = |maps: &[Vec<f32>]| maps.get(pair).cloned().unwrap_or_default();
-            let student = filmed.unwrap_or_else(|| of(&maps.student));
-            let heads = Relation::heads(maps.tokens.len(), &of(&maps.teacher), &student);
+            let student = filmed.as_deref().or_else(|| of_pair(&maps.student, pair));
+            let teacher = of_pair(&maps.teacher, pair).unwrap_or_default();
+            let heads = Relation::heads(maps.tokens.len(), teacher, student.unwrap_or_default());
             let mean = Relation::mean(&heads);
             self.place_cell(&maps.tokens, &mean);
             self.view.pairs.set(maps.pairs.clone());
