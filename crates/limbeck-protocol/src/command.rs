@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum Command {
     /// The first message of every connection, and again after one was lost. Answered to this page alone by
     /// [`crate::Event::Hello`] and whatever describes the present state: teacher, texts, the saved run, the run with its
-    /// steps after `since_step`, its evaluations and last maps, and its state.
+    /// steps after `since_step`, its evaluations, its sentence with the last taps, and its state.
     Hello {
         /// [`crate::VERSION`] of the page.
         version: u32,
@@ -57,9 +57,9 @@ pub enum Command {
         /// Which.
         what: Export,
     },
-    /// Asks for the relations of a sentence now, and at every later evaluation; an empty text means the held-out sentence
-    /// that the run has chosen. Answered by `Maps`.
-    Maps {
+    /// Asks for what teacher and student make of a sentence, now and from now on; an empty text means the held-out sentence
+    /// that the run has chosen. Answered by `Sentence` and `Taps`, and while training by a further `Taps` every few steps.
+    Sentence {
         /// The sentence.
         text: String,
     },

@@ -66,17 +66,24 @@ pub enum Event {
         /// Result.
         evaluation: Evaluation,
     },
-    /// Relations of one sentence. The blobs are f32, little endian, each (A, S, S) row-major: teacher and student of the
-    /// first pair, teacher and student of the second, ...
-    Maps {
-        /// Steps taken before.
-        step: u64,
+    /// A sentence and what the teacher makes of it. The blobs are f32, little endian, one for each layer of the teacher:
+    /// its queries, keys and values, (3, S, H) row-major. A page cuts them into relations by itself, any way it likes.
+    Sentence {
         /// The S tokens.
         tokens: Vec<String>,
-        /// Names of the pairs, such as `Q-Q`.
-        pairs: Vec<String>,
-        /// A.
-        heads: usize,
+        /// Of each token, whether the tokenizer puts it around every text, such as `[CLS]`.
+        special: Vec<bool>,
+        /// Tokens beyond the most that are drawn, which were cut off.
+        left_out: u64,
+        /// Attention heads of the teacher.
+        attention_heads: usize,
+    },
+    /// What the student makes of that sentence now: blobs as of `Sentence`, one for each layer of the student.
+    Taps {
+        /// Steps taken before.
+        step: u64,
+        /// Attention heads of the student.
+        attention_heads: usize,
     },
     /// What the run does now.
     State {

@@ -12,6 +12,7 @@ mod png;
 mod relation;
 mod sheet;
 mod svg;
+mod taps;
 mod words;
 
 pub use colours::{Colours, DARK, LIGHT, Rgb, Scales, Stops, Theme};
@@ -21,4 +22,5 @@ pub use png::{base64, png, stored};
 pub use relation::{MapError, PairMaps, Relation, Relations, Token, map, row_kl};
 pub use sheet::{Map, View, pair, sheet};
 pub use svg::{svg, write_items};
+pub use taps::{Pair, Quantised, Taps, TapsError, VECTORS, all_pairs, pair_name};
 pub use words::{clip, columns, escape, number, visible};

@@ -277,7 +277,8 @@ impl Relation {
 /// [`MapError`] if the taps are not (S, H), or A does not divide H.
 pub fn map(row: &[f32], column: &[f32], size: usize, heads: usize) -> Result<Vec<f32>, MapError> {
     let length = row.len();
-    if size == 0 || heads == 0 || !length.is_multiple_of(size * heads) || column.len() != length {
+    let whole = size > 0 && heads > 0 && length > 0 && length.is_multiple_of(size * heads);
+    if !whole || column.len() != length {
         return Err(MapError::Taps {
             row: length,
             column: column.len(),
