@@ -7,9 +7,11 @@
 
 mod colours;
 mod drawing;
+mod layers;
 mod page;
 mod png;
 mod relation;
+mod roles;
 mod sheet;
 mod svg;
 mod taps;
@@ -17,9 +19,11 @@ mod words;
 
 pub use colours::{Colours, DARK, LIGHT, Rgb, Scales, Stops, Theme};
 pub use drawing::{Anchor, Drawing, Item, Pixels, Words};
+pub use layers::{LayerCell, layer_cell};
 pub use page::page;
 pub use png::{base64, png, stored};
-pub use relation::{MapError, PairMaps, Relation, Relations, Token, map, row_kl};
+pub use relation::{MapError, PairMaps, Relation, Relations, Token, kl_part, map, row_kl};
+pub use roles::{Role, Sentence, Share};
 pub use sheet::{Map, View, pair, sheet};
 pub use svg::{svg, write_items};
 pub use taps::{Pair, Quantised, Taps, TapsError, VECTORS, all_pairs, pair_name};

@@ -134,6 +134,11 @@ impl PairMaps {
         self.name.replace('-', "").to_lowercase()
     }
 
+    /// (A, S, S) of teacher and student.
+    pub fn both(&self) -> (&[f32], &[f32]) {
+        (&self.teacher, &self.student)
+    }
+
     /// A.
     pub fn heads(&self) -> usize {
         self.kl.len() / self.size
@@ -342,17 +347,22 @@ fn kl_of_rows(size: usize, teacher: &[f32], student: &[f32]) -> Vec<f64> {
 /// of the softmax, counts as the smallest normal f32. Rounded rows do not sum to exactly 1, so that equal ones might be a
 /// trifle below 0: that is 0. What is not a number stays so.
 pub fn row_kl(teacher: &[f32], student: &[f32]) -> f64 {
+    let both = teacher.iter().zip(student);
+    let kl: f64 = both.map(|(p, q)| kl_part(*p, *q)).sum();
+    if kl < 0.0 { 0.0 } else { kl }
+}
+
+/// What one cell adds to the KL of its row, in nats: p ln(p / q).
+pub fn kl_part(p: f32, q: f32) -> f64 {
     // A comparison instead of `max`, which would turn NaN into a number.
-    let floor = |q: f32| match q < f32::MIN_POSITIVE {
+    let floor = match q < f32::MIN_POSITIVE {
         true => f32::MIN_POSITIVE,
         false => q,
     };
-    let term = |(&p, &q): (&f32, &f32)| match p {
+    match p {
         0.0 => 0.0,
-        _ => f64::from(p) * (f64::from(p) / f64::from(floor(q))).ln(),
-    };
-    let kl: f64 = teacher.iter().zip(student).map(term).sum();
-    if kl < 0.0 { 0.0 } else { kl }
+        _ => f64::from(p) * (f64::from(p) / f64::from(floor)).ln(),
+    }
 }
 
 /// A flat array as nested lists.
@@ -414,6 +424,37 @@ impl Serialize for ByKey<'_> {
             map.serialize_entry(&pair.key(), pair)?;
         }
         map.end()
+    }
+}
+
+impl Relations {
+    /// A line for each cell of each map: its pair, head and tokens, both probabilities, their difference, its part of the KL
+    /// and the KL of its row, in nats.
+    pub fn csv(&self) -> String {
+        let mut csv = String::from(
+            "pair,head,row,column,from,to,teacher,student,difference,kl_part,kl_row\n",
+        );
+        let size = self.tokens.len();
+        let quoted = |i: usize| format!("\"{}\"", self.tokens[i].text.replace('"', "\"\""));
+        for pair in &self.pairs {
+            for (i, (p, q)) in pair.teacher.iter().zip(&pair.student).enumerate() {
+                let (line, column) = (i / size, i % size);
+                let row = line % size;
+                csv.push_str(&format!(
+                    "{},{},{},{},{},{},{p},{q},{},{},{}\n",
+                    pair.key(),
+                    line / size + 1,
+                    row + 1,
+                    column + 1,
+                    quoted(row),
+                    quoted(column),
+                    q - p,
+                    kl_part(*p, *q),
+                    pair.kl[line],
+                ));
+            }
+        }
+        csv
     }
 }
 
@@ -528,6 +569,30 @@ mod tests {
             error.to_string(),
             "taps of 4 and 4 numbers cannot be cut into 3 relation heads of 2 tokens"
         );
+    }
+
+    #[test]
+    fn csv_has_a_line_a_cell() {
+        let token = |text: &str| Token {
+            text: text.into(),
+            special: false,
+        };
+        let relations = Relations {
+            tokens: vec![token("say \"a\""), token("b,c")],
+            relation_heads: 2,
+            teacher_layer: 1,
+            student_layer: 1,
+            pairs: vec![pair()],
+        };
+        let csv = relations.csv();
+        let lines: Vec<&str> = csv.lines().collect();
+        assert_eq!(lines.len(), 9);
+        assert!(
+            lines[3].starts_with("qq,1,2,1,\"b,c\",\"say \"\"a\"\"\",1,0.5,-0.5,0.69"),
+            "{}",
+            lines[3]
+        );
+        assert!(lines[8].starts_with("qq,2,2,2,"), "{}", lines[8]);
     }
 
     #[test]

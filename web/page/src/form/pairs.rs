@@ -56,7 +56,7 @@ pub fn grid(desk: Desk, field: &'static Field) -> AnyView {
                 <thead>
                     <tr>
                         <td class="hint">"rows \\ columns"</td>
-                        {Vector::ALL.map(|v| view! { <th scope="col">{format!("{v:?}")}</th> }).to_vec()}
+                        {Vector::ALL.map(|v| view! { <th scope="col">{format!("{v:?}")}</th> }).into_iter().collect_view()}
                     </tr>
                 </thead>
                 <tbody>{(0..3).map(row).collect_view()}</tbody>
