@@ -17,7 +17,7 @@ use leptos::prelude::*;
 use crate::chart::Charts;
 use crate::data::Data;
 use crate::form::Form;
-use crate::maps::MapsPanel;
+use crate::maps::{MapsPanel, Tour};
 use crate::numbers::Numbers;
 use crate::out::Out;
 use crate::state::{Connection, Page};
@@ -38,6 +38,7 @@ pub fn App() -> impl IntoView {
     let search = window().location().search().unwrap_or_default();
     let (hidden, unknown) = hide::read(&search);
     warnings.extend(unknown);
+    warnings.extend(page.view.open(&crate::form::parameters(&search)));
 
     crate::recorded::play(page);
     crate::engine::connect(page);
@@ -77,6 +78,7 @@ fn layout(hidden: Hidden, warnings: Vec<String>) -> impl IntoView {
                 <div hidden=hidden.has(Part::Form)><Form/></div>
             </div>
         </main>
+        <Tour/>
         <footer class="foot">
             <div id="numbers" hidden=hidden.has(Part::Numbers)><Numbers/></div>
             <Keys/>

@@ -27,7 +27,8 @@ pub fn run() -> RunLog {
         recorded: false,
         steps: Vec::new(),
         evaluations: Vec::new(),
-        maps: None,
+        taught: None,
+        learnt: None,
     }
 }
 

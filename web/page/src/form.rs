@@ -20,7 +20,7 @@ use crate::state::{Page, page};
 use desk::Desk;
 use fields::{FIELDS, Group};
 
-pub use link::query;
+pub use link::{parameters, query};
 
 /// The recipe that the page's address asks for, and what of it could not be taken.
 pub fn initial() -> (Recipe, Vec<String>) {

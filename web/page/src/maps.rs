@@ -1,8 +1,17 @@
-//! Relations of one sentence: teacher, student, difference.
+//! Relations of one sentence: teacher, student, difference, and what else can be seen in them.
 
+mod choices;
 mod film;
+mod film_panel;
+mod heads;
+mod keep;
+mod layers;
+mod lines;
 mod picture;
+mod seen;
 mod stage;
+mod tour;
+mod view;
 
 use std::rc::Rc;
 
@@ -11,58 +20,66 @@ use leptos::html::{Canvas, Div};
 use leptos::prelude::*;
 use limbeck_protocol::{Command, Control};
 
-use self::stage::{Reading, Stage, View};
-use crate::chart::scale::number;
+pub use self::tour::Tour;
+pub use self::view::View;
+
+use self::choices::{choices, kinds};
+use self::heads::Heads;
+use self::keep::Keep;
+use self::layers::Layers;
+use self::lines::Lines;
+use self::stage::{Reading, Stage, Told, title};
+use self::view::Kind;
 use crate::chart::surface;
 use crate::state::page;
 
-/// Relations of one sentence: teacher, student, difference.
+/// Relations of one sentence: teacher, student, difference, and what else can be seen in them.
 #[component]
 pub fn MapsPanel() -> impl IntoView {
     let page = page();
-    let view = View::new();
+    let view = page.view;
     let (host, canvas, strip) = (
         NodeRef::<Div>::new(),
         NodeRef::<Canvas>::new(),
         NodeRef::<Canvas>::new(),
     );
-    let stage = Rc::new(Stage::new(page, view, host, canvas, strip));
+    let stage = Rc::new(Stage::new(page, host, canvas, strip));
     surface::watch(host, stage.follow());
+    let told = stage.told;
     let some = Memo::new(move |_| {
         page.runs
-            .with(|runs| runs.last().is_some_and(|run| run.maps.is_some()))
+            .with(|runs| runs.last().is_some_and(|run| run.learnt.is_some()))
     });
-    let (hovered, tapped, pressed) = (stage.clone(), stage.clone(), stage.clone());
-    let point = |stage: &Stage, event: &ev::PointerEvent| {
-        stage.point(f64::from(event.offset_x()), f64::from(event.offset_y()))
+    let kind = view.of(|choice| choice.kind);
+    let alone = view.of(|choice| choice.alone && choice.head.is_some());
+    let drawn = move || matches!(kind.get(), Kind::Maps | Kind::Lines | Kind::Film);
+    let maps = stage.clone();
+    // What a view holds must be able to cross threads; this handle can.
+    let film = StoredValue::new_local(stage.clone());
+    let other = move || match kind.get() {
+        Kind::Maps => ().into_any(),
+        Kind::Lines => view! { <Lines /> }.into_any(),
+        Kind::Film => film_panel::multiples(view, film.get_value()).into_any(),
+        Kind::Layers => view! { <Layers /> }.into_any(),
+        Kind::Heads => view! { <Heads /> }.into_any(),
     };
     view! {
-        <section class="panel maps" aria-labelledby="maps-title">
-            <h2 id="maps-title">"Relations" <span class="hint">"of one sentence: how much each token (row) attends to each other (column)"</span></h2>
+        <section class="panel maps" id="relations" aria-labelledby="maps-title">
+            <h2 id="maps-title">
+                "Relations " <span class="hint">"of one sentence: how much each token (row) attends to each other (column)"</span>
+                {tour::begin(view)}
+            </h2>
             <Sentence />
             <p class="hint" hidden=move || some.get()>"Maps appear with the first evaluation of a run."</p>
             <div class="maps-body" hidden=move || !some.get() node_ref=host>
-                <Choices view />
-                <div class="maps-strip" tabindex="0" role="group" aria-label="Small maps of all relation heads">
-                    <canvas node_ref=strip aria-hidden="true" on:click=move |event| stage.choose(f64::from(event.offset_x()), f64::from(event.offset_y()))></canvas>
-                </div>
-                <div class="maps-canvas">
-                    <canvas
-                        node_ref=canvas
-                        tabindex="0"
-                        role="img"
-                        aria-label=move || format!("{}. Arrow keys move from cell to cell.", view.reading.with(Reading::sentence))
-                        on:pointermove=move |event| point(&hovered, &event)
-                        on:pointerdown=move |event| point(&tapped, &event)
-                        on:keydown=move |event| if pressed.press(&event.key()) {
-                            event.prevent_default();
-                            event.stop_propagation();
-                        }
-                    ></canvas>
-                </div>
-                <Cell view />
-                <Scales view />
-                <Scrubber view />
+                {choices(view)}
+                {kinds(view)}
+                <div hidden=move || !drawn() || alone.get()>{heads_strip(view, stage, strip)}</div>
+                <div hidden=move || kind.get() != Kind::Maps>{panes(view, maps, canvas)}</div>
+                {other}
+                <div hidden=move || !drawn()>{film_panel::scrubber(view, told)}</div>
+                {in_words(view)}
+                <Keep />
             </div>
         </section>
     }
@@ -72,27 +89,43 @@ pub fn MapsPanel() -> impl IntoView {
 #[component]
 fn Sentence() -> impl IntoView {
     let page = page();
-    let text = RwSignal::new(String::new());
+    let text = page.view.sentence;
     let recorded = Memo::new(move |_| {
         page.runs
             .with(|runs| runs.last().is_none_or(|run| run.recorded))
     });
     let mistakes = move || page.problems_of(&Control::Sentence);
+    let ask = move || {
+        page.solved(&Control::Sentence);
+        let text = text.get_untracked().trim().to_owned();
+        crate::engine::send(Command::Sentence { text }, Vec::new());
+    };
     let show = move |event: ev::SubmitEvent| {
         event.prevent_default();
-        page.solved(&Control::Sentence);
-        crate::engine::send(
-            Command::Maps {
-                text: text.get_untracked().trim().to_owned(),
-            },
-            Vec::new(),
-        );
+        ask();
+    };
+    // A run begins with a sentence of its own; one that was written or came with a link is asked for again.
+    let trained = Memo::new(move |_| page.with_run(|run| run.taught.is_some()).unwrap_or(false));
+    Effect::new(move |_| {
+        if trained.get() && text.with_untracked(|text| !text.trim().is_empty()) {
+            ask();
+        }
+    });
+    let cut = move || {
+        let left_out = page
+            .runs
+            .with(|runs| runs.last()?.taught.as_ref().map(|t| t.left_out));
+        let left_out = left_out.filter(|left_out| *left_out > 0)?;
+        Some(format!(
+            "The sentence is too long to be drawn: its last {} tokens were cut off.",
+            crate::words::count(left_out)
+        ))
     };
     view! {
         <form class="field maps-sentence" on:submit=show>
             <label for="maps-text">"Your own sentence"</label>
             <div class="row">
-                <input id="maps-text" type="text" maxlength="2000" autocomplete="off" placeholder="empty: the run's held-out sentence"
+                <input id="maps-text" type="text" autocomplete="off" placeholder="empty: the run's held-out sentence"
                     prop:value=move || text.get()
                     disabled=move || recorded.get()
                     aria-invalid=move || (!mistakes().is_empty()).to_string()
@@ -101,6 +134,7 @@ fn Sentence() -> impl IntoView {
                 <button type="submit" class="button" disabled=move || recorded.get()>"Show"</button>
             </div>
             <p class="hint" hidden=move || !recorded.get()>"Start a run to look at a sentence of your own."</p>
+            <p class="hint" role="status">{cut}</p>
             <div id="maps-text-mistakes" role="alert">
                 {move || mistakes().into_iter().map(|message| view! { <p class="mistake">{message}</p> }).collect_view()}
             </div>
@@ -108,70 +142,132 @@ fn Sentence() -> impl IntoView {
     }
 }
 
-/// Pair and head.
-#[component]
-fn Choices(view: View) -> impl IntoView {
-    let pair = move |(i, name): (usize, String)| {
-        view! {
-            <button type="button" aria-pressed=move || (view.pair.get() == i).to_string() on:click=move |_| view.pair.set(i)>{name}</button>
-        }
+/// Small maps of all relation heads.
+fn heads_strip(view: View, stage: Rc<Stage>, strip: NodeRef<Canvas>) -> impl IntoView {
+    let (over, choose, alone, walk) = (stage.clone(), stage.clone(), stage.clone(), stage);
+    let at = |stage: &Stage, event: &ev::MouseEvent| {
+        stage.head_at(f64::from(event.offset_x()), f64::from(event.offset_y()))
     };
-    let named = move || view.pairs.get().into_iter().enumerate().collect::<Vec<_>>();
-    let heads = move || view.totals.with(|totals| totals.len().saturating_sub(1));
-    let kl = move |i: usize| {
-        view.totals
-            .with(|totals| totals.get(i).map_or_else(String::new, |kl| number(*kl)))
+    let label = move || {
+        let head = view.choice.with(|choice| choice.head);
+        let now = view
+            .seen
+            .with(|seen| seen.as_ref().map(|seen| title(seen, head)));
+        format!(
+            "Small maps of all relation heads. Now {}. Left and right go to another head, up and down to another teacher layer, Page up and Page down to another pair, Enter shows the head alone, Escape goes back to the mean.",
+            now.unwrap_or_default()
+        )
     };
     view! {
-        <div class="maps-choices">
-            <div class="switch" role="group" aria-label="Pair">
-                <For each=named key=Clone::clone children=pair />
-            </div>
-            <label>
-                "Relation head "
-                <select
-                    prop:value=move || view.head.get().map_or(0, |head| head + 1).to_string()
-                    on:change=move |event| view.head.set(event_target_value(&event).parse::<usize>().ok().and_then(|i| i.checked_sub(1)))
-                >
-                    <option value="0">{move || format!("mean of heads, KL {}", kl(0))}</option>
-                    <For each=move || 1..=heads() key=|i| *i children=move |i| view! {
-                        <option value=i.to_string()>{move || format!("{i}, KL {}", kl(i))}</option>
-                    } />
-                </select>
-            </label>
-            <span class="hint">"Below: the student's heads, with their KL in nats."</span>
+        <div class="maps-strip" tabindex="0" role="group" aria-label=label
+            on:keydown=move |event| if walk.walk(&event.key()) {
+                event.prevent_default();
+                event.stop_propagation();
+            }>
+            <canvas node_ref=strip aria-hidden="true"
+                on:pointermove=move |event: ev::PointerEvent| {
+                    let head = at(&over, &event);
+                    if view.preview.get_untracked() != head { view.preview.set(head) }
+                }
+                on:pointerleave=move |_| view.preview.set(None)
+                on:click=move |event: ev::MouseEvent| if let Some(head) = at(&choose, &event) {
+                    view.choose(|choice| choice.head = if choice.head == head { None } else { head });
+                }
+                on:dblclick=move |event: ev::MouseEvent| if let Some(head) = at(&alone, &event) {
+                    view.preview.set(None);
+                    view.choose(|choice| (choice.head, choice.alone) = (head, head.is_some()));
+                }
+            ></canvas>
         </div>
     }
 }
 
+/// Three maps with one crosshair.
+fn panes(view: View, stage: Rc<Stage>, canvas: NodeRef<Canvas>) -> impl IntoView {
+    let told = stage.told;
+    let (moved, down, up, key) = (stage.clone(), stage.clone(), stage.clone(), stage.clone());
+    let (nearer, farther) = (stage.clone(), stage);
+    let at = |event: &ev::PointerEvent| (f64::from(event.offset_x()), f64::from(event.offset_y()));
+    let now = move || {
+        let shown = view
+            .preview
+            .get()
+            .unwrap_or_else(|| view.choice.with(|choice| choice.head));
+        view.seen
+            .with(|seen| seen.as_ref().map(|seen| title(seen, shown)))
+    };
+    let alone = view.of(|choice| choice.alone && choice.head.is_some());
+    let locked = view.of(|choice| choice.cell.is_some());
+    let zoom = view.of(|choice| choice.zoom);
+    let (row, column) = (move || view.cell.get().0 + 1, move || view.cell.get().1 + 1);
+    let size = move || {
+        view.seen
+            .with(|seen| seen.as_ref().map_or(0, |seen| seen.size()))
+    };
+    view! {
+        <div class="maps-now">
+            <p id="maps-now">{now}</p>
+            <button type="button" class="button quiet" hidden=move || !alone.get() on:click=move |_| view.choose(|choice| choice.alone = false)>"Show all heads"</button>
+            <span class="maps-zoom" hidden=move || { size() <= 8 }>
+                <button type="button" class="button quiet" aria-label="Show more tokens" disabled=move || zoom.get() == 1 on:click=move |_| farther.zoom(false)>"\u{2212}"</button>
+                <button type="button" class="button quiet" aria-label="Show fewer tokens, larger" on:click=move |_| nearer.zoom(true)>"+"</button>
+            </span>
+        </div>
+        <div class="maps-canvas" id="maps-grid" tabindex="0" role="grid" aria-activedescendant="maps-cell-now"
+            aria-label="Teacher, student and difference. Arrow keys go from cell to cell, Enter locks one, plus and minus zoom."
+            aria-rowcount=move || size().to_string() aria-colcount=move || size().to_string()
+            on:keydown=move |event| if key.press(&event.key()) {
+                event.prevent_default();
+                event.stop_propagation();
+            }>
+            <canvas
+                node_ref=canvas
+                aria-hidden="true"
+                class:zoomed=move || { zoom.get() > 1 }
+                on:pointermove=move |event: ev::PointerEvent| { let (x, y) = at(&event); moved.point(x, y, event.buttons() == 1) }
+                on:pointerdown=move |event: ev::PointerEvent| { let (x, y) = at(&event); down.press_at(x, y) }
+                on:pointerup=move |event: ev::PointerEvent| { let (x, y) = at(&event); up.release_at(x, y) }
+            ></canvas>
+            <div role="row" class="visually-hidden" aria-rowindex=move || row().to_string()>
+                <span role="gridcell" id="maps-cell-now" aria-colindex=move || column().to_string() aria-selected=move || locked.get().to_string()>
+                    {move || told.reading.with(Reading::sentence)}
+                </span>
+            </div>
+        </div>
+        {cell(told, locked)}
+        {scales(told)}
+    }
+}
+
 /// The cell under the crosshair.
-#[component]
-fn Cell(view: View) -> impl IntoView {
+fn cell(told: Told, locked: Memo<bool>) -> impl IntoView {
+    let reading = told.reading;
     view! {
         <div class="maps-cell">
             <p>
-                <b>{move || view.reading.with(|reading| reading.tokens.0.clone())}</b>
+                <b>{move || reading.with(|reading| reading.tokens.0.clone())}</b>
                 " \u{2192} "
-                <b>{move || view.reading.with(|reading| reading.tokens.1.clone())}</b>
+                <b>{move || reading.with(|reading| reading.tokens.1.clone())}</b>
+                <span class="hint">{move || if locked.get() { " locked; Esc or a click frees it" } else { "" }}</span>
             </p>
             <dl>
-                {move || view.reading.with(|reading| reading.values.clone()).into_iter().map(|(name, value)| view! {
+                {move || reading.with(|reading| reading.values.clone()).into_iter().map(|(name, value)| view! {
                     <div><dt>{name}</dt><dd class="number">{value}</dd></div>
                 }).collect_view()}
             </dl>
+            {move || reading.with(|reading| reading.formula.clone()).into_iter().map(|line| view! { <p class="maps-formula">{line}</p> }).collect_view()}
         </div>
     }
 }
 
 /// What the colours mean.
-#[component]
-fn Scales(view: View) -> impl IntoView {
+fn scales(told: Told) -> impl IntoView {
     let scale = move |i: usize, note: &'static str| {
         view! {
             <span class="maps-scale">
-                <span class="number">{move || view.scales.with(|scales| scales[i].0.clone())}</span>
-                <i style:background=move || view.scales.with(|scales| scales[i].1.clone())></i>
-                <span class="number">{move || view.scales.with(|scales| scales[i].2.clone())}</span>
+                <span class="number">{move || told.scales.with(|scales| scales[i].0.clone())}</span>
+                <i style:background=move || told.scales.with(|scales| scales[i].1.clone())></i>
+                <span class="number">{move || told.scales.with(|scales| scales[i].2.clone())}</span>
                 <span>{note}</span>
             </span>
         }
@@ -179,36 +275,33 @@ fn Scales(view: View) -> impl IntoView {
     view! {
         <div class="maps-scales hint">
             {scale(0, "probability (colour by its square root)")}
-            {scale(1, "student less teacher")}
+            {scale(1, "student less the other")}
         </div>
     }
 }
 
-/// Looks back along the run.
-#[component]
-fn Scrubber(view: View) -> impl IntoView {
-    let last = move || view.steps.with(|steps| steps.len().saturating_sub(1));
-    let at = move || view.frame.get().unwrap_or_else(last);
-    let step = move || {
-        view.steps
-            .with(|steps| steps.get(at()).copied().unwrap_or(0))
-    };
-    let words = move || match view.frame.get() {
-        None => format!("step {}, the newest", step()),
-        Some(_) => format!("step {}", step()),
-    };
-    let scrub = move |event: ev::Event| {
-        let index: usize = event_target_value(&event).parse().unwrap_or(usize::MAX);
-        view.frame.set((index < last()).then_some(index));
+/// The strongest relations of each token, in words.
+fn in_words(view: View) -> impl IntoView {
+    let open = RwSignal::new(false);
+    let list = move || {
+        if !open.get() {
+            return Vec::new();
+        }
+        let head = view.choice.with(|choice| choice.head);
+        let lines = view.seen.with(|seen| {
+            let seen = seen.as_ref()?;
+            let line = |token| lines::strongest(seen, head, token);
+            Some((0..seen.size()).map(line).collect::<Vec<_>>())
+        });
+        lines.unwrap_or_default()
     };
     view! {
-        <div class="maps-film" hidden=move || { last() < 1 }>
-            <label>
-                <span>"Look back"</span>
-                <input type="range" min="0" step="1" max=move || last().to_string() prop:value=move || at().to_string() aria-valuetext=words on:input=scrub />
-            </label>
-            <output class="number">{words}</output>
-            <p class="hint" hidden=move || !view.thinned.get()>"The film is full (64 MB): every other picture of the past was left out."</p>
-        </div>
+        <details class="maps-words" on:toggle=move |event| {
+            let details: web_sys::Element = event_target(&event);
+            open.set(details.has_attribute("open"));
+        }>
+            <summary>"In words: the three strongest relations of each token"</summary>
+            <ul>{move || list().into_iter().map(|line| view! { <li><bdi>{line}</bdi></li> }).collect_view()}</ul>
+        </details>
     }
 }

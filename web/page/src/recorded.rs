@@ -8,11 +8,10 @@
 //!
 //! - `info`: the `RunInfo` of the run as serde writes it (`recipe` is a TOML text), with `step` 0.
 //! - `frames`: oldest first. `at` is in seconds since the first step began; only its proportions count, as the whole is
-//!   played in [`PLAYED_IN`]. `event` is an `Event` as serde writes it, tag `event` included. `steps`, `evaluated` and
-//!   `maps` are played, others are passed over; several steps may share one `steps` event.
-//! - `blobs`: for `maps` its blobs in the order of the protocol (teacher and student of each pair, in turn), each (A, S, S)
-//!   row-major, one byte a probability: `q = round(255 * sqrt(p))`, hence `p = (q / 255)^2`; then base64 (RFC 4648, with
-//!   padding). Empty or left out for other events.
+//!   played in [`PLAYED_IN`]. `event` is an `Event` as serde writes it, tag `event` included. `steps`, `evaluated`,
+//!   `sentence` and `taps` are played, others are passed over; several steps may share one `steps` event.
+//! - `blobs`: for `sentence` and `taps` their blobs in the order of the protocol, one a layer, as bytes of
+//!   [`limbeck_relations::Quantised`] in rows of `width` numbers; then base64 (RFC 4648, with padding). Left out for others.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -20,6 +19,7 @@ use std::rc::Rc;
 use js_sys::Uint8Array;
 use leptos::prelude::*;
 use limbeck_protocol::{Event, RunInfo};
+use limbeck_relations::Quantised;
 use serde::Deserialize;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
@@ -46,6 +46,9 @@ struct Frame {
     event: Event,
     #[serde(default)]
     blobs: Vec<String>,
+    /// H of the blobs.
+    #[serde(default)]
+    width: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -200,10 +203,9 @@ fn show(page: Page, frames: &[Frame]) {
         match &frame.event {
             Event::Steps { steps } => together.extend(steps.iter().cloned()),
             Event::Evaluated { .. } => page.apply(frame.event.clone(), Vec::new()),
-            Event::Maps { .. } => {
-                let blobs: Option<Vec<Uint8Array>> =
-                    frame.blobs.iter().map(|text| floats(text)).collect();
-                if let Some(blobs) = blobs {
+            Event::Sentence { .. } | Event::Taps { .. } => {
+                let blobs = frame.blobs.iter().map(|text| floats(text, frame.width));
+                if let Some(blobs) = blobs.collect() {
                     page.apply(frame.event.clone(), blobs);
                 }
             }
@@ -215,18 +217,13 @@ fn show(page: Page, frames: &[Frame]) {
     }
 }
 
-/// The f32 of quantised probabilities, as bytes.
-fn floats(base64: &str) -> Option<Uint8Array> {
+/// The f32 of quantised taps, as bytes.
+fn floats(base64: &str, width: usize) -> Option<Uint8Array> {
     let binary = window().atob(base64).ok()?;
-    let bytes: Vec<u8> = binary
-        .chars()
-        .flat_map(|q| probability(q as u32 as f32).to_le_bytes())
-        .collect();
+    let bytes: Vec<u8> = binary.chars().map(|c| c as u8).collect();
+    let values = Quantised::from_bytes(&bytes, width)?.values();
+    let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
     Some(Uint8Array::from(bytes.as_slice()))
-}
-
-fn probability(q: f32) -> f32 {
-    (q / 255.0) * (q / 255.0)
 }
 
 /// Says that a run is a recorded one, and pauses it.
@@ -273,7 +270,7 @@ mod tests {
             },
             "frames": [
                 {"at": 0.5, "event": {"event": "steps", "steps": []}},
-                {"at": 1.0, "event": {"event": "maps", "step": 1, "tokens": ["a"], "pairs": ["Q-Q"], "heads": 1}, "blobs": ["/w==", "gA=="]},
+                {"at": 1.0, "event": {"event": "taps", "step": 1, "attention_heads": 1}, "blobs": ["/w==", "gA=="], "width": 8},
             ],
         });
         let recording: Recording =
@@ -281,6 +278,9 @@ mod tests {
         assert_eq!(recording.info.relation_heads, 8);
         assert_eq!(recording.frames[1].blobs.len(), 2);
         assert!(recording.frames[0].blobs.is_empty());
-        assert_eq!(probability(255.0), 1.0);
+        assert_eq!(
+            (recording.frames[0].width, recording.frames[1].width),
+            (0, 8)
+        );
     }
 }

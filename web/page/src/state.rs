@@ -1,5 +1,7 @@
 //! What the page knows, as signals, and how events of an engine change it.
 
+use std::sync::Arc;
+
 use js_sys::Uint8Array;
 use leptos::prelude::*;
 use limbeck_protocol::{
@@ -7,8 +9,10 @@ use limbeck_protocol::{
     TeacherInfo, TextInfo,
 };
 use limbeck_recipe::{Config, Mistake, Plan, Recipe};
+use limbeck_relations::{Taps, Token};
 
 use crate::data::Chosen;
+use crate::maps::View;
 
 /// Runs that are kept for comparison, the present one counted.
 pub const RUNS: usize = 5;
@@ -35,25 +39,28 @@ pub struct Problem {
     pub message: String,
 }
 
-/// Relations of one sentence, by pair.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Maps {
+/// A sentence, and what the teacher makes of it.
+#[derive(Debug)]
+pub struct Taught {
+    /// The S tokens.
+    pub tokens: Vec<Token>,
+    /// Tokens that were cut off.
+    pub left_out: u64,
+    /// The teacher's queries, keys and values.
+    pub taps: Taps,
+}
+
+/// What the student makes of that sentence at a step.
+#[derive(Debug)]
+pub struct Learnt {
     /// Steps taken before.
     pub step: u64,
-    /// The S tokens.
-    pub tokens: Vec<String>,
-    /// Names of the pairs.
-    pub pairs: Vec<String>,
-    /// A.
-    pub heads: usize,
-    /// (A, S, S) of each pair.
-    pub teacher: Vec<Vec<f32>>,
-    /// (A, S, S) of each pair.
-    pub student: Vec<Vec<f32>>,
+    /// The student's queries, keys and values.
+    pub taps: Taps,
 }
 
 /// A run as the page has seen it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct RunLog {
     /// What it is.
     pub info: RunInfo,
@@ -63,8 +70,10 @@ pub struct RunLog {
     pub steps: Vec<StepRecord>,
     /// Oldest first.
     pub evaluations: Vec<Evaluation>,
-    /// The last.
-    pub maps: Option<Maps>,
+    /// The sentence that is looked at.
+    pub taught: Option<Arc<Taught>>,
+    /// The student on it, as it was told last.
+    pub learnt: Option<Arc<Learnt>>,
 }
 
 /// Where the last checkpoint is; see [`Event::Kept`].
@@ -120,6 +129,8 @@ pub struct Page {
     pub files: RwSignal<Option<Files>, LocalStorage>,
     /// Teacher and texts as the user has chosen them.
     pub chosen: RwSignal<Chosen, LocalStorage>,
+    /// How the relations are looked at.
+    pub view: View,
     /// The last thing that a screen reader should say.
     pub announcement: RwSignal<String>,
 }
@@ -156,6 +167,7 @@ impl Page {
             figures: RwSignal::new(Vec::new()),
             files: RwSignal::new_local(None),
             chosen: RwSignal::new_local(Chosen::default()),
+            view: View::new(),
             announcement: RwSignal::new(String::new()),
         }
     }
@@ -239,25 +251,40 @@ impl Page {
                 run.evaluations.retain(|e| e.step != evaluation.step);
                 run.evaluations.push(evaluation);
             }),
-            Event::Maps {
-                step,
+            Event::Sentence {
                 tokens,
-                pairs,
-                heads,
+                special,
+                left_out,
+                attention_heads,
             } => {
-                let maps: Vec<Vec<f32>> = blobs.iter().map(floats).collect();
-                let of = |first: usize| maps.iter().skip(first).step_by(2).cloned().collect();
-                let (teacher, student) = (of(0), of(1));
+                let token = |(text, special)| Token { text, special };
+                let tokens: Vec<Token> = tokens.into_iter().zip(special).map(token).collect();
+                let Some(taps) = self.taps(tokens.len(), attention_heads, &blobs) else {
+                    return;
+                };
+                let taught = Taught {
+                    tokens,
+                    left_out,
+                    taps,
+                };
                 self.update_run(|run| {
-                    run.maps = Some(Maps {
-                        step,
-                        tokens,
-                        pairs,
-                        heads,
-                        teacher,
-                        student,
-                    });
+                    run.taught = Some(Arc::new(taught));
+                    run.learnt = None;
                 });
+            }
+            Event::Taps {
+                step,
+                attention_heads,
+            } => {
+                let size = self.runs.with_untracked(|runs| {
+                    let taught = runs.last().and_then(|run| run.taught.as_ref());
+                    taught.map_or(0, |taught| taught.tokens.len())
+                });
+                let Some(taps) = self.taps(size, attention_heads, &blobs) else {
+                    return;
+                };
+                let learnt = Arc::new(Learnt { step, taps });
+                self.update_run(|run| run.learnt = Some(learnt));
             }
             Event::State { state } => self.state.set(state),
             Event::Kept {
@@ -283,6 +310,13 @@ impl Page {
         }
     }
 
+    /// Taps as they were sent; what does not fit is a problem of the sentence.
+    fn taps(&self, size: usize, heads: usize, blobs: &[Uint8Array]) -> Option<Taps> {
+        let taps = Taps::new(size, heads, blobs.iter().map(floats).collect());
+        taps.map_err(|e| self.problem(Control::Sentence, e.to_string()))
+            .ok()
+    }
+
     /// Puts a new run at the end of the list; the same run going on keeps its steps.
     pub fn begin(&self, info: RunInfo, recorded: bool) {
         self.runs.update(|runs| {
@@ -306,7 +340,8 @@ impl Page {
                 recorded,
                 steps: Vec::new(),
                 evaluations: Vec::new(),
-                maps: None,
+                taught: None,
+                learnt: None,
             });
             if runs.len() > RUNS {
                 runs.remove(0);

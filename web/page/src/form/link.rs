@@ -9,7 +9,7 @@ use super::presets::{self, FIRST};
 const VERSION: u32 = 1;
 
 /// What else the page reads from its address.
-const PAGE_PARAMETERS: [&str; 4] = ["hide", "hub", "token", "tour"];
+const PAGE_PARAMETERS: [&str; 6] = ["hide", "hub", "see", "sentence", "token", "tour"];
 
 /// More warnings than this help nobody.
 const MOST_WARNINGS: usize = 8;
@@ -156,7 +156,8 @@ fn parts(search: &str) -> impl Iterator<Item = &str> {
     query.split('&').filter(|part| !part.is_empty())
 }
 
-fn parameters(search: &str) -> Vec<(String, String)> {
+/// Names and values of a query, decoded.
+pub fn parameters(search: &str) -> Vec<(String, String)> {
     let pair = |part: &str| {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
         (decoded(name), decoded(value))

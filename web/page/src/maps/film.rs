@@ -1,61 +1,62 @@
-//! The student's maps of earlier steps, one byte a probability.
+//! What the student made of the sentence at earlier steps. The film keeps queries, keys and values, not maps: from these every
+//! pair and any number of relation heads follow.
+
+use std::sync::Arc;
 
 use limbeck_recipe::Recipe;
+use limbeck_relations::{Pair, Quantised, Taps};
 
-use crate::state::{Maps, RunLog};
+use crate::state::{Learnt, RunLog, Taught};
 
 /// Bytes that a film may hold.
-const MOST: usize = 64 << 20;
+const MOST: usize = 64_000_000;
 
-/// The student's maps of one step.
+/// The student's last layer at one step.
 #[derive(Clone, Debug)]
 struct Frame {
     step: u64,
-    pairs: Vec<Vec<u8>>,
+    taps: Quantised,
 }
 
-/// The student's maps of a run on one sentence, by step.
+/// The student's last layer on one sentence, by step.
 #[derive(Clone, Debug, Default)]
 pub struct Film {
     recipe: Option<Recipe>,
-    tokens: Vec<String>,
-    shape: (Vec<String>, usize),
+    taught: Option<Arc<Taught>>,
     frames: Vec<Frame>,
     thinned: bool,
+    error: f32,
 }
 
 impl Film {
-    /// Takes in the present maps of a run; says whether they are new. Another run or sentence begins another film.
-    pub fn take(&mut self, run: &RunLog, maps: &Maps) -> bool {
+    /// Takes in what the student makes of the sentence now; says whether that is new. Another run or sentence begins another
+    /// film. `pair` and `heads` are of the run: what the quantisation error is measured in.
+    pub fn take(&mut self, run: &RunLog, (pair, heads): (Pair, usize)) -> bool {
+        let (Some(taught), Some(learnt)) = (&run.taught, &run.learnt) else {
+            return false;
+        };
         let same = self.recipe.as_ref() == Some(&run.info.recipe)
-            && self.tokens == maps.tokens
-            && self.shape.1 == maps.heads
-            && self.shape.0 == maps.pairs;
-        if same
-            && self
-                .frames
-                .last()
-                .is_some_and(|frame| frame.step == maps.step)
-        {
+            && self.taught.as_ref().is_some_and(|t| Arc::ptr_eq(t, taught));
+        let last = self.frames.last().map(|frame| frame.step);
+        if same && last == Some(learnt.step) {
             return false;
         }
         if !same {
             *self = Self {
                 recipe: Some(run.info.recipe.clone()),
-                tokens: maps.tokens.clone(),
-                shape: (maps.pairs.clone(), maps.heads),
+                taught: Some(taught.clone()),
                 ..Self::default()
             };
         }
         // A run that went back to a checkpoint takes these steps again.
-        self.frames.retain(|frame| frame.step < maps.step);
-        let pairs = maps
-            .student
-            .iter()
-            .map(|values| values.iter().map(|p| quantised(*p)).collect());
+        self.frames.retain(|frame| frame.step < learnt.step);
+        let layers = learnt.taps.layers();
+        let values = learnt.taps.layer(layers).unwrap_or_default();
+        let taps = Quantised::of(values, learnt.taps.hidden());
+        self.error = self.error.max(error(&learnt.taps, &taps, pair, heads));
         self.frames.push(Frame {
-            step: maps.step,
-            pairs: pairs.collect(),
+            step: learnt.step,
+            taps,
         });
         self.thin(MOST);
         true
@@ -63,11 +64,7 @@ impl Film {
 
     /// Leaves every other frame out, the first and the last kept, until the rest fits.
     fn thin(&mut self, most: usize) {
-        let each: usize = self
-            .frames
-            .last()
-            .map_or(0, |frame| frame.pairs.iter().map(Vec::len).sum());
-        while self.frames.len() > 2 && self.frames.len() * each > most {
+        while self.frames.len() > 2 && self.bytes() > most {
             let last = self.frames.len() - 1;
             let mut i = 0;
             self.frames.retain(|_| {
@@ -77,6 +74,11 @@ impl Film {
             });
             self.thinned = true;
         }
+    }
+
+    /// Bytes of all frames.
+    pub fn bytes(&self) -> usize {
+        self.frames.iter().map(|frame| frame.taps.bytes()).sum()
     }
 
     /// Steps of the frames.
@@ -89,73 +91,123 @@ impl Film {
         self.thinned
     }
 
-    /// The student's (A, S, S) of a pair at a frame.
-    pub fn student(&self, frame: usize, pair: usize) -> Option<Vec<f32>> {
-        let bytes = self.frames.get(frame)?.pairs.get(pair)?;
-        let table: [f32; 256] = std::array::from_fn(|q| (q as f32 / 255.0).powi(2));
-        Some(bytes.iter().map(|q| table[usize::from(*q)]).collect())
+    /// The largest change of a probability by the quantisation, in what was measured.
+    pub fn error(&self) -> f32 {
+        self.error
+    }
+
+    /// The student at the last frame that is not after a step: as it is now, but for its last layer.
+    pub fn student(&self, step: u64, now: &Learnt) -> Option<Learnt> {
+        let frame = self.frames.iter().rfind(|frame| frame.step <= step)?;
+        let mut taps = now.taps.clone();
+        taps.replace(taps.layers(), frame.taps.values());
+        Some(Learnt {
+            step: frame.step,
+            taps,
+        })
     }
 }
 
-/// Finer for small probabilities, which the maps show by their square root too.
-fn quantised(p: f32) -> u8 {
-    (p.max(0.0).sqrt() * 255.0).round() as u8
+/// The largest change of a probability of the last layer.
+fn error(taps: &Taps, quantised: &Quantised, pair: Pair, heads: usize) -> f32 {
+    let layer = taps.layers();
+    let mut kept = taps.clone();
+    kept.replace(layer, quantised.values());
+    match (taps.map(layer, pair, heads), kept.map(layer, pair, heads)) {
+        (Ok(was), Ok(is)) => {
+            let change = was.iter().zip(&is).map(|(was, is)| (was - is).abs());
+            change.fold(0.0, f32::max)
+        }
+        _ => 0.0,
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use limbeck_relations::Token;
+
     use super::*;
     use crate::examples::run;
 
-    fn maps(step: u64) -> Maps {
-        Maps {
-            step,
-            tokens: vec!["a".into(), "b".into()],
-            pairs: vec!["Q-Q".into()],
-            heads: 1,
-            teacher: vec![vec![0.5; 4]],
-            student: vec![vec![0.0, 1.0, 0.3, 0.7]],
-        }
+    const HOW: (Pair, usize) = ((0, 0), 2);
+
+    fn at(run: &mut RunLog, step: u64) {
+        let layer = |seed: u64| {
+            (0..24)
+                .map(|i| ((i + seed) as f32 * 1.7).sin() * 3.0)
+                .collect()
+        };
+        let taps = Taps::new(2, 2, vec![layer(0), layer(step)]).expect("3 x 2 x 4 numbers");
+        run.learnt = Some(Arc::new(Learnt { step, taps }));
+    }
+
+    fn example() -> RunLog {
+        let token = Token {
+            text: "a".into(),
+            special: false,
+        };
+        let taps = Taps::new(2, 2, vec![vec![0.5; 24]]).expect("3 x 2 x 4 numbers");
+        let mut run = run();
+        run.taught = Some(Arc::new(Taught {
+            tokens: vec![token.clone(), token],
+            left_out: 0,
+            taps,
+        }));
+        run
     }
 
     #[test]
     fn a_film_keeps_steps_and_their_values() {
-        let mut film = Film::default();
-        assert!(film.take(&run(), &maps(10)) && film.take(&run(), &maps(20)));
-        assert!(!film.take(&run(), &maps(20)));
+        let (mut film, mut run) = (Film::default(), example());
+        assert!(!film.take(&run, HOW), "there is nothing yet");
+        at(&mut run, 10);
+        assert!(film.take(&run, HOW) && !film.take(&run, HOW));
+        let then = run.learnt.clone().expect("it was set");
+        at(&mut run, 20);
+        assert!(film.take(&run, HOW));
         assert_eq!(film.steps(), [10, 20]);
-        let back = film.student(0, 0).expect("it was taken");
-        let worst = back
-            .iter()
-            .zip(&maps(0).student[0])
-            .map(|(a, b)| (a - b).abs())
-            .fold(0.0, f32::max);
-        assert!(worst < 4e-3, "{worst}");
-        assert!(film.student(9, 0).is_none() && film.student(0, 9).is_none());
-        assert!(film.take(&run(), &maps(10)));
+        let now = run.learnt.clone().expect("it was set");
+        let back = film.student(15, &now).expect("the frame before");
+        assert_eq!((back.step, back.taps.layer(1)), (10, now.taps.layer(1)));
+        let both = [&then.taps, &back.taps].map(|taps| taps.map(2, HOW.0, HOW.1).expect("a map"));
+        let change = both[0].iter().zip(&both[1]).map(|(a, b)| (a - b).abs());
+        let change = change.fold(0.0, f32::max);
+        assert!(
+            change <= film.error() && film.error() < 1e-3,
+            "{change} {}",
+            film.error()
+        );
+        assert!(film.student(9, &now).is_none());
+        at(&mut run, 10);
+        assert!(film.take(&run, HOW));
         assert_eq!(film.steps(), [10], "steps are taken again");
     }
 
     #[test]
     fn another_sentence_or_recipe_begins_anew() {
-        let mut film = Film::default();
-        film.take(&run(), &maps(10));
-        let mut other = maps(20);
-        other.tokens[0] = "c".into();
-        film.take(&run(), &other);
+        let (mut film, mut run) = (Film::default(), example());
+        at(&mut run, 10);
+        film.take(&run, HOW);
+        run.taught = example().taught;
+        at(&mut run, 20);
+        film.take(&run, HOW);
         assert_eq!(film.steps(), [20]);
-        let mut longer = run();
-        longer.info.recipe.steps = 7;
-        film.take(&longer, &other);
+        run.info.recipe.steps = 7;
+        film.take(&run, HOW);
         assert_eq!(film.steps(), [20]);
     }
 
     #[test]
     fn a_long_film_is_thinned() {
-        let mut film = Film::default();
-        (0..10).for_each(|step| assert!(film.take(&run(), &maps(step))));
+        let (mut film, mut run) = (Film::default(), example());
+        for step in 0..10 {
+            at(&mut run, step);
+            assert!(film.take(&run, HOW));
+        }
         assert!(!film.thinned());
-        film.thin(20);
+        let each = film.bytes() / 10;
+        assert_eq!(each, 24 * 2 + 6 * 4, "two bytes a number and a scale a row");
+        film.thin(each * 4);
         assert_eq!(film.steps(), [0, 4, 8, 9]);
         assert!(film.thinned());
     }

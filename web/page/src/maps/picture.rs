@@ -9,8 +9,8 @@ use crate::chart::plot::Palette;
 use crate::chart::scale::number;
 use crate::chart::surface::{Surface, css};
 
-/// Names of the three maps.
-pub const NAMES: [&str; 3] = ["Teacher", "Student", "Student \u{2212} teacher"];
+/// What the three maps are called.
+pub type Names = [String; 3];
 /// Width below which the maps are stacked.
 const NARROW: f64 = 560.0;
 /// Room of the column with the KL of each row.
@@ -18,10 +18,12 @@ const KL: f64 = 40.0;
 const GAP: f64 = 14.0;
 const TITLE: f64 = 20.0;
 const LARGEST_CELL: f64 = 24.0;
-/// Side of a small map, and room for the two lines below it.
-const THUMB: f64 = 44.0;
-const THUMB_TEXT: f64 = 30.0;
+/// Side of a small map, and room for the lines below the three of them.
+const THUMB: f64 = 40.0;
+const THUMB_TEXT: f64 = 32.0;
 const THUMB_GAP: f64 = 8.0;
+/// Between the small maps of one head.
+const THUMB_LINE: f64 = 2.0;
 
 /// Colours of the maps.
 pub struct Ink {
@@ -100,22 +102,17 @@ impl Picture {
         })
     }
 
-    /// What it shows.
-    pub fn relation(&self) -> &Relation {
-        &self.relation
-    }
-
     /// Its scales.
     pub fn scales(&self) -> Scales {
         self.scales
     }
 
-    /// Draws the three maps with a crosshair at a cell; says where.
+    /// Draws the three maps with a crosshair at a cell, or the part of them that a window shows; says where.
     pub fn draw(
         &self,
         canvas: &HtmlCanvasElement,
-        tokens: &[String],
-        cell: (usize, usize),
+        (tokens, names): (&[String], &Names),
+        (cell, window): ((usize, usize), Window),
         ink: &Ink,
     ) -> Option<Layout> {
         let width = f64::from(canvas.parent_element()?.client_width());
@@ -123,7 +120,7 @@ impl Picture {
         context.set_font(&ink.palette.font(400, 11.0));
         let measure = |token: &String| context.measure_text(token).map_or(0.0, |m| m.width());
         let longest = tokens.iter().map(measure).fold(0.0, f64::max);
-        let layout = Layout::new(width, longest, self.relation.size);
+        let layout = Layout::new(width, longest, window.within(self.relation.size));
         let surface = Surface::of(canvas, layout.height)?;
         let context = &surface.context;
         context.set_image_smoothing_enabled(false);
@@ -133,11 +130,22 @@ impl Picture {
             context.set_text_align("left");
             context.set_text_baseline("alphabetic");
             context.set_fill_style_str(&ink.palette.ink);
-            surface.text(NAMES[i], x, layout.title(i));
-            let side = layout.side();
+            surface.text(&names[i], x, layout.title(i));
+            let (side, window) = (layout.side(), layout.window);
+            let count = window.count as f64;
             // An image that is not loaded would be an error; these are canvases.
-            let _ =
-                context.draw_image_with_html_canvas_element_and_dw_and_dh(image, x, y, side, side);
+            let _ = context
+                .draw_image_with_html_canvas_element_and_sw_and_sh_and_dx_and_dy_and_dw_and_dh(
+                    image,
+                    window.column as f64,
+                    window.row as f64,
+                    count,
+                    count,
+                    x,
+                    y,
+                    side,
+                    side,
+                );
             labels(&surface, &layout, i, tokens, cell, ink);
             cross(context, &layout, i, cell, ink);
         }
@@ -155,7 +163,9 @@ impl Picture {
         context.set_text_baseline("alphabetic");
         context.set_fill_style_str(&ink.palette.muted);
         surface.text("KL", x, layout.title(2));
-        for (i, kl) in self.relation.kl.iter().enumerate() {
+        let window = layout.window;
+        let rows = self.relation.kl.iter().enumerate();
+        for (i, kl) in rows.skip(window.row).take(window.count) {
             let colour = if i == row {
                 &ink.palette.ink
             } else {
@@ -164,8 +174,49 @@ impl Picture {
             context.set_fill_style_str(colour);
             let length = (kl / self.scales.kl * (KL - 10.0)).max(1.0);
             let thick = (layout.cell * 0.6).max(1.0);
-            let y = beside.1 + layout.cell * (i as f64 + 0.5) - thick / 2.0;
+            let y = beside.1 + layout.cell * ((i - window.row) as f64 + 0.5) - thick / 2.0;
             context.fill_rect(x, y, length, thick);
+        }
+    }
+}
+
+/// The part of the maps that is shown: so many rows and columns from here.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Window {
+    /// First row.
+    pub row: usize,
+    /// First column.
+    pub column: usize,
+    /// Rows, and columns.
+    pub count: usize,
+}
+
+impl Window {
+    /// What a zoom shows of maps of this size: eight tokens at least.
+    pub fn zoomed(size: usize, zoom: usize, (row, column): (usize, usize)) -> Self {
+        let count = size.div_ceil(zoom.max(1)).max(8);
+        Self { row, column, count }.within(size)
+    }
+
+    /// The same, pushed into maps of this size.
+    fn within(self, size: usize) -> Self {
+        let count = self.count.clamp(1, size.max(1));
+        let last = size.max(1) - count;
+        Self {
+            row: self.row.min(last),
+            column: self.column.min(last),
+            count,
+        }
+    }
+
+    /// The same, moved as little as it takes to show a cell.
+    pub fn showing(self, (row, column): (usize, usize)) -> Self {
+        let moved =
+            |first: usize, cell: usize| first.clamp((cell + 1).saturating_sub(self.count), cell);
+        Self {
+            row: moved(self.row, row),
+            column: moved(self.column, column),
+            ..self
         }
     }
 }
@@ -174,15 +225,17 @@ impl Picture {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Layout {
     places: [(f64, f64); 3],
-    cell: f64,
-    size: usize,
+    /// Side of a cell.
+    pub cell: f64,
+    window: Window,
     gutter: f64,
     height: f64,
     stacked: bool,
 }
 
 impl Layout {
-    fn new(width: f64, longest: f64, size: usize) -> Self {
+    fn new(width: f64, longest: f64, window: Window) -> Self {
+        let size = window.count;
         let stacked = width < NARROW;
         let gutter = (longest + 8.0).min(if stacked { 64.0 } else { 84.0 });
         let room = if stacked {
@@ -212,7 +265,7 @@ impl Layout {
         Self {
             places,
             cell,
-            size,
+            window,
             gutter,
             height,
             stacked,
@@ -220,7 +273,7 @@ impl Layout {
     }
 
     fn side(&self) -> f64 {
-        self.cell * self.size as f64
+        self.cell * self.window.count as f64
     }
 
     /// Baseline of a title.
@@ -236,11 +289,13 @@ impl Layout {
     pub fn cell_at(&self, x: f64, y: f64) -> Option<(usize, usize)> {
         let index = |pixel: f64| {
             let index = (pixel / self.cell).floor();
-            (index >= 0.0 && index < self.size as f64).then_some(index as usize)
+            (index >= 0.0 && index < self.window.count as f64).then_some(index as usize)
         };
-        self.places
+        let (row, column) = self
+            .places
             .iter()
-            .find_map(|(left, top)| Some((index(y - top)?, index(x - left)?)))
+            .find_map(|(left, top)| Some((index(y - top)?, index(x - left)?)))?;
+        Some((row + self.window.row, column + self.window.column))
     }
 }
 
@@ -270,14 +325,19 @@ fn labels(
     };
     let room = layout.gutter - 6.0;
     context.set_text_baseline("middle");
-    for (i, token) in tokens.iter().enumerate() {
-        let middle = layout.cell * (i as f64 + 0.5);
+    let window = layout.window;
+    let all = tokens.iter().enumerate();
+    for (place, (i, token)) in all.clone().skip(window.row).take(window.count).enumerate() {
+        let middle = layout.cell * (place as f64 + 0.5);
         if (layout.stacked || map == 0) && clear(i, row) {
             style(i == row);
             context.set_text_align("right");
             // The errors of these calls are positions that are not numbers.
             let _ = context.fill_text_with_max_width(token, left - 5.0, top + middle, room);
         }
+    }
+    for (place, (i, token)) in all.skip(window.column).take(window.count).enumerate() {
+        let middle = layout.cell * (place as f64 + 0.5);
         if (!layout.stacked || map == 0) && clear(i, column) {
             style(i == column);
             context.set_text_align("left");
@@ -299,10 +359,13 @@ fn cross(
     ink: &Ink,
 ) {
     let (left, top) = layout.places[map];
-    let (x, y) = (
-        left + column as f64 * layout.cell,
-        top + row as f64 * layout.cell,
-    );
+    let window = layout.window;
+    let shown = |cell: usize, first: usize| {
+        cell.checked_sub(first)
+            .filter(|place| *place < window.count)
+            .map(|place| place as f64 * layout.cell)
+    };
+    let (x, y) = (shown(column, window.column), shown(row, window.row));
     let outline = |x: f64, y: f64, width: f64, height: f64, line: f64| {
         context.set_stroke_style_str(&ink.palette.card);
         context.set_line_width(line + 1.6);
@@ -312,10 +375,16 @@ fn cross(
         context.stroke_rect(x, y, width, height);
     };
     context.set_global_alpha(0.55);
-    outline(left, y, layout.side(), layout.cell, 1.0);
-    outline(x, top, layout.cell, layout.side(), 1.0);
+    if let Some(y) = y {
+        outline(left, top + y, layout.side(), layout.cell, 1.0);
+    }
+    if let Some(x) = x {
+        outline(left + x, top, layout.cell, layout.side(), 1.0);
+    }
     context.set_global_alpha(1.0);
-    outline(x, y, layout.cell, layout.cell, 2.0);
+    if let (Some(x), Some(y)) = (x, y) {
+        outline(left + x, top + y, layout.cell, layout.cell, 2.0);
+    }
 }
 
 fn image(pixels: &[u8], size: usize) -> Option<HtmlCanvasElement> {
@@ -328,60 +397,67 @@ fn image(pixels: &[u8], size: usize) -> Option<HtmlCanvasElement> {
     Some(canvas)
 }
 
-/// A small map to choose a head by.
+/// A column of small maps: teacher, student and difference of one head, or of one step.
 pub struct Thumb<'a> {
     /// What it is.
     pub name: String,
-    /// What it shows: the student.
+    /// What it shows.
     pub relation: &'a Relation,
+    /// Whether it is chosen.
+    pub chosen: bool,
 }
 
-/// Small maps in a row, and where each is: the index at a pixel is [`thumb_at`].
-pub fn draw_thumbs(
-    canvas: &HtmlCanvasElement,
-    thumbs: &[Thumb],
-    chosen: usize,
-    ink: &Ink,
-) -> Option<()> {
+/// Small maps in columns, and where each is: the index at a pixel is [`thumb_at`]. All have one scale, so that they can be
+/// compared.
+pub fn draw_thumbs(canvas: &HtmlCanvasElement, thumbs: &[Thumb], ink: &Ink) -> Option<()> {
     let width = f64::from(canvas.parent_element()?.client_width());
     let lines = thumbs.len().div_ceil(a_row(width));
-    let surface = Surface::of(canvas, lines as f64 * (THUMB + THUMB_TEXT))?;
+    let surface = Surface::of(canvas, lines as f64 * thumb_height())?;
     let context = &surface.context;
     context.set_image_smoothing_enabled(false);
     context.set_text_align("center");
+    let scales = thumbs.iter().map(|thumb| Scales::of(thumb.relation));
+    let scales = scales.reduce(|a, b| Scales {
+        peak: a.peak.max(b.peak),
+        gap: a.gap.max(b.gap),
+        kl: a.kl.max(b.kl),
+    })?;
     for (i, thumb) in thumbs.iter().enumerate() {
         let (x, y) = thumb_place(i, width);
-        let scales = Scales::of(thumb.relation);
-        let picture = image(
-            &pixels(
-                &ink.sequential,
-                &thumb.relation.student,
-                scales.probability(),
-            ),
-            thumb.relation.size,
-        )?;
-        let _ =
-            context.draw_image_with_html_canvas_element_and_dw_and_dh(&picture, x, y, THUMB, THUMB);
-        let (weight, colour) = if i == chosen {
-            (700, &ink.palette.ink)
-        } else {
-            (400, &ink.palette.muted)
+        let relation = thumb.relation;
+        let probability = |values: &[f32]| pixels(&ink.sequential, values, scales.probability());
+        let three = [
+            probability(&relation.teacher),
+            probability(&relation.student),
+            pixels(&ink.diverging, &relation.difference(), scales.difference()),
+        ];
+        for (line, pixels) in three.iter().enumerate() {
+            let picture = image(pixels, relation.size)?;
+            let top = y + line as f64 * (THUMB + THUMB_LINE);
+            let _ = context
+                .draw_image_with_html_canvas_element_and_dw_and_dh(&picture, x, top, THUMB, THUMB);
+        }
+        let (weight, colour) = match thumb.chosen {
+            true => (700, &ink.palette.ink),
+            false => (400, &ink.palette.muted),
         };
         context.set_font(&ink.palette.font(weight, 11.0));
         context.set_fill_style_str(colour);
-        surface.text(&thumb.name, x + THUMB / 2.0, y + THUMB + 12.0);
-        surface.text(
-            &number(thumb.relation.total()),
-            x + THUMB / 2.0,
-            y + THUMB + 24.0,
-        );
-        if i == chosen {
+        let below = y + 3.0 * (THUMB + THUMB_LINE);
+        surface.text(&thumb.name, x + THUMB / 2.0, below + 11.0);
+        surface.text(&number(relation.total()), x + THUMB / 2.0, below + 23.0);
+        if thumb.chosen {
             context.set_stroke_style_str(&ink.focus);
             context.set_line_width(2.0);
-            context.stroke_rect(x - 1.0, y - 1.0, THUMB + 2.0, THUMB + 2.0);
+            let height = 3.0 * THUMB + 2.0 * THUMB_LINE + 2.0;
+            context.stroke_rect(x - 1.0, y - 1.0, THUMB + 2.0, height);
         }
     }
     Some(())
+}
+
+fn thumb_height() -> f64 {
+    3.0 * (THUMB + THUMB_LINE) + THUMB_TEXT
 }
 
 fn a_row(width: f64) -> usize {
@@ -393,14 +469,14 @@ fn thumb_place(index: usize, width: f64) -> (f64, f64) {
     let (line, place) = (index / a_row, index % a_row);
     (
         2.0 + place as f64 * (THUMB + THUMB_GAP),
-        2.0 + line as f64 * (THUMB + THUMB_TEXT),
+        2.0 + line as f64 * thumb_height(),
     )
 }
 
-/// The small map at a pixel of a strip of this width.
+/// The small maps at a pixel of a strip of this width.
 pub fn thumb_at(x: f64, y: f64, width: f64) -> Option<usize> {
     let place = ((x - 2.0) / (THUMB + THUMB_GAP)).max(0.0) as usize;
-    let line = (y / (THUMB + THUMB_TEXT)).max(0.0) as usize;
+    let line = (y / thumb_height()).max(0.0) as usize;
     (place < a_row(width)).then(|| line * a_row(width) + place)
 }
 
@@ -413,7 +489,7 @@ mod tests {
     #[test]
     fn a_pixel_finds_its_cell_on_every_map() {
         for width in [320.0, 1200.0] {
-            let layout = Layout::new(width, 40.0, 20);
+            let layout = Layout::new(width, 40.0, Window::zoomed(20, 1, (0, 0)));
             for (left, top) in layout.places {
                 assert_eq!(
                     layout.cell_at(left + 2.5 * layout.cell, top + 1.5 * layout.cell),
@@ -423,6 +499,21 @@ mod tests {
             }
             assert_eq!(layout.cell_at(0.0, 0.0), None);
         }
+    }
+
+    #[test]
+    fn a_window_stays_inside_and_shows_its_cell() {
+        let whole = Window::zoomed(128, 1, (50, 50));
+        assert_eq!((whole.row, whole.column, whole.count), (0, 0, 128));
+        let part = Window::zoomed(128, 4, (120, 3));
+        assert_eq!((part.row, part.column, part.count), (96, 3, 32));
+        let moved = part.showing((10, 90));
+        assert_eq!((moved.row, moved.column), (10, 59));
+        assert_eq!(moved.showing((12, 60)), moved, "it is shown already");
+        assert_eq!(Window::zoomed(3, 16, (0, 0)).count, 3);
+        let layout = Layout::new(900.0, 40.0, moved);
+        let (left, top) = layout.places[1];
+        assert_eq!(layout.cell_at(left + 1.0, top + 1.0), Some((10, 59)));
     }
 
     #[test]

@@ -1,0 +1,167 @@
+//! What is looked at: pair, layers, relation heads, and the way to show them.
+
+use leptos::ev;
+use leptos::prelude::*;
+use limbeck_relations::{Pair, VECTORS, all_pairs, pair_name};
+
+use super::seen::{How, Seen};
+use super::view::{Choice, KINDS, Kind, View};
+use crate::state::page;
+
+/// Pair, layers, relation heads.
+pub fn choices(view: View) -> impl IntoView {
+    let how = Memo::new(move |_| {
+        view.seen
+            .with(|seen| seen.as_ref().map(|seen| seen.how.clone()))
+    });
+    let instead = move || of(how, |how| how.instead.join(". "));
+    view! {
+        <div class="maps-choices">
+            {pairs(view, how)}
+            <div class="maps-selects">
+                {layer(view, how, true)}
+                {layer(view, how, false)}
+                {cut(view, how)}
+            </div>
+        </div>
+        <p class="mistake" role="status" hidden=move || instead().is_empty()>{instead}</p>
+    }
+}
+
+/// A part of how relations are made; the default before there are any.
+fn of<T: Default>(how: Memo<Option<How>>, part: impl Fn(&How) -> T) -> T {
+    how.with(|how| how.as_ref().map(part).unwrap_or_default())
+}
+
+fn pairs(view: View, how: Memo<Option<How>>) -> impl IntoView {
+    let page = page();
+    let learnt = Memo::new(move |_| {
+        page.runs.with(|runs| {
+            runs.last()
+                .map(|run| run.info.pairs.clone())
+                .unwrap_or_default()
+        })
+    });
+    let button = move |pair: Pair| {
+        let name = pair_name(pair);
+        let title = format!("rows: {}, columns: {}", VECTORS[pair.0], VECTORS[pair.1]);
+        let shown = name.clone();
+        view! {
+            <button type="button" title=title class:taught=move || learnt.with(|pairs| pairs.contains(&name))
+                aria-pressed=move || of(how, |how| how.pair == pair).to_string()
+                on:click=move |_| view.choose(|choice| choice.pair = Some(pair))>{shown}</button>
+        }
+    };
+    view! {
+        <div class="switch maps-pairs" role="group" aria-label="Pair; those that the run learns are underlined">
+            {all_pairs().map(button).collect_view()}
+        </div>
+    }
+}
+
+fn layer(view: View, how: Memo<Option<How>>, of_teacher: bool) -> impl IntoView {
+    let layers = move |seen: &Seen| match of_teacher {
+        true => seen.taught.taps.layers(),
+        false => seen.learnt.taps.layers(),
+    };
+    let count = Memo::new(move |_| {
+        view.seen
+            .with(|seen| seen.as_ref().map_or(1, |seen| layers(seen)))
+    });
+    let now = move || {
+        of(how, |how| match of_teacher {
+            true => how.teacher_layer,
+            false => how.student_layer,
+        })
+    };
+    let choose = move |event: ev::Event| {
+        let layer = event_target_value(&event).parse().ok();
+        view.choose(|choice| match of_teacher {
+            true => choice.teacher_layer = layer,
+            false => choice.student_layer = layer,
+        });
+    };
+    let option = move |i: usize| view! { <option value=i.to_string() selected=move || now() == i>{i.to_string()}</option> };
+    view! {
+        <label>
+            {if of_teacher { "Teacher layer " } else { "Student layer " }}
+            <select prop:value=move || now().to_string() on:change=choose>
+                <For each=move || 1..=count.get() key=|i| *i children=option />
+            </select>
+        </label>
+    }
+}
+
+/// The slider that cuts the vectors into relation heads: only into as many as divide both widths.
+fn cut(view: View, how: Memo<Option<How>>) -> impl IntoView {
+    let fits = move || of(how, |how| how.fits.clone());
+    let last = move || fits().len().saturating_sub(1).to_string();
+    let place = move || {
+        let place = of(how, |how| how.fits.iter().position(|fit| *fit == how.heads));
+        place.unwrap_or(0).to_string()
+    };
+    let cut = move |event: ev::Event| {
+        let index: usize = event_target_value(&event).parse().unwrap_or(0);
+        let heads = untrack(fits).get(index).copied();
+        view.choose(|choice| (choice.heads, choice.head) = (heads, None));
+    };
+    let words = move || {
+        view.seen.with(|seen| {
+            let seen = seen.as_ref()?;
+            let heads = seen.how.heads;
+            let own = [&seen.taught.taps, &seen.learnt.taps].map(|taps| {
+                let own = taps.attention_heads();
+                let same = if own == heads { " (this cut)" } else { "" };
+                format!("{own}{same}")
+            });
+            Some(format!(
+                "{heads}; attention heads: teacher {}, student {}",
+                own[0], own[1]
+            ))
+        })
+    };
+    view! {
+        <label class="maps-cut">
+            "Relation heads "
+            <input type="range" id="maps-heads" min="0" step="1" max=last prop:value=place aria-valuetext=words on:input=cut />
+            <output class="number">{words}</output>
+        </label>
+    }
+}
+
+/// The ways to show relations.
+pub fn kinds(view: View) -> impl IntoView {
+    let now = view.of(|choice| choice.kind);
+    let button = move |(kind, key, name): (Kind, &'static str, &'static str)| {
+        view! {
+            <button type="button" id=format!("maps-{key}-view") aria-pressed=move || (now.get() == kind).to_string()
+                on:click=move |_| view.choose(|choice| choice.kind = kind)>{name}</button>
+        }
+    };
+    view! {
+        <div class="maps-choices">
+            <div class="switch" role="group" aria-label="Way to show them">{KINDS.map(button).into_iter().collect_view()}</div>
+            {check(view, "sort heads by KL", |choice| choice.by_kl, |choice, on| choice.by_kl = on)}
+        </div>
+    }
+}
+
+/// A box that switches one part of what is chosen.
+pub fn check(
+    view: View,
+    label: &'static str,
+    of: fn(&Choice) -> bool,
+    set: fn(&mut Choice, bool),
+) -> impl IntoView {
+    let on = view.of(of);
+    let change = move |event: ev::Event| {
+        let on = event_target_checked(&event);
+        view.choose(|choice| set(choice, on));
+    };
+    view! {
+        <label class="maps-check">
+            <input type="checkbox" prop:checked=move || on.get() on:change=change />
+            {label}
+        </label>
+    }
+}

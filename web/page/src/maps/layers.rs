@@ -1,0 +1,268 @@
+//! Layers of the teacher and pairs beside the student: which layer there is to learn from.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use js_sys::Promise;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use limbeck_relations::{Colours, DARK, LIGHT, LayerCell, Pair, Rgb, all_pairs, pair_name};
+use wasm_bindgen::JsValue;
+use wasm_bindgen_futures::JsFuture;
+
+use super::seen::Seen;
+use super::view::View;
+use crate::chart::scale::number;
+use crate::state::page;
+
+/// What is shown of each cell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Measure {
+    #[default]
+    Kl,
+    Overlap,
+    Entropy,
+}
+
+const MEASURES: [(Measure, &str, &str); 3] = [
+    (
+        Measure::Kl,
+        "KL",
+        "KL(teacher \u{2016} student) in nats: how far the student is from this layer",
+    ),
+    (
+        Measure::Overlap,
+        "Similarity",
+        "overlap of the student's rows with this layer's: 100 % if they are equal",
+    ),
+    (
+        Measure::Entropy,
+        "Entropy",
+        "entropy of the teacher's rows in nats: 0 looks at one token alone",
+    ),
+];
+
+impl Measure {
+    fn of(self, cell: &LayerCell) -> f64 {
+        match self {
+            Self::Kl => cell.kl,
+            Self::Overlap => cell.overlap,
+            Self::Entropy => cell.entropy,
+        }
+    }
+
+    fn words(self, value: f64) -> String {
+        match self {
+            Self::Overlap => format!("{:.0} %", 100.0 * value),
+            _ => number(value),
+        }
+    }
+}
+
+/// The cells that are worked out so far, layer by layer.
+type Cells = Vec<Vec<LayerCell>>;
+
+/// Layers x pairs. It is worked out a cell at a time, so that the page stays quick.
+#[component]
+pub fn Layers() -> impl IntoView {
+    let page = page();
+    let view = page.view;
+    let cells = RwSignal::new(Cells::new());
+    let measure = RwSignal::new(Measure::default());
+    let busy = Rc::new(Cell::new(false));
+    Effect::new(move |_| {
+        view.seen.track();
+        if !busy.replace(true) {
+            fill(view, cells, busy.clone());
+        }
+    });
+    let button = move |(value, name, what): (Measure, &'static str, &'static str)| {
+        view! {
+            <button type="button" title=what aria-pressed=move || (measure.get() == value).to_string() on:click=move |_| measure.set(value)>{name}</button>
+        }
+    };
+    let note = move || MEASURES.iter().find(|m| m.0 == measure.get()).map(|m| m.2);
+    let rows = move || {
+        let seen = view.seen.get()?;
+        let dark = is_dark();
+        let colours = Colours::between(&if dark { DARK.map } else { LIGHT.map });
+        let measure = measure.get();
+        let taught = page.recipe.with(|recipe| recipe.teacher_layer);
+        Some(cells.with(|cells| {
+            let values: Vec<f64> = cells.iter().flatten().map(|cell| measure.of(cell)).collect();
+            let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+            let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let part = move |value: f64| ((value - least) / (most - least).max(1e-12)) as f32;
+            let layers = (1..=seen.taught.taps.layers()).rev();
+            layers
+                .map(|layer| {
+                    let row = cells.get(layer - 1).cloned().unwrap_or_default();
+                    let cell = |(pair, cell): (Pair, LayerCell)| {
+                        let value = measure.of(&cell);
+                        let words = measure.words(value);
+                        let fill = colours.at(part(value));
+                        let chosen = seen.how.pair == pair && seen.how.teacher_layer == layer;
+                        view! {
+                            <td>
+                                <button type="button" class="maps-layer number" style=paint(fill) aria-pressed=chosen.to_string()
+                                    aria-label=format!("layer {layer}, {}: {words}. Look at it", pair_name(pair))
+                                    on:click=move |_| view.choose(|c| (c.teacher_layer, c.pair) = (Some(layer), Some(pair)))>{words.clone()}</button>
+                            </td>
+                        }
+                    };
+                    let is_taught = taught == Some(layer);
+                    view! {
+                        <tr>
+                            <th scope="row">{format!("layer {layer}")}</th>
+                            {all_pairs().zip(row).map(cell).collect_view()}
+                            <td>
+                                <button type="button" class="button quiet" disabled=is_taught
+                                    on:click=move |_| {
+                                        page.recipe.update(|recipe| recipe.teacher_layer = Some(layer));
+                                        page.announce(format!("the next run learns from layer {layer}"));
+                                    }>{if is_taught { "in the recipe" } else { "teach it" }}</button>
+                            </td>
+                        </tr>
+                    }
+                })
+                .collect_view()
+        }))
+    };
+    view! {
+        <div class="maps-choices">
+            <div class="switch" role="group" aria-label="What the colours show">{MEASURES.map(button).into_iter().collect_view()}</div>
+            <span class="hint">{note}</span>
+        </div>
+        <div class="scroll" tabindex="0" role="group" aria-label="Layers and pairs">
+            <table class="maps-layers">
+                <thead><tr><th></th>{all_pairs().map(|pair| view! { <th scope="col">{pair_name(pair)}</th> }).collect_view()}<th></th></tr></thead>
+                <tbody>{rows}</tbody>
+            </table>
+        </div>
+        <p class="hint">"The student's layer stays as it is chosen above. Click a cell to look at it; \u{201c}teach it\u{201d} puts the layer into the recipe of the next run."</p>
+    }
+}
+
+/// Works out all cells of what is seen, one at a time; then, if something else is seen by that time, again, but not more than
+/// once a second. It ends with the view.
+fn fill(view: View, cells: RwSignal<Cells>, busy: Rc<Cell<bool>>) {
+    let seen = move || view.seen.get_untracked();
+    spawn_local(async move {
+        while let Some(now) = seen() {
+            let mut all = Cells::new();
+            for layer in 1..=now.taught.taps.layers() {
+                let mut row = Vec::new();
+                for pair in all_pairs() {
+                    wait(0).await;
+                    let same = seen().is_some_and(|seen| is_alike(&seen, &now));
+                    match now.layer_cell(layer, pair) {
+                        Ok(cell) if same => row.push(cell),
+                        _ => break,
+                    }
+                }
+                all.push(row);
+                // What was there before stays until it is worked out again.
+                let shown = cells.try_update(|cells| {
+                    cells.resize(now.taught.taps.layers(), Vec::new());
+                    cells[layer - 1].clone_from(&all[layer - 1]);
+                });
+                if shown.is_none() {
+                    return;
+                }
+            }
+            if seen().is_none_or(|seen| Rc::ptr_eq(&seen, &now)) {
+                break;
+            }
+            wait(1000).await;
+        }
+        busy.set(false);
+    });
+}
+
+/// Whether the cells of one are those of the other, but for the step.
+fn is_alike(a: &Seen, b: &Seen) -> bool {
+    a.how.heads == b.how.heads
+        && a.how.student_layer == b.how.student_layer
+        && Arc::ptr_eq(&a.taught, &b.taught)
+}
+
+/// Lets the browser draw and answer, for so many milliseconds at least.
+async fn wait(milliseconds: i32) {
+    let promise = Promise::new(&mut |resolve, _| {
+        let later =
+            window().set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, milliseconds);
+        // Without a clock there is nothing to wait for.
+        if later.is_err() {
+            let _ = resolve.call0(&JsValue::NULL);
+        }
+    });
+    let _ = JsFuture::from(promise).await;
+}
+
+/// A ground, and ink that can be read on it.
+fn paint([r, g, b]: Rgb) -> String {
+    let light = 0.2126 * f32::from(r) + 0.7152 * f32::from(g) + 0.0722 * f32::from(b);
+    let ink = if light > 140.0 { "#10161d" } else { "#ffffff" };
+    format!("background:rgb({r} {g} {b});color:{ink}")
+}
+
+/// Whether the page is dark.
+pub fn is_dark() -> bool {
+    let root = document().document_element();
+    let theme = root.and_then(|root| root.get_attribute("data-theme"));
+    match theme.as_deref() {
+        Some("dark") => true,
+        Some("light") => false,
+        _ => window()
+            .match_media("(prefers-color-scheme: dark)")
+            .ok()
+            .flatten()
+            .is_some_and(|query| query.matches()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ink_can_be_read_on_every_ground() {
+        let light = |[r, g, b]: Rgb| {
+            let linear = |c: u8| {
+                let c = f64::from(c) / 255.0;
+                if c <= 0.04045 {
+                    c / 12.92
+                } else {
+                    ((c + 0.055) / 1.055).powf(2.4)
+                }
+            };
+            0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b)
+        };
+        for stops in [LIGHT, DARK] {
+            let colours = Colours::between(&stops.map);
+            for step in 0..=50 {
+                let fill = colours.at(step as f32 / 50.0);
+                let ink = if paint(fill).ends_with("#ffffff") {
+                    1.0
+                } else {
+                    light([0x10, 0x16, 0x1d])
+                };
+                let ground = light(fill);
+                let contrast = (ground.max(ink) + 0.05) / (ground.min(ink) + 0.05);
+                assert!(contrast >= 4.5, "{fill:?}: {contrast}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_measure_has_its_words() {
+        let cell = LayerCell {
+            entropy: 1.5,
+            overlap: 0.756,
+            kl: 0.25,
+        };
+        let words = MEASURES.map(|(measure, ..)| measure.words(measure.of(&cell)));
+        assert_eq!(words, ["0.250", "76 %", "1.50"]);
+    }
+}

@@ -1,0 +1,351 @@
+//! The relations that follow from a run and a choice.
+
+use std::sync::Arc;
+
+use limbeck_recipe::common_relation_heads;
+use limbeck_relations::{MapError, Pair, PairMaps, Relation, Relations, layer_cell, pair_name};
+
+use super::view::{Choice, pair_named};
+use crate::state::{Learnt, Taught};
+
+/// All relation heads of one pair in one layer of each model.
+pub struct Seen {
+    /// The sentence and the teacher.
+    pub taught: Arc<Taught>,
+    /// The student, at a step of the film or now.
+    pub learnt: Arc<Learnt>,
+    /// What is shown.
+    pub how: How,
+    /// Every head.
+    pub each: Vec<Relation>,
+    /// Their mean.
+    pub mean: Relation,
+    /// Heads in the order in which they are shown.
+    pub order: Vec<usize>,
+    /// Whether teacher means the student now.
+    pub beside_now: bool,
+}
+
+/// What a run itself compares.
+pub struct Usual {
+    /// Its first pair.
+    pub pair: Pair,
+    /// A.
+    pub heads: usize,
+    /// From 1.
+    pub teacher_layer: usize,
+}
+
+/// A choice that a run can follow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct How {
+    /// Rows and columns.
+    pub pair: Pair,
+    /// A.
+    pub heads: usize,
+    /// From 1.
+    pub teacher_layer: usize,
+    /// From 1.
+    pub student_layer: usize,
+    /// Every A that divides both widths.
+    pub fits: Vec<usize>,
+    /// What of the choice cannot be followed, for people.
+    pub instead: Vec<String>,
+}
+
+impl How {
+    /// What of a choice fits a run; the run's own where it does not.
+    pub fn new(choice: &Choice, run: &Usual, taught: &Taught, learnt: &Learnt) -> Self {
+        let (teacher, student) = (&taught.taps, &learnt.taps);
+        let fits = common_relation_heads(student.hidden(), teacher.hidden());
+        let mut instead = Vec::new();
+        let mut heads = choice.heads.unwrap_or(run.heads);
+        if !fits.contains(&heads) {
+            instead.push(format!(
+                "{heads} relation heads do not divide both widths, {} (teacher) and {} (student): {} are shown",
+                teacher.hidden(),
+                student.hidden(),
+                run.heads
+            ));
+            heads = run.heads;
+        }
+        let mut layer = |name: &str, chosen: Option<usize>, usual: usize, layers: usize| {
+            let layer = chosen.unwrap_or(usual);
+            if (1..=layers).contains(&layer) {
+                return layer;
+            }
+            instead.push(format!(
+                "the {name} has layers 1 to {layers}, not {layer}: layer {usual} is shown"
+            ));
+            usual
+        };
+        let last = student.layers();
+        Self {
+            pair: choice.pair.unwrap_or(run.pair),
+            heads,
+            teacher_layer: layer(
+                "teacher",
+                choice.teacher_layer,
+                run.teacher_layer,
+                teacher.layers(),
+            ),
+            // The film keeps the last layer alone.
+            student_layer: match choice.step {
+                Some(_) => last,
+                None => layer("student", choice.student_layer, last, last),
+            },
+            fits,
+            instead,
+        }
+    }
+}
+
+impl Seen {
+    /// Of what there is. Beside the student as it is now the student of the film is set, if a choice says so.
+    ///
+    /// # Errors
+    /// [`MapError`] if taps and choice do not fit, which [`How`] sees to.
+    pub fn new(
+        choice: &Choice,
+        how: How,
+        taught: Arc<Taught>,
+        (learnt, now): (Arc<Learnt>, &Learnt),
+    ) -> Result<Self, MapError> {
+        let beside_now = choice.beside_now && choice.step.is_some();
+        let first = match beside_now {
+            true => now.taps.map(how.student_layer, how.pair, how.heads)?,
+            false => taught.taps.map(how.teacher_layer, how.pair, how.heads)?,
+        };
+        let student = learnt.taps.map(how.student_layer, how.pair, how.heads)?;
+        let each = Relation::heads(taught.tokens.len(), &first, &student);
+        let mut order: Vec<usize> = (0..each.len()).collect();
+        if choice.by_kl {
+            order.sort_by(|a, b| each[*b].total().total_cmp(&each[*a].total()));
+        }
+        Ok(Self {
+            mean: Relation::mean(&each),
+            order,
+            each,
+            how,
+            taught,
+            learnt,
+            beside_now,
+        })
+    }
+
+    /// One head, or the mean.
+    pub fn relation(&self, head: Option<usize>) -> &Relation {
+        head.and_then(|head| self.each.get(head))
+            .unwrap_or(&self.mean)
+    }
+
+    /// Labels of the tokens, with nothing in them that a reader could not see.
+    pub fn labels(&self) -> Vec<String> {
+        let tokens = self.taught.tokens.iter();
+        tokens
+            .map(|token| limbeck_relations::visible(&token.text))
+            .collect()
+    }
+
+    /// S.
+    pub fn size(&self) -> usize {
+        self.taught.tokens.len()
+    }
+
+    /// What the first map shows.
+    pub fn first(&self) -> &'static str {
+        match self.beside_now {
+            true => "Student now",
+            false => "Teacher",
+        }
+    }
+
+    /// The pair in words: `Q-K`.
+    pub fn pair(&self) -> String {
+        pair_name(self.how.pair)
+    }
+
+    /// The scaled product behind a cell, q k / sqrt(D), of teacher and student; in the mean of heads there is none.
+    pub fn scores(&self, head: usize, (row, column): (usize, usize)) -> Option<[f64; 2]> {
+        let of = |taps: &limbeck_relations::Taps, layer: usize| {
+            let (hidden, size) = (taps.hidden(), taps.size());
+            let width = hidden / self.how.heads;
+            let vector = |vector: usize, token: usize| {
+                let start = (vector * size + token) * hidden + head * width;
+                taps.layer(layer)?.get(start..start + width)
+            };
+            let (from, to) = (
+                vector(self.how.pair.0, row)?,
+                vector(self.how.pair.1, column)?,
+            );
+            let products = from
+                .iter()
+                .zip(to)
+                .map(|(a, b)| f64::from(*a) * f64::from(*b));
+            Some(products.sum::<f64>() / (width as f64).sqrt())
+        };
+        let teacher = of(&self.taught.taps, self.how.teacher_layer)?;
+        let student = of(&self.learnt.taps, self.how.student_layer)?;
+        Some([teacher, student])
+    }
+
+    /// As files hold them: the pair that is seen, with all its heads.
+    ///
+    /// # Errors
+    /// [`MapError`], which there is no cause for.
+    pub fn relations(&self) -> Result<Relations, MapError> {
+        let all = |of: fn(&Relation) -> &Vec<f32>| self.each.iter().flat_map(of).copied().collect();
+        let size = (self.how.heads, self.size());
+        let maps = PairMaps::new(
+            &self.pair(),
+            size,
+            all(|head| &head.teacher),
+            all(|head| &head.student),
+        )?;
+        Ok(Relations {
+            tokens: self.taught.tokens.clone(),
+            relation_heads: self.how.heads,
+            teacher_layer: self.how.teacher_layer,
+            student_layer: self.how.student_layer,
+            pairs: vec![maps],
+        })
+    }
+
+    /// A layer of the teacher and a pair beside the student.
+    ///
+    /// # Errors
+    /// [`MapError`] if there is no such layer.
+    pub fn layer_cell(
+        &self,
+        layer: usize,
+        pair: Pair,
+    ) -> Result<limbeck_relations::LayerCell, MapError> {
+        let student = (&self.learnt.taps, self.how.student_layer);
+        layer_cell((&self.taught.taps, layer), student, pair, self.how.heads)
+    }
+}
+
+/// The pair of a run that is looked at first.
+pub fn first_pair(pairs: &[String]) -> Pair {
+    pairs
+        .first()
+        .and_then(|name| pair_named(name))
+        .unwrap_or((0, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use limbeck_relations::{Taps, Token};
+
+    use super::*;
+
+    fn taps(hidden: usize, layers: usize) -> Taps {
+        let layer = |l: usize| (0..3 * 3 * hidden).map(move |i| ((i * (l + 2)) as f32).sin());
+        Taps::new(3, 2, (0..layers).map(|l| layer(l).collect()).collect()).expect("3 tokens")
+    }
+
+    fn both() -> (Arc<Taught>, Arc<Learnt>) {
+        let token = |text: &str| Token {
+            text: text.into(),
+            special: text.starts_with('['),
+        };
+        let taught = Taught {
+            tokens: vec![token("[CLS]"), token("tea"), token("[SEP]")],
+            left_out: 0,
+            taps: taps(8, 3),
+        };
+        let learnt = Learnt {
+            step: 5,
+            taps: taps(4, 2),
+        };
+        (Arc::new(taught), Arc::new(learnt))
+    }
+
+    const RUN: Usual = Usual {
+        pair: (2, 2),
+        heads: 2,
+        teacher_layer: 3,
+    };
+
+    fn seen(choice: &Choice) -> Seen {
+        let (taught, learnt) = both();
+        let how = How::new(choice, &RUN, &taught, &learnt);
+        Seen::new(choice, how, taught, (learnt.clone(), &learnt)).expect("they fit")
+    }
+
+    #[test]
+    fn what_is_not_chosen_follows_the_run() {
+        let seen = seen(&Choice::default());
+        let how = &seen.how;
+        assert_eq!(
+            (how.pair, how.heads, how.teacher_layer, how.student_layer),
+            ((2, 2), 2, 3, 2)
+        );
+        assert_eq!(
+            (how.fits.as_slice(), how.instead.len()),
+            ([1, 2, 4].as_slice(), 0)
+        );
+        assert_eq!((seen.each.len(), seen.pair().as_str()), (2, "V-V"));
+    }
+
+    #[test]
+    fn what_cannot_be_followed_is_said() {
+        let choice = Choice {
+            heads: Some(8),
+            teacher_layer: Some(4),
+            student_layer: Some(9),
+            ..Choice::default()
+        };
+        let how = seen(&choice).how;
+        assert_eq!((how.heads, how.teacher_layer, how.student_layer), (2, 3, 2));
+        assert_eq!(how.instead.len(), 3);
+        assert_eq!(
+            how.instead[0],
+            "8 relation heads do not divide both widths, 8 (teacher) and 4 (student): 2 are shown"
+        );
+    }
+
+    #[test]
+    fn a_score_gives_its_probability() {
+        let seen = seen(&Choice {
+            pair: Some((0, 1)),
+            ..Choice::default()
+        });
+        for (i, name) in [(0, "teacher"), (1, "student")] {
+            let scores: Vec<f64> = (0..3)
+                .map(|column| seen.scores(1, (2, column)).expect("a score")[i])
+                .collect();
+            let sum: f64 = scores.iter().map(|s| s.exp()).sum();
+            let relation = seen.relation(Some(1));
+            let map = if i == 0 {
+                &relation.teacher
+            } else {
+                &relation.student
+            };
+            for (column, score) in scores.iter().enumerate() {
+                assert!(
+                    (score.exp() / sum - f64::from(map[6 + column])).abs() < 1e-6,
+                    "{name}"
+                );
+            }
+        }
+        assert!(seen.scores(2, (0, 0)).is_none());
+    }
+
+    #[test]
+    fn heads_come_by_their_kl_if_asked() {
+        let seen = seen(&Choice {
+            by_kl: true,
+            heads: Some(4),
+            ..Choice::default()
+        });
+        let totals: Vec<f64> = seen
+            .order
+            .iter()
+            .map(|head| seen.each[*head].total())
+            .collect();
+        assert!(totals.is_sorted_by(|a, b| a >= b) && totals.len() == 4);
+        let json = seen.relations().expect("they fit");
+        assert_eq!((json.pairs[0].heads(), json.student_layer), (4, 2));
+    }
+}

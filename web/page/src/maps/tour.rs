@@ -1,0 +1,199 @@
+//! A tour of relation distillation on the live page: each step says something and sets the view to show it.
+
+use leptos::html::Div;
+use leptos::prelude::*;
+
+use super::seen::Seen;
+use super::view::{Choice, Kind, View};
+use crate::state::page;
+
+/// A step of the tour.
+struct Step {
+    title: &'static str,
+    text: &'static str,
+    /// The part of the page that it is about.
+    place: &'static str,
+    /// Sets the view.
+    show: fn(&mut Choice, &Seen),
+}
+
+const STEPS: [Step; 8] = [
+    Step {
+        title: "Vectors",
+        text: "In every layer a Transformer makes three vectors of each token: a query, a key and a value. Attention compares queries with keys. \
+            But any two of the three can be compared, and queries among themselves, too. MiniLMv2 teaches a student just these comparisons. \
+            You see one sentence: its tokens are the rows and the columns.",
+        place: "relations",
+        show: |choice, _| choice.kind = Kind::Maps,
+    },
+    Step {
+        title: "Dot products",
+        text: "A cell begins as the product of two vectors, divided by the root of their length: s = q \u{b7} k / \u{221a}D. Point at a cell: below the maps you \
+            see s of the teacher and of the student, with the numbers. The two models have vectors of different length. The products can be \
+            compared all the same, and that is the trick: a small student can learn from a large teacher.",
+        place: "relations",
+        show: |choice, seen| {
+            (choice.kind, choice.head) = (Kind::Maps, Some(0));
+            choice.cell = Some(seen.each[0].worst());
+        },
+    },
+    Step {
+        title: "Rows of a softmax",
+        text: "A softmax over each row turns the products into probabilities: each row sums to 1 and says how one token spreads its attention over the \
+            sentence. Here are the rows as lines. One token is locked: its lines go to the tokens that it is most related to, in the teacher and in the student.",
+        place: "relations",
+        show: |choice, seen| {
+            choice.kind = Kind::Lines;
+            choice.tokens = vec![seen.each[0].worst().0];
+        },
+    },
+    Step {
+        title: "Relation heads",
+        text: "Teacher and student may have different numbers of attention heads. So their vectors are put together and cut anew, into as many relation heads as \
+            you like. The slider cuts while you watch: more heads make sharper, more various maps. They are not the attention heads: those are one cut among many.",
+        place: "relations",
+        show: |choice, seen| {
+            let more = seen.how.fits.iter().rfind(|heads| **heads <= 32);
+            (choice.kind, choice.heads) = (Kind::Maps, more.copied());
+        },
+    },
+    Step {
+        title: "KL divergence",
+        text: "How wrong is a row of the student? KL(teacher \u{2016} student) counts each probability of the teacher times the log of its ratio to the student's: \
+            0 if both are equal. The bars beside the difference are the KL of each row. The small maps are sorted by it, and the worst head is chosen.",
+        place: "relations",
+        show: |choice, seen| {
+            let worst =
+                |a: &usize, b: &usize| seen.each[*a].total().total_cmp(&seen.each[*b].total());
+            choice.head = (0..seen.each.len()).max_by(worst);
+            (choice.kind, choice.by_kl, choice.cell) = (Kind::Maps, true, None);
+        },
+    },
+    Step {
+        title: "The gradient",
+        text: "The loss is the mean of all these KLs, over heads, rows and the pairs Q-Q, K-K and V-V. Training follows its gradient down: the curves are the loss, step by \
+            step. Start a run of your own with the button above and look at the maps: they change while it learns.",
+        place: "run",
+        show: |choice, _| choice.step = None,
+    },
+    Step {
+        title: "The film of a run",
+        text: "Every picture on the way is kept. Press Play, or pull the slider: the student begins with even, blurred rows, finds the strong relations of the teacher first, \
+            and then the faint ones. Below, one head at several steps.",
+        place: "relations",
+        show: |choice, _| choice.kind = Kind::Film,
+    },
+    Step {
+        title: "What is not learned",
+        text: "The loss reads queries, keys and values of one layer of the teacher and of the student's last layer. What comes after them in that layer gets no gradient: it must be \
+            fine-tuned before use. And one layer was chosen to learn from: this picture compares the student with all of them. Where a head has a role, the last view says so in words.",
+        place: "relations",
+        show: |choice, _| choice.kind = Kind::Layers,
+    },
+];
+
+/// A step that there is, from 1.
+pub fn within(step: usize) -> usize {
+    step.clamp(1, STEPS.len())
+}
+
+/// The button that begins the tour.
+pub fn begin(view: View) -> impl IntoView {
+    view! {
+        <button type="button" class="button quiet" id="tour-begin" hidden=move || view.tour.get().is_some() on:click=move |_| view.tour.set(Some(1))>
+            "Take the tour"
+        </button>
+    }
+}
+
+/// The card of the tour, over the page.
+#[component]
+pub fn Tour() -> impl IntoView {
+    let view = page().view;
+    let card = NodeRef::<Div>::new();
+    let waits = Memo::new(move |_| view.seen.with(Option::is_some));
+    // A step is shown once, when it is reached and there is something to show it on.
+    Effect::new(move |shown: Option<Option<usize>>| {
+        let step = view.tour.get();
+        keep_address(step);
+        let before = shown.flatten();
+        let number = step?;
+        if step == before || !waits.get() {
+            return before;
+        }
+        let step = &STEPS[number - 1];
+        if let Some(seen) = view.seen.get_untracked() {
+            view.choose(|choice| (step.show)(choice, &seen));
+        }
+        if let Some(place) = document().get_element_by_id(step.place) {
+            place.scroll_into_view();
+        }
+        if let Some(card) = card.get_untracked() {
+            // Reading goes on at the text of the step.
+            let _ = card.focus();
+        }
+        Some(number)
+    });
+    let step = move || view.tour.get().map(|number| (number, &STEPS[number - 1]));
+    let go = move |by: isize| {
+        let number = view.tour.get_untracked().unwrap_or(1);
+        view.tour
+            .set(Some(within(number.saturating_add_signed(by))));
+    };
+    view! {
+        <div class="tour" id="tour" role="region" aria-label="Tour" tabindex="-1" node_ref=card hidden=move || view.tour.get().is_none()>
+            <h3>{move || step().map(|(number, step)| format!("{number} of {}: {}", STEPS.len(), step.title))}</h3>
+            <p>{move || step().map(|(_, step)| step.text)}</p>
+            <div class="row">
+                <button type="button" class="button" disabled=move || view.tour.get() == Some(1) on:click=move |_| go(-1)>"Back"</button>
+                <button type="button" class="button primary" hidden=move || view.tour.get() == Some(STEPS.len()) on:click=move |_| go(1)>"Next"</button>
+                <button type="button" class="button quiet" on:click=move |_| view.tour.set(None)>"End the tour"</button>
+            </div>
+        </div>
+    }
+}
+
+/// Writes the step into the address, so that it can be linked to.
+fn keep_address(step: Option<usize>) {
+    let location = window().location();
+    let (Ok(search), Ok(path), Ok(hash)) =
+        (location.search(), location.pathname(), location.hash())
+    else {
+        return;
+    };
+    let parts = search.trim_start_matches('?').split('&');
+    let mut parts: Vec<String> = parts
+        .filter(|part| !part.is_empty() && !part.starts_with("tour="))
+        .map(str::to_owned)
+        .collect();
+    parts.extend(step.map(|step| format!("tour={step}")));
+    let query = if parts.is_empty() {
+        String::new()
+    } else {
+        format!("?{}", parts.join("&"))
+    };
+    if query == search {
+        return;
+    }
+    if let Ok(history) = window().history() {
+        let address = format!("{path}{query}{hash}");
+        // The address is a convenience: a browser that refuses it loses nothing.
+        let _ = history.replace_state_with_url(&wasm_bindgen::JsValue::NULL, "", Some(&address));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_eight_steps_that_can_be_linked_to() {
+        assert_eq!(STEPS.len(), 8);
+        assert_eq!([0, 1, 8, 99].map(within), [1, 1, 8, 8]);
+        assert!(
+            STEPS
+                .iter()
+                .all(|step| (120..700).contains(&step.text.len()))
+        );
+    }
+}
