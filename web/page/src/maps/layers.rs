@@ -200,11 +200,28 @@ async fn wait(milliseconds: i32) {
     let _ = JsFuture::from(promise).await;
 }
 
-/// A ground, and ink that can be read on it.
-fn paint([r, g, b]: Rgb) -> String {
-    let light = 0.2126 * f32::from(r) + 0.7152 * f32::from(g) + 0.0722 * f32::from(b);
-    let ink = if light > 140.0 { "#10161d" } else { "#ffffff" };
+/// A ground, and of black and white the ink that has more contrast on it.
+fn paint(ground: Rgb) -> String {
+    let [r, g, b] = ground;
+    // Where both have the same contrast: (l + 0.05)^2 = 1.05 * 0.05.
+    let ink = if luminance(ground) > 0.179 {
+        "#000"
+    } else {
+        "#fff"
+    };
     format!("background:rgb({r} {g} {b});color:{ink}")
+}
+
+/// Relative luminance (WCAG 2).
+fn luminance(colour: Rgb) -> f64 {
+    let [r, g, b] = colour.map(|c| {
+        let c = f64::from(c) / 255.0;
+        match c <= 0.04045 {
+            true => c / 12.92,
+            false => ((c + 0.055) / 1.055).powf(2.4),
+        }
+    });
+    0.2126 * r + 0.7152 * g + 0.0722 * b
 }
 
 /// Whether the page is dark.
@@ -228,27 +245,16 @@ mod tests {
 
     #[test]
     fn ink_can_be_read_on_every_ground() {
-        let light = |[r, g, b]: Rgb| {
-            let linear = |c: u8| {
-                let c = f64::from(c) / 255.0;
-                if c <= 0.04045 {
-                    c / 12.92
-                } else {
-                    ((c + 0.055) / 1.055).powf(2.4)
-                }
-            };
-            0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b)
-        };
         for stops in [LIGHT, DARK] {
             let colours = Colours::between(&stops.map);
             for step in 0..=50 {
                 let fill = colours.at(step as f32 / 50.0);
-                let ink = if paint(fill).ends_with("#ffffff") {
+                let ink = if paint(fill).ends_with("#fff") {
                     1.0
                 } else {
-                    light([0x10, 0x16, 0x1d])
+                    0.0
                 };
-                let ground = light(fill);
+                let ground = luminance(fill);
                 let contrast = (ground.max(ink) + 0.05) / (ground.min(ink) + 0.05);
                 assert!(contrast >= 4.5, "{fill:?}: {contrast}");
             }

@@ -167,6 +167,9 @@ impl Seen {
 
     /// The scaled product behind a cell, q k / sqrt(D), of teacher and student; in the mean of heads there is none.
     pub fn scores(&self, head: usize, (row, column): (usize, usize)) -> Option<[f64; 2]> {
+        if head >= self.how.heads {
+            return None;
+        }
         let of = |taps: &limbeck_relations::Taps, layer: usize| {
             let (hidden, size) = (taps.hidden(), taps.size());
             let width = hidden / self.how.heads;
