@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// One request. Those that cannot be done are answered by [`crate::Event::Refused`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(clippy::large_enum_variant, reason = "a few messages a second")]
-#[serde(tag = "command", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Command {
     /// The first message of every connection, and again after one was lost. Answered to this page alone by
     /// [`crate::Event::Hello`] and whatever describes the present state: teacher, texts, the saved run, the run with its

@@ -11,7 +11,7 @@ pub const UNTRAINED: &str = "The loss reads the queries, keys and values of the 
 /// One message of an engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(clippy::large_enum_variant, reason = "a few messages a second")]
-#[serde(tag = "event", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Event {
     /// Answer to `Hello`.
     Hello {
@@ -278,7 +278,7 @@ pub struct Evaluation {
 
 /// What a run does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum RunState {
     /// There is no run.
     Idle,

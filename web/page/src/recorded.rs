@@ -8,7 +8,7 @@
 //!
 //! - `info`: the `RunInfo` of the run as serde writes it (`recipe` is a TOML text), with `step` 0.
 //! - `frames`: oldest first. `at` is in seconds since the first step began; only its proportions count, as the whole is
-//!   played in [`PLAYED_IN`]. `event` is an `Event` as serde writes it, tag `event` included. `steps`, `evaluated`,
+//!   played in [`PLAYED_IN`]. `event` is an `Event` as serde writes it. `steps`, `evaluated`,
 //!   `sentence` and `taps` are played, others are passed over; several steps may share one `steps` event.
 //! - `blobs`: for `sentence` and `taps` their blobs in the order of the protocol, one a layer, as bytes of
 //!   [`limbeck_relations::Quantised`] in rows of `width` numbers; then base64 (RFC 4648, with padding). Left out for others.
@@ -269,8 +269,8 @@ mod tests {
                 "on_gpu": false, "doubt": null, "step": 0, "parameters": 10,
             },
             "frames": [
-                {"at": 0.5, "event": {"event": "steps", "steps": []}},
-                {"at": 1.0, "event": {"event": "taps", "step": 1, "attention_heads": 1}, "blobs": ["/w==", "gA=="], "width": 8},
+                {"at": 0.5, "event": {"steps": {"steps": []}}},
+                {"at": 1.0, "event": {"taps": {"step": 1, "attention_heads": 1}}, "blobs": ["/w==", "gA=="], "width": 8},
             ],
         });
         let recording: Recording =
