@@ -9,10 +9,15 @@ use it::talk::{Asker, Memory, Told, with_engine};
 use limbeck_model::Folder;
 use limbeck_protocol::{Command, Event, Halt, RunState, StepRecord};
 use limbeck_recipe::{DeviceChoice, Recipe};
+use limbeck_relations::Quantised;
 use serde_json::{Value, json};
 
 /// Steps that are told in one frame of the recording.
 const STEPS_A_FRAME: usize = 10;
+/// Steps between two looks at the student in the recording: few at first, when much happens, and never more than this.
+const STEPS_A_LOOK: u64 = 32;
+/// What both models read: few tokens, for the recording has their vectors in each look.
+const SENTENCE: &str = "The engineer gave the teacher her notes because she had asked for them.";
 /// Decimals of losses and norms.
 const DECIMALS: f64 = 1e5;
 
@@ -34,6 +39,8 @@ pub fn main(arguments: &[String]) -> ExitCode {
         give_teacher(asker, &root.join(&recipe.teacher), &recipe.teacher);
         asker.ask(Command::Texts { names }, texts);
         asker.ask(Command::Start { recipe }, Vec::new());
+        let text = SENTENCE.to_owned();
+        asker.ask(Command::Sentence { text }, Vec::new());
         let end = Event::State {
             state: RunState::Ended {
                 halt: Halt::Finished,
@@ -59,30 +66,58 @@ fn give_teacher(asker: &Asker, folder: &Path, name: &str) {
     asker.ask(Command::Teacher { name, files }, blobs);
 }
 
-/// What the page's player reads: who ran, and frames with their time in seconds.
+/// What the page's player reads: who ran, and frames with their time in seconds. Of the looks at the student those are kept
+/// that come after ever more steps, and the last one.
 fn recording(told: Vec<Told>) -> Value {
+    // A run begins with a sentence of its own, which is of no use here.
+    let is_sentence = |(_, event, _): &Told| matches!(event, Event::Sentence { .. });
+    let from = told.iter().rposition(is_sentence).unwrap();
+    let is_look = |(_, event, _): &Told| matches!(event, Event::Taps { .. });
+    let last = told.iter().rposition(is_look).unwrap();
     let mut info = Value::Null;
     let mut frames = Vec::new();
     let mut steps: Vec<StepRecord> = Vec::new();
     let mut seconds = 0.0;
-    for (_, event, blobs) in told {
-        match event {
-            Event::Started { run } => info = json!(run),
+    let mut tokens = 0;
+    let mut next = 0;
+    for (index, (_, event, blobs)) in told.into_iter().enumerate() {
+        let kept = match &event {
+            Event::Started { run } => {
+                info = json!(run);
+                false
+            }
             Event::Steps { steps: some } => {
                 seconds += some.iter().map(|step| step.seconds).sum::<f64>();
-                steps.extend(some.into_iter().map(rounded));
+                steps.extend(some.iter().cloned().map(rounded));
                 if steps.len() >= STEPS_A_FRAME {
-                    frames.push(frame(seconds, &steps_event(&mut steps), &[]));
+                    frames.push(frame(seconds, &steps_event(&mut steps)));
                 }
+                false
             }
-            Event::Evaluated { .. } | Event::Maps { .. } => {
-                if !steps.is_empty() {
-                    frames.push(frame(seconds, &steps_event(&mut steps), &[]));
+            Event::Evaluated { .. } => true,
+            Event::Sentence { tokens: some, .. } => {
+                tokens = some.len();
+                index == from
+            }
+            Event::Taps { step, .. } => {
+                let due = index > from && (*step >= next || index == last);
+                if due {
+                    next = step + (step / 3).clamp(1, STEPS_A_LOOK);
                 }
-                frames.push(frame(seconds, &event, &blobs));
+                due
             }
-            _ => {}
+            _ => false,
+        };
+        if !kept {
+            continue;
         }
+        if !steps.is_empty() {
+            frames.push(frame(seconds, &steps_event(&mut steps)));
+        }
+        frames.push(match blobs.is_empty() {
+            true => frame(seconds, &event),
+            false => frame_with_taps(seconds, &event, &blobs, tokens),
+        });
     }
     json!({ "info": info, "frames": frames })
 }
@@ -105,16 +140,21 @@ fn rounded(step: StepRecord) -> StepRecord {
     }
 }
 
-/// Maps are kept in 8 bits a value, p = (q / 255)^2: small probabilities keep more of their digits.
-fn frame(seconds: f64, event: &Event, blobs: &[Vec<u8>]) -> Value {
+fn frame(seconds: f64, event: &Event) -> Value {
+    json!({ "at": (seconds * 100.0).round() / 100.0, "event": event })
+}
+
+/// Each layer's (3, S, H) is kept in rows of H numbers, as [`Quantised`] writes them; `width` is H.
+fn frame_with_taps(seconds: f64, event: &Event, blobs: &[Vec<u8>], tokens: usize) -> Value {
+    let width = blobs[0].len() / (4 * 3 * tokens);
     let quantised = blobs.iter().map(|blob| {
-        let values = blob
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|b| f32::from_le_bytes(*b));
-        let bytes: Vec<u8> = values.map(|p| (p.sqrt() * 255.0).round() as u8).collect();
+        let values = blob.as_chunks::<4>().0.iter();
+        let values: Vec<f32> = values.map(|b| f32::from_le_bytes(*b)).collect();
+        let bytes = Quantised::of(&values, width).to_bytes();
         base64::engine::general_purpose::STANDARD.encode(bytes)
     });
-    json!({ "at": (seconds * 100.0).round() / 100.0, "event": event, "blobs": quantised.collect::<Vec<_>>() })
+    let mut frame = frame(seconds, event);
+    frame["width"] = json!(width);
+    frame["blobs"] = quantised.collect();
+    frame
 }

@@ -199,6 +199,25 @@ async fn dropout_only_where_asked() {
     assert_ne!(taps[2], taps[4]);
 }
 
+/// All layers in one pass are, bit for bit, what each gives by itself.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn taps_of_all_layers_are_those_of_each() {
+    for device in [cpu(), gpu().await] {
+        for folder in [tiny_bert(), tiny_xlmr()] {
+            let encoder = Encoder::from_folder(&folder, &device).unwrap();
+            let batch = batch(&[9, 4], 9, &device);
+            let all = encoder.taps(&batch).unwrap();
+            assert_eq!(all.len(), encoder.config().num_hidden_layers);
+            for (index, taps) in all.into_iter().enumerate() {
+                let one = encoder.tap(&batch, index + 1, None).unwrap();
+                for (got, alone) in [(taps.q, one.q), (taps.k, one.k), (taps.v, one.v)] {
+                    assert_eq!(read(got).await, read(alone).await, "layer {}", index + 1);
+                }
+            }
+        }
+    }
+}
+
 /// Dropout keeps the mean: kept values grow by what is dropped.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn dropout_drops_its_share() {

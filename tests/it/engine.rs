@@ -1,21 +1,29 @@
 //! The engine behind the page: a run told from start to end, taken up where it was, and refused with a reason.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use burn::tensor::Device;
 use it::talk::{Asker, Memory, Told, with_engine};
-use it::{cpu, gpu};
+use it::{cpu, gpu, read};
 use limbeck_engine::To;
-use limbeck_model::{Encoder, Folder};
+use limbeck_kernels::{Pair, relation};
+use limbeck_model::{Config, Encoder, Folder, Precision, TokenBatch, Tokenizer};
 use limbeck_protocol::{Command, Control, Event, Export, Halt, RunState, StepRecord, VERSION};
 use limbeck_recipe::{Recipe, StudentRecipe};
+use limbeck_relations::Taps;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use crate::encoder::tiny_bert;
 
 /// Gives teacher and texts.
 async fn provide(asker: &mut Asker, text: &str) {
-    let (names, blobs): (Vec<_>, Vec<_>) = tiny_bert()
+    provide_with(asker, &tiny_bert(), text).await;
+}
+
+async fn provide_with(asker: &mut Asker, teacher: &Folder, text: &str) {
+    let (names, blobs): (Vec<_>, Vec<_>) = teacher
         .files()
         .map(|(name, bytes)| (name.to_owned(), bytes.to_vec()))
         .unzip();
@@ -61,6 +69,55 @@ fn steps(heard: &[Told]) -> Vec<StepRecord> {
     steps
 }
 
+/// The last `Sentence` that was told.
+struct Sentence {
+    tokens: Vec<String>,
+    special: Vec<bool>,
+    left_out: u64,
+    heads: usize,
+    layers: Vec<Vec<u8>>,
+}
+
+fn sentence(heard: &[Told]) -> Sentence {
+    let told = heard
+        .iter()
+        .rev()
+        .find_map(|(_, event, blobs)| match event {
+            Event::Sentence {
+                tokens,
+                special,
+                left_out,
+                attention_heads,
+            } => Some(Sentence {
+                tokens: tokens.clone(),
+                special: special.clone(),
+                left_out: *left_out,
+                heads: *attention_heads,
+                layers: blobs.clone(),
+            }),
+            _ => None,
+        });
+    told.unwrap()
+}
+
+/// Every `Taps` that was told: its step and layers.
+fn looks(heard: &[Told]) -> Vec<(u64, Vec<Vec<u8>>)> {
+    let looks = heard.iter().filter_map(|(_, event, blobs)| match event {
+        Event::Taps { step, .. } => Some((*step, blobs.clone())),
+        _ => None,
+    });
+    looks.collect()
+}
+
+/// As a page takes them in.
+fn taps(size: usize, heads: usize, layers: &[Vec<u8>]) -> Taps {
+    let floats = |bytes: &Vec<u8>| {
+        let all = bytes.as_chunks::<4>().0.iter();
+        all.map(|b| f32::from_le_bytes(*b)).collect()
+    };
+    Taps::new(size, heads, layers.iter().map(floats).collect()).unwrap()
+}
+
 fn is(state: &RunState) -> impl Fn(&Event) -> bool {
     let wanted = Event::State {
         state: state.clone(),
@@ -102,22 +159,25 @@ async fn a_run_is_told_from_start_to_end() {
             })
             .collect();
         assert_eq!(measured, [0, 4, 8, 9]);
-        let maps = heard
-            .iter()
-            .rev()
-            .find_map(|(_, event, blobs)| match event {
-                Event::Maps {
-                    tokens,
-                    pairs,
-                    heads,
-                    ..
-                } => Some((tokens, pairs, heads, blobs)),
-                _ => None,
-            });
-        let (tokens, pairs, heads, blobs) = maps.unwrap();
-        assert_eq!(blobs.len(), 2 * pairs.len());
-        let bytes = 4 * heads * tokens.len() * tokens.len();
-        assert!(blobs.iter().all(|blob| blob.len() == bytes));
+        let sentence = sentence(&heard);
+        assert_eq!(sentence.layers.len(), 2);
+        let bytes = 4 * 3 * sentence.tokens.len() * 24;
+        assert!(sentence.layers.iter().all(|layer| layer.len() == bytes));
+        let looks = looks(&heard);
+        let seen: Vec<u64> = looks.iter().map(|(step, _)| *step).collect();
+        assert!(seen.is_sorted_by(|a, b| a < b), "{seen:?}");
+        assert!(
+            [0, 1, 4, 8, 9].iter().all(|step| seen.contains(step)),
+            "{seen:?}"
+        );
+        let bytes = bytes / 2;
+        let whole = |layers: &Vec<Vec<u8>>| layers.iter().all(|layer| layer.len() == bytes);
+        assert!(
+            looks
+                .iter()
+                .all(|(_, layers)| layers.len() == 2 && whole(layers))
+        );
+        assert!(looks.windows(2).all(|pair| pair[0].1 != pair[1].1));
         asker.ask(
             Command::Export {
                 what: Export::Student,
@@ -235,7 +295,7 @@ async fn what_cannot_be_is_refused_where_it_is_fixed() {
         );
         assert_eq!(asker.refusal().await.0, Control::Checkpoint);
         let text = String::new();
-        asker.ask(Command::Maps { text }, Vec::new());
+        asker.ask(Command::Sentence { text }, Vec::new());
         assert_eq!(asker.refusal().await.0, Control::Sentence);
     })
     .await;
@@ -301,6 +361,216 @@ async fn a_damaged_checkpoint_is_no_end() {
         provide(asker, &text()).await;
         start(asker);
         asker.until(is(&FINISHED)).await;
+    })
+    .await;
+}
+
+async fn ask_sentence(asker: &mut Asker, text: &str) -> Vec<Told> {
+    let text = text.to_owned();
+    asker.ask(Command::Sentence { text }, Vec::new());
+    asker.until(|e| matches!(e, Event::Taps { .. })).await
+}
+
+/// The student's files.
+async fn exported(asker: &mut Asker) -> Folder {
+    let what = Export::Student;
+    asker.ask(Command::Export { what }, Vec::new());
+    let heard = asker.until(|e| matches!(e, Event::Files { .. })).await;
+    let Some((_, Event::Files { files, .. }, blobs)) = heard.into_iter().next_back() else {
+        unreachable!()
+    };
+    Folder::from_files("student", files.into_iter().zip(blobs).collect())
+}
+
+/// What a page cuts out of the taps, with any layer, pair and number of heads, is what our kernels compute from the models.
+async fn taps_are_relations(device: Device) {
+    with_engine(Memory::new(device), async |asker| {
+        provide(asker, &text()).await;
+        start(asker);
+        asker.until(is(&FINISHED)).await;
+        let text = "a small word of the text";
+        let heard = ask_sentence(asker, text).await;
+        let sentence = sentence(&heard);
+        let size = sentence.tokens.len();
+        assert!(size > 5 && sentence.left_out == 0);
+        let [(9, learnt)] = &looks(&heard)[..] else {
+            panic!("other than the last step")
+        };
+        let sides = [
+            (
+                tiny_bert(),
+                24,
+                taps(size, sentence.heads, &sentence.layers),
+            ),
+            (exported(asker).await, 12, taps(size, 3, learnt)),
+        ];
+        let ids = Tokenizer::from_folder(&tiny_bert()).unwrap();
+        let ids = ids.encode(&[text]).unwrap().remove(0).ids;
+        let batch = TokenBatch::new(&ids, &[ids.len()], &cpu()).unwrap();
+        for (folder, hidden, told) in sides {
+            assert_eq!((told.layers(), told.hidden()), (2, hidden));
+            let encoder = Encoder::from_folder(&folder, &cpu()).unwrap();
+            for layer in [1, 2] {
+                let exact = encoder.tap(&batch, layer, None).unwrap();
+                for (i, pair) in Pair::all().into_iter().enumerate() {
+                    for heads in [1, 3, 6, 12] {
+                        let got = told.map(layer, (i / 3, i % 3), heads).unwrap();
+                        let exact = relation(&exact, pair, batch.lengths(), heads).unwrap();
+                        let exact = read(exact).await;
+                        assert_eq!(got.len(), exact.len());
+                        for (got, exact) in got.iter().zip(&exact) {
+                            let what = format!("{} {pair} {layer} {heads}", folder.name());
+                            assert!((got - exact).abs() < 1e-5, "{what}: {got} and {exact}");
+                        }
+                    }
+                }
+            }
+        }
+    })
+    .await;
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn taps_hold_every_relation() {
+    taps_are_relations(cpu()).await;
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn taps_of_the_gpu_hold_every_relation() {
+    taps_are_relations(gpu().await).await;
+}
+
+/// The tiny teacher with random weights and more positions.
+async fn teacher_of_positions(positions: usize) -> Folder {
+    let tiny = tiny_bert();
+    let mut config: serde_json::Value =
+        serde_json::from_slice(tiny.get("config.json").unwrap()).unwrap();
+    config["max_position_embeddings"] = positions.into();
+    let config = config.to_string().into_bytes();
+    let parsed = Config::parse("config.json", &config).unwrap();
+    let encoder = Encoder::random(&parsed, 1, &cpu()).unwrap();
+    let weights = encoder.to_safetensors(Precision::F32).await.unwrap();
+    let files = tiny.files().map(|(name, bytes)| {
+        let bytes = match name {
+            "config.json" => config.clone(),
+            "model.safetensors" => weights.clone(),
+            _ => bytes.to_vec(),
+        };
+        (name.to_owned(), bytes)
+    });
+    Folder::from_files("tiny-bert", files.collect())
+}
+
+/// Longer than the lines of a batch is no reason to cut; longer than what is drawn or than the models' positions is, and
+/// the token at the end stays.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_long_sentence_is_cut_and_said_so() {
+    for (teacher, most) in [(tiny_bert(), 40), (teacher_of_positions(160).await, 128)] {
+        with_engine(Memory::new(cpu()), async |asker| {
+            provide_with(asker, &teacher, &text()).await;
+            start(asker);
+            asker.until(is(&FINISHED)).await;
+            for (words, left_out) in [(most - 2, 0), (most - 1, 1), (10_000, 10_002 - most)] {
+                let heard = ask_sentence(asker, &"the ".repeat(words)).await;
+                let told = sentence(&heard);
+                assert_eq!(told.left_out, left_out as u64, "{words} words");
+                assert_eq!(told.tokens.len(), most);
+                assert_eq!(
+                    (&*told.tokens[0], &*told.tokens[most - 1]),
+                    ("[CLS]", "[SEP]")
+                );
+                assert!(told.special[0] && told.special[most - 1]);
+                assert!(told.special[1..most - 1].iter().all(|special| !special));
+                taps(most, 3, &looks(&heard)[0].1);
+            }
+        })
+        .await;
+    }
+}
+
+/// A sentence of which nothing can be drawn is refused, and the one before stays.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_sentence_without_tokens_is_refused() {
+    with_engine(Memory::new(cpu()), async |asker| {
+        provide(asker, &text()).await;
+        start(asker);
+        let heard = asker.until(is(&FINISHED)).await;
+        let heldout = sentence(&heard).tokens;
+        let chosen = sentence(&ask_sentence(asker, "the small word").await).tokens;
+        assert_ne!(chosen, heldout);
+        let text = "\u{200b}\u{7}".to_owned();
+        asker.ask(Command::Sentence { text }, Vec::new());
+        let (control, message) = asker.refusal().await;
+        assert_eq!(control, Control::Sentence);
+        assert!(message.contains("no token"), "{message}");
+        let (version, since_step) = (VERSION, 9);
+        asker.ask(
+            Command::Hello {
+                version,
+                since_step,
+            },
+            Vec::new(),
+        );
+        // What a page that comes later needs: the sentence, then the last taps of it.
+        let heard = asker
+            .until(|e| matches!(e, Event::Taps { step: 9, .. }))
+            .await;
+        assert_eq!(sentence(&heard).tokens, chosen);
+        assert!(heard.iter().any(|(to, _, _)| *to == To::One(7)));
+        assert_eq!(sentence(&ask_sentence(asker, " ").await).tokens, heldout);
+    })
+    .await;
+}
+
+/// By a clock on which a step and a look take a second each: 0 and the end are always looked at, and so is the first step;
+/// between them looks take one second of 25.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn looks_keep_within_their_share() {
+    let place = Memory {
+        ticks: Some(Rc::new(Cell::new(0.0))),
+        ..Memory::new(cpu())
+    };
+    with_engine(place, async |asker| {
+        provide(asker, &text()).await;
+        let recipe = Recipe {
+            steps: 120,
+            checkpoint_every: 1000,
+            ..recipe()
+        };
+        asker.ask(Command::Start { recipe }, Vec::new());
+        let heard = asker.until(is(&FINISHED)).await;
+        let seen: Vec<u64> = looks(&heard).iter().map(|(step, _)| *step).collect();
+        assert_eq!(seen, [0, 1, 51, 76, 101, 120]);
+    })
+    .await;
+}
+
+/// Whoever takes single steps sees each of them, and whoever pauses what is.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn single_steps_are_looked_at() {
+    let place = Memory {
+        ticks: Some(Rc::new(Cell::new(0.0))),
+        ..Memory::new(cpu())
+    };
+    with_engine(place, async |asker| {
+        provide(asker, &text()).await;
+        start(asker);
+        let second = |e: &Event| matches!(e, Event::Steps { steps } if steps[0].step == 2);
+        asker.until(second).await;
+        asker.ask(Command::Pause, Vec::new());
+        let heard = asker.until(|e| matches!(e, Event::Taps { .. })).await;
+        let paused = looks(&heard)[0].0;
+        assert!(
+            heard
+                .iter()
+                .any(|(_, event, _)| is(&RunState::Paused)(event))
+        );
+        asker.ask(Command::Step, Vec::new());
+        asker.ask(Command::Step, Vec::new());
+        for step in [paused + 1, paused + 2] {
+            let heard = asker.until(|e| matches!(e, Event::Taps { .. })).await;
+            assert_eq!(looks(&heard)[0].0, step);
+        }
     })
     .await;
 }

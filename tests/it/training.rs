@@ -267,6 +267,34 @@ async fn a_seed_means_one_run() {
     assert_ne!(losses[0], losses[2]);
 }
 
+/// Looking at the student between steps changes no bit of the run, and shows the student without dropout.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn looking_changes_nothing() {
+    let golden = golden();
+    for device in [cpu(), gpu().await] {
+        let mut unseen = Run::new(plan(&with_dropout()), teacher(&device)).unwrap();
+        let expected = steps(&mut unseen, &golden, 0..4).await;
+        let mut seen = Run::new(plan(&with_dropout()), teacher(&device)).unwrap();
+        let ids = [2, 7, 9, 11, 3];
+        let mut before = seen.student_taps(&ids).await.unwrap();
+        let taught = seen.teacher_taps(&ids).await.unwrap();
+        assert_eq!((taught.len(), before.len()), (2, 2));
+        assert!(taught.iter().all(|layer| layer.len() == 3 * ids.len() * 24));
+        for index in 0..4 {
+            let step = steps(&mut seen, &golden, index..index + 1).await;
+            assert_eq!(step, expected[index..=index]);
+            let after = seen.student_taps(&ids).await.unwrap();
+            assert!(after.iter().all(|layer| layer.len() == 3 * ids.len() * 12));
+            assert_ne!(after, before);
+            assert_eq!(after, seen.student_taps(&ids).await.unwrap());
+            before = after;
+        }
+        assert_eq!(taught, seen.teacher_taps(&ids).await.unwrap());
+        let values = seen.student().values().await.unwrap();
+        assert_eq!(values, unseen.student().values().await.unwrap());
+    }
+}
+
 /// Stopped, written, read and resumed: the same losses, bit for bit, as a run that was not stopped.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn a_resumed_run_is_the_same_run() {

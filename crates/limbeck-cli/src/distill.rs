@@ -17,6 +17,8 @@ use limbeck_engine::{changed_input, feed, inputs};
 use limbeck_kernels::SelfTestError;
 use limbeck_model::{Encoder, Folder, Tokenizer};
 use limbeck_protocol::UNTRAINED;
+use limbeck_recipe::Vector;
+use limbeck_relations::map;
 use limbeck_train::batching::{Batch, DataPosition};
 use limbeck_train::{
     Checkpoint, DeviceChoice, Event, Plan, Recipe, Run, StepEvent, TrainError, check_kernels,
@@ -153,7 +155,8 @@ struct Session {
     heldout: Heldout,
     metrics: File,
     evaluations: Vec<EvaluationRow>,
-    before: Vec<(Vec<f32>, Vec<f32>)>,
+    /// The fresh student's map of each pair.
+    before: Vec<Vec<f32>>,
     device: String,
     /// Why our kernels are not used on this device.
     doubt: Option<SelfTestError>,
@@ -186,7 +189,7 @@ impl Session {
         };
         let heldout = Heldout::find(&plan, &corpus, &tokenizer, heldout::LINES)?;
         let fresh = Run::new(plan.clone(), encoder.clone())?;
-        let before = pollster::block_on(fresh.relations(&heldout.picture))?;
+        let before = student_maps(&fresh, &heldout.picture)?;
         let first = EvaluationRow {
             step: 0,
             by_pair: evaluate(&fresh, &heldout.batches)?,
@@ -457,23 +460,14 @@ impl Session {
             .iter()
             .map(|(pair, _)| pair.to_string())
             .collect();
-        let after = pollster::block_on(self.run.relations(&self.heldout.picture))?;
+        let picture = &self.heldout.picture;
         let relations = RelationMaps {
-            tokens: self
-                .heldout
-                .picture
-                .iter()
-                .map(|id| self.tokenizer.token(*id))
-                .collect(),
+            tokens: picture.iter().map(|id| self.tokenizer.token(*id)).collect(),
             pairs: pairs.clone(),
             heads: plan.relation_heads,
-            teacher: after.iter().map(|(teacher, _)| teacher.clone()).collect(),
-            before: self
-                .before
-                .iter()
-                .map(|(_, student)| student.clone())
-                .collect(),
-            after: after.into_iter().map(|(_, student)| student).collect(),
+            teacher: teacher_maps(&self.run, picture)?,
+            before: self.before.clone(),
+            after: student_maps(&self.run, picture)?,
         };
         Ok(Report {
             title: format!(
@@ -494,6 +488,30 @@ impl Session {
             notes: vec![UNTRAINED.to_owned()],
         })
     }
+}
+
+/// What the report draws of the teacher's layer.
+fn teacher_maps(run: &Run, ids: &[u32]) -> Result<Vec<Vec<f32>>, CliError> {
+    let layers = pollster::block_on(run.teacher_taps(ids))?;
+    maps(run.plan(), layers.get(run.plan().teacher_layer - 1), ids)
+}
+
+/// What the report draws of the student's last layer.
+fn student_maps(run: &Run, ids: &[u32]) -> Result<Vec<Vec<f32>>, CliError> {
+    let layers = pollster::block_on(run.student_taps(ids))?;
+    maps(run.plan(), layers.last(), ids)
+}
+
+/// The map of each pair of the plan, from a layer's (3, S, H).
+fn maps(plan: &Plan, layer: Option<&Vec<f32>>, ids: &[u32]) -> Result<Vec<Vec<f32>>, CliError> {
+    let layer = layer.map(Vec::as_slice).unwrap_or_default();
+    let vectors: Vec<&[f32]> = layer.chunks((layer.len() / 3).max(1)).collect();
+    let vector = |vector: Vector| vectors.get(vector as usize).copied().unwrap_or_default();
+    let pairs = plan.pairs.iter().map(|(pair, _)| {
+        let (row, column) = (vector(pair.row), vector(pair.column));
+        Ok(map(row, column, ids.len(), plan.relation_heads)?)
+    });
+    pairs.collect()
 }
 
 /// A student in its teacher's place would be the end of the teacher.

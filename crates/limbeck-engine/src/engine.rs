@@ -14,7 +14,8 @@ use limbeck_recipe::Recipe;
 use limbeck_train::Checkpoint;
 
 use crate::saved::{self, Index, Text};
-use crate::session::{Data, Maps, Session, Taken, Troubles};
+use crate::sentence::Told;
+use crate::session::{Data, Session, Taken, Troubles};
 use crate::{World, numbers};
 
 /// A command with its binary parts.
@@ -110,7 +111,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             Command::Discard => self.discard().await,
             Command::Checkpoint { name } => self.import(&name, request.blobs).await,
             Command::Export { what } => self.export(client, what).await,
-            Command::Maps { text } => self.choose(&text).await,
+            Command::Sentence { text } => self.choose(&text).await,
             Command::Numbers => self.measure(client).await,
         };
         if let Err(troubles) = done {
@@ -177,7 +178,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         self.say(to, Event::Saved { run });
     }
 
-    /// The run with its steps, evaluations and maps.
+    /// The run with its steps and evaluations, and its sentence with the last taps.
     fn say_run(&mut self, to: To, since_step: u64) {
         let Some(session) = &self.session else { return };
         let mut run = session.info.clone();
@@ -185,7 +186,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let steps = session.steps.iter().filter(|s| s.step > since_step);
         let steps: Vec<StepRecord> = steps.cloned().collect();
         let evaluations = session.evaluations.clone();
-        let maps = session.maps.clone();
+        let (sentence, taps) = session.sentence();
         self.say(to, Event::Started { run });
         if !steps.is_empty() {
             self.say(to, Event::Steps { steps });
@@ -193,20 +194,13 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         for evaluation in evaluations {
             self.say(to, Event::Evaluated { evaluation });
         }
-        if let Some(maps) = maps {
-            self.say_maps(to, maps);
+        for told in [sentence].into_iter().chain(taps) {
+            self.say_with_parts(to, told);
         }
     }
 
-    fn say_maps(&mut self, to: To, maps: Maps) {
-        let Some(session) = &self.session else { return };
-        let event = Event::Maps {
-            step: maps.step,
-            tokens: maps.tokens,
-            pairs: session.info.pairs.clone(),
-            heads: session.info.relation_heads,
-        };
-        (self.tell)(to, event, maps.blobs);
+    fn say_with_parts(&mut self, to: To, (event, blobs): Told) {
+        (self.tell)(to, event, blobs);
     }
 
     fn take_files(&mut self, name: &str, files: Vec<String>, blobs: Vec<Vec<u8>>) -> Done {
@@ -289,6 +283,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         self.open(&recipe, &data, None).await?;
         self.keep_inputs(&data).await;
         self.say_run(To::All, 0);
+        self.look().await?;
         self.evaluate().await?;
         self.keep().await?;
         self.enter(RunState::Running);
@@ -321,6 +316,8 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let world = &self.world;
         let taken = session.step(|| world.seconds()).await;
         let (finished, milestone) = (session.is_finished(), session.is_milestone());
+        // Whoever takes single steps wants to see each.
+        let looks = session.may_look() || self.state == RunState::Paused;
         match taken? {
             Taken::Step(step) => self.say(To::All, Event::Steps { steps: vec![step] }),
             Taken::Skipped(step, lines) => self.say(To::All, Event::Skipped { step, lines }),
@@ -328,6 +325,8 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         if finished || milestone {
             self.evaluate().await?;
             self.keep().await?;
+        } else if looks {
+            self.look().await?;
         }
         if finished {
             self.enter(RunState::Ended {
@@ -356,17 +355,20 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             let evaluation = session.evaluated(sums, lines);
             self.say(To::All, Event::Evaluated { evaluation });
         }
-        self.draw().await?;
+        self.look().await?;
         self.say(To::All, ready());
         Ok(())
     }
 
-    async fn draw(&mut self) -> Done {
+    /// Tells what the student makes of the sentence now, if that is not told yet.
+    async fn look(&mut self) -> Done {
         let Some(session) = &mut self.session else {
             return Ok(());
         };
-        let maps = session.draw().await?;
-        self.say_maps(To::All, maps);
+        let world = &self.world;
+        if let Some(taps) = session.look(|| world.seconds()).await? {
+            self.say_with_parts(To::All, taps);
+        }
         Ok(())
     }
 
@@ -425,7 +427,8 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             return refuse("there is no run to pause");
         }
         self.enter(RunState::Paused);
-        self.keep().await
+        self.keep().await?;
+        self.look().await
     }
 
     async fn single_step(&mut self) -> Done {
@@ -450,6 +453,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         }
         self.enter(RunState::Paused);
         self.keep().await?;
+        self.look().await?;
         self.enter(RunState::Ended {
             halt: Halt::Stopped,
         });
@@ -489,7 +493,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let finished = session.is_finished();
         self.say_saved(To::All);
         self.say_run(To::All, 0);
-        self.draw().await?;
+        self.look().await?;
         self.enter(match finished {
             true => RunState::Ended {
                 halt: Halt::Finished,
@@ -549,11 +553,13 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
 
     async fn choose(&mut self, text: &str) -> Done {
         let Some(session) = &mut self.session else {
-            let message = "maps are drawn of a run: start one first".to_owned();
+            let message = "relations are drawn of a run: start one first".to_owned();
             return Err((Control::Sentence, message).into());
         };
-        session.choose(text)?;
-        self.draw().await
+        session.choose(text).await?;
+        let (sentence, _) = session.sentence();
+        self.say_with_parts(To::All, sentence);
+        self.look().await
     }
 
     async fn measure(&mut self, client: u64) -> Done {

@@ -44,6 +44,8 @@ pub struct Heldout {
     pub note: String,
     /// The tokens of a sentence of moderate length among them.
     pub picture: Vec<u32>,
+    /// How many tokens of that sentence were cut off.
+    pub picture_left_out: u64,
 }
 
 /// What is in memory of a corpus at once.
@@ -80,7 +82,7 @@ impl Heldout {
         }
         check_known(tokenizer, &sequences)?;
         let note = format!("Measured on {} {which}.", sequences.len());
-        let picture = picture(&sequences);
+        let (picture, picture_left_out) = picture(&sequences);
         sequences.sort_by_key(Vec::len);
         let recipe = &plan.recipe;
         let batches = sequences.chunks(recipe.batch).map(|chunk| {
@@ -99,6 +101,7 @@ impl Heldout {
             kind,
             note,
             picture,
+            picture_left_out,
         })
     }
 }
@@ -133,9 +136,10 @@ fn check_known(tokenizer: &Tokenizer, sequences: &[Vec<u32>]) -> Result<(), Held
     Ok(())
 }
 
-/// A sentence that is neither trivial nor too long to be drawn.
-fn picture(sequences: &[Vec<u32>]) -> Vec<u32> {
+/// A sentence that is neither trivial nor too long to be drawn, and how much of it was cut off.
+fn picture(sequences: &[Vec<u32>]) -> (Vec<u32>, u64) {
     let fits = |ids: &&Vec<u32>| (PICTURE_TOKENS * 3 / 5..=PICTURE_TOKENS).contains(&ids.len());
     let chosen = sequences.iter().find(fits).unwrap_or(&sequences[0]);
-    chosen[..chosen.len().min(PICTURE_TOKENS)].to_vec()
+    let kept = chosen.len().min(PICTURE_TOKENS);
+    (chosen[..kept].to_vec(), (chosen.len() - kept) as u64)
 }

@@ -15,6 +15,7 @@ pub mod heldout;
 mod inputs;
 mod numbers;
 mod saved;
+mod sentence;
 mod session;
 pub mod student;
 mod world;

@@ -1,4 +1,4 @@
-//! One run with its data: from texts and a teacher to steps, evaluations, maps and files.
+//! One run with its data: from texts and a teacher to steps, evaluations, taps and files.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -15,13 +15,12 @@ use limbeck_train::{Checkpoint, Event, Run, TrainError, check_kernels};
 use crate::card::{Outcome, model_card};
 use crate::heldout::Heldout;
 use crate::saved::Text;
+use crate::sentence::{self, Sentence, Share, Tokens, Told};
 use crate::student::student_files;
 use crate::{Opened, changed_input, feed, inputs};
 
 /// Held-out lines that are measured on: few, because a browser's CPU reads some hundred tokens in the time of a step.
 const LINES: usize = 64;
-/// Tokens of a sentence whose relations are drawn; a map has its square.
-pub const MOST_TOKENS: usize = 64;
 
 /// What is wrong, and where it is fixed.
 pub type Trouble = (Control, String);
@@ -46,17 +45,6 @@ pub struct Data {
     pub texts: Vec<Text>,
 }
 
-/// Relations of one sentence.
-#[derive(Clone)]
-pub struct Maps {
-    /// Steps taken before.
-    pub step: u64,
-    /// The S tokens.
-    pub tokens: Vec<String>,
-    /// f32, little endian, (A, S, S): teacher and student of each pair in turn.
-    pub blobs: Vec<Vec<u8>>,
-}
-
 /// A run and everything that belongs to it.
 pub struct Session {
     run: Run,
@@ -65,9 +53,11 @@ pub struct Session {
     corpus: Corpus,
     inputs: BTreeMap<String, String>,
     folder: Folder,
+    /// Cuts nothing off: a sentence may be longer than the lines of a batch.
     tokenizer: Tokenizer,
     heldout: Heldout,
-    sentence: Vec<u32>,
+    sentence: Sentence,
+    share: Share,
     device: Device,
     /// What a page is told of it.
     pub info: RunInfo,
@@ -75,8 +65,6 @@ pub struct Session {
     pub steps: Vec<StepRecord>,
     /// Evaluations so far.
     pub evaluations: Vec<Evaluation>,
-    /// The last maps.
-    pub maps: Option<Maps>,
 }
 
 /// What one step gave.
@@ -104,9 +92,9 @@ impl Session {
         let config = folder.config().map_err(of_model)?;
         let mut plan = Plan::new(recipe, &config).map_err(|e| of_plan(e.0))?;
         let corpus = Corpus::in_memory(data.texts.clone()).map_err(of_texts)?;
-        let tokenizer = Tokenizer::from_folder(folder)
-            .and_then(|tokenizer| tokenizer.truncating(recipe.max_length))
-            .map_err(of_model)?;
+        let tokenizer = Tokenizer::from_folder(folder).map_err(of_model)?;
+        let cutting = tokenizer.clone().truncating(recipe.max_length);
+        let cutting = cutting.map_err(of_model)?;
         let inputs = inputs(folder, &corpus.describe().map_err(of_texts)?);
         if let Some(checkpoint) = checkpoint
             && let Some(changed) = changed_input(&checkpoint.header.inputs, &inputs)
@@ -114,7 +102,7 @@ impl Session {
             return Err((Control::Checkpoint, changed).into());
         }
         let encoder = Encoder::from_folder(folder, &device).map_err(of_model)?;
-        let heldout = Heldout::find(&plan, &corpus, &tokenizer, LINES).map_err(of_texts)?;
+        let heldout = Heldout::find(&plan, &corpus, &cutting, LINES).map_err(of_texts)?;
         let doubt = check_kernels(&mut plan, &device).await;
         if opened.on_gpu {
             rehearse(&plan, &encoder, &heldout).await?;
@@ -125,7 +113,8 @@ impl Session {
         };
         let run = run.map_err(of_training)?;
         let position = checkpoint.map_or(DataPosition::default(), |c| c.header.position);
-        let batches = batches(run.plan(), &corpus, &tokenizer, position);
+        let batches = batches(run.plan(), &corpus, cutting, position);
+        let sentence = Sentence::read(&run, &tokenizer, picture(&heldout)).await?;
         let info = describe(
             &run,
             opened.name,
@@ -140,13 +129,13 @@ impl Session {
             inputs,
             folder: folder.without_weights(),
             tokenizer,
-            sentence: heldout.picture.clone(),
             heldout,
+            sentence,
+            share: Share::default(),
             device,
             info,
             steps: Vec::new(),
             evaluations: Vec::new(),
-            maps: None,
         })
     }
 
@@ -177,6 +166,8 @@ impl Session {
         let loaded = loaded.map_err(of_texts)?;
         let event = self.run.step(&loaded.batch).await;
         self.position = loaded.next;
+        let seconds = seconds() - start;
+        self.share.stepped(seconds);
         match event.map_err(|e| self.name(e))? {
             Event::Step(step) => {
                 let record = StepRecord {
@@ -186,7 +177,7 @@ impl Session {
                     learning_rate: step.learning_rate,
                     gradient_norm: step.gradient_norm,
                     tokens: step.tokens as u64,
-                    seconds: seconds() - start,
+                    seconds,
                     memory: memory(&self.device),
                 };
                 self.steps.push(record.clone());
@@ -241,51 +232,46 @@ impl Session {
         evaluation
     }
 
-    /// Chooses the sentence whose relations are drawn; an empty one gives back the held-out sentence.
+    /// Chooses the sentence that is drawn; an empty one gives back the held-out sentence.
     ///
     /// # Errors
-    /// It has no token but the special ones.
-    pub fn choose(&mut self, text: &str) -> Result<(), Trouble> {
-        if text.trim().is_empty() {
-            self.sentence.clone_from(&self.heldout.picture);
-            return Ok(());
-        }
-        let encode = |text: &str| match self.tokenizer.encode(&[text]) {
-            Ok(tokens) => Ok(tokens.into_iter().flat_map(|t| t.ids).collect::<Vec<_>>()),
-            Err(e) => Err((Control::Sentence, e.to_string())),
+    /// It has no token but the special ones, or the device fails; then the sentence stays as it was.
+    pub async fn choose(&mut self, text: &str) -> Result<(), Trouble> {
+        let plan = self.run.plan();
+        let tokens = match text.trim().is_empty() {
+            true => picture(&self.heldout),
+            false => sentence::cut(&self.tokenizer, text, plan)?,
         };
-        let mut ids = encode(text)?;
-        if ids.len() <= encode("")?.len() {
-            let message = "the tokenizer finds no token in this sentence; write words".to_owned();
-            return Err((Control::Sentence, message));
-        }
-        ids.truncate(MOST_TOKENS);
-        self.sentence = ids;
+        self.sentence = Sentence::read(&self.run, &self.tokenizer, tokens).await?;
         Ok(())
     }
 
-    /// The relations of the chosen sentence now.
+    /// What a page is told of the chosen sentence, and of what the student made of it when it was last looked at.
+    pub fn sentence(&self) -> (Told, Option<Told>) {
+        self.sentence.told()
+    }
+
+    /// Whether the student may be looked at again, for what that costs beside the steps.
+    pub fn may_look(&self) -> bool {
+        self.share.allows_a_look()
+    }
+
+    /// Has the student read the chosen sentence; none if it has done so since the last step. `seconds` is a clock.
     ///
     /// # Errors
     /// The device fails.
-    pub async fn draw(&mut self) -> Result<Maps, Trouble> {
-        let relations = self.run.relations(&self.sentence).await;
-        let relations = relations.map_err(of_device)?;
-        let bytes = |map: &[f32]| map.iter().flat_map(|p| p.to_le_bytes()).collect();
-        let maps = Maps {
-            step: self.steps_taken(),
-            tokens: self
-                .sentence
-                .iter()
-                .map(|id| self.tokenizer.token(*id))
-                .collect(),
-            blobs: relations
-                .iter()
-                .flat_map(|(teacher, student)| [bytes(teacher), bytes(student)])
-                .collect(),
-        };
-        self.maps = Some(maps.clone());
-        Ok(maps)
+    pub async fn look(&mut self, seconds: impl Fn() -> f64) -> Result<Option<Told>, Trouble> {
+        if self.sentence.looked_at() == Some(self.steps_taken()) {
+            return Ok(None);
+        }
+        let start = seconds();
+        let is_first = self.sentence.looked_at().is_none();
+        let told = self.sentence.look(&self.run).await?;
+        // A GPU may have to compile for a sentence of another length.
+        if !is_first {
+            self.share.looked(seconds() - start);
+        }
+        Ok(Some(told))
     }
 
     /// The bytes of a checkpoint.
@@ -325,22 +311,34 @@ impl Session {
     }
 }
 
-/// One step of a throw-away run: it compiles every shader, so that the time of the first real step is that of a step.
+/// One step of a throw-away run, and one look at it: they compile every shader, so that the time of the first real step is
+/// that of a step.
 async fn rehearse(plan: &Plan, encoder: &Encoder, heldout: &Heldout) -> Result<(), Troubles> {
     let mut run = Run::new(plan.clone(), encoder.clone()).map_err(of_training)?;
     for batch in heldout.batches.iter().take(1) {
         run.step(batch).await.map_err(of_training)?;
     }
+    let ids = &heldout.picture;
+    run.teacher_taps(ids).await.map_err(of_training)?;
+    run.student_taps(ids).await.map_err(of_training)?;
     Ok(())
+}
+
+/// The held-out sentence that is drawn until another is chosen.
+fn picture(heldout: &Heldout) -> Tokens {
+    Tokens {
+        ids: heldout.picture.clone(),
+        left_out: heldout.picture_left_out,
+    }
 }
 
 fn batches(
     plan: &Plan,
     corpus: &Corpus,
-    tokenizer: &Tokenizer,
+    tokenizer: Tokenizer,
     from: DataPosition,
 ) -> Batches<Tokenise> {
-    let tokenise: Tokenise = Box::new(feed::tokenise(tokenizer.clone()));
+    let tokenise: Tokenise = Box::new(feed::tokenise(tokenizer));
     Batches::new(corpus.clone(), tokenise, feed::settings(plan), from)
 }
 
@@ -391,7 +389,7 @@ fn of_texts(error: impl std::fmt::Display) -> Trouble {
     (Control::Texts, error.to_string())
 }
 
-fn of_device(error: impl std::fmt::Display) -> Trouble {
+pub(crate) fn of_device(error: impl std::fmt::Display) -> Trouble {
     (Control::Device, error.to_string())
 }
 

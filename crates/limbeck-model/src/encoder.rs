@@ -420,6 +420,23 @@ impl Encoder {
         Ok(target.project(&pass.x))
     }
 
+    /// What [`Encoder::tap`] gives of every layer, the first one first, in one pass and without dropout.
+    ///
+    /// # Errors
+    /// A batch longer than the model's positions.
+    pub fn taps(&self, batch: &TokenBatch) -> Result<Vec<Taps>, ModelError> {
+        let mut pass = self.start(batch, None)?;
+        let mut taps = Vec::with_capacity(self.layers.len());
+        for (index, layer) in self.layers.iter().enumerate() {
+            let projected = layer.project(&pass.x);
+            taps.push(projected.clone());
+            if index + 1 < self.layers.len() {
+                pass.go_on(layer, projected);
+            }
+        }
+        Ok(taps)
+    }
+
     /// The embeddings' output and every layer's, (B, S, H) each: L + 1 of them.
     ///
     /// # Errors
@@ -526,6 +543,11 @@ impl Pass<'_> {
     }
 
     fn layer(&mut self, layer: &Layer) {
+        self.go_on(layer, layer.project(&self.x));
+    }
+
+    /// Through a layer whose projections are there already.
+    fn go_on(&mut self, layer: &Layer, projected: Taps) {
         let (eps, p) = (self.config.layer_norm_eps, self.config.hidden_dropout);
         let mask = self
             .dropout
@@ -533,7 +555,7 @@ impl Pass<'_> {
             .and_then(|dropout| dropout.mask(self.config.attention_dropout));
         let attended = attention(
             self.body,
-            layer.project(&self.x),
+            projected,
             self.lengths,
             self.config.num_attention_heads,
             mask,

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Gradients, Tensor};
-use limbeck_kernels::{
-    Body, Check, RelationLoss, SelfTestError, Taps, relation, relation_loss, self_test,
-};
+use limbeck_kernels::{Body, Check, RelationLoss, SelfTestError, Taps, relation_loss, self_test};
 use limbeck_model::{Dropout, Encoder, ModelError, ParameterMut, TokenBatch, checks};
 use limbeck_recipe::{KernelChoice, Plan};
 use serde::{Deserialize, Serialize};
@@ -366,27 +364,30 @@ impl Run {
             .collect())
     }
 
-    /// The relations of teacher and student on one sequence, by pair of the plan: (A, S, S) row-major each.
+    /// What the teacher makes of one sequence of S tokens: queries, keys and values of each layer, (3, S, H) row-major.
     ///
     /// # Errors
-    /// A sequence that does not fit the models.
-    pub async fn relations(&self, ids: &[u32]) -> Result<Vec<(Vec<f32>, Vec<f32>)>, TrainError> {
+    /// A sequence that does not fit the model.
+    pub async fn teacher_taps(&self, ids: &[u32]) -> Result<Vec<Vec<f32>>, TrainError> {
+        self.taps(&self.teacher, ids).await
+    }
+
+    /// What the student makes of it now, without dropout: as [`Run::teacher_taps`]. Nothing of the run changes by it.
+    ///
+    /// # Errors
+    /// A sequence that does not fit the model.
+    pub async fn student_taps(&self, ids: &[u32]) -> Result<Vec<Vec<f32>>, TrainError> {
+        self.taps(&self.student.without_autodiff(), ids).await
+    }
+
+    /// All layers come back in one wait for the device.
+    async fn taps(&self, encoder: &Encoder, ids: &[u32]) -> Result<Vec<Vec<f32>>, TrainError> {
         let tokens = TokenBatch::new(ids, &[ids.len()], self.device())?;
-        let taught = self.teacher.tap(&tokens, self.plan.teacher_layer, None)?;
-        let learnt = self.student.without_autodiff().tap(
-            &tokens,
-            self.plan.student.num_hidden_layers,
-            None,
-        )?;
-        let heads = self.plan.relation_heads;
-        let mut maps = Vec::new();
-        for (pair, _) in &self.plan.pairs {
-            let of = |taps: &Taps| {
-                relation(taps, *pair, tokens.lengths(), heads).map_err(ModelError::from)
-            };
-            maps.push((floats(of(&taught)?).await?, floats(of(&learnt)?).await?));
-        }
-        Ok(maps)
+        let layers = encoder.taps(&tokens)?;
+        let area = 3 * ids.len() * encoder.config().hidden_size;
+        let vectors = layers.into_iter().flat_map(|taps| [taps.q, taps.k, taps.v]);
+        let values = floats(Tensor::cat(vectors.collect(), 0)).await?;
+        Ok(values.chunks(area).map(<[f32]>::to_vec).collect())
     }
 }
 

@@ -1,0 +1,148 @@
+//! The sentence that a page draws: what both models make of it, and how often a run may spend time on that.
+
+use limbeck_model::Tokenizer;
+use limbeck_protocol::{Control, Event};
+use limbeck_recipe::Plan;
+use limbeck_train::Run;
+
+use crate::session::{Trouble, of_device};
+
+/// Tokens of a sentence: a page draws the square of them.
+const MOST_TOKENS: usize = 128;
+/// What looking at the student may cost, as a share of the time that steps take.
+const SHARE: f64 = 0.04;
+
+/// An event with its binary parts.
+pub type Told = (Event, Vec<Vec<u8>>);
+
+/// The token ids of a sentence.
+pub struct Tokens {
+    /// Special ones included.
+    pub ids: Vec<u32>,
+    /// How many were cut off.
+    pub left_out: u64,
+}
+
+/// A text in tokens, as many as are drawn and as both models have positions for. A longer one is cut as the tokenizer cuts:
+/// its last special token stays.
+///
+/// # Errors
+/// It has no token but the special ones.
+pub fn cut(tokenizer: &Tokenizer, text: &str, plan: &Plan) -> Result<Tokens, Trouble> {
+    let ids = encode(tokenizer, text)?;
+    if ids.len() <= encode(tokenizer, "")?.len() {
+        let message = "the tokenizer finds no token in this sentence; write words".to_owned();
+        return Err((Control::Sentence, message));
+    }
+    let positions = plan.teacher.max_length().min(plan.student.max_length());
+    let most = MOST_TOKENS.min(positions);
+    let all = ids.len();
+    let ids = match all <= most {
+        true => ids,
+        false => encode(&tokenizer.clone().truncating(most).map_err(wrong)?, text)?,
+    };
+    let left_out = (all - ids.len()) as u64;
+    Ok(Tokens { ids, left_out })
+}
+
+fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, Trouble> {
+    let tokens = tokenizer.encode(&[text]).map_err(wrong)?;
+    Ok(tokens.into_iter().flat_map(|t| t.ids).collect())
+}
+
+fn wrong(error: impl std::fmt::Display) -> Trouble {
+    (Control::Sentence, error.to_string())
+}
+
+/// A sentence with what the models make of it.
+pub struct Sentence {
+    ids: Vec<u32>,
+    taught: Told,
+    /// With the number of steps before.
+    learnt: Option<(u64, Told)>,
+}
+
+impl Sentence {
+    /// Has the teacher read it. That never changes, so it is done once.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub async fn read(run: &Run, tokenizer: &Tokenizer, tokens: Tokens) -> Result<Self, Trouble> {
+        let Tokens { ids, left_out } = tokens;
+        let around = encode(tokenizer, "")?;
+        let taps = run.teacher_taps(&ids).await.map_err(of_device)?;
+        let event = Event::Sentence {
+            tokens: ids.iter().map(|id| tokenizer.token(*id)).collect(),
+            special: ids.iter().map(|id| around.contains(id)).collect(),
+            left_out,
+            attention_heads: run.plan().teacher.num_attention_heads,
+        };
+        Ok(Self {
+            ids,
+            taught: (event, blobs(&taps)),
+            learnt: None,
+        })
+    }
+
+    /// Has the student read it as it is now.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub async fn look(&mut self, run: &Run) -> Result<Told, Trouble> {
+        let taps = run.student_taps(&self.ids).await.map_err(of_device)?;
+        let step = run.steps_taken();
+        let event = Event::Taps {
+            step,
+            attention_heads: run.plan().student.num_attention_heads,
+        };
+        let told = (event, blobs(&taps));
+        self.learnt = Some((step, told.clone()));
+        Ok(told)
+    }
+
+    /// After which step the student was last looked at.
+    pub fn looked_at(&self) -> Option<u64> {
+        self.learnt.as_ref().map(|(step, _)| *step)
+    }
+
+    /// What a page is told: `Sentence`, and the last `Taps` if there were any.
+    pub fn told(&self) -> (Told, Option<Told>) {
+        let learnt = self.learnt.as_ref().map(|(_, told)| told.clone());
+        (self.taught.clone(), learnt)
+    }
+}
+
+fn blobs(layers: &[Vec<f32>]) -> Vec<Vec<u8>> {
+    let bytes = |layer: &Vec<f32>| layer.iter().flat_map(|x| x.to_le_bytes()).collect();
+    layers.iter().map(bytes).collect()
+}
+
+/// Where a run's time goes: seconds of steps, and of looks at the student between them.
+#[derive(Default)]
+pub struct Share {
+    taken: u64,
+    steps: f64,
+    looks: f64,
+    last_look: f64,
+}
+
+impl Share {
+    /// A step was taken. The first one counts for nothing: it may have compiled.
+    pub fn stepped(&mut self, seconds: f64) {
+        if self.taken > 0 {
+            self.steps += seconds;
+        }
+        self.taken += 1;
+    }
+
+    /// The student was looked at.
+    pub fn looked(&mut self, seconds: f64) {
+        self.looks += seconds;
+        self.last_look = seconds;
+    }
+
+    /// Whether another look like the last keeps within the share; always after the first step.
+    pub fn allows_a_look(&self) -> bool {
+        self.taken == 1 || self.looks + self.last_look <= SHARE * self.steps
+    }
+}
