@@ -77,9 +77,9 @@ pub struct Share {
 }
 
 impl Share {
-    /// Whether that is a habit: a third of the mass at least, and twice what an even look gives.
+    /// Whether that is a habit: a fifth of the mass at least, and three times what an even look gives.
     pub fn is_habit(&self) -> bool {
-        self.share >= 1.0 / 3.0 && self.share >= 2.0 * self.even
+        self.share >= 0.2 && self.share >= 3.0 * self.even
     }
 
     /// In words: `looks at the previous token: 61 % of its mass (evenly it would be 7 %)`.

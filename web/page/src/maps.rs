@@ -20,6 +20,7 @@ use leptos::html::{Canvas, Div};
 use leptos::prelude::*;
 use limbeck_protocol::{Command, Control};
 
+pub use self::film::Film;
 pub use self::tour::Tour;
 pub use self::view::View;
 
@@ -75,9 +76,9 @@ pub fn MapsPanel() -> impl IntoView {
                 {choices(view)}
                 {kinds(view)}
                 <div hidden=move || !drawn() || alone.get()>{heads_strip(view, stage, strip)}</div>
-                <div hidden=move || kind.get() != Kind::Maps>{panes(view, maps, canvas)}</div>
-                {other}
+                <div hidden=move || !matches!(kind.get(), Kind::Maps | Kind::Film)>{panes(view, maps, canvas)}</div>
                 <div hidden=move || !drawn()>{film_panel::scrubber(view, told)}</div>
+                {other}
                 {in_words(view)}
                 <Keep />
             </div>

@@ -12,7 +12,7 @@ use limbeck_recipe::{Config, Mistake, Plan, Recipe};
 use limbeck_relations::{Taps, Token};
 
 use crate::data::Chosen;
-use crate::maps::View;
+use crate::maps::{Film, View};
 
 /// Runs that are kept for comparison, the present one counted.
 pub const RUNS: usize = 5;
@@ -131,6 +131,8 @@ pub struct Page {
     pub chosen: RwSignal<Chosen, LocalStorage>,
     /// How the relations are looked at.
     pub view: View,
+    /// What the student made of the sentence at earlier steps.
+    pub film: StoredValue<Film, LocalStorage>,
     /// The last thing that a screen reader should say.
     pub announcement: RwSignal<String>,
 }
@@ -168,6 +170,7 @@ impl Page {
             files: RwSignal::new_local(None),
             chosen: RwSignal::new_local(Chosen::default()),
             view: View::new(),
+            film: StoredValue::new_local(Film::default()),
             announcement: RwSignal::new(String::new()),
         }
     }
@@ -284,7 +287,11 @@ impl Page {
                     return;
                 };
                 let learnt = Arc::new(Learnt { step, taps });
-                self.update_run(|run| run.learnt = Some(learnt));
+                self.update_run(|run| {
+                    run.learnt = Some(learnt);
+                    // Here, not when the page draws next: that may see the last of several alone.
+                    self.film.update_value(|film| film.take(run));
+                });
             }
             Event::State { state } => self.state.set(state),
             Event::Kept {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use limbeck_recipe::Recipe;
 use limbeck_relations::{Pair, Quantised, Taps};
 
+use super::seen::first_pair;
 use crate::state::{Learnt, RunLog, Taught};
 
 /// Bytes that a film may hold.
@@ -29,17 +30,18 @@ pub struct Film {
 }
 
 impl Film {
-    /// Takes in what the student makes of the sentence now; says whether that is new. Another run or sentence begins another
-    /// film. `pair` and `heads` are of the run: what the quantisation error is measured in.
-    pub fn take(&mut self, run: &RunLog, (pair, heads): (Pair, usize)) -> bool {
+    /// Takes in what the student makes of the sentence now. Another run or sentence begins another film. The quantisation
+    /// error is measured in the first pair of the run.
+    pub fn take(&mut self, run: &RunLog) {
         let (Some(taught), Some(learnt)) = (&run.taught, &run.learnt) else {
-            return false;
+            return;
         };
+        let (pair, heads) = (first_pair(&run.info.pairs), run.info.relation_heads);
         let same = self.recipe.as_ref() == Some(&run.info.recipe)
             && self.taught.as_ref().is_some_and(|t| Arc::ptr_eq(t, taught));
         let last = self.frames.last().map(|frame| frame.step);
         if same && last == Some(learnt.step) {
-            return false;
+            return;
         }
         if !same {
             *self = Self {
@@ -59,7 +61,6 @@ impl Film {
             taps,
         });
         self.thin(MOST);
-        true
     }
 
     /// Leaves every other frame out, the first and the last kept, until the rest fits.
@@ -129,8 +130,6 @@ mod tests {
     use super::*;
     use crate::examples::run;
 
-    const HOW: (Pair, usize) = ((0, 0), 2);
-
     fn at(run: &mut RunLog, step: u64) {
         let layer = |seed: u64| {
             (0..24)
@@ -148,6 +147,7 @@ mod tests {
         };
         let taps = Taps::new(2, 2, vec![vec![0.5; 24]]).expect("3 x 2 x 4 numbers");
         let mut run = run();
+        run.info.relation_heads = 2;
         run.taught = Some(Arc::new(Taught {
             tokens: vec![token.clone(), token],
             left_out: 0,
@@ -159,17 +159,19 @@ mod tests {
     #[test]
     fn a_film_keeps_steps_and_their_values() {
         let (mut film, mut run) = (Film::default(), example());
-        assert!(!film.take(&run, HOW), "there is nothing yet");
+        film.take(&run);
+        assert!(film.steps().is_empty(), "there is nothing yet");
         at(&mut run, 10);
-        assert!(film.take(&run, HOW) && !film.take(&run, HOW));
+        film.take(&run);
+        film.take(&run);
         let then = run.learnt.clone().expect("it was set");
         at(&mut run, 20);
-        assert!(film.take(&run, HOW));
+        film.take(&run);
         assert_eq!(film.steps(), [10, 20]);
         let now = run.learnt.clone().expect("it was set");
         let back = film.student(15, &now).expect("the frame before");
         assert_eq!((back.step, back.taps.layer(1)), (10, now.taps.layer(1)));
-        let both = [&then.taps, &back.taps].map(|taps| taps.map(2, HOW.0, HOW.1).expect("a map"));
+        let both = [&then.taps, &back.taps].map(|taps| taps.map(2, (0, 0), 2).expect("a map"));
         let change = both[0].iter().zip(&both[1]).map(|(a, b)| (a - b).abs());
         let change = change.fold(0.0, f32::max);
         assert!(
@@ -179,7 +181,7 @@ mod tests {
         );
         assert!(film.student(9, &now).is_none());
         at(&mut run, 10);
-        assert!(film.take(&run, HOW));
+        film.take(&run);
         assert_eq!(film.steps(), [10], "steps are taken again");
     }
 
@@ -187,13 +189,13 @@ mod tests {
     fn another_sentence_or_recipe_begins_anew() {
         let (mut film, mut run) = (Film::default(), example());
         at(&mut run, 10);
-        film.take(&run, HOW);
+        film.take(&run);
         run.taught = example().taught;
         at(&mut run, 20);
-        film.take(&run, HOW);
+        film.take(&run);
         assert_eq!(film.steps(), [20]);
         run.info.recipe.steps = 7;
-        film.take(&run, HOW);
+        film.take(&run);
         assert_eq!(film.steps(), [20]);
     }
 
@@ -202,7 +204,7 @@ mod tests {
         let (mut film, mut run) = (Film::default(), example());
         for step in 0..10 {
             at(&mut run, step);
-            assert!(film.take(&run, HOW));
+            film.take(&run);
         }
         assert!(!film.thinned());
         let each = film.bytes() / 10;

@@ -150,7 +150,11 @@ pub fn multiples(view: View, stage: Rc<Stage>) -> impl IntoView {
             ""
         };
         format!(
-            "{steps} steps are kept in {} (16 bits a number, 64 MB at most); that changes no probability by more than {}. The film keeps the student's last layer.{thinned}",
+            "{} kept in {} (16 bits a number, 64 MB at most); that changes no probability by more than {}. The film keeps the student's last layer.{thinned}",
+            match steps {
+                1 => "One step is".to_owned(),
+                _ => format!("{steps} steps are"),
+            },
             bytes(size as u64),
             number(f64::from(error))
         )

@@ -52,14 +52,21 @@ fn farthest(seen: &Seen, head: usize) -> String {
     let strongest = relation.strongest(&relation.student, row, 1, |_| false);
     let (to, q) = strongest.first().copied().unwrap_or((0, 0.0));
     let p = relation.teacher[row * relation.size + column];
+    let student = match to == column {
+        true => format!("the student gives it {:.0} %", 100.0 * q),
+        false => format!(
+            "the student {:.0} %, and most, {:.0} %, to \u{201c}{}\u{201d}",
+            100.0 * relation.student[row * relation.size + column],
+            100.0 * q,
+            labels[to]
+        ),
+    };
     format!(
-        "Head {} is farthest from the teacher, mostly by the row of \u{201c}{}\u{201d}: the teacher gives {:.0} % to \u{201c}{}\u{201d}, the student most, {:.0} %, to \u{201c}{}\u{201d}.",
+        "Head {} is farthest from the teacher, mostly by the row of \u{201c}{}\u{201d}: the teacher gives {:.0} % to \u{201c}{}\u{201d}, {student}.",
         head + 1,
         labels[row],
         100.0 * p,
-        labels[column],
-        100.0 * q,
-        labels[to]
+        labels[column]
     )
 }
 
@@ -115,7 +122,7 @@ pub fn Heads() -> impl IntoView {
     };
     view! {
         {table}
-        <p class="hint">"Shares are means over the rows of words. A role counts from a third of the mass, if that is twice what an even look would give. Roles are a habit in this one sentence, not a law."</p>
+        <p class="hint">"Shares are means over the rows of words. A role counts from a fifth of the mass, if that is three times what an even look would give. Roles are a habit in this one sentence, not a law."</p>
         <details>
             <summary>"With a parse: does a head follow syntax?"</summary>
             <div class="field">

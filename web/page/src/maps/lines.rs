@@ -148,8 +148,9 @@ fn draw(canvas: &web_sys::HtmlCanvasElement, view: View, seen: &Seen, hovered: O
             hidden,
         ) {
             let p = f64::from(line.p);
-            context.set_global_alpha((0.15 + 0.85 * p).min(1.0));
-            context.set_line_width(0.8 + 4.0 * p);
+            // A faint line must be seen, too.
+            context.set_global_alpha((0.2 + 0.8 * p.sqrt()).min(1.0));
+            context.set_line_width(1.0 + 5.0 * p);
             context.begin_path();
             let bend = (end - start) * 0.4;
             context.move_to(start + 4.0, y(line.from));

@@ -9,13 +9,12 @@ use leptos::prelude::*;
 use limbeck_protocol::Control;
 use limbeck_relations::{all_pairs, kl_part, pair_name};
 
-use super::film::Film;
 use super::picture::{Ink, Layout, Names, Picture, Thumb, Window, draw_thumbs, gradient, thumb_at};
 use super::seen::{How, Seen, Usual, first_pair};
 use super::view::{MOST_ZOOM, View};
 use crate::chart::scale::number;
 use crate::chart::surface::Redraw;
-use crate::state::{Learnt, Page, RunLog};
+use crate::state::{Learnt, Page, RunLog, Taught};
 
 /// What is told in text of what is drawn.
 #[derive(Clone, Copy)]
@@ -53,14 +52,17 @@ impl Reading {
             true => "student now",
             false => "teacher",
         };
-        let mut formula = vec![format!(
-            "part of the KL: p ln(p / q) = {} ln({} / {}) = {} of {} nats in this row",
-            value(p),
-            value(p),
-            value(q),
-            number(kl_part(p, q)),
-            number(kl)
-        )];
+        let mut formula = vec![match head {
+            None => "in the mean of heads, the KL is the mean of theirs: choose a head to see how it comes about".to_owned(),
+            Some(_) => format!(
+                "part of the KL: p ln(p / q) = {} ln({} / {}) = {} of {} nats in this row",
+                value(p),
+                value(p),
+                value(q),
+                number(kl_part(p, q)),
+                number(kl)
+            ),
+        }];
         let width = seen.taught.taps.hidden() / seen.how.heads;
         let vectors = pair_name(seen.how.pair)
             .to_lowercase()
@@ -110,7 +112,8 @@ pub struct Stage {
     host: NodeRef<Div>,
     canvas: NodeRef<Canvas>,
     strip: NodeRef<Canvas>,
-    film: RefCell<Film>,
+    /// The sentence and the student that were there last.
+    shown: RefCell<Option<(Arc<Taught>, Arc<Learnt>)>>,
     /// What `view.seen` was made of, and the newest of the student.
     made_of: RefCell<Option<(Arc<Learnt>, super::view::Choice)>>,
     picture: RefCell<Option<Picture>>,
@@ -142,7 +145,7 @@ impl Stage {
             host,
             canvas,
             strip,
-            film: RefCell::default(),
+            shown: RefCell::default(),
             made_of: RefCell::default(),
             picture: RefCell::default(),
             layout: Cell::default(),
@@ -158,7 +161,7 @@ impl Stage {
         let redraw = Redraw::new(move || stage.draw());
         let (stage, again) = (self.clone(), redraw.clone());
         Effect::new(move |_| {
-            if stage.film_is_new() {
+            if stage.is_new() {
                 again.request();
             }
         });
@@ -180,28 +183,36 @@ impl Stage {
         redraw
     }
 
-    /// Takes what the student makes of the sentence now into the film; reactive.
-    fn film_is_new(&self) -> bool {
-        let mut film = self.film.borrow_mut();
-        let take = |run: &RunLog| {
-            let usual = usual(run);
-            film.take(run, (usual.pair, usual.heads))
-        };
-        let new = self.page.runs.with(|runs| runs.last().is_some_and(take));
-        if new {
-            let before = self.told.steps.get_untracked();
-            let steps = film.steps();
-            // A film that began anew has nothing of what was chosen in the old one.
-            let chosen = self.view.choice.with_untracked(|choice| choice.step);
-            if steps.len() < before.len() && chosen.is_some_and(|step| !steps.contains(&step)) {
-                self.view.choose(|choice| choice.step = None);
+    /// Tells of the film if the sentence or the student is new; reactive.
+    fn is_new(&self) -> bool {
+        let now = self.page.runs.with(|runs| {
+            let run = runs.last()?;
+            Some((run.taught.clone()?, run.learnt.clone()?))
+        });
+        let mut before = self.shown.borrow_mut();
+        let same = match (&*before, &now) {
+            (Some((taught, learnt)), Some(now)) => {
+                Arc::ptr_eq(taught, &now.0) && Arc::ptr_eq(learnt, &now.1)
             }
-            self.told.steps.set(steps);
-            self.told
-                .film
-                .set((film.bytes(), film.thinned(), film.error()));
+            (before, now) => before.is_none() && now.is_none(),
+        };
+        if same {
+            return false;
         }
-        new
+        *before = now;
+        let (steps, film) = self
+            .page
+            .film
+            .with_value(|film| (film.steps(), (film.bytes(), film.thinned(), film.error())));
+        // A film that began anew has nothing of what was chosen in the old one.
+        let had = self.told.steps.with_untracked(Vec::len);
+        let chosen = self.view.choice.with_untracked(|choice| choice.step);
+        if steps.len() < had && chosen.is_some_and(|step| !steps.contains(&step)) {
+            self.view.choose(|choice| choice.step = None);
+        }
+        self.told.steps.set(steps);
+        self.told.film.set(film);
+        true
     }
 
     /// What is seen now; made anew only if what it is made of has changed.
@@ -234,7 +245,7 @@ impl Stage {
             }
             let filmed = choice
                 .step
-                .and_then(|step| self.film.borrow().student(step, &now));
+                .and_then(|step| self.page.film.with_value(|film| film.student(step, &now)));
             let learnt = filmed.map_or_else(|| now.clone(), Arc::new);
             let how = How::new(&choice, &usual(run), &taught, &learnt);
             let seen = Seen::new(&choice, how, taught, (learnt, &now)).map(Rc::new);
@@ -251,7 +262,6 @@ impl Stage {
     /// The student at each of some steps of the film, in the pair and head that are shown.
     pub fn over_time(&self, steps: &[u64]) -> Vec<(u64, limbeck_relations::Relation)> {
         let choice = self.view.choice.get_untracked();
-        let film = self.film.borrow();
         self.page.runs.with_untracked(|runs| {
             let Some(run) = runs.last() else {
                 return Vec::new();
@@ -260,7 +270,8 @@ impl Stage {
                 return Vec::new();
             };
             let at = |step: &u64| {
-                let learnt = Arc::new(film.student(*step, now)?);
+                let filmed = self.page.film.with_value(|film| film.student(*step, now));
+                let learnt = Arc::new(filmed?);
                 let choice = super::view::Choice {
                     step: Some(*step),
                     beside_now: false,
