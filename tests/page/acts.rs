@@ -1,5 +1,8 @@
 //! What a person does on the page.
 
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
+
 use serde_json::Value;
 
 use crate::{Browser, Site};
@@ -44,15 +47,43 @@ pub async fn distil(browser: &Browser) -> Vec<f64> {
     losses(browser).await
 }
 
-/// What a button of the panel that gives files away gives.
+/// Presses a button of "Take away" and gives the file.
 pub async fn take_away(browser: &Browser, button: &str) -> Vec<u8> {
+    take_from(browser, "#out", button).await
+}
+
+/// Presses the button with this text, in what a selector finds, and gives the file.
+pub async fn take_from(browser: &Browser, place: &str, button: &str) -> Vec<u8> {
     let before = browser.value("watched.blobs.length").await;
     let find = format!(
-        "[...document.querySelectorAll('#out button')].find(b => b.innerText === '{button}')"
+        "[...document.querySelectorAll('{place} button')].find(b => b.innerText === '{button}')"
     );
-    browser.until(button, &format!("!{find}.disabled")).await;
+    browser
+        .until(
+            &format!("{button} can be pressed"),
+            &format!("(b => b && !b.disabled)({find})"),
+        )
+        .await;
     browser.value(&format!("{find}.click()")).await;
     browser.downloaded(before.as_u64().unwrap()).await
+}
+
+/// Writes a zip's files into a folder and gives the folder of the model.
+pub fn unpack(zip: &[u8], folder: &Path) -> PathBuf {
+    let mut archive = zip::ZipArchive::new(Cursor::new(zip)).unwrap();
+    let mut root = None;
+    for index in 0..archive.len() {
+        let mut file = archive.by_index(index).unwrap();
+        let path = folder.join(file.enclosed_name().unwrap());
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        if path.ends_with("config.json") && !path.to_string_lossy().contains("1_Pooling") {
+            root = path.parent().map(Path::to_owned);
+        }
+    }
+    root.unwrap()
 }
 
 /// The losses of the present run, by step, from the file that a person would take away.

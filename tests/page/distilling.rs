@@ -1,9 +1,8 @@
 //! Whole runs, and what is taken away from them.
 
-use std::io::{Cursor, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use it_page::acts::{distil, losses, no_errors, open, said, take_away, wait};
+use it_page::acts::{distil, losses, no_errors, open, said, take_away, unpack, wait};
 use it_page::{Browser, Gpu, Site, limbeck};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -122,24 +121,6 @@ async fn pictures(browser: &Browser) {
             "{name} is {overflow} px too wide"
         );
     }
-}
-
-/// Writes a zip's files into a folder and gives the folder of the model.
-fn unpack(zip: &[u8], folder: &Path) -> PathBuf {
-    let mut archive = zip::ZipArchive::new(Cursor::new(zip)).unwrap();
-    let mut root = None;
-    for index in 0..archive.len() {
-        let mut file = archive.by_index(index).unwrap();
-        let path = folder.join(file.enclosed_name().unwrap());
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).unwrap();
-        std::fs::write(&path, bytes).unwrap();
-        if path.ends_with("config.json") && !path.to_string_lossy().contains("1_Pooling") {
-            root = path.parent().map(Path::to_owned);
-        }
-    }
-    root.unwrap()
 }
 
 /// The losses that `limbeck distill` gives for a recipe, run where its teacher and texts are.

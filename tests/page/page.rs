@@ -8,6 +8,7 @@ mod bad_input;
 mod distilling;
 mod everywhere;
 mod nothing_is_lost;
+mod relations;
 
 use tokio::sync::Mutex;
 

@@ -1,0 +1,455 @@
+//! The relations of a sentence, seen every way that the page has.
+
+use it_page::acts::{distil, no_errors, open, said, take_away, take_from, unpack, wait};
+use it_page::{Browser, Gpu, Site, limbeck};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{ONE, QUICK};
+
+const SENTENCE: &str = "The cat sat because she was tired.";
+
+/// Everything that can be done with one sentence of a run; the numbers are those of the command line.
+#[tokio::test]
+async fn relations_are_seen_every_way() {
+    let _one = ONE.lock().await;
+    let site = Site::hosted();
+    let browser = Browser::chromium(Gpu::None).await;
+    open(&browser, &site, QUICK).await;
+    distil(&browser).await;
+    ask(&browser, SENTENCE).await;
+    said(
+        &browser,
+        "#maps-cell-now",
+        &["teacher", "student", "difference"],
+    )
+    .await;
+    pairs_layers_and_heads(&browser).await;
+    keys(&browser).await;
+    same_numbers(&browser).await;
+    lines_and_film(&browser).await;
+    layers_and_roles(&browser).await;
+    files(&browser).await;
+    no_errors(&browser).await;
+    browser.close().await;
+}
+
+/// Writes a sentence and waits for its tokens.
+async fn ask(browser: &Browser, sentence: &str) {
+    let text = Value::from(sentence);
+    let write = format!(
+        "(field => {{ field.value = {text}; field.dispatchEvent(new Event('input', {{ bubbles: true }})); \
+         field.form.requestSubmit(); }})(document.querySelector('#maps-text'))"
+    );
+    browser.value(&write).await;
+}
+
+/// Presses a button of the panel by its text.
+async fn press(browser: &Browser, text: &str) {
+    let press = format!(
+        "[...document.querySelectorAll('#relations button')].find(b => b.innerText === '{text}').click()"
+    );
+    browser.value(&press).await;
+}
+
+async fn title_says(browser: &Browser, words: &[&str]) {
+    said(browser, "#maps-now", words).await;
+}
+
+/// Moves a slider, or chooses of a list.
+async fn set(browser: &Browser, selector: &str, value: &str, event: &str) {
+    let set = format!(
+        "(e => {{ e.value = '{value}'; e.dispatchEvent(new Event('{event}', {{ bubbles: true }})); }})(document.querySelector('{selector}'))"
+    );
+    browser.value(&set).await;
+}
+
+/// Nine pairs, any layer, any cut; a click on a small map locks its head, a double click shows it alone.
+async fn pairs_layers_and_heads(browser: &Browser) {
+    let pairs = "document.querySelectorAll('.maps-pairs button').length";
+    assert_eq!(browser.value(pairs).await, 9);
+    press(browser, "K-Q").await;
+    title_says(browser, &["K-Q", "mean of"]).await;
+    set(browser, ".maps-selects select", "2", "change").await;
+    title_says(browser, &["K-Q", "teacher layer 2"]).await;
+    set(browser, "#maps-heads", "0", "input").await;
+    title_says(browser, &["mean of 1 heads"]).await;
+    set(browser, "#maps-heads", "2", "input").await;
+    title_says(browser, &["mean of 4 heads"]).await;
+    said(
+        browser,
+        ".maps-cut output",
+        &["4; attention heads: teacher 4 (this cut)"],
+    )
+    .await;
+    // The third of the small maps is head 2.
+    let at = |kind: &str| {
+        format!(
+            "(c => {{ const r = c.getBoundingClientRect(); c.dispatchEvent(new {kind}, {{ clientX: r.x + 115, clientY: r.y + 20, bubbles: true }})); }})(document.querySelector('.maps-strip canvas'))"
+        )
+    };
+    browser.value(&at("PointerEvent('pointermove'")).await;
+    title_says(browser, &["head 2 of 4"]).await;
+    browser.value(&at("PointerEvent('pointerleave'")).await;
+    title_says(browser, &["mean of 4 heads"]).await;
+    browser.value(&at("MouseEvent('click'")).await;
+    title_says(browser, &["head 2 of 4"]).await;
+    browser.value(&at("MouseEvent('dblclick'")).await;
+    let alone = "document.querySelector('.maps-strip').closest('[hidden]')";
+    browser.until("the head is alone", alone).await;
+    press(browser, "Show all heads").await;
+    browser
+        .until("all heads are back", &format!("!{alone}"))
+        .await;
+}
+
+/// By keys alone: heads, layers, pairs, cells, lock and zoom.
+async fn keys(browser: &Browser) {
+    browser
+        .value("document.querySelector('.maps-strip').focus()")
+        .await;
+    browser.key("ArrowRight").await;
+    title_says(browser, &["head 3 of 4", "teacher layer 2"]).await;
+    browser.key("ArrowUp").await;
+    title_says(browser, &["teacher layer 3"]).await;
+    browser.key("PageDown").await;
+    title_says(browser, &["K-K, head 3 of 4"]).await;
+    said(browser, "#announcer", &["K-K, head 3 of 4"]).await;
+    browser.key("Escape").await;
+    title_says(browser, &["mean of 4 heads"]).await;
+    browser.key("ArrowRight").await;
+    title_says(browser, &["head 1 of 4"]).await;
+
+    browser
+        .value("document.querySelector('#maps-grid').focus()")
+        .await;
+    browser.key("PageUp").await;
+    browser.key("Home").await;
+    said(browser, "#maps-cell-now", &["[CLS] to [CLS]"]).await;
+    browser.key("ArrowDown").await;
+    browser.key("ArrowRight").await;
+    browser.key("ArrowRight").await;
+    said(browser, "#maps-cell-now", &["the to cat"]).await;
+    said(browser, "#announcer", &["the to cat: teacher"]).await;
+    said(browser, ".maps-cell", &["p ln(p / q)", "exp(s)", "D = 32"]).await;
+    browser.key("Enter").await;
+    said(browser, ".maps-cell", &["locked"]).await;
+    browser.key("+").await;
+    browser
+        .until(
+            "the maps are zoomed",
+            "document.querySelector('#maps-grid canvas.zoomed')",
+        )
+        .await;
+    browser.key("-").await;
+}
+
+/// The file of the page holds the numbers of the command line for the student that the page gives away.
+async fn same_numbers(browser: &Browser) {
+    let folder = TempDir::new().unwrap();
+    let zip = take_away(browser, "Student (.zip)").await;
+    let student = unpack(&zip, folder.path());
+    let out = folder.path().join("relations.json");
+    let run = limbeck()
+        .current_dir(it_page::root())
+        .args([
+            "relations",
+            "--teacher",
+            "assets/teacher",
+            "--text",
+            SENTENCE,
+        ])
+        .args([
+            "--pairs", "kk", "--heads", "4", "--layer", "3", "--device", "cpu",
+        ])
+        .arg("--student")
+        .arg(&student)
+        .arg("-o")
+        .arg(&out)
+        .output()
+        .unwrap();
+    assert!(
+        run.status.success(),
+        "{}",
+        String::from_utf8_lossy(&run.stderr)
+    );
+    let there: Value = serde_json::from_slice(&std::fs::read(out).unwrap()).unwrap();
+    let here = take_from(browser, "#relations", "JSON").await;
+    let here: Value = serde_json::from_slice(&here).unwrap();
+    for key in [
+        "tokens",
+        "special",
+        "relation_heads",
+        "teacher_layer",
+        "student_layer",
+    ] {
+        assert_eq!(here[key], there[key], "{key}");
+    }
+    let (here, there) = (
+        numbers(&here["pairs"]["kk"]),
+        numbers(&there["pairs"]["kk"]),
+    );
+    // Teacher and student (4, 10, 10) and a KL for each row.
+    assert_eq!(
+        (here.len(), there.len()),
+        (2 * 4 * 100 + 4 * 10, here.len())
+    );
+    for (a, b) in here.iter().zip(&there) {
+        assert!((a - b).abs() <= 2e-5, "{a} here, {b} on the command line");
+    }
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    match value {
+        Value::Array(all) => all.iter().flat_map(numbers).collect(),
+        Value::Object(all) => all.values().flat_map(numbers).collect(),
+        other => other.as_f64().into_iter().collect(),
+    }
+}
+
+/// Whether a canvas has drawn anything.
+fn drawn(selector: &str) -> String {
+    format!(
+        "(c => c && c.width > 0 && c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v > 0))(document.querySelector('{selector}'))"
+    )
+}
+
+async fn lines_and_film(browser: &Browser) {
+    press(browser, "Lines").await;
+    browser
+        .until("lines are drawn", &drawn("#maps-lines"))
+        .await;
+    browser
+        .value("document.querySelector('#maps-lines').focus()")
+        .await;
+    browser.key("ArrowDown").await;
+    browser.key("Enter").await;
+    browser.key("ArrowDown").await;
+    browser.key("Enter").await;
+    said(browser, "#announcer", &["cat: teacher", "student"]).await;
+    let unlock = "[...document.querySelectorAll('#relations button')].find(b => b.innerText === 'Unlock all tokens' && !b.hidden)";
+    browser.until("tokens are locked", unlock).await;
+
+    press(browser, "Film").await;
+    browser
+        .until("steps are side by side", &drawn("#maps-multiples"))
+        .await;
+    said(
+        browser,
+        "#maps-film-note",
+        &["steps are kept in", "by more than"],
+    )
+    .await;
+    set(browser, ".maps-film input[type=range]", "0", "input").await;
+    said(browser, ".maps-film output", &["step 0"]).await;
+    browser.click(".maps-film input[type=checkbox]").await;
+    said(browser, "#maps-cell-now", &["student now"]).await;
+    browser.click(".maps-film input[type=checkbox]").await;
+    press(browser, "Play").await;
+    said(browser, ".maps-film output", &["step 24, the newest"]).await;
+}
+
+async fn layers_and_roles(browser: &Browser) {
+    press(browser, "Layers").await;
+    let cells = "document.querySelectorAll('.maps-layer').length";
+    browser
+        .until("all layers are compared", &format!("{cells} === 36"))
+        .await;
+    browser
+        .click(".maps-layers tr:nth-child(2) td:last-child button")
+        .await;
+    said(browser, "#announcer", &["the next run learns from layer 3"]).await;
+    browser
+        .until(
+            "the recipe has it",
+            "location.search.includes('teacher_layer=3')",
+        )
+        .await;
+    browser
+        .click(".maps-layers tr:nth-child(4) .maps-layer")
+        .await;
+    press(browser, "Maps").await;
+    title_says(browser, &["Q-Q", "teacher layer 1"]).await;
+
+    press(browser, "Roles of heads").await;
+    said(
+        browser,
+        "#maps-why",
+        &["is farthest from the teacher, mostly by the row of"],
+    )
+    .await;
+    set(browser, "#maps-parse", "2 3 0", "input").await;
+    said(
+        browser,
+        "#maps-parse-mistake",
+        &["the sentence has 8 words", "3 heads"],
+    )
+    .await;
+    set(browser, "#maps-parse", "2 3 0 3 7 7 3 3", "input").await;
+    browser
+        .until(
+            "the parse is taken",
+            "document.querySelector('#maps-parse-mistake').hidden",
+        )
+        .await;
+    press(browser, "Maps").await;
+}
+
+/// Files of every kind, and the same view behind a link.
+async fn files(browser: &Browser) {
+    let place = "#relations";
+    let png = take_from(browser, place, "PNG").await;
+    assert!(png.starts_with(b"\x89PNG") && png.len() > 5_000);
+    let text = async |kind: &str| String::from_utf8(take_from(browser, place, kind).await).unwrap();
+    let svg = text("SVG").await;
+    assert!(svg.starts_with("<svg") && svg.contains("cat") && svg.trim_end().ends_with("</svg>"));
+    let csv = text("CSV").await;
+    assert!(csv.starts_with("pair,head,row") && csv.lines().count() == 1 + 400);
+    let html = text("HTML").await;
+    assert!(html.contains("<svg") && html.contains("see=") && !html.contains("<script"));
+
+    let copied = "window.copied = null; navigator.clipboard.writeText = text => { window.copied = text; return Promise.resolve(); }";
+    browser.value(&format!("(() => {{ {copied} }})()")).await;
+    press(browser, "Copy link to this view").await;
+    browser.until("the link is copied", "window.copied").await;
+    let link = browser.value("window.copied").await;
+    let link = link.as_str().unwrap();
+    assert!(
+        link.contains("pair:qq") && link.contains("sentence=The%20cat"),
+        "{link}"
+    );
+    browser.open(link).await;
+    browser.click("#restore").await;
+    wait(browser, "Finished").await;
+    title_says(browser, &["Q-Q", "of 4", "teacher layer 1"]).await;
+    said(browser, "#maps-cell-now", &["to"]).await;
+    let field = "document.querySelector('#maps-text').value";
+    assert_eq!(browser.value(field).await, SENTENCE);
+}
+
+/// The recorded run can be looked at without an engine; the tour leads through it, and each of its steps has a link.
+#[tokio::test]
+async fn the_tour_leads_through_the_recorded_run() {
+    let _one = ONE.lock().await;
+    let site = Site::hosted();
+    let browser = Browser::chromium(Gpu::None).await;
+    browser
+        .open(&it_page::acts::address(&site, "tour=3&see=pair:zz"))
+        .await;
+    said(
+        &browser,
+        "body",
+        &["the link's view `pair:zz` is not known here"],
+    )
+    .await;
+    said(&browser, "#tour h3", &["3 of 8"]).await;
+    browser
+        .until("the step is shown", &drawn("#maps-lines"))
+        .await;
+    for step in 4..=8 {
+        press_in_tour(&browser, "Next").await;
+        said(&browser, "#tour h3", &[&format!("{step} of 8")]).await;
+        let kept = format!("location.search.includes('tour={step}')");
+        browser.until("the address has the step", &kept).await;
+    }
+    browser
+        .until(
+            "the last step shows the layers",
+            "document.querySelectorAll('.maps-layer').length === 36",
+        )
+        .await;
+    press_in_tour(&browser, "Back").await;
+    said(&browser, "#tour h3", &["7 of 8"]).await;
+    press_in_tour(&browser, "End the tour").await;
+    browser
+        .until(
+            "the tour has ended",
+            "document.querySelector('#tour').hidden && !location.search.includes('tour')",
+        )
+        .await;
+    for (name, width, height, dark) in [
+        ("relations-1440", 1440, 2600, false),
+        ("relations-1440-dark", 1440, 2600, true),
+        ("relations-1024", 1024, 2800, false),
+        ("relations-360", 360, 5200, false),
+        ("relations-360-dark", 360, 5200, true),
+    ] {
+        browser.picture(name, width, height, dark).await;
+        let overflow = browser
+            .value("document.documentElement.scrollWidth - innerWidth")
+            .await;
+        assert!(
+            overflow.as_i64().unwrap() <= 0,
+            "{name} is {overflow} px too wide"
+        );
+    }
+    no_errors(&browser).await;
+    browser.close().await;
+}
+
+async fn press_in_tour(browser: &Browser, text: &str) {
+    let press = format!(
+        "[...document.querySelectorAll('#tour button')].find(b => b.innerText === '{text}').click()"
+    );
+    browser.value(&press).await;
+}
+
+/// Markup, control characters, other scripts, nothing, one token, too much: shown as they are or named at the field.
+#[tokio::test]
+async fn any_sentence_is_shown_or_named() {
+    let _one = ONE.lock().await;
+    let site = Site::hosted();
+    let browser = Browser::chromium(Gpu::None).await;
+    open(&browser, &site, QUICK).await;
+    distil(&browser).await;
+    press(&browser, "Roles of heads").await;
+    browser
+        .value("document.querySelector('.maps-words summary').click()")
+        .await;
+    for (sentence, shown) in [
+        ("<img src=x onerror=alert(1)> & \u{7} bell", "img"),
+        (
+            "\u{5e9}\u{5dc}\u{5d5}\u{5dd} \u{5e2}\u{5d5}\u{5dc}\u{5dd} here",
+            "here",
+        ),
+        ("\u{6771}\u{4eac} \u{1f408} cat", "cat"),
+        ("tea", "tea"),
+    ] {
+        ask(&browser, sentence).await;
+        said(&browser, ".maps-words ul", &[shown]).await;
+    }
+    ask(&browser, &"word ".repeat(10_000)).await;
+    said(
+        &browser,
+        ".maps-sentence",
+        &["too long to be drawn: its last 9,874 tokens"],
+    )
+    .await;
+    browser
+        .until(
+            "128 tokens are shown",
+            "document.querySelectorAll('.maps-words li').length === 128",
+        )
+        .await;
+    press(&browser, "Maps").await;
+    browser
+        .until("128 tokens are drawn", &drawn("#maps-grid canvas"))
+        .await;
+    ask(&browser, " \u{7} ").await;
+    said(&browser, "#maps-text-mistakes", &["finds no token"]).await;
+    ask(&browser, "").await;
+    browser
+        .until(
+            "the held-out sentence is back",
+            "document.querySelectorAll('.maps-words li').length < 40",
+        )
+        .await;
+    assert_eq!(
+        browser
+            .value("document.querySelectorAll('#relations img').length")
+            .await,
+        0
+    );
+    no_errors(&browser).await;
+    browser.close().await;
+}
