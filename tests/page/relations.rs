@@ -2,7 +2,7 @@
 
 use it_page::acts::{distil, no_errors, open, said, take_away, take_from, unpack, wait};
 use it_page::{Browser, Gpu, Site, limbeck};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{ONE, QUICK};
@@ -15,9 +15,11 @@ async fn relations_are_seen_every_way() {
     let _one = ONE.lock().await;
     let site = Site::hosted();
     let browser = Browser::chromium(Gpu::None).await;
-    open(&browser, &site, QUICK).await;
+    // The sentence comes with the link; the film is of it.
+    let query = format!("{QUICK}&sentence={}", SENTENCE.replace(' ', "%20"));
+    open(&browser, &site, &query).await;
+    tall(&browser).await;
     distil(&browser).await;
-    ask(&browser, SENTENCE).await;
     said(
         &browser,
         "#maps-cell-now",
@@ -32,6 +34,14 @@ async fn relations_are_seen_every_way() {
     files(&browser).await;
     no_errors(&browser).await;
     browser.close().await;
+}
+
+/// Makes room for all of the panel: what is out of sight is not drawn.
+async fn tall(browser: &Browser) {
+    let metrics = json!({ "width": 1200, "height": 4000, "deviceScaleFactor": 1, "mobile": false });
+    browser
+        .devtools("Emulation.setDeviceMetricsOverride", metrics)
+        .await;
 }
 
 /// Writes a sentence and waits for its tokens.
@@ -241,7 +251,8 @@ async fn lines_and_film(browser: &Browser) {
     )
     .await;
     set(browser, ".maps-film input[type=range]", "0", "input").await;
-    said(browser, ".maps-film output", &["step 0"]).await;
+    let past = "!document.querySelector('.maps-film output').innerText.includes('newest')";
+    browser.until("an earlier step is shown", past).await;
     browser.click(".maps-film input[type=checkbox]").await;
     said(browser, "#maps-cell-now", &["student now"]).await;
     browser.click(".maps-film input[type=checkbox]").await;
@@ -344,7 +355,11 @@ async fn the_tour_leads_through_the_recorded_run() {
     .await;
     said(&browser, "#tour h3", &["3 of 8"]).await;
     browser
-        .until("the step is shown", &drawn("#maps-lines"))
+        .until("the step is shown", "document.querySelector('#maps-lines')")
+        .await;
+    tall(&browser).await;
+    browser
+        .until("the lines are drawn", &drawn("#maps-lines"))
         .await;
     for step in 4..=8 {
         press_in_tour(&browser, "Next").await;
@@ -402,12 +417,13 @@ async fn any_sentence_is_shown_or_named() {
     let browser = Browser::chromium(Gpu::None).await;
     open(&browser, &site, QUICK).await;
     distil(&browser).await;
+    tall(&browser).await;
     press(&browser, "Roles of heads").await;
     browser
         .value("document.querySelector('.maps-words summary').click()")
         .await;
     for (sentence, shown) in [
-        ("<img src=x onerror=alert(1)> & \u{7} bell", "img"),
+        ("<img src=x onerror=alert(1)> & \u{7} bell", "alert"),
         (
             "\u{5e9}\u{5dc}\u{5d5}\u{5dd} \u{5e2}\u{5d5}\u{5dc}\u{5dd} here",
             "here",

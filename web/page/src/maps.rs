@@ -46,6 +46,17 @@ pub fn MapsPanel() -> impl IntoView {
     );
     let stage = Rc::new(Stage::new(page, host, canvas, strip));
     surface::watch(host, stage.follow());
+    // A link to a view leads to it.
+    let linked = view
+        .choice
+        .with_untracked(|choice| *choice != view::Choice::default())
+        || view.sentence.with_untracked(|text| !text.is_empty());
+    Effect::new(move |_| {
+        if let Some(host) = host.get().filter(|_| linked) {
+            let panel = host.closest("#relations").ok().flatten();
+            panel.unwrap_or_else(|| (**host).clone()).scroll_into_view();
+        }
+    });
     let told = stage.told;
     let some = Memo::new(move |_| {
         page.runs

@@ -152,7 +152,7 @@ pub fn multiples(view: View, stage: Rc<Stage>) -> impl IntoView {
         format!(
             "{} kept in {} (16 bits a number, 64 MB at most); that changes no probability by more than {}. The film keeps the student's last layer.{thinned}",
             match steps {
-                1 => "One step is".to_owned(),
+                1 => "A new sentence begins a new film. One step is".to_owned(),
                 _ => format!("{steps} steps are"),
             },
             bytes(size as u64),

@@ -112,10 +112,23 @@ pub fn Tour() -> impl IntoView {
     let view = page().view;
     let card = NodeRef::<Div>::new();
     let waits = Memo::new(move |_| view.seen.with(Option::is_some));
-    // A step is shown once, when it is reached and there is something to show it on.
-    Effect::new(move |shown: Option<Option<usize>>| {
+    Effect::new(move |_| {
         let step = view.tour.get();
         keep_address(step);
+        let Some(number) = step else { return };
+        if let Some(place) = document().get_element_by_id(STEPS[number - 1].place) {
+            place.scroll_into_view();
+        }
+        if let Some(card) = card.get() {
+            // Reading goes on at the text of the step; what it is about stays where it is.
+            let options = web_sys::FocusOptions::new();
+            options.set_prevent_scroll(true);
+            let _ = card.focus_with_options(&options);
+        }
+    });
+    // A step is shown once, when there is something to show it on: the panel draws when it is in sight.
+    Effect::new(move |shown: Option<Option<usize>>| {
+        let step = view.tour.get();
         let before = shown.flatten();
         let number = step?;
         if step == before || !waits.get() {
@@ -124,13 +137,6 @@ pub fn Tour() -> impl IntoView {
         let step = &STEPS[number - 1];
         if let Some(seen) = view.seen.get_untracked() {
             view.choose(|choice| (step.show)(choice, &seen));
-        }
-        if let Some(place) = document().get_element_by_id(step.place) {
-            place.scroll_into_view();
-        }
-        if let Some(card) = card.get_untracked() {
-            // Reading goes on at the text of the step.
-            let _ = card.focus();
         }
         Some(number)
     });
