@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// How long a page may take for anything; pipelines of a software GPU take most of it.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A path that the chore which starts the tests gives.
 fn given(name: &str) -> PathBuf {
