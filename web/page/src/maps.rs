@@ -78,7 +78,7 @@ pub fn MapsPanel() -> impl IntoView {
     view! {
         <section class="panel maps" id="relations" aria-labelledby="maps-title">
             <h2 id="maps-title">
-                "Relations " <span class="hint">"of one sentence: how much each token (row) attends to each other (column)"</span>
+                "Relations " <span class="hint">"of one sentence: how strongly each token (row) goes with each other (column)"</span>
                 {tour::begin(view)}
             </h2>
             <Sentence />

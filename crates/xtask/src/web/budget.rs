@@ -36,9 +36,9 @@ const LIMITS: [Limit; 5] = [
         what: "worker's wasm, as it is",
         holds: |path| path.starts_with("worker_bg-"),
         of: |size| size.raw,
-        // The aim is 16 MB. It is 17.6 with everything compiled for size but what computes on the CPU; more passes of
-        // wasm-opt take another two hundredths off.
-        bytes: 18_000_000,
+        // The aim is 16 MB. Everything is compiled for size but what computes on the CPU; more passes of wasm-opt take
+        // another two hundredths off, and with LTO it is 22 MB.
+        bytes: 18_500_000,
     },
     Limit {
         what: "all with worker, teacher and texts, brotli",
@@ -145,7 +145,7 @@ mod tests {
         for too_much in [
             file("page_bg-2.wasm", 1, 250_000),
             file("data/recorded.json", 1, 1_300_000),
-            file("worker_bg-2.wasm", 1_100_000, 1),
+            file("worker_bg-2.wasm", 1_600_000, 1),
             file("worker_bg-2.wasm", 1, 600_000),
             file("data/texts/wiki.txt", 1, 3_000_000),
         ] {

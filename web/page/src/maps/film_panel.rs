@@ -150,7 +150,7 @@ pub fn multiples(view: View, stage: Rc<Stage>) -> impl IntoView {
             ""
         };
         format!(
-            "{} kept in {} (16 bits a number, 64 MB at most); that changes no probability by more than {}. The film keeps the student's last layer.{thinned}",
+            "{} kept in {} (16 bits a number, 64 MB at most); where that was measured it changed no probability by more than {}. The film keeps the student's last layer.{thinned}",
             match steps {
                 1 => "A new sentence begins a new film. One step is".to_owned(),
                 _ => format!("{steps} steps are"),
@@ -161,8 +161,8 @@ pub fn multiples(view: View, stage: Rc<Stage>) -> impl IntoView {
     };
     view! {
         <p class="hint">"Above: teacher. Middle: student. Below: the difference. Number: step, and KL in nats. Click one to look at it."</p>
-        <div class="maps-strip" node_ref=host>
-            <canvas node_ref=canvas id="maps-multiples" role="img" aria-label="One head at several steps; the slider goes to each" on:click=choose></canvas>
+        <div class="maps-strip" tabindex="0" role="group" aria-label="One head at several steps" node_ref=host>
+            <canvas node_ref=canvas id="maps-multiples" role="img" aria-label="Small maps of teacher, student and difference, step by step; the slider goes to each step" on:click=choose></canvas>
         </div>
         <p class="hint" id="maps-film-note">{note}</p>
     }

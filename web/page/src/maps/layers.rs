@@ -136,7 +136,7 @@ pub fn Layers() -> impl IntoView {
         </div>
         <div class="scroll" tabindex="0" role="group" aria-label="Layers and pairs">
             <table class="maps-layers">
-                <thead><tr><th></th>{all_pairs().map(|pair| view! { <th scope="col">{pair_name(pair)}</th> }).collect_view()}<th></th></tr></thead>
+                <thead><tr><th scope="col">"teacher"</th>{all_pairs().map(|pair| view! { <th scope="col">{pair_name(pair)}</th> }).collect_view()}<th scope="col">"recipe"</th></tr></thead>
                 <tbody>{rows}</tbody>
             </table>
         </div>

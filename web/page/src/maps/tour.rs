@@ -28,7 +28,7 @@ const STEPS: [Step; 8] = [
     },
     Step {
         title: "Dot products",
-        text: "A cell begins as the product of two vectors, divided by the root of their length: s = q \u{b7} k / \u{221a}D. Point at a cell: below the maps you \
+        text: "A cell begins as the product of two vectors, divided by the root of how many numbers they have: s = q \u{b7} k / \u{221a}D. Point at a cell: below the maps you \
             see s of the teacher and of the student, with the numbers. The two models have vectors of different length. The products can be \
             compared all the same, and that is the trick: a small student can learn from a large teacher.",
         place: "relations",
@@ -50,7 +50,7 @@ const STEPS: [Step; 8] = [
     Step {
         title: "Relation heads",
         text: "Teacher and student may have different numbers of attention heads. So their vectors are put together and cut anew, into as many relation heads as \
-            you like. The slider cuts while you watch: more heads make sharper, more various maps. They are not the attention heads: those are one cut among many.",
+            you like. The slider cuts while you watch: every number of heads makes other maps. They are not the attention heads: those are one cut among many.",
         place: "relations",
         show: |choice, seen| {
             let more = seen.how.fits.iter().rfind(|heads| **heads <= 32);
@@ -71,14 +71,14 @@ const STEPS: [Step; 8] = [
     },
     Step {
         title: "The gradient",
-        text: "The loss is the mean of all these KLs, over heads, rows and the pairs Q-Q, K-K and V-V. Training follows its gradient down: the curves are the loss, step by \
+        text: "The loss is the mean of these KLs over heads and rows, summed over the pairs Q-Q, K-K and V-V. Training follows its gradient down: the curves are the loss, step by \
             step. Start a run of your own with the button above and look at the maps: they change while it learns.",
         place: "run",
         show: |choice, _| choice.step = None,
     },
     Step {
         title: "The film of a run",
-        text: "Every picture on the way is kept. Press Play, or pull the slider: the student begins with even, blurred rows, finds the strong relations of the teacher first, \
+        text: "Pictures on the way are kept. Press Play, or pull the slider: the student begins with even, blurred rows, finds the strong relations of the teacher first, \
             and then the faint ones. Below, one head at several steps.",
         place: "relations",
         show: |choice, _| choice.kind = Kind::Film,
