@@ -12,6 +12,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -32,10 +33,14 @@ fn given(name: &str) -> PathBuf {
     }
 }
 
-/// The project's folder.
+/// The project's folder: that of the tests that run, which another clone may have compiled.
 pub fn root() -> &'static Path {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap()
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let compiled = || env!("CARGO_MANIFEST_DIR").into();
+        let here = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| compiled());
+        Path::new(&here).ancestors().nth(2).unwrap().to_owned()
+    });
+    &ROOT
 }
 
 /// A program that ends with the test, and all that it has started.

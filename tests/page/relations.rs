@@ -7,6 +7,8 @@ use tempfile::TempDir;
 
 use crate::{ONE, QUICK};
 
+/// The cell that a screen reader reads.
+const CELL: &str = "#maps-grid [role=gridcell]";
 const SENTENCE: &str = "The cat sat because she was tired.";
 
 /// Everything that can be done with one sentence of a run; the numbers are those of the command line.
@@ -20,12 +22,7 @@ async fn relations_are_seen_every_way() {
     open(&browser, &site, &query).await;
     tall(&browser).await;
     distil(&browser).await;
-    said(
-        &browser,
-        "#maps-cell-now",
-        &["teacher", "student", "difference"],
-    )
-    .await;
+    said(&browser, CELL, &["teacher", "student", "difference"]).await;
     pairs_layers_and_heads(&browser).await;
     keys(&browser).await;
     same_numbers(&browser).await;
@@ -83,13 +80,13 @@ async fn pairs_layers_and_heads(browser: &Browser) {
     set(browser, ".maps-selects select", "2", "change").await;
     title_says(browser, &["K-Q", "teacher layer 2"]).await;
     set(browser, "#maps-heads", "0", "input").await;
-    title_says(browser, &["mean of 1 heads"]).await;
+    title_says(browser, &["the only head"]).await;
     set(browser, "#maps-heads", "2", "input").await;
     title_says(browser, &["mean of 4 heads"]).await;
     said(
         browser,
         ".maps-cut output",
-        &["4; attention heads: teacher 4 (this cut)"],
+        &["4; the models' own attention heads: teacher 4 (this cut)"],
     )
     .await;
     // The third of the small maps is head 2.
@@ -135,12 +132,22 @@ async fn keys(browser: &Browser) {
         .await;
     browser.key("PageUp").await;
     browser.key("Home").await;
-    said(browser, "#maps-cell-now", &["[CLS] to [CLS]"]).await;
+    said(
+        browser,
+        CELL,
+        &["\u{201c}[CLS]\u{201d} to \u{201c}[CLS]\u{201d}"],
+    )
+    .await;
     browser.key("ArrowDown").await;
     browser.key("ArrowRight").await;
     browser.key("ArrowRight").await;
-    said(browser, "#maps-cell-now", &["the to cat"]).await;
-    said(browser, "#announcer", &["the to cat: teacher"]).await;
+    said(
+        browser,
+        CELL,
+        &["\u{201c}the\u{201d} to \u{201c}cat\u{201d}"],
+    )
+    .await;
+    said(browser, "#announcer", &["to \u{201c}cat\u{201d}: teacher"]).await;
     said(browser, ".maps-cell", &["p ln(p / q)", "exp(s)", "D = 32"]).await;
     browser.key("Enter").await;
     said(browser, ".maps-cell", &["locked"]).await;
@@ -152,6 +159,31 @@ async fn keys(browser: &Browser) {
         )
         .await;
     browser.key("-").await;
+    let id = "document.activeElement.getAttribute('aria-activedescendant')";
+    assert_eq!(browser.value(id).await, "maps-cell-2-3");
+
+    // One head alone, and back, without losing the focus.
+    focus(browser, "#maps-strip").await;
+    browser.key("Enter").await;
+    focused(browser, "maps-all").await;
+    press(browser, "Lines").await;
+    said(browser, "#maps-all", &["Show all heads"]).await;
+    focus(browser, "#maps-all").await;
+    browser.key("Escape").await;
+    focused(browser, "maps-strip").await;
+    press(browser, "Maps").await;
+}
+
+async fn focus(browser: &Browser, selector: &str) {
+    let focus = format!("document.querySelector('{selector}').focus()");
+    browser.value(&focus).await;
+}
+
+async fn focused(browser: &Browser, id: &str) {
+    let focused = format!("document.activeElement.id === '{id}'");
+    browser
+        .until(&format!("{id} has the focus"), &focused)
+        .await;
 }
 
 /// The file of the page holds the numbers of the command line for the student that the page gives away.
@@ -236,9 +268,17 @@ async fn lines_and_film(browser: &Browser) {
     browser.key("Enter").await;
     browser.key("ArrowDown").await;
     browser.key("Enter").await;
-    said(browser, "#announcer", &["cat: teacher", "student"]).await;
-    let unlock = "[...document.querySelectorAll('#relations button')].find(b => b.innerText === 'Unlock all tokens' && !b.hidden)";
+    said(
+        browser,
+        "#announcer",
+        &["\u{201c}cat\u{201d}: teacher", "student", ", locked"],
+    )
+    .await;
+    let unlock = "[...document.querySelectorAll('#relations button')].find(b => b.innerText === 'Unlock all tokens' && getComputedStyle(b).visibility === 'visible')";
     browser.until("tokens are locked", unlock).await;
+    let svg = take_from(browser, "#relations", "SVG").await;
+    let svg = String::from_utf8(svg).unwrap();
+    assert!(svg.contains("<path") && svg.contains("the marked tokens together"));
 
     press(browser, "Film").await;
     browser
@@ -254,7 +294,13 @@ async fn lines_and_film(browser: &Browser) {
     let past = "!document.querySelector('.maps-film output').innerText.includes('newest')";
     browser.until("an earlier step is shown", past).await;
     browser.click(".maps-film input[type=checkbox]").await;
-    said(browser, "#maps-cell-now", &["student now"]).await;
+    said(browser, CELL, &["student now"]).await;
+    title_says(browser, &["beside the same now"]).await;
+    let beside = take_from(browser, "#relations", "JSON").await;
+    let beside: Value = serde_json::from_slice(&beside).unwrap();
+    let maps = &beside["pairs"]["kk"];
+    assert!(maps["student_now"].is_array() && maps["teacher"].is_null());
+    assert_eq!(beside["step"], 0);
     browser.click(".maps-film input[type=checkbox]").await;
     press(browser, "Play").await;
     said(browser, ".maps-film output", &["step 24, the newest"]).await;
@@ -279,7 +325,6 @@ async fn layers_and_roles(browser: &Browser) {
     browser
         .click(".maps-layers tr:nth-child(4) .maps-layer")
         .await;
-    press(browser, "Maps").await;
     title_says(browser, &["Q-Q", "teacher layer 1"]).await;
 
     press(browser, "Roles of heads").await;
@@ -289,6 +334,10 @@ async fn layers_and_roles(browser: &Browser) {
         &["is farthest from the teacher, mostly by the row of"],
     )
     .await;
+    press(browser, "See its maps").await;
+    title_says(browser, &["head "]).await;
+    press(browser, "Q-Q").await;
+    press(browser, "Roles of heads").await;
     set(browser, "#maps-parse", "2 3 0", "input").await;
     said(
         browser,
@@ -333,7 +382,7 @@ async fn files(browser: &Browser) {
     browser.click("#restore").await;
     wait(browser, "Finished").await;
     title_says(browser, &["Q-Q", "of 4", "teacher layer 1"]).await;
-    said(browser, "#maps-cell-now", &["to"]).await;
+    said(browser, CELL, &["to"]).await;
     let field = "document.querySelector('#maps-text').value";
     assert_eq!(browser.value(field).await, SENTENCE);
 }
@@ -376,6 +425,9 @@ async fn the_tour_leads_through_the_recorded_run() {
     press_in_tour(&browser, "Back").await;
     said(&browser, "#tour h3", &["7 of 8"]).await;
     press_in_tour(&browser, "End the tour").await;
+    focused(&browser, "tour-begin").await;
+    let before = "document.querySelector('#maps-maps-view').ariaPressed === 'true'";
+    browser.until("the view is as it was before", before).await;
     browser
         .until(
             "the tour has ended",
@@ -418,6 +470,9 @@ async fn any_sentence_is_shown_or_named() {
     open(&browser, &site, QUICK).await;
     distil(&browser).await;
     tall(&browser).await;
+    focus(&browser, "#maps-grid").await;
+    browser.key("Enter").await;
+    said(&browser, "#maps-cell", &["locked"]).await;
     press(&browser, "Roles of heads").await;
     browser
         .value("document.querySelector('.maps-words summary').click()")
@@ -434,6 +489,8 @@ async fn any_sentence_is_shown_or_named() {
         ask(&browser, sentence).await;
         said(&browser, ".maps-words ul", &[shown]).await;
     }
+    let free = "!document.querySelector('#maps-cell').textContent.includes('locked')";
+    browser.until("another sentence has no lock", free).await;
     ask(&browser, &"word ".repeat(10_000)).await;
     said(
         &browser,

@@ -18,7 +18,7 @@ use limbeck_recipe::{
     usual_teacher_layer,
 };
 use limbeck_relations::{
-    PairMaps, Relations, Theme, Token, View, clip, map, number, page, png, sheet, svg,
+    Large, Lines, PairMaps, Relations, Theme, Token, View, clip, map, number, page, png, sheet, svg,
 };
 use limbeck_train::DeviceChoice;
 
@@ -53,7 +53,10 @@ pub struct Arguments {
     /// Draw this relation head alone, from 1; unless given the one with the largest KL, and small maps of all
     #[arg(long, value_name = "H")]
     head: Option<usize>,
-    /// The file to write: its ending, .html, .svg, .png or .json, says what
+    /// Draw lines from each token to the three that it goes with most, instead of maps
+    #[arg(long)]
+    lines: bool,
+    /// The file to write: its ending, .html, .svg, .png, .json or .csv, says what
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
     /// Write over a file that is there
@@ -77,15 +80,19 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
         Side::read(&arguments.student)?,
     );
     let choice = Choice::new(arguments, &teacher.config, &student)?;
-    let ids = tokens(&arguments.text, &teacher, &student)?;
+    let text = tokens(&arguments.text, &teacher, &student)?;
     let (device, _) = device::open(arguments.device)?;
-    let relations = compute(&choice, (&teacher, &student), &ids, &device)?;
+    let relations = compute(&choice, (&teacher, &student), &text, &device)?;
     let view = View {
-        head: arguments.head.map(|head| head - 1),
+        large: arguments
+            .head
+            .map_or(Large::Worst, |head| Large::Head(head - 1)),
+        lines: arguments.lines.then(Lines::default),
+        ..View::default()
     };
     let facts = facts(arguments, &choice, (&teacher, &student));
     write_whole(&arguments.out, |file| {
-        format.write(&relations, view, &facts, file)
+        format.write(&relations, &view, &facts, file)
     })?;
     tell(&relations, &arguments.out)?;
     Ok(ExitCode::SUCCESS)
@@ -98,6 +105,7 @@ enum Format {
     Svg,
     Png,
     Json,
+    Csv,
 }
 
 impl Format {
@@ -108,8 +116,9 @@ impl Format {
             Some("svg") => Ok(Self::Svg),
             Some("png") => Ok(Self::Png),
             Some("json") => Ok(Self::Json),
+            Some("csv") => Ok(Self::Csv),
             _ => Err(CliError::Usage(format!(
-                "what to write into {} is not clear: end its name in .html, .svg, .png or .json",
+                "what to write into {} is not clear: end its name in .html, .svg, .png, .json or .csv",
                 path.display()
             ))),
         }
@@ -118,7 +127,7 @@ impl Format {
     fn write(
         self,
         relations: &Relations,
-        view: View,
+        view: &View,
         facts: &[(String, String)],
         file: &mut dyn Write,
     ) -> std::io::Result<()> {
@@ -128,6 +137,7 @@ impl Format {
             Self::Svg => file.write_all(svg(&drawing()).as_bytes()),
             Self::Png => file.write_all(&png(&raster::pixels(&drawing()), compressed)),
             Self::Json => Ok(serde_json::to_writer(file, relations)?),
+            Self::Csv => file.write_all(relations.csv().as_bytes()),
         }
     }
 }
@@ -270,10 +280,17 @@ fn demand_heads(heads: usize, (student, teacher): (usize, usize)) -> Result<(), 
     }
 }
 
-/// The token ids of the text, the same for both models, cut to what both take.
-fn tokens(text: &str, teacher: &Side, student: &Side) -> Result<Vec<u32>, CliError> {
+/// The tokens of a text.
+struct Text {
+    ids: Vec<u32>,
+    /// What the tokenizer puts around every text.
+    special: Vec<u32>,
+}
+
+/// The tokens of the text, the same for both models, cut to what both take.
+fn tokens(text: &str, teacher: &Side, student: &Side) -> Result<Text, CliError> {
     demand_one_tokenizer(teacher, student)?;
-    let ids = encode(&teacher.tokenizer, text)?;
+    let mut ids = encode(&teacher.tokenizer, text)?;
     if ids != encode(&student.tokenizer, text)? {
         return Err(other_tokens("they cut this text into different tokens"));
     }
@@ -284,14 +301,14 @@ fn tokens(text: &str, teacher: &Side, student: &Side) -> Result<Vec<u32>, CliErr
         ));
     }
     let longest = teacher.config.max_length().min(student.config.max_length());
-    if ids.len() <= longest {
-        return Ok(ids);
+    if ids.len() > longest {
+        eprintln!(
+            "The text has {} tokens and the models take {longest}: it was cut there",
+            ids.len()
+        );
+        ids = encode(&teacher.tokenizer.clone().truncating(longest)?, text)?;
     }
-    eprintln!(
-        "The text has {} tokens and the models take {longest}: it was cut there",
-        ids.len()
-    );
-    encode(&teacher.tokenizer.clone().truncating(longest)?, text)
+    Ok(Text { ids, special })
 }
 
 fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, CliError> {
@@ -328,7 +345,7 @@ fn other_tokens(how: &str) -> CliError {
 fn compute(
     choice: &Choice,
     (teacher, student): (&Side, &Side),
-    ids: &[u32],
+    Text { ids, special }: &Text,
     device: &Device,
 ) -> Result<Relations, CliError> {
     let batch = TokenBatch::new(ids, &[ids.len()], device)?;
@@ -348,7 +365,6 @@ fn compute(
             of(&learnt)?,
         )?);
     }
-    let special = encode(&teacher.tokenizer, "")?;
     let token = |id: &u32| Token {
         text: teacher.tokenizer.token(*id),
         special: special.contains(id),
@@ -359,6 +375,7 @@ fn compute(
         teacher_layer: choice.teacher_layer,
         student_layer: choice.student_layer,
         pairs,
+        ..Relations::default()
     })
 }
 

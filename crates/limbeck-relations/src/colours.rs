@@ -5,6 +5,9 @@ use crate::Relation;
 /// Red, green and blue.
 pub type Rgb = [u8; 3];
 
+/// Of what is not a number: grey, which is on no scale, so that it is not taken for a value.
+pub const NO_NUMBER: Rgb = [128; 3];
+
 /// Steps of a table.
 const STEPS: usize = 256;
 
@@ -31,8 +34,11 @@ impl Colours {
         )
     }
 
-    /// The colour at a part of the scale from 0 to 1; what is not a number has that of 0.
+    /// The colour at a part of the scale from 0 to 1; what is not a number is [`NO_NUMBER`].
     pub fn at(&self, part: f32) -> Rgb {
+        if part.is_nan() {
+            return NO_NUMBER;
+        }
         self.0[(part.clamp(0.0, 1.0) * (STEPS - 1) as f32).round() as usize]
     }
 
@@ -154,7 +160,8 @@ impl Scales {
     /// The place of a probability from 0 to the peak. Its square root: the mean of a row of 24 is 0.04, which a linear scale
     /// would leave blank beside a 1.
     pub fn probability(self) -> impl Fn(f32) -> f32 {
-        move |p| (p / self.peak).max(0.0).sqrt()
+        // A clamp keeps what is not a number, which `max` would make 0.
+        move |p| (p / self.peak).clamp(0.0, 1.0).sqrt()
     }
 
     /// The place of a difference; none is in the middle.
@@ -173,7 +180,7 @@ mod tests {
         assert_eq!((colours.at(0.0), colours.at(1.0)), ([0, 0, 0], [255, 0, 0]));
         assert_eq!(
             (colours.at(7.0), colours.at(f32::NAN)),
-            ([255, 0, 0], [0, 0, 0])
+            ([255, 0, 0], NO_NUMBER)
         );
         assert!(colours.at(0.5).iter().all(|c| *c > 250));
         assert_eq!(colours.of(&[0.0], |v| v), [[0, 0, 0]]);
@@ -197,5 +204,7 @@ mod tests {
         let scales = Scales::of(&Relation::new(1, &[1.0], &[1.0]));
         assert_eq!((scales.difference())(0.0), 0.5);
         assert_eq!((scales.probability())(1.0), 1.0);
+        assert!((scales.probability())(f32::NAN).is_nan());
+        assert!((scales.difference())(f32::NAN).is_nan());
     }
 }

@@ -36,6 +36,19 @@ pub enum Item {
         /// Width of the line, half of it on either side of the edge.
         width: f32,
     },
+    /// A line that leaves one point and reaches another horizontally: a cubic curve.
+    Curve {
+        /// Where it begins.
+        from: (f32, f32),
+        /// Where it ends.
+        to: (f32, f32),
+        /// Its colour.
+        stroke: Rgb,
+        /// Width of the line.
+        width: f32,
+        /// From 0 to 1.
+        opacity: f32,
+    },
     /// Text.
     Text(Words),
     /// A raster of cells with sharp edges.
@@ -130,18 +143,25 @@ impl Pixels {
 impl Drawing {
     /// Puts another drawing's shapes below this one's.
     pub fn append(&mut self, below: Self) {
-        let top = self.height;
-        self.items
-            .extend(below.items.into_iter().map(|item| item.moved(top)));
+        let by = (0.0, self.height);
+        let items = below.items.into_iter();
+        self.items.extend(items.map(|item| item.moved(by)));
         self.width = self.width.max(below.width);
         self.height += below.height;
     }
 }
 
 impl Item {
-    /// The same, further down.
-    fn moved(self, by: f32) -> Self {
-        let lower = |[x, y, width, height]: [f32; 4]| [x, y + by, width, height];
+    /// Of a curve, the points that it bends towards on its way.
+    pub fn bends(from: (f32, f32), to: (f32, f32)) -> [(f32, f32); 2] {
+        let bend = (to.0 - from.0) * 0.4;
+        [(from.0 + bend, from.1), (to.0 - bend, to.1)]
+    }
+
+    /// The same, further to the right and further down.
+    pub fn moved(self, (right, down): (f32, f32)) -> Self {
+        let lower = |[x, y, width, height]: [f32; 4]| [x + right, y + down, width, height];
+        let point = |(x, y): (f32, f32)| (x + right, y + down);
         match self {
             Self::Rect { place, fill } => Self::Rect {
                 place: lower(place),
@@ -156,8 +176,21 @@ impl Item {
                 stroke,
                 width,
             },
+            Self::Curve {
+                from,
+                to,
+                stroke,
+                width,
+                opacity,
+            } => Self::Curve {
+                from: point(from),
+                to: point(to),
+                stroke,
+                width,
+                opacity,
+            },
             Self::Text(words) => Self::Text(Words {
-                at: (words.at.0, words.at.1 + by),
+                at: point(words.at),
                 ..words
             }),
             Self::Image { place, pixels } => Self::Image {

@@ -8,6 +8,7 @@
 mod colours;
 mod drawing;
 mod layers;
+mod lines;
 mod page;
 mod png;
 mod relation;
@@ -20,11 +21,14 @@ mod words;
 pub use colours::{Colours, DARK, LIGHT, Rgb, Scales, Stops, Theme};
 pub use drawing::{Anchor, Drawing, Item, Pixels, Words};
 pub use layers::{LayerCell, layer_cell};
+pub use lines::{Lines, lines, token_at};
 pub use page::page;
 pub use png::{base64, png, stored};
-pub use relation::{MapError, PairMaps, Relation, Relations, Token, kl_part, map, row_kl};
+pub use relation::{
+    MapError, PairMaps, Reference, Relation, Relations, Token, kl_part, map, row_kl,
+};
 pub use roles::{Role, Sentence, Share};
-pub use sheet::{Map, View, pair, sheet};
+pub use sheet::{Large, Map, View, pair, sheet};
 pub use svg::{svg, write_items};
 pub use taps::{Pair, Quantised, Taps, TapsError, VECTORS, all_pairs, pair_name};
 pub use words::{clip, columns, escape, number, visible};

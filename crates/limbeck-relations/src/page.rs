@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::colours::Theme;
 use crate::relation::{PairMaps, Relation, Relations};
-use crate::sheet::{View, pair};
+use crate::sheet::{Large, View, head_name, pair};
 use crate::svg::svg;
 use crate::words::{escape, number, visible};
 
@@ -12,7 +12,7 @@ use crate::words::{escape, number, visible};
 const STRONGEST: usize = 3;
 
 /// The page; `facts` are names and values of what was compared.
-pub fn page(relations: &Relations, view: View, facts: &[(String, String)]) -> String {
+pub fn page(relations: &Relations, view: &View, facts: &[(String, String)]) -> String {
     let mut sections = String::new();
     for maps in &relations.pairs {
         section(&mut sections, relations, maps, view);
@@ -26,21 +26,23 @@ pub fn page(relations: &Relations, view: View, facts: &[(String, String)]) -> St
     };
     let facts: String = facts.iter().map(fact).collect();
     let style = include_str!("page.css");
+    let reference = relations.reference.word();
+    let title = format!("Relations of {reference} and student");
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
-         <link rel=\"icon\" href=\"data:,\">\n<title>Relations of teacher and student · limbeck</title>\n\
+         <link rel=\"icon\" href=\"data:,\">\n<title>{title} · limbeck</title>\n\
          <style>{style}</style>\n</head>\n<body>\n<main>\n<h1>Relations, token to token</h1>\n\
          <p class=\"muted\">Each row of a map is a probability distribution: how strongly one token goes with every other, to \
-         the teacher and to the student. KL is KL(teacher ‖ student) of a row in nats; 0 means that the two rows are the same.</p>\n\
+         the {reference} and to the student. KL is KL({reference} ‖ student) of a row in nats; 0 means that the two rows are the same.</p>\n\
          <dl>{facts}</dl>\n{sections}</main>\n</body>\n</html>\n"
     )
 }
 
-fn section(html: &mut String, relations: &Relations, maps: &PairMaps, view: View) {
-    let head = view.large(maps);
+fn section(html: &mut String, relations: &Relations, maps: &PairMaps, view: &View) {
+    let (head, relation) = view.large.of(maps);
     // Writing to a string cannot fail.
     let _ = writeln!(
         html,
@@ -57,8 +59,8 @@ fn section(html: &mut String, relations: &Relations, maps: &PairMaps, view: View
             svg(&drawing)
         );
     }
-    strongest(html, relations, maps.name(), (head, &maps.head(head)));
-    if view.head.is_none() {
+    strongest(html, relations, maps, (head, &relation));
+    if !matches!(view.large, Large::Head(_)) {
         heads(html, relations, maps);
     }
     html.push_str("</section>\n");
@@ -68,18 +70,19 @@ fn section(html: &mut String, relations: &Relations, maps: &PairMaps, view: View
 fn strongest(
     html: &mut String,
     relations: &Relations,
-    pair: &str,
-    (head, relation): (usize, &Relation),
+    maps: &PairMaps,
+    (head, relation): (Option<usize>, &Relation),
 ) {
+    let reference = relations.reference.word();
     let _ = write!(
         html,
-        "<details><summary>In words: the {STRONGEST} strongest tokens of each row, {}, relation head {}</summary>\
+        "<details><summary>In words: the {STRONGEST} strongest tokens of each row, {}, {}</summary>\
          <div class=\"scroll\"><table><caption>Tokens that the tokenizer puts around every text are left out where others are \
          strongest; the last columns say how much they have.</caption><thead><tr><th scope=\"col\">token</th>\
-         <th scope=\"col\">teacher</th><th scope=\"col\">student</th><th scope=\"col\" class=\"number\">KL, nats</th>\
-         <th scope=\"col\" class=\"number\">special tokens: teacher</th><th scope=\"col\" class=\"number\">student</th></tr></thead><tbody>",
-        escape(pair),
-        head + 1
+         <th scope=\"col\">{reference}</th><th scope=\"col\">student</th><th scope=\"col\" class=\"number\">KL, nats</th>\
+         <th scope=\"col\" class=\"number\">special tokens: {reference}</th><th scope=\"col\" class=\"number\">student</th></tr></thead><tbody>",
+        escape(maps.name()),
+        head_name(head, maps.heads())
     );
     for row in 0..relation.size {
         strongest_of_row(html, relations, relation, row);
@@ -165,10 +168,11 @@ mod tests {
             pairs: PairMaps::new("Q-Q", (1, 1), vec![1.0], vec![1.0])
                 .into_iter()
                 .collect(),
+            ..Relations::default()
         };
         let page = page(
             &relations,
-            View::default(),
+            &View::default(),
             &[(hostile.into(), hostile.into())],
         );
         assert!(!page.contains("<script") && !page.contains('\u{1b}'));

@@ -11,9 +11,49 @@ pub struct Token {
     pub special: bool,
 }
 
+/// What a student is compared with: the first of two maps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reference {
+    /// Its teacher.
+    #[default]
+    Teacher,
+    /// The student itself, as it is now: what a student of an earlier step is set beside.
+    StudentNow,
+}
+
+impl Reference {
+    /// As a title.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Teacher => "Teacher",
+            Self::StudentNow => "Student now",
+        }
+    }
+
+    /// Inside a sentence.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Teacher => "teacher",
+            Self::StudentNow => "student now",
+        }
+    }
+
+    /// As the name of a field.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Teacher => "teacher",
+            Self::StudentNow => "student_now",
+        }
+    }
+}
+
 /// The relations of one sentence of S tokens, of teacher and student.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Relations {
+    /// What the maps that are called the teacher's are of.
+    pub reference: Reference,
+    /// The step at which the student is seen, where that is known.
+    pub step: Option<u64>,
     /// The S tokens.
     pub tokens: Vec<Token>,
     /// A, the number of relation heads.
@@ -162,6 +202,12 @@ impl PairMaps {
             student: self.student[cells].to_vec(),
             kl: self.kl[head * self.size..(head + 1) * self.size].to_vec(),
         }
+    }
+
+    /// The mean of all heads.
+    pub fn mean(&self) -> Relation {
+        let heads: Vec<Relation> = (0..self.heads()).map(|head| self.head(head)).collect();
+        Relation::mean(&heads)
     }
 
     /// Mean KL over the rows of one head, from 0.
@@ -394,19 +440,23 @@ impl<T: Serialize> Serialize for Nested<'_, T> {
     }
 }
 
-impl Serialize for PairMaps {
+/// A pair, and what the first of its maps is of.
+struct Named<'a>(&'a PairMaps, Reference);
+
+impl Serialize for Named<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (a, s) = (self.heads(), self.size);
+        let Self(maps, reference) = self;
+        let (a, s) = (maps.heads(), maps.size);
         let shape = [a, s, s];
         let map = |values| Nested {
             values,
             shape: &shape,
         };
         let mut pair = serializer.serialize_struct("PairMaps", 3)?;
-        pair.serialize_field("teacher", &map(&self.teacher))?;
-        pair.serialize_field("student", &map(&self.student))?;
+        pair.serialize_field(reference.key(), &map(&maps.teacher))?;
+        pair.serialize_field("student", &map(&maps.student))?;
         let kl = Nested {
-            values: &self.kl,
+            values: &maps.kl,
             shape: &shape[..2],
         };
         pair.serialize_field("kl", &kl)?;
@@ -415,13 +465,13 @@ impl Serialize for PairMaps {
 }
 
 /// The pairs by their keys.
-struct ByKey<'a>(&'a [PairMaps]);
+struct ByKey<'a>(&'a [PairMaps], Reference);
 
 impl Serialize for ByKey<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for pair in self.0 {
-            map.serialize_entry(&pair.key(), pair)?;
+            map.serialize_entry(&pair.key(), &Named(pair, self.1))?;
         }
         map.end()
     }
@@ -431,8 +481,9 @@ impl Relations {
     /// A line for each cell of each map: its pair, head and tokens, both probabilities, their difference, its part of the KL
     /// and the KL of its row, in nats.
     pub fn csv(&self) -> String {
-        let mut csv = String::from(
-            "pair,head,row,column,from,to,teacher,student,difference,kl_part,kl_row\n",
+        let mut csv = format!(
+            "pair,head,row,column,from,to,{},student,difference,kl_part,kl_row\n",
+            self.reference.key()
         );
         let size = self.tokens.len();
         let quoted = |i: usize| format!("\"{}\"", self.tokens[i].text.replace('"', "\"\""));
@@ -462,13 +513,21 @@ impl Serialize for Relations {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let texts: Vec<&str> = self.tokens.iter().map(|t| t.text.as_str()).collect();
         let special: Vec<bool> = self.tokens.iter().map(|t| t.special).collect();
-        let mut all = serializer.serialize_struct("Relations", 6)?;
+        let mut all = serializer.serialize_struct("Relations", 7)?;
         all.serialize_field("tokens", &texts)?;
         all.serialize_field("special", &special)?;
         all.serialize_field("relation_heads", &self.relation_heads)?;
-        all.serialize_field("teacher_layer", &self.teacher_layer)?;
+        // Beside itself, the student stands in one layer; a field without a meaning would be taken for one.
+        match self.reference {
+            Reference::Teacher => all.serialize_field("teacher_layer", &self.teacher_layer)?,
+            Reference::StudentNow => all.skip_field("teacher_layer")?,
+        }
         all.serialize_field("student_layer", &self.student_layer)?;
-        all.serialize_field("pairs", &ByKey(&self.pairs))?;
+        match &self.step {
+            Some(step) => all.serialize_field("step", step)?,
+            None => all.skip_field("step")?,
+        }
+        all.serialize_field("pairs", &ByKey(&self.pairs, self.reference))?;
         all.end()
     }
 }
@@ -583,6 +642,7 @@ mod tests {
             teacher_layer: 1,
             student_layer: 1,
             pairs: vec![pair()],
+            ..Relations::default()
         };
         let csv = relations.csv();
         let lines: Vec<&str> = csv.lines().collect();
@@ -618,6 +678,7 @@ mod tests {
             teacher_layer: 4,
             student_layer: 2,
             pairs: vec![pair()],
+            ..Relations::default()
         };
         let json = serde_json::to_value(&relations).expect("JSON");
         assert_eq!(json["tokens"], serde_json::json!(["[CLS]", "a"]));
@@ -633,5 +694,38 @@ mod tests {
         );
         assert_eq!(qq["kl"][1][0], 0.0);
         assert_eq!(qq["student"][0][1][1], 0.5);
+        assert!(json.get("step").is_none());
+    }
+
+    #[test]
+    fn a_student_beside_itself_is_never_called_the_teacher() {
+        let token = || Token {
+            text: "a".into(),
+            special: false,
+        };
+        let relations = Relations {
+            reference: Reference::StudentNow,
+            step: Some(120),
+            tokens: vec![token(), token()],
+            relation_heads: 2,
+            teacher_layer: 4,
+            student_layer: 2,
+            pairs: vec![pair()],
+        };
+        let json = serde_json::to_string(&relations).expect("JSON");
+        assert!(json.contains("\"student_now\":[[[") && json.contains("\"step\":120"));
+        let csv = relations.csv();
+        let light = crate::Theme::light();
+        let view = crate::View::default();
+        let picture = crate::svg(&crate::sheet(&relations, &view, &light));
+        let page = crate::page(&relations, &view, &[]);
+        assert!(csv.contains(",student_now,student,"));
+        assert!(
+            picture.contains("Student now, layer 2")
+                && picture.contains("Student, layer 2, step 120")
+        );
+        for text in [json, csv, picture, page] {
+            assert!(!text.to_lowercase().contains("teacher"), "{text}");
+        }
     }
 }

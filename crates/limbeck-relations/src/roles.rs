@@ -61,6 +61,8 @@ pub struct Sentence<'a> {
     tokens: &'a [Token],
     /// The word of each token, from 0; none of special ones.
     words: Vec<Option<usize>>,
+    /// How many tokens each word has.
+    pieces: Vec<usize>,
     /// The head of each word, from 1, 0 for the root; empty without a parse.
     parse: Vec<usize>,
 }
@@ -96,8 +98,15 @@ impl Share {
 impl<'a> Sentence<'a> {
     /// Of tokens, without a parse.
     pub fn new(tokens: &'a [Token]) -> Self {
+        let words = words(tokens);
+        let mut pieces = Vec::new();
+        for word in words.iter().flatten() {
+            pieces.resize(pieces.len().max(word + 1), 0);
+            pieces[*word] += 1;
+        }
         Self {
-            words: words(tokens),
+            words,
+            pieces,
             tokens,
             parse: Vec::new(),
         }
@@ -113,7 +122,7 @@ impl<'a> Sentence<'a> {
         let parsed: Result<Vec<usize>, _> =
             numbers.filter(|n| !n.is_empty()).map(str::parse).collect();
         let heads = parsed.map_err(|e| format!("the heads of the parse: {e}"))?;
-        let count = self.words.iter().flatten().max().map_or(0, |last| last + 1);
+        let count = self.pieces.len();
         if heads.is_empty() {
             return Ok(self);
         }
@@ -134,10 +143,9 @@ impl<'a> Sentence<'a> {
 
     /// The words of the sentence, as the tokens give them.
     pub fn words(&self) -> Vec<String> {
-        let mut words: Vec<String> = Vec::new();
+        let mut words = vec![String::new(); self.pieces.len()];
         for (token, word) in self.tokens.iter().zip(&self.words) {
             let Some(word) = word else { continue };
-            words.resize(words.len().max(word + 1), String::new());
             words[*word].push_str(bare(&token.text));
         }
         words
@@ -170,8 +178,7 @@ impl<'a> Sentence<'a> {
     }
 
     fn is_rare(&self, token: usize) -> bool {
-        let word = self.words[token];
-        word.is_some() && self.words.iter().filter(|other| **other == word).count() > 1
+        self.words[token].is_some_and(|word| self.pieces[word] > 1)
     }
 
     /// How the rows of a map (S, S) follow each role; roles that the sentence has nothing for are left out. Rows of special
@@ -209,12 +216,18 @@ impl<'a> Sentence<'a> {
 
     /// The role that a map (S, S) follows most beyond what an even look gives; none if that is no habit.
     pub fn habit(&self, map: &[f32]) -> Option<Share> {
-        let beyond = |share: &Share| share.share - share.even;
-        self.shares(map)
-            .into_iter()
-            .filter(Share::is_habit)
-            .max_by(|a, b| beyond(a).total_cmp(&beyond(b)))
+        strongest(self.shares(map).into_iter().filter(Share::is_habit))
     }
+
+    /// The same, habit or not.
+    pub fn most(&self, map: &[f32]) -> Option<Share> {
+        strongest(self.shares(map).into_iter())
+    }
+}
+
+fn strongest(shares: impl Iterator<Item = Share>) -> Option<Share> {
+    let beyond = |share: &Share| share.share - share.even;
+    shares.max_by(|a, b| beyond(a).total_cmp(&beyond(b)))
 }
 
 /// The word of each token. WordPiece marks what goes on (`##`), byte-level BPE and SentencePiece what begins (`Ġ`, `▁`).

@@ -1,9 +1,10 @@
-//! Where everything is: teacher, student and difference of one head with the KL of each row beside them, and below them
-//! small maps of all heads.
+//! Where everything is: teacher, student and difference of one head with the KL of each row beside them, or its lines from
+//! token to token, and below them small maps of all heads.
 
 use crate::colours::{Colours, Rgb, Scales, Theme};
 use crate::drawing::{Anchor, Drawing, Item, Pixels, Words};
-use crate::relation::{PairMaps, Relation, Relations, Token};
+use crate::lines::{Lines, lines};
+use crate::relation::{PairMaps, Reference, Relation, Relations, Token, kl_part};
 use crate::words::{clip, columns, number, visible};
 
 /// Most columns of a label.
@@ -20,19 +21,45 @@ const THUMB_CAPTION: f32 = 17.0;
 const LEAST_WIDTH: f32 = 820.0;
 
 /// What of each pair is drawn.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct View {
-    /// This head alone, from 0; otherwise the one that is farthest from the teacher, and all heads below it.
-    pub head: Option<usize>,
+    /// What is drawn large.
+    pub large: Large,
+    /// A row and a column, from 0, whose cell is framed and told in numbers.
+    pub cell: Option<(usize, usize)>,
+    /// Lines from token to token instead of maps.
+    pub lines: Option<Lines>,
 }
 
-impl View {
-    /// The head of a pair that is drawn large.
-    pub fn large(self, pair: &PairMaps) -> usize {
-        self.head
-            .filter(|head| *head < pair.heads())
-            .or_else(|| pair.by_kl().first().copied())
-            .unwrap_or(0)
+/// What of the heads of a pair is drawn large.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Large {
+    /// The one that is farthest from the teacher, and all heads below it.
+    #[default]
+    Worst,
+    /// The mean of all heads, and all heads below it.
+    Mean,
+    /// This one alone, from 0; where there is none, the worst.
+    Head(usize),
+}
+
+impl Large {
+    /// Its head, from 0, none for the mean, and its maps.
+    pub fn of(self, pair: &PairMaps) -> (Option<usize>, Relation) {
+        let head = match self {
+            Self::Mean => return (None, pair.mean()),
+            Self::Head(head) if head < pair.heads() => head,
+            _ => pair.by_kl().first().copied().unwrap_or(0),
+        };
+        (Some(head), pair.head(head))
+    }
+}
+
+/// `relation head 3 of 12`, or `mean of 12 relation heads`.
+pub(crate) fn head_name(head: Option<usize>, heads: usize) -> String {
+    match head {
+        Some(head) => format!("relation head {} of {heads}", head + 1),
+        None => format!("mean of {heads} relation heads"),
     }
 }
 
@@ -118,6 +145,21 @@ impl Map {
         named.map(words).collect()
     }
 
+    /// A cell, with a rim that shows on any colour.
+    fn around(&self, (row, column): (usize, usize), theme: &Theme) -> [Item; 2] {
+        let place = [
+            self.x + column as f32 * self.cell,
+            self.y + row as f32 * self.cell,
+            self.cell,
+            self.cell,
+        ];
+        [(theme.page, 4.0), (theme.ink, 2.0)].map(|(stroke, width)| Item::Frame {
+            place,
+            stroke,
+            width,
+        })
+    }
+
     /// A thin line around it, so that an empty map is seen as one.
     pub fn frame(&self, stroke: Rgb, width: f32) -> Item {
         Item::Frame {
@@ -141,7 +183,7 @@ fn reduced(values: &[f32], size: usize, most: usize) -> Vec<f32> {
 }
 
 /// All pairs, one below the other.
-pub fn sheet(relations: &Relations, view: View, theme: &Theme) -> Drawing {
+pub fn sheet(relations: &Relations, view: &View, theme: &Theme) -> Drawing {
     let mut sheet = Drawing::default();
     let drawings: Vec<Drawing> = relations
         .pairs
@@ -149,7 +191,7 @@ pub fn sheet(relations: &Relations, view: View, theme: &Theme) -> Drawing {
         .map(|maps| pair(relations, maps, view, theme))
         .collect();
     let names: Vec<&str> = relations.pairs.iter().map(PairMaps::name).collect();
-    sheet.title = format!("{} relations of teacher and student", names.join(", "));
+    sheet.title = format!("{} {}", names.join(", "), relations.subject());
     let told: Vec<&str> = drawings.iter().map(|d| d.description.as_str()).collect();
     sheet.description = told.join(" ");
     drawings
@@ -163,15 +205,46 @@ pub fn sheet(relations: &Relations, view: View, theme: &Theme) -> Drawing {
     sheet
 }
 
+impl Relations {
+    /// `relations of teacher and student`.
+    pub(crate) fn subject(&self) -> String {
+        format!("relations of {} and student", self.reference.word())
+    }
+
+    /// What each of the two maps is called.
+    fn names(&self) -> [String; 2] {
+        let layer = match self.reference {
+            Reference::Teacher => self.teacher_layer,
+            Reference::StudentNow => self.student_layer,
+        };
+        let step = self
+            .step
+            .map_or_else(String::new, |step| format!(", step {step}"));
+        [
+            format!("{}, layer {layer}", self.reference.title()),
+            format!("Student, layer {}{step}", self.student_layer),
+        ]
+    }
+
+    /// A token as it can be shown.
+    fn shown(&self, token: usize) -> String {
+        let token = self.tokens.get(token);
+        token.map_or_else(String::new, |token| visible(&token.text))
+    }
+}
+
 /// One pair.
-pub fn pair(relations: &Relations, maps: &PairMaps, view: View, theme: &Theme) -> Drawing {
-    let head = view.large(maps);
-    let relation = maps.head(head);
-    let mut drawing = panes(relations, maps, (head, &relation), theme);
-    drawing.title = format!("{} relations of teacher and student", maps.name());
+pub fn pair(relations: &Relations, maps: &PairMaps, view: &View, theme: &Theme) -> Drawing {
+    let (head, relation) = view.large.of(maps);
+    let mut drawing = match &view.lines {
+        Some(lines) => bipartite(relations, &relation, lines, theme),
+        None => panes(relations, &relation, view.cell, theme),
+    };
+    drawing.items.push(heading(maps, head, &relation, theme));
+    drawing.title = format!("{} {}", maps.name(), relations.subject());
     drawing.description = description(relations, maps, (head, &relation));
-    if view.head.is_none() && maps.heads() > 1 {
-        thumbs(&mut drawing, maps, head, theme);
+    if !matches!(view.large, Large::Head(_)) && maps.heads() > 1 {
+        thumbs(&mut drawing, (relations, maps), head, theme);
     }
     drawing.height += MARGIN;
     drawing
@@ -180,55 +253,81 @@ pub fn pair(relations: &Relations, maps: &PairMaps, view: View, theme: &Theme) -
 fn description(
     relations: &Relations,
     maps: &PairMaps,
-    (head, relation): (usize, &Relation),
+    (head, relation): (Option<usize>, &Relation),
 ) -> String {
     let (row, column) = relation.worst();
-    let name = |token: usize| {
-        relations
-            .tokens
-            .get(token)
-            .map_or_else(String::new, |t| visible(&t.text))
-    };
+    let reference = relations.reference.word();
     format!(
-        "{}, relation head {} of {}: KL {} nats, mean of {} rows. The row that is farthest from the teacher's is “{}”, {} nats; \
-         the teacher's strongest token there is “{}”.",
+        "{}, {}: KL {} nats, mean of {} rows. The row of the student that is farthest from the {reference}'s is “{}”, {} nats; \
+         the {reference}'s strongest token there is “{}”.",
         maps.name(),
-        head + 1,
-        maps.heads(),
+        head_name(head, maps.heads()),
         number(relation.total()),
         relation.size,
-        name(row),
+        relations.shown(row),
         number(relation.kl.get(row).copied().unwrap_or(0.0)),
-        name(column)
+        relations.shown(column)
     )
+}
+
+/// Lines from token to token instead of maps, below a heading.
+fn bipartite(relations: &Relations, relation: &Relation, choice: &Lines, theme: &Theme) -> Drawing {
+    let names = relations.names();
+    let both = (relation, relations.tokens.as_slice());
+    let width = LEAST_WIDTH - 2.0 * MARGIN;
+    let mut drawing = lines(both, &names, choice, width, theme);
+    let by = (MARGIN, MARGIN + 24.0);
+    let items = drawing.items.into_iter().map(|item| item.moved(by));
+    drawing.items = items.collect();
+    let note = format!(
+        "Of each token the {} strongest of at least {:.0} %{}; the thicker and the darker, the stronger.{}",
+        choice.most,
+        100.0 * choice.least,
+        if choice.no_special {
+            ", special tokens left out"
+        } else {
+            ""
+        },
+        if choice.tokens.is_empty() {
+            ""
+        } else {
+            " Bars and numbers: the share of the marked tokens together."
+        }
+    );
+    let under = by.1 + drawing.height + 8.0;
+    let note = Words::new((MARGIN, under), note, 11.0, theme.muted);
+    drawing.items.push(Item::Text(note));
+    Drawing {
+        width: LEAST_WIDTH,
+        height: under + 12.0,
+        ..drawing
+    }
 }
 
 /// The three maps of a head, their scales, and the KL of each row.
 fn panes(
     relations: &Relations,
-    maps: &PairMaps,
-    (head, relation): (usize, &Relation),
+    relation: &Relation,
+    cell: Option<(usize, usize)>,
     theme: &Theme,
 ) -> Drawing {
     let labels: Vec<String> = relations.tokens.iter().map(label).collect();
     let mut first = Map {
         x: MARGIN,
         y: 0.0,
-        cell: cell(relation.size),
+        cell: side_of_cell(relation.size),
         size: relation.size,
     };
     let gutter = first.gutter(&labels);
     let pitch = first.side().max(190.0) + GAP;
     first.x += gutter;
     first.y = MARGIN + 42.0 + gutter;
-    let mut items = heading(maps, head, relation, theme);
+    let mut items = Vec::new();
     let scales = Scales::of(relation);
-    let layers = [relations.teacher_layer, relations.student_layer];
-    let names = [
-        format!("Teacher, layer {}", layers[0]),
-        format!("Student, layer {}", layers[1]),
-        "Student − teacher".to_owned(),
-    ];
+    let [reference, student] = relations.names();
+    let less = format!("Student − {}", relations.reference.word());
+    let names = [reference, student, less];
+    let cell = cell.filter(|(row, column)| *row.max(column) < relation.size);
     let difference = relation.difference();
     for (at, name) in names.into_iter().enumerate() {
         let map = Map {
@@ -247,6 +346,7 @@ fn panes(
         if at == 0 {
             items.extend(map.row_labels(&labels, theme.muted));
         }
+        items.extend(cell.into_iter().flat_map(|cell| map.around(cell, theme)));
     }
     let last = Map {
         x: first.x + 2.0 * pitch,
@@ -255,17 +355,38 @@ fn panes(
     items.extend(bars(&last, relation, &scales, theme));
     let under = first.y + first.side() + 12.0;
     items.extend(legends((first.x, last.x, under), &scales, theme));
+    if let Some(cell) = cell {
+        let told = told(relations, relation, cell);
+        let words = Words::new((MARGIN, under + 48.0), told, 12.0, theme.ink);
+        items.push(Item::Text(words));
+    }
     Drawing {
         width: (last.x + first.side().max(190.0) + KL + MARGIN).max(LEAST_WIDTH),
-        height: under + 38.0,
+        height: under + if cell.is_some() { 60.0 } else { 38.0 },
         items,
         ..Drawing::default()
     }
 }
 
+/// A cell in numbers.
+fn told(relations: &Relations, relation: &Relation, (row, column): (usize, usize)) -> String {
+    let at = row * relation.size + column;
+    let (p, q) = (relation.teacher[at], relation.student[at]);
+    format!(
+        "“{}” → “{}”: {} {}, student {}; p ln(p/q) = {} of {} nats in this row",
+        clip(&relations.shown(row), 2 * LABEL),
+        clip(&relations.shown(column), 2 * LABEL),
+        relations.reference.word(),
+        number(p),
+        number(q),
+        number(kl_part(p, q)),
+        number(relation.kl[row])
+    )
+}
+
 /// Cells as large as three maps allow side by side on a wide screen, but never smaller than a label of 128 tokens needs. A
 /// longer sentence has maps of the same size with smaller cells.
-fn cell(size: usize) -> f32 {
+fn side_of_cell(size: usize) -> f32 {
     let size = size.max(1) as f32;
     match size <= 128.0 {
         true => (340.0 / size).clamp(8.0, 28.0),
@@ -277,16 +398,14 @@ fn label(token: &Token) -> String {
     clip(&visible(&token.text), LABEL)
 }
 
-fn heading(maps: &PairMaps, head: usize, relation: &Relation, theme: &Theme) -> Vec<Item> {
+fn heading(maps: &PairMaps, head: Option<usize>, relation: &Relation, theme: &Theme) -> Item {
     let text = format!(
-        "{} · relation head {} of {} · KL {} nats, mean of the rows",
+        "{} · {} · KL {} nats, mean of the rows",
         maps.name(),
-        head + 1,
-        maps.heads(),
+        head_name(head, maps.heads()),
         number(relation.total())
     );
-    let words = Words::new((MARGIN, MARGIN + 8.0), text, 17.0, theme.ink);
-    vec![Item::Text(words.bold())]
+    Item::Text(Words::new((MARGIN, MARGIN + 8.0), text, 17.0, theme.ink).bold())
 }
 
 /// The KL of each row, right of the last map.
@@ -367,13 +486,19 @@ fn scale(
 }
 
 /// Small maps of all heads, the farthest from the teacher first: teacher, student and difference of each.
-fn thumbs(drawing: &mut Drawing, maps: &PairMaps, large: usize, theme: &Theme) {
+fn thumbs(
+    drawing: &mut Drawing,
+    (relations, maps): (&Relations, &PairMaps),
+    large: Option<usize>,
+    theme: &Theme,
+) {
     let triple = 3.0 * THUMB + 6.0;
     let pitch = triple + GAP;
     let a_row = (((drawing.width - 2.0 * MARGIN + GAP) / pitch) as usize).max(1);
     let top = drawing.height + 18.0;
+    let reference = relations.reference.word();
     let heading = format!(
-        "All {} relation heads, the farthest from the teacher first: teacher, student, difference; each head has its own scale. KL in nats.",
+        "All {} relation heads, the farthest from the {reference} first: {reference}, student, difference; each head has its own scale. KL in nats.",
         maps.heads()
     );
     let words = Words::new((MARGIN, top), heading, 12.0, theme.muted);
@@ -381,7 +506,7 @@ fn thumbs(drawing: &mut Drawing, maps: &PairMaps, large: usize, theme: &Theme) {
     for (at, head) in maps.by_kl().into_iter().enumerate() {
         let x = MARGIN + (at % a_row) as f32 * pitch;
         let y = top + 14.0 + (at / a_row) as f32 * (THUMB + THUMB_CAPTION + 12.0);
-        let items = thumb(maps, head, (x, y), head == large, theme);
+        let items = thumb(maps, head, (x, y), large == Some(head), theme);
         drawing.items.extend(items);
     }
     let rows = maps.heads().div_ceil(a_row) as f32;
@@ -442,6 +567,13 @@ mod tests {
         (0..heads * size).flat_map(row).collect()
     }
 
+    fn of(large: Large) -> View {
+        View {
+            large,
+            ..View::default()
+        }
+    }
+
     fn relations(heads: usize, size: usize) -> Relations {
         let token = |at: usize| Token {
             text: format!("t{at}"),
@@ -464,6 +596,7 @@ mod tests {
                 .into_iter()
                 .filter_map(|name| pair(name).ok())
                 .collect(),
+            ..Relations::default()
         }
     }
 
@@ -473,6 +606,7 @@ mod tests {
                 *place
             }
             Item::Text(words) => [words.at.0, words.at.1, 0.0, 0.0],
+            Item::Curve { from, to, .. } => [from.0, from.1.min(to.1), to.0 - from.0, 0.0],
         };
         drawing.items.iter().map(place).collect()
     }
@@ -481,7 +615,7 @@ mod tests {
     fn everything_is_on_the_sheet_for_any_length() {
         for (heads, size) in [(1, 1), (3, 2), (12, 20), (2, 128), (2, 300)] {
             let relations = relations(heads, size);
-            let sheet = sheet(&relations, View::default(), &Theme::light());
+            let sheet = sheet(&relations, &View::default(), &Theme::light());
             for [x, y, width, height] in places(&sheet) {
                 assert!(x >= 0.0 && y >= 0.0, "{size} tokens: {x}, {y}");
                 assert!(
@@ -495,8 +629,8 @@ mod tests {
     #[test]
     fn each_of_128_tokens_has_a_label_on_both_axes() {
         let relations = relations(2, 128);
-        let one = View { head: Some(1) };
-        let drawing = pair(&relations, &relations.pairs[0], one, &Theme::light());
+        let one = of(Large::Head(1));
+        let drawing = pair(&relations, &relations.pairs[0], &one, &Theme::light());
         let named = |name: &str| {
             let is = |item: &&Item| matches!(item, Item::Text(words) if words.text == name);
             drawing.items.iter().filter(is).count()
@@ -510,16 +644,70 @@ mod tests {
     #[test]
     fn one_head_is_drawn_without_the_others() {
         let relations = relations(3, 4);
-        let images = |view| {
-            let drawing = pair(&relations, &relations.pairs[0], view, &Theme::dark());
+        let images = |large| {
+            let drawing = pair(&relations, &relations.pairs[0], &of(large), &Theme::dark());
             drawing
                 .items
                 .iter()
                 .filter(|i| matches!(i, Item::Image { .. }))
                 .count()
         };
-        assert_eq!(images(View { head: Some(2) }), 3 + 2);
-        assert_eq!(images(View::default()), 3 + 2 + 3 * 3);
+        assert_eq!(images(Large::Head(2)), 3 + 2);
+        assert_eq!(images(Large::Worst), 3 + 2 + 3 * 3);
+        assert_eq!(images(Large::Mean), 3 + 2 + 3 * 3);
+    }
+
+    #[test]
+    fn the_mean_is_drawn_as_the_mean_and_said_to_be() {
+        let relations = relations(3, 4);
+        let maps = &relations.pairs[0];
+        let drawing = pair(&relations, maps, &of(Large::Mean), &Theme::light());
+        let text = crate::svg(&drawing);
+        assert!(text.contains("Q-Q · mean of 3 relation heads · KL "));
+        assert_eq!(Large::Mean.of(maps), (None, maps.mean()));
+        assert_eq!(Large::Head(1).of(maps), (Some(1), maps.head(1)));
+        assert_eq!(Large::Head(9).of(maps), Large::Worst.of(maps));
+    }
+
+    #[test]
+    fn a_cell_is_framed_on_each_map_and_told_in_numbers() {
+        let relations = relations(2, 4);
+        let drawn = |cell| {
+            let view = View {
+                cell,
+                ..of(Large::Head(0))
+            };
+            crate::svg(&pair(
+                &relations,
+                &relations.pairs[0],
+                &view,
+                &Theme::light(),
+            ))
+        };
+        let (plain, framed) = (drawn(None), drawn(Some((1, 3))));
+        let frames = |text: &str| text.matches("fill=\"none\"").count();
+        assert_eq!(frames(&framed), frames(&plain) + 6);
+        assert!(framed.contains("“t1” → “t3”: teacher 0.") && framed.contains("nats in this row"));
+        assert_eq!(drawn(Some((4, 0))), plain, "no such cell");
+    }
+
+    #[test]
+    fn lines_are_drawn_instead_of_maps_if_asked() {
+        let relations = relations(2, 6);
+        let view = View {
+            lines: Some(Lines {
+                tokens: vec![2],
+                ..Lines::default()
+            }),
+            ..of(Large::Mean)
+        };
+        let sheet = sheet(&relations, &view, &Theme::light());
+        let curves = |item: &&Item| matches!(item, Item::Curve { .. });
+        assert_eq!(sheet.items.iter().filter(curves).count(), 2 * 2 * 3);
+        for [x, y, width, height] in places(&sheet) {
+            assert!(x >= 0.0 && y >= 0.0 && x + width <= sheet.width && y + height <= sheet.height);
+        }
+        assert!(crate::svg(&sheet).contains("the share of the marked tokens together"));
     }
 
     #[test]
@@ -540,7 +728,7 @@ mod tests {
             pairs: maps.into_iter().collect(),
             ..relations(1, 2)
         };
-        let text = crate::svg(&sheet(&relations, View::default(), &Theme::light()));
+        let text = crate::svg(&sheet(&relations, &View::default(), &Theme::light()));
         assert!(!text.contains("NaN"), "{text}");
     }
 }

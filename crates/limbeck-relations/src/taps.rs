@@ -139,7 +139,8 @@ pub struct Quantised {
 }
 
 impl Quantised {
-    /// Of rows of `width` numbers. What is left over of a row is left out; what is not a number becomes 0.
+    /// Of rows of `width` numbers. What is left over of a row is left out. A row with something in it that is not
+    /// a finite number becomes one of NaN: it must be seen.
     pub fn of(values: &[f32], width: usize) -> Self {
         let rows = values.chunks_exact(width.max(1));
         let mut quantised = Self {
@@ -148,7 +149,10 @@ impl Quantised {
             values: Vec::with_capacity(values.len()),
         };
         for row in rows {
-            let most = row.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+            let most = match row.iter().all(|v| v.is_finite()) {
+                true => row.iter().fold(0.0_f32, |most, v| most.max(v.abs())),
+                false => f32::NAN,
+            };
             let scale = most / f32::from(i16::MAX);
             quantised.scales.push(scale);
             let code = |v: &f32| {
@@ -259,6 +263,7 @@ mod tests {
         assert_eq!(again, quantised);
         assert!(Quantised::from_bytes(&quantised.to_bytes()[1..], 4).is_none());
         assert_eq!(Quantised::of(&[0.0, 0.0], 2).values(), [0.0, 0.0]);
-        assert_eq!(Quantised::of(&[f32::NAN, 1.0], 2).values()[0], 0.0);
+        let broken = Quantised::of(&[f32::NAN, 1.0, f32::INFINITY, 2.0, 3.0, 4.0], 2).values();
+        assert!(broken[..4].iter().all(|v| v.is_nan()) && broken[5] == 4.0);
     }
 }

@@ -5,10 +5,17 @@
 pub fn visible(token: &str) -> String {
     let mut shown = String::with_capacity(token.len());
     for c in token.chars() {
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         let nothing = matches!(
             c,
-            '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
+            '\u{ad}'
+                | '\u{200b}'
+                | '\u{2028}'
+                | '\u{2029}'
+                | '\u{2060}'
+                | '\u{feff}'
+                | '\u{fffe}'
+                | '\u{ffff}'
         );
         if c.is_control() || turns || nothing {
             shown.extend(c.escape_default());
@@ -111,6 +118,10 @@ mod tests {
         }
         assert_eq!(visible("a\u{7}b\n"), "a\\u{7}b\\n");
         assert_eq!(visible("\u{202e}abc"), "\\u{202e}abc");
+        assert_eq!(
+            visible("a\u{61c}b\u{200b}\u{ad}"),
+            "a\\u{61c}b\\u{200b}\\u{ad}"
+        );
         assert_eq!(visible(" "), "“ ”");
         assert_eq!(visible(""), "“”");
     }

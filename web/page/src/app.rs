@@ -29,6 +29,8 @@ use header::Header;
 use hide::{Hidden, Part};
 use keys::Keys;
 
+pub use keys::plain;
+
 /// The page as a whole: its parts, its keys, what is hidden.
 #[component]
 pub fn App() -> impl IntoView {

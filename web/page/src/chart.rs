@@ -19,6 +19,7 @@ use leptos::prelude::*;
 
 use self::board::{Board, Earlier, Entry, Sheet, View, key};
 use self::summary::Summary;
+use crate::app::plain;
 use crate::recorded::Player;
 use crate::state::page;
 
@@ -107,7 +108,7 @@ fn plot(
                 on:pointermove=move |event| point(&moved, &event)
                 on:pointerdown=move |event| point(&pointed, &event)
                 on:pointerleave=move |event| if event.pointer_type() == "mouse" { left.leave() }
-                on:keydown=move |event| if pressed.press(&event.key(), event.shift_key()) {
+                on:keydown=move |event| if plain(&event).is_some_and(|key| pressed.press(&key, event.shift_key())) {
                     event.prevent_default();
                     event.stop_propagation();
                 }

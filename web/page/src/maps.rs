@@ -7,6 +7,7 @@ mod heads;
 mod keep;
 mod layers;
 mod lines;
+mod paint;
 mod picture;
 mod seen;
 mod stage;
@@ -19,6 +20,7 @@ use leptos::ev;
 use leptos::html::{Canvas, Div};
 use leptos::prelude::*;
 use limbeck_protocol::{Command, Control};
+use wasm_bindgen::JsCast;
 
 pub use self::film::Film;
 pub use self::tour::Tour;
@@ -29,8 +31,9 @@ use self::heads::Heads;
 use self::keep::Keep;
 use self::layers::Layers;
 use self::lines::Lines;
-use self::stage::{Reading, Stage, Told, title};
+use self::stage::{Reading, Stage, Told, layers_of, title};
 use self::view::Kind;
+use crate::app::plain;
 use crate::chart::surface;
 use crate::state::page;
 
@@ -64,8 +67,9 @@ pub fn MapsPanel() -> impl IntoView {
     });
     let kind = view.of(|choice| choice.kind);
     let alone = view.of(|choice| choice.alone && choice.head.is_some());
-    let drawn = move || matches!(kind.get(), Kind::Maps | Kind::Lines | Kind::Film);
-    let maps = stage.clone();
+    let of_heads = move || matches!(kind.get(), Kind::Maps | Kind::Lines | Kind::Film);
+    let maps = move || matches!(kind.get(), Kind::Maps | Kind::Film);
+    let (top, body) = (stage.clone(), stage.clone());
     // What a view holds must be able to cross threads; this handle can.
     let film = StoredValue::new_local(stage.clone());
     let other = move || match kind.get() {
@@ -77,24 +81,80 @@ pub fn MapsPanel() -> impl IntoView {
     };
     view! {
         <section class="panel maps" id="relations" aria-labelledby="maps-title">
-            <h2 id="maps-title">
-                "Relations " <span class="hint">"of one sentence: how strongly each token (row) goes with each other (column)"</span>
+            <div class="maps-head">
+                <h2 id="maps-title">
+                    "Relations " <span class="hint">"of one sentence: how strongly each token (row) goes with each other (column)"</span>
+                </h2>
                 {tour::begin(view)}
-            </h2>
+            </div>
             <Sentence />
             <p class="hint" hidden=move || some.get()>"Maps appear with the first evaluation of a run."</p>
             <div class="maps-body" hidden=move || !some.get() node_ref=host>
                 {choices(view)}
                 {kinds(view)}
-                <div hidden=move || !drawn() || alone.get()>{heads_strip(view, stage, strip)}</div>
-                <div hidden=move || !matches!(kind.get(), Kind::Maps | Kind::Film)>{panes(view, maps, canvas)}</div>
-                <div hidden=move || !drawn()>{film_panel::scrubber(view, told)}</div>
+                <div hidden=move || !of_heads() || alone.get()>{heads_strip(view, stage, strip)}</div>
+                {heading(view, top, kind, alone)}
+                <div hidden=move || !maps()>{panes(view, body, canvas)}</div>
+                {film_panel::scrubber(view, told)}
                 {other}
                 {in_words(view)}
                 <Keep />
             </div>
         </section>
     }
+}
+
+/// What is seen, in words, and the way back from one head alone.
+fn heading(view: View, stage: Rc<Stage>, kind: Memo<Kind>, alone: Memo<bool>) -> impl IntoView {
+    let now = move || {
+        view.seen.with(|seen| {
+            let seen = seen.as_ref()?;
+            Some(match kind.get() {
+                Kind::Layers => format!(
+                    "All layers and pairs, {} relation heads, student layer {} at step {}",
+                    seen.how.heads, seen.how.student_layer, seen.learnt.step
+                ),
+                Kind::Heads => format!("{}, {}", seen.pair(), layers_of(seen)),
+                _ => title(seen, view.head(seen)),
+            })
+        })
+    };
+    let back = move || {
+        view.choose(|choice| choice.alone = false);
+        focus("maps-strip");
+    };
+    let (nearer, farther) = (stage.clone(), stage);
+    let zoom = view.of(|choice| choice.zoom);
+    let whole = move || {
+        let small = view
+            .seen
+            .with(|seen| seen.as_ref().is_none_or(|seen| seen.size() <= 8));
+        small || !matches!(kind.get(), Kind::Maps | Kind::Film)
+    };
+    view! {
+        <div class="maps-now">
+            <p id="maps-now">{now}</p>
+            <button type="button" class="button quiet" id="maps-all"
+                hidden=move || !alone.get() || matches!(kind.get(), Kind::Layers | Kind::Heads)
+                on:keydown=move |event| if event.key() == "Escape" { back() }
+                on:click=move |_| back()>"Show all heads"</button>
+            <span class="maps-zoom" hidden=whole>
+                <button type="button" class="button quiet" aria-label="Show more tokens" disabled=move || zoom.get() == 1 on:click=move |_| farther.zoom(false)>"\u{2212}"</button>
+                <button type="button" class="button quiet" aria-label="Show fewer tokens, larger" on:click=move |_| nearer.zoom(true)>"+"</button>
+            </span>
+        </div>
+    }
+}
+
+/// Focuses what is shown only when all that was just changed is drawn.
+fn focus(id: &'static str) {
+    request_animation_frame(move || {
+        let element = document().get_element_by_id(id);
+        if let Some(element) = element.and_then(|e| e.dyn_into::<web_sys::HtmlElement>().ok()) {
+            // An element that takes no focus leaves it where it is.
+            let _ = element.focus();
+        }
+    });
 }
 
 /// A sentence of the reader's own.
@@ -114,6 +174,7 @@ fn Sentence() -> impl IntoView {
     };
     let show = move |event: ev::SubmitEvent| {
         event.prevent_default();
+        page.view.free();
         ask();
     };
     // A run begins with a sentence of its own; one that was written or came with a link is asked for again.
@@ -161,20 +222,25 @@ fn heads_strip(view: View, stage: Rc<Stage>, strip: NodeRef<Canvas>) -> impl Int
         stage.head_at(f64::from(event.offset_x()), f64::from(event.offset_y()))
     };
     let label = move || {
-        let head = view.choice.with(|choice| choice.head);
-        let now = view
-            .seen
-            .with(|seen| seen.as_ref().map(|seen| title(seen, head)));
+        let now = view.seen.with(|seen| {
+            let seen = seen.as_ref()?;
+            Some(title(
+                seen,
+                seen.head(view.choice.with(|choice| choice.head)),
+            ))
+        });
         format!(
             "Small maps of all relation heads. Now {}. Left and right go to another head, up and down to another teacher layer, Page up and Page down to another pair, Enter shows the head alone, Escape goes back to the mean.",
             now.unwrap_or_default()
         )
     };
     view! {
-        <div class="maps-strip" tabindex="0" role="group" aria-label=label
-            on:keydown=move |event| if walk.walk(&event.key()) {
+        <div class="maps-strip" id="maps-strip" tabindex="0" role="group" aria-label=label
+            on:keydown=move |event| if let Some(key) = plain(&event).filter(|key| walk.walk(key)) {
                 event.prevent_default();
                 event.stop_propagation();
+                // The strip goes when a head is shown alone.
+                if key == "Enter" { focus("maps-all") }
             }>
             <canvas node_ref=strip aria-hidden="true"
                 on:pointermove=move |event: ev::PointerEvent| {
@@ -198,37 +264,22 @@ fn heads_strip(view: View, stage: Rc<Stage>, strip: NodeRef<Canvas>) -> impl Int
 fn panes(view: View, stage: Rc<Stage>, canvas: NodeRef<Canvas>) -> impl IntoView {
     let told = stage.told;
     let (moved, down, up, key) = (stage.clone(), stage.clone(), stage.clone(), stage.clone());
-    let (nearer, farther) = (stage.clone(), stage);
+    let lost = stage;
     let at = |event: &ev::PointerEvent| (f64::from(event.offset_x()), f64::from(event.offset_y()));
-    let now = move || {
-        let shown = view
-            .preview
-            .get()
-            .unwrap_or_else(|| view.choice.with(|choice| choice.head));
-        view.seen
-            .with(|seen| seen.as_ref().map(|seen| title(seen, shown)))
-    };
-    let alone = view.of(|choice| choice.alone && choice.head.is_some());
     let locked = view.of(|choice| choice.cell.is_some());
     let zoom = view.of(|choice| choice.zoom);
     let (row, column) = (move || view.cell.get().0 + 1, move || view.cell.get().1 + 1);
+    // Another name for each cell: a name that stays would tell a screen reader that nothing has moved.
+    let id = move || format!("maps-cell-{}-{}", row(), column());
     let size = move || {
         view.seen
             .with(|seen| seen.as_ref().map_or(0, |seen| seen.size()))
     };
     view! {
-        <div class="maps-now">
-            <p id="maps-now">{now}</p>
-            <button type="button" class="button quiet" hidden=move || !alone.get() on:click=move |_| view.choose(|choice| choice.alone = false)>"Show all heads"</button>
-            <span class="maps-zoom" hidden=move || { size() <= 8 }>
-                <button type="button" class="button quiet" aria-label="Show more tokens" disabled=move || zoom.get() == 1 on:click=move |_| farther.zoom(false)>"\u{2212}"</button>
-                <button type="button" class="button quiet" aria-label="Show fewer tokens, larger" on:click=move |_| nearer.zoom(true)>"+"</button>
-            </span>
-        </div>
-        <div class="maps-canvas" id="maps-grid" tabindex="0" role="grid" aria-activedescendant="maps-cell-now"
+        <div class="maps-canvas" id="maps-grid" tabindex="0" role="grid" aria-activedescendant=id
             aria-label="Teacher, student and difference. Arrow keys go from cell to cell, Enter locks one, plus and minus zoom."
             aria-rowcount=move || size().to_string() aria-colcount=move || size().to_string()
-            on:keydown=move |event| if key.press(&event.key()) {
+            on:keydown=move |event| if plain(&event).is_some_and(|pressed| key.press(&pressed)) {
                 event.prevent_default();
                 event.stop_propagation();
             }>
@@ -237,17 +288,24 @@ fn panes(view: View, stage: Rc<Stage>, canvas: NodeRef<Canvas>) -> impl IntoView
                 aria-hidden="true"
                 class:zoomed=move || { zoom.get() > 1 }
                 on:pointermove=move |event: ev::PointerEvent| { let (x, y) = at(&event); moved.point(x, y, event.buttons() == 1) }
-                on:pointerdown=move |event: ev::PointerEvent| { let (x, y) = at(&event); down.press_at(x, y) }
-                on:pointerup=move |event: ev::PointerEvent| { let (x, y) = at(&event); up.release_at(x, y) }
+                on:pointerdown=move |event: ev::PointerEvent| if event.button() == 0 {
+                    let (x, y) = at(&event);
+                    down.press_at(x, y);
+                    let canvas: web_sys::Element = event_target(&event);
+                    // Without it a drag ends at the edge of the map.
+                    let _ = canvas.set_pointer_capture(event.pointer_id());
+                }
+                on:pointerup=move |event: ev::PointerEvent| if event.button() == 0 { let (x, y) = at(&event); up.release_at(x, y) }
+                on:pointercancel=move |_| lost.let_go()
             ></canvas>
             <div role="row" class="visually-hidden" aria-rowindex=move || row().to_string()>
-                <span role="gridcell" id="maps-cell-now" aria-colindex=move || column().to_string() aria-selected=move || locked.get().to_string()>
+                <span role="gridcell" id=id aria-colindex=move || column().to_string() aria-selected=move || locked.get().to_string()>
                     {move || told.reading.with(Reading::sentence)}
                 </span>
             </div>
         </div>
         {cell(told, locked)}
-        {scales(told)}
+        {scales(view, told)}
     }
 }
 
@@ -255,7 +313,7 @@ fn panes(view: View, stage: Rc<Stage>, canvas: NodeRef<Canvas>) -> impl IntoView
 fn cell(told: Told, locked: Memo<bool>) -> impl IntoView {
     let reading = told.reading;
     view! {
-        <div class="maps-cell">
+        <div class="maps-cell" id="maps-cell">
             <p>
                 <b>{move || reading.with(|reading| reading.tokens.0.clone())}</b>
                 " \u{2192} "
@@ -273,8 +331,14 @@ fn cell(told: Told, locked: Memo<bool>) -> impl IntoView {
 }
 
 /// What the colours mean.
-fn scales(told: Told) -> impl IntoView {
-    let scale = move |i: usize, note: &'static str| {
+fn scales(view: View, told: Told) -> impl IntoView {
+    let less = move || {
+        let reference = view
+            .seen
+            .with(|seen| seen.as_ref().map(|seen| seen.reference));
+        format!("student less {}", reference.unwrap_or_default().word())
+    };
+    let scale = move |i: usize, note: AnyView| {
         view! {
             <span class="maps-scale">
                 <span class="number">{move || told.scales.with(|scales| scales[i].0.clone())}</span>
@@ -286,8 +350,8 @@ fn scales(told: Told) -> impl IntoView {
     };
     view! {
         <div class="maps-scales hint">
-            {scale(0, "probability (colour by its square root)")}
-            {scale(1, "student less the other")}
+            {scale(0, "probability (colour by its square root)".into_any())}
+            {scale(1, less.into_any())}
         </div>
     }
 }
@@ -299,9 +363,9 @@ fn in_words(view: View) -> impl IntoView {
         if !open.get() {
             return Vec::new();
         }
-        let head = view.choice.with(|choice| choice.head);
         let lines = view.seen.with(|seen| {
             let seen = seen.as_ref()?;
+            let head = seen.head(view.choice.with(|choice| choice.head));
             let line = |token| lines::strongest(seen, head, token);
             Some((0..seen.size()).map(line).collect::<Vec<_>>())
         });

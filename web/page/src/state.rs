@@ -40,7 +40,7 @@ pub struct Problem {
 }
 
 /// A sentence, and what the teacher makes of it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Taught {
     /// The S tokens.
     pub tokens: Vec<Token>,
@@ -271,8 +271,11 @@ impl Page {
                     taps,
                 };
                 self.update_run(|run| {
-                    run.taught = Some(Arc::new(taught));
-                    run.learnt = None;
+                    // After a lost connection the same sentence comes again: its film goes on.
+                    if run.taught.as_deref() != Some(&taught) {
+                        run.taught = Some(Arc::new(taught));
+                        run.learnt = None;
+                    }
                 });
             }
             Event::Taps {
@@ -341,6 +344,10 @@ impl Page {
                     .retain(|evaluation| evaluation.step <= info.step);
                 run.info = info;
                 return;
+            }
+            // Only the last run's sentence is looked at.
+            for old in runs.iter_mut() {
+                (old.taught, old.learnt) = (None, None);
             }
             runs.push(RunLog {
                 info,

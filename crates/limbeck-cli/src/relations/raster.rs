@@ -1,6 +1,8 @@
 //! A drawing as pixels, for PNG. Letters come from GNU Unifont's table: every script of the basic plane, one weight, sharp
 //! edges. Characters beyond that plane, emoji among them, are boxes; SVG and HTML have them all.
 
+use std::collections::BTreeSet;
+
 use limbeck_relations::{Anchor, Drawing, Item, Pixels, Rgb, Words};
 use unifont::i18n::preprocess_text;
 use unifont::{Glyph, get_glyph};
@@ -33,6 +35,37 @@ pub fn pixels(drawing: &Drawing) -> Pixels {
     };
     drawing.items.iter().for_each(|item| canvas.paint(item));
     canvas.pixels
+}
+
+/// Where a curve begins and ends.
+type Ends = ((f32, f32), (f32, f32));
+
+/// The point at a part of a cubic curve, from 0 to 1.
+fn on_curve((from, to): Ends, part: f32) -> (f32, f32) {
+    let [near, far] = Item::bends(from, to);
+    let left = 1.0 - part;
+    let weights = [
+        left * left * left,
+        3.0 * left * left * part,
+        3.0 * left * part * part,
+        part * part * part,
+    ];
+    let sum = |of: fn((f32, f32)) -> f32| {
+        let points = [from, near, far, to].map(of);
+        points
+            .iter()
+            .zip(weights)
+            .map(|(point, weight)| point * weight)
+            .sum()
+    };
+    (sum(|point| point.0), sum(|point| point.1))
+}
+
+fn mix(under: Rgb, over: Rgb, opacity: f32) -> Rgb {
+    std::array::from_fn(|i| {
+        let (under, over) = (f32::from(under[i]), f32::from(over[i]));
+        (under + (over - under) * opacity).round() as u8
+    })
 }
 
 struct Canvas {
@@ -68,7 +101,35 @@ impl Canvas {
                     self.fill(side, |_, _| *stroke);
                 }
             }
+            Item::Curve {
+                from,
+                to,
+                stroke,
+                width,
+                opacity,
+            } => self.bend((*from, *to), *width, |under| mix(under, *stroke, *opacity)),
             Item::Text(words) => self.write(words),
+        }
+    }
+
+    /// Colours every pixel of a curve once, whatever was there, so that it is of one opacity.
+    fn bend(&mut self, (from, to): Ends, width: f32, colour: impl Fn(Rgb) -> Rgb) {
+        let half = width * self.scale / 2.0;
+        let mut pixels = BTreeSet::new();
+        // Two points a pixel leave no gap.
+        let points = (2.0 * self.scale * ((to.0 - from.0).abs() + (to.1 - from.1).abs())) as usize;
+        for i in 0..=points {
+            let (x, y) = on_curve((from, to), i as f32 / points.max(1) as f32);
+            let (x, y) = (x * self.scale, y * self.scale);
+            let around = |at: f32| (at - half).round() as i64..=(at + half - 1.0).round() as i64;
+            pixels.extend(around(y).flat_map(|row| around(x).map(move |column| (column, row))));
+        }
+        for (x, y) in pixels {
+            let at = usize::try_from(y).ok().zip(usize::try_from(x).ok());
+            let cell = at.and_then(|(y, x)| self.pixels.cells.get(y * self.pixels.columns + x));
+            if let Some(under) = cell.copied() {
+                self.set(x, y, colour(under));
+            }
         }
     }
 

@@ -199,7 +199,13 @@ fn a_model_is_no_way_from_itself() {
 #[test]
 fn each_ending_gives_its_file() {
     let scene = scene();
-    for name in ["out.html", "deep/er/out.svg", "out.PNG", "out.json"] {
+    for name in [
+        "out.html",
+        "deep/er/out.svg",
+        "out.PNG",
+        "out.json",
+        "out.csv",
+    ] {
         let told = relations(&scene, "the teacher reads", &["-o", name]).done();
         assert!(told.stdout.starts_with("Q-Q  KL ") && told.stdout.ends_with(&format!("{name}\n")));
         assert_eq!(told.stderr, "");
@@ -226,6 +232,32 @@ fn each_ending_gives_its_file() {
     let one = scene.text("one.svg");
     assert_eq!(one.matches("<image ").count(), 3 + 2);
     assert!(one.contains("V-K · relation head 2 of 12"));
+    let csv = scene.text("out.csv");
+    let size = list(&scene.json("out.json")["tokens"]).len();
+    assert_eq!(csv.lines().count(), 1 + 3 * 12 * size * size);
+    assert!(csv.starts_with("pair,head,row,column,from,to,teacher,student,"));
+}
+
+#[test]
+fn lines_are_drawn_instead_of_maps() {
+    let scene = scene();
+    let with = |name, flags: &[&str]| {
+        let all = [&["-o", name, "--pairs", "qq", "--head", "1"], flags].concat();
+        relations(&scene, "the teacher reads", &all).done();
+    };
+    with("lines.svg", &["--lines"]);
+    let svg = scene.text("lines.svg");
+    assert_is_xml(&svg);
+    let curves = svg.matches("<path ").count();
+    assert!(
+        (10..=2 * 3 * 5).contains(&curves),
+        "{curves} lines of 5 tokens in two models"
+    );
+    assert!(!svg.contains("<image ") && svg.contains("Of each token the 3 strongest"));
+    with("lines.png", &["--lines"]);
+    with("maps.png", &[]);
+    let [lines, maps] = ["lines.png", "maps.png"].map(|name| scene.read(name));
+    assert!(png_size(&lines).0 > 1000 && lines != maps);
 }
 
 #[test]

@@ -9,12 +9,32 @@ use web_sys::{Element, KeyboardEvent};
 use super::action::{Action, Ready, act};
 use crate::state::{Page, page};
 
-const KEYS: [(&str, &str); 4] = [
+const KEYS: [(&str, &str); 9] = [
     ("Space", "start, pause, go on"),
     (".", "one step of a run that waits"),
     ("?", "this list"),
     ("Esc", "close what is open"),
+    (
+        "\u{2190} \u{2192}",
+        "in the small maps: another head; in a map: another column",
+    ),
+    (
+        "\u{2191} \u{2193}",
+        "in the small maps: another teacher layer; in a map or lines: another row",
+    ),
+    ("Page \u{2191} \u{2193}", "in the small maps: another pair"),
+    (
+        "Enter",
+        "in the small maps: the head alone; in a map or lines: lock what is pointed at",
+    ),
+    ("+ \u{2212}", "in a map: fewer tokens, larger; or more"),
 ];
+
+/// The key of an event, unless it is pressed together with one that makes it the browser's own.
+pub fn plain(event: &KeyboardEvent) -> Option<String> {
+    let modified = event.ctrl_key() || event.alt_key() || event.meta_key();
+    (!modified).then(|| event.key())
+}
 
 /// The list of keys, and a link to it.
 #[component]
@@ -49,17 +69,14 @@ fn show(dialog: NodeRef<Dialog>) {
 }
 
 fn pressed(page: Page, dialog: NodeRef<Dialog>, event: &KeyboardEvent) {
-    let modified = event.ctrl_key() || event.alt_key() || event.meta_key();
     let target = event.target().and_then(|target| target.dyn_into().ok());
     let open = document()
         .query_selector("dialog[open]")
         .ok()
         .flatten()
         .is_some();
-    if modified || open || event.default_prevented() {
-        return;
-    }
-    match event.key().as_str() {
+    let key = plain(event).filter(|_| !open && !event.default_prevented());
+    match key.unwrap_or_default().as_str() {
         // a key that is held down must not start and pause in turns
         " " if !takes_space(target.as_ref()) => {
             event.prevent_default();

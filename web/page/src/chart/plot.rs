@@ -26,6 +26,7 @@ pub const DASHES: [&[f64]; 9] = [
 ];
 
 /// The colours of the page, as it is now.
+#[derive(PartialEq)]
 pub struct Palette {
     /// Text.
     pub ink: String,

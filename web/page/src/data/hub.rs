@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn parts_cover_a_file_once() {
         assert_eq!(parts(0).count(), 0);
-        assert_eq!(parts(PART).collect::<Vec<_>>(), [0..PART]);
+        assert!(parts(PART).eq(std::iter::once(0..PART)));
         assert_eq!(
             parts(PART + 1).collect::<Vec<_>>(),
             [0..PART, PART..PART + 1]

@@ -64,6 +64,7 @@ fn layer(view: View, how: Memo<Option<How>>, of_teacher: bool) -> impl IntoView 
         true => seen.taught.taps.layers(),
         false => seen.learnt.taps.layers(),
     };
+    let back = view.of(|choice| choice.step.is_some());
     let count = Memo::new(move |_| {
         view.seen
             .with(|seen| seen.as_ref().map_or(1, |seen| layers(seen)))
@@ -85,7 +86,8 @@ fn layer(view: View, how: Memo<Option<How>>, of_teacher: bool) -> impl IntoView 
     view! {
         <label>
             {if of_teacher { "Teacher layer " } else { "Student layer " }}
-            <select prop:value=move || now().to_string() on:change=choose>
+            <select prop:value=move || now().to_string() on:change=choose disabled=move || !of_teacher && back.get()
+                title=move || if !of_teacher && back.get() { "The film keeps the student's last layer" } else { "" }>
                 <For each=move || 1..=count.get() key=|i| *i children=option />
             </select>
         </label>
@@ -115,13 +117,13 @@ fn cut(view: View, how: Memo<Option<How>>) -> impl IntoView {
                 format!("{own}{same}")
             });
             Some(format!(
-                "{heads}; attention heads: teacher {}, student {}",
+                "{heads}; the models' own attention heads: teacher {}, student {}",
                 own[0], own[1]
             ))
         })
     };
     view! {
-        <label class="maps-cut">
+        <label class="maps-cut" id="maps-cut">
             "Relation heads "
             <input type="range" id="maps-heads" min="0" step="1" max=last prop:value=place aria-valuetext=words on:input=cut />
             <output class="number">{words}</output>

@@ -22,6 +22,8 @@ struct Frame {
 /// The student's last layer on one sentence, by step.
 #[derive(Clone, Debug, Default)]
 pub struct Film {
+    /// How many films there were: another run or sentence begins another.
+    epoch: u64,
     recipe: Option<Recipe>,
     taught: Option<Arc<Taught>>,
     frames: Vec<Frame>,
@@ -45,6 +47,7 @@ impl Film {
         }
         if !same {
             *self = Self {
+                epoch: self.epoch + 1,
                 recipe: Some(run.info.recipe.clone()),
                 taught: Some(taught.clone()),
                 ..Self::default()
@@ -85,6 +88,11 @@ impl Film {
         self.frames.iter().map(|frame| frame.taps.bytes()).sum()
     }
 
+    /// How many films there were, this one among them.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// Steps of the frames.
     pub fn steps(&self) -> Vec<u64> {
         self.frames.iter().map(|frame| frame.step).collect()
@@ -100,9 +108,10 @@ impl Film {
         self.error
     }
 
-    /// The student at the last frame that is not after a step: as it is now, but for its last layer.
+    /// The student at the last frame that is not after a step, or at the first: as it is now, but for its last layer.
     pub fn student(&self, step: u64, now: &Learnt) -> Option<Learnt> {
-        let frame = self.frames.iter().rfind(|frame| frame.step <= step)?;
+        let before = self.frames.iter().rfind(|frame| frame.step <= step);
+        let frame = before.or(self.frames.first())?;
         let mut taps = now.taps.clone();
         taps.replace(taps.layers(), frame.taps.values());
         Some(Learnt {
@@ -182,7 +191,9 @@ mod tests {
             "{change} {}",
             film.error()
         );
-        assert!(film.student(9, &now).is_none());
+        let first = film.student(9, &now).expect("the first frame");
+        assert_eq!(first.step, 10);
+        assert!(Film::default().student(9, &now).is_none());
         at(&mut run, 10);
         film.take(&run);
         assert_eq!(film.steps(), [10], "steps are taken again");
@@ -196,10 +207,18 @@ mod tests {
         run.taught = example().taught;
         at(&mut run, 20);
         film.take(&run);
-        assert_eq!(film.steps(), [20]);
+        assert_eq!(
+            (film.steps().as_slice(), film.epoch()),
+            ([20].as_slice(), 2)
+        );
         run.info.recipe.steps = 7;
         film.take(&run);
-        assert_eq!(film.steps(), [20]);
+        assert_eq!(
+            (film.steps().as_slice(), film.epoch()),
+            ([20].as_slice(), 3)
+        );
+        film.thin(0);
+        assert_eq!(film.epoch(), 3, "a film that lost frames is the same");
     }
 
     #[test]

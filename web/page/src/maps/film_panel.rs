@@ -6,11 +6,11 @@ use std::time::Duration;
 use leptos::ev;
 use leptos::html::{Canvas, Div};
 use leptos::prelude::*;
+use limbeck_relations::number;
 
 use super::picture::{Ink, Thumb, draw_thumbs, thumb_at};
 use super::stage::{Stage, Told};
 use super::view::View;
-use crate::chart::scale::number;
 use crate::chart::surface::{Redraw, watch};
 use crate::words::bytes;
 
@@ -82,7 +82,7 @@ pub fn scrubber(view: View, told: Told) -> impl IntoView {
     };
     let compare = view.of(|choice| choice.beside_now);
     view! {
-        <div class="maps-film" hidden=move || { last() < 1 }>
+        <div class="maps-film" id="maps-film" hidden=move || { last() < 1 }>
             <button type="button" class="button quiet" on:click=play>{move || if playing.get() { "Pause" } else { "Play" }}</button>
             <label>
                 <span>"Look back"</span>
@@ -109,17 +109,18 @@ pub fn multiples(view: View, stage: Rc<Stage>) -> impl IntoView {
         };
         let steps = told.steps.with_untracked(|steps| spread(steps, MULTIPLES));
         let frames = stage.over_time(&steps);
-        let chosen = view.choice.with_untracked(|choice| choice.step);
+        let last = told.steps.with_untracked(|steps| steps.last().copied());
+        let chosen = view.choice.with_untracked(|choice| choice.step).or(last);
         let thumbs: Vec<Thumb> = frames
             .iter()
             .map(|(step, relation)| Thumb {
                 name: step.to_string(),
-                relation,
+                relation: relation.as_ref(),
                 chosen: chosen == Some(*step),
             })
             .collect();
         draw_thumbs(&canvas, &thumbs, &Ink::of(&host));
-        picked.set_value(steps);
+        picked.set_value(frames.iter().map(|frame| frame.0).collect());
     });
     let again = redraw.clone();
     Effect::new(move |_| {
@@ -137,8 +138,12 @@ pub fn multiples(view: View, stage: Rc<Stage>) -> impl IntoView {
             f64::from(width),
         );
         let step = index.and_then(|index| picked.with_value(|steps| steps.get(index).copied()));
-        if step.is_some() {
-            view.choose(|choice| choice.step = step);
+        if let Some(step) = step {
+            // The last one is what is now, and goes on to be.
+            let newest = told
+                .steps
+                .with_untracked(|steps| steps.last() == Some(&step));
+            view.choose(|choice| choice.step = (!newest).then_some(step));
         }
     };
     let note = move || {
@@ -149,14 +154,20 @@ pub fn multiples(view: View, stage: Rc<Stage>) -> impl IntoView {
         } else {
             ""
         };
+        let error = match error {
+            0.0 => String::new(),
+            error => format!(
+                "; where that was measured it changed no probability by more than {}",
+                number(error)
+            ),
+        };
         format!(
-            "{} kept in {} (16 bits a number, 64 MB at most); where that was measured it changed no probability by more than {}. The film keeps the student's last layer.{thinned}",
+            "{} kept in {} (16 bits a number, 64 MB at most){error}. The film keeps the student's last layer.{thinned}",
             match steps {
                 1 => "A new sentence begins a new film. One step is".to_owned(),
                 _ => format!("{steps} steps are"),
             },
-            bytes(size as u64),
-            number(f64::from(error))
+            bytes(size as u64)
         )
     };
     view! {

@@ -1,10 +1,10 @@
-//! What heads do, in words: the role that each relation head follows most, of teacher and student.
+//! What heads do, in words: the role that each relation head follows most, of teacher and student; and which is farthest.
 
 use leptos::prelude::*;
-use limbeck_relations::Sentence;
+use limbeck_relations::{Pair, Reference, Relation, Sentence, number, pair_name};
 
 use super::seen::Seen;
-use crate::chart::scale::number;
+use super::view::{Kind, pair_named};
 use crate::state::page;
 
 /// A head in words.
@@ -17,22 +17,15 @@ struct Row {
 fn rows(seen: &Seen, sentence: &Sentence) -> Vec<Row> {
     let words = |map: &[f32]| match sentence.habit(map) {
         Some(share) => share.words(),
-        None => {
-            let shares = sentence.shares(map);
-            let beyond = |s: &limbeck_relations::Share| s.share - s.even;
-            let most = shares.iter().max_by(|a, b| beyond(a).total_cmp(&beyond(b)));
-            match most {
-                Some(share) => format!(
-                    "no clear role; most: {:.0} % on {}",
-                    100.0 * share.share,
-                    share.role.words()
-                ),
-                None => "no clear role".to_owned(),
-            }
-        }
+        None => match sentence.most(map) {
+            Some(share) => format!(
+                "no clear role; most: {:.1} % on {}",
+                100.0 * share.share,
+                share.role.words()
+            ),
+            None => "no clear role".to_owned(),
+        },
     };
-    let mut order: Vec<usize> = (0..seen.each.len()).collect();
-    order.sort_by(|a, b| seen.each[*b].total().total_cmp(&seen.each[*a].total()));
     let row = |head: usize| {
         let relation = &seen.each[head];
         Row {
@@ -41,32 +34,42 @@ fn rows(seen: &Seen, sentence: &Sentence) -> Vec<Row> {
             both: [words(&relation.teacher), words(&relation.student)],
         }
     };
-    order.into_iter().map(row).collect()
+    seen.by_kl().into_iter().map(row).collect()
 }
 
-/// Why the first of the rows is the farthest from the teacher: the row of its map that adds most.
-fn farthest(seen: &Seen, head: usize) -> String {
-    let relation = &seen.each[head];
+/// Of these pairs the head that is farthest from the teacher.
+fn farthest(seen: &Seen, pairs: &[Pair]) -> Option<(Pair, usize, Relation)> {
+    let heads = pairs.iter().flat_map(|pair| {
+        let heads = seen.each_of(*pair).into_iter().enumerate();
+        heads.map(move |(head, relation)| (*pair, head, relation))
+    });
+    heads.max_by(|a, b| a.2.total().total_cmp(&b.2.total()))
+}
+
+/// Why a head is far from the teacher: the row of its map that adds most.
+fn why(seen: &Seen, (pair, head, relation): &(Pair, usize, Relation)) -> String {
     let (row, column) = relation.worst();
-    let labels = seen.labels();
+    let label = |token: usize| format!("\u{201c}{}\u{201d}", seen.labels[token]);
     let strongest = relation.strongest(&relation.student, row, 1, |_| false);
     let (to, q) = strongest.first().copied().unwrap_or((0, 0.0));
-    let p = relation.teacher[row * relation.size + column];
+    let at = row * relation.size + column;
     let student = match to == column {
         true => format!("the student gives it {:.0} %", 100.0 * q),
         false => format!(
-            "the student {:.0} %, and most, {:.0} %, to \u{201c}{}\u{201d}",
-            100.0 * relation.student[row * relation.size + column],
+            "the student {:.0} %, and most, {:.0} %, to {}",
+            100.0 * relation.student[at],
             100.0 * q,
-            labels[to]
+            label(to)
         ),
     };
+    let reference = seen.reference.word();
     format!(
-        "Head {} is farthest from the teacher, mostly by the row of \u{201c}{}\u{201d}: the teacher gives {:.0} % to \u{201c}{}\u{201d}, {student}.",
+        "head {} of {} is farthest from the {reference}, mostly by the row of {}: the {reference} gives {:.0} % to {}, {student}.",
         head + 1,
-        labels[row],
-        100.0 * p,
-        labels[column]
+        pair_name(*pair),
+        label(row),
+        100.0 * relation.teacher[at],
+        label(column)
     )
 }
 
@@ -76,6 +79,9 @@ pub fn Heads() -> impl IntoView {
     let page = page();
     let view = page.view;
     let mistake = RwSignal::new(String::new());
+    let show = move |pair: Pair, head: usize| {
+        view.choose(|c| (c.kind, c.pair, c.head) = (Kind::Maps, Some(pair), Some(head)));
+    };
     let table = move || {
         let seen = view.seen.get()?;
         let tokens = &seen.taught.tokens;
@@ -88,13 +94,30 @@ pub fn Heads() -> impl IntoView {
         };
         mistake.set(wrong);
         let rows = rows(&seen, &sentence);
-        let why = rows.first().map(|row| farthest(&seen, row.head));
+        let learnt = page
+            .runs
+            .with(|runs| runs.last().map(|run| run.info.pairs.clone()))?;
+        let pairs: Vec<Pair> = match seen.reference {
+            Reference::Teacher => learnt.iter().filter_map(|name| pair_named(name)).collect(),
+            Reference::StudentNow => vec![seen.how.pair],
+        };
+        let names: Vec<String> = pairs.iter().map(|pair| pair_name(*pair)).collect();
+        let farthest = farthest(&seen, &pairs);
+        let why = farthest.as_ref().map(|farthest| {
+            let (pair, head) = (farthest.0, farthest.1);
+            view! {
+                <p id="maps-why">
+                    {format!("Of {}, {} ", names.join(", "), why(&seen, farthest))}
+                    <button type="button" class="button quiet" on:click=move |_| show(pair, head)>"See its maps"</button>
+                </p>
+            }
+        });
         let row = |row: Row| {
             let [teacher, student] = row.both;
-            let head = row.head;
+            let (pair, head) = (seen.how.pair, row.head);
             view! {
                 <tr>
-                    <th scope="row"><button type="button" class="button quiet" on:click=move |_| view.choose(|c| c.head = Some(head))>{format!("Head {}", head + 1)}</button></th>
+                    <th scope="row"><button type="button" class="button quiet" on:click=move |_| show(pair, head)>{format!("Head {}", head + 1)}</button></th>
                     <td class="number">{number(row.kl)}</td>
                     <td>{teacher}</td>
                     <td>{student}</td>
@@ -102,10 +125,10 @@ pub fn Heads() -> impl IntoView {
             }
         };
         Some(view! {
-            <p id="maps-why">{why}</p>
+            {why}
             <div class="scroll" tabindex="0" role="group" aria-label="Heads and their roles">
                 <table class="maps-heads">
-                    <thead><tr><th scope="col">"Head"</th><th scope="col" class="number">"KL"</th><th scope="col">{seen.first()}</th><th scope="col">"Student"</th></tr></thead>
+                    <thead><tr><th scope="col">"Head"</th><th scope="col" class="number">"KL"</th><th scope="col">{seen.reference.title()}</th><th scope="col">"Student"</th></tr></thead>
                     <tbody>{rows.into_iter().map(row).collect_view()}</tbody>
                 </table>
             </div>

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use js_sys::Promise;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use limbeck_relations::{Colours, DARK, LIGHT, LayerCell, Pair, Rgb, all_pairs, pair_name};
+use limbeck_relations::{LayerCell, Pair, Rgb, all_pairs, number, pair_name};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
 
+use super::paint::theme;
+use super::picture::gradient;
 use super::seen::Seen;
-use super::view::View;
-use crate::chart::scale::number;
+use super::view::{Kind, View};
 use crate::state::page;
 
 /// What is shown of each cell.
@@ -70,10 +71,17 @@ pub fn Layers() -> impl IntoView {
     let view = page.view;
     let cells = RwSignal::new(Cells::new());
     let measure = RwSignal::new(Measure::default());
+    let scale = RwSignal::new((String::new(), String::new(), String::new()));
     let busy = Rc::new(Cell::new(false));
+    let done = StoredValue::new_local(None::<Rc<Seen>>);
     Effect::new(move |_| {
-        view.seen.track();
-        if !busy.replace(true) {
+        let seen = view.seen.get();
+        let same = done.with_value(|done| match (done, &seen) {
+            (Some(done), Some(seen)) => is_equal(done, seen),
+            _ => false,
+        });
+        done.set_value(seen);
+        if !same && !busy.replace(true) {
             fill(view, cells, busy.clone());
         }
     });
@@ -85,8 +93,7 @@ pub fn Layers() -> impl IntoView {
     let note = move || MEASURES.iter().find(|m| m.0 == measure.get()).map(|m| m.2);
     let rows = move || {
         let seen = view.seen.get()?;
-        let dark = is_dark();
-        let colours = Colours::between(&if dark { DARK.map } else { LIGHT.map });
+        let colours = theme().sequential;
         let measure = measure.get();
         let taught = page.recipe.with(|recipe| recipe.teacher_layer);
         Some(cells.with(|cells| {
@@ -94,6 +101,14 @@ pub fn Layers() -> impl IntoView {
             let least = values.iter().copied().fold(f64::INFINITY, f64::min);
             let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let part = move |value: f64| ((value - least) / (most - least).max(1e-12)) as f32;
+            scale.set(match values.is_empty() {
+                true => Default::default(),
+                false => (
+                    measure.words(least),
+                    gradient(&colours, |part| part),
+                    measure.words(most),
+                ),
+            });
             let layers = (1..=seen.taught.taps.layers()).rev();
             layers
                 .map(|layer| {
@@ -107,7 +122,7 @@ pub fn Layers() -> impl IntoView {
                             <td>
                                 <button type="button" class="maps-layer number" style=paint(fill) aria-pressed=chosen.to_string()
                                     aria-label=format!("layer {layer}, {}: {words}. Look at it", pair_name(pair))
-                                    on:click=move |_| view.choose(|c| (c.teacher_layer, c.pair) = (Some(layer), Some(pair)))>{words.clone()}</button>
+                                    on:click=move |_| view.choose(|c| (c.teacher_layer, c.pair, c.kind) = (Some(layer), Some(pair), Kind::Maps))>{words.clone()}</button>
                             </td>
                         }
                     };
@@ -117,11 +132,11 @@ pub fn Layers() -> impl IntoView {
                             <th scope="row">{format!("layer {layer}")}</th>
                             {all_pairs().zip(row).map(cell).collect_view()}
                             <td>
-                                <button type="button" class="button quiet" disabled=is_taught
+                                <button type="button" class="button quiet" disabled=is_taught aria-label=format!("layer {layer}: {}", recipe(is_taught))
                                     on:click=move |_| {
                                         page.recipe.update(|recipe| recipe.teacher_layer = Some(layer));
                                         page.announce(format!("the next run learns from layer {layer}"));
-                                    }>{if is_taught { "in the recipe" } else { "teach it" }}</button>
+                                    }>{recipe(is_taught)}</button>
                             </td>
                         </tr>
                     }
@@ -134,44 +149,59 @@ pub fn Layers() -> impl IntoView {
             <div class="switch" role="group" aria-label="What the colours show">{MEASURES.map(button).into_iter().collect_view()}</div>
             <span class="hint">{note}</span>
         </div>
+        <p class="maps-scale hint">
+            <span class="number">{move || scale.with(|scale| scale.0.clone())}</span>
+            <i style:background=move || scale.with(|scale| scale.1.clone())></i>
+            <span class="number">{move || scale.with(|scale| scale.2.clone())}</span>
+            <span>"of what is shown"</span>
+        </p>
         <div class="scroll" tabindex="0" role="group" aria-label="Layers and pairs">
-            <table class="maps-layers">
+            <table class="maps-layers" id="maps-layers">
                 <thead><tr><th scope="col">"teacher"</th>{all_pairs().map(|pair| view! { <th scope="col">{pair_name(pair)}</th> }).collect_view()}<th scope="col">"recipe"</th></tr></thead>
                 <tbody>{rows}</tbody>
             </table>
         </div>
-        <p class="hint">"The student's layer stays as it is chosen above. Click a cell to look at it; \u{201c}teach it\u{201d} puts the layer into the recipe of the next run."</p>
+        <p class="hint">"The student's layer stays as it is chosen above. Click a cell to see its maps; \u{201c}teach it\u{201d} puts the layer into the recipe of the next run."</p>
+    }
+}
+
+/// What the button of a layer does, or says.
+fn recipe(is_taught: bool) -> &'static str {
+    if is_taught {
+        "in the recipe"
+    } else {
+        "teach it"
     }
 }
 
 /// Works out all cells of what is seen, one at a time; then, if something else is seen by that time, again, but not more than
-/// once a second. It ends with the view.
+/// once a second. A row is shown when it is whole; until then, what was there before stays. It ends with the view.
 fn fill(view: View, cells: RwSignal<Cells>, busy: Rc<Cell<bool>>) {
     let seen = move || view.seen.get_untracked();
     spawn_local(async move {
         while let Some(now) = seen() {
-            let mut all = Cells::new();
-            for layer in 1..=now.taught.taps.layers() {
+            let layers = now.taught.taps.layers();
+            'layers: for layer in 1..=layers {
                 let mut row = Vec::new();
                 for pair in all_pairs() {
                     wait(0).await;
-                    let same = seen().is_some_and(|seen| is_alike(&seen, &now));
+                    if seen().is_none_or(|seen| !is_alike(&seen, &now)) {
+                        break 'layers;
+                    }
                     match now.layer_cell(layer, pair) {
-                        Ok(cell) if same => row.push(cell),
-                        _ => break,
+                        Ok(cell) => row.push(cell),
+                        Err(_) => break 'layers,
                     }
                 }
-                all.push(row);
-                // What was there before stays until it is worked out again.
                 let shown = cells.try_update(|cells| {
-                    cells.resize(now.taught.taps.layers(), Vec::new());
-                    cells[layer - 1].clone_from(&all[layer - 1]);
+                    cells.resize(layers, Vec::new());
+                    cells[layer - 1] = row;
                 });
                 if shown.is_none() {
                     return;
                 }
             }
-            if seen().is_none_or(|seen| Rc::ptr_eq(&seen, &now)) {
+            if seen().is_none_or(|seen| is_equal(&seen, &now)) {
                 break;
             }
             wait(1000).await;
@@ -185,6 +215,11 @@ fn is_alike(a: &Seen, b: &Seen) -> bool {
     a.how.heads == b.how.heads
         && a.how.student_layer == b.how.student_layer
         && Arc::ptr_eq(&a.taught, &b.taught)
+}
+
+/// Whether the cells of one are those of the other.
+fn is_equal(a: &Seen, b: &Seen) -> bool {
+    is_alike(a, b) && (Arc::ptr_eq(&a.learnt, &b.learnt) || a.learnt.taps == b.learnt.taps)
 }
 
 /// Lets the browser draw and answer, for so many milliseconds at least.
@@ -224,23 +259,10 @@ fn luminance(colour: Rgb) -> f64 {
     0.2126 * r + 0.7152 * g + 0.0722 * b
 }
 
-/// Whether the page is dark.
-pub fn is_dark() -> bool {
-    let root = document().document_element();
-    let theme = root.and_then(|root| root.get_attribute("data-theme"));
-    match theme.as_deref() {
-        Some("dark") => true,
-        Some("light") => false,
-        _ => window()
-            .match_media("(prefers-color-scheme: dark)")
-            .ok()
-            .flatten()
-            .is_some_and(|query| query.matches()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use limbeck_relations::{Colours, DARK, LIGHT};
+
     use super::*;
 
     #[test]

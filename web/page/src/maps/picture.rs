@@ -1,12 +1,11 @@
 //! Draws the maps of one relation, and small ones of all heads.
 
-use leptos::prelude::document;
-use limbeck_relations::{Colours, Relation, Scales};
-use wasm_bindgen::{Clamped, JsCast};
-use web_sys::{CanvasRenderingContext2d, Element, HtmlCanvasElement, ImageData};
+use limbeck_relations::{Colours, Pixels, Relation, Scales, number};
+use wasm_bindgen::JsCast;
+use web_sys::{CanvasRenderingContext2d, Element, HtmlCanvasElement};
 
+use super::paint::raster;
 use crate::chart::plot::Palette;
-use crate::chart::scale::number;
 use crate::chart::surface::{Surface, css};
 
 /// What the three maps are called.
@@ -26,6 +25,7 @@ const THUMB_GAP: f64 = 8.0;
 const THUMB_LINE: f64 = 2.0;
 
 /// Colours of the maps.
+#[derive(PartialEq)]
 pub struct Ink {
     /// Of the page.
     pub palette: Palette,
@@ -59,10 +59,17 @@ impl Ink {
     }
 }
 
-/// Red, green, blue and opacity of each value; `part` tells its place on the scale.
-fn pixels(colours: &Colours, values: &[f32], part: impl Fn(f32) -> f32) -> Vec<u8> {
-    let colours = colours.of(values, part).into_iter();
-    colours.flat_map(|[r, g, b]| [r, g, b, 255]).collect()
+/// A map (S, S) as a picture of one pixel a cell; `part` tells the place of a value on the scale.
+fn image(
+    colours: &Colours,
+    values: &[f32],
+    size: usize,
+    part: impl Fn(f32) -> f32,
+) -> Option<HtmlCanvasElement> {
+    raster(&Pixels {
+        columns: size,
+        cells: colours.of(values, part),
+    })
 }
 
 /// A CSS gradient; `part` tells the place on the scale of each place in the gradient.
@@ -75,7 +82,7 @@ pub fn gradient(colours: &Colours, part: impl Fn(f32) -> f32) -> String {
     format!("linear-gradient(90deg,{})", stops.join(","))
 }
 
-/// The maps as pictures of one pixel a cell, and where they were drawn last.
+/// The maps as pictures of one pixel a cell.
 pub struct Picture {
     images: [HtmlCanvasElement; 3],
     relation: Relation,
@@ -86,15 +93,7 @@ impl Picture {
     /// Of a relation.
     pub fn of(relation: Relation, ink: &Ink) -> Option<Self> {
         let scales = Scales::of(&relation);
-        let size = relation.size;
-        let probability =
-            |values: &[f32]| image(&pixels(&ink.sequential, values, scales.probability()), size);
-        let difference = pixels(&ink.diverging, &relation.difference(), scales.difference());
-        let images = [
-            probability(&relation.teacher)?,
-            probability(&relation.student)?,
-            image(&difference, size)?,
-        ];
+        let images = three(&relation, scales, ink)?;
         Some(Self {
             images,
             relation,
@@ -172,7 +171,11 @@ impl Picture {
                 &ink.palette.muted
             };
             context.set_fill_style_str(colour);
-            let length = (kl / self.scales.kl * (KL - 10.0)).max(1.0);
+            let length = match kl.is_nan() {
+                // It must be seen.
+                true => KL - 10.0,
+                false => (kl / self.scales.kl * (KL - 10.0)).max(1.0),
+            };
             let thick = (layout.cell * 0.6).max(1.0);
             let y = beside.1 + layout.cell * ((i - window.row) as f64 + 0.5) - thick / 2.0;
             context.fill_rect(x, y, length, thick);
@@ -387,14 +390,16 @@ fn cross(
     }
 }
 
-fn image(pixels: &[u8], size: usize) -> Option<HtmlCanvasElement> {
-    let canvas: HtmlCanvasElement = document().create_element("canvas").ok()?.dyn_into().ok()?;
-    canvas.set_width(size as u32);
-    canvas.set_height(size as u32);
-    let context: CanvasRenderingContext2d = canvas.get_context("2d").ok()??.dyn_into().ok()?;
-    let data = ImageData::new_with_u8_clamped_array(Clamped(pixels), size as u32).ok()?;
-    context.put_image_data(&data, 0.0, 0.0).ok()?;
-    Some(canvas)
+/// Teacher, student and difference.
+fn three(relation: &Relation, scales: Scales, ink: &Ink) -> Option<[HtmlCanvasElement; 3]> {
+    let size = relation.size;
+    let probability = |values: &[f32]| image(&ink.sequential, values, size, scales.probability());
+    let difference = relation.difference();
+    Some([
+        probability(&relation.teacher)?,
+        probability(&relation.student)?,
+        image(&ink.diverging, &difference, size, scales.difference())?,
+    ])
 }
 
 /// A column of small maps: teacher, student and difference of one head, or of one step.
@@ -425,17 +430,10 @@ pub fn draw_thumbs(canvas: &HtmlCanvasElement, thumbs: &[Thumb], ink: &Ink) -> O
     for (i, thumb) in thumbs.iter().enumerate() {
         let (x, y) = thumb_place(i, width);
         let relation = thumb.relation;
-        let probability = |values: &[f32]| pixels(&ink.sequential, values, scales.probability());
-        let three = [
-            probability(&relation.teacher),
-            probability(&relation.student),
-            pixels(&ink.diverging, &relation.difference(), scales.difference()),
-        ];
-        for (line, pixels) in three.iter().enumerate() {
-            let picture = image(pixels, relation.size)?;
+        for (line, picture) in three(relation, scales, ink)?.iter().enumerate() {
             let top = y + line as f64 * (THUMB + THUMB_LINE);
             let _ = context
-                .draw_image_with_html_canvas_element_and_dw_and_dh(&picture, x, top, THUMB, THUMB);
+                .draw_image_with_html_canvas_element_and_dw_and_dh(picture, x, top, THUMB, THUMB);
         }
         let (weight, colour) = match thumb.chosen {
             true => (700, &ink.palette.ink),
@@ -525,9 +523,8 @@ mod tests {
     }
 
     #[test]
-    fn values_become_pixels_and_gradients() {
+    fn colours_become_gradients() {
         let colours = Colours::between(&["#000000", "#ffffff", "#ff0000"]);
-        assert_eq!(pixels(&colours, &[0.0], |v| v), [0, 0, 0, 255]);
         assert!(gradient(&colours, |v| v).starts_with("linear-gradient(90deg,rgb(0 0 0),"));
     }
 

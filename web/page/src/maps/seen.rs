@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use limbeck_recipe::common_relation_heads;
-use limbeck_relations::{MapError, Pair, PairMaps, Relation, Relations, layer_cell, pair_name};
+use limbeck_relations::{
+    MapError, Pair, PairMaps, Reference, Relation, Relations, layer_cell, pair_name,
+};
 
 use super::view::{Choice, pair_named};
 use crate::state::{Learnt, Taught};
@@ -22,8 +24,10 @@ pub struct Seen {
     pub mean: Relation,
     /// Heads in the order in which they are shown.
     pub order: Vec<usize>,
-    /// Whether teacher means the student now.
-    pub beside_now: bool,
+    /// What the first map is of.
+    pub reference: Reference,
+    /// Labels of the tokens, with nothing in them that a reader could not see.
+    pub labels: Vec<String>,
 }
 
 /// What a run itself compares.
@@ -111,25 +115,33 @@ impl Seen {
         taught: Arc<Taught>,
         (learnt, now): (Arc<Learnt>, &Learnt),
     ) -> Result<Self, MapError> {
-        let beside_now = choice.beside_now && choice.step.is_some();
-        let first = match beside_now {
-            true => now.taps.map(how.student_layer, how.pair, how.heads)?,
-            false => taught.taps.map(how.teacher_layer, how.pair, how.heads)?,
+        let (reference, first) = match choice.beside_now && choice.step.is_some() {
+            true => (
+                Reference::StudentNow,
+                now.taps.map(how.student_layer, how.pair, how.heads)?,
+            ),
+            false => (
+                Reference::Teacher,
+                taught.taps.map(how.teacher_layer, how.pair, how.heads)?,
+            ),
         };
         let student = learnt.taps.map(how.student_layer, how.pair, how.heads)?;
         let each = Relation::heads(taught.tokens.len(), &first, &student);
-        let mut order: Vec<usize> = (0..each.len()).collect();
-        if choice.by_kl {
-            order.sort_by(|a, b| each[*b].total().total_cmp(&each[*a].total()));
-        }
+        let order = match choice.by_kl {
+            true => by_kl(&each),
+            false => (0..each.len()).collect(),
+        };
+        let tokens = taught.tokens.iter();
+        let labels = tokens.map(|token| limbeck_relations::visible(&token.text));
         Ok(Self {
+            labels: labels.collect(),
             mean: Relation::mean(&each),
             order,
             each,
             how,
             taught,
             learnt,
-            beside_now,
+            reference,
         })
     }
 
@@ -139,12 +151,14 @@ impl Seen {
             .unwrap_or(&self.mean)
     }
 
-    /// Labels of the tokens, with nothing in them that a reader could not see.
-    pub fn labels(&self) -> Vec<String> {
-        let tokens = self.taught.tokens.iter();
-        tokens
-            .map(|token| limbeck_relations::visible(&token.text))
-            .collect()
+    /// A head that there is, from 0; otherwise the mean.
+    pub fn head(&self, head: Option<usize>) -> Option<usize> {
+        head.filter(|head| *head < self.each.len())
+    }
+
+    /// The heads, from 0, the farthest first.
+    pub fn by_kl(&self) -> Vec<usize> {
+        by_kl(&self.each)
     }
 
     /// S.
@@ -152,22 +166,30 @@ impl Seen {
         self.taught.tokens.len()
     }
 
-    /// What the first map shows.
-    pub fn first(&self) -> &'static str {
-        match self.beside_now {
-            true => "Student now",
-            false => "Teacher",
-        }
-    }
-
     /// The pair in words: `Q-K`.
     pub fn pair(&self) -> String {
         pair_name(self.how.pair)
     }
 
-    /// The scaled product behind a cell, q k / sqrt(D), of teacher and student; in the mean of heads there is none.
+    /// All heads of a pair, which may be another than the one that is seen; beside the student itself there is only that.
+    pub fn each_of(&self, pair: Pair) -> Vec<Relation> {
+        if pair == self.how.pair || self.reference != Reference::Teacher {
+            return self.each.clone();
+        }
+        let how = &self.how;
+        let teacher = self.taught.taps.map(how.teacher_layer, pair, how.heads);
+        let student = self.learnt.taps.map(how.student_layer, pair, how.heads);
+        // They fit, as they did for the pair that is seen.
+        match (teacher, student) {
+            (Ok(teacher), Ok(student)) => Relation::heads(self.size(), &teacher, &student),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The scaled product behind a cell, q k / sqrt(D), of teacher and student; there is none in
+    /// the mean of heads, and beside the student itself.
     pub fn scores(&self, head: usize, (row, column): (usize, usize)) -> Option<[f64; 2]> {
-        if head >= self.how.heads {
+        if head >= self.how.heads || self.reference != Reference::Teacher {
             return None;
         }
         let of = |taps: &limbeck_relations::Taps, layer: usize| {
@@ -206,6 +228,8 @@ impl Seen {
             all(|head| &head.student),
         )?;
         Ok(Relations {
+            reference: self.reference,
+            step: Some(self.learnt.step),
             tokens: self.taught.tokens.clone(),
             relation_heads: self.how.heads,
             teacher_layer: self.how.teacher_layer,
@@ -226,6 +250,12 @@ impl Seen {
         let student = (&self.learnt.taps, self.how.student_layer);
         layer_cell((&self.taught.taps, layer), student, pair, self.how.heads)
     }
+}
+
+fn by_kl(each: &[Relation]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..each.len()).collect();
+    order.sort_by(|a, b| each[*b].total().total_cmp(&each[*a].total()));
+    order
 }
 
 /// The pair of a run that is looked at first.
@@ -348,7 +378,33 @@ mod tests {
             .map(|head| seen.each[*head].total())
             .collect();
         assert!(totals.is_sorted_by(|a, b| a >= b) && totals.len() == 4);
+        assert_eq!(seen.order, seen.by_kl());
         let json = seen.relations().expect("they fit");
         assert_eq!((json.pairs[0].heads(), json.student_layer), (4, 2));
+        assert_eq!((json.reference, json.step), (Reference::Teacher, Some(5)));
+    }
+
+    #[test]
+    fn the_student_beside_itself_is_not_the_teacher() {
+        let choice = Choice {
+            step: Some(5),
+            beside_now: true,
+            ..Choice::default()
+        };
+        let seen = seen(&choice);
+        assert_eq!(seen.mean.total(), 0.0, "nothing has changed since");
+        let relations = seen.relations().expect("they fit");
+        assert_eq!(relations.reference, Reference::StudentNow);
+        assert!(seen.scores(0, (0, 0)).is_none());
+    }
+
+    #[test]
+    fn a_head_that_there_is_not_is_the_mean() {
+        let seen = seen(&Choice::default());
+        assert_eq!(
+            [0, 1, 2, 11].map(|head| seen.head(Some(head))),
+            [Some(0), Some(1), None, None]
+        );
+        assert_eq!(seen.relation(Some(11)), &seen.mean);
     }
 }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use leptos::html::{Canvas, Div};
 use leptos::prelude::*;
 use limbeck_protocol::Control;
-use limbeck_relations::{all_pairs, kl_part, pair_name};
+use limbeck_relations::{Pair, Reference, Relation, all_pairs, kl_part, number, pair_name};
 
+use super::film::Film;
 use super::picture::{Ink, Layout, Names, Picture, Thumb, Window, draw_thumbs, gradient, thumb_at};
 use super::seen::{How, Seen, Usual, first_pair};
-use super::view::{MOST_ZOOM, View};
-use crate::chart::scale::number;
+use super::view::{Choice, MOST_ZOOM, View};
 use crate::chart::surface::Redraw;
 use crate::state::{Learnt, Page, RunLog, Taught};
 
@@ -46,42 +46,39 @@ impl Reading {
         let at = row * relation.size + column;
         let (p, q) = (*relation.teacher.get(at)?, *relation.student.get(at)?);
         let kl = *relation.kl.get(row)?;
-        let value = |v: f32| number(f64::from(v));
-        let labels = seen.labels();
-        let first = match seen.beside_now {
-            true => "student now",
-            false => "teacher",
-        };
         let mut formula = vec![match head {
             None => "in the mean of heads, the KL is the mean of theirs: choose a head to see how it comes about".to_owned(),
             Some(_) => format!(
-                "part of the KL: p ln(p / q) = {} ln({} / {}) = {} of {} nats in this row",
-                value(p),
-                value(p),
-                value(q),
+                "part of the KL: p ln(p / q) = {} ln({} / {}) = {}; all parts of this row, negative ones too, sum to {} nats",
+                number(p),
+                number(p),
+                number(q),
                 number(kl_part(p, q)),
                 number(kl)
             ),
         }];
-        let width = seen.taught.taps.hidden() / seen.how.heads;
         let vectors = pair_name(seen.how.pair)
             .to_lowercase()
             .replace('-', " \u{b7} ");
-        let scores = head.and_then(|head| seen.scores(head, (row, column)));
-        if let Some([teacher, student]) = scores.filter(|_| !seen.beside_now) {
+        if let Some([teacher, student]) = head.and_then(|head| seen.scores(head, (row, column))) {
+            let width = |taps: &limbeck_relations::Taps| taps.hidden() / seen.how.heads;
             formula.push(format!(
-                "p = exp(s) / sum of the row, s = {vectors} / \u{221a}D: {} for the teacher (D = {width}), {} for the student (D = {})",
+                "p = exp(s) / sum of the row, s = {vectors} / \u{221a}D: {} for the teacher (D = {}), {} for the student (D = {})",
                 number(teacher),
+                width(&seen.taught.taps),
                 number(student),
-                seen.learnt.taps.hidden() / seen.how.heads
+                width(&seen.learnt.taps)
             ));
         }
         Some(Self {
-            tokens: (labels.get(row)?.clone(), labels.get(column)?.clone()),
+            tokens: (
+                seen.labels.get(row)?.clone(),
+                seen.labels.get(column)?.clone(),
+            ),
             values: vec![
-                (first, value(p)),
-                ("student", value(q)),
-                ("difference", value(q - p)),
+                (seen.reference.word(), number(p)),
+                ("student", number(q)),
+                ("difference", number(q - p)),
                 ("KL of the row", number(kl)),
             ],
             formula,
@@ -95,7 +92,7 @@ impl Reading {
             .iter()
             .map(|(name, value)| format!("{name} {value}"));
         format!(
-            "{} to {}: {}",
+            "\u{201c}{}\u{201d} to \u{201c}{}\u{201d}: {}",
             self.tokens.0,
             self.tokens.1,
             values.collect::<Vec<_>>().join(", ")
@@ -114,16 +111,32 @@ pub struct Stage {
     strip: NodeRef<Canvas>,
     /// The sentence and the student that were there last.
     shown: RefCell<Option<(Arc<Taught>, Arc<Learnt>)>>,
+    /// The film that was there last.
+    epoch: Cell<u64>,
     /// What `view.seen` was made of, and the newest of the student.
-    made_of: RefCell<Option<(Arc<Learnt>, super::view::Choice)>>,
+    made_of: RefCell<Option<(Arc<Learnt>, Choice)>>,
+    ink: RefCell<Option<Rc<Ink>>>,
+    /// The strip as it was drawn last.
+    thumbs: RefCell<Option<Thumbs>>,
+    /// The head at several steps, and which head that is.
+    times: RefCell<(Option<Times>, Steps)>,
     picture: RefCell<Option<Picture>>,
     layout: Cell<Option<Layout>>,
     window: Cell<Window>,
-    /// Tokens that the crosshair was placed for.
-    placed: RefCell<Vec<String>>,
+    /// The cell and the zoom that the window was moved for.
+    followed: Cell<Option<((usize, usize), usize)>>,
+    /// Tokens, and the head, that the crosshair was placed for.
+    placed: RefCell<(Vec<String>, Option<usize>)>,
     /// Where a pointer went down, and the window then.
     dragged: Cell<Option<(f64, f64, Window)>>,
 }
+
+/// What a strip shows: relations, chosen head, width and colours.
+type Thumbs = (Rc<Seen>, Option<usize>, i32, Rc<Ink>);
+/// What is seen at each of several steps: film, pair, heads, layer of the teacher, and head.
+type Times = (u64, Pair, usize, usize, Option<usize>);
+/// A head at several steps.
+pub type Steps = Rc<Vec<(u64, Rc<Relation>)>>;
 
 impl Stage {
     /// On these canvases.
@@ -146,10 +159,15 @@ impl Stage {
             canvas,
             strip,
             shown: RefCell::default(),
+            epoch: Cell::default(),
             made_of: RefCell::default(),
+            ink: RefCell::default(),
+            thumbs: RefCell::default(),
+            times: RefCell::default(),
             picture: RefCell::default(),
             layout: Cell::default(),
             window: Cell::default(),
+            followed: Cell::default(),
             placed: RefCell::default(),
             dragged: Cell::default(),
         }
@@ -204,10 +222,11 @@ impl Stage {
             .page
             .film
             .with_value(|film| (film.steps(), (film.bytes(), film.thinned(), film.error())));
-        // A film that began anew has nothing of what was chosen in the old one.
-        let had = self.told.steps.with_untracked(Vec::len);
+        // A film that began anew has nothing of what was chosen in the old one. What a link chose waits for the first.
+        let epoch = self.page.film.with_value(Film::epoch);
+        let old = self.epoch.replace(epoch);
         let chosen = self.view.choice.with_untracked(|choice| choice.step);
-        if steps.len() < had && chosen.is_some_and(|step| !steps.contains(&step)) {
+        if old != 0 && old != epoch && chosen.is_some() {
             self.view.choose(|choice| choice.step = None);
         }
         self.told.steps.set(steps);
@@ -227,7 +246,7 @@ impl Stage {
                 .borrow()
                 .as_ref()
                 .is_some_and(|(learnt, made)| {
-                    let shows = |c: &super::view::Choice| {
+                    let shows = |c: &Choice| {
                         (
                             c.pair,
                             c.heads,
@@ -259,20 +278,31 @@ impl Stage {
             .ok()
     }
 
-    /// The student at each of some steps of the film, in the pair and head that are shown.
-    pub fn over_time(&self, steps: &[u64]) -> Vec<(u64, limbeck_relations::Relation)> {
+    /// The student at each of some steps of the film, in the pair and head that are shown. What was worked out for the same
+    /// head before is not worked out again.
+    pub fn over_time(&self, steps: &[u64]) -> Steps {
         let choice = self.view.choice.get_untracked();
-        self.page.runs.with_untracked(|runs| {
-            let Some(run) = runs.last() else {
-                return Vec::new();
-            };
-            let (Some(taught), Some(now)) = (&run.taught, &run.learnt) else {
-                return Vec::new();
-            };
+        let Some(seen) = self.see() else {
+            return Steps::default();
+        };
+        let (how, head) = (&seen.how, seen.head(choice.head));
+        let epoch = self.page.film.with_value(Film::epoch);
+        let key = (epoch, how.pair, how.heads, how.teacher_layer, head);
+        let mut times = self.times.borrow_mut();
+        let had = match times.0 == Some(key) {
+            true => times.1.clone(),
+            false => Steps::default(),
+        };
+        let frames = self.page.runs.with_untracked(|runs| {
+            let run = runs.last()?;
+            let (taught, now) = (run.taught.as_ref()?, run.learnt.as_ref()?);
             let at = |step: &u64| {
+                if let Some(frame) = had.iter().find(|frame| frame.0 == *step) {
+                    return Some(frame.clone());
+                }
                 let filmed = self.page.film.with_value(|film| film.student(*step, now));
                 let learnt = Arc::new(filmed?);
-                let choice = super::view::Choice {
+                let choice = Choice {
                     step: Some(*step),
                     beside_now: false,
                     by_kl: false,
@@ -280,16 +310,18 @@ impl Stage {
                 };
                 let how = How::new(&choice, &usual(run), taught, &learnt);
                 let seen = Seen::new(&choice, how, taught.clone(), (learnt, now)).ok()?;
-                Some((*step, seen.relation(choice.head).clone()))
+                Some((*step, Rc::new(seen.relation(head).clone())))
             };
-            steps.iter().filter_map(at).collect()
-        })
+            Some(steps.iter().filter_map(at).collect())
+        });
+        let frames: Steps = Rc::new(frames.unwrap_or_default());
+        *times = (Some(key), frames.clone());
+        frames
     }
 
     /// The head that is shown: the one under the pointer, or the chosen one.
-    fn head(&self) -> Option<usize> {
-        let chosen = self.view.choice.with_untracked(|choice| choice.head);
-        self.view.preview.get_untracked().unwrap_or(chosen)
+    fn head(&self, seen: &Seen) -> Option<usize> {
+        untrack(|| self.view.head(seen))
     }
 
     /// Draws everything anew.
@@ -297,32 +329,34 @@ impl Stage {
         let (Some(host), Some(seen)) = (self.host.get_untracked(), self.see()) else {
             return;
         };
+        let ink = Ink::of(&host);
+        if self.ink.borrow().as_deref() != Some(&ink) {
+            *self.ink.borrow_mut() = Some(Rc::new(ink));
+        }
         self.place_cell(&seen);
-        self.draw_strip(&seen, &Ink::of(&host));
+        self.draw_strip(&seen);
         self.draw_head();
     }
 
     /// Draws the head that is shown.
     fn draw_head(&self) {
-        let (Some(host), Some(seen)) = (self.host.get_untracked(), self.view.seen.get_untracked())
+        let (Some(seen), Some(ink)) = (self.view.seen.get_untracked(), self.ink.borrow().clone())
         else {
             return;
         };
-        let ink = Ink::of(&host);
-        let picture = Picture::of(seen.relation(self.head()).clone(), &ink);
+        let picture = Picture::of(seen.relation(self.head(&seen)).clone(), &ink);
         if let Some(picture) = &picture {
             let scales = picture.scales();
-            let end = |v: f32| number(f64::from(v));
             self.told.scales.set([
                 (
                     "0".into(),
                     gradient(&ink.sequential, f32::sqrt),
-                    end(scales.peak),
+                    number(scales.peak),
                 ),
                 (
-                    end(-scales.gap),
+                    number(-scales.gap),
                     gradient(&ink.diverging, |part| part),
-                    end(scales.gap),
+                    number(scales.gap),
                 ),
             ]);
         }
@@ -330,25 +364,49 @@ impl Stage {
         self.draw_cell();
     }
 
-    /// A new sentence begins where there is most to see, or where a link says.
+    /// The crosshair goes where a cell is locked; otherwise a new sentence, or another head, begins where there is most to see.
     fn place_cell(&self, seen: &Seen) {
-        let mut placed = self.placed.borrow_mut();
-        let labels = seen.labels();
-        if *placed != labels {
-            *placed = labels;
-            let locked = self.view.choice.with_untracked(|choice| choice.cell);
-            let inside = |(row, column): &(usize, usize)| row.max(column) < &seen.size();
-            self.view
-                .cell
-                .set(locked.filter(inside).unwrap_or_else(|| seen.mean.worst()));
+        let chosen = self.view.choice.with_untracked(|choice| choice.head);
+        let place = (seen.labels.clone(), seen.head(chosen));
+        let before = self.placed.replace(place.clone());
+        if before == place && self.locked().is_none() {
+            return;
+        }
+        let other = !before.0.is_empty() && before.0 != place.0;
+        if other
+            && self
+                .view
+                .sentence
+                .with_untracked(|text| text.trim().is_empty())
+        {
+            self.view.free();
+        }
+        let inside = |(row, column): &(usize, usize)| row.max(column) < &seen.size();
+        let cell = self.locked().filter(inside);
+        let cell = cell.unwrap_or_else(|| seen.relation(place.1).worst());
+        if cell != self.view.cell.get_untracked() {
+            self.view.cell.set(cell);
         }
     }
 
-    fn draw_strip(&self, seen: &Seen, ink: &Ink) {
-        let Some(strip) = self.strip.get_untracked() else {
+    fn locked(&self) -> Option<(usize, usize)> {
+        self.view.choice.with_untracked(|choice| choice.cell)
+    }
+
+    fn draw_strip(&self, seen: &Rc<Seen>) {
+        let (Some(strip), Some(ink)) = (self.strip.get_untracked(), self.ink.borrow().clone())
+        else {
             return;
         };
         let head = self.view.choice.with_untracked(|choice| choice.head);
+        let head = seen.head(head);
+        let width = strip.parent_element().map_or(0, |p| p.client_width());
+        let same = self.thumbs.borrow().as_ref().is_some_and(|(s, h, w, i)| {
+            Rc::ptr_eq(s, seen) && (*h, *w) == (head, width) && Rc::ptr_eq(i, &ink)
+        });
+        if same || width == 0 {
+            return;
+        }
         let named = seen.order.iter().map(|i| Thumb {
             name: (i + 1).to_string(),
             relation: &seen.each[*i],
@@ -360,12 +418,13 @@ impl Stage {
             chosen: head.is_none(),
         };
         let thumbs: Vec<Thumb> = std::iter::once(mean).chain(named).collect();
-        draw_thumbs(&strip, &thumbs, ink);
+        draw_thumbs(&strip, &thumbs, &ink);
+        *self.thumbs.borrow_mut() = Some((seen.clone(), head, width, ink));
     }
 
     /// Draws the crosshair and reads its cell.
     fn draw_cell(&self) {
-        let (Some(host), Some(canvas)) = (self.host.get_untracked(), self.canvas.get_untracked())
+        let (Some(canvas), Some(ink)) = (self.canvas.get_untracked(), self.ink.borrow().clone())
         else {
             return;
         };
@@ -377,27 +436,24 @@ impl Stage {
         let zoom = self.view.choice.with_untracked(|choice| choice.zoom);
         let before = self.window.get();
         let mut window = Window::zoomed(seen.size(), zoom, (before.row, before.column));
-        if self.dragged.get().is_none() {
+        // A window that was dragged away from the cell stays there until the cell moves.
+        if self.followed.replace(Some((cell, zoom))) != Some((cell, zoom)) {
             window = window.showing(cell);
         }
         self.window.set(window);
+        let reference = seen.reference;
         let names: Names = [
-            seen.first().to_owned(),
-            match seen.beside_now {
-                true => format!("Student, step {}", seen.learnt.step),
-                false => "Student".to_owned(),
+            reference.title().to_owned(),
+            match reference {
+                Reference::Teacher => "Student".to_owned(),
+                Reference::StudentNow => format!("Student, step {}", seen.learnt.step),
             },
-            format!("Student \u{2212} {}", seen.first().to_lowercase()),
+            format!("Student \u{2212} {}", reference.word()),
         ];
-        self.layout.set(picture.draw(
-            &canvas,
-            (&seen.labels(), &names),
-            (cell, window),
-            &Ink::of(&host),
-        ));
-        self.told
-            .reading
-            .set(Reading::of(&seen, self.head(), cell).unwrap_or_default());
+        let drawn = picture.draw(&canvas, (&seen.labels, &names), (cell, window), &ink);
+        self.layout.set(drawn);
+        let reading = Reading::of(&seen, self.head(&seen), cell).unwrap_or_default();
+        self.told.reading.set(reading);
     }
 
     /// A pointer over the maps: the crosshair follows it unless its cell is locked, and a zoomed map is dragged along.
@@ -418,12 +474,9 @@ impl Stage {
             }
             return;
         }
-        let locked = self
-            .view
-            .choice
-            .with_untracked(|choice| choice.cell.is_some());
         let cell = self.layout.get().and_then(|layout| layout.cell_at(x, y));
-        let new = cell.filter(|cell| !locked && *cell != self.view.cell.get_untracked());
+        let free = self.locked().is_none();
+        let new = cell.filter(|cell| free && *cell != self.view.cell.get_untracked());
         if let Some(cell) = new {
             self.view.cell.set(cell);
         }
@@ -436,19 +489,28 @@ impl Stage {
         }
     }
 
+    /// A pointer was taken away while it was down.
+    pub fn let_go(&self) {
+        self.dragged.set(None);
+    }
+
     /// A pointer goes up: where it has not dragged, it locks the cell, or frees it.
     pub fn release_at(&self, x: f64, y: f64) {
         let from = self.dragged.take();
         if from.is_some_and(|(_, _, window)| window != self.window.get()) {
             return;
         }
-        let Some(cell) = self.layout.get().and_then(|layout| layout.cell_at(x, y)) else {
-            return;
-        };
-        let locked = self.view.choice.with_untracked(|choice| choice.cell);
-        let lock = (locked != Some(cell)).then_some(cell);
+        if let Some(cell) = self.layout.get().and_then(|layout| layout.cell_at(x, y)) {
+            self.lock(cell);
+            self.view.cell.set(cell);
+        }
+    }
+
+    /// Locks a cell, or frees it if it is the locked one; says whether it is locked then.
+    fn lock(&self, cell: (usize, usize)) -> bool {
+        let lock = (self.locked() != Some(cell)).then_some(cell);
         self.view.choose(|choice| choice.cell = lock);
-        self.view.cell.set(cell);
+        lock.is_some()
     }
 
     /// Moves the crosshair by a key; says whether the key means anything here.
@@ -468,12 +530,9 @@ impl Stage {
             "PageUp" => (0, column),
             "PageDown" => (last, column),
             "Enter" => {
-                let locked = self.view.choice.with_untracked(|choice| choice.cell);
-                let lock = (locked != Some((row, column))).then_some((row, column));
-                self.view.choose(|choice| choice.cell = lock);
-                self.page.announce(match lock {
-                    Some(_) => "the cell is locked",
-                    None => "the cell is free",
+                self.page.announce(match self.lock((row, column)) {
+                    true => "the cell is locked",
+                    false => "the cell is free",
                 });
                 return true;
             }
@@ -491,11 +550,7 @@ impl Stage {
             }
             _ => return false,
         };
-        if self
-            .view
-            .choice
-            .with_untracked(|choice| choice.cell.is_some())
-        {
+        if self.locked().is_some() {
             self.view.choose(|choice| choice.cell = Some(cell));
         }
         self.view.cell.set(cell);
@@ -539,7 +594,8 @@ impl Stage {
         let pair = pairs.iter().position(|p| *p == seen.how.pair).unwrap_or(0);
         let layers = seen.taught.taps.layers();
         let layer = seen.how.teacher_layer;
-        self.view.choose(|choice| match key {
+        let mut choice = self.view.choice.get_untracked();
+        match key {
             "ArrowRight" => choice.head = by_index((at + 1).min(seen.order.len())),
             "ArrowLeft" => choice.head = by_index(at.saturating_sub(1)),
             "ArrowUp" => choice.teacher_layer = Some((layer + 1).min(layers)),
@@ -548,43 +604,53 @@ impl Stage {
             "PageUp" => choice.pair = Some(pairs[(pair + pairs.len() - 1) % pairs.len()]),
             "Enter" => choice.alone = !choice.alone && choice.head.is_some(),
             "Escape" => (choice.head, choice.alone) = (None, false),
-            _ => {}
-        });
-        let known = matches!(
-            key,
-            "ArrowRight"
-                | "ArrowLeft"
-                | "ArrowUp"
-                | "ArrowDown"
-                | "PageDown"
-                | "PageUp"
-                | "Enter"
-                | "Escape"
-        );
-        if known {
-            self.draw();
-            if let Some(seen) = self.view.seen.get_untracked() {
-                let head = self.view.choice.with_untracked(|choice| choice.head);
-                self.page.announce(title(&seen, head));
-            }
+            _ => return false,
         }
-        known
+        self.view.choice.set(choice);
+        if let Some(seen) = self.see() {
+            self.page.announce(title(&seen, self.head(&seen)));
+        }
+        true
     }
 }
 
-/// What is seen, in words: `Q-K, head 3 of 8, teacher layer 4, student layer 2, KL 0.12`.
+/// What is seen, in words: `Q-K, head 3 of 8, teacher layer 4, student layer 2 at step 300, KL 0.12 nats`.
 pub fn title(seen: &Seen, head: Option<usize>) -> String {
-    let which = head.map_or_else(
-        || format!("mean of {} heads", seen.how.heads),
-        |head| format!("head {} of {}", head + 1, seen.how.heads),
-    );
+    let which = match (head, seen.how.heads) {
+        (Some(head), heads) => format!("head {} of {heads}", head + 1),
+        (None, 1) => "the only head".to_owned(),
+        (None, heads) => format!("mean of {heads} heads"),
+    };
     format!(
-        "{}, {which}, teacher layer {}, student layer {}, KL {} nats",
+        "{}, {which}, {}, KL {} nats",
         seen.pair(),
-        seen.how.teacher_layer,
-        seen.how.student_layer,
+        layers_of(seen),
         number(seen.relation(head).total())
     )
+}
+
+/// `teacher layer 4, student layer 2 at step 300`.
+pub fn layers_of(seen: &Seen) -> String {
+    let (layer, step) = (seen.how.student_layer, seen.learnt.step);
+    match seen.reference {
+        Reference::Teacher => format!(
+            "teacher layer {}, student layer {layer} at step {step}",
+            seen.how.teacher_layer
+        ),
+        Reference::StudentNow => {
+            format!("student layer {layer} at step {step} beside the same now")
+        }
+    }
+}
+
+/// What follows from a run and a choice, on its own.
+pub fn seen_of(page: Page, choice: &Choice) -> Option<Seen> {
+    page.runs.with_untracked(|runs| {
+        let run = runs.last()?;
+        let (taught, now) = (run.taught.clone()?, run.learnt.clone()?);
+        let how = How::new(choice, &usual(run), &taught, &now);
+        Seen::new(choice, how, taught, (now.clone(), &now)).ok()
+    })
 }
 
 fn usual(run: &RunLog) -> Usual {

@@ -3,7 +3,9 @@
 use leptos::html::Div;
 use leptos::prelude::*;
 
+use super::focus;
 use super::seen::Seen;
+use super::stage::seen_of;
 use super::view::{Choice, Kind, View};
 use crate::state::page;
 
@@ -13,8 +15,16 @@ struct Step {
     text: &'static str,
     /// The part of the page that it is about.
     place: &'static str,
-    /// Sets the view.
-    show: fn(&mut Choice, &Seen),
+    /// The whole view that it shows, from what a run shows by itself. It depends on no step before it.
+    show: fn(&Seen) -> Choice,
+}
+
+/// A way to show things, and all else as a run has it.
+fn plainly(kind: Kind) -> Choice {
+    Choice {
+        kind,
+        ..Choice::default()
+    }
 }
 
 const STEPS: [Step; 8] = [
@@ -23,72 +33,73 @@ const STEPS: [Step; 8] = [
         text: "In every layer a Transformer makes three vectors of each token: a query, a key and a value. Attention compares queries with keys. \
             But any two of the three can be compared, and queries among themselves, too. MiniLMv2 teaches a student just these comparisons. \
             You see one sentence: its tokens are the rows and the columns.",
-        place: "relations",
-        show: |choice, _| choice.kind = Kind::Maps,
+        place: "maps-strip",
+        show: |_| plainly(Kind::Maps),
     },
     Step {
         title: "Dot products",
-        text: "A cell begins as the product of two vectors, divided by the root of how many numbers they have: s = q \u{b7} k / \u{221a}D. Point at a cell: below the maps you \
+        text: "A cell begins as the product of two vectors, divided by the root of how many numbers they have: s = q \u{b7} k / \u{221a}D. One cell is locked: below the maps you \
             see s of the teacher and of the student, with the numbers. The two models have vectors of different length. The products can be \
             compared all the same, and that is the trick: a small student can learn from a large teacher.",
-        place: "relations",
-        show: |choice, seen| {
-            (choice.kind, choice.head) = (Kind::Maps, Some(0));
-            choice.cell = Some(seen.each[0].worst());
+        place: "maps-cell",
+        show: |seen| Choice {
+            head: Some(0),
+            cell: Some(seen.relation(Some(0)).worst()),
+            ..Choice::default()
         },
     },
     Step {
         title: "Rows of a softmax",
         text: "A softmax over each row turns the products into probabilities: each row sums to 1 and says how one token spreads its attention over the \
             sentence. Here are the rows as lines. One token is locked: its lines go to the tokens that it is most related to, in the teacher and in the student.",
-        place: "relations",
-        show: |choice, seen| {
-            choice.kind = Kind::Lines;
-            choice.tokens = vec![seen.each[0].worst().0];
+        place: "maps-lines",
+        show: |seen| Choice {
+            head: Some(0),
+            tokens: vec![seen.relation(Some(0)).worst().0],
+            ..plainly(Kind::Lines)
         },
     },
     Step {
         title: "Relation heads",
         text: "Teacher and student may have different numbers of attention heads. So their vectors are put together and cut anew, into as many relation heads as \
             you like. The slider cuts while you watch: every number of heads makes other maps. They are not the attention heads: those are one cut among many.",
-        place: "relations",
-        show: |choice, seen| {
-            let more = seen.how.fits.iter().rfind(|heads| **heads <= 32);
-            (choice.kind, choice.heads) = (Kind::Maps, more.copied());
+        place: "maps-cut",
+        show: |seen| Choice {
+            heads: seen.how.fits.iter().rfind(|heads| **heads <= 32).copied(),
+            ..Choice::default()
         },
     },
     Step {
         title: "KL divergence",
         text: "How wrong is a row of the student? KL(teacher \u{2016} student) counts each probability of the teacher times the log of its ratio to the student's: \
             0 if both are equal. The bars beside the difference are the KL of each row. The small maps are sorted by it, and the worst head is chosen.",
-        place: "relations",
-        show: |choice, seen| {
-            let worst =
-                |a: &usize, b: &usize| seen.each[*a].total().total_cmp(&seen.each[*b].total());
-            choice.head = (0..seen.each.len()).max_by(worst);
-            (choice.kind, choice.by_kl, choice.cell) = (Kind::Maps, true, None);
+        place: "maps-strip",
+        show: |seen| Choice {
+            head: seen.by_kl().first().copied(),
+            by_kl: true,
+            ..Choice::default()
         },
     },
     Step {
         title: "The gradient",
-        text: "The loss is the mean of these KLs over heads and rows, summed over the pairs Q-Q, K-K and V-V. Training follows its gradient down: the curves are the loss, step by \
-            step. Start a run of your own with the button above and look at the maps: they change while it learns.",
+        text: "The loss is the mean of these KLs over heads and rows, summed over the pairs that the recipe names, say Q-Q, K-K and V-V. Training follows its gradient down: the \
+            curves are the loss, step by step. Start a run of your own with the button above; the maps change while it learns.",
         place: "run",
-        show: |choice, _| choice.step = None,
+        show: |_| Choice::default(),
     },
     Step {
         title: "The film of a run",
         text: "Pictures on the way are kept. Press Play, or pull the slider: the student begins with even, blurred rows, finds the strong relations of the teacher first, \
             and then the faint ones. Below, one head at several steps.",
-        place: "relations",
-        show: |choice, _| choice.kind = Kind::Film,
+        place: "maps-film",
+        show: |_| plainly(Kind::Film),
     },
     Step {
         title: "What is not learned",
         text: "The loss reads queries, keys and values of one layer of the teacher and of the student's last layer. What comes after them in that layer gets no gradient: it must be \
-            fine-tuned before use. And one layer was chosen to learn from: this picture compares the student with all of them. Where a head has a role, the last view says so in words.",
-        place: "relations",
-        show: |choice, _| choice.kind = Kind::Layers,
+            fine-tuned before use. And one layer was chosen to learn from: this picture compares the student with all of them. \u{201c}Roles of heads\u{201d} says in words what a head does.",
+        place: "maps-layers",
+        show: |_| plainly(Kind::Layers),
     },
 ];
 
@@ -109,16 +120,20 @@ pub fn begin(view: View) -> impl IntoView {
 /// The card of the tour, over the page.
 #[component]
 pub fn Tour() -> impl IntoView {
-    let view = page().view;
+    let page = page();
+    let view = page.view;
     let card = NodeRef::<Div>::new();
     let waits = Memo::new(move |_| view.seen.with(Option::is_some));
     Effect::new(move |_| {
         let step = view.tour.get();
         keep_address(step);
         let Some(number) = step else { return };
-        if let Some(place) = document().get_element_by_id(STEPS[number - 1].place) {
-            place.scroll_into_view();
-        }
+        // The panel draws when it is in sight.
+        scroll_to(if waits.get_untracked() {
+            STEPS[number - 1].place
+        } else {
+            "relations"
+        });
         if let Some(card) = card.get() {
             // Reading goes on at the text of the step; what it is about stays where it is.
             let options = web_sys::FocusOptions::new();
@@ -126,18 +141,29 @@ pub fn Tour() -> impl IntoView {
             let _ = card.focus_with_options(&options);
         }
     });
-    // A step is shown once, when there is something to show it on: the panel draws when it is in sight.
+    // A step is shown once, when there is something to show it on.
     Effect::new(move |shown: Option<Option<usize>>| {
         let step = view.tour.get();
         let before = shown.flatten();
-        let number = step?;
         if step == before || !waits.get() {
             return before;
         }
+        let Some(number) = step else {
+            if let Some(choice) = view.before.try_update_value(Option::take).flatten() {
+                view.choice.set(choice);
+            }
+            return None;
+        };
+        view.before.update_value(|before| {
+            before.get_or_insert_with(|| view.choice.get_untracked());
+        });
         let step = &STEPS[number - 1];
-        if let Some(seen) = view.seen.get_untracked() {
-            view.choose(|choice| (step.show)(choice, &seen));
+        if let Some(seen) = seen_of(page, &Choice::default()) {
+            view.preview.set(None);
+            view.choice.set((step.show)(&seen));
         }
+        // What it is about may have been made just now.
+        request_animation_frame(move || scroll_to(step.place));
         Some(number)
     });
     let step = move || view.tour.get().map(|number| (number, &STEPS[number - 1]));
@@ -146,16 +172,28 @@ pub fn Tour() -> impl IntoView {
         view.tour
             .set(Some(within(number.saturating_add_signed(by))));
     };
+    let end = move || {
+        view.tour.set(None);
+        focus("tour-begin");
+    };
     view! {
-        <div class="tour" id="tour" role="region" aria-label="Tour" tabindex="-1" node_ref=card hidden=move || view.tour.get().is_none()>
+        <div class="tour" id="tour" role="region" aria-label="Tour" tabindex="-1" node_ref=card hidden=move || view.tour.get().is_none()
+            on:keydown=move |event| if event.key() == "Escape" { end() }>
             <h3>{move || step().map(|(number, step)| format!("{number} of {}: {}", STEPS.len(), step.title))}</h3>
             <p>{move || step().map(|(_, step)| step.text)}</p>
             <div class="row">
                 <button type="button" class="button" disabled=move || view.tour.get() == Some(1) on:click=move |_| go(-1)>"Back"</button>
                 <button type="button" class="button primary" hidden=move || view.tour.get() == Some(STEPS.len()) on:click=move |_| go(1)>"Next"</button>
-                <button type="button" class="button quiet" on:click=move |_| view.tour.set(None)>"End the tour"</button>
+                <button type="button" class="button quiet" on:click=move |_| end()>"End the tour"</button>
             </div>
         </div>
+    }
+}
+
+/// Brings a part of the page to its upper edge: the card is at the lower one.
+fn scroll_to(id: &str) {
+    if let Some(place) = document().get_element_by_id(id) {
+        place.scroll_into_view();
     }
 }
 

@@ -234,6 +234,8 @@ pub struct View {
     pub parse: RwSignal<String>,
     /// The step of the tour, from 1, while it goes on.
     pub tour: RwSignal<Option<usize>>,
+    /// What was chosen before the tour began.
+    pub before: StoredValue<Option<Choice>>,
 }
 
 impl View {
@@ -247,7 +249,23 @@ impl View {
             sentence: RwSignal::default(),
             parse: RwSignal::default(),
             tour: RwSignal::new(None),
+            before: StoredValue::new(None),
         }
+    }
+
+    /// The head that is shown: the one under the pointer, or the chosen one; the mean where there is none such. Reactive.
+    pub fn head(&self, seen: &Seen) -> Option<usize> {
+        let chosen = || self.choice.with(|choice| choice.head);
+        seen.head(self.preview.get().unwrap_or_else(chosen))
+    }
+
+    /// Frees what is locked: it belongs to a sentence that is no longer there.
+    pub fn free(&self) {
+        self.choose(|choice| {
+            choice.cell = None;
+            choice.tokens.clear();
+        });
+        self.parse.update(String::clear);
     }
 
     /// Changes what is chosen.
