@@ -25,7 +25,7 @@ pub use lines::{Lines, lines, token_at};
 pub use page::page;
 pub use png::{base64, png, stored};
 pub use relation::{
-    MapError, PairMaps, Reference, Relation, Relations, Token, kl_part, map, row_kl,
+    MapError, PairMaps, Reference, Relation, Relations, Token, farthest_first, kl_part, map, row_kl,
 };
 pub use roles::{Role, Sentence, Share};
 pub use sheet::{Large, Map, View, pair, sheet};

@@ -221,13 +221,16 @@ impl PairMaps {
 
     /// Heads, from 0, the farthest from the teacher first.
     pub fn by_kl(&self) -> Vec<usize> {
-        let mut heads: Vec<(usize, f64)> = (0..self.heads())
-            .map(|head| (head, self.total(head)))
-            .collect();
-        // What is not a number is farther than anything: it must be seen.
-        heads.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        heads.into_iter().map(|(head, _)| head).collect()
+        let totals: Vec<f64> = (0..self.heads()).map(|head| self.total(head)).collect();
+        farthest_first(&totals)
     }
+}
+
+/// Heads, from 0, by their KL, the greatest first. What is not a number is farther than anything: it must be seen.
+pub fn farthest_first(totals: &[f64]) -> Vec<usize> {
+    let mut heads: Vec<usize> = (0..totals.len()).collect();
+    heads.sort_by(|a, b| totals[*b].total_cmp(&totals[*a]));
+    heads
 }
 
 /// The maps of one relation head, or the mean of all.
@@ -314,9 +317,13 @@ impl Relation {
         if !all.iter().all(|(token, _)| hidden(*token)) {
             all.retain(|(token, _)| !hidden(*token));
         }
-        all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        all.truncate(most);
-        all
+        // The few that are asked for, one by one: less work than to order all.
+        let next = |_| {
+            let first = |a: &usize, b: &usize| all[*a].1.total_cmp(&all[*b].1).then(b.cmp(a));
+            let at = (0..all.len()).max_by(first)?;
+            Some(all.remove(at))
+        };
+        (0..most).map_while(next).collect()
     }
 }
 

@@ -51,7 +51,10 @@ pub fn escape(text: &str) -> String {
 
 /// Three significant digits for people; "–" for what is not a number.
 pub fn number(x: impl Into<f64>) -> String {
-    let x = x.into();
+    of_number(x.into())
+}
+
+fn of_number(x: f64) -> String {
     let size = x.abs();
     let text = match size {
         _ if !x.is_finite() => return "–".to_owned(),

@@ -24,7 +24,7 @@ const FEATURES: [&str; 9] = [
 const STRIP: [&str; 2] = ["--strip-debug", "--strip-producers"];
 
 /// For a module of a megabyte or two: everything that makes it smaller.
-pub const SMALLEST: &[&str] = &["-Oz"];
+pub const SMALLEST: &[&str] = &["-Oz", "--converge"];
 
 /// For the worker, which is burn: of 22 MB they leave 15.1 in 70 s. `-Os` left 15.3 in 330 s and `-Oz` took longer still,
 /// because most of what is too much are functions that are equal or differ in a constant only.

@@ -34,12 +34,6 @@ impl Pieces {
         self.position = 0;
         self.missed.take()
     }
-
-    /// Forgets all pieces of more than a directory's size: the data of entries.
-    pub fn forget(&mut self) {
-        self.known
-            .retain(|(_, bytes)| bytes.len() as u64 <= 2 * AHEAD);
-    }
 }
 
 impl Read for Pieces {

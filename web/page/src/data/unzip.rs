@@ -3,6 +3,8 @@
 use std::io::Read;
 use std::ops::Range;
 
+use flate2::CrcReader;
+use flate2::read::DeflateDecoder;
 use js_sys::{Array, Uint8Array};
 use web_sys::Blob;
 use zip::{CompressionMethod, ZipArchive};
@@ -21,6 +23,7 @@ struct Entry {
     start: u64,
     packed: u64,
     bytes: u64,
+    crc: u32,
     method: CompressionMethod,
     encrypted: bool,
 }
@@ -30,7 +33,6 @@ pub struct Zip {
     name: String,
     blob: Blob,
     entries: Vec<Entry>,
-    pieces: Pieces,
 }
 
 impl Zip {
@@ -58,7 +60,6 @@ impl Zip {
             name: name.into(),
             blob,
             entries,
-            pieces,
         })
     }
 
@@ -92,11 +93,9 @@ impl Zip {
         let data = self.data_of(entry).await?;
         match entry.method {
             CompressionMethod::Stored => blobs::piece(&self.blob, &data),
-            CompressionMethod::Deflated => {
-                let packed = blobs::read(&self.name, &self.blob, entry.start..data.end).await?;
-                self.pieces.know(entry.start, packed);
-                let inflated = inflate(&mut self.pieces, &entry.path).await;
-                self.pieces.forget();
+            CompressionMethod::DEFLATE => {
+                let packed = blobs::read(&self.name, &self.blob, data).await?;
+                let inflated = inflate(&packed, entry).await;
                 inflated.map_err(|reason| wrong(&reason))
             }
             _ => Err(format!(
@@ -138,6 +137,7 @@ fn directory(pieces: &mut Pieces) -> Result<Vec<Entry>, String> {
             start: file.header_start(),
             packed: file.compressed_size(),
             bytes: file.size(),
+            crc: file.crc32(),
             method: file.compression(),
             encrypted: file.encrypted(),
         });
@@ -146,19 +146,21 @@ fn directory(pieces: &mut Pieces) -> Result<Vec<Entry>, String> {
 }
 
 /// Inflates chunk by chunk: only the packed bytes and one chunk are in wasm's memory.
-async fn inflate(pieces: &mut Pieces, path: &str) -> Result<Blob, String> {
-    let mut zip = ZipArchive::new(pieces).map_err(|e| e.to_string())?;
-    let mut file = zip.by_name(path).map_err(|e| e.to_string())?;
+async fn inflate(packed: &[u8], entry: &Entry) -> Result<Blob, String> {
+    let mut file = CrcReader::new(DeflateDecoder::new(packed));
     let parts = Array::new();
     let mut chunk = vec![0; CHUNK];
     let mut sum = 0;
     loop {
         let count = file.read(&mut chunk).map_err(|e| e.to_string())?;
         if count == 0 {
-            return blobs::join(&parts);
+            return match file.crc().sum() == entry.crc && sum == entry.bytes {
+                true => blobs::join(&parts),
+                false => Err("its check sum is another".to_owned()),
+            };
         }
         sum += count as u64;
-        check::size(path, sum)?;
+        check::size(&entry.path, sum)?;
         parts.push(&Uint8Array::from(&chunk[..count]));
         blobs::turn().await;
     }

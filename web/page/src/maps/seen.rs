@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use limbeck_recipe::common_relation_heads;
 use limbeck_relations::{
-    MapError, Pair, PairMaps, Reference, Relation, Relations, layer_cell, pair_name,
+    MapError, Pair, PairMaps, Reference, Relation, Relations, farthest_first, layer_cell, pair_name,
 };
 
 use super::view::{Choice, pair_named};
@@ -253,9 +253,8 @@ impl Seen {
 }
 
 fn by_kl(each: &[Relation]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..each.len()).collect();
-    order.sort_by(|a, b| each[*b].total().total_cmp(&each[*a].total()));
-    order
+    let totals: Vec<f64> = each.iter().map(Relation::total).collect();
+    farthest_first(&totals)
 }
 
 /// The pair of a run that is looked at first.
