@@ -470,6 +470,7 @@ async fn any_sentence_is_shown_or_named() {
     open(&browser, &site, QUICK).await;
     distil(&browser).await;
     tall(&browser).await;
+    said(&browser, CELL, &["teacher"]).await;
     focus(&browser, "#maps-grid").await;
     browser.key("Enter").await;
     said(&browser, "#maps-cell", &["locked"]).await;
