@@ -449,7 +449,7 @@ fn outputs_that_cannot_be_are_named() {
         relations(&scene, "words", &["-o", name]).refused(
             2,
             &format!(
-                "what to write into {name} is not clear: end its name in .html, .svg, .png or .json"
+                "what to write into {name} is not clear: end its name in .html, .svg, .png, .json or .csv"
             ),
         );
     }
