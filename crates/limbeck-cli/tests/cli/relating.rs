@@ -250,8 +250,8 @@ fn lines_are_drawn_instead_of_maps() {
     assert_is_xml(&svg);
     let curves = svg.matches("<path ").count();
     assert!(
-        (10..=2 * 3 * 5).contains(&curves),
-        "{curves} lines of 5 tokens in two models"
+        (12..=2 * 3 * 6).contains(&curves),
+        "{curves} lines of 6 tokens in two models"
     );
     assert!(!svg.contains("<image ") && svg.contains("Of each token the 3 strongest"));
     with("lines.png", &["--lines"]);
