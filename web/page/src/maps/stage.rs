@@ -278,6 +278,16 @@ impl Stage {
             .ok()
     }
 
+    /// What is seen now, with the crosshair where it belongs: a key or a pointer may come before the frame that draws the
+    /// choice before it.
+    fn settled(&self) -> Option<Rc<Seen>> {
+        let seen = self.see()?;
+        if *self.placed.borrow() != self.place_of(&seen) {
+            self.draw();
+        }
+        Some(seen)
+    }
+
     /// The student at each of some steps of the film, in the pair and head that are shown. What was worked out for the same
     /// head before is not worked out again.
     pub fn over_time(&self, steps: &[u64]) -> Steps {
@@ -366,8 +376,7 @@ impl Stage {
 
     /// The crosshair goes where a cell is locked; otherwise a new sentence, or another head, begins where there is most to see.
     fn place_cell(&self, seen: &Seen) {
-        let chosen = self.view.choice.with_untracked(|choice| choice.head);
-        let place = (seen.labels.clone(), seen.head(chosen));
+        let place = self.place_of(seen);
         let before = self.placed.replace(place.clone());
         if before == place && self.locked().is_none() {
             return;
@@ -387,6 +396,12 @@ impl Stage {
         if cell != self.view.cell.get_untracked() {
             self.view.cell.set(cell);
         }
+    }
+
+    /// What the crosshair is placed for: tokens and head.
+    fn place_of(&self, seen: &Seen) -> (Vec<String>, Option<usize>) {
+        let chosen = self.view.choice.with_untracked(|choice| choice.head);
+        (seen.labels.clone(), seen.head(chosen))
     }
 
     fn locked(&self) -> Option<(usize, usize)> {
@@ -474,6 +489,7 @@ impl Stage {
             }
             return;
         }
+        self.settled();
         let cell = self.layout.get().and_then(|layout| layout.cell_at(x, y));
         let free = self.locked().is_none();
         let new = cell.filter(|cell| free && *cell != self.view.cell.get_untracked());
@@ -500,6 +516,7 @@ impl Stage {
         if from.is_some_and(|(_, _, window)| window != self.window.get()) {
             return;
         }
+        self.settled();
         if let Some(cell) = self.layout.get().and_then(|layout| layout.cell_at(x, y)) {
             self.lock(cell);
             self.view.cell.set(cell);
@@ -515,7 +532,7 @@ impl Stage {
 
     /// Moves the crosshair by a key; says whether the key means anything here.
     pub fn press(&self, key: &str) -> bool {
-        let Some(seen) = self.view.seen.get_untracked() else {
+        let Some(seen) = self.settled() else {
             return false;
         };
         let (row, column) = self.view.cell.get_untracked();
