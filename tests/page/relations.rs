@@ -131,7 +131,8 @@ async fn keys(browser: &Browser) {
     browser.key("ArrowLeft").await;
     title_says(browser, &["mean of 4 heads"]).await;
     // All within one frame: the picture of the new head is not drawn yet when the crosshair is moved.
-    let quick = "((at, key) => at.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true })))";
+    let quick =
+        "((at, key) => at.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true })))";
     let (strip, grid) = ["#maps-strip", "#maps-grid"]
         .map(|at| format!("document.querySelector('{at}')"))
         .into();

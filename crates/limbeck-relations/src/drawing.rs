@@ -36,19 +36,8 @@ pub enum Item {
         /// Width of the line, half of it on either side of the edge.
         width: f32,
     },
-    /// A line that leaves one point and reaches another horizontally: a cubic curve.
-    Curve {
-        /// Where it begins.
-        from: (f32, f32),
-        /// Where it ends.
-        to: (f32, f32),
-        /// Its colour.
-        stroke: Rgb,
-        /// Width of the line.
-        width: f32,
-        /// From 0 to 1.
-        opacity: f32,
-    },
+    /// A line from one point to another.
+    Curve(Curve),
     /// Text.
     Text(Words),
     /// A raster of cells with sharp edges.
@@ -58,6 +47,30 @@ pub enum Item {
         /// The cells.
         pixels: Pixels,
     },
+}
+
+/// A line that leaves one point and reaches another horizontally: a cubic curve.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Curve {
+    /// Where it begins.
+    pub from: (f32, f32),
+    /// Where it ends.
+    pub to: (f32, f32),
+    /// Its colour.
+    pub stroke: Rgb,
+    /// Width of the line.
+    pub width: f32,
+    /// From 0 to 1.
+    pub opacity: f32,
+}
+
+impl Curve {
+    /// Its four points: where it begins, the two that it bends towards on its way, and where it ends.
+    pub fn points(&self) -> [(f32, f32); 4] {
+        let (from, to) = (self.from, self.to);
+        let bend = (to.0 - from.0) * 0.4;
+        [from, (from.0 + bend, from.1), (to.0 - bend, to.1), to]
+    }
 }
 
 /// A line of text.
@@ -152,12 +165,6 @@ impl Drawing {
 }
 
 impl Item {
-    /// Of a curve, the points that it bends towards on its way.
-    pub fn bends(from: (f32, f32), to: (f32, f32)) -> [(f32, f32); 2] {
-        let bend = (to.0 - from.0) * 0.4;
-        [(from.0 + bend, from.1), (to.0 - bend, to.1)]
-    }
-
     /// The same, further to the right and further down.
     pub fn moved(self, (right, down): (f32, f32)) -> Self {
         let lower = |[x, y, width, height]: [f32; 4]| [x + right, y + down, width, height];
@@ -176,19 +183,11 @@ impl Item {
                 stroke,
                 width,
             },
-            Self::Curve {
-                from,
-                to,
-                stroke,
-                width,
-                opacity,
-            } => Self::Curve {
-                from: point(from),
-                to: point(to),
-                stroke,
-                width,
-                opacity,
-            },
+            Self::Curve(curve) => Self::Curve(Curve {
+                from: point(curve.from),
+                to: point(curve.to),
+                ..curve
+            }),
             Self::Text(words) => Self::Text(Words {
                 at: point(words.at),
                 ..words

@@ -19,7 +19,7 @@ mod taps;
 mod words;
 
 pub use colours::{Colours, DARK, LIGHT, Rgb, Scales, Stops, Theme};
-pub use drawing::{Anchor, Drawing, Item, Pixels, Words};
+pub use drawing::{Anchor, Curve, Drawing, Item, Pixels, Words};
 pub use layers::{LayerCell, layer_cell};
 pub use lines::{Lines, lines, token_at};
 pub use page::page;

@@ -1,7 +1,7 @@
 //! Relations as lines from token to token, both models side by side, in the grammar of BertViz.
 
 use crate::colours::Theme;
-use crate::drawing::{Anchor, Drawing, Item, Words};
+use crate::drawing::{Anchor, Curve, Drawing, Item, Words};
 use crate::relation::{Relation, Token};
 use crate::words::{clip, visible};
 
@@ -165,13 +165,15 @@ fn side(
     let (start, end) = (place.left + column, place.left + place.width - column);
     let middle = |token: usize| place.top + TOP + LINE * (token as f32 + 0.5);
     let stroke = theme.sequential.at(0.7);
-    items.extend(found.iter().map(|line| Item::Curve {
-        from: (start + 4.0, middle(line.from)),
-        to: (end - 4.0, middle(line.to)),
-        stroke,
-        width: 1.0 + 5.0 * line.p,
-        // A faint line must be seen, too.
-        opacity: (0.2 + 0.8 * line.p.max(0.0).sqrt()).min(1.0),
+    items.extend(found.iter().map(|line| {
+        Item::Curve(Curve {
+            from: (start + 4.0, middle(line.from)),
+            to: (end - 4.0, middle(line.to)),
+            stroke,
+            width: 1.0 + 5.0 * line.p,
+            // A faint line must be seen, too.
+            opacity: (0.2 + 0.8 * line.p.max(0.0).sqrt()).min(1.0),
+        })
     }));
     let room = |pixels: f32| ((pixels - 8.0) / COLUMN) as usize;
     for (token, text) in tokens

@@ -54,7 +54,8 @@ fn section(html: &mut String, relations: &Relations, maps: &PairMaps, view: &Vie
         // Scrolled by keys too, hence the place in the order of tabs.
         let _ = writeln!(
             html,
-            "<div class=\"{class} scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Maps of {}\">{}</div>",
+            "<div class=\"{class} scroll\" style=\"--width:{:.0}px\" tabindex=\"0\" role=\"group\" aria-label=\"Maps of {}\">{}</div>",
+            drawing.width,
             escape(maps.name()),
             svg(&drawing)
         );

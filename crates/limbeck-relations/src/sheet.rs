@@ -556,6 +556,7 @@ fn thumb(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::drawing::Curve;
 
     /// (A, S, S) rows that differ from cell to cell.
     fn map(heads: usize, size: usize, shift: usize) -> Vec<f32> {
@@ -606,7 +607,7 @@ mod tests {
                 *place
             }
             Item::Text(words) => [words.at.0, words.at.1, 0.0, 0.0],
-            Item::Curve { from, to, .. } => [from.0, from.1.min(to.1), to.0 - from.0, 0.0],
+            Item::Curve(Curve { from, to, .. }) => [from.0, from.1.min(to.1), to.0 - from.0, 0.0],
         };
         drawing.items.iter().map(place).collect()
     }
@@ -702,7 +703,7 @@ mod tests {
             ..of(Large::Mean)
         };
         let sheet = sheet(&relations, &view, &Theme::light());
-        let curves = |item: &&Item| matches!(item, Item::Curve { .. });
+        let curves = |item: &&Item| matches!(item, Item::Curve(_));
         assert_eq!(sheet.items.iter().filter(curves).count(), 2 * 2 * 3);
         for [x, y, width, height] in places(&sheet) {
             assert!(x >= 0.0 && y >= 0.0 && x + width <= sheet.width && y + height <= sheet.height);

@@ -43,22 +43,16 @@ pub fn write_items(svg: &mut String, items: &[Item]) {
                 hex(*stroke),
                 short(*width)
             ),
-            Item::Curve {
-                from,
-                to,
-                stroke,
-                width,
-                opacity,
-            } => {
-                let [near, far] = Item::bends(*from, *to);
+            Item::Curve(curve) => {
+                let points = curve.points();
                 let [from, near, far, to] =
-                    [*from, near, far, *to].map(|(x, y)| format!("{} {}", short(x), short(y)));
+                    points.map(|(x, y)| format!("{} {}", short(x), short(y)));
                 write!(
                     svg,
                     "<path d=\"M{from}C{near} {far} {to}\" fill=\"none\" stroke=\"{}\" stroke-width=\"{}\" stroke-opacity=\"{}\"/>",
-                    hex(*stroke),
-                    short(*width),
-                    short(*opacity)
+                    hex(curve.stroke),
+                    short(curve.width),
+                    short(curve.opacity)
                 )
             }
             Item::Text(words) => write_words(svg, words),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use limbeck_relations::{Anchor, Drawing, Item, Pixels, Rgb, Words};
+use limbeck_relations::{Anchor, Curve, Drawing, Item, Pixels, Rgb, Words};
 use unifont::i18n::preprocess_text;
 use unifont::{Glyph, get_glyph};
 
@@ -37,12 +37,8 @@ pub fn pixels(drawing: &Drawing) -> Pixels {
     canvas.pixels
 }
 
-/// Where a curve begins and ends.
-type Ends = ((f32, f32), (f32, f32));
-
 /// The point at a part of a cubic curve, from 0 to 1.
-fn on_curve((from, to): Ends, part: f32) -> (f32, f32) {
-    let [near, far] = Item::bends(from, to);
+fn on_curve(curve: &Curve, part: f32) -> (f32, f32) {
     let left = 1.0 - part;
     let weights = [
         left * left * left,
@@ -51,7 +47,7 @@ fn on_curve((from, to): Ends, part: f32) -> (f32, f32) {
         part * part * part,
     ];
     let sum = |of: fn((f32, f32)) -> f32| {
-        let points = [from, near, far, to].map(of);
+        let points = curve.points().map(of);
         points
             .iter()
             .zip(weights)
@@ -101,25 +97,20 @@ impl Canvas {
                     self.fill(side, |_, _| *stroke);
                 }
             }
-            Item::Curve {
-                from,
-                to,
-                stroke,
-                width,
-                opacity,
-            } => self.bend((*from, *to), *width, |under| mix(under, *stroke, *opacity)),
+            Item::Curve(curve) => self.bend(curve),
             Item::Text(words) => self.write(words),
         }
     }
 
     /// Colours every pixel of a curve once, whatever was there, so that it is of one opacity.
-    fn bend(&mut self, (from, to): Ends, width: f32, colour: impl Fn(Rgb) -> Rgb) {
-        let half = width * self.scale / 2.0;
+    fn bend(&mut self, curve: &Curve) {
+        let half = curve.width * self.scale / 2.0;
         let mut pixels = BTreeSet::new();
         // Two points a pixel leave no gap.
+        let (from, to) = (curve.from, curve.to);
         let points = (2.0 * self.scale * ((to.0 - from.0).abs() + (to.1 - from.1).abs())) as usize;
         for i in 0..=points {
-            let (x, y) = on_curve((from, to), i as f32 / points.max(1) as f32);
+            let (x, y) = on_curve(curve, i as f32 / points.max(1) as f32);
             let (x, y) = (x * self.scale, y * self.scale);
             let around = |at: f32| (at - half).round() as i64..=(at + half - 1.0).round() as i64;
             pixels.extend(around(y).flat_map(|row| around(x).map(move |column| (column, row))));
@@ -128,7 +119,7 @@ impl Canvas {
             let at = usize::try_from(y).ok().zip(usize::try_from(x).ok());
             let cell = at.and_then(|(y, x)| self.pixels.cells.get(y * self.pixels.columns + x));
             if let Some(under) = cell.copied() {
-                self.set(x, y, colour(under));
+                self.set(x, y, mix(under, curve.stroke, curve.opacity));
             }
         }
     }

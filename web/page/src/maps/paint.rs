@@ -68,19 +68,12 @@ pub fn paint(context: &CanvasRenderingContext2d, drawing: &Drawing) -> Option<()
                 context.set_line_width(f64::from(*line));
                 context.stroke_rect(x, y, width, height);
             }
-            Item::Curve {
-                from,
-                to,
-                stroke,
-                width,
-                opacity,
-            } => {
+            Item::Curve(curve) => {
                 let point = |(x, y): (f32, f32)| (f64::from(x), f64::from(y));
-                let [near, far] = Item::bends(*from, *to).map(point);
-                let (from, to) = (point(*from), point(*to));
-                context.set_stroke_style_str(&rgb(*stroke));
-                context.set_line_width(f64::from(*width));
-                context.set_global_alpha(f64::from(*opacity));
+                let [from, near, far, to] = curve.points().map(point);
+                context.set_stroke_style_str(&rgb(curve.stroke));
+                context.set_line_width(f64::from(curve.width));
+                context.set_global_alpha(f64::from(curve.opacity));
                 context.begin_path();
                 context.move_to(from.0, from.1);
                 context.bezier_curve_to(near.0, near.1, far.0, far.1, to.0, to.1);
