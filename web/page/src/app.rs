@@ -61,6 +61,7 @@ fn layout(hidden: Hidden, warnings: Vec<String>) -> impl IntoView {
     let configured = !(hidden.has(Part::Data) && hidden.has(Part::Form));
     view! {
         <a class="skip" href="#recipe">"To the recipe"</a>
+        <a class="skip" href="#relations">"To the relations"</a>
         <div hidden=hidden.has(Part::Header)><Header/></div>
         <Announcer/>
         <main class="layout" class:alone=!configured>

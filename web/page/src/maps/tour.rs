@@ -127,13 +127,13 @@ pub fn Tour() -> impl IntoView {
     Effect::new(move |_| {
         let step = view.tour.get();
         keep_address(step);
-        let Some(number) = step else { return };
-        // The panel draws when it is in sight.
-        scroll_to(if waits.get_untracked() {
-            STEPS[number - 1].place
-        } else {
-            "relations"
-        });
+        if step.is_none() {
+            return;
+        }
+        // The panel draws when it is in sight, and only then is there something to show the step on.
+        if !waits.get_untracked() {
+            scroll_to("relations");
+        }
         if let Some(card) = card.get() {
             // Reading goes on at the text of the step; what it is about stays where it is.
             let options = web_sys::FocusOptions::new();
