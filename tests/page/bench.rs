@@ -1,9 +1,12 @@
 //! How fast the browser's engine is beside the native one: the page has both train the same recipe, one after the other.
-//! `cargo xtask bench browser` prints a JSON object a device: milliseconds of a step (median) and their ratio.
+//! `cargo xtask bench browser` prints a JSON object a device: milliseconds of a step (median) and their ratio; and one of how
+//! long the page takes to show relations.
 #![allow(
     clippy::unwrap_used,
     reason = "a benchmark stops at the first thing that is not as it should be"
 )]
+
+mod drawing;
 
 use it_page::acts::{open, take_away, wait};
 use it_page::{Browser, Gpu, Site};
@@ -32,6 +35,7 @@ const DEVICES: [(&str, &str, (&str, &str)); 2] = [
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
+    drawing::bench().await;
     for (device, recipe, like_the_browser) in DEVICES {
         let page = {
             let site = Site::hosted();

@@ -28,7 +28,7 @@ pub use relation::{
     MapError, PairMaps, Reference, Relation, Relations, Token, farthest_first, kl_part, map, row_kl,
 };
 pub use roles::{Role, Sentence, Share};
-pub use sheet::{Large, Map, View, pair, sheet};
+pub use sheet::{Large, Map, View, fitted, pair, sheet};
 pub use svg::{svg, write_items};
 pub use taps::{Pair, Quantised, Taps, TapsError, VECTORS, all_pairs, pair_name};
 pub use words::{clip, columns, escape, number, visible};

@@ -1,6 +1,8 @@
 //! Where everything is: teacher, student and difference of one head with the KL of each row beside them, or its lines from
 //! token to token, and below them small maps of all heads.
 
+use std::borrow::Cow;
+
 use crate::colours::{Colours, Rgb, Scales, Theme};
 use crate::drawing::{Anchor, Drawing, Item, Pixels, Words};
 use crate::lines::{Lines, lines};
@@ -86,10 +88,7 @@ impl Map {
     /// pixels, the strongest of those that share one is shown.
     pub fn image(&self, values: &[f32], colours: &Colours, part: impl Fn(f32) -> f32) -> Item {
         let most = (self.side().ceil() as usize).max(1);
-        let (columns, values) = match self.size > most {
-            true => (most, reduced(values, self.size, most)),
-            false => (self.size, values.to_vec()),
-        };
+        let (columns, values) = fitted(values, self.size, most);
         Item::Image {
             place: [self.x, self.y, self.side(), self.side()],
             pixels: Pixels {
@@ -170,16 +169,24 @@ impl Map {
     }
 }
 
-/// The value with the greatest magnitude of each block of cells.
-fn reduced(values: &[f32], size: usize, most: usize) -> Vec<f32> {
+/// A map (S, S) with at most so many columns, and how many it has then: of the cells that share one, the value with the
+/// greatest magnitude.
+pub fn fitted(values: &[f32], size: usize, most: usize) -> (usize, Cow<'_, [f32]>) {
+    if size <= most {
+        return (size, values.into());
+    }
     let mut reduced = vec![0.0_f32; most * most];
-    for (at, value) in values.iter().enumerate() {
-        let place = (at / size * most / size) * most + at % size * most / size;
-        if value.abs() > reduced[place].abs() {
-            reduced[place] = *value;
+    let places: Vec<usize> = (0..size).map(|at| at * most / size).collect();
+    for (row, values) in values.chunks_exact(size).enumerate() {
+        let line = &mut reduced[places[row] * most..][..most];
+        for (value, place) in values.iter().zip(&places) {
+            // NaN is greater than all: it must be seen.
+            if value.abs().total_cmp(&line[*place].abs()).is_gt() {
+                line[*place] = *value;
+            }
         }
     }
-    reduced
+    (most, reduced.into())
 }
 
 /// All pairs, one below the other.
@@ -715,9 +722,12 @@ mod tests {
     fn a_strong_cell_survives_reduction() {
         let mut values = vec![0.1; 64];
         values[8 * 5 + 6] = -0.9;
-        let reduced = reduced(&values, 8, 3);
-        assert_eq!(reduced.len(), 9);
+        let (columns, reduced) = fitted(&values, 8, 3);
+        assert_eq!((columns, reduced.len()), (3, 9));
         assert_eq!(reduced.iter().filter(|v| **v == -0.9).count(), 1);
+        values[8 * 5 + 7] = f32::NAN;
+        let (_, reduced) = fitted(&values, 8, 3);
+        assert_eq!(reduced.iter().filter(|v| v.is_nan()).count(), 1);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use leptos::html::{Canvas, Div};
 use leptos::prelude::*;
 use limbeck_relations::number;
 
-use super::picture::{Ink, Thumb, draw_thumbs, thumb_at};
+use super::picture::{Ink, Thumb, draw_thumbs, pictures_of, thumb_at};
 use super::stage::{Stage, Told};
 use super::view::View;
 use crate::chart::surface::{Redraw, watch};
@@ -119,7 +119,10 @@ pub fn multiples(view: View, stage: Rc<Stage>) -> impl IntoView {
                 chosen: chosen == Some(*step),
             })
             .collect();
-        draw_thumbs(&canvas, &thumbs, &Ink::of(&host));
+        let ink = Ink::of(&host);
+        if let Some(pictures) = pictures_of(&thumbs, &ink) {
+            draw_thumbs(&canvas, &thumbs, &pictures, &ink);
+        }
         picked.set_value(frames.iter().map(|frame| frame.0).collect());
     });
     let again = redraw.clone();

@@ -1,6 +1,6 @@
 //! Draws the maps of one relation, and small ones of all heads.
 
-use limbeck_relations::{Colours, Pixels, Relation, Scales, number};
+use limbeck_relations::{Colours, Pixels, Relation, Scales, fitted, number};
 use wasm_bindgen::JsCast;
 use web_sys::{CanvasRenderingContext2d, Element, HtmlCanvasElement};
 
@@ -93,7 +93,7 @@ impl Picture {
     /// Of a relation.
     pub fn of(relation: Relation, ink: &Ink) -> Option<Self> {
         let scales = Scales::of(&relation);
-        let images = three(&relation, scales, ink)?;
+        let images = three(&relation, usize::MAX, scales, ink)?;
         Some(Self {
             images,
             relation,
@@ -390,15 +390,23 @@ fn cross(
     }
 }
 
-/// Teacher, student and difference.
-fn three(relation: &Relation, scales: Scales, ink: &Ink) -> Option<[HtmlCanvasElement; 3]> {
-    let size = relation.size;
-    let probability = |values: &[f32]| image(&ink.sequential, values, size, scales.probability());
+/// Teacher, student and difference, with at most so many cells in a row.
+fn three(
+    relation: &Relation,
+    most: usize,
+    scales: Scales,
+    ink: &Ink,
+) -> Option<[HtmlCanvasElement; 3]> {
+    let probability = |values: &[f32]| {
+        let (size, values) = fitted(values, relation.size, most);
+        image(&ink.sequential, &values, size, scales.probability())
+    };
     let difference = relation.difference();
+    let (size, less) = fitted(&difference, relation.size, most);
     Some([
         probability(&relation.teacher)?,
         probability(&relation.student)?,
-        image(&ink.diverging, &difference, size, scales.difference())?,
+        image(&ink.diverging, &less, size, scales.difference())?,
     ])
 }
 
@@ -412,25 +420,41 @@ pub struct Thumb<'a> {
     pub chosen: bool,
 }
 
-/// Small maps in columns, and where each is: the index at a pixel is [`thumb_at`]. All have one scale, so that they can be
-/// compared.
-pub fn draw_thumbs(canvas: &HtmlCanvasElement, thumbs: &[Thumb], ink: &Ink) -> Option<()> {
-    let width = f64::from(canvas.parent_element()?.client_width());
-    let lines = thumbs.len().div_ceil(a_row(width));
-    let surface = Surface::of(canvas, lines as f64 * thumb_height())?;
-    let context = &surface.context;
-    context.set_image_smoothing_enabled(false);
-    context.set_text_align("center");
+/// Teacher, student and difference of each of some thumbs, as large as they are drawn.
+pub type Pictures = Vec<[HtmlCanvasElement; 3]>;
+
+/// The pictures of thumbs. All have one scale, so that they can be compared.
+pub fn pictures_of(thumbs: &[Thumb], ink: &Ink) -> Option<Pictures> {
     let scales = thumbs.iter().map(|thumb| Scales::of(thumb.relation));
     let scales = scales.reduce(|a, b| Scales {
         peak: a.peak.max(b.peak),
         gap: a.gap.max(b.gap),
         kl: a.kl.max(b.kl),
     })?;
-    for (i, thumb) in thumbs.iter().enumerate() {
+    let ratio = leptos::prelude::window().device_pixel_ratio().max(1.0);
+    let most = (THUMB * ratio) as usize;
+    let thumbs = thumbs.iter();
+    thumbs
+        .map(|thumb| three(thumb.relation, most, scales, ink))
+        .collect()
+}
+
+/// Small maps in columns, and where each is: the index at a pixel is [`thumb_at`].
+pub fn draw_thumbs(
+    canvas: &HtmlCanvasElement,
+    thumbs: &[Thumb],
+    pictures: &Pictures,
+    ink: &Ink,
+) -> Option<()> {
+    let width = f64::from(canvas.parent_element()?.client_width());
+    let lines = thumbs.len().div_ceil(a_row(width));
+    let surface = Surface::of(canvas, lines as f64 * thumb_height())?;
+    let context = &surface.context;
+    context.set_image_smoothing_enabled(false);
+    context.set_text_align("center");
+    for (i, (thumb, three)) in thumbs.iter().zip(pictures).enumerate() {
         let (x, y) = thumb_place(i, width);
-        let relation = thumb.relation;
-        for (line, picture) in three(relation, scales, ink)?.iter().enumerate() {
+        for (line, picture) in three.iter().enumerate() {
             let top = y + line as f64 * (THUMB + THUMB_LINE);
             let _ = context
                 .draw_image_with_html_canvas_element_and_dw_and_dh(picture, x, top, THUMB, THUMB);
@@ -443,7 +467,11 @@ pub fn draw_thumbs(canvas: &HtmlCanvasElement, thumbs: &[Thumb], ink: &Ink) -> O
         context.set_fill_style_str(colour);
         let below = y + 3.0 * (THUMB + THUMB_LINE);
         surface.text(&thumb.name, x + THUMB / 2.0, below + 11.0);
-        surface.text(&number(relation.total()), x + THUMB / 2.0, below + 23.0);
+        surface.text(
+            &number(thumb.relation.total()),
+            x + THUMB / 2.0,
+            below + 23.0,
+        );
         if thumb.chosen {
             context.set_stroke_style_str(&ink.focus);
             context.set_line_width(2.0);

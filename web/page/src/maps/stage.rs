@@ -10,7 +10,10 @@ use limbeck_protocol::Control;
 use limbeck_relations::{Pair, Reference, Relation, all_pairs, kl_part, number, pair_name};
 
 use super::film::Film;
-use super::picture::{Ink, Layout, Names, Picture, Thumb, Window, draw_thumbs, gradient, thumb_at};
+use super::picture::{
+    Ink, Layout, Names, Picture, Pictures, Thumb, Window, draw_thumbs, gradient, pictures_of,
+    thumb_at,
+};
 use super::seen::{How, Seen, Usual, first_pair};
 use super::view::{Choice, MOST_ZOOM, View};
 use crate::chart::surface::Redraw;
@@ -131,8 +134,14 @@ pub struct Stage {
     dragged: Cell<Option<(f64, f64, Window)>>,
 }
 
-/// What a strip shows: relations, chosen head, width and colours.
-type Thumbs = (Rc<Seen>, Option<usize>, i32, Rc<Ink>);
+/// What a strip shows.
+struct Thumbs {
+    seen: Rc<Seen>,
+    ink: Rc<Ink>,
+    pictures: Pictures,
+    /// The chosen head, and the strip's width.
+    place: (Option<usize>, i32),
+}
 /// What is seen at each of several steps: film, pair, heads, layer of the teacher, and head.
 type Times = (u64, Pair, usize, usize, Option<usize>);
 /// A head at several steps.
@@ -416,10 +425,11 @@ impl Stage {
         let head = self.view.choice.with_untracked(|choice| choice.head);
         let head = seen.head(head);
         let width = strip.parent_element().map_or(0, |p| p.client_width());
-        let same = self.thumbs.borrow().as_ref().is_some_and(|(s, h, w, i)| {
-            Rc::ptr_eq(s, seen) && (*h, *w) == (head, width) && Rc::ptr_eq(i, &ink)
-        });
-        if same || width == 0 {
+        let before = self.thumbs.take();
+        let before = before.filter(|b| Rc::ptr_eq(&b.seen, seen) && Rc::ptr_eq(&b.ink, &ink));
+        let place = (head, width);
+        if width == 0 || before.as_ref().is_some_and(|before| before.place == place) {
+            self.thumbs.replace(before);
             return;
         }
         let named = seen.order.iter().map(|i| Thumb {
@@ -433,8 +443,17 @@ impl Stage {
             chosen: head.is_none(),
         };
         let thumbs: Vec<Thumb> = std::iter::once(mean).chain(named).collect();
-        draw_thumbs(&strip, &thumbs, &ink);
-        *self.thumbs.borrow_mut() = Some((seen.clone(), head, width, ink));
+        let pictures = before.map(|before| before.pictures);
+        let Some(pictures) = pictures.or_else(|| pictures_of(&thumbs, &ink)) else {
+            return;
+        };
+        draw_thumbs(&strip, &thumbs, &pictures, &ink);
+        self.thumbs.replace(Some(Thumbs {
+            seen: seen.clone(),
+            ink,
+            pictures,
+            place,
+        }));
     }
 
     /// Draws the crosshair and reads its cell.
