@@ -1,6 +1,7 @@
 //! A drawing as SVG: plain shapes, no script, no style sheet, nothing to load, so that it opens everywhere.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
+use std::fmt::{Result, Write as _};
 
 use crate::drawing::{Anchor, Drawing, Item, Words};
 use crate::png::{base64, png, stored};
@@ -9,6 +10,10 @@ use crate::{Pixels, Rgb};
 
 /// Fonts that systems have; the last names bring the scripts that a system's own font may lack.
 const FONTS: &str = "system-ui,-apple-system,'Segoe UI',Roboto,Helvetica,Arial,'Noto Sans','Noto Sans CJK SC',sans-serif";
+
+/// Cells at least as large as this are shapes. Smaller ones are a raster, which browsers show with sharp edges and other
+/// programs do not.
+const SHARP: f32 = 4.0;
 
 /// A whole SVG document.
 pub fn svg(drawing: &Drawing) -> String {
@@ -56,6 +61,9 @@ pub fn write_items(svg: &mut String, items: &[Item]) {
                 )
             }
             Item::Text(words) => write_words(svg, words),
+            Item::Image { place, pixels } if place[2] >= SHARP * pixels.columns as f32 => {
+                write_cells(svg, place, pixels)
+            }
             Item::Image { place, pixels } => write!(
                 svg,
                 "<image {} preserveAspectRatio=\"none\" style=\"image-rendering:pixelated\" href=\"{}\"/>",
@@ -66,7 +74,33 @@ pub fn write_items(svg: &mut String, items: &[Item]) {
     }
 }
 
-fn write_words(svg: &mut String, words: &Words) -> std::fmt::Result {
+/// Cells as lines as wide as a row, those of one colour together.
+fn write_cells(svg: &mut String, [x, y, width, height]: &[f32; 4], pixels: &Pixels) -> Result {
+    let columns = pixels.columns.max(1);
+    let mut colours: BTreeMap<Rgb, String> = BTreeMap::new();
+    for (row, cells) in pixels.cells.chunks(columns).enumerate() {
+        let mut column = 0;
+        for cells in cells.chunk_by(|a, b| a == b) {
+            let line = colours.entry(cells[0]).or_default();
+            write!(line, "M{column} {row}h{}", cells.len())?;
+            column += cells.len();
+        }
+    }
+    let (wide, high) = (width / columns as f32, height / pixels.rows().max(1) as f32);
+    write!(
+        svg,
+        "<g transform=\"translate({} {}) scale({wide} {high})\" shape-rendering=\"crispEdges\">",
+        short(*x),
+        short(y + high / 2.0)
+    )?;
+    for (colour, lines) in &colours {
+        write!(svg, "<path stroke=\"{}\" d=\"{lines}\"/>", hex(*colour))?;
+    }
+    svg.push_str("</g>");
+    Ok(())
+}
+
+fn write_words(svg: &mut String, words: &Words) -> Result {
     let (x, y) = (short(words.at.0), short(words.at.1));
     match words.upwards {
         true => write!(svg, "<text transform=\"translate({x} {y}) rotate(-90)\"")?,
@@ -124,6 +158,27 @@ mod tests {
             "<text transform=\"translate(1 2.5) rotate(-90)\" text-anchor=\"end\" font-weight=\"600\" \
              font-size=\"11.5\" fill=\"#0102ff\">&lt;a&gt;</text>"
         );
+    }
+
+    #[test]
+    fn large_cells_are_shapes_and_small_ones_a_raster() {
+        let (a, b) = ([255, 0, 0], [0, 0, 255]);
+        let image = |width: f32| {
+            let pixels = Pixels {
+                columns: 3,
+                cells: vec![a, a, b, b, a, b],
+            };
+            let mut text = String::new();
+            let place = [10.0, 20.0, width, 20.0];
+            write_items(&mut text, &[Item::Image { place, pixels }]);
+            text
+        };
+        assert_eq!(
+            image(30.0),
+            "<g transform=\"translate(10 25) scale(10 10)\" shape-rendering=\"crispEdges\">\
+             <path stroke=\"#0000ff\" d=\"M2 0h1M0 1h1M2 1h1\"/><path stroke=\"#ff0000\" d=\"M0 0h2M1 1h1\"/></g>"
+        );
+        assert!(image(11.0).starts_with("<image x=\"10\""));
     }
 
     #[test]

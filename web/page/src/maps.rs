@@ -377,7 +377,7 @@ fn in_words(view: View) -> impl IntoView {
             open.set(details.has_attribute("open"));
         }>
             <summary>"In words: the three strongest relations of each token"</summary>
-            <ul>{move || list().into_iter().map(|line| view! { <li><bdi>{line}</bdi></li> }).collect_view()}</ul>
+            <ul tabindex="0" aria-label="Strongest relations">{move || list().into_iter().map(|line| view! { <li><bdi>{line}</bdi></li> }).collect_view()}</ul>
         </details>
     }
 }
