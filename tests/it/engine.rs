@@ -365,6 +365,38 @@ async fn a_damaged_checkpoint_is_no_end() {
     .await;
 }
 
+/// So is a saved run whose index was damaged: the page is told as soon as it comes, and a new run takes its place.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_damaged_index_is_told_and_no_end() {
+    let place = Memory::new(cpu());
+    place
+        .files
+        .borrow_mut()
+        .insert("run.json".into(), b"{\"recipe\": ".to_vec());
+    with_engine(place.clone(), async |asker| {
+        let version = VERSION;
+        asker.ask(
+            Command::Hello {
+                version,
+                since_step: 0,
+            },
+            Vec::new(),
+        );
+        let (control, message) = asker.refusal().await;
+        assert_eq!(control, Control::Checkpoint);
+        assert!(message.contains("run.json is damaged"), "{message}");
+        provide(asker, &text()).await;
+        start(asker);
+        asker.until(is(&FINISHED)).await;
+    })
+    .await;
+    with_engine(place, async |asker| {
+        asker.ask(Command::Restore, Vec::new());
+        asker.until(is(&FINISHED)).await;
+    })
+    .await;
+}
+
 async fn ask_sentence(asker: &mut Asker, text: &str) -> Vec<Told> {
     let text = text.to_owned();
     asker.ask(Command::Sentence { text }, Vec::new());

@@ -84,7 +84,8 @@ struct Engine<W, T> {
     teacher: Option<Teacher>,
     texts: Vec<(TextInfo, Text)>,
     session: Option<Session>,
-    saved: Option<Index>,
+    /// The run in the storage, or why it cannot be read.
+    saved: Option<Result<Index, String>>,
     state: RunState,
     /// The last `Kept`, for pages that come later.
     kept: Option<Event>,
@@ -158,6 +159,10 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             self.say_texts(to);
         }
         self.say_saved(to);
+        if let Some(Err(message)) = self.saved.clone() {
+            let control = Control::Checkpoint;
+            self.say(to, Event::Refused { control, message });
+        }
         self.say_run(to, since_step);
         let state = self.state.clone();
         self.say(to, Event::State { state });
@@ -174,7 +179,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
     /// While a run is at hand its saved copy is no offer.
     fn say_saved(&mut self, to: To) {
         let saved = self.saved.as_ref().filter(|_| self.session.is_none());
-        let run = saved.map(Index::summary);
+        let run = saved.and_then(|saved| Some(saved.as_ref().ok()?.summary()));
         self.say(to, Event::Saved { run });
     }
 
@@ -406,7 +411,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             Some(reason) => Err(reason),
         };
         if kept.is_ok() {
-            self.saved = Some(index);
+            self.saved = Some(Ok(index));
         }
         let (used, quota) = self.world.space().await;
         let kept = Event::Kept {
@@ -465,6 +470,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let Some(index) = self.saved.clone() else {
             return refuse("there is no saved run");
         };
+        let index = index.map_err(|message| (Control::Checkpoint, message))?;
         self.claim().await?;
         self.stage(Stage::Reading, 0, 0);
         let read = saved::read(&self.world, &index).await;

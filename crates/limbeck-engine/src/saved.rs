@@ -45,10 +45,15 @@ impl Index {
     }
 }
 
-/// The saved run, if there is one that can be read.
-pub async fn index<W: World>(world: &W) -> Option<Index> {
+/// The saved run if there is one, or why it cannot be read.
+pub async fn index<W: World>(world: &W) -> Option<Result<Index, String>> {
     let bytes = world.kept(INDEX).await.ok()??;
-    serde_json::from_slice(&bytes).ok()
+    let read = serde_json::from_slice(&bytes);
+    Some(read.map_err(|error| {
+        format!(
+            "a run was saved here, but its {INDEX} is damaged ({error}): it cannot be taken up, and the next run takes its place"
+        )
+    }))
 }
 
 /// Keeps what the run reads, in place of any run before.
