@@ -27,8 +27,8 @@ pub struct Memory {
     pub quota: usize,
     /// Whether another engine trains.
     pub claimed: bool,
-    /// If there is one, the clock goes on by a second whenever it is read, and by nothing else.
-    pub ticks: Option<Rc<Cell<f64>>>,
+    /// A clock that goes on by so many seconds whenever it is read, and by nothing else; otherwise the real one.
+    pub clock: Option<(Rc<Cell<f64>>, f64)>,
 }
 
 impl Memory {
@@ -39,7 +39,15 @@ impl Memory {
             files: Rc::default(),
             quota: usize::MAX,
             claimed: false,
-            ticks: None,
+            clock: None,
+        }
+    }
+
+    /// The same with a clock that goes on by so many seconds whenever it is read, and by nothing else.
+    pub fn ticking(device: Device, by: f64) -> Self {
+        Self {
+            clock: Some((Rc::default(), by)),
+            ..Self::new(device)
         }
     }
 
@@ -68,8 +76,8 @@ impl World for Memory {
     }
 
     fn seconds(&self) -> f64 {
-        match &self.ticks {
-            Some(ticks) => ticks.replace(ticks.get() + 1.0),
+        match &self.clock {
+            Some((now, by)) => now.replace(now.get() + by),
             None => seconds(),
         }
     }

@@ -1,8 +1,6 @@
 //! The engine behind the page: a run told from start to end, taken up where it was, and refused with a reason.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use burn::tensor::Device;
 use it::talk::{Asker, Memory, Told, with_engine};
@@ -203,7 +201,8 @@ async fn a_run_is_told_from_start_to_end() {
 /// bit.
 async fn taken_up(device: Device) {
     let whole = whole_run(&device).await;
-    let place = Memory::new(device);
+    // Each step is told at once.
+    let place = Memory::ticking(device, 1.0);
     let first = with_engine(place.clone(), async |asker| {
         provide(asker, &text()).await;
         start(asker);
@@ -558,10 +557,7 @@ async fn a_sentence_without_tokens_is_refused() {
 /// between them looks take one second of 25.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn looks_keep_within_their_share() {
-    let place = Memory {
-        ticks: Some(Rc::new(Cell::new(0.0))),
-        ..Memory::new(cpu())
-    };
+    let place = Memory::ticking(cpu(), 1.0);
     with_engine(place, async |asker| {
         provide(asker, &text()).await;
         let recipe = Recipe {
@@ -577,13 +573,38 @@ async fn looks_keep_within_their_share() {
     .await;
 }
 
+/// By a clock on which a step takes a hundredth of a second: steps are told together, in their order, and before what comes
+/// after them.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn quick_steps_are_told_together() {
+    with_engine(Memory::ticking(cpu(), 0.01), async |asker| {
+        provide(asker, &text()).await;
+        let recipe = Recipe {
+            steps: 40,
+            checkpoint_every: 20,
+            ..recipe()
+        };
+        asker.ask(Command::Start { recipe }, Vec::new());
+        let heard = asker.until(is(&FINISHED)).await;
+        let told: Vec<u64> = steps(&heard).iter().map(|step| step.step).collect();
+        assert_eq!(told, (1..=40).collect::<Vec<_>>());
+        let tellings = heard
+            .iter()
+            .filter(|(_, event, _)| matches!(event, Event::Steps { .. }));
+        assert!((8..=25).contains(&tellings.count()));
+        let before = heard.iter().take_while(|(_, event, _)| {
+            !matches!(event, Event::Evaluated { evaluation } if evaluation.step == 20)
+        });
+        let before: Vec<Told> = before.cloned().collect();
+        assert_eq!(steps(&before).len(), 20);
+    })
+    .await;
+}
+
 /// Whoever takes single steps sees each of them, and whoever pauses what is.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn single_steps_are_looked_at() {
-    let place = Memory {
-        ticks: Some(Rc::new(Cell::new(0.0))),
-        ..Memory::new(cpu())
-    };
+    let place = Memory::ticking(cpu(), 1.0);
     with_engine(place, async |asker| {
         provide(asker, &text()).await;
         start(asker);

@@ -37,6 +37,9 @@ pub enum To {
     One(u64),
 }
 
+/// Seconds from one telling of steps to the next at least: a page that draws after each of hundreds a second does nothing else.
+const TELL_EVERY: f64 = 0.05;
+
 /// Serves commands until no sender of them is left. `tell` hands events to the transport.
 pub async fn serve<W: World>(
     world: W,
@@ -53,6 +56,7 @@ pub async fn serve<W: World>(
         saved,
         state: RunState::Idle,
         kept: None,
+        untold: (Vec::new(), 0.0),
         unkept: None,
     };
     loop {
@@ -89,6 +93,8 @@ struct Engine<W, T> {
     state: RunState,
     /// The last `Kept`, for pages that come later.
     kept: Option<Event>,
+    /// Steps that were taken and not told yet, and when steps were told last.
+    untold: (Vec<StepRecord>, f64),
     /// Why what the run reads could not be kept, if so: a checkpoint alone would be of no use.
     unkept: Option<String>,
 }
@@ -132,7 +138,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
     }
 
     fn say(&mut self, to: To, event: Event) {
-        (self.tell)(to, event, Vec::new());
+        self.say_with_parts(to, (event, Vec::new()));
     }
 
     fn stage(&mut self, stage: Stage, done: usize, total: usize) {
@@ -204,8 +210,18 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         }
     }
 
+    /// Steps that were not told yet come first: what is told of a run is in its order.
     fn say_with_parts(&mut self, to: To, (event, blobs): Told) {
+        self.tell_steps();
         (self.tell)(to, event, blobs);
+    }
+
+    fn tell_steps(&mut self) {
+        let steps = std::mem::take(&mut self.untold.0);
+        if !steps.is_empty() {
+            self.untold.1 = self.world.seconds();
+            (self.tell)(To::All, Event::Steps { steps }, Vec::new());
+        }
     }
 
     fn take_files(&mut self, name: &str, files: Vec<String>, blobs: Vec<Vec<u8>>) -> Done {
@@ -324,7 +340,14 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         // Whoever takes single steps wants to see each.
         let looks = session.may_look() || self.state == RunState::Paused;
         match taken? {
-            Taken::Step(step) => self.say(To::All, Event::Steps { steps: vec![step] }),
+            Taken::Step(step) => {
+                self.untold.0.push(step);
+                if self.state != RunState::Running
+                    || self.world.seconds() >= self.untold.1 + TELL_EVERY
+                {
+                    self.tell_steps();
+                }
+            }
             Taken::Skipped(step, lines) => self.say(To::All, Event::Skipped { step, lines }),
         }
         if finished || milestone {
@@ -553,7 +576,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         };
         let (files, blobs) = files.into_iter().unzip();
         let name = name.to_owned();
-        (self.tell)(To::One(client), Event::Files { name, files }, blobs);
+        self.say_with_parts(To::One(client), (Event::Files { name, files }, blobs));
         Ok(())
     }
 
