@@ -37,7 +37,8 @@ pub enum To {
     One(u64),
 }
 
-/// Seconds from one telling of steps to the next at least: a page that draws after each of hundreds a second does nothing else.
+/// Seconds from one telling of steps, or look at the student, to the next at least: a page that draws after each of hundreds a
+/// second does nothing else.
 const TELL_EVERY: f64 = 0.05;
 
 /// Serves commands until no sender of them is left. `tell` hands events to the transport.
@@ -337,14 +338,14 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let world = &self.world;
         let taken = session.step(|| world.seconds()).await;
         let (finished, milestone) = (session.is_finished(), session.is_milestone());
+        let may_look = session.may_look();
         // Whoever takes single steps wants to see each.
-        let looks = session.may_look() || self.state == RunState::Paused;
+        let single = self.state != RunState::Running;
+        let due = single || self.world.seconds() >= self.untold.1 + TELL_EVERY;
         match taken? {
             Taken::Step(step) => {
                 self.untold.0.push(step);
-                if self.state != RunState::Running
-                    || self.world.seconds() >= self.untold.1 + TELL_EVERY
-                {
+                if due {
                     self.tell_steps();
                 }
             }
@@ -353,7 +354,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         if finished || milestone {
             self.evaluate().await?;
             self.keep().await?;
-        } else if looks {
+        } else if single || (due && may_look) {
             self.look().await?;
         }
         if finished {
