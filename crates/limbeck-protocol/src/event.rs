@@ -49,7 +49,8 @@ pub enum Event {
         /// What it is.
         run: RunInfo,
     },
-    /// Steps that were taken, oldest first; a single one while training, many after `Hello` or `Restore`.
+    /// Steps that were taken, oldest first: those of a twentieth of a second, or one that took longer, while training; many
+    /// after `Hello` or `Restore`.
     Steps {
         /// Each.
         steps: Vec<StepRecord>,

@@ -74,7 +74,7 @@ pub fn write_items(svg: &mut String, items: &[Item]) {
     }
 }
 
-/// Cells as lines as wide as a row, those of one colour together.
+/// Cells as lines as thick as a row is high, those of one colour together.
 fn write_cells(svg: &mut String, [x, y, width, height]: &[f32; 4], pixels: &Pixels) -> Result {
     let columns = pixels.columns.max(1);
     let mut colours: BTreeMap<Rgb, String> = BTreeMap::new();
