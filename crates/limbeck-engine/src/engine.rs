@@ -150,6 +150,8 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
     fn enter(&mut self, state: RunState) {
         self.state = state.clone();
         self.say(To::All, Event::State { state });
+        // The first step from here is told at once.
+        self.untold.1 = f64::NEG_INFINITY;
     }
 
     /// Everything that a page needs to show what is.
