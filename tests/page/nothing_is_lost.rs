@@ -170,7 +170,12 @@ async fn a_second_tab_is_told() {
     browser.client.switch_to_window(tab).await.unwrap();
     open(&browser, &site, LONG).await;
     browser.click("#main-action").await;
-    said(&browser, "#run", &["Another tab of this browser trains"]).await;
+    said(
+        &browser,
+        "#run",
+        &["Another tab of this browser has its run open"],
+    )
+    .await;
     browser.close().await;
 }
 

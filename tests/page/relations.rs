@@ -342,7 +342,7 @@ async fn layers_and_roles(browser: &Browser) {
     said(
         browser,
         "#maps-why",
-        &["is farthest from the teacher, mostly by the row of"],
+        &["is farthest from the teacher, and its farthest row is that of"],
     )
     .await;
     press(browser, "See its maps").await;

@@ -206,7 +206,10 @@ fn Sentence() -> impl IntoView {
                     on:input=move |event| text.set(event_target_value(&event)) />
                 <button type="submit" class="button" disabled=move || recorded.get()>"Show"</button>
             </div>
-            <p class="hint" hidden=move || !recorded.get()>"Start a run to look at a sentence of your own."</p>
+            <p class="hint" hidden=move || !recorded.get()>
+                {move || if text.with(|text| text.trim().is_empty()) { "" } else { "These maps are of the recorded run's own sentence. " }}
+                "Start a run to look at a sentence of your own."
+            </p>
             <p class="hint" role="status">{cut}</p>
             <div id="maps-text-mistakes" role="alert">
                 {move || mistakes().into_iter().map(|message| view! { <p class="mistake">{message}</p> }).collect_view()}

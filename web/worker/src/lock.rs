@@ -39,7 +39,7 @@ pub async fn claim_run() -> Result<(), String> {
         }
     }
     Err(
-        "Another tab of this browser trains already. Close it or stop its run, then start again."
+        "Another tab of this browser has its run open, and two would write over each other. Close that tab, then try again."
             .to_owned(),
     )
 }

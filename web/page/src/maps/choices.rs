@@ -143,7 +143,9 @@ pub fn kinds(view: View) -> impl IntoView {
     view! {
         <div class="maps-choices">
             <div class="switch" role="group" aria-label="Way to show them">{KINDS.map(button).into_iter().collect_view()}</div>
-            {check(view, "sort heads by KL", |choice| choice.by_kl, |choice, on| choice.by_kl = on)}
+            <span hidden=move || matches!(now.get(), Kind::Layers | Kind::Heads)>
+                {check(view, "sort heads by KL", |choice| choice.by_kl, |choice, on| choice.by_kl = on)}
+            </span>
         </div>
     }
 }

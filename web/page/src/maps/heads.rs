@@ -64,7 +64,7 @@ fn why(seen: &Seen, (pair, head, relation): &(Pair, usize, Relation)) -> String 
     };
     let reference = seen.reference.word();
     format!(
-        "head {} of {} is farthest from the {reference}, mostly by the row of {}: the {reference} gives {:.0} % to {}, {student}.",
+        "head {} of {} is farthest from the {reference}, and its farthest row is that of {}: the {reference} gives {:.0} % to {}, {student}.",
         head + 1,
         pair_name(*pair),
         label(row),

@@ -49,7 +49,7 @@ pub fn Keep() -> impl IntoView {
             {button("JSON", |page, seen| text(page, seen, "json", &json(seen)?))}
             {button("CSV", |page, seen| text(page, seen, "csv", &relations(seen)?.csv()))}
             <CopyButton label="Copy link to this view" text=move || link(page.view) disabled=none />
-            <span class="hint" hidden=move || !no_picture()>"Pictures can be taken of maps and lines."</span>
+            <span class="hint" hidden=move || !no_picture()>"JSON and CSV hold the maps of this pair; pictures can be taken of maps and lines."</span>
         </div>
     }
 }

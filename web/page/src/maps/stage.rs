@@ -80,7 +80,10 @@ impl Reading {
             ),
             values: vec![
                 (seen.reference.word(), number(p)),
-                ("student", number(q)),
+                match seen.reference {
+                    Reference::Teacher => ("student", number(q)),
+                    Reference::StudentNow => ("student then", number(q)),
+                },
                 ("difference", number(q - p)),
                 ("KL of the row", number(kl)),
             ],

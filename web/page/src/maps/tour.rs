@@ -38,11 +38,12 @@ const STEPS: [Step; 8] = [
     },
     Step {
         title: "Dot products",
-        text: "A cell begins as the product of two vectors, divided by the root of how many numbers they have: s = q \u{b7} k / \u{221a}D. One cell is locked: below the maps you \
+        text: "A cell begins as the product of two vectors, divided by the root of how many numbers they have: s = q \u{b7} q / \u{221a}D for two queries. One cell is locked: below the maps you \
             see s of the teacher and of the student, with the numbers. The two models have vectors of different length. The products can be \
             compared all the same, and that is the trick: a small student can learn from a large teacher.",
         place: "maps-cell",
         show: |seen| Choice {
+            pair: Some((0, 0)),
             head: Some(0),
             cell: Some(seen.relation(Some(0)).worst()),
             ..Choice::default()
@@ -72,7 +73,7 @@ const STEPS: [Step; 8] = [
     Step {
         title: "KL divergence",
         text: "How wrong is a row of the student? KL(teacher \u{2016} student) counts each probability of the teacher times the log of its ratio to the student's: \
-            0 if both are equal. The bars beside the difference are the KL of each row. The small maps are sorted by it, and the worst head is chosen.",
+            0 if both are equal. The bars beside the difference are the KL of each row. The small maps are sorted by it, and the head that was worst when this step began is chosen.",
         place: "maps-strip",
         show: |seen| Choice {
             head: seen.by_kl().first().copied(),
@@ -90,7 +91,7 @@ const STEPS: [Step; 8] = [
     Step {
         title: "The film of a run",
         text: "Pictures on the way are kept. Press Play, or pull the slider: the student begins with even, blurred rows, finds the strong relations of the teacher first, \
-            and then the faint ones. Below, one head at several steps.",
+            and then the faint ones. Below, the same at several steps.",
         place: "maps-film",
         show: |_| plainly(Kind::Film),
     },
