@@ -3,7 +3,7 @@
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{Browser, Site};
 
@@ -114,4 +114,22 @@ pub async fn no_errors(browser: &Browser) {
         .filter(|e| !e.contains("engine.json"))
         .collect();
     assert!(errors.is_empty(), "the console has errors: {errors:?}");
+}
+
+/// Makes room for all of the panel: what is out of sight is not drawn.
+pub async fn tall(browser: &Browser) {
+    let metrics = json!({ "width": 1200, "height": 4000, "deviceScaleFactor": 1, "mobile": false });
+    browser
+        .devtools("Emulation.setDeviceMetricsOverride", metrics)
+        .await;
+}
+
+/// Writes a sentence and asks for its relations.
+pub async fn ask(browser: &Browser, sentence: &str) {
+    let text = Value::from(sentence);
+    let write = format!(
+        "(field => {{ field.value = {text}; field.dispatchEvent(new Event('input', {{ bubbles: true }})); \
+         field.form.requestSubmit(); }})(document.querySelector('#maps-text'))"
+    );
+    browser.value(&write).await;
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use it_page::acts::{distil, losses, no_errors, open, said, take_away, unpack, wait};
-use it_page::{Browser, Gpu, Site, limbeck};
+use it_page::{Browser, Gpu, Site, limbeck, ran};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -88,12 +88,7 @@ async fn taken_away(browser: &Browser, page: &[f64]) {
     let folder = TempDir::new().unwrap();
     let zip = take_away(browser, "Student (.zip)").await;
     let student = unpack(&zip, folder.path());
-    let inspected = limbeck().arg("inspect").arg(&student).output().unwrap();
-    assert!(
-        inspected.status.success(),
-        "{}",
-        String::from_utf8_lossy(&inspected.stderr)
-    );
+    ran(limbeck().arg("inspect").arg(&student));
     let recipe = take_away(browser, "Recipe (TOML)").await;
     let native = command_line_losses(folder.path(), &recipe);
     for (step, (a, b)) in page.iter().zip(&native).enumerate() {
@@ -134,12 +129,7 @@ fn command_line_losses(folder: &Path, recipe: &[u8]) -> Vec<f64> {
         .arg("distill")
         .arg("--config")
         .arg(&file);
-    let run = command.arg("--out").arg(&student).output().unwrap();
-    assert!(
-        run.status.success(),
-        "{}",
-        String::from_utf8_lossy(&run.stderr)
-    );
+    ran(command.arg("--out").arg(&student));
     let metrics = std::fs::read_to_string(student.join("metrics.jsonl")).unwrap();
     let lines = metrics
         .lines()

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use it_page::acts::{distil, open, said};
-use it_page::{Browser, Gpu, Site, limbeck, root};
+use it_page::acts::{ask, distil, open, said, tall};
+use it_page::{Browser, Gpu, Site, limbeck, ran, root};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -50,10 +50,7 @@ pub async fn bench() {
     let files = files.map(|name| teacher.join(name));
     browser.drop_files("#teacher .drop", &files).await;
     said(&browser, "#teacher", &["12 \u{d7} 192"]).await;
-    let metrics = json!({ "width": 1440, "height": 3000, "deviceScaleFactor": 1, "mobile": false });
-    browser
-        .devtools("Emulation.setDeviceMetricsOverride", metrics)
-        .await;
+    tall(&browser).await;
     distil(&browser).await;
     for script in [TIMED, PICTURES] {
         browser.value(&format!("(() => {{ {script} }})()")).await;
@@ -75,8 +72,8 @@ pub async fn bench() {
 /// A student of one step, as deep and as wide as a teacher.
 fn teacher_of_twelve_layers(folder: &Path) -> std::path::PathBuf {
     let out = folder.join("teacher");
-    let run = limbeck()
-        .current_dir(root())
+    let run = &mut limbeck();
+    run.current_dir(root())
         .args(["distill", "--config", "assets/demo.toml", "--device", "cpu"])
         .args(
             [
@@ -89,25 +86,15 @@ fn teacher_of_twelve_layers(folder: &Path) -> std::path::PathBuf {
             .map(|set| format!("--set={set}")),
         )
         .arg("--out")
-        .arg(&out)
-        .output()
-        .unwrap();
-    assert!(
-        run.status.success(),
-        "{}",
-        String::from_utf8_lossy(&run.stderr)
-    );
+        .arg(&out);
+    ran(run);
     out
 }
 
 async fn first_picture(browser: &Browser) -> f64 {
     let words: Vec<&str> = WORDS.into_iter().cycle().take(TOKENS - 2).collect();
-    let text = Value::from(words.join(" "));
-    let ask = format!(
-        "(field => {{ field.value = {text}; field.dispatchEvent(new Event('input', {{ bubbles: true }})); \
-         pictures.length = 0; field.form.requestSubmit(); }})(document.querySelector('#maps-text'))"
-    );
-    browser.value(&ask).await;
+    browser.value("pictures.length = 0").await;
+    ask(browser, &words.join(" ")).await;
     let all = format!("document.querySelector('#maps-grid').ariaRowCount === '{TOKENS}'");
     browser.until("all tokens are shown", &all).await;
     let longest = browser

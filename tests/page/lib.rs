@@ -11,7 +11,7 @@ pub mod hub;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -143,6 +143,14 @@ impl Site {
 /// The command line program.
 pub fn limbeck() -> Command {
     Command::new(given("LIMBECK_BINARY"))
+}
+
+/// Runs a program to its end. A failure shows what it said.
+pub fn ran(program: &mut Command) -> Output {
+    let output = program.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    output
 }
 
 /// Which GPU a browser has.

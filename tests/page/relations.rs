@@ -1,8 +1,8 @@
 //! The relations of a sentence, seen every way that the page has.
 
-use it_page::acts::{distil, no_errors, open, said, take_away, take_from, unpack, wait};
-use it_page::{Browser, Gpu, Site, limbeck};
-use serde_json::{Value, json};
+use it_page::acts::{ask, distil, no_errors, open, said, take_away, take_from, tall, unpack, wait};
+use it_page::{Browser, Gpu, Site, limbeck, ran};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{ONE, QUICK};
@@ -31,24 +31,6 @@ async fn relations_are_seen_every_way() {
     files(&browser).await;
     no_errors(&browser).await;
     browser.close().await;
-}
-
-/// Makes room for all of the panel: what is out of sight is not drawn.
-async fn tall(browser: &Browser) {
-    let metrics = json!({ "width": 1200, "height": 4000, "deviceScaleFactor": 1, "mobile": false });
-    browser
-        .devtools("Emulation.setDeviceMetricsOverride", metrics)
-        .await;
-}
-
-/// Writes a sentence and waits for its tokens.
-async fn ask(browser: &Browser, sentence: &str) {
-    let text = Value::from(sentence);
-    let write = format!(
-        "(field => {{ field.value = {text}; field.dispatchEvent(new Event('input', {{ bubbles: true }})); \
-         field.form.requestSubmit(); }})(document.querySelector('#maps-text'))"
-    );
-    browser.value(&write).await;
 }
 
 /// Presses a button of the panel by its text.
@@ -203,8 +185,8 @@ async fn same_numbers(browser: &Browser) {
     let zip = take_away(browser, "Student (.zip)").await;
     let student = unpack(&zip, folder.path());
     let out = folder.path().join("relations.json");
-    let run = limbeck()
-        .current_dir(it_page::root())
+    let run = &mut limbeck();
+    run.current_dir(it_page::root())
         .args([
             "relations",
             "--teacher",
@@ -218,14 +200,8 @@ async fn same_numbers(browser: &Browser) {
         .arg("--student")
         .arg(&student)
         .arg("-o")
-        .arg(&out)
-        .output()
-        .unwrap();
-    assert!(
-        run.status.success(),
-        "{}",
-        String::from_utf8_lossy(&run.stderr)
-    );
+        .arg(&out);
+    ran(run);
     let there: Value = serde_json::from_slice(&std::fs::read(out).unwrap()).unwrap();
     let here = take_from(browser, "#relations", "JSON").await;
     let here: Value = serde_json::from_slice(&here).unwrap();

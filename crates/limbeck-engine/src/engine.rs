@@ -57,7 +57,8 @@ pub async fn serve<W: World>(
         saved,
         state: RunState::Idle,
         kept: None,
-        untold: (Vec::new(), 0.0),
+        untold: Vec::new(),
+        told_at: 0.0,
         unkept: None,
     };
     loop {
@@ -94,8 +95,10 @@ struct Engine<W, T> {
     state: RunState,
     /// The last `Kept`, for pages that come later.
     kept: Option<Event>,
-    /// Steps that were taken and not told yet, and when steps were told last.
-    untold: (Vec<StepRecord>, f64),
+    /// Steps that were taken and not told yet.
+    untold: Vec<StepRecord>,
+    /// When steps were told last.
+    told_at: f64,
     /// Why what the run reads could not be kept, if so: a checkpoint alone would be of no use.
     unkept: Option<String>,
 }
@@ -151,7 +154,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         self.state = state.clone();
         self.say(To::All, Event::State { state });
         // The first step from here is told at once.
-        self.untold.1 = f64::NEG_INFINITY;
+        self.told_at = f64::NEG_INFINITY;
     }
 
     /// Everything that a page needs to show what is.
@@ -220,9 +223,9 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
     }
 
     fn tell_steps(&mut self) {
-        let steps = std::mem::take(&mut self.untold.0);
+        let steps = std::mem::take(&mut self.untold);
         if !steps.is_empty() {
-            self.untold.1 = self.world.seconds();
+            self.told_at = self.world.seconds();
             (self.tell)(To::All, Event::Steps { steps }, Vec::new());
         }
     }
@@ -343,10 +346,10 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let may_look = session.may_look();
         // Whoever takes single steps wants to see each.
         let single = self.state != RunState::Running;
-        let due = single || self.world.seconds() >= self.untold.1 + TELL_EVERY;
+        let due = single || self.world.seconds() >= self.told_at + TELL_EVERY;
         match taken? {
             Taken::Step(step) => {
-                self.untold.0.push(step);
+                self.untold.push(step);
                 if due {
                     self.tell_steps();
                 }

@@ -294,7 +294,11 @@ impl Stage {
     /// choice before it.
     fn settled(&self) -> Option<Rc<Seen>> {
         let seen = self.see()?;
-        if *self.placed.borrow() != self.place_of(&seen) {
+        let placed = {
+            let (labels, head) = &*self.placed.borrow();
+            *labels == seen.labels && *head == self.chosen(&seen)
+        };
+        if !placed {
             self.draw();
         }
         Some(seen)
@@ -388,7 +392,7 @@ impl Stage {
 
     /// The crosshair goes where a cell is locked; otherwise a new sentence, or another head, begins where there is most to see.
     fn place_cell(&self, seen: &Seen) {
-        let place = self.place_of(seen);
+        let place = (seen.labels.clone(), self.chosen(seen));
         let before = self.placed.replace(place.clone());
         if before == place && self.locked().is_none() {
             return;
@@ -410,10 +414,9 @@ impl Stage {
         }
     }
 
-    /// What the crosshair is placed for: tokens and head.
-    fn place_of(&self, seen: &Seen) -> (Vec<String>, Option<usize>) {
-        let chosen = self.view.choice.with_untracked(|choice| choice.head);
-        (seen.labels.clone(), seen.head(chosen))
+    /// The chosen head, whatever is under the pointer.
+    fn chosen(&self, seen: &Seen) -> Option<usize> {
+        seen.head(self.view.choice.with_untracked(|choice| choice.head))
     }
 
     fn locked(&self) -> Option<(usize, usize)> {
@@ -425,8 +428,7 @@ impl Stage {
         else {
             return;
         };
-        let head = self.view.choice.with_untracked(|choice| choice.head);
-        let head = seen.head(head);
+        let head = self.chosen(seen);
         let width = strip.parent_element().map_or(0, |p| p.client_width());
         let before = self.thumbs.take();
         let before = before.filter(|b| Rc::ptr_eq(&b.seen, seen) && Rc::ptr_eq(&b.ink, &ink));
