@@ -22,4 +22,5 @@ mod world;
 
 pub use engine::{Request, To, serve};
 pub use inputs::{changed_input, inputs};
+pub use limbeck_kernels::relaxed_simd;
 pub use world::{Opened, World};

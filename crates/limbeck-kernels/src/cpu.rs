@@ -1,8 +1,10 @@
 //! What the CPU bodies share: transcendental functions that the compiler can vectorise (no branch, no call), and loops over
 //! tensors that run on all cores with the widest SIMD of the machine.
 
+use std::slice;
+
 use burn::backend::flex::FlexTensor;
-use pulp::{Simd, WithSimd};
+use pulp::{Simd, WithSimd, bytemuck};
 
 /// Elements that one task takes: 64 KiB of f32, in the second-level cache of every core.
 pub(crate) const CHUNK: usize = 16 * 1024;
@@ -53,10 +55,27 @@ pub fn exp(x: f32) -> f32 {
     mantissa * f32::from_bits(exponent << 23)
 }
 
+/// The larger of two, lane by lane; where one is not a number, either. WebAssembly's own maximum takes care of NaN and of signed
+/// zeros in eight instructions, and a comparison is one.
+#[inline(always)]
+pub(crate) fn larger<S: Simd>(simd: S, mut a: S::f32s, b: S::f32s) -> S::f32s {
+    if cfg!(not(target_family = "wasm")) {
+        return simd.max_f32s(a, b);
+    }
+    let lanes: &mut [f32] = bytemuck::cast_slice_mut(slice::from_mut(&mut a));
+    for (a, b) in lanes
+        .iter_mut()
+        .zip(bytemuck::cast_slice(slice::from_ref(&b)))
+    {
+        *a = if *a < *b { *b } else { *a };
+    }
+    a
+}
+
 /// [`exp`] of a SIMD vector, for arguments that are not above 0: scores less their maximum.
 #[inline(always)]
 pub(crate) fn exp_vector<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let x = simd.max_f32s(x, simd.splat_f32s(EXP_RANGE.0));
+    let x = larger(simd, x, simd.splat_f32s(EXP_RANGE.0));
     let round = simd.splat_f32s(ROUND);
     let shifted = simd.mul_add_e_f32s(x, simd.splat_f32s(std::f32::consts::LOG2_E), round);
     let n = simd.sub_f32s(shifted, round);

@@ -292,7 +292,7 @@ fn scatter_to<S: Simd, const N: usize>(
 pub(crate) fn highest<S: Simd>(simd: S, row: &[f32]) -> f32 {
     let mut highest = simd.splat_f32s(f32::MIN);
     for z in vectors::<S>(row) {
-        highest = simd.max_f32s(*z, highest);
+        highest = cpu::larger(simd, *z, highest);
     }
     simd.reduce_max_f32s(highest)
 }

@@ -33,6 +33,7 @@ mod gelu;
 mod gpu;
 mod head;
 mod pair;
+mod product;
 mod relation;
 mod self_test;
 
@@ -46,5 +47,6 @@ pub use gelu::{GeluSpec, gelu};
 pub use gpu::{fill_outputs_with, skip_launches};
 pub use limbeck_recipe::common_relation_heads;
 pub use pair::{Pair, Taps, Vector};
+pub use product::{product, relaxed_simd};
 pub use relation::{Body, RelationLoss, relation, relation_loss};
 pub use self_test::{Check, SelfTestError, self_test};

@@ -2,9 +2,9 @@
 //! (Devlin et al. 2019) and RoBERTa (Liu et al. 2019) are.
 
 use burn::tensor::activation::{gelu_approximate, relu, silu};
-use burn::tensor::module::{embedding, layer_norm, linear};
+use burn::tensor::module::{embedding, layer_norm};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use limbeck_kernels::{Body, Check, Lengths, Taps, attention, gelu};
+use limbeck_kernels::{Body, Check, Lengths, Taps, attention, gelu, product};
 use limbeck_recipe::{Activation, Config};
 
 use crate::weights::{Named, to_safetensors};
@@ -94,7 +94,10 @@ impl Linear {
     /// weights by sequence.
     fn multiply(&self, x: Tensor<3>, bias: Option<Tensor<1>>) -> Tensor<3> {
         let [b, s, from] = x.dims();
-        let y = linear(x.reshape([b * s, from]), self.weight.clone(), bias);
+        let mut y = product(x.reshape([b * s, from]), self.weight.clone());
+        if let Some(bias) = bias {
+            y = y + bias.unsqueeze();
+        }
         let to = y.dims()[1];
         y.reshape([b, s, to])
     }

@@ -16,5 +16,6 @@ pub mod defects;
 pub mod gelu;
 pub mod gradcheck;
 pub mod judge;
+pub mod product;
 pub mod relation;
 pub mod rng;

@@ -11,7 +11,14 @@ use crate::js::scope;
 use crate::turns::Turns;
 use crate::{failure, gpu, lock, storage};
 
-const CPU: &str = "1 thread of wasm with SIMD";
+/// What the CPU is, for people.
+fn cpu() -> &'static str {
+    if limbeck_engine::relaxed_simd() {
+        "1 thread of wasm with relaxed SIMD"
+    } else {
+        "1 thread of wasm with SIMD"
+    }
+}
 
 /// This worker.
 pub struct Browser {
@@ -73,7 +80,7 @@ impl World for Browser {
             kind: EngineKind::Worker,
             software: format!("limbeck {}", env!("CARGO_PKG_VERSION")),
             adapter: self.adapter().await,
-            cpu: CPU.to_owned(),
+            cpu: cpu().to_owned(),
             keeps: "this browser's storage".to_owned(),
         }
     }
@@ -87,7 +94,7 @@ impl World for Browser {
         let Some(adapter) = adapter else {
             return Ok(Opened {
                 device: Device::flex(),
-                name: format!("CPU, {CPU}"),
+                name: format!("CPU, {}", cpu()),
                 on_gpu: false,
             });
         };
