@@ -144,7 +144,7 @@ fn tile_code() -> Code {
 /// The tensor with rows or columns that lie together in memory.
 fn plain(tensor: &FlexTensor) -> Cow<'_, FlexTensor> {
     match tensor.layout().strides() {
-        [0.., 1] | [1, 0..] => Cow::Borrowed(tensor),
+        [other, 1] | [1, other] if *other >= 0 => Cow::Borrowed(tensor),
         _ => Cow::Owned(tensor.to_contiguous()),
     }
 }
