@@ -1,7 +1,9 @@
-//! Browsers without WebGPU, and without a network.
+//! Browsers without WebGPU, without a network, with a WebGPU of another make; and pages that nobody sees.
 
 use it_page::acts::{address, distil, open, said, take_away, wait};
 use it_page::{Browser, Gpu, Site};
+
+use serde_json::{Value, json};
 
 use crate::ONE;
 
@@ -34,12 +36,12 @@ async fn without_gpu_and_without_network() {
     browser.close().await;
 }
 
-/// Firefox as Debian has it: no WebGPU, another engine for everything else. A reload takes the run up there, too.
+/// Firefox without WebGPU: another engine for everything. A reload takes the run up there, too.
 #[tokio::test]
 async fn firefox_trains_on_the_cpu() {
     let _one = ONE.lock().await;
     let site = Site::hosted();
-    let browser = Browser::firefox().await;
+    let browser = Browser::firefox(Gpu::None).await;
     open(&browser, &site, SHORT).await;
     said(&browser, "#no-gpu", &["CPU", "Firefox"]).await;
     let losses = distil(&browser).await;
@@ -49,5 +51,83 @@ async fn firefox_trains_on_the_cpu() {
     browser.click("#restore").await;
     wait(&browser, "Finished").await;
     assert_eq!(it_page::acts::losses(&browser).await, losses);
+    browser.close().await;
+}
+
+/// Firefox's WebGPU is another than Chromium's: other limits, another translation of shaders. Its losses are those of the CPU.
+#[tokio::test]
+async fn firefox_trains_on_webgpu() {
+    let _one = ONE.lock().await;
+    let site = Site::hosted();
+    let browser = Browser::firefox(Gpu::Software).await;
+    let mut losses = Vec::new();
+    for device in ["cpu", "gpu"] {
+        open(&browser, &site, &format!("{SHORT}&device={device}")).await;
+        losses.push(distil(&browser).await);
+        let metrics: Value = serde_json::from_slice(&take_away(&browser, "JSON").await).unwrap();
+        let named = metrics["device"].as_str().unwrap();
+        assert_eq!(named.contains("WebGPU"), device == "gpu", "{named}");
+    }
+    assert_eq!(losses[0].len(), 6);
+    for (cpu, gpu) in losses[0].iter().zip(&losses[1]) {
+        assert!((cpu - gpu).abs() < 1e-4 * cpu, "{losses:?}");
+    }
+    browser.close().await;
+}
+
+/// Stands in for the browser's screen lock, which a machine without a screen does not give, and counts what is held.
+const SCREEN: &str = "window.held = 0, navigator.wakeLock.request = () => new Promise(given => setTimeout(() => { held++; \
+    given({ release() { held--; return Promise.resolve(); } }); }, 50))";
+
+/// While a run goes on the screen stays on and leaving is asked about; not when it rests. A page that is hidden says so.
+#[tokio::test]
+async fn a_run_is_guarded() {
+    let _one = ONE.lock().await;
+    let site = Site::hosted();
+    let browser = Browser::chromium(Gpu::None).await;
+    let long = "v=1&preset=tiny&steps=5000&batch=2&heldout=0.0003&max_length=12";
+    open(&browser, &site, long).await;
+    browser.value(SCREEN).await;
+    let asks = "!dispatchEvent(new Event('beforeunload', { cancelable: true }))";
+    assert_eq!(browser.value(asks).await, false);
+    browser.click("#main-action").await;
+    wait(&browser, "Training").await;
+    browser.until("the screen stays on", "held === 1").await;
+    assert_eq!(browser.value(asks).await, true);
+
+    let turn = |state: &str| {
+        format!(
+            "Object.defineProperty(document, 'visibilityState', {{ configurable: true, get: () => '{state}' }}), \
+             document.dispatchEvent(new Event('visibilitychange', {{ bubbles: true }}))"
+        )
+    };
+    browser.value(&turn("hidden")).await;
+    said(&browser, "#was-hidden", &["hidden while it trained"]).await;
+    browser.value(&turn("visible")).await;
+    browser
+        .until("the screen stays on again", "held === 1")
+        .await;
+
+    // Stopped and started before the browser has answered: what it gives late is given back.
+    browser
+        .value("[1, 2, 3].forEach(() => document.querySelector('#main-action').click())")
+        .await;
+    wait(&browser, "Paused").await;
+    browser.until("the screen may go off", "held === 0").await;
+    assert_eq!(browser.value(asks).await, false);
+
+    // A frozen tab: the browser stops it where it is, and wakes it.
+    browser.click("#main-action").await;
+    wait(&browser, "Training").await;
+    for state in ["frozen", "active"] {
+        let state = json!({ "state": state });
+        browser.devtools("Page.setWebLifecycleState", state).await;
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
+    let step = "parseInt(document.querySelector('#figures dd').innerText.replace(',', ''))";
+    browser.value(&format!("window.woken = {step}")).await;
+    browser
+        .until("steps are taken again", &format!("{step} > woken"))
+        .await;
     browser.close().await;
 }

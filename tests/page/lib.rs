@@ -254,14 +254,16 @@ impl Browser {
     }
 
     /// Starts Firefox. It has no developer tools for [`Browser::devtools`], pictures and the console.
-    pub async fn firefox() -> Self {
+    pub async fn firefox(gpu: Gpu) -> Self {
         let mut driver = Command::new(given("GECKODRIVER"));
         let (driver, port) = Program::start(driver.arg("--port=0"), |line| {
             let rest = line.split("Listening on 127.0.0.1:").nth(1)?;
             rest.trim().parse::<u16>().ok()
         });
+        let on = gpu == Gpu::Software;
+        let prefs = json!({ "dom.webgpu.enabled": on, "gfx.webgpu.ignore-blocklist": on });
         let options = json!({
-            "moz:firefoxOptions": { "args": ["-headless"] },
+            "moz:firefoxOptions": { "args": ["-headless"], "prefs": prefs },
             "unhandledPromptBehavior": "accept",
         });
         Self {

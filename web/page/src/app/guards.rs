@@ -1,7 +1,7 @@
 //! What keeps a run from harm: a screen that stays on, a question before leaving, a word on hidden pages, files that are
 //! dropped beside their place. And the service worker, which keeps the page itself.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use js_sys::{Promise, Reflect};
 use leptos::ev;
@@ -27,6 +27,7 @@ extern "C" {
 
 thread_local! {
     static SCREEN: RefCell<Option<ScreenLock>> = const { RefCell::new(None) };
+    static WANTED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Sets all of them up.
@@ -67,15 +68,26 @@ fn is_visible() -> bool {
 fn hold_screen(hold: bool) {
     // a native run computes without this screen, and a browser may have no such lock: neither is an error
     let wanted = hold && native() == Some(false) && is_visible();
-    if let Some(lock) = SCREEN.take() {
-        ignore(lock.release());
-    }
+    WANTED.set(wanted);
+    keep_lock(None);
     if wanted && let Ok(promise) = request_screen_lock("screen") {
         leptos::task::spawn_local(async move {
             if let Ok(lock) = JsFuture::from(promise).await {
-                SCREEN.replace(Some(lock.unchecked_into()));
+                keep_lock(Some(lock.unchecked_into()));
             }
         });
+    }
+}
+
+/// One lock at most, and none that came when nobody wanted it any more.
+fn keep_lock(lock: Option<ScreenLock>) {
+    let (kept, late) = if WANTED.get() {
+        (lock, None)
+    } else {
+        (None, lock)
+    };
+    for lock in SCREEN.replace(kept).into_iter().chain(late) {
+        ignore(lock.release());
     }
 }
 
