@@ -160,22 +160,30 @@ async fn a_damaged_checkpoint_is_refused() {
 
 /// Two tabs do not train on one storage.
 #[tokio::test]
-async fn a_second_tab_is_told() {
+async fn a_second_tab_is_told_and_takes_over() {
     let _one = ONE.lock().await;
     let site = Site::hosted();
     let browser = Browser::chromium(Gpu::None).await;
     open(&browser, &site, LONG).await;
     start_and_pause(&browser).await;
+    let first = browser.client.window().await.unwrap();
     let tab = browser.client.new_window(true).await.unwrap().handle;
+    browser.client.switch_to_window(tab.clone()).await.unwrap();
+    browser.open(&address(&site, LONG)).await;
+    browser.click("#restore").await;
+    let told = ["Another tab of this browser has its run open"];
+    said(&browser, "#run", &told).await;
+
+    browser.client.switch_to_window(first).await.unwrap();
+    browser.client.close_window().await.unwrap();
     browser.client.switch_to_window(tab).await.unwrap();
-    open(&browser, &site, LONG).await;
-    browser.click("#main-action").await;
-    said(
-        &browser,
-        "#run",
-        &["Another tab of this browser has its run open"],
-    )
-    .await;
+    browser.click("#restore").await;
+    wait(&browser, "Paused").await;
+    let told = format!(
+        "document.querySelector('#run').textContent.includes('{}')",
+        told[0]
+    );
+    assert_eq!(browser.value(&told).await, false);
     browser.close().await;
 }
 

@@ -1,7 +1,9 @@
 //! What a user should know before anything else: the recorded run, a saved run, a lost engine, no GPU.
 
 use leptos::prelude::*;
-use limbeck_protocol::{Adapter, Command, EngineInfo, EngineKind, Halt, RunState, SavedRun};
+use limbeck_protocol::{
+    Adapter, Command, Control, EngineInfo, EngineKind, Halt, RunState, SavedRun,
+};
 
 use super::guards::Visibility;
 use super::measure::figure;
@@ -65,7 +67,10 @@ fn saved(page: Page) -> impl IntoView {
             crate::engine::provide(page);
         }
     };
-    let restore = move |_| crate::engine::send(Command::Restore, Vec::new());
+    let restore = move |_| {
+        page.solved(&Control::Run);
+        crate::engine::send(Command::Restore, Vec::new());
+    };
     let not_now = move |_| {
         put_off.set(true);
         without();
