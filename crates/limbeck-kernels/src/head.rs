@@ -2,12 +2,16 @@
 //! (D, P), P the length rounded up to whole SIMD vectors, so that every inner loop runs over keys; a block of a few rows
 //! shares each load of a key. Only (rows of a block) x P scores exist at any time, never S x S.
 
+use std::array::from_fn;
+
 use pulp::Simd;
 
 use crate::cpu;
 
 /// Rows are rounded up to this many floats: one AVX-512 register, two of AVX, four of NEON or simd128.
 const PADDED_TO: usize = 16;
+/// Tokens and features that are turned at once, in registers.
+const SQUARE: usize = 4;
 /// Rows of a block: what shares each load of a key.
 pub(crate) const ROWS: usize = 8;
 
@@ -77,10 +81,21 @@ impl Heads {
         let (b, head) = self.place(task);
         let mut turned = Turned::zeros(self.d, length);
         let start = |s: usize| ((b * self.s + s) * self.heads + head) * self.d;
-        // A cache line of tokens at a time, so that each line of the result is written once.
-        for first in (0..length).step_by(PADDED_TO) {
-            let tokens = PADDED_TO.min(length - first);
-            for d in 0..self.d {
+        let squares = self.d / SQUARE * SQUARE;
+        for first in (0..length).step_by(SQUARE) {
+            let tokens = SQUARE.min(length - first);
+            let whole = if tokens == SQUARE { squares } else { 0 };
+            for d in (0..whole).step_by(SQUARE) {
+                let square: [[f32; SQUARE]; SQUARE] = from_fn(|s| {
+                    let row = &from[start(first + s) + d..][..SQUARE];
+                    from_fn(|d| row[d] * factor)
+                });
+                for line in 0..SQUARE {
+                    turned.values[(d + line) * turned.stride + first..][..SQUARE]
+                        .copy_from_slice(&from_fn::<_, SQUARE, _>(|s| square[s][line]));
+                }
+            }
+            for d in whole..self.d {
                 let line = &mut turned.values[d * turned.stride + first..][..tokens];
                 for (s, value) in line.iter_mut().enumerate() {
                     *value = from[start(first + s) + d] * factor;

@@ -5,7 +5,8 @@ pub fn advice(user_agent: &str) -> &'static str {
     let has = |name: &str| user_agent.contains(name);
     let linux = has("Linux") && !has("Android");
     if has("Firefox") && linux {
-        "Firefox on Linux has WebGPU in Nightly only; Chrome or Chromium may have it here."
+        "Firefox on Linux has WebGPU in Nightly; elsewhere switch on dom.webgpu.enabled in about:config and load this page again. \
+         Chrome or Chromium may have it here, too."
     } else if has("Firefox") && has("Android") {
         "Firefox on Android has no WebGPU; Chrome 121 or later has it on most phones."
     } else if has("Firefox") {
@@ -34,7 +35,10 @@ pub const TABLE: [(&str, &str); 7] = [
     ),
     ("Firefox on Windows", "141"),
     ("Firefox on Macs with Apple's chips", "145"),
-    ("Firefox on Linux", "Nightly"),
+    (
+        "Firefox on Linux",
+        "Nightly; else about:config, dom.webgpu.enabled",
+    ),
     ("Safari on Mac, iPhone, iPad", "26"),
 ];
 
@@ -47,7 +51,7 @@ mod tests {
         let of = |system: &str, browser: &str| advice(&format!("Mozilla/5.0 ({system}) {browser}"));
         assert!(of("X11; Linux x86_64", "Chrome/130.0 Safari/537.36").contains("unsafe-webgpu"));
         assert!(of("Linux; Android 14", "Chrome/118.0 Mobile Safari/537.36").contains("121"));
-        assert!(of("X11; Linux x86_64; rv:140.0", "Firefox/140.0").contains("Nightly"));
+        assert!(of("X11; Linux x86_64; rv:140.0", "Firefox/140.0").contains("about:config"));
         assert!(of("Macintosh", "Version/17.4 Safari/605.1.15").contains("26"));
         assert!(of("Windows NT 10.0", "Chrome/130.0 Safari/537.36 Edg/130.0").contains("113"));
     }
