@@ -90,9 +90,9 @@ impl Heads {
                     let row = &from[start(first + s) + d..][..SQUARE];
                     from_fn(|d| row[d] * factor)
                 });
-                for line in 0..SQUARE {
-                    turned.values[(d + line) * turned.stride + first..][..SQUARE]
-                        .copy_from_slice(&from_fn::<_, SQUARE, _>(|s| square[s][line]));
+                let lines = turned.values[d * turned.stride..].chunks_mut(turned.stride);
+                for (n, line) in lines.take(SQUARE).enumerate() {
+                    line[first..][..SQUARE].copy_from_slice(&square.map(|token| token[n]));
                 }
             }
             for d in whole..self.d {
