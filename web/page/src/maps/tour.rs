@@ -85,7 +85,7 @@ const STEPS: [Step; 8] = [
         title: "The gradient",
         text: "The loss is the mean of these KLs over heads and rows, summed over the pairs that the recipe names, say Q-Q, K-K and V-V. Training follows its gradient down: the \
             curves are the loss, step by step. Start a run of your own with the button above; the maps change while it learns.",
-        place: "run",
+        place: "charts-title",
         show: |_| Choice::default(),
     },
     Step {
