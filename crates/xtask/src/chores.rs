@@ -207,10 +207,13 @@ fn lint(places: &Places, tools: &PageTools) -> Result<()> {
     shell::run(native.args(NATIVE).arg("--all-targets").args(STRICT))?;
     let page_tests = &mut places.cargo(&["clippy", "--release", "--package", "it-page"]);
     shell::run(page_tests.arg("--all-targets").args(STRICT))?;
-    let page = &mut tools
-        .compiler
-        .cargo(places, &["clippy", "--package", "limbeck-page"]);
-    shell::run(page.arg("--bins").args(STRICT))?;
+    // One by one: the page's features of web-sys would rebuild the worker's burn.
+    for package in ["limbeck-page", "limbeck-worker"] {
+        let cargo = &mut tools
+            .compiler
+            .cargo(places, &["clippy", "--package", package]);
+        shell::run(cargo.arg("--bins").args(STRICT))?;
+    }
     Ok(())
 }
 
