@@ -83,7 +83,11 @@ impl<B: Backend + ProductOps, C: CheckpointStrategy> ProductOps for Autodiff<B, 
 }
 
 /// x (M, K) times w (K, N): (M, N); differentiable in both.
+///
+/// # Panics
+/// If x has other columns than w has rows.
 pub fn product(x: Tensor<2>, w: Tensor<2>) -> Tensor<2> {
+    assert_eq!(x.dims()[1], w.dims()[0], "columns of x and rows of w");
     let (x, w) = (x.into_dispatch(), w.into_dispatch());
     Tensor::from_dispatch(<Dispatch as ProductOps>::product(x, w))
 }

@@ -17,8 +17,8 @@ use js_sys::WebAssembly::{Instance, Module, Table};
 use js_sys::{Function, Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_encoder::{
-    CodeSection, EntityType, ExportKind, ExportSection, Function as Code, FunctionSection,
-    ImportSection, MemArg, MemArgTarget, MemoryType, TypeSection, ValType,
+    BlockType, CodeSection, EntityType, ExportKind, ExportSection, Function as Code,
+    FunctionSection, ImportSection, MemArg, MemArgTarget, MemoryType, TypeSection, ValType,
 };
 
 /// Rows and columns of a tile. Its sums take 12 of the 16 registers of SSE and AVX, two vectors of W and one of x three more,
@@ -111,7 +111,7 @@ fn tile_code() -> Code {
     let vectors = 1 + VECTORS + ROWS * VECTORS;
     let mut code = Code::new([(vectors as u32, ValType::V128)]);
     let mut write = code.instructions();
-    write.loop_(wasm_encoder::BlockType::Empty);
+    write.loop_(BlockType::Empty);
     for v in 0..VECTORS {
         write.local_get(columns).v128_load(at(v * LANES));
         write.local_set(column(v));
@@ -196,6 +196,7 @@ impl<'a> Lines<'a> {
             if line_stride == 1 {
                 for (k, into) in panel.iter_mut().enumerate() {
                     let from = &self.values[start + k * depth_stride..][..width];
+                    // A copy of known size is a few instructions, any other a call.
                     match <[f32; WIDTH]>::try_from(from) {
                         Ok(whole) => *into = whole,
                         Err(_) => into[..width].copy_from_slice(from),
