@@ -1,7 +1,7 @@
 //! What keeps a run from harm: a screen that stays on, a question before leaving, a word on hidden pages, files that are
 //! dropped beside their place. And the service worker, which keeps the page itself.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 
 use js_sys::{Promise, Reflect};
 use leptos::ev;
@@ -27,7 +27,6 @@ extern "C" {
 
 thread_local! {
     static SCREEN: RefCell<Option<ScreenLock>> = const { RefCell::new(None) };
-    static WANTED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Sets all of them up.
@@ -47,47 +46,51 @@ pub fn keep(page: Page) {
 }
 
 fn keep_screen_on(page: Page) {
-    Effect::new(move |_| hold_screen(running(&page)));
+    Effect::new(move |_| {
+        page.state.track();
+        hold_screen(page);
+    });
     // a browser takes the lock away when the page is hidden
     let seen = window_event_listener_untyped("visibilitychange", move |_| {
         if is_visible() {
-            hold_screen(untrack(|| running(&page)));
+            hold_screen(page);
         }
     });
     on_cleanup(move || seen.remove());
-}
-
-fn running(page: &Page) -> bool {
-    page.state.get() == RunState::Running
 }
 
 fn is_visible() -> bool {
     document().visibility_state() == VisibilityState::Visible
 }
 
-fn hold_screen(hold: bool) {
-    // a native run computes without this screen, and a browser may have no such lock: neither is an error
-    let wanted = hold && native() == Some(false) && is_visible();
-    WANTED.set(wanted);
+/// A native run computes without this screen.
+fn needs_screen(page: &Page) -> bool {
+    page.state.get_untracked() == RunState::Running && native() == Some(false) && is_visible()
+}
+
+fn hold_screen(page: Page) {
     keep_lock(None);
-    if wanted && let Ok(promise) = request_screen_lock("screen") {
+    // a browser may have no such lock: that is no error
+    if needs_screen(&page)
+        && let Ok(promise) = request_screen_lock("screen")
+    {
         leptos::task::spawn_local(async move {
-            if let Ok(lock) = JsFuture::from(promise).await {
-                keep_lock(Some(lock.unchecked_into()));
+            let Ok(lock) = JsFuture::from(promise).await else {
+                return;
+            };
+            keep_lock(Some(lock.unchecked_into()));
+            // it may come when the run rests already
+            if !needs_screen(&page) {
+                keep_lock(None);
             }
         });
     }
 }
 
-/// One lock at most, and none that came when nobody wanted it any more.
+/// Keeps this lock and gives the one before it back.
 fn keep_lock(lock: Option<ScreenLock>) {
-    let (kept, late) = if WANTED.get() {
-        (lock, None)
-    } else {
-        (None, lock)
-    };
-    for lock in SCREEN.replace(kept).into_iter().chain(late) {
-        ignore(lock.release());
+    if let Some(before) = SCREEN.replace(lock) {
+        ignore(before.release());
     }
 }
 
