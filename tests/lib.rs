@@ -1,9 +1,10 @@
 //! What several crates together must show. The tests are in `it/`, the benchmarks in `bench/`; this library holds what
-//! both need: devices, and an engine to talk to.
+//! both need: devices, numbers, and an engine to talk to.
 
 pub mod talk;
 
 use burn::tensor::{Device, Tensor};
+use limbeck_oracle::rng::Rng;
 
 /// The CPU: burn's flex backend.
 pub fn cpu() -> Device {
@@ -41,6 +42,16 @@ pub async fn gpu() -> Device {
         .unwrap_or_else(|e| panic!("no WebGPU adapter: {e}"));
     GPU.set(Some(device.clone()));
     device
+}
+
+/// Numbers of the standard normal distribution.
+pub fn normals(rng: &mut Rng, count: usize) -> Vec<f32> {
+    (0..count).map(|_| rng.normal() as f32).collect()
+}
+
+/// The same numbers as the oracle takes them.
+pub fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|x| f64::from(*x)).collect()
 }
 
 /// The values of a tensor, row-major.

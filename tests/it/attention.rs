@@ -3,7 +3,7 @@
 use std::fmt;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use it::{cpu, gpu, read};
+use it::{cpu, gpu, normals, read, wide};
 use limbeck_kernels::{Body, DropoutMask, Lengths, Taps, attention, fill_outputs_with, gelu};
 use limbeck_oracle::attention::{self as oracle, Dims};
 use limbeck_oracle::judge::assert_as_good_as_within;
@@ -46,8 +46,7 @@ impl Case {
     fn new(lengths: &[usize], s: usize, a: usize, d: usize) -> Self {
         let b = lengths.len();
         let mut rng = Rng::new((1000 * s + 10 * a + d) as u64);
-        let mut random =
-            || -> Vec<f32> { (0..b * s * a * d).map(|_| rng.normal() as f32).collect() };
+        let mut random = || normals(&mut rng, b * s * a * d);
         Self {
             lengths: lengths.to_vec(),
             dims: Dims { b, s, a, d },
@@ -107,10 +106,6 @@ impl Case {
         let gradient = oracle::backward(taps, &self.dims, &self.lengths, &factors, &upstream);
         [output, gradient.q, gradient.k, gradient.v]
     }
-}
-
-fn wide(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|x| f64::from(*x)).collect()
 }
 
 /// Output and gradients of queries, keys and values. `view` makes a tensor of the same values in another layout.
@@ -317,9 +312,7 @@ async fn gelu_is_exact() {
             .collect();
         x[0] = -1.0e4;
         x[count - 1] = 1.0e4;
-        let mut random =
-            |count: usize| -> Vec<f32> { (0..count).map(|_| rng.normal() as f32).collect() };
-        let (bias, upstream) = (random(width), random(count));
+        let [bias, upstream] = [width, count].map(|count| normals(&mut rng, count));
         let (wide_x, wide_bias) = (wide(&x), wide(&bias));
         let value = limbeck_oracle::gelu::forward(&wide_x, &wide_bias);
         let gradient = limbeck_oracle::gelu::backward(&wide_x, &wide_bias, &wide(&upstream));

@@ -1,7 +1,7 @@
 //! The operations of `limbeck-kernels` against the oracle, on the CPU and on a GPU.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use it::{cpu, gpu, read};
+use it::{cpu, gpu, normals, read, wide};
 use limbeck_kernels::{
     AdamWMoments, AdamWScalars, Body, Lengths, Pair, RelationLoss, ShapeError, Taps, Vector, adamw,
     erf, exp, fill_outputs_with, product, relation, relation_loss,
@@ -253,9 +253,8 @@ async fn many_heads_need_two_dimensions_of_groups() {
     let case = Case::new(1, 2, heads, 1, 1);
     let got = answer(&case, Pair::QQ, &gpu().await, Body::Fused).await;
     let expected = answer(&case, Pair::QQ, &cpu(), Body::Fused).await;
-    let exact = |values: &[f32]| values.iter().map(|x| f64::from(*x)).collect::<Vec<_>>();
-    assert!(close(&got.rows, &exact(&expected.rows)));
-    let (got, expected) = (&got.gradients[0], exact(&expected.gradients[0]));
+    assert!(close(&got.rows, &wide(&expected.rows)));
+    let (got, expected) = (&got.gradients[0], wide(&expected.gradients[0]));
     assert!(relative_l2(got, &expected) < 1e-4);
     assert!(got[2 * heads - 3..].iter().any(|x| *x != 0.0));
 }
@@ -645,10 +644,8 @@ async fn products_are_as_good_as_those_of_burn() {
         [193, 1_025, 23],
     ] {
         let [m, k, n] = shape;
-        let [x, w, upstream] = [m * k, k * n, m * n]
-            .map(|count| -> Vec<f32> { (0..count).map(|_| rng.normal() as f32).collect() });
-        let [wide_x, wide_w, wide_upstream] = [&x, &w, &upstream]
-            .map(|values| -> Vec<f64> { values.iter().map(|v| f64::from(*v)).collect() });
+        let [x, w, upstream] = [m * k, k * n, m * n].map(|count| normals(&mut rng, count));
+        let [wide_x, wide_w, wide_upstream] = [&x, &w, &upstream].map(|values| wide(values));
         let exact = [
             oracle_product(&wide_x, &wide_w, [m, k, n]),
             oracle_product(&wide_upstream, &turned(&wide_w, n), [m, n, k]),

@@ -86,9 +86,14 @@ pub fn unpack(zip: &[u8], folder: &Path) -> PathBuf {
     root.unwrap()
 }
 
-/// The losses of the present run, by step, from the file that a person would take away.
+/// The metrics of the present run, from the file that a person would take away.
+pub async fn metrics(browser: &Browser) -> Value {
+    serde_json::from_slice(&take_away(browser, "JSON").await).unwrap()
+}
+
+/// The losses of the present run, by step.
 pub async fn losses(browser: &Browser) -> Vec<f64> {
-    let metrics: Value = serde_json::from_slice(&take_away(browser, "JSON").await).unwrap();
+    let metrics = metrics(browser).await;
     let steps = metrics["steps"].as_array().unwrap().iter();
     steps.map(|step| step["loss"].as_f64().unwrap()).collect()
 }

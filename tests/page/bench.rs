@@ -8,9 +8,9 @@
 
 mod drawing;
 
-use it_page::acts::{open, take_away, wait};
+use it_page::acts::{metrics, open, wait};
 use it_page::{Browser, Gpu, Site};
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
 /// Steps that are left out: the first ones still fill memory pools.
@@ -62,7 +62,7 @@ async fn time(site: &Site, gpu: Gpu, recipe: &str) -> (f64, String) {
     open(&browser, site, recipe).await;
     browser.click("#main-action").await;
     wait(&browser, "Finished").await;
-    let metrics: Value = serde_json::from_slice(&take_away(&browser, "JSON").await).unwrap();
+    let metrics = metrics(&browser).await;
     let steps = metrics["steps"].as_array().unwrap().iter().skip(WARM_UP);
     let mut seconds: Vec<f64> = steps.map(|s| s["seconds"].as_f64().unwrap()).collect();
     seconds.sort_by(f64::total_cmp);

@@ -1,9 +1,9 @@
 //! Browsers without WebGPU, without a network, with a WebGPU of another make; and pages that nobody sees.
 
-use it_page::acts::{address, distil, open, said, take_away, wait};
+use it_page::acts::{address, distil, metrics, open, said, take_away, wait};
 use it_page::{Browser, Gpu, Site};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::ONE;
 
@@ -64,7 +64,7 @@ async fn firefox_trains_on_webgpu() {
     for device in ["cpu", "gpu"] {
         open(&browser, &site, &format!("{SHORT}&device={device}")).await;
         losses.push(distil(&browser).await);
-        let metrics: Value = serde_json::from_slice(&take_away(&browser, "JSON").await).unwrap();
+        let metrics = metrics(&browser).await;
         let named = metrics["device"].as_str().unwrap();
         assert_eq!(named.contains("WebGPU"), device == "gpu", "{named}");
     }
@@ -87,8 +87,7 @@ async fn a_run_is_guarded() {
     let _one = ONE.lock().await;
     let site = Site::hosted();
     let browser = Browser::chromium(Gpu::None).await;
-    let long = "v=1&preset=tiny&steps=5000&batch=2&heldout=0.0003&max_length=12";
-    open(&browser, &site, long).await;
+    open(&browser, &site, &SHORT.replace("steps=6", "steps=5000")).await;
     browser.value(SCREEN).await;
     let asks = "!dispatchEvent(new Event('beforeunload', { cancelable: true }))";
     assert_eq!(browser.value(asks).await, false);

@@ -7,7 +7,7 @@ use std::f32::consts::FRAC_1_SQRT_2;
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
@@ -19,6 +19,7 @@ use cubecl::prelude::*;
 use crate::Body;
 use crate::cpu::{self, CHUNK};
 use crate::gpu::{self, Launch};
+use crate::graph::differentiable;
 
 const INVERSE_SQRT_2PI: f32 = 0.398_942_3;
 
@@ -246,20 +247,7 @@ impl<B: Backend + GeluOps> Backward<B, 2> for GeluBackward {
 
 impl<B: Backend + GeluOps, C: CheckpointStrategy> GeluOps for Autodiff<B, C> {
     fn biased_gelu(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-        match GeluBackward
-            .prepare::<C>([x.node(), bias.node()])
-            .compute_bound()
-            .stateful()
-        {
-            OpsKind::Tracked(mut prep) => {
-                let state = [&x, &bias].map(|tensor| prep.checkpoint(tensor));
-                let output = B::biased_gelu(x.into_primitive(), bias.into_primitive());
-                prep.finish(state, output)
-            }
-            OpsKind::UnTracked(prep) => {
-                prep.finish(B::biased_gelu(x.into_primitive(), bias.into_primitive()))
-            }
-        }
+        differentiable::<B, C, 2>(GeluBackward, [x, bias], |[x, bias]| B::biased_gelu(x, bias))
     }
 
     fn biased_gelu_backward(

@@ -31,6 +31,7 @@ mod dropout;
 mod fused;
 mod gelu;
 mod gpu;
+mod graph;
 mod head;
 mod pair;
 mod product;

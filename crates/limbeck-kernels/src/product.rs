@@ -4,12 +4,14 @@
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use burn_cubecl::CubeBackend;
+
+use crate::graph::differentiable;
 
 #[cfg(target_family = "wasm")]
 mod relaxed;
@@ -65,20 +67,7 @@ impl<B: Backend + ProductOps> Backward<B, 2> for ProductBackward {
 
 impl<B: Backend + ProductOps, C: CheckpointStrategy> ProductOps for Autodiff<B, C> {
     fn product(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
-        match ProductBackward
-            .prepare::<C>([x.node(), w.node()])
-            .compute_bound()
-            .stateful()
-        {
-            OpsKind::Tracked(mut prep) => {
-                let state = [&x, &w].map(|tensor| prep.checkpoint(tensor));
-                let output = B::product(x.into_primitive(), w.into_primitive());
-                prep.finish(state, output)
-            }
-            OpsKind::UnTracked(prep) => {
-                prep.finish(B::product(x.into_primitive(), w.into_primitive()))
-            }
-        }
+        differentiable::<B, C, 2>(ProductBackward, [x, w], |[x, w]| B::product(x, w))
     }
 }
 
