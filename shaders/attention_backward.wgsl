@@ -170,15 +170,15 @@ fn write_sum(sum: ptr<function, array<vec4<f32>, VECTORS>>, start: u32, slice: u
 }
 
 // Own first times other first, own second times other second, over the features of a slice.
-fn products_of(
+fn dots_of(
     first: ptr<function, array<vec4<f32>, VECTORS>>, second: ptr<function, array<vec4<f32>, VECTORS>>, t: u32
 ) -> vec2<f32> {
-    var products = vec2<f32>();
+    var dots = vec2<f32>();
     for (var w = 0u; w < VECTORS; w++) {
-        products.x += dot((*first)[w], first_tile[t * VECTORS + w]);
-        products.y += dot((*second)[w], second_tile[t * VECTORS + w]);
+        dots.x += dot((*first)[w], first_tile[t * VECTORS + w]);
+        dots.y += dot((*second)[w], second_tile[t * VECTORS + w]);
     }
-    return products;
+    return dots;
 }
 
 // Adds the vectors of an other to the sums.
@@ -277,36 +277,36 @@ fn main(
             if (SLICED) {
                 read_own(&own_a, &own_b, source, slice);
                 for (var t = 0u; t < count; t++) {
-                    let products = products_of(&own_a, &own_b, t);
+                    let dots = dots_of(&own_a, &own_b, t);
                     let kept = t * ROWS + thread;
                     if (slice == 0u) {
                         scores[kept] = 0.0;
                         changes[kept] = 0.0;
                     }
-                    scores[kept] += products.x;
-                    changes[kept] += products.y;
+                    scores[kept] += dots.x;
+                    changes[kept] += dots.y;
                 }
             }
         }
         for (var t = 0u; t < count; t++) {
             let kept = t * ROWS + thread;
-            var products: vec2<f32>;
+            var dots: vec2<f32>;
             if (SLICED) {
-                products = vec2(scores[kept], changes[kept]);
+                dots = vec2(scores[kept], changes[kept]);
             } else {
-                products = products_of(&own_a, &own_b, t);
+                dots = dots_of(&own_a, &own_b, t);
             }
             if (KEYS) {
                 of_row = row_tile[t];
             }
-            let p = exp((products.x * scale - of_row.x) - of_row.y);
+            let p = exp((dots.x * scale - of_row.x) - of_row.y);
             var factor = 1.0;
             if (DROPOUT) {
                 let i = select(token, start + t, KEYS);
                 let j = select(start + t, token, KEYS);
                 factor = factor_of((rows + i) * s + j);
             }
-            let change = p * (factor * products.y - of_row.z) * scale;
+            let change = p * (factor * dots.y - of_row.z) * scale;
             if (SLICED) {
                 scores[kept] = p * factor;
                 changes[kept] = change;

@@ -188,14 +188,14 @@ fn main(
             }
             workgroupBarrier();
             for (var t = 0u; t < count; t++) {
-                var product = 0.0;
+                var score = 0.0;
                 for (var w = 0u; w < VECTORS; w++) {
-                    product += dot(query[w], key_tile[t * VECTORS + w]);
+                    score += dot(query[w], key_tile[t * VECTORS + w]);
                 }
                 if (SLICED && slice > 0u) {
-                    product += scores[t * ROWS + thread];
+                    score += scores[t * ROWS + thread];
                 }
-                scores[t * ROWS + thread] = product;
+                scores[t * ROWS + thread] = score;
             }
         }
         for (var t = 0u; t < count; t++) {

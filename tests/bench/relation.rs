@@ -1,4 +1,4 @@
-//! `bench relation`: the relation loss alone, forward and backward, by body and device; what it takes of memory, how near it
+//! `bench relation`: the relation loss alone, forward and backward, by implementation and device; what it takes of memory, how near it
 //! comes to what the machine can do, and how it grows with S.
 
 mod ceilings;
@@ -8,8 +8,9 @@ mod inputs;
 use std::process::ExitCode;
 
 use burn::tensor::Device;
-use limbeck_kernels::{Body, Pair};
+use limbeck_kernels::Pair;
 use limbeck_oracle::judge::relative_l2;
+use limbeck_recipe::KernelChoice;
 use serde_json::{Value, json};
 
 use crate::memory::peak_extra_bytes;
@@ -17,7 +18,7 @@ use crate::shared::{self, least, median, number, option, rounded};
 use ceilings::Ceilings;
 use inputs::{Inputs, Sizes, Times};
 
-/// How far the bodies may be from each other before the clock starts: relative, of the loss and in L2 of each gradient.
+/// How far the implementations may be from each other before the clock starts: relative, of the loss and in L2 of each gradient.
 const SAME: f64 = 1e-4;
 
 /// FLOPs of a score besides the products: in the forward pass two maxima, two subtractions of them, two additions to the
@@ -39,7 +40,7 @@ struct Case {
 /// What the ceilings compare a case with.
 pub struct Measured {
     pub name: String,
-    /// Of the fused body.
+    /// Of the fused implementation.
     pub seconds: f64,
     pub useful_flops: f64,
     pub executed_flops: f64,
@@ -185,7 +186,7 @@ impl Case {
     /// Prints the case's line.
     async fn measure(&self, runs: usize) -> Interleaved {
         let inputs = Inputs::new(self.sizes, self.pairs, self.device().await);
-        self.assert_the_bodies_agree(&inputs).await;
+        self.assert_the_kernels_agree(&inputs).await;
         let peaks = peaks(&inputs).await;
         let times = interleaved(&inputs, runs).await;
         let torch = self.torch(runs).unwrap_or_default();
@@ -233,11 +234,11 @@ impl Case {
     }
 
     /// A fast wrong answer is worth nothing, and neither is a right one where every answer is right.
-    async fn assert_the_bodies_agree(&self, inputs: &Inputs) {
+    async fn assert_the_kernels_agree(&self, inputs: &Inputs) {
         let name = self.name();
         assert!(inputs.carries_signal().await, "{name}: no signal");
-        let naive = inputs.answer(Body::Naive).await;
-        let fused = inputs.answer(Body::Fused).await;
+        let naive = inputs.answer(KernelChoice::Naive).await;
+        let fused = inputs.answer(KernelChoice::Fused).await;
         let off = |got: &[f32], expected: &[f32]| {
             let expected: Vec<f64> = expected.iter().map(|x| f64::from(*x)).collect();
             relative_l2(got, &expected)
@@ -279,24 +280,24 @@ impl Case {
     }
 }
 
-/// Peak extra bytes of the naive and of the fused body.
+/// Peak extra bytes of the naive and of the fused implementation.
 async fn peaks(inputs: &Inputs) -> [Option<u64>; 2] {
-    let of = async |body| {
+    let of = async |kernel| {
         let once = async {
-            inputs.timed(body).await;
+            inputs.timed(kernel).await;
         };
         peak_extra_bytes(&inputs.device, once).await
     };
-    [of(Body::Naive).await, of(Body::Fused).await]
+    [of(KernelChoice::Naive).await, of(KernelChoice::Fused).await]
 }
 
-/// Times of the naive and of the fused body, in turn, so that a machine that slows down slows both.
+/// Times of the naive and of the fused implementation, in turn, so that a machine that slows down slows both.
 async fn interleaved(inputs: &Inputs, runs: usize) -> Interleaved {
     let (mut naive, mut fused) = (Vec::new(), Vec::new());
-    inputs.timed(Body::Fused).await; // The pool of a GPU has just given its pages back.
+    inputs.timed(KernelChoice::Fused).await; // The pool of a GPU has just given its pages back.
     for _ in 0..runs {
-        naive.push(inputs.timed(Body::Naive).await);
-        fused.push(inputs.timed(Body::Fused).await);
+        naive.push(inputs.timed(KernelChoice::Naive).await);
+        fused.push(inputs.timed(KernelChoice::Fused).await);
     }
     Interleaved { naive, fused }
 }

@@ -4,10 +4,11 @@ use std::fmt;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use it::{cpu, gpu, normals, read, wide};
-use limbeck_kernels::{Body, DropoutMask, Lengths, Taps, attention, fill_outputs_with, gelu};
+use limbeck_kernels::{DropoutMask, Lengths, Taps, attention, fill_outputs_with, gelu};
 use limbeck_oracle::attention::{self as oracle, Dims};
 use limbeck_oracle::judge::assert_as_good_as_within;
 use limbeck_oracle::rng::Rng;
+use limbeck_recipe::KernelChoice;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 /// WGSL allows `exp` an error of 3 + 2 |x| units in the last place.
@@ -112,7 +113,7 @@ impl Case {
 async fn viewed(
     case: &Case,
     device: &Device,
-    body: Body,
+    kernel: KernelChoice,
     view: fn(Tensor<3>) -> Tensor<3>,
 ) -> [Vec<f32>; 4] {
     let lengths = Lengths::new(&case.lengths, case.dims.s, device).unwrap();
@@ -121,8 +122,14 @@ async fn viewed(
             .require_grad()
     });
     let [q, k, v] = tracked.clone().map(view);
-    let mut output = attention(body, Taps { q, k, v }, &lengths, case.dims.a, case.dropout);
-    if body == Body::Naive {
+    let mut output = attention(
+        kernel,
+        Taps { q, k, v },
+        &lengths,
+        case.dims.a,
+        case.dropout,
+    );
+    if kernel == KernelChoice::Naive {
         // Padded rows mean nothing there; here they count as 0.
         let [b, s, _] = case.shape();
         output = output * lengths.mask(1.0, 0.0).reshape([b, s, 1]);
@@ -137,13 +144,13 @@ async fn viewed(
 }
 
 async fn answer(case: &Case, device: &Device) -> [Vec<f32>; 4] {
-    viewed(case, device, Body::Fused, |tensor| tensor).await
+    viewed(case, device, KernelChoice::Fused, |tensor| tensor).await
 }
 
 /// Rungs 5 and 6: output and each gradient, judged by what the composition achieves on the CPU.
 async fn check(case: &Case) {
     let exact = case.exact().await;
-    let naive = viewed(case, &cpu(), Body::Naive, |tensor| tensor).await;
+    let naive = viewed(case, &cpu(), KernelChoice::Naive, |tensor| tensor).await;
     for device in [cpu(), gpu().await] {
         let got = answer(case, &device).await;
         for part in 0..4 {
@@ -172,7 +179,7 @@ async fn attention_is_as_good_as_the_composition() {
     }
 }
 
-/// The same key drops the same values in the shaders, in the CPU's body and in the mask that the oracle is given.
+/// The same key drops the same values in the shaders, in the CPU's implementation and in the mask that the oracle is given.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn attention_drops_the_same_values_everywhere() {
     for case in [
@@ -236,7 +243,7 @@ async fn attention_takes_views() {
     for device in [cpu(), gpu().await] {
         let copied = answer(&case, &device).await;
         for view in [permuted, sliced] {
-            let viewed = viewed(&case, &device, Body::Fused, view).await;
+            let viewed = viewed(&case, &device, KernelChoice::Fused, view).await;
             assert!(viewed == copied, "{case} on {device:?}");
         }
     }
@@ -277,13 +284,20 @@ async fn attention_needs_no_graph() {
             k: case.tensor(&case.k, &device),
             v: case.tensor(&case.v, &device),
         };
-        let plain = read(attention(Body::Fused, taps, &lengths, case.dims.a, None)).await;
+        let plain = read(attention(
+            KernelChoice::Fused,
+            taps,
+            &lengths,
+            case.dims.a,
+            None,
+        ))
+        .await;
         assert!(plain == answer(&case, &device).await[0]);
     }
 }
 
 /// GELU of (rows, width), its gradients of x and bias.
-async fn gelu_parts(body: Body, inputs: [&[f32]; 3], device: &Device) -> [Vec<f32>; 3] {
+async fn gelu_parts(kernel: KernelChoice, inputs: [&[f32]; 3], device: &Device) -> [Vec<f32>; 3] {
     let [x, bias, upstream] = inputs;
     let (width, rows) = (bias.len(), x.len() / bias.len());
     let tracked = device.clone().autodiff();
@@ -292,7 +306,7 @@ async fn gelu_parts(body: Body, inputs: [&[f32]; 3], device: &Device) -> [Vec<f3
     let bias =
         Tensor::<1>::from_data(TensorData::new(bias.to_vec(), [width]), &tracked).require_grad();
     let upstream = Tensor::<3>::from_data(TensorData::new(upstream.to_vec(), shape), device);
-    let y = gelu(body, x.clone(), bias.clone());
+    let y = gelu(kernel, x.clone(), bias.clone());
     let gradients = (y.clone() * upstream).sum().backward();
     [
         read(y).await,
@@ -318,10 +332,12 @@ async fn gelu_is_exact() {
         let gradient = limbeck_oracle::gelu::backward(&wide_x, &wide_bias, &wide(&upstream));
         let exact = [&value, &gradient.x, &gradient.bias];
         for device in [cpu(), gpu().await] {
-            let mut answers = vec![gelu_parts(Body::Naive, [&x, &bias, &upstream], &device).await];
+            let mut answers =
+                vec![gelu_parts(KernelChoice::Naive, [&x, &bias, &upstream], &device).await];
             for poison in [None, Some(f32::NAN), Some(3.0e8)] {
                 fill_outputs_with(poison);
-                answers.push(gelu_parts(Body::Fused, [&x, &bias, &upstream], &device).await);
+                answers
+                    .push(gelu_parts(KernelChoice::Fused, [&x, &bias, &upstream], &device).await);
                 fill_outputs_with(None);
             }
             for got in answers {
@@ -341,7 +357,7 @@ async fn gelu_spreads_workgroups_over_two_dimensions() {
     const WIDTH: usize = 257;
     let device = gpu().await;
     let x = Tensor::<3>::ones([1, ROWS, WIDTH], &device);
-    let y = gelu(Body::Fused, x, Tensor::<1>::zeros([WIDTH], &device));
+    let y = gelu(KernelChoice::Fused, x, Tensor::<1>::zeros([WIDTH], &device));
     let last = read(y.slice([0..1, ROWS - 1..ROWS, 0..WIDTH])).await;
     assert!(last.iter().all(|y| (y - 0.841_344_7).abs() < 1e-6));
 }

@@ -3,14 +3,15 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use it::{cpu, gpu, normals, read, wide};
 use limbeck_kernels::{
-    AdamWMoments, AdamWScalars, Body, Lengths, Pair, RelationLoss, ShapeError, Taps, Vector, adamw,
-    erf, exp, fill_outputs_with, product, relation, relation_loss,
+    AdamWMoments, AdamWScalars, Lengths, Pair, RelationLoss, ShapeError, Taps, Vector, adamw, erf,
+    exp, fill_outputs_with, matmul, relation, relation_loss,
 };
 use limbeck_oracle::cases::{Case, Vectors, extremes, grid};
 use limbeck_oracle::judge::{assert_as_good_as, assert_as_good_as_within, relative_l2};
-use limbeck_oracle::product::product as oracle_product;
+use limbeck_oracle::matmul::matmul as oracle_matmul;
 use limbeck_oracle::relation::{self as oracle, Vector as OracleVector};
 use limbeck_oracle::rng::Rng;
+use limbeck_recipe::KernelChoice;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 /// WGSL allows `exp` an error of 3 + 2 |x| units in the last place.
@@ -27,13 +28,13 @@ struct Answer {
     gradients: Vec<Vec<f32>>,
 }
 
-/// Every body of the relation loss, where it runs.
-async fn bodies() -> [(Device, Body); 4] {
+/// Every implementation of the relation loss, where it runs.
+async fn kernels() -> [(Device, KernelChoice); 4] {
     [
-        (cpu(), Body::Naive),
-        (cpu(), Body::Fused),
-        (gpu().await, Body::Naive),
-        (gpu().await, Body::Fused),
+        (cpu(), KernelChoice::Naive),
+        (cpu(), KernelChoice::Fused),
+        (gpu().await, KernelChoice::Naive),
+        (gpu().await, KernelChoice::Fused),
     ]
 }
 
@@ -56,9 +57,9 @@ struct Inputs {
 }
 
 impl Inputs {
-    fn loss(&self, body: Body, pairs: &[(Pair, f64)], heads: usize) -> RelationLoss {
+    fn loss(&self, kernel: KernelChoice, pairs: &[(Pair, f64)], heads: usize) -> RelationLoss {
         relation_loss(
-            body,
+            kernel,
             &self.student,
             &self.teacher,
             pairs,
@@ -89,9 +90,9 @@ fn inputs(case: &Case, device: &Device) -> Inputs {
     }
 }
 
-async fn answer(case: &Case, pair: Pair, device: &Device, body: Body) -> Answer {
+async fn answer(case: &Case, pair: Pair, device: &Device, kernel: KernelChoice) -> Answer {
     let inputs = inputs(case, device);
-    let loss = inputs.loss(body, &[(pair, 1.0)], case.dims.a);
+    let loss = inputs.loss(kernel, &[(pair, 1.0)], case.dims.a);
     let gradients = loss.total.backward();
     let mut answer = Answer {
         loss: read(loss.by_pair).await,
@@ -123,7 +124,7 @@ fn exact(case: &Case, pair: Pair) -> (f64, Vec<f64>, Vec<Vec<f64>>) {
 async fn relation_loss_is_right_on_the_cpu() {
     for case in grid() {
         for pair in Pair::all() {
-            let got = answer(&case, pair, &cpu(), Body::Naive).await;
+            let got = answer(&case, pair, &cpu(), KernelChoice::Naive).await;
             let (value, rows, gradients) = exact(&case, pair);
             // A loss of 0 (one token) has no relative error; f32 rounds scores of a few units to 1e-6.
             assert!(
@@ -149,7 +150,7 @@ fn close(got: &[f32], exact: &[f64]) -> bool {
     got.len() == exact.len() && (nothing || relative_l2(got, exact) < 1e-5)
 }
 
-/// Cases that cross the blocks and vectors of the streaming body: rows in fours, keys in sixteens, wide and odd heads.
+/// Cases that cross the blocks and vectors of the streaming implementation: rows in fours, keys in sixteens, wide and odd heads.
 fn across_blocks() -> Vec<Case> {
     let mut cases = grid();
     cases.extend((1..=9).map(Case::random));
@@ -160,13 +161,13 @@ fn across_blocks() -> Vec<Case> {
     cases
 }
 
-/// Rungs 5 and 6: the streaming body of the CPU is as good as the composition, value, rows and gradients, all nine pairs.
+/// Rungs 5 and 6: the streaming implementation of the CPU is as good as the composition, value, rows and gradients, all nine pairs.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn the_streaming_body_is_as_good_as_the_composition() {
     for case in across_blocks() {
         for pair in Pair::all() {
-            let got = answer(&case, pair, &cpu(), Body::Fused).await;
-            let baseline = answer(&case, pair, &cpu(), Body::Naive).await;
+            let got = answer(&case, pair, &cpu(), KernelChoice::Fused).await;
+            let baseline = answer(&case, pair, &cpu(), KernelChoice::Naive).await;
             let (value, rows, gradients) = exact(&case, pair);
             let name = |part: &str| format!("{case} {pair} {part}");
             assert!(
@@ -197,18 +198,18 @@ async fn the_streaming_body_is_as_good_as_the_composition() {
 async fn relation_loss_is_as_good_on_the_gpu() {
     for case in grid().into_iter().filter(|case| case.dims.a < 48) {
         for pair in GPU_PAIRS {
-            for body in [Body::Naive, Body::Fused] {
-                check_on_the_gpu(&case, pair, body).await;
+            for kernel in [KernelChoice::Naive, KernelChoice::Fused] {
+                check_on_the_gpu(&case, pair, kernel).await;
             }
         }
     }
 }
 
-async fn check_on_the_gpu(case: &Case, pair: Pair, body: Body) {
-    let got = answer(case, pair, &gpu().await, body).await;
-    let baseline = answer(case, pair, &cpu(), Body::Naive).await;
+async fn check_on_the_gpu(case: &Case, pair: Pair, kernel: KernelChoice) {
+    let got = answer(case, pair, &gpu().await, kernel).await;
+    let baseline = answer(case, pair, &cpu(), KernelChoice::Naive).await;
     let (value, rows, gradients) = exact(case, pair);
-    let name = |part: &str| format!("{case} {pair} {body:?} {part}");
+    let name = |part: &str| format!("{case} {pair} {kernel:?} {part}");
     assert!(
         (f64::from(got.loss[0]) - value).abs() <= 1e-5 * value + 1e-6,
         "{}: {:?} and {value}",
@@ -241,7 +242,7 @@ async fn the_shaders_are_right_across_their_edges() {
     }
     for case in cases {
         for pair in GPU_PAIRS {
-            check_on_the_gpu(&case, pair, Body::Fused).await;
+            check_on_the_gpu(&case, pair, KernelChoice::Fused).await;
         }
     }
 }
@@ -251,8 +252,8 @@ async fn the_shaders_are_right_across_their_edges() {
 async fn many_heads_need_two_dimensions_of_groups() {
     let heads = 65_539;
     let case = Case::new(1, 2, heads, 1, 1);
-    let got = answer(&case, Pair::QQ, &gpu().await, Body::Fused).await;
-    let expected = answer(&case, Pair::QQ, &cpu(), Body::Fused).await;
+    let got = answer(&case, Pair::QQ, &gpu().await, KernelChoice::Fused).await;
+    let expected = answer(&case, Pair::QQ, &cpu(), KernelChoice::Fused).await;
     assert!(close(&got.rows, &wide(&expected.rows)));
     let (got, expected) = (&got.gradients[0], wide(&expected.gradients[0]));
     assert!(relative_l2(got, &expected) < 1e-4);
@@ -265,9 +266,9 @@ async fn many_heads_need_two_dimensions_of_groups() {
 async fn pairs_add_up() {
     let case = Case::new(2, 9, 2, 4, 6).lengths(&[9, 5]);
     let pairs = [(Pair::QQ, 1.0), (Pair::QK, 0.5), (Pair::KK, 2.0)];
-    for (device, body) in bodies().await {
+    for (device, kernel) in kernels().await {
         let inputs = inputs(&case, &device);
-        let together = inputs.loss(body, &pairs, 2);
+        let together = inputs.loss(kernel, &pairs, 2);
         let gradients = together.total.clone().backward();
         let of = |vector| inputs.student.get(vector).grad(&gradients);
         assert!(of(Vector::V).is_none());
@@ -276,9 +277,9 @@ async fn pairs_add_up() {
             read(of(Vector::K).unwrap()).await,
         );
         let [qq, qk, kk] = [
-            answer(&case, Pair::QQ, &device, body).await,
-            answer(&case, Pair::QK, &device, body).await,
-            answer(&case, Pair::KK, &device, body).await,
+            answer(&case, Pair::QQ, &device, kernel).await,
+            answer(&case, Pair::QK, &device, kernel).await,
+            answer(&case, Pair::KK, &device, kernel).await,
         ];
         let rows = [&qq.rows, &qk.rows, &kk.rows].map(Vec::as_slice).concat();
         assert_eq!(read(together.rows).await, rows);
@@ -293,21 +294,24 @@ async fn pairs_add_up() {
                 .collect()
         };
         let exact = sum((&qq.gradients[0], 1.0), (&qk.gradients[0], 0.5));
-        assert!(relative_l2(&q, &exact) < 1e-6, "{body:?} Q");
+        assert!(relative_l2(&q, &exact) < 1e-6, "{kernel:?} Q");
         let exact = sum((&qk.gradients[1], 0.5), (&kk.gradients[0], 2.0));
-        assert!(relative_l2(&k, &exact) < 1e-6, "{body:?} K");
+        assert!(relative_l2(&k, &exact) < 1e-6, "{kernel:?} K");
     }
 }
 
 /// Rung 8: fifty repeats give the same bits, however work is spread over threads.
 #[wasm_bindgen_test(unsupported = pollster::test)]
-async fn the_fused_bodies_give_the_same_bits_every_time() {
+async fn the_fused_kernels_give_the_same_bits_every_time() {
     let case = Case::new(3, 33, 4, 8, 16).lengths(&[33, 20, 1]);
     for device in [cpu(), gpu().await] {
         for pair in GPU_PAIRS {
-            let first = answer(&case, pair, &device, Body::Fused).await;
+            let first = answer(&case, pair, &device, KernelChoice::Fused).await;
             for _ in 0..50 {
-                assert_eq!(answer(&case, pair, &device, Body::Fused).await, first);
+                assert_eq!(
+                    answer(&case, pair, &device, KernelChoice::Fused).await,
+                    first
+                );
             }
         }
     }
@@ -323,10 +327,10 @@ async fn outputs_are_written_whole() {
     let device = gpu().await;
     for case in cases {
         for pair in GPU_PAIRS {
-            let clean = answer(&case, pair, &device, Body::Fused).await;
+            let clean = answer(&case, pair, &device, KernelChoice::Fused).await;
             for poison in [f32::NAN, 3.0e8] {
                 fill_outputs_with(Some(poison));
-                let got = answer(&case, pair, &device, Body::Fused).await;
+                let got = answer(&case, pair, &device, KernelChoice::Fused).await;
                 fill_outputs_with(None);
                 assert_eq!(got, clean, "{case} {pair} {poison}");
             }
@@ -337,9 +341,9 @@ async fn outputs_are_written_whole() {
 /// One-hot teachers, equal scores, scores of +-80 and +-1e4, denormals: finite everywhere, near the truth.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn extremes_stay_finite() {
-    for (device, body) in bodies().await {
+    for (device, kernel) in kernels().await {
         for case in extremes() {
-            let got = answer(&case, Pair::QQ, &device, body).await;
+            let got = answer(&case, Pair::QQ, &device, kernel).await;
             let (value, ..) = exact(&case, Pair::QQ);
             let all = got
                 .loss
@@ -361,12 +365,12 @@ async fn extremes_stay_finite() {
 async fn a_perfect_student_has_nothing_to_learn() {
     let mut case = Case::new(2, 21, 3, 8, 8).lengths(&[21, 6]);
     case.student = case.teacher.clone();
-    for (device, body) in bodies().await {
+    for (device, kernel) in kernels().await {
         for pair in GPU_PAIRS {
-            let got = answer(&case, pair, &device, body).await;
-            assert!(got.loss[0].abs() < 1e-6, "{body:?} {pair} {:?}", got.loss);
+            let got = answer(&case, pair, &device, kernel).await;
+            assert!(got.loss[0].abs() < 1e-6, "{kernel:?} {pair} {:?}", got.loss);
             let all = got.gradients.iter().flatten();
-            assert!(all.into_iter().all(|g| g.abs() < 1e-8), "{body:?} {pair}");
+            assert!(all.into_iter().all(|g| g.abs() < 1e-8), "{kernel:?} {pair}");
         }
     }
 }
@@ -382,13 +386,13 @@ async fn padding_is_never_read() {
             Case::new(2, 5, 1, 37, 2).lengths(&[2, 5]),
         ]
     };
-    for (device, body) in bodies().await {
+    for (device, kernel) in kernels().await {
         for (at, case) in cases().iter().enumerate() {
-            let clean = answer(case, Pair::QK, &device, body).await;
+            let clean = answer(case, Pair::QK, &device, kernel).await;
             for poison in [f32::NAN, 3.0e8] {
                 let poisoned = cases().into_iter().nth(at).unwrap().poisoned(poison);
-                let got = answer(&poisoned, Pair::QK, &device, body).await;
-                assert_eq!(clean, got, "{case} {body:?} {poison}");
+                let got = answer(&poisoned, Pair::QK, &device, kernel).await;
+                assert_eq!(clean, got, "{case} {kernel:?} {poison}");
             }
         }
     }
@@ -400,14 +404,16 @@ async fn no_gradient_where_none_belongs() {
     let case = Case::new(2, 6, 2, 3, 4).lengths(&[6, 2]);
     let h = case.dims.hs();
     for device in [cpu(), gpu().await] {
-        let got = answer(&case, Pair::VV, &device, Body::Fused).await;
+        let got = answer(&case, Pair::VV, &device, KernelChoice::Fused).await;
         assert!(got.gradients[0][(6 + 2) * h..].iter().all(|g| *g == 0.0));
         assert!(got.gradients[0][..6 * h].iter().any(|g| *g != 0.0));
 
         let mut inputs = inputs(&case, &device);
         let taught = inputs.teacher.v.autodiff().require_grad();
         inputs.teacher.v = taught.clone();
-        let loss = inputs.loss(Body::Fused, &[(Pair::VV, 1.0)], 2).total;
+        let loss = inputs
+            .loss(KernelChoice::Fused, &[(Pair::VV, 1.0)], 2)
+            .total;
         assert!(taught.grad(&loss.backward()).is_none());
     }
 }
@@ -416,13 +422,13 @@ async fn no_gradient_where_none_belongs() {
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn upstream_gradients_scale() {
     let case = Case::new(2, 5, 2, 3, 3);
-    for (device, body) in bodies().await {
-        let once = answer(&case, Pair::KK, &device, body)
+    for (device, kernel) in kernels().await {
+        let once = answer(&case, Pair::KK, &device, kernel)
             .await
             .gradients
             .remove(0);
         let inputs = inputs(&case, &device);
-        let loss = inputs.loss(body, &[(Pair::KK, 1.0)], 2).total;
+        let loss = inputs.loss(kernel, &[(Pair::KK, 1.0)], 2).total;
         let scaled = (loss.clone().mul_scalar(2.5) + loss).backward();
         let got = read(inputs.student.k.grad(&scaled).unwrap()).await;
         let exact: Vec<f64> = once.iter().map(|g| 3.5 * f64::from(*g)).collect();
@@ -434,10 +440,10 @@ async fn upstream_gradients_scale() {
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn views_are_as_good_as_copies() {
     let case = Case::new(2, 5, 2, 3, 4).lengths(&[5, 3]);
-    for (device, body) in bodies().await {
+    for (device, kernel) in kernels().await {
         let mut inputs = inputs(&case, &device);
         let copy = inputs.student.q.clone().without_autodiff();
-        let clean = inputs.loss(body, &[(Pair::QQ, 1.0)], 2);
+        let clean = inputs.loss(kernel, &[(Pair::QQ, 1.0)], 2);
         let gradient = inputs
             .student
             .q
@@ -445,11 +451,11 @@ async fn views_are_as_good_as_copies() {
             .unwrap();
         let clean = [read(clean.rows).await, read(gradient).await];
         let slice = Tensor::cat(vec![copy.clone(), copy.clone()], 2).slice([0..2, 0..5, 6..12]);
-        let turned = copy.swap_dims(1, 2) + 0.0;
-        for view in [slice, turned.swap_dims(1, 2)] {
+        let transposed = copy.swap_dims(1, 2) + 0.0;
+        for view in [slice, transposed.swap_dims(1, 2)] {
             let view = view.autodiff().require_grad();
             inputs.student.q = view.clone();
-            let loss = inputs.loss(body, &[(Pair::QQ, 1.0)], 2);
+            let loss = inputs.loss(kernel, &[(Pair::QQ, 1.0)], 2);
             let gradient = view.grad(&loss.total.clone().backward()).unwrap();
             assert_eq!([read(loss.rows).await, read(gradient).await], clean);
         }
@@ -490,7 +496,7 @@ fn wrong_shapes_are_named() {
     };
     let lengths = Lengths::new(&[4, 2], 4, &device).unwrap();
     let error = |student: &Taps, teacher: &Taps, pairs: &[(Pair, f64)]| {
-        relation_loss(Body::Fused, student, teacher, pairs, &lengths, 6).unwrap_err()
+        relation_loss(KernelChoice::Fused, student, teacher, pairs, &lengths, 6).unwrap_err()
     };
     let pairs = [(Pair::QQ, 1.0)];
     assert_eq!(
@@ -610,7 +616,7 @@ fn matrix(values: &[f32], shape: [usize; 2], device: &Device) -> Tensor<2> {
 }
 
 /// x W, and its gradients of x and of W.
-async fn product_parts(
+async fn matmul_parts(
     inputs: [&[f32]; 3],
     [m, k, n]: [usize; 3],
     device: &Device,
@@ -633,7 +639,7 @@ async fn product_parts(
 
 /// Sizes at and beside those of a tile (6, 8), of a band of rows (96) and of a depth (512).
 #[wasm_bindgen_test(unsupported = pollster::test)]
-async fn products_are_as_good_as_those_of_burn() {
+async fn matmul_is_as_good_as_that_of_burn() {
     let mut rng = Rng::new(11);
     for shape in [
         [1, 1, 1],
@@ -647,24 +653,24 @@ async fn products_are_as_good_as_those_of_burn() {
         let [x, w, upstream] = [m * k, k * n, m * n].map(|count| normals(&mut rng, count));
         let [wide_x, wide_w, wide_upstream] = [&x, &w, &upstream].map(|values| wide(values));
         let exact = [
-            oracle_product(&wide_x, &wide_w, [m, k, n]),
-            oracle_product(&wide_upstream, &turned(&wide_w, n), [m, n, k]),
-            oracle_product(&turned(&wide_x, k), &wide_upstream, [k, m, n]),
+            oracle_matmul(&wide_x, &wide_w, [m, k, n]),
+            oracle_matmul(&wide_upstream, &transposed(&wide_w, n), [m, n, k]),
+            oracle_matmul(&transposed(&wide_x, k), &wide_upstream, [k, m, n]),
         ];
         let inputs = [x.as_slice(), &w, &upstream];
-        let naive = product_parts(inputs, shape, &cpu(), Tensor::matmul).await;
+        let naive = matmul_parts(inputs, shape, &cpu(), Tensor::matmul).await;
         for device in [cpu(), gpu().await] {
-            let got = product_parts(inputs, shape, &device, product).await;
+            let got = matmul_parts(inputs, shape, &device, matmul).await;
             for part in 0..3 {
-                let name = format!("part {part} of a product {shape:?} on {device:?}");
+                let name = format!("part {part} of a matmul {shape:?} on {device:?}");
                 assert_as_good_as_within(GPU_FACTOR, &name, &got[part], &naive[part], &exact[part]);
             }
         }
     }
 }
 
-/// A matrix with rows of `width`, turned.
-fn turned(values: &[f64], width: usize) -> Vec<f64> {
+/// A matrix with rows of `width`, transposed.
+fn transposed(values: &[f64], width: usize) -> Vec<f64> {
     let rows = values.len() / width;
     (0..values.len())
         .map(|at| values[at % rows * width + at / rows])
@@ -673,7 +679,7 @@ fn turned(values: &[f64], width: usize) -> Vec<f64> {
 
 /// Whatever lies in memory between and beside the numbers of a matrix, and whichever way they go.
 #[wasm_bindgen_test(unsupported = pollster::test)]
-async fn a_product_of_views_is_that_of_copies() {
+async fn a_matmul_of_views_is_that_of_copies() {
     const SHAPE: [usize; 2] = [9, 11];
     let values: Vec<f32> = (0..99).map(|n| (n as f32).sin()).collect();
     let views: [fn(Tensor<2>) -> Tensor<2>; 6] = [
@@ -689,8 +695,8 @@ async fn a_product_of_views_is_that_of_copies() {
         let seen = view(matrix(&values, SHAPE, &device));
         let shape = seen.dims();
         let copy = matrix(&read(seen.clone()).await, shape, &device);
-        let got = read(product(seen.clone(), seen.transpose())).await;
-        let want = read(product(copy.clone(), copy.transpose())).await;
+        let got = read(matmul(seen.clone(), seen.transpose())).await;
+        let want = read(matmul(copy.clone(), copy.transpose())).await;
         let near = got
             .iter()
             .zip(&want)
@@ -701,12 +707,12 @@ async fn a_product_of_views_is_that_of_copies() {
 
 /// A number that is none spoils its own row, not its neighbours.
 #[wasm_bindgen_test(unsupported = pollster::test)]
-async fn a_nan_spoils_one_row_of_a_product() {
+async fn a_nan_spoils_one_row_of_a_matmul() {
     for device in [cpu(), gpu().await] {
         let mut x = vec![1.0; 8 * 5];
         x[2 * 5] = f32::NAN;
         let x = matrix(&x, [8, 5], &device);
-        let y = read(product(x, Tensor::ones([5, 9], &device))).await;
+        let y = read(matmul(x, Tensor::ones([5, 9], &device))).await;
         for (row, values) in y.chunks(9).enumerate() {
             let spoilt = values.iter().all(|y| y.is_nan());
             let right = values.iter().all(|y| *y == 5.0);
@@ -718,6 +724,6 @@ async fn a_nan_spoils_one_row_of_a_product() {
 /// Chromium has relaxed SIMD, so the tests above judge its tile there.
 #[cfg(target_family = "wasm")]
 #[wasm_bindgen_test]
-fn products_in_the_browser_use_relaxed_simd() {
+fn matmul_in_the_browser_uses_relaxed_simd() {
     assert!(limbeck_kernels::relaxed_simd());
 }

@@ -199,17 +199,17 @@ async fn kernels_are_tested_before_a_run() {
     let expected = golden_run(&golden, &recipe(), &device);
     let mut plan = plan(&recipe());
     skip_launches(true);
-    let doubt = check_kernels(&mut plan, &device).await;
+    let failure = check_kernels(&mut plan, &device).await;
     // The shaders stay broken: what follows must not need them.
     let mut run = Run::with_student(plan, teacher(&device), expected.student().clone());
     let event = step(&mut run, &golden_batch(&golden, 0)).await;
     skip_launches(false);
-    let doubt = doubt
+    let failure = failure
         .expect("a device that runs no kernel passed")
         .to_string();
     assert!(
-        doubt.contains("differs from the CPU's") && doubt.contains("Relation { student: 2"),
-        "{doubt}"
+        failure.contains("differs from the CPU's") && failure.contains("Relation { student: 2"),
+        "{failure}"
     );
     assert_eq!(run.plan().kernel, KernelChoice::Naive);
     near(event.loss, golden.get("loss")[0], 1e-4, "loss");

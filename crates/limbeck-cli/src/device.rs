@@ -196,7 +196,7 @@ fn gpu() -> Result<Device, CliError> {
 }
 
 /// What to know when the kernels of a device failed their test.
-pub fn doubted(error: &SelfTestError) -> String {
+pub fn self_test_failed(error: &SelfTestError) -> String {
     format!(
         "The kernels failed their test on this device: {error}. Plain operations take their place, slower and with more \
          memory; an update of the graphics driver may help, and --device cpu is an alternative"

@@ -159,7 +159,7 @@ struct Session {
     before: Vec<Vec<f32>>,
     device: String,
     /// Why our kernels are not used on this device.
-    doubt: Option<SelfTestError>,
+    self_test_failure: Option<SelfTestError>,
 }
 
 impl Session {
@@ -180,7 +180,7 @@ impl Session {
             same_inputs(&checkpoint.header.inputs, &inputs)?;
         }
         let (device, device_name) = device::open(arguments.device.unwrap_or(recipe.device))?;
-        let doubt = pollster::block_on(check_kernels(&mut plan, &device));
+        let self_test_failure = pollster::block_on(check_kernels(&mut plan, &device));
         let encoder = Encoder::from_folder(&teacher, &device)?;
         teacher.forget_weights();
         let output = match &checkpoint {
@@ -222,7 +222,7 @@ impl Session {
             evaluations,
             before,
             device: device_name,
-            doubt,
+            self_test_failure,
         })
     }
 
@@ -290,8 +290,8 @@ impl Session {
             .map(|(name, value)| format!("  {name:<16} {value}"))
             .collect();
         let mut text = format!("{}\n  {:<16} {}", facts.join("\n"), "Device", self.device);
-        if let Some(doubt) = &self.doubt {
-            text += &format!("\n{}", device::doubted(doubt));
+        if let Some(self_test_failure) = &self.self_test_failure {
+            text += &format!("\n{}", device::self_test_failed(self_test_failure));
         }
         let recipe = &self.run.plan().recipe;
         self.progress.say(
@@ -299,7 +299,7 @@ impl Session {
             "start",
             &json!({
                 "recipe": recipe, "device": self.device, "step": self.run.steps_taken(),
-                "kernels_doubted": self.doubt.as_ref().map(ToString::to_string),
+                "self_test_failure": self.self_test_failure.as_ref().map(ToString::to_string),
             }),
         );
     }

@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use burn::tensor::Tensor;
 use clap::Args;
 use limbeck_corpus::CorpusError;
-use limbeck_kernels::{Body, self_test};
+use limbeck_kernels::self_test;
 use limbeck_model::{Encoder, Folder, ModelError, TokenBatch, Tokenizer, Tokens, checks};
+use limbeck_recipe::KernelChoice;
 use limbeck_train::DeviceChoice;
 use limbeck_train::batching::Batch;
 use serde_json::{Map, Value, json};
@@ -62,8 +63,8 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let mut encoder = Encoder::from_folder(&folder, &device)?;
     let checks = checks(encoder.config());
     if let Err(error) = pollster::block_on(self_test(&device, &checks)) {
-        eprintln!("{}", device::doubted(&error));
-        encoder.set_body(Body::Naive);
+        eprintln!("{}", device::self_test_failed(&error));
+        encoder.set_kernel(KernelChoice::Naive);
     }
     let layers = encoder.config().num_hidden_layers;
     let layer = arguments.layer.unwrap_or(layers);

@@ -11,10 +11,10 @@ use burn::tensor::Device;
 use clap::Args;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
-use limbeck_kernels::{Body, Taps, self_test};
+use limbeck_kernels::{Taps, self_test};
 use limbeck_model::{Encoder, Folder, ModelError, TokenBatch, Tokenizer, checks};
 use limbeck_recipe::{
-    Config, Pair, Plan, Recipe, Vector, common_relation_heads, usual_relation_heads,
+    Config, KernelChoice, Pair, Plan, Recipe, Vector, common_relation_heads, usual_relation_heads,
     usual_teacher_layer,
 };
 use limbeck_relations::{
@@ -181,8 +181,8 @@ impl Side {
     fn taps(&self, batch: &TokenBatch, layer: usize, device: &Device) -> Result<Taps, CliError> {
         let mut encoder = Encoder::from_folder(&self.folder, device)?;
         if let Err(error) = pollster::block_on(self_test(device, &checks(encoder.config()))) {
-            eprintln!("{}", device::doubted(&error));
-            encoder.set_body(Body::Naive);
+            eprintln!("{}", device::self_test_failed(&error));
+            encoder.set_kernel(KernelChoice::Naive);
         }
         Ok(encoder.tap(batch, layer, None)?)
     }

@@ -1,9 +1,9 @@
 //! The report on numbers: is this device right, and how fast is it?
 
 use burn::tensor::{Device, Distribution, Tensor};
-use limbeck_kernels::{Body, Check, Lengths, Pair, Taps, relation_loss, self_test};
+use limbeck_kernels::{Check, Lengths, Pair, Taps, relation_loss, self_test};
 use limbeck_protocol::{EngineInfo, Figure};
-use limbeck_recipe::DeviceChoice;
+use limbeck_recipe::{DeviceChoice, KernelChoice};
 
 use crate::World;
 
@@ -79,18 +79,18 @@ async fn measure<W: World>(world: &W, device: &Device) -> Vec<Figure> {
     let mut figures = vec![figure("self-test of the kernels", verdict)];
     let (b, a, s, ds, dt) = SHAPE;
     let shape = format!("B {b}, A {a}, S {s}, D {ds} and {dt}");
-    for (name, body) in [
-        ("our kernel", Body::Fused),
-        ("plain operations", Body::Naive),
+    for (name, kernel) in [
+        ("our kernel", KernelChoice::Fused),
+        ("plain operations", KernelChoice::Naive),
     ] {
-        let loss = async || relation(device, body).await;
+        let loss = async || relation(device, kernel).await;
         let name = format!("relation loss and gradient, {name} ({shape})");
         figures.push(figure(name, time(world, loss, None).await));
     }
-    let product = async || multiply(device).await;
+    let matmul = async || multiply(device).await;
     let flops = 2.0 * (SIDE as f64).powi(3);
-    let name = format!("product of {SIDE} x {SIDE} matrices");
-    figures.push(figure(name, time(world, product, Some(flops)).await));
+    let name = format!("matmul of {SIDE} x {SIDE} matrices");
+    figures.push(figure(name, time(world, matmul, Some(flops)).await));
     figures
 }
 
@@ -118,7 +118,7 @@ async fn time<W: World>(
     }
 }
 
-async fn relation(device: &Device, body: Body) -> Result<(), String> {
+async fn relation(device: &Device, kernel: KernelChoice) -> Result<(), String> {
     let (b, a, s, ds, dt) = SHAPE;
     let random = |width: usize, device: &Device| {
         Tensor::<3>::random([b, s, a * width], Distribution::Default, device)
@@ -138,7 +138,7 @@ async fn relation(device: &Device, body: Body) -> Result<(), String> {
     };
     let lengths = Lengths::new(&vec![s; b], s, device).map_err(|e| e.to_string())?;
     let pairs = [Pair::QQ, Pair::KK, Pair::VV].map(|pair| (pair, 1.0));
-    let loss = relation_loss(body, &student, &teacher, &pairs, &lengths, a);
+    let loss = relation_loss(kernel, &student, &teacher, &pairs, &lengths, a);
     let gradients = loss.map_err(|e| e.to_string())?.total.backward();
     let gradient = student.v.grad(&gradients).ok_or("no gradient came")?;
     finish(gradient.sum()).await

@@ -103,7 +103,7 @@ impl Session {
         }
         let encoder = Encoder::from_folder(folder, &device).map_err(of_model)?;
         let heldout = Heldout::find(&plan, &corpus, &cutting, LINES).map_err(of_texts)?;
-        let doubt = check_kernels(&mut plan, &device).await;
+        let self_test_failure = check_kernels(&mut plan, &device).await;
         if opened.on_gpu {
             rehearse(&plan, &encoder, &heldout).await?;
         }
@@ -119,7 +119,7 @@ impl Session {
             &run,
             opened.name,
             opened.on_gpu,
-            doubt.map(|e| e.to_string()),
+            self_test_failure.map(|e| e.to_string()),
         );
         Ok(Self {
             run,
@@ -342,7 +342,7 @@ fn batches(
     Batches::new(corpus.clone(), tokenise, feed::settings(plan), from)
 }
 
-fn describe(run: &Run, device: String, on_gpu: bool, doubt: Option<String>) -> RunInfo {
+fn describe(run: &Run, device: String, on_gpu: bool, self_test_failure: Option<String>) -> RunInfo {
     let plan = run.plan();
     RunInfo {
         recipe: plan.recipe.clone(),
@@ -355,7 +355,7 @@ fn describe(run: &Run, device: String, on_gpu: bool, doubt: Option<String>) -> R
         teacher_layer: plan.teacher_layer,
         device,
         on_gpu,
-        doubt,
+        self_test_failure,
         step: run.steps_taken(),
         parameters: parameter_count(&plan.student) as u64,
     }

@@ -21,7 +21,8 @@ use crate::dropout::DropoutMask;
 use crate::head::Heads;
 use crate::pair::RawTaps;
 use crate::relation::MASKED;
-use crate::{Body, Lengths, Taps};
+use crate::{Lengths, Taps};
+use limbeck_recipe::KernelChoice;
 
 /// What one call is about, beside its tensors.
 #[derive(Clone, Debug)]
@@ -116,13 +117,13 @@ impl<B: Backend + AttentionOps, C: CheckpointStrategy> AttentionOps for Autodiff
 /// Self-attention over `heads` attention heads, which divide H: (B, S, H). Padded keys get no attention; rows at and past a
 /// length carry no meaning.
 pub fn attention(
-    body: Body,
+    kernel: KernelChoice,
     taps: Taps,
     lengths: &Lengths,
     heads: usize,
     dropout: Option<DropoutMask>,
 ) -> Tensor<3> {
-    if body == Body::Naive {
+    if kernel == KernelChoice::Naive {
         return composed(taps, lengths, heads, dropout);
     }
     let [_, s, h] = taps.q.dims();

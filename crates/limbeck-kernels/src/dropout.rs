@@ -1,4 +1,4 @@
-//! Dropout masks without state: whether a value is dropped is a function of a key and its index, so every body and backend
+//! Dropout masks without state: whether a value is dropped is a function of a key and its index, so every implementation and backend
 //! drops the same values, and a backward pass needs no stored mask.
 
 use burn::tensor::{Device, Tensor, TensorData};

@@ -45,7 +45,7 @@ impl Call {
     }
 }
 
-/// Statistics of rows are (P, N, B, A, S): KL first, then what the body's backward pass wants to know again.
+/// Statistics of rows are (P, N, B, A, S): KL first, then what the implementation's backward pass wants to know again.
 #[backend_extension(Cube, Flex, Autodiff)]
 trait RelationOps: Backend {
     fn relation_statistics(
@@ -240,7 +240,7 @@ fn only_used<B: Backend, C: CheckpointStrategy>(
     }
 }
 
-/// KL by row of each pair, (P, B, A, S), by the streaming body; differentiable in the student.
+/// KL by row of each pair, (P, B, A, S), by the streaming implementation; differentiable in the student.
 pub(crate) fn rows(
     student: &Taps,
     teacher: &Taps,

@@ -16,10 +16,10 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::template::{KernelSource, SourceTemplate};
 use cubecl::prelude::*;
 
-use crate::Body;
 use crate::cpu::{self, CHUNK};
 use crate::gpu::{self, Launch};
 use crate::graph::differentiable;
+use limbeck_recipe::KernelChoice;
 
 const INVERSE_SQRT_2PI: f32 = 0.398_942_3;
 
@@ -261,8 +261,8 @@ impl<B: Backend + GeluOps, C: CheckpointStrategy> GeluOps for Autodiff<B, C> {
 
 /// Exact GELU of x (B, S, H) plus a bias (H): u * Phi(u) with u = x + bias (Hendrycks and Gimpel 2016, without the tanh
 /// approximation); differentiable in both.
-pub fn gelu(body: Body, x: Tensor<3>, bias: Tensor<1>) -> Tensor<3> {
-    if body == Body::Naive {
+pub fn gelu(kernel: KernelChoice, x: Tensor<3>, bias: Tensor<1>) -> Tensor<3> {
+    if kernel == KernelChoice::Naive {
         let u = x + bias.unsqueeze();
         let twice_phi = u.clone().mul_scalar(FRAC_1_SQRT_2).erf() + 1.0;
         return (u * twice_phi).mul_scalar(0.5);

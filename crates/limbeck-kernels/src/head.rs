@@ -1,4 +1,4 @@
-//! What the streaming CPU bodies share. They go through one head of one sequence at a time: its vectors are turned to
+//! What the streaming CPU implementations share. They go through one head of one sequence at a time: its vectors are transposed to
 //! (D, P), P the length rounded up to whole SIMD vectors, so that every inner loop runs over keys; a block of a few rows
 //! shares each load of a key. Only (rows of a block) x P scores exist at any time, never S x S.
 
@@ -10,7 +10,7 @@ use crate::cpu;
 
 /// Rows are rounded up to this many floats: one AVX-512 register, two of AVX, four of NEON or simd128.
 const PADDED_TO: usize = 16;
-/// Tokens and features that are turned at once, in registers.
+/// Tokens and features that are transposed at once, in registers.
 const SQUARE: usize = 4;
 /// Rows of a block: what shares each load of a key.
 pub(crate) const ROWS: usize = 8;
@@ -31,8 +31,8 @@ pub(crate) struct Heads {
     pub d: usize,
 }
 
-/// The vectors of one head of one sequence, turned: (D, stride), of which the first P count; zeros at and past the length.
-pub(crate) struct Turned {
+/// The vectors of one head of one sequence, transposed: (D, stride), of which the first P count; zeros at and past the length.
+pub(crate) struct Transposed {
     pub values: Vec<f32>,
     pub p: usize,
     /// From one feature to the next: an odd number of cache lines. With 2 KiB, say, all features of a key would fall in two
@@ -41,7 +41,7 @@ pub(crate) struct Turned {
     pub length: usize,
 }
 
-impl Turned {
+impl Transposed {
     pub fn zeros(d: usize, length: usize) -> Self {
         let lines = length.div_ceil(PADDED_TO);
         let stride = (lines | 1) * PADDED_TO;
@@ -77,9 +77,9 @@ impl Heads {
     }
 
     /// Takes the vectors of a head out of (B, S, H), times `factor`.
-    pub fn turn(&self, from: &[f32], task: usize, length: usize, factor: f32) -> Turned {
+    pub fn transpose(&self, from: &[f32], task: usize, length: usize, factor: f32) -> Transposed {
         let (b, head) = self.place(task);
-        let mut turned = Turned::zeros(self.d, length);
+        let mut transposed = Transposed::zeros(self.d, length);
         let start = |s: usize| ((b * self.s + s) * self.heads + head) * self.d;
         let squares = self.d / SQUARE * SQUARE;
         for first in (0..length).step_by(SQUARE) {
@@ -90,19 +90,20 @@ impl Heads {
                     let row = &from[start(first + s) + d..][..SQUARE];
                     from_fn(|d| row[d] * factor)
                 });
-                let lines = turned.values[d * turned.stride..].chunks_mut(turned.stride);
+                let lines =
+                    transposed.values[d * transposed.stride..].chunks_mut(transposed.stride);
                 for (n, line) in lines.take(SQUARE).enumerate() {
                     line[first..][..SQUARE].copy_from_slice(&square.map(|token| token[n]));
                 }
             }
             for d in whole..self.d {
-                let line = &mut turned.values[d * turned.stride + first..][..tokens];
+                let line = &mut transposed.values[d * transposed.stride + first..][..tokens];
                 for (s, value) in line.iter_mut().enumerate() {
                     *value = from[start(first + s) + d] * factor;
                 }
             }
         }
-        turned
+        transposed
     }
 
     /// Puts per-head results, (B, heads, S, D), together to (B, S, H).
@@ -145,8 +146,14 @@ fn vectors_mut<S: Simd>(values: &mut [f32]) -> &mut [S::f32s] {
 
 /// out[r, j] = sum_d rows[d, i + r] * columns[d, j] for ROWS rows; keys past the length get the lowest score.
 #[inline(always)]
-pub(crate) fn scores<S: Simd>(simd: S, rows: &Turned, i: usize, columns: &Turned, out: &mut [f32]) {
-    products(simd, rows, i, columns, out);
+pub(crate) fn scores<S: Simd>(
+    simd: S,
+    rows: &Transposed,
+    i: usize,
+    columns: &Transposed,
+    out: &mut [f32],
+) {
+    dot_products(simd, rows, i, columns, out);
     for row in out.chunks_exact_mut(columns.p) {
         row[columns.length..].fill(LOWEST);
     }
@@ -154,11 +161,11 @@ pub(crate) fn scores<S: Simd>(simd: S, rows: &Turned, i: usize, columns: &Turned
 
 /// out[r, j] = sum_d rows[d, i + r] * columns[d, j] for ROWS rows.
 #[inline(always)]
-pub(crate) fn products<S: Simd>(
+pub(crate) fn dot_products<S: Simd>(
     simd: S,
-    rows: &Turned,
+    rows: &Transposed,
     i: usize,
-    columns: &Turned,
+    columns: &Transposed,
     out: &mut [f32],
 ) {
     let width = columns.p / S::F32_LANES;
@@ -168,20 +175,20 @@ pub(crate) fn products<S: Simd>(
         0
     };
     for at in (0..pairs).step_by(2) {
-        products_of::<S, 2>(simd, rows, i, columns, at, out);
+        dot_products_of::<S, 2>(simd, rows, i, columns, at, out);
     }
     for at in pairs..width {
-        products_of::<S, 1>(simd, rows, i, columns, at, out);
+        dot_products_of::<S, 1>(simd, rows, i, columns, at, out);
     }
 }
 
 /// N vectors of keys: N * ROWS sums in registers.
 #[inline(always)]
-fn products_of<S: Simd, const N: usize>(
+fn dot_products_of<S: Simd, const N: usize>(
     simd: S,
-    rows: &Turned,
+    rows: &Transposed,
     i: usize,
-    columns: &Turned,
+    columns: &Transposed,
     at: usize,
     out: &mut [f32],
 ) {
@@ -205,7 +212,7 @@ fn products_of<S: Simd, const N: usize>(
 
 /// out[r, d] = sum_j weights[r, j] * columns[d, j] for ROWS rows: (ROWS, D).
 #[inline(always)]
-pub(crate) fn gather<S: Simd>(simd: S, weights: &[f32], columns: &Turned, out: &mut [f32]) {
+pub(crate) fn gather<S: Simd>(simd: S, weights: &[f32], columns: &Transposed, out: &mut [f32]) {
     let d = out.len() / ROWS;
     let pairs = if has_many_registers::<S>() {
         d / 2 * 2
@@ -225,7 +232,7 @@ pub(crate) fn gather<S: Simd>(simd: S, weights: &[f32], columns: &Turned, out: &
 fn gather_of<S: Simd, const N: usize>(
     simd: S,
     weights: &[f32],
-    columns: &Turned,
+    columns: &Transposed,
     at: usize,
     out: &mut [f32],
 ) {
@@ -253,10 +260,10 @@ fn gather_of<S: Simd, const N: usize>(
 #[inline(always)]
 pub(crate) fn scatter<S: Simd>(
     simd: S,
-    rows: &Turned,
+    rows: &Transposed,
     i: usize,
     weights: &[f32],
-    into: &mut Turned,
+    into: &mut Transposed,
 ) {
     let d = into.width();
     let pairs = if has_many_registers::<S>() {
@@ -276,11 +283,11 @@ pub(crate) fn scatter<S: Simd>(
 #[inline(always)]
 fn scatter_to<S: Simd, const N: usize>(
     simd: S,
-    rows: &Turned,
+    rows: &Transposed,
     i: usize,
     weights: &[f32],
     at: usize,
-    into: &mut Turned,
+    into: &mut Transposed,
 ) {
     let (width, stride) = (into.p / S::F32_LANES, into.stride / S::F32_LANES);
     let weights = &vectors::<S>(weights)[..ROWS * width];

@@ -8,7 +8,8 @@
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
-//! use limbeck_kernels::{Body, Lengths, Pair, Taps, relation_loss};
+//! use limbeck_kernels::{Lengths, Pair, Taps, relation_loss};
+//! use limbeck_recipe::KernelChoice;
 //!
 //! let device = Device::flex();
 //! let taps = |h: usize| {
@@ -17,7 +18,7 @@
 //! };
 //! let lengths = Lengths::new(&[5, 3], 5, &device)?;
 //! let pairs = [(Pair::QQ, 1.0), (Pair::VV, 0.5)];
-//! let loss = relation_loss(Body::Fused, &taps(12), &taps(24), &pairs, &lengths, 6)?;
+//! let loss = relation_loss(KernelChoice::Fused, &taps(12), &taps(24), &pairs, &lengths, 6)?;
 //! let total = loss.total; // (1), nats
 //! # Ok::<(), limbeck_kernels::ShapeError>(())
 //! ```
@@ -33,8 +34,8 @@ mod gelu;
 mod gpu;
 mod graph;
 mod head;
+mod matmul;
 mod pair;
-mod product;
 mod relation;
 mod self_test;
 
@@ -47,7 +48,7 @@ pub use fused::RelationSpec;
 pub use gelu::{GeluSpec, gelu};
 pub use gpu::{fill_outputs_with, skip_launches};
 pub use limbeck_recipe::common_relation_heads;
+pub use matmul::{matmul, relaxed_simd};
 pub use pair::{Pair, Taps, Vector};
-pub use product::{product, relaxed_simd};
-pub use relation::{Body, RelationLoss, relation, relation_loss};
+pub use relation::{RelationLoss, relation, relation_loss};
 pub use self_test::{Check, SelfTestError, self_test};

@@ -1,24 +1,16 @@
 //! The relation loss: eq. (5) and (6) for all pairs of a step; and, row by row, as a plain composition of burn operations,
-//! which runs on every backend, is the baseline that faster bodies are judged against and the one to read.
+//! which runs on every backend, is the baseline that faster implementations are judged against and the one to read.
 
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Tensor, TensorData};
+
+use limbeck_recipe::KernelChoice;
 
 use crate::fused;
 use crate::{Dims, Lengths, Pair, ShapeError, Taps};
 
 /// Added to the scores of padded keys: exp of it is 0 in f32, and differences of it stay finite.
 pub(crate) const MASKED: f32 = -1.0e30;
-
-/// Which body computes an operation: the relation loss, attention, GELU.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Body {
-    /// The streaming one: WGSL on a GPU, SIMD on the CPU. It holds no S x S of anything.
-    #[default]
-    Fused,
-    /// The composition of burn operations, which allocates several (B, A, S, S) tensors: for teaching, and for doubt.
-    Naive,
-}
 
 /// The loss of a step, and what it adds up from.
 #[derive(Clone, Debug)]
@@ -38,7 +30,7 @@ pub struct RelationLoss {
 /// # Errors
 /// [`ShapeError`] if shapes, lengths and `heads` (A_r) do not fit together, or there is no pair.
 pub fn relation_loss(
-    body: Body,
+    kernel: KernelChoice,
     student: &Taps,
     teacher: &Taps,
     pairs: &[(Pair, f64)],
@@ -50,9 +42,9 @@ pub fn relation_loss(
         return Err(ShapeError::NoPair);
     }
     let (pairs, weights): (Vec<Pair>, Vec<f64>) = pairs.iter().copied().unzip();
-    let rows = match body {
-        Body::Fused => fused::rows(student, teacher, &pairs, lengths, dims),
-        Body::Naive => naive_rows(student, teacher, &pairs, lengths, heads),
+    let rows = match kernel {
+        KernelChoice::Fused => fused::rows(student, teacher, &pairs, lengths, dims),
+        KernelChoice::Naive => naive_rows(student, teacher, &pairs, lengths, heads),
     };
     let by_pair = by_pair(rows.clone(), lengths, dims);
     let weights = weights.iter().map(|weight| *weight as f32).collect();

@@ -1,9 +1,10 @@
 //! Is this GPU right? A shader that a driver miscompiles, or that a browser refuses, fails silently: a launch is skipped
-//! and a buffer keeps what it held. So before work starts, the WGSL bodies are set beside the CPU's on small cases.
+//! and a buffer keeps what it held. So before work starts, the WGSL implementations are set beside the CPU's on small cases.
 
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
-use crate::{Body, Lengths, Pair, Taps, attention, gelu, relation_loss};
+use crate::{Lengths, Pair, Taps, attention, gelu, relation_loss};
+use limbeck_recipe::KernelChoice;
 
 /// B, S and A of the cases: more than a tile and less than a group, with a short sequence beside a full one.
 const LENGTHS: [usize; 2] = [21, 6];
@@ -99,7 +100,14 @@ async fn relation(
     let student = taps(student, 1, &device.clone().autodiff());
     let teacher = taps(teacher, 4, device);
     let pairs = [(Pair::QQ, 1.0), (Pair::QK, 0.5), (Pair::VV, 1.0)];
-    let loss = relation_loss(Body::Fused, &student, &teacher, &pairs, lengths, HEADS);
+    let loss = relation_loss(
+        KernelChoice::Fused,
+        &student,
+        &teacher,
+        &pairs,
+        lengths,
+        HEADS,
+    );
     let loss = loss.map_err(|e| SelfTestError::Device(e.to_string()))?;
     let gradients = loss.total.backward();
     with_gradients(("the loss by row", loss.rows), &student, &gradients).await
@@ -113,7 +121,7 @@ async fn attended(
     let taps = taps(width, 7, &device.clone().autodiff());
     // Padded rows carry no meaning, so they weigh nothing.
     let weight = random(width, 10, device) * lengths.mask(1.0, 0.0).unsqueeze_dim(2);
-    let out = attention(Body::Fused, taps.clone(), lengths, HEADS, None) * weight;
+    let out = attention(KernelChoice::Fused, taps.clone(), lengths, HEADS, None) * weight;
     let gradients = out.clone().sum().backward();
     with_gradients(("the output", out), &taps, &gradients).await
 }
@@ -124,7 +132,7 @@ async fn raised(device: &Device) -> Result<Results, SelfTestError> {
     let width = x.dims()[2];
     let bias = random(7, 12, &tracked).reshape([LENGTHS.len() * LENGTH, width]);
     let bias: Tensor<1> = bias.slice([0..1, 0..width]).reshape([width]);
-    let y = gelu(Body::Fused, x.clone(), bias);
+    let y = gelu(KernelChoice::Fused, x.clone(), bias);
     let gradients = y.clone().sum().backward();
     Ok(vec![
         ("the output", read(y).await?),

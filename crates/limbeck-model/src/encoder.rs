@@ -4,8 +4,8 @@
 use burn::tensor::activation::{gelu_approximate, relu, silu};
 use burn::tensor::module::{embedding, layer_norm};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use limbeck_kernels::{Body, Check, Lengths, Taps, attention, gelu, product};
-use limbeck_recipe::{Activation, Config};
+use limbeck_kernels::{Check, Lengths, Taps, attention, gelu, matmul};
+use limbeck_recipe::{Activation, Config, KernelChoice};
 
 use crate::weights::{Named, to_safetensors};
 use crate::{Dropout, Folder, ModelError, Precision, Rng, Weights};
@@ -90,11 +90,11 @@ impl Linear {
         self.multiply(x, Some(self.bias.clone()))
     }
 
-    /// As one product of (B * S, in): with three axes burn multiplies sequence by sequence, and sums a gradient of the
+    /// As one matmul of (B * S, in): with three axes burn multiplies sequence by sequence, and sums a gradient of the
     /// weights by sequence.
     fn multiply(&self, x: Tensor<3>, bias: Option<Tensor<1>>) -> Tensor<3> {
         let [b, s, from] = x.dims();
-        let mut y = product(x.reshape([b * s, from]), self.weight.clone());
+        let mut y = matmul(x.reshape([b * s, from]), self.weight.clone());
         if let Some(bias) = bias {
             y = y + bias.unsqueeze();
         }
@@ -103,9 +103,9 @@ impl Linear {
     }
 
     /// The projection through an activation. GELU adds the bias itself: one walk less over the widest tensor of a layer.
-    fn raise(&self, activation: Activation, body: Body, x: Tensor<3>) -> Tensor<3> {
+    fn up_project(&self, activation: Activation, kernel: KernelChoice, x: Tensor<3>) -> Tensor<3> {
         match activation {
-            Activation::Gelu => gelu(body, self.multiply(x, None), self.bias.clone()),
+            Activation::Gelu => gelu(kernel, self.multiply(x, None), self.bias.clone()),
             Activation::GeluTanh => gelu_approximate(self.forward(x)),
             Activation::Relu => relu(self.forward(x)),
             Activation::Silu => silu(self.forward(x)),
@@ -152,7 +152,7 @@ pub struct Encoder {
     embeddings: Embeddings,
     layers: Vec<Layer>,
     device: Device,
-    body: Body,
+    kernel: KernelChoice,
 }
 
 /// Which kernels a model of this config uses, for the self-test of a device.
@@ -244,7 +244,7 @@ impl Builder<'_> {
             embeddings,
             layers,
             device: self.device.clone(),
-            body: Body::default(),
+            kernel: KernelChoice::default(),
         })
     }
 }
@@ -305,8 +305,8 @@ impl Encoder {
     }
 
     /// What computes attention and GELU from now on; our kernels unless told otherwise.
-    pub fn set_body(&mut self, body: Body) {
-        self.body = body;
+    pub fn set_kernel(&mut self, kernel: KernelChoice) {
+        self.kernel = kernel;
     }
 
     /// Every parameter in place, with its name as `transformers` has it.
@@ -513,7 +513,7 @@ impl Encoder {
         x = self.embeddings.norm.forward(x, self.config.layer_norm_eps);
         let mut pass = Pass {
             config: &self.config,
-            body: self.body,
+            kernel: self.kernel,
             x,
             lengths: &batch.lengths,
             dropout,
@@ -526,7 +526,7 @@ impl Encoder {
 /// A forward pass on its way through the layers.
 struct Pass<'a> {
     config: &'a Config,
-    body: Body,
+    kernel: KernelChoice,
     x: Tensor<3>,
     lengths: &'a Lengths,
     dropout: Option<&'a mut Dropout>,
@@ -557,7 +557,7 @@ impl Pass<'_> {
             .as_mut()
             .and_then(|dropout| dropout.mask(self.config.attention_dropout));
         let attended = attention(
-            self.body,
+            self.kernel,
             projected,
             self.lengths,
             self.config.num_attention_heads,
@@ -566,12 +566,12 @@ impl Pass<'_> {
         let attended = layer.output.forward(attended);
         let attended = self.dropped(attended, p);
         let middle = layer.attention_norm.forward(self.x.clone() + attended, eps);
-        let raised = layer
+        let up = layer
             .up
-            .raise(self.config.activation, self.body, middle.clone());
-        let lowered = layer.down.forward(raised);
-        let lowered = self.dropped(lowered, p);
-        self.x = layer.norm.forward(middle + lowered, eps);
+            .up_project(self.config.activation, self.kernel, middle.clone());
+        let down = layer.down.forward(up);
+        let down = self.dropped(down, p);
+        self.x = layer.norm.forward(middle + down, eps);
     }
 }
 

@@ -16,6 +16,6 @@ pub mod defects;
 pub mod gelu;
 pub mod gradcheck;
 pub mod judge;
-pub mod product;
+pub mod matmul;
 pub mod relation;
 pub mod rng;

@@ -238,7 +238,7 @@ pub struct RunInfo {
     /// Whether that is a GPU.
     pub on_gpu: bool,
     /// Why our kernels are not used on this device, if so.
-    pub doubt: Option<String>,
+    pub self_test_failure: Option<String>,
     /// Steps that were taken before.
     pub step: u64,
     /// Numbers that the student has.

@@ -41,14 +41,14 @@ pub enum WeightPrecision {
     F16,
 }
 
-/// Which body computes the relation loss.
+/// Which implementation computes the relation loss, attention and GELU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum KernelChoice {
     /// Our kernels: WGSL on a GPU, SIMD on the CPU. The relation loss and attention never hold an S x S tensor.
     #[default]
     Fused,
-    /// Plain tensor operations: for teaching and for doubt.
+    /// Plain tensor operations: for teaching, or to rule a kernel out.
     Naive,
 }
 

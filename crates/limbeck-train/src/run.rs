@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Gradients, Tensor};
-use limbeck_kernels::{Body, Check, RelationLoss, SelfTestError, Taps, relation_loss, self_test};
+use limbeck_kernels::{Check, RelationLoss, SelfTestError, Taps, relation_loss, self_test};
 use limbeck_model::{Dropout, Encoder, ModelError, ParameterMut, TokenBatch, checks};
 use limbeck_recipe::{KernelChoice, Plan};
 use serde::{Deserialize, Serialize};
@@ -107,8 +107,8 @@ impl Run {
     /// A run whose student has given weights; they are tracked from here on.
     pub fn with_student(plan: Plan, mut teacher: Encoder, mut student: Encoder) -> Self {
         let optimizer = AdamW::new(&plan.recipe);
-        teacher.set_body(body(plan.kernel));
-        student.set_body(body(plan.kernel));
+        teacher.set_kernel(plan.kernel);
+        student.set_kernel(plan.kernel);
         let mut run = Self {
             plan,
             teacher,
@@ -258,7 +258,7 @@ impl Run {
     ) -> Result<RelationLoss, TrainError> {
         let (pairs, heads) = (&self.plan.pairs, self.plan.relation_heads);
         let loss = relation_loss(
-            body(self.plan.kernel),
+            self.plan.kernel,
             student,
             teacher,
             pairs,
@@ -409,13 +409,6 @@ pub async fn check_kernels(plan: &mut Plan, device: &Device) -> Option<SelfTestE
         plan.kernel = KernelChoice::Naive;
     }
     failed
-}
-
-fn body(kernel: KernelChoice) -> Body {
-    match kernel {
-        KernelChoice::Fused => Body::Fused,
-        KernelChoice::Naive => Body::Naive,
-    }
 }
 
 /// The losses by pair and the global norm of the gradient, in one wait for the device.

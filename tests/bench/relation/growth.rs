@@ -1,9 +1,10 @@
-//! How time and memory of the fused body grow with S on the CPU, and the gate that holds its memory to the promise that
+//! How time and memory of the fused implementation grow with S on the CPU, and the gate that holds its memory to the promise that
 //! nothing of size S x S exists.
 
 use std::process::ExitCode;
 
-use limbeck_kernels::{Body, Pair};
+use limbeck_kernels::Pair;
+use limbeck_recipe::KernelChoice;
 use serde_json::json;
 
 use super::device_name;
@@ -43,27 +44,27 @@ struct Point {
 }
 
 impl Point {
-    async fn measured(length: usize, runs: usize, body: Body) -> Self {
+    async fn measured(length: usize, runs: usize, kernel: KernelChoice) -> Self {
         let inputs = Inputs::new(sizes(length), &[Pair::QQ], it::cpu());
-        inputs.timed(body).await; // Threads and their stacks exist from here on.
+        inputs.timed(kernel).await; // Threads and their stacks exist from here on.
         let once = async {
-            inputs.timed(body).await;
+            inputs.timed(kernel).await;
         };
         let bytes = peak_extra_bytes(&inputs.device, once).await.unwrap();
         let mut times = Vec::new();
         for _ in 0..runs {
-            times.push(inputs.timed(body).await.total());
+            times.push(inputs.timed(kernel).await.total());
         }
         let point = Self {
             length,
             milliseconds: median(times),
             bytes,
         };
-        println!("{}", point.line(body));
+        println!("{}", point.line(kernel));
         point
     }
 
-    fn line(&self, body: Body) -> serde_json::Value {
+    fn line(&self, kernel: KernelChoice) -> serde_json::Value {
         let Sizes {
             batch,
             heads,
@@ -72,7 +73,7 @@ impl Point {
             ..
         } = sizes(self.length);
         json!({
-            "case": format!("growth S{}", self.length), "device": device_name(&it::cpu()), "body": format!("{body:?}"),
+            "case": format!("growth S{}", self.length), "device": device_name(&it::cpu()), "kernel": format!("{kernel:?}"),
             "batch": batch, "heads": heads, "length": self.length, "dt": teacher, "ds": student,
             "ms": rounded(self.milliseconds, 3), "peak_extra_bytes": self.bytes,
         })
@@ -82,7 +83,7 @@ impl Point {
 async fn points(runs: usize) -> Vec<Point> {
     let mut points = Vec::new();
     for length in LENGTHS {
-        points.push(Point::measured(length, runs, Body::Fused).await);
+        points.push(Point::measured(length, runs, KernelChoice::Fused).await);
     }
     points
 }
@@ -118,15 +119,17 @@ pub async fn growth(runs: usize) {
     );
 }
 
-/// Fails, and says why, if the fused body's memory is not what it promises.
+/// Fails, and says why, if the fused implementation's memory is not what it promises.
 pub async fn gate() -> ExitCode {
     let points = points(1).await;
     let longest = &points[points.len() - 1];
     let measured = Gate {
         exponent: bytes_exponent(&points),
         at_2048: longest.bytes,
-        at_4096: Point::measured(4096, 1, Body::Fused).await.bytes,
-        naive_at_2048: Point::measured(longest.length, 1, Body::Naive).await.bytes,
+        at_4096: Point::measured(4096, 1, KernelChoice::Fused).await.bytes,
+        naive_at_2048: Point::measured(longest.length, 1, KernelChoice::Naive)
+            .await
+            .bytes,
     };
     let complaints = measured.complaints();
     println!(
@@ -143,7 +146,7 @@ pub async fn gate() -> ExitCode {
     ExitCode::from(u8::from(!complaints.is_empty()))
 }
 
-/// Peak extra bytes by S, and how those of the fused body grow.
+/// Peak extra bytes by S, and how those of the fused implementation grow.
 struct Gate {
     exponent: f64,
     at_2048: u64,
@@ -176,10 +179,10 @@ impl Gate {
                 "S 2048 takes {at_2048} bytes, in which (B, A, S, S) of f32 would fit: {square}"
             ));
         }
-        // A count that misses what the naive body is known to hold would pass anything.
+        // A count that misses what the naive implementation is known to hold would pass anything.
         if *naive_at_2048 < square {
             complaints.push(format!(
-                "the count is wrong: the naive body was seen to take {naive_at_2048} bytes at S 2048, and holds {square}"
+                "the count is wrong: the naive implementation was seen to take {naive_at_2048} bytes at S 2048, and holds {square}"
             ));
         }
         complaints

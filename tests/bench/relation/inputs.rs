@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use it::read;
-use limbeck_kernels::{Body, Lengths, Pair, Taps, Vector, relation, relation_loss};
+use limbeck_kernels::{Lengths, Pair, Taps, Vector, relation, relation_loss};
 use limbeck_oracle::cases::{self, SIGNAL};
 use limbeck_oracle::relation::Vector as OracleVector;
 use limbeck_oracle::rng::Rng;
+use limbeck_recipe::KernelChoice;
 
 /// Sizes of one call; every sequence is full.
 #[derive(Clone, Copy, Debug)]
@@ -77,10 +78,10 @@ impl Inputs {
         }
     }
 
-    fn loss(&self, body: Body) -> Tensor<1> {
+    fn loss(&self, kernel: KernelChoice) -> Tensor<1> {
         let (student, teacher) = (&self.student, &self.teacher);
         let loss = relation_loss(
-            body,
+            kernel,
             student,
             teacher,
             &self.pairs,
@@ -98,8 +99,8 @@ impl Inputs {
             .collect()
     }
 
-    pub async fn answer(&self, body: Body) -> Answer {
-        let loss = self.loss(body);
+    pub async fn answer(&self, kernel: KernelChoice) -> Answer {
+        let loss = self.loss(kernel);
         let all = loss.backward();
         let mut gradients = Vec::new();
         for vector in self.projections() {
@@ -110,9 +111,9 @@ impl Inputs {
     }
 
     /// Forward and backward once. A GPU computes behind our back, so the clock stops at numbers that were read.
-    pub async fn timed(&self, body: Body) -> Times {
+    pub async fn timed(&self, kernel: KernelChoice) -> Times {
         let start = Instant::now();
-        let loss = self.loss(body);
+        let loss = self.loss(kernel);
         read(loss.clone()).await;
         let forward = start.elapsed().as_secs_f64() * 1e3;
         let all = loss.backward();

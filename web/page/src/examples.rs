@@ -14,7 +14,7 @@ pub fn info() -> RunInfo {
         teacher_layer: 6,
         device: "CPU".into(),
         on_gpu: false,
-        doubt: None,
+        self_test_failure: None,
         step: 0,
         parameters: 10,
     }

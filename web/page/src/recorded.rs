@@ -266,7 +266,7 @@ mod tests {
         let text = serde_json::json!({
             "info": {
                 "recipe": recipe, "pairs": ["Q-Q"], "relation_heads": 8, "teacher_layer": 6, "device": "CPU",
-                "on_gpu": false, "doubt": null, "step": 0, "parameters": 10,
+                "on_gpu": false, "self_test_failure": null, "step": 0, "parameters": 10,
             },
             "frames": [
                 {"at": 0.5, "event": {"steps": {"steps": []}}},

@@ -8,7 +8,7 @@ use pulp::{Simd, WithSimd};
 
 use super::{Attended, AttentionOps, Call};
 use crate::cpu;
-use crate::head::{self, ROWS, Turned};
+use crate::head::{self, ROWS, Transposed};
 use crate::pair::RawTaps;
 
 impl AttentionOps for Flex {
@@ -43,9 +43,9 @@ fn slices(taps: &RawTaps<Flex>) -> [&[f32]; 3] {
 
 /// One head of one sequence: queries scaled by 1 / sqrt(D).
 struct Head {
-    queries: Turned,
-    keys: Turned,
-    values: Turned,
+    queries: Transposed,
+    keys: Transposed,
+    values: Transposed,
 }
 
 impl Call {
@@ -53,9 +53,9 @@ impl Call {
         let length = self.lengths[self.heads.place(task).0];
         let scale = 1.0 / (self.heads.d as f32).sqrt();
         Head {
-            queries: self.heads.turn(q, task, length, scale),
-            keys: self.heads.turn(k, task, length, 1.0),
-            values: self.heads.turn(v, task, length, 1.0),
+            queries: self.heads.transpose(q, task, length, scale),
+            keys: self.heads.transpose(k, task, length, 1.0),
+            values: self.heads.transpose(v, task, length, 1.0),
         }
     }
 
@@ -143,7 +143,7 @@ fn backward(vectors: [&[f32]; 3], gradient: &[f32], call: &Call) -> [Vec<f32>; 3
         .enumerate();
     cpu::each(tasks, |(task, ((q, k), v))| {
         let head = call.head(vectors, task);
-        let upstream = call.heads.turn(gradient, task, head.keys.length, 1.0);
+        let upstream = call.heads.transpose(gradient, task, head.keys.length, 1.0);
         cpu::with_simd(Gradients {
             head,
             upstream,
@@ -159,7 +159,7 @@ fn backward(vectors: [&[f32]; 3], gradient: &[f32], call: &Call) -> [Vec<f32>; 3
 /// dV = (P M)^T dO, dP = (dO V^T) M, dZ = P (dP - rowsum(P dP)), dQ = dZ K / sqrt(D), dK = dZ^T Q / sqrt(D).
 struct Gradients<'a> {
     head: Head,
-    upstream: Turned,
+    upstream: Transposed,
     call: &'a Call,
     task: usize,
     out: [&'a mut [f32]; 3],
@@ -181,11 +181,11 @@ impl WithSimd for Gradients<'_> {
         let scale = 1.0 / (d as f32).sqrt();
         let [mut z, mut dropped, mut dp] = [(); 3].map(|()| vec![0.0; ROWS * p]);
         let mut part = vec![0.0; ROWS * d];
-        let [mut dk, mut dv] = [(); 2].map(|()| Turned::zeros(d, length));
+        let [mut dk, mut dv] = [(); 2].map(|()| Transposed::zeros(d, length));
         for i in (0..length).step_by(ROWS) {
             let real = ROWS.min(length - i);
             head::scores(simd, &head.queries, i, &head.keys, &mut z);
-            head::products(simd, &upstream, i, &head.values, &mut dp);
+            head::dot_products(simd, &upstream, i, &head.values, &mut dp);
             for row in z[..real * p].chunks_exact_mut(p) {
                 head::softmax_row(simd, row);
             }

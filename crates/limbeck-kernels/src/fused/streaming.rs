@@ -8,7 +8,7 @@ use pulp::{Simd, WithSimd};
 
 use super::Call;
 use crate::cpu;
-use crate::head::{self, Heads, ROWS, Turned};
+use crate::head::{self, Heads, ROWS, Transposed};
 use crate::pair::RawTaps;
 use crate::{Dims, Pair, Vector};
 
@@ -60,8 +60,8 @@ struct Relations {
 }
 
 struct Relation {
-    rows: Turned,
-    columns: Turned,
+    rows: Transposed,
+    columns: Transposed,
 }
 
 /// The projections of both models that a pair compares, as slices (B, S, H): rows and columns.
@@ -83,8 +83,8 @@ impl<'a> Compared<'a> {
         let of = |[rows, columns]: [&[f32]; 2], d: usize| {
             let (heads, length) = (call.heads(d), call.length(task));
             Relation {
-                rows: heads.turn(rows, task, length, 1.0 / (d as f32).sqrt()),
-                columns: heads.turn(columns, task, length, 1.0),
+                rows: heads.transpose(rows, task, length, 1.0 / (d as f32).sqrt()),
+                columns: heads.transpose(columns, task, length, 1.0),
             }
         };
         Relations {
@@ -297,7 +297,7 @@ impl WithSimd for Gradients<'_> {
         let scale = 1.0 / (d as f32).sqrt();
         let (mut zs, mut zt) = (vec![0.0; ROWS * p], vec![0.0; ROWS * p]);
         let mut part = vec![0.0; ROWS * d];
-        let mut turned = Turned::zeros(d, length);
+        let mut transposed = Transposed::zeros(d, length);
         for i in (first..length.min(first + rows.len() / d)).step_by(ROWS) {
             head::scores(simd, &student.rows, i, &student.columns, &mut zs);
             head::scores(simd, &teacher.rows, i, &teacher.columns, &mut zt);
@@ -314,8 +314,8 @@ impl WithSimd for Gradients<'_> {
             for (out, part) in rows[at..at + real * d].iter_mut().zip(&part) {
                 *out = scale * part;
             }
-            head::scatter(simd, &student.rows, i, &zs, &mut turned);
+            head::scatter(simd, &student.rows, i, &zs, &mut transposed);
         }
-        turned.add_to(columns.unwrap_or(rows));
+        transposed.add_to(columns.unwrap_or(rows));
     }
 }

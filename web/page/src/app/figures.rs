@@ -139,7 +139,7 @@ fn about(page: Page) -> Option<impl IntoView> {
     );
     Some(view! {
         <p class="hint">{text}</p>
-        {info.doubt.map(|doubt| view! { <p class="notice warn">{doubt}</p> })}
+        {info.self_test_failure.map(|self_test_failure| view! { <p class="notice warn">{self_test_failure}</p> })}
     })
 }
 

@@ -49,7 +49,7 @@ pub struct Store {
     hub: String,
     memory: Rc<RefCell<HashMap<String, Blob>>>,
     /// Why parts are in memory only, if they are.
-    pub doubt: RwSignal<Option<String>>,
+    pub memory_only: RwSignal<Option<String>>,
 }
 
 impl Store {
@@ -58,7 +58,7 @@ impl Store {
         Self {
             hub,
             memory: Rc::default(),
-            doubt: RwSignal::new(None),
+            memory_only: RwSignal::new(None),
         }
     }
 
@@ -92,7 +92,7 @@ impl Store {
             JsFuture::from(Self::cache().await?.put_with_str(key, &response)).await
         };
         if let Err(error) = kept.await {
-            self.doubt.set(Some(doubt(&error)));
+            self.memory_only.set(Some(memory_only(&error)));
             self.memory
                 .borrow_mut()
                 .insert(key.to_owned(), blob.clone());
@@ -159,7 +159,7 @@ impl Store {
     }
 }
 
-fn doubt(error: &JsValue) -> String {
+fn memory_only(error: &JsValue) -> String {
     if blobs::kind(error) == "QuotaExceededError" {
         return "The browser's storage is full, so this model is kept in memory until the page is closed. Clear a model \
                 below to make room."

@@ -73,7 +73,7 @@ pub fn HubPanel(
             <div aria-live="polite">
                 {move || panel.asking.get().then(|| view! { <p class="hint">"Asking …"</p> })}
                 {move || panel.trouble.get().map(|trouble| view! { <p class="mistake">{trouble}</p> })}
-                {move || panel.doubt().map(|doubt| view! { <p class="hint">{doubt}</p> })}
+                {move || panel.memory_only().map(|memory_only| view! { <p class="hint">{memory_only}</p> })}
             </div>
             {move || panel.found.get().map(|model| view! { <Found panel model locked /> })}
             <KeptList panel locked />
@@ -108,8 +108,8 @@ impl Panel {
         self.asking.get() || self.fetched.get().is_some()
     }
 
-    fn doubt(&self) -> Option<String> {
-        self.store.with_value(|store| store.doubt).get()
+    fn memory_only(&self) -> Option<String> {
+        self.store.with_value(|store| store.memory_only).get()
     }
 
     fn list(self) {
@@ -195,7 +195,7 @@ impl Panel {
         let (store, prefix) = (self.store.get_value(), model.prefix(&self.hub.get_value()));
         spawn_local(async move {
             store.clear(&prefix).await;
-            store.doubt.set(None);
+            store.memory_only.set(None);
             self.kept.set(store.list().await);
         });
     }

@@ -4,7 +4,7 @@
 ///
 /// # Panics
 /// If the lengths are not those of the shape.
-pub fn product(a: &[f64], b: &[f64], [m, k, n]: [usize; 3]) -> Vec<f64> {
+pub fn matmul(a: &[f64], b: &[f64], [m, k, n]: [usize; 3]) -> Vec<f64> {
     assert_eq!(
         (a.len(), b.len()),
         (m * k, k * n),
@@ -16,13 +16,13 @@ pub fn product(a: &[f64], b: &[f64], [m, k, n]: [usize; 3]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::product;
+    use super::matmul;
 
     #[test]
     fn of_two_small_matrices() {
         let a = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
         let b = [7.0, 10.0, 8.0, 11.0, 9.0, 12.0];
-        assert_eq!(product(&a, &b, [2, 3, 2]), [50.0, 68.0, 122.0, 167.0]);
-        assert_eq!(product(&a, &b, [1, 6, 1]), [212.0]);
+        assert_eq!(matmul(&a, &b, [2, 3, 2]), [50.0, 68.0, 122.0, 167.0]);
+        assert_eq!(matmul(&a, &b, [1, 6, 1]), [212.0]);
     }
 }

@@ -1,5 +1,5 @@
-//! x W, the product of every projection. It is burn's own but for a CPU in a browser: there no library multiplies with
-//! relaxed SIMD, whose fused multiply-add makes a product half as fast again (`cargo xtask bench browser`).
+//! x W, the matmul of every projection. It is burn's own but for a CPU in a browser: there no library multiplies with
+//! relaxed SIMD, whose fused multiply-add makes a matmul 1.5 times as fast (`cargo xtask bench browser`).
 
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
@@ -17,31 +17,31 @@ use crate::graph::differentiable;
 mod relaxed;
 
 #[backend_extension(Cube, Flex, Autodiff)]
-trait ProductOps: Backend {
+trait MatmulOps: Backend {
     /// (M, K) times (K, N) -> (M, N).
-    fn product(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn matmul(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
-impl ProductOps for CubeBackend {
-    fn product(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
+impl MatmulOps for CubeBackend {
+    fn matmul(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::float_matmul(x, w)
     }
 }
 
-impl ProductOps for Flex {
-    fn product(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
+impl MatmulOps for Flex {
+    fn matmul(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
         #[cfg(target_family = "wasm")]
-        if let Some(product) = relaxed::product(&x, &w) {
-            return product;
+        if let Some(y) = relaxed::matmul(&x, &w) {
+            return y;
         }
         Self::float_matmul(x, w)
     }
 }
 
 #[derive(Debug)]
-struct ProductBackward;
+struct MatmulBackward;
 
-impl<B: Backend + ProductOps> Backward<B, 2> for ProductBackward {
+impl<B: Backend + MatmulOps> Backward<B, 2> for MatmulBackward {
     type State = [NodeId; 2];
 
     fn backward(
@@ -56,18 +56,18 @@ impl<B: Backend + ProductOps> Backward<B, 2> for ProductBackward {
             .map(|node| checkpointer.retrieve_node_output(node));
         let [of_x, of_w] = ops.parents;
         if let Some(node) = of_x {
-            let of_x = B::product(gradient.clone(), B::float_transpose(w));
+            let of_x = B::matmul(gradient.clone(), B::float_transpose(w));
             grads.register::<B>(node.id, of_x);
         }
         if let Some(node) = of_w {
-            grads.register::<B>(node.id, B::product(B::float_transpose(x), gradient));
+            grads.register::<B>(node.id, B::matmul(B::float_transpose(x), gradient));
         }
     }
 }
 
-impl<B: Backend + ProductOps, C: CheckpointStrategy> ProductOps for Autodiff<B, C> {
-    fn product(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
-        differentiable::<B, C, 2>(ProductBackward, [x, w], |[x, w]| B::product(x, w))
+impl<B: Backend + MatmulOps, C: CheckpointStrategy> MatmulOps for Autodiff<B, C> {
+    fn matmul(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
+        differentiable::<B, C, 2>(MatmulBackward, [x, w], |[x, w]| B::matmul(x, w))
     }
 }
 
@@ -75,13 +75,13 @@ impl<B: Backend + ProductOps, C: CheckpointStrategy> ProductOps for Autodiff<B, 
 ///
 /// # Panics
 /// If x has other columns than w has rows.
-pub fn product(x: Tensor<2>, w: Tensor<2>) -> Tensor<2> {
+pub fn matmul(x: Tensor<2>, w: Tensor<2>) -> Tensor<2> {
     assert_eq!(x.dims()[1], w.dims()[0], "columns of x and rows of w");
     let (x, w) = (x.into_dispatch(), w.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as ProductOps>::product(x, w))
+    Tensor::from_dispatch(<Dispatch as MatmulOps>::matmul(x, w))
 }
 
-/// Whether products on the CPU use WebAssembly's relaxed SIMD: in a browser that has it.
+/// Whether a matmul on the CPU uses WebAssembly's relaxed SIMD: in a browser that has it.
 pub fn relaxed_simd() -> bool {
     #[cfg(target_family = "wasm")]
     return relaxed::tile().is_some();

@@ -1,6 +1,6 @@
-//! Products with WebAssembly's relaxed SIMD, which multiplies and adds in one instruction. A browser that lacks it refuses a
+//! Matmul with WebAssembly's relaxed SIMD, which multiplies and adds in one instruction. A browser that lacks it refuses a
 //! module that names it, so only the innermost loop is in a module of its own, a few hundred bytes that are written here when
-//! the first product is asked for. It shares this program's memory and has a place in its table of functions: calling it is
+//! the first matmul is asked for. It shares this program's memory and has a place in its table of functions: calling it is
 //! calling a function pointer.
 //!
 //! The loops around it are those of Goto and van de Geijn (2008): both matrices are laid out anew in panels that the innermost
@@ -40,7 +40,7 @@ pub(super) fn tile() -> Option<Tile> {
 }
 
 /// x (M, K) times w (K, N): (M, N); `None` where the browser has no relaxed SIMD, or the numbers are not f32.
-pub(super) fn product(x: &FlexTensor, w: &FlexTensor) -> Option<FlexTensor> {
+pub(super) fn matmul(x: &FlexTensor, w: &FlexTensor) -> Option<FlexTensor> {
     let tile = tile().filter(|_| [x, w].iter().all(|tensor| tensor.dtype() == DType::F32))?;
     let (x, w) = (plain(x), plain(w));
     let (x, w) = (Lines::rows(&x), Lines::columns(&w));
