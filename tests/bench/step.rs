@@ -4,8 +4,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use limbeck_model::{Config, Encoder, Rng};
-use limbeck_train::batching::Batch;
-use limbeck_train::{Event, Phase, Plan, Recipe, Run, StudentRecipe};
+use limbeck_recipe::batching::Batch;
+use limbeck_recipe::{Plan, Recipe, StudentRecipe};
+use limbeck_train::{Event, Phase, Run};
 use serde_json::{Value, json};
 
 use crate::shared::{self, cpu_name, median, number, rounded, threads};

@@ -7,11 +7,9 @@ use it::{cpu, gpu};
 use limbeck_kernels::skip_launches;
 use limbeck_model::{Encoder, Named};
 use limbeck_oracle::judge::relative_l2;
-use limbeck_train::batching::{Batch, DataPosition};
-use limbeck_train::{
-    Checkpoint, Event, KernelChoice, Objective, Plan, Recipe, Run, StepEvent, StudentRecipe,
-    TrainError, check_kernels,
-};
+use limbeck_recipe::batching::{Batch, DataPosition};
+use limbeck_recipe::{KernelChoice, Objective, Plan, Recipe, StudentRecipe};
+use limbeck_train::{Checkpoint, Event, Run, StepEvent, TrainError, check_kernels};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use crate::encoder::tiny_bert;

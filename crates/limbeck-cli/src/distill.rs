@@ -17,12 +17,10 @@ use limbeck_engine::{changed_input, feed, inputs};
 use limbeck_kernels::SelfTestError;
 use limbeck_model::{Encoder, Folder, Tokenizer};
 use limbeck_protocol::UNTRAINED;
-use limbeck_recipe::Vector;
+use limbeck_recipe::batching::{Batch, DataPosition};
+use limbeck_recipe::{DeviceChoice, Plan, Recipe, Vector};
 use limbeck_relations::map;
-use limbeck_train::batching::{Batch, DataPosition};
-use limbeck_train::{
-    Checkpoint, DeviceChoice, Event, Plan, Recipe, Run, StepEvent, TrainError, check_kernels,
-};
+use limbeck_train::{Checkpoint, Event, Run, StepEvent, TrainError, check_kernels};
 use serde_json::json;
 use toml::Value;
 

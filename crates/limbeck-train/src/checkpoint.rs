@@ -7,10 +7,10 @@ use burn::tensor::{Device, Tensor, TensorData};
 use limbeck_kernels::AdamWMoments;
 use limbeck_model::{Config, Encoder, ModelError, Named};
 use limbeck_recipe::Recipe;
+use limbeck_recipe::batching::DataPosition;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use crate::batching::DataPosition;
 use crate::optimizer::State;
 use crate::{Run, TrainError};
 

@@ -1,4 +1,4 @@
-//! A distillation run as a state machine without a world: a [`Recipe`] says what is wanted, a [`Plan`] is the recipe
+//! A distillation run as a state machine without a world: a [`Recipe`](limbeck_recipe::Recipe) says what is wanted, a [`Plan`](limbeck_recipe::Plan) is the recipe
 //! checked against the teacher, a [`Run`] takes batches and yields [`Event`]s. It opens no file, asks for no time and
 //! starts no thread; the fronts (command line, page) bring bytes and clocks.
 //!
@@ -14,10 +14,5 @@ mod run;
 
 pub use checkpoint::{Checkpoint, CheckpointHeader};
 pub use error::TrainError;
-pub use limbeck_recipe::batching;
-pub use limbeck_recipe::{
-    DeviceChoice, KernelChoice, Mistake, Objective, Plan, PlanError, Recipe, StudentRecipe,
-    WeightPrecision, learning_rate,
-};
 pub use optimizer::AdamW;
 pub use run::{Event, Phase, Run, StepEvent, check_kernels};

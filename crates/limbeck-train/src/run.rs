@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Gradients, Tensor};
 use limbeck_kernels::{Check, RelationLoss, SelfTestError, Taps, relation_loss, self_test};
 use limbeck_model::{Dropout, Encoder, ModelError, ParameterMut, TokenBatch, checks};
+use limbeck_recipe::batching::{Batch, DataPosition};
 use limbeck_recipe::{KernelChoice, Plan};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
-use crate::batching::{Batch, DataPosition};
 use crate::checkpoint::{self, Checkpoint};
 use crate::optimizer::{AdamW, Update};
 
