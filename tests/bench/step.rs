@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use limbeck_model::{Config, Encoder, Rng};
 use limbeck_recipe::batching::Batch;
-use limbeck_recipe::{Plan, Recipe, StudentRecipe};
+use limbeck_recipe::{Init, Plan, Recipe, StudentRecipe};
 use limbeck_train::{Event, Phase, Run};
 use serde_json::{Value, json};
 
@@ -58,6 +58,7 @@ async fn ours(sizes: &Sizes) -> Value {
     let recipe = Recipe {
         student: StudentRecipe {
             dropout: 0.0,
+            init: Init::Random,
             ..StudentRecipe::default()
         },
         relation_heads: Some(RELATION_HEADS),
@@ -66,7 +67,7 @@ async fn ours(sizes: &Sizes) -> Value {
         ..Recipe::default()
     };
     let plan = Plan::new(&recipe, teacher.config()).unwrap();
-    let mut run = Run::new(plan, teacher).unwrap();
+    let mut run = Run::new(plan, teacher).await.unwrap();
     let batch = batch(sizes);
     let mut totals = Vec::new();
     let mut phases: [Vec<f64>; 5] = Default::default();

@@ -44,8 +44,8 @@ fn recipe() -> Recipe {
             layers: 2,
             hidden: 12,
             heads: 3,
-            ffn: None,
             dropout: 0.1,
+            ..StudentRecipe::default()
         },
         relation_heads: Some(6),
         max_length: 12,

@@ -10,6 +10,7 @@ mod attention;
 mod encoder;
 mod engine;
 mod golden;
+mod inherit;
 mod kernels;
 mod relations;
 mod training;

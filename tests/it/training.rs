@@ -8,7 +8,7 @@ use limbeck_kernels::skip_launches;
 use limbeck_model::{Encoder, Named};
 use limbeck_oracle::judge::relative_l2;
 use limbeck_recipe::batching::{Batch, DataPosition};
-use limbeck_recipe::{KernelChoice, Objective, Plan, Recipe, StudentRecipe};
+use limbeck_recipe::{Init, KernelChoice, Objective, Plan, Recipe, StudentRecipe};
 use limbeck_train::{Checkpoint, Event, Run, StepEvent, TrainError, check_kernels};
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -28,6 +28,8 @@ fn recipe() -> Recipe {
             heads: 3,
             ffn: Some(48),
             dropout: 0.0,
+            init: Init::Random,
+            from_layers: None,
         },
         relation_heads: Some(6),
         corpus: vec!["golden".into()],
@@ -258,7 +260,7 @@ async fn a_seed_means_one_run() {
             seed,
             ..with_dropout()
         };
-        let mut run = Run::new(plan(&recipe), teacher(&cpu())).unwrap();
+        let mut run = Run::new(plan(&recipe), teacher(&cpu())).await.unwrap();
         losses.push(steps(&mut run, &golden, 0..4).await);
     }
     assert_eq!(losses[0], losses[1]);
@@ -270,9 +272,13 @@ async fn a_seed_means_one_run() {
 async fn looking_changes_nothing() {
     let golden = golden();
     for device in [cpu(), gpu().await] {
-        let mut unseen = Run::new(plan(&with_dropout()), teacher(&device)).unwrap();
+        let mut unseen = Run::new(plan(&with_dropout()), teacher(&device))
+            .await
+            .unwrap();
         let expected = steps(&mut unseen, &golden, 0..4).await;
-        let mut seen = Run::new(plan(&with_dropout()), teacher(&device)).unwrap();
+        let mut seen = Run::new(plan(&with_dropout()), teacher(&device))
+            .await
+            .unwrap();
         let ids = [2, 7, 9, 11, 3];
         let mut before = seen.student_taps(&ids).await.unwrap();
         let taught = seen.teacher_taps(&ids).await.unwrap();
@@ -298,9 +304,13 @@ async fn looking_changes_nothing() {
 async fn a_resumed_run_is_the_same_run() {
     let golden = golden();
     for device in [cpu(), gpu().await] {
-        let mut whole = Run::new(plan(&with_dropout()), teacher(&device)).unwrap();
+        let mut whole = Run::new(plan(&with_dropout()), teacher(&device))
+            .await
+            .unwrap();
         let expected = steps(&mut whole, &golden, 0..6).await;
-        let mut first = Run::new(plan(&with_dropout()), teacher(&device)).unwrap();
+        let mut first = Run::new(plan(&with_dropout()), teacher(&device))
+            .await
+            .unwrap();
         steps(&mut first, &golden, 0..3).await;
         let position = DataPosition {
             epoch: 3,
@@ -332,7 +342,7 @@ async fn a_resumed_run_is_the_same_run() {
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn a_damaged_checkpoint_is_refused() {
     let golden = golden();
-    let mut run = Run::new(plan(&recipe()), teacher(&cpu())).unwrap();
+    let mut run = Run::new(plan(&recipe()), teacher(&cpu())).await.unwrap();
     steps(&mut run, &golden, 0..1).await;
     let bytes = run
         .checkpoint(&DataPosition::default(), &BTreeMap::new())
@@ -364,7 +374,7 @@ async fn the_teacher_is_frozen() {
     let frozen = teacher(&cpu());
     let before = frozen.values().await.unwrap();
     // A clone shares its buffers: an update in place would show in `frozen`.
-    let mut run = Run::new(plan(&recipe()), frozen.clone()).unwrap();
+    let mut run = Run::new(plan(&recipe()), frozen.clone()).await.unwrap();
     let student = run.student().values().await.unwrap();
     steps(&mut run, &golden, 0..3).await;
     assert_eq!(frozen.values().await.unwrap(), before);
@@ -380,7 +390,7 @@ async fn one_batch_is_learnt_by_heart() {
         hidden: 48,
         heads: 3,
         ffn: None,
-        dropout: 0.0,
+        ..recipe().student
     };
     let recipe = Recipe {
         student: wide,
@@ -389,7 +399,7 @@ async fn one_batch_is_learnt_by_heart() {
         clip: 1.0,
         ..recipe()
     };
-    let mut run = Run::new(plan(&recipe), teacher(&cpu())).unwrap();
+    let mut run = Run::new(plan(&recipe), teacher(&cpu())).await.unwrap();
     let batch = golden_batch(&golden, 0);
     let first = step(&mut run, &batch).await.loss;
     let mut last = first;

@@ -82,6 +82,7 @@ fn teacher_of_twelve_layers(folder: &Path) -> std::path::PathBuf {
                 "student.layers=12",
                 "student.hidden=192",
                 "student.heads=12",
+                "student.init=random",
             ]
             .map(|set| format!("--set={set}")),
         )

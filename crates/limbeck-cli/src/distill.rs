@@ -16,7 +16,7 @@ use limbeck_engine::heldout::{self, Heldout};
 use limbeck_engine::{changed_input, feed, inputs};
 use limbeck_kernels::SelfTestError;
 use limbeck_model::{Encoder, Folder, Tokenizer};
-use limbeck_protocol::UNTRAINED;
+use limbeck_protocol::before_use;
 use limbeck_recipe::batching::{Batch, DataPosition};
 use limbeck_recipe::{DeviceChoice, Plan, Recipe, Vector};
 use limbeck_relations::map;
@@ -186,7 +186,7 @@ impl Session {
             None => Output::create(&out, arguments.overwrite)?,
         };
         let heldout = Heldout::find(&plan, &corpus, &tokenizer, heldout::LINES)?;
-        let fresh = Run::new(plan.clone(), encoder.clone())?;
+        let fresh = pollster::block_on(Run::new(plan.clone(), encoder.clone()))?;
         let before = student_maps(&fresh, &heldout.picture)?;
         let first = EvaluationRow {
             step: 0,
@@ -483,7 +483,7 @@ impl Session {
             heldout_note: self.heldout.note.clone(),
             measured_on: self.heldout.kind.to_owned(),
             relations: Some(relations),
-            notes: vec![UNTRAINED.to_owned()],
+            notes: vec![before_use(plan.recipe.student.init).to_owned()],
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use limbeck_corpus::FileSummary;
-use limbeck_protocol::UNTRAINED;
+use limbeck_protocol::before_use;
 use limbeck_recipe::{Config, Objective, Plan, parameter_count};
 
 /// Numbers of a finished run that its plan does not hold.
@@ -102,6 +102,7 @@ pub fn facts(plan: &Plan) -> Vec<(String, String)> {
             ),
         ),
         fact("Student", size(&plan.student)),
+        fact("Start", start(plan)),
         fact("Objective", objective.to_owned()),
         fact("Pairs", pairs.join(", ")),
         fact("Relation heads", plan.relation_heads.to_string()),
@@ -141,6 +142,34 @@ pub fn size(config: &Config) -> String {
     )
 }
 
+/// What the student's weights were before the first step.
+fn start(plan: &Plan) -> String {
+    let Some(layers) = &plan.from_layers else {
+        return "random weights".into();
+    };
+    let (teacher, student) = (&plan.teacher, &plan.student);
+    let numbers: Vec<String> = layers.iter().map(usize::to_string).collect();
+    let layers = if numbers.len() == 1 {
+        "layer"
+    } else {
+        "layers"
+    };
+    let mut text = format!("{layers} {} of the teacher", numbers.join(", "));
+    for (kept, all, what) in [
+        (student.hidden_size, teacher.hidden_size, "columns"),
+        (
+            student.intermediate_size,
+            teacher.intermediate_size,
+            "feed-forward units",
+        ),
+    ] {
+        if kept != all {
+            text.push_str(&format!(", {kept} of {all} {what}"));
+        }
+    }
+    text
+}
+
 /// README.md of a student's folder.
 pub fn model_card(plan: &Plan, outcome: &Outcome) -> String {
     let mut card = String::from(
@@ -159,8 +188,9 @@ pub fn model_card(plan: &Plan, outcome: &Outcome) -> String {
         outcome.table(plan)
     ));
     card.push_str(&format!(
-        "\n{}\n\n## Before you use it\n\n{UNTRAINED}\n",
-        outcome.heldout_note
+        "\n{}\n\n## Before you use it\n\n{}\n",
+        outcome.heldout_note,
+        before_use(plan.recipe.student.init)
     ));
     card
 }

@@ -109,7 +109,7 @@ impl Session {
         }
         let run = match checkpoint {
             Some(checkpoint) => Run::resume(plan, encoder, checkpoint),
-            None => Run::new(plan, encoder),
+            None => Run::new(plan, encoder).await,
         };
         let run = run.map_err(of_training)?;
         let position = checkpoint.map_or(DataPosition::default(), |c| c.header.position);
@@ -314,7 +314,8 @@ impl Session {
 /// One step of a throw-away run, and one look at it: they compile every shader, so that the time of the first real step is
 /// that of a step.
 async fn rehearse(plan: &Plan, encoder: &Encoder, heldout: &Heldout) -> Result<(), Troubles> {
-    let mut run = Run::new(plan.clone(), encoder.clone()).map_err(of_training)?;
+    let run = Run::new(plan.clone(), encoder.clone()).await;
+    let mut run = run.map_err(of_training)?;
     for batch in heldout.batches.iter().take(1) {
         run.step(batch).await.map_err(of_training)?;
     }

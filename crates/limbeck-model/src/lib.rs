@@ -21,6 +21,7 @@ mod dropout;
 mod encoder;
 mod error;
 mod folder;
+mod inherit;
 mod tokenizer;
 mod weights;
 

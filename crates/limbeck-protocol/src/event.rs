@@ -1,12 +1,24 @@
 //! What an engine tells a page.
 
-use limbeck_recipe::Recipe;
+use limbeck_recipe::{Init, Recipe};
 use serde::{Deserialize, Serialize};
 
-/// What must be known of every fresh student: method.md's trap, unilm#525.
-pub const UNTRAINED: &str = "The loss reads the queries, keys and values of the student's last layer. What comes after them in \
-    that layer (attention output, feed-forward, LayerNorms) gets no gradient and still has its initial random values: fine-tune \
-    before use, or read figures of the student as it is as zero-shot figures of an untrained last block.";
+/// What must be known of every fresh student (microsoft/unilm issue 525): the loss does not reach the end of its last layer,
+/// which keeps the values that it started with.
+pub fn before_use(init: Init) -> &'static str {
+    match init {
+        Init::Teacher => {
+            "The loss reads the queries, keys and values of the student's last layer. What comes after them in that layer \
+             (attention output, feed-forward, LayerNorms) gets no gradient and is still as it was taken from the teacher, while \
+             everything before it was trained. The student's vectors can be used as they are; fine-tune it for a task."
+        }
+        Init::Random => {
+            "The loss reads the queries, keys and values of the student's last layer. What comes after them in that layer \
+             (attention output, feed-forward, LayerNorms) gets no gradient and still has its initial random values: fine-tune \
+             before use, or read figures of the student as it is as zero-shot figures of an untrained last block."
+        }
+    }
+}
 
 /// One message of an engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -13,7 +13,7 @@ mod message;
 pub use command::{Command, Export};
 pub use event::{
     Adapter, Control, EngineInfo, EngineKind, Evaluation, Event, Figure, Halt, RunInfo, RunState,
-    SavedRun, Stage, StepRecord, TeacherInfo, TextInfo, UNTRAINED,
+    SavedRun, Stage, StepRecord, TeacherInfo, TextInfo, before_use,
 };
 pub use message::{Message, WireError};
 

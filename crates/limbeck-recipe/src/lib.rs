@@ -17,10 +17,10 @@ pub use config::{
 pub use estimate::Estimate;
 pub use pair::{Pair, Vector, common_relation_heads};
 pub use plan::{
-    Mistake, Plan, PlanError, learning_rate, usual_relation_heads, usual_teacher_layer,
-    usual_warmup,
+    Mistake, Plan, PlanError, learning_rate, usual_ffn, usual_from_layers, usual_relation_heads,
+    usual_teacher_layer, usual_warmup,
 };
 pub use recipe::{
-    DeviceChoice, KernelChoice, Objective, Recipe, StudentRecipe, WeightPrecision, as_toml,
+    DeviceChoice, Init, KernelChoice, Objective, Recipe, StudentRecipe, WeightPrecision, as_toml,
 };
 pub use rng::{Rng, mix};

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, Family, StudentSize, parameter_count};
 use crate::pair::{Pair, Vector, common_relation_heads};
-use crate::recipe::{KernelChoice, Objective, Recipe};
+use crate::recipe::{Init, KernelChoice, Objective, Recipe, StudentRecipe};
 
 /// Parameters of the largest student: 8 GiB of weights.
 const MOST_PARAMETERS: u128 = 1 << 31;
@@ -36,6 +36,8 @@ pub struct Plan {
     pub teacher: Config,
     /// The student's config.
     pub student: Config,
+    /// The teacher's layer, from 1, that each layer of the student starts from; none if its weights start random.
+    pub from_layers: Option<Vec<usize>>,
 }
 
 /// The mistakes of a recipe, all of them.
@@ -82,6 +84,7 @@ impl Plan {
         check_numbers(recipe, teacher, &mut mistakes);
         check_student(recipe, &mut mistakes);
         let teacher_layer = teacher_layer(recipe, teacher, &mut mistakes);
+        let from_layers = from_layers(recipe, teacher, teacher_layer, &mut mistakes);
         let relation_heads = relation_heads(recipe, teacher, &mut mistakes);
         let pairs = pairs(recipe, &mut mistakes);
         let warmup = recipe.warmup.unwrap_or(usual_warmup(recipe.steps));
@@ -99,7 +102,7 @@ impl Plan {
             layers: size.layers,
             hidden: size.hidden,
             heads: size.heads,
-            ffn: size.ffn.unwrap_or(4 * size.hidden),
+            ffn: size.ffn.unwrap_or(usual_ffn(size, teacher)),
             dropout: size.dropout,
         });
         let parameters = parameter_count(&student);
@@ -120,6 +123,7 @@ impl Plan {
             warmup,
             teacher: teacher.clone(),
             student,
+            from_layers,
         })
     }
 
@@ -291,6 +295,86 @@ fn teacher_layer(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) -> 
         format!("minilm-v1 teaches the last layer, {layers}; leave teacher_layer out or use minilm-v2")
     });
     layer
+}
+
+/// Width of the feed-forward part where nobody names it: 4 x hidden, as in the paper; a student that starts from its teacher
+/// has at most the teacher's.
+pub fn usual_ffn(student: &StudentRecipe, teacher: &Config) -> usize {
+    let usual = student.hidden.saturating_mul(4);
+    match student.init {
+        Init::Teacher => usual.min(teacher.intermediate_size),
+        Init::Random => usual,
+    }
+}
+
+/// The teacher's layers that `layers` layers start from where nobody names them: evenly spaced from the first, which reads
+/// the embeddings, to the one whose relations are taught, so that the projections that are compared start as those that they
+/// are compared with. A single layer starts from the latter; a student with more layers than that goes on beyond it.
+pub fn usual_from_layers(layers: usize, teacher_layer: usize) -> Vec<usize> {
+    let last = teacher_layer.max(layers);
+    let steps = layers.saturating_sub(1);
+    // Rounded to the nearest layer, the lower one of two.
+    let evenly = |step: usize| 1 + (2 * step * (last - 1) + steps - 1) / (2 * steps);
+    match steps {
+        0 => vec![last; layers],
+        _ => (0..layers).map(evenly).collect(),
+    }
+}
+
+fn from_layers(
+    recipe: &Recipe,
+    teacher: &Config,
+    teacher_layer: usize,
+    mistakes: &mut Mistakes,
+) -> Option<Vec<usize>> {
+    let (student, named) = (&recipe.student, &recipe.student.from_layers);
+    if student.init == Init::Random {
+        mistakes.demand(named.is_none(), "student.from_layers", || {
+            "student.init is `random`, which takes nothing from the teacher's layers; leave from_layers out, or set init to \
+             `teacher`"
+                .into()
+        });
+        return None;
+    }
+    let ffn = student.ffn.unwrap_or(usual_ffn(student, teacher));
+    for (field, size, most) in [
+        ("student.layers", student.layers, teacher.num_hidden_layers),
+        ("student.hidden", student.hidden, teacher.hidden_size),
+        ("student.ffn", ffn, teacher.intermediate_size),
+    ] {
+        mistakes.demand(size <= most, field, || {
+            format!(
+                "{size} is more than the teacher's {most}, and the student starts from the teacher; take at most {most}, or \
+                 set student.init to `random`"
+            )
+        });
+    }
+    let Some(named) = named else {
+        let fits = (1..=teacher.num_hidden_layers).contains(&student.layers);
+        return fits.then(|| usual_from_layers(student.layers, teacher_layer));
+    };
+    let mut demand =
+        |holds, message: String| mistakes.demand(holds, "student.from_layers", || message);
+    demand(
+        named.len() == student.layers,
+        format!(
+            "{named:?} names {} of the teacher's layers, and the student has {}; name one for each",
+            named.len(),
+            student.layers
+        ),
+    );
+    let last = teacher.num_hidden_layers;
+    if let Some(layer) = named.iter().find(|layer| !(1..=last).contains(*layer)) {
+        demand(
+            false,
+            format!("layer {layer} does not exist: the teacher has layers 1 to {last}"),
+        );
+    }
+    demand(
+        named.is_sorted_by(|before, after| before < after),
+        format!("{named:?} does not increase; name each layer once, the lower ones first"),
+    );
+    Some(named.clone())
 }
 
 fn relation_heads(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) -> usize {

@@ -52,7 +52,19 @@ pub enum KernelChoice {
     Naive,
 }
 
-/// Size of the student.
+/// Which weights a student has before the first step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Init {
+    /// Those of the teacher's layers that `from_layers` names, and the teacher's embeddings; a narrower student gets a
+    /// part of their columns.
+    #[default]
+    Teacher,
+    /// Random ones, as in the papers.
+    Random,
+}
+
+/// Size of the student, and what it starts from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StudentRecipe {
@@ -62,11 +74,17 @@ pub struct StudentRecipe {
     pub hidden: usize,
     /// Attention heads; they must divide the hidden size.
     pub heads: usize,
-    /// Width of the feed-forward part; 4 x hidden unless given.
+    /// Width of the feed-forward part; 4 x hidden unless given, at most the teacher's where it starts from the teacher.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ffn: Option<usize>,
     /// Dropout of hidden values and attention probabilities while training.
     pub dropout: f64,
+    /// Weights before the first step: the `teacher`'s, or `random` ones.
+    pub init: Init,
+    /// The teacher's layer, from 1, that each layer of the student starts from, in increasing order. Unless given: evenly
+    /// spaced from the first to `teacher_layer`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_layers: Option<Vec<usize>>,
 }
 
 impl Default for StudentRecipe {
@@ -77,6 +95,8 @@ impl Default for StudentRecipe {
             heads: 12,
             ffn: None,
             dropout: 0.1,
+            init: Init::default(),
+            from_layers: None,
         }
     }
 }
@@ -91,7 +111,7 @@ pub struct Recipe {
     /// (RoBERTa, XLM-R), as in the paper.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub teacher_layer: Option<usize>,
-    /// Size of the student.
+    /// Size of the student, and what it starts from.
     pub student: StudentRecipe,
     /// Relation heads A_r; they must divide both hidden sizes. Unless given: the largest number that does, up to 48 (64 for
     /// a teacher of 1024 and wider), as in the paper.

@@ -91,16 +91,16 @@ impl Gradient {
 }
 
 impl Run {
-    /// A new run: a student with fresh weights.
+    /// A new run: its student starts from layers of the teacher, or from random weights, as the plan says.
     ///
     /// # Errors
     /// The student cannot be built.
-    pub fn new(plan: Plan, teacher: Encoder) -> Result<Self, TrainError> {
-        let student = Encoder::random(
-            &plan.student,
-            plan.recipe.seed,
-            &teacher.device().clone().autodiff(),
-        )?;
+    pub async fn new(plan: Plan, teacher: Encoder) -> Result<Self, TrainError> {
+        let device = teacher.device().clone().autodiff();
+        let student = match &plan.from_layers {
+            Some(layers) => Encoder::from_teacher(&teacher, &plan.student, layers, &device).await?,
+            None => Encoder::random(&plan.student, plan.recipe.seed, &device)?,
+        };
         Ok(Self::with_student(plan, teacher, student))
     }
 

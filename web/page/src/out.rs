@@ -6,7 +6,7 @@ mod pack;
 use js_sys::Uint8Array;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use limbeck_protocol::{Command, Control, Export, RunState, UNTRAINED};
+use limbeck_protocol::{Command, Control, Export, RunState, before_use};
 use limbeck_recipe::Recipe;
 
 pub use clipboard::CopyButton;
@@ -46,6 +46,9 @@ fn from_the_run(page: Page, asked: RwSignal<Option<Export>>) -> AnyView {
         asked.set(Some(what));
         send(Command::Export { what }, Vec::new());
     };
+    let of_run = move || page.with_run(|run| run.info.recipe.student.init);
+    let of_form = move || page.recipe.with(|recipe| recipe.student.init);
+    let init = Memo::new(move |_| of_run().unwrap_or_else(of_form));
     let packing = move || {
         asked.get().map(|what| match what {
             Export::Student => "Packing the student …",
@@ -65,7 +68,7 @@ fn from_the_run(page: Page, asked: RwSignal<Option<Export>>) -> AnyView {
             </p>
             <p class="hint" id="out-run" aria-live="polite">{move || reason.get().or_else(packing)}</p>
             <p class="hint">"A Hugging Face folder that opens in transformers; the checkpoint goes on here or with the command line."</p>
-            <p class="out-note">{UNTRAINED}</p>
+            <p class="out-note">{move || before_use(init.get())}</p>
         </div>
     }
     .into_any()

@@ -42,7 +42,7 @@ fn flags_and_settings_win_over_the_file() {
     let recipe = followed(&scene, &flags);
     assert_eq!(
         recipe["student"],
-        serde_json::json!({ "layers": 2, "hidden": 12, "heads": 3, "dropout": 0.1 })
+        serde_json::json!({ "layers": 2, "hidden": 12, "heads": 3, "dropout": 0.1, "init": "teacher" })
     );
     let fields = ["out", "steps", "precision", "batch"].map(|field| recipe[field].clone());
     assert_eq!(
@@ -73,6 +73,8 @@ fn a_run_needs_no_file() {
         "batch=2",
         "--set",
         "student.hidden=12",
+        "--set",
+        "student.layers=1",
     ];
     scene.run(&[&flags[..], &settings].concat()).done();
     assert_eq!(scene.json("student/config.json")["hidden_size"], 12);
@@ -235,6 +237,19 @@ fn a_layer_must_exist() {
 }
 
 #[test]
+fn a_student_starts_from_layers_that_exist() {
+    mistaken(
+        &["student.from_layers=[3]"],
+        "student.from_layers: layer 3 does not exist: the teacher has layers 1 to 2",
+    );
+    mistaken(
+        &["student.init=random", "student.from_layers=[1]"],
+        "student.from_layers: student.init is `random`, which takes nothing from the teacher's layers; leave from_layers \
+         out, or set init to `teacher`",
+    );
+}
+
+#[test]
 fn sequences_must_fit_the_teacher() {
     mistaken(
         &["max_length=41"],
@@ -279,13 +294,15 @@ fn check_lists_every_mistake_at_once() {
     let text = "teacher = 'teacher'\nmax_length = 50\nlearning_rate = nan\nheldout = 0.9\nwarmup = 5000\nteacher_layer = 7\n\
                 [student]\nhidden = 12\nheads = 5\n";
     scene.write("mistakes.toml", text);
-    let message = "the recipe has 7 mistakes:\
+    let message = "the recipe has 8 mistakes:\
         \n  corpus: no file or glob is given\
         \n  max_length: 50 is not in 3..=40, the positions of the teacher\
         \n  learning_rate: NaN is not above 0\
         \n  heldout: 0.9 is not from 0 to 0.5\
         \n  student.heads: 5 attention heads do not divide the hidden size 12; these do: [1, 2, 3, 4, 6, 12]\
         \n  teacher_layer: layer 7 does not exist: the teacher has layers 1 to 2\
+        \n  student.layers: 3 is more than the teacher's 2, and the student starts from the teacher; take at most 2, or set \
+        student.init to `random`\
         \n  warmup: 5000 steps of warm-up are more than the 1000 steps of the run";
     scene
         .run(&["config", "check", "mistakes.toml"])
@@ -297,6 +314,7 @@ fn check_tells_what_a_run_would_do() {
     let outcome = Scene::new().run(&["config", "check", "recipe.toml"]).done();
     for line in [
         "Teacher layer    2 of 2",
+        "Start            layer 2 of the teacher, 12 of 24 columns",
         "Pairs            Q-Q, K-K, V-V",
         "Relation heads   12",
         "Steps            3 of 4 sequences, up to 16 tokens",

@@ -200,7 +200,14 @@ fn numbers_of_17_digits_survive_a_checkpoint() {
 
 #[test]
 fn a_full_disk_stops_the_run_and_leaves_the_last_checkpoint_whole() {
-    let larger = ["--set", "student.hidden=24", "--set", "student.layers=2"];
+    let larger = [
+        "--set",
+        "student.hidden=24",
+        "--set",
+        "student.layers=2",
+        "--set",
+        "student.init=random",
+    ];
     let (scene, step) = stopped(&larger);
     let before = scene.read(CHECKPOINT);
     // The limit lies between the metrics of a whole run and a checkpoint; without the trap the signal would kill.

@@ -1,7 +1,8 @@
 //! The student on lines that it never saw, before and now.
 
 use leptos::prelude::*;
-use limbeck_protocol::{Evaluation, UNTRAINED};
+use limbeck_protocol::{Evaluation, before_use};
+use limbeck_recipe::Init;
 
 use super::measure::figure;
 use crate::state::{RunLog, page};
@@ -20,6 +21,7 @@ struct Measured {
     pairs: Vec<String>,
     first: Evaluation,
     last: Option<Evaluation>,
+    init: Init,
 }
 
 impl Measured {
@@ -27,6 +29,7 @@ impl Measured {
         let first = run.evaluations.first()?.clone();
         Some(Self {
             pairs: run.info.pairs.clone(),
+            init: run.info.recipe.student.init,
             last: run
                 .evaluations
                 .last()
@@ -38,7 +41,12 @@ impl Measured {
 }
 
 fn table(measured: Measured) -> impl IntoView {
-    let Measured { pairs, first, last } = measured;
+    let Measured {
+        pairs,
+        first,
+        last,
+        init,
+    } = measured;
     let note = last.as_ref().unwrap_or(&first).note.clone();
     let now = last.as_ref().map(|last| view! { <th scope="col" class="number">{at(last.step)}</th><th scope="col" class="number">"Change"</th> });
     let rows = pairs.into_iter().enumerate().map(|(place, pair)| {
@@ -65,7 +73,7 @@ fn table(measured: Measured) -> impl IntoView {
                     <tbody>{rows.collect_view()}</tbody>
                 </table>
             </div>
-            <details><summary>"Before you use a student"</summary><p class="hint">{UNTRAINED}</p></details>
+            <details><summary>"Before you use a student"</summary><p class="hint">{before_use(init)}</p></details>
         </div>
     }
 }

@@ -1,11 +1,11 @@
 //! What differs between two runs, in words.
 
 use limbeck_protocol::RunInfo;
-use limbeck_recipe::{Pair, usual_warmup};
+use limbeck_recipe::{Init, Pair, usual_from_layers, usual_warmup};
 use serde_json::Value;
 
 /// Key of a recipe and the word for it, in the order in which a reader looks for them.
-const WORDS: [(&str, &str); 25] = [
+const WORDS: [(&str, &str); 27] = [
     ("teacher", "teacher"),
     ("teacher_layer", "teacher layer"),
     ("student.layers", "layers"),
@@ -13,6 +13,8 @@ const WORDS: [(&str, &str); 25] = [
     ("student.heads", "heads"),
     ("student.ffn", "feed-forward"),
     ("student.dropout", "dropout"),
+    ("student.init", "start"),
+    ("student.from_layers", "from layers"),
     ("relation_heads", "A_r"),
     ("pairs", "pairs"),
     ("objective", "objective"),
@@ -65,6 +67,11 @@ fn settled(run: &RunInfo, beside: &RunInfo) -> Value {
     }
     if run.recipe.warmup.is_some() || beside.recipe.warmup.is_some() {
         recipe.warmup.get_or_insert(usual_warmup(recipe.steps));
+    }
+    let named = |run: &RunInfo| run.recipe.student.from_layers.is_some();
+    if (named(run) || named(beside)) && recipe.student.init == Init::Teacher {
+        let usual = usual_from_layers(recipe.student.layers, run.teacher_layer);
+        recipe.student.from_layers.get_or_insert(usual);
     }
     if recipe.pairs.is_none() {
         let usual = ["qq", "kk", "vv"].map(|pair| (pair.to_owned(), 1.0));
@@ -131,6 +138,10 @@ mod tests {
         assert_eq!(differences(&present, &other), "A_r 8, steps 300");
         let slow = run(|r| r.learning_rate = 1e-5);
         assert_eq!(differences(&present, &slow), "learning rate 1e-5");
+        let random = run(|r| r.student.init = Init::Random);
+        assert_eq!(differences(&present, &random), "start random");
+        let low = run(|r| r.student.from_layers = Some(vec![1, 2, 3]));
+        assert_eq!(differences(&present, &low), "from layers 1 + 2 + 3");
         let wide = run(|r| r.student.hidden = 384);
         assert_eq!(differences(&present, &wide), "width 384");
     }
@@ -141,6 +152,7 @@ mod tests {
             r.relation_heads = Some(48);
             r.teacher_layer = Some(12);
             r.student.ffn = Some(768);
+            r.student.from_layers = Some(vec![1, 6, 12]);
             r.warmup = Some(100);
             r.pairs = Some(["qq", "kk", "vv"].map(|p| (p.to_owned(), 1.0)).into());
             r.out = "elsewhere".into();

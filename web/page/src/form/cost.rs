@@ -165,7 +165,7 @@ fn figures(number: f64) -> String {
 #[cfg(test)]
 mod tests {
     use limbeck_protocol::Adapter;
-    use limbeck_recipe::Recipe;
+    use limbeck_recipe::{Init, Recipe};
 
     use super::*;
     use crate::examples;
@@ -232,6 +232,7 @@ mod tests {
         let wide = |hidden: usize| {
             let mut recipe: Recipe = (presets()[0].recipe)();
             recipe.student.hidden = hidden;
+            recipe.student.init = Init::Random;
             Plan::new(&recipe, &teacher()).expect("a plan")
         };
         assert_eq!(too_large(&wide(1088), Some(&engine), true), None);

@@ -1,4 +1,4 @@
-//! A control for a number: what is typed stays while it is no number, and the recipe stays as it was.
+//! A control for a number or a list of numbers: what is typed stays while it is none, and the recipe stays as it was.
 
 use leptos::prelude::*;
 
@@ -10,7 +10,7 @@ struct Typed {
     value: Option<String>,
 }
 
-/// A control for a number.
+/// A control for a number or a list of numbers.
 #[derive(Clone)]
 pub struct Entry {
     /// Id of the control; its hint and its mistakes have it with `-hint` and `-mistake`.
@@ -19,8 +19,8 @@ pub struct Entry {
     pub described_by: String,
     /// Name for a screen reader, where no label says it.
     pub label: Option<String>,
-    /// Whether a point may be in it; for the keyboard of a phone.
-    pub decimal: bool,
+    /// `inputmode`: the keyboard of a phone.
+    pub keyboard: &'static str,
     /// The recipe's text.
     pub text: Memo<String>,
     /// What an empty control means.
@@ -83,7 +83,7 @@ impl Entry {
                 class="number"
                 autocomplete="off"
                 spellcheck="false"
-                inputmode=if self.decimal { "decimal" } else { "numeric" }
+                inputmode=self.keyboard
                 id=self.id
                 aria-describedby=self.described_by
                 aria-label=self.label

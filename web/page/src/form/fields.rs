@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use limbeck_recipe::{
-    Config, DeviceChoice, KernelChoice, Objective, Pair, Plan, Recipe, StudentRecipe,
-    WeightPrecision, common_relation_heads,
+    Config, DeviceChoice, Init, KernelChoice, Objective, Pair, Plan, Recipe, StudentRecipe,
+    WeightPrecision, common_relation_heads, usual_ffn, usual_from_layers,
 };
 
 /// What a field without a value is called in a link.
@@ -27,6 +27,8 @@ pub enum Kind {
     Choice(fn(&Recipe, Option<&Config>) -> Vec<Choice>),
     /// The nine pairs with their weights.
     Pairs,
+    /// Layers, from 1, with commas between.
+    Layers,
 }
 
 /// Part of the form.
@@ -224,6 +226,7 @@ const OBJECTIVES: [(&str, Objective); 2] = [
     ("minilm-v2", Objective::MinilmV2),
     ("minilm-v1", Objective::MinilmV1),
 ];
+const INITS: [(&str, Init); 2] = [("teacher", Init::Teacher), ("random", Init::Random)];
 const DEVICES: [(&str, DeviceChoice); 3] = [
     ("auto", DeviceChoice::Auto),
     ("gpu", DeviceChoice::Gpu),
@@ -263,6 +266,16 @@ fn parse_pairs(text: &str) -> Result<BTreeMap<String, f64>, String> {
         pairs.insert(pair.key(), decimal(weight)?);
     }
     Ok(pairs)
+}
+
+/// Layers with commas between: `2,4,6`.
+fn list(layers: &[usize]) -> String {
+    let numbers: Vec<String> = layers.iter().map(usize::to_string).collect();
+    numbers.join(",")
+}
+
+fn parse_list(text: &str) -> Result<Vec<usize>, String> {
+    text.split(',').map(|part| size(part.trim())).collect()
 }
 
 /// Weights of the nine pairs as they count: those of the paper where the recipe is silent.
@@ -306,6 +319,7 @@ fn automatic_plan(recipe: &Recipe, teacher: Option<&Config>) -> Option<Plan> {
         student: StudentRecipe {
             hidden: recipe.student.hidden,
             heads: if v1 { teacher.num_attention_heads } else { 1 },
+            init: Init::Random,
             ..StudentRecipe::default()
         },
         corpus: vec![String::new()],
@@ -323,8 +337,19 @@ fn automatic_layer(recipe: &Recipe, teacher: Option<&Config>) -> String {
     shown(automatic_plan(recipe, teacher).map(|plan| plan.teacher_layer))
 }
 
-fn automatic_ffn(recipe: &Recipe, _: Option<&Config>) -> String {
-    recipe.student.hidden.saturating_mul(4).to_string()
+fn automatic_ffn(recipe: &Recipe, teacher: Option<&Config>) -> String {
+    shown(teacher.map(|teacher| usual_ffn(&recipe.student, teacher)))
+}
+
+fn automatic_from_layers(recipe: &Recipe, teacher: Option<&Config>) -> String {
+    let (student, plan) = (&recipe.student, automatic_plan(recipe, teacher));
+    let usual = plan.map(|plan| plan.teacher_layer);
+    let fits = teacher.is_some_and(|t| (1..=t.num_hidden_layers).contains(&student.layers));
+    match (student.init, recipe.teacher_layer.or(usual)) {
+        (Init::Random, _) => "none".into(),
+        (Init::Teacher, Some(layer)) if fits => list(&usual_from_layers(student.layers, layer)),
+        _ => String::new(),
+    }
 }
 
 fn automatic_warmup(recipe: &Recipe, _: Option<&Config>) -> String {
@@ -441,6 +466,13 @@ fn objective_choices(_: &Recipe, _: Option<&Config>) -> Vec<Choice> {
     ])
 }
 
+fn init_choices(_: &Recipe, _: Option<&Config>) -> Vec<Choice> {
+    named(&[
+        ("teacher", "layers of the teacher"),
+        ("random", "random weights, as in the papers"),
+    ])
+}
+
 fn kernel_choices(_: &Recipe, _: Option<&Config>) -> Vec<Choice> {
     named(&[
         ("fused", "fused: our kernels"),
@@ -481,7 +513,7 @@ const fn required(
 }
 
 /// Every field, in the order of the form and of a link.
-pub static FIELDS: [Field; 26] = [
+pub static FIELDS: [Field; 28] = [
     required(
         ("student.layers", "Layers", "Depth of the student."),
         Group::Student,
@@ -513,7 +545,7 @@ pub static FIELDS: [Field; 26] = [
             (
                 "student.ffn",
                 "Feed-forward",
-                "Its width; empty is four times the hidden size.",
+                "Its width; empty is four times the hidden size, at most the teacher's.",
             ),
             Group::Student,
             Kind::Whole,
@@ -532,6 +564,31 @@ pub static FIELDS: [Field; 26] = [
         |r| decimal_text(r.student.dropout),
         |r, text| put(&mut r.student.dropout, decimal(text)),
     ),
+    required(
+        (
+            "student.init",
+            "Start from",
+            "The student's weights before the first step.",
+        ),
+        Group::Student,
+        Kind::Choice(init_choices),
+        |r| name_of(r.student.init, &INITS),
+        |r, text| put(&mut r.student.init, one_of(text, &INITS)),
+    ),
+    Field {
+        automatic: Some(automatic_from_layers),
+        ..required(
+            (
+                "student.from_layers",
+                "Layers to start from",
+                "One of the teacher's for each of the student, with commas; empty is evenly spaced.",
+            ),
+            Group::Student,
+            Kind::Layers,
+            |r| list(r.student.from_layers.as_deref().unwrap_or_default()),
+            |r, text| put(&mut r.student.from_layers, given(text, parse_list)),
+        )
+    },
     required(
         (
             "objective",

@@ -14,8 +14,9 @@ pub fn line(desk: Desk, field: &'static Field) -> AnyView {
     let error = RwSignal::new(None::<String>);
     let text = Memo::new(move |_| desk.page.recipe.with(|recipe| field.text(recipe)));
     let control = match field.kind {
-        Kind::Whole => number(desk, field, text, error, false),
-        Kind::Decimal => number(desk, field, text, error, true),
+        Kind::Whole => number(desk, field, text, error, "numeric"),
+        Kind::Decimal => number(desk, field, text, error, "decimal"),
+        Kind::Layers => number(desk, field, text, error, "text"),
         Kind::Choice(choices) => select(desk, field, choices),
         Kind::Pairs => pairs::grid(desk, field),
     };
@@ -87,7 +88,7 @@ fn number(
     field: &'static Field,
     text: Memo<String>,
     error: RwSignal<Option<String>>,
-    decimal: bool,
+    keyboard: &'static str,
 ) -> AnyView {
     let id = control_id(field.key);
     let placeholder = Signal::derive(move || automatic(desk, field));
@@ -97,7 +98,7 @@ fn number(
         described_by: format!("{id}-hint {id}-mistake"),
         id,
         label: None,
-        decimal,
+        keyboard,
         text,
         placeholder,
         disabled: Signal::stored(false),

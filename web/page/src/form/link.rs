@@ -219,13 +219,15 @@ mod tests {
         let field = &FIELDS[dice.next() as usize % FIELDS.len()];
         let number = dice.number();
         let weights = format!("qk:{},vv:{number:?}", dice.number());
+        let layers = format!("{},{}", dice.next() % 9, dice.next() % 99);
         let texts = [
             dice.next().to_string(),
+            layers,
             (dice.next() % 100).to_string(),
             number.to_string(),
             weights,
             "none".into(),
-            dice.one_of(&["auto", "gpu", "cpu", "naive", "f16", "minilm-v1"])
+            dice.one_of(&["auto", "gpu", "cpu", "naive", "f16", "minilm-v1", "random"])
                 .into(),
         ];
         for text in texts {

@@ -163,7 +163,7 @@ impl Cell {
             id: format!("weight-{}", self.pair.key()),
             described_by: "field-pairs-mistake".into(),
             label: Some(format!("Weight of {}", self.pair)),
-            decimal: true,
+            keyboard: "decimal",
             text,
             placeholder: Signal::stored("–".into()),
             disabled: Signal::derive(move || fixed.get() || self.weight().is_none()),

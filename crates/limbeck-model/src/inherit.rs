@@ -1,0 +1,295 @@
+//! A student that starts from its teacher: each of its layers is one of the teacher's, and a narrower student keeps a part
+//! of the teacher's hidden columns, attention dimensions and feed-forward units.
+//!
+//! The choice follows from the teacher's weights alone and is made on the host, so it is the same on every device:
+//!
+//! - one set of hidden columns for the whole model, because the residual stream joins all layers: those with the largest sum
+//!   of squared LayerNorm weights. Behind a LayerNorm that square is the variance of a column, up to a factor that differs
+//!   little between columns;
+//! - whole attention heads where the student has heads as wide as the teacher's, by the norms of their values and output
+//!   projections; narrower heads keep a part of the dimensions of each;
+//! - feed-forward units by the norms of their up and down projections.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use burn::tensor::Device;
+
+use crate::{Config, Encoder, Kind, ModelError, Named};
+
+/// What the places along an axis of a parameter are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Axis {
+    /// Rows of a table, or columns of one that has a width of its own: a student keeps all.
+    Whole,
+    /// Dimensions of the hidden states.
+    Hidden,
+    /// Dimensions of queries and keys, one head after the other.
+    QueryKey,
+    /// Dimensions of values, one head after the other.
+    Value,
+    /// Units of the feed-forward part.
+    Units,
+}
+
+/// Axes (out, in) of the weight matrices of a layer, in the order of its parameters: queries, keys, values, attention's
+/// output, up and down projection.
+const LAYER: [[Axis; 2]; 6] = [
+    [Axis::QueryKey, Axis::Hidden],
+    [Axis::QueryKey, Axis::Hidden],
+    [Axis::Value, Axis::Hidden],
+    [Axis::Hidden, Axis::Value],
+    [Axis::Units, Axis::Hidden],
+    [Axis::Hidden, Axis::Units],
+];
+
+/// A parameter of the teacher, on the host.
+struct Parameter {
+    named: Named,
+    kind: Kind,
+    /// Of the axes in files; of a vector the first counts alone.
+    axes: [Axis; 2],
+}
+
+impl Parameter {
+    /// Rows and columns; a vector is one column.
+    fn dims(&self) -> [usize; 2] {
+        let shape = &self.named.shape;
+        [shape[0], shape.get(1).copied().unwrap_or(1)]
+    }
+
+    /// Squared norm of each slice across an axis; none of a vector and of a matrix without this axis.
+    fn squared_norms(&self, axis: Axis) -> Option<Vec<f64>> {
+        let along = self.axes.iter().position(|own| *own == axis)?;
+        if self.named.shape.len() != 2 {
+            return None;
+        }
+        let [_, columns] = self.dims();
+        let mut sums = vec![0.0; self.named.shape[along]];
+        for (index, value) in self.named.values.iter().enumerate() {
+            let place = [index / columns, index % columns][along];
+            sums[place] += f64::from(*value) * f64::from(*value);
+        }
+        Some(sums)
+    }
+}
+
+/// What a layer of the student keeps of one of the teacher's: places along three axes, in increasing order.
+struct Kept {
+    query_key: Vec<usize>,
+    value: Vec<usize>,
+    units: Vec<usize>,
+}
+
+impl Kept {
+    fn of(layer: &[&Parameter], teacher: &Config, student: &Config) -> Self {
+        let (query_key, value) = (norms(layer, Axis::QueryKey), norms(layer, Axis::Value));
+        let (groups, each) = groups(&value, teacher, student);
+        let choose = |scores: &[f64]| {
+            let in_group = |group: &Range<usize>| {
+                let start = group.start;
+                let chosen = largest(&scores[group.clone()], each).into_iter();
+                chosen.map(move |place| start + place)
+            };
+            groups.iter().flat_map(in_group).collect()
+        };
+        Self {
+            query_key: choose(&query_key),
+            value: choose(&value),
+            units: largest(&norms(layer, Axis::Units), student.intermediate_size),
+        }
+    }
+}
+
+/// Groups of the teacher's attention dimensions, and how many dimensions the student keeps of each: of its strongest heads,
+/// or, if the student has more or wider heads, of as many groups of heads as divide both.
+fn groups(value: &[f64], teacher: &Config, student: &Config) -> (Vec<Range<usize>>, usize) {
+    let (from, to) = (teacher.num_attention_heads, student.num_attention_heads);
+    let (width, kept) = (teacher.hidden_size / from, student.hidden_size / to);
+    if to <= from && kept <= width {
+        let strengths: Vec<f64> = value.chunks(width).map(|head| head.iter().sum()).collect();
+        let heads = largest(&strengths, to).into_iter();
+        return (
+            heads.map(|head| head * width..(head + 1) * width).collect(),
+            kept,
+        );
+    }
+    let divides = |n: &usize| from.is_multiple_of(*n) && to.is_multiple_of(*n);
+    let groups = (1..=from.min(to)).rev().find(divides).unwrap_or(1);
+    let width = teacher.hidden_size / groups;
+    let group = |index: usize| index * width..(index + 1) * width;
+    (
+        (0..groups).map(group).collect(),
+        student.hidden_size / groups,
+    )
+}
+
+/// Products of the squared norms that the matrices of a layer have along an axis: a dimension counts as much as what writes
+/// it and what reads it.
+fn norms(layer: &[&Parameter], axis: Axis) -> Vec<f64> {
+    let each = layer.iter().filter_map(|p| p.squared_norms(axis));
+    let product = |a: Vec<f64>, b: Vec<f64>| a.iter().zip(b).map(|(a, b)| a * b).collect();
+    each.reduce(product).unwrap_or_default()
+}
+
+/// The hidden columns that a student of this width keeps.
+fn columns(parameters: &BTreeMap<String, Parameter>, teacher: &Config, width: usize) -> Vec<usize> {
+    let mut scores = vec![0.0; teacher.hidden_size];
+    for parameter in parameters.values() {
+        let scale = &parameter.named.values;
+        if parameter.kind == Kind::NormWeight && scale.len() == scores.len() {
+            let squares = scale.iter().map(|s| f64::from(*s) * f64::from(*s));
+            scores
+                .iter_mut()
+                .zip(squares)
+                .for_each(|(sum, s)| *sum += s);
+        }
+    }
+    largest(&scores, width)
+}
+
+/// Places of the largest scores, in increasing order; of equal scores the first ones.
+fn largest(scores: &[f64], count: usize) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..scores.len()).collect();
+    places.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+    places.truncate(count);
+    places.sort_unstable();
+    places
+}
+
+/// The teacher's parameters by name. In a layer, the matrices stand in the order of [`LAYER`], and a bias behind its matrix.
+async fn parameters(teacher: &Encoder) -> Result<BTreeMap<String, Parameter>, ModelError> {
+    let values = teacher.values().await?;
+    let mut plain = teacher.clone();
+    let kinds = plain.parameters_mut().into_iter().map(|(_, kind, _)| kind);
+    let mut matrices = LAYER.iter().cycle();
+    let mut axes = [Axis::Hidden; 2];
+    let mut parameters = BTreeMap::new();
+    for (named, kind) in values.into_iter().zip(kinds) {
+        axes = match kind {
+            Kind::Embedding if named.shape[1] == teacher.config().hidden_size => {
+                [Axis::Whole, Axis::Hidden]
+            }
+            Kind::Embedding => [Axis::Whole; 2],
+            Kind::Linear if layer_of(&named.name).is_none() => [Axis::Hidden, Axis::Whole],
+            Kind::Linear => matrices.next().copied().unwrap_or(axes),
+            Kind::Bias => axes,
+            Kind::NormWeight | Kind::NormBias => [Axis::Hidden; 2],
+        };
+        parameters.insert(named.name.clone(), Parameter { named, kind, axes });
+    }
+    Ok(parameters)
+}
+
+/// The layer that a parameter belongs to, from 0: the number in its name.
+fn layer_of(name: &str) -> Option<usize> {
+    name.split('.').find_map(|part| part.parse().ok())
+}
+
+/// The name of the same parameter in another layer.
+fn in_layer(name: &str, layer: usize) -> String {
+    let part = |part: &str| match part.parse::<usize>() {
+        Ok(_) => layer.to_string(),
+        Err(_) => part.to_owned(),
+    };
+    name.split('.').map(part).collect::<Vec<_>>().join(".")
+}
+
+/// The teacher's parameters, and what the student keeps of them.
+struct Inheritance {
+    parameters: BTreeMap<String, Parameter>,
+    hidden: Vec<usize>,
+    /// For each layer of the student, the teacher's, from 0.
+    layers: Vec<(usize, Kept)>,
+}
+
+impl Inheritance {
+    async fn of(teacher: &Encoder, student: &Config, layers: &[usize]) -> Result<Self, ModelError> {
+        let config = teacher.config();
+        let parameters = parameters(teacher).await?;
+        let layer = |layer: &usize| {
+            let (layer, layers) = (*layer, config.num_hidden_layers);
+            if !(1..=layers).contains(&layer) {
+                return Err(ModelError::NoLayer { layer, layers });
+            }
+            let of_layer = |p: &&Parameter| layer_of(&p.named.name) == Some(layer - 1);
+            let of_layer: Vec<&Parameter> = parameters.values().filter(of_layer).collect();
+            Ok((layer - 1, Kept::of(&of_layer, config, student)))
+        };
+        let layers = layers.iter().map(layer).collect::<Result<_, _>>()?;
+        let hidden = columns(&parameters, config, student.hidden_size);
+        Ok(Self {
+            parameters,
+            hidden,
+            layers,
+        })
+    }
+
+    /// First values of a parameter of the student.
+    fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
+        let layer = layer_of(name);
+        let kept = layer.and_then(|index| self.layers.get(index));
+        let source = kept.map_or_else(|| name.to_owned(), |(layer, _)| in_layer(name, *layer));
+        let kept = kept.map(|(_, kept)| kept);
+        let Some(parameter) = self.parameters.get(&source) else {
+            return Err(ModelError::NoTensor {
+                name: source,
+                count: self.parameters.len(),
+                example: self.parameters.keys().next().cloned().unwrap_or_default(),
+            });
+        };
+        let [rows, columns] = parameter.dims();
+        let [of_rows, of_columns] = parameter.axes;
+        let rows = self.places(of_rows, kept, rows, shape[0]);
+        let kept_columns = match shape.get(1) {
+            Some(wanted) => self.places(of_columns, kept, columns, *wanted),
+            None => vec![0],
+        };
+        let wanted: usize = shape.iter().product();
+        if rows.len() * kept_columns.len() != wanted {
+            return Err(ModelError::WrongShape {
+                name: source,
+                found: parameter.named.shape.clone(),
+                expected: shape.to_vec(),
+            });
+        }
+        let values = &parameter.named.values;
+        let row = |row: usize| kept_columns.iter().map(move |c| values[row * columns + c]);
+        Ok(rows.into_iter().flat_map(row).collect())
+    }
+
+    /// The places along an axis that the student keeps: all if it is as long as the student's.
+    fn places(&self, axis: Axis, kept: Option<&Kept>, all: usize, wanted: usize) -> Vec<usize> {
+        let chosen = match axis {
+            Axis::Whole => None,
+            Axis::Hidden => Some(&self.hidden),
+            Axis::QueryKey => kept.map(|kept| &kept.query_key),
+            Axis::Value => kept.map(|kept| &kept.value),
+            Axis::Units => kept.map(|kept| &kept.units),
+        };
+        match chosen {
+            Some(chosen) if all != wanted => chosen.clone(),
+            _ => (0..all).collect(),
+        }
+    }
+}
+
+impl Encoder {
+    /// A model whose layers start as the given layers of a teacher, counted from 1. Embeddings, LayerNorms and biases are the
+    /// teacher's, too. A student as wide as its teacher has the teacher's values bit for bit. While this runs, the host holds
+    /// the weights of both.
+    ///
+    /// # Errors
+    /// The teacher's weights cannot be read back, it has no such layer, or it is narrower than the student.
+    pub async fn from_teacher(
+        teacher: &Encoder,
+        config: &Config,
+        layers: &[usize],
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let inheritance = Inheritance::of(teacher, config, layers).await?;
+        Self::from_values(config, device, |name, _, shape| {
+            inheritance.values(name, shape)
+        })
+    }
+}
