@@ -191,11 +191,10 @@ fn made(config: &Config, scales: &[f32], weak: &[(&str, usize, usize)]) -> Encod
 /// What the student must hold: rows and columns of the teacher's parameter.
 fn cut(named: &Named, rows: &[usize], columns: &[usize]) -> Vec<f32> {
     let width = named.shape.get(1).copied().unwrap_or(1);
-    let row = |row: &usize| columns.iter().map(move |column| (*row, *column));
-    let places = rows.iter().flat_map(row);
-    places
-        .map(|(row, column)| named.values[row * width + column])
-        .collect()
+    let places = rows
+        .iter()
+        .flat_map(|row| columns.iter().map(move |column| row * width + column));
+    places.map(|place| named.values[place]).collect()
 }
 
 /// What is kept along each axis, worked out by hand.
@@ -346,8 +345,9 @@ async fn a_run_starts_from_its_teacher_once() {
         step(&mut run).await;
         let written = run.student().values().await.unwrap();
         assert_ne!(written, fresh);
-        let checkpoint = run.checkpoint(&DataPosition::default(), &BTreeMap::new());
-        let checkpoint = Checkpoint::parse(&checkpoint.await.unwrap()).unwrap();
+        let (position, inputs) = (DataPosition::default(), BTreeMap::new());
+        let bytes = run.checkpoint(&position, &inputs).await.unwrap();
+        let checkpoint = Checkpoint::parse(&bytes).unwrap();
         let plan = plan(&checkpoint.header.recipe);
         let mut resumed = Run::resume(plan, teacher(&device), &checkpoint).unwrap();
         assert_eq!(resumed.student().values().await.unwrap(), written);
