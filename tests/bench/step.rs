@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use limbeck_model::{Config, Encoder, Rng};
+use limbeck_model::Encoder;
 use limbeck_recipe::batching::Batch;
-use limbeck_recipe::{Init, Plan, Recipe, StudentRecipe};
+use limbeck_recipe::{Config, Init, Plan, Recipe, Rng, StudentRecipe};
 use limbeck_train::{Event, Phase, Run};
 use serde_json::{Value, json};
 

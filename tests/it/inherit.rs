@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Device;
 use it::{cpu, gpu, read};
-use limbeck_model::{Config, Encoder, Folder, ModelError, Named, StudentSize, TokenBatch};
+use limbeck_model::{Encoder, Folder, ModelError, Named, TokenBatch};
 use limbeck_recipe::batching::{Batch, DataPosition};
-use limbeck_recipe::{Init, Pair, Plan, Recipe, StudentRecipe, usual_from_layers};
+use limbeck_recipe::{
+    Config, Init, Pair, Plan, Recipe, StudentRecipe, StudentSize, usual_from_layers,
+};
 use limbeck_train::{Checkpoint, Event, Run};
 use serde_json::json;
 use wasm_bindgen_test::wasm_bindgen_test;
 
-use crate::encoder::{tiny_bert, tiny_xlmr};
+use crate::encoder::{one_of_each_family, tiny_bert, tiny_electra};
 
 /// A student of the tiny BERT's own size (2 x 24, 3 heads, 40 units), without dropout.
 fn recipe() -> Recipe {
@@ -96,8 +98,9 @@ async fn copy(folder: &Folder, device: &Device) {
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn a_full_copy_is_the_teacher() {
     for device in [cpu(), gpu().await] {
-        copy(&tiny_bert(), &device).await;
-        copy(&tiny_xlmr(), &device).await;
+        for folder in one_of_each_family() {
+            copy(&folder, &device).await;
+        }
     }
 }
 
@@ -316,6 +319,63 @@ async fn units_that_do_nothing_are_left_out() {
         let (got, expected) = (outputs(&student.unwrap()).await, outputs(&teacher).await);
         for (got, expected) in got.iter().flatten().zip(expected.iter().flatten()) {
             assert!((got - expected).abs() < 1e-5, "{got} and {expected}");
+        }
+    }
+}
+
+/// Tables that have a width of their own stay whole; the projection from them keeps rows. A student that has no projection
+/// cannot start from such tables.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn tables_of_another_width_stay_whole() {
+    let folder = tiny_electra();
+    let teacher = Encoder::from_folder(&folder, &cpu()).unwrap();
+    let narrow = StudentSize {
+        hidden: 20,
+        ..size(teacher.config())
+    };
+    let config = teacher.config().student(narrow);
+    let student = Encoder::from_teacher(&teacher, &config, &[1, 2], &cpu()).await;
+    let (of_teacher, of_student) = (by_name(&teacher).await, by_name(&student.unwrap()).await);
+    for table in ["word", "position", "token_type"] {
+        let name = format!("embeddings.{table}_embeddings.weight");
+        assert_eq!(of_student[&name], of_teacher[&name]);
+    }
+    let rows = |of: &BTreeMap<String, Named>| -> Vec<Vec<f32>> {
+        let projection = &of["embeddings_project.weight"];
+        assert_eq!(projection.shape[1], 16);
+        projection.values.chunks(16).map(<[f32]>::to_vec).collect()
+    };
+    let (kept, all) = (rows(&of_student), rows(&of_teacher));
+    assert_eq!((kept.len(), all.len()), (20, 24));
+    assert!(kept.iter().all(|row| all.contains(row)));
+
+    let mut recipe = recipe();
+    recipe.relation_heads = None;
+    (recipe.student.hidden, recipe.student.heads) = (16, 4);
+    let refused = Plan::new(&recipe, teacher.config()).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "the recipe has a mistake:\n  student.hidden: 16 is not more than the 16 of the teacher's embedding tables, and the \
+         student starts from the teacher, which projects them to a larger width; take more than 16, or set student.init to \
+         `random`"
+    );
+}
+
+/// Every family gives narrower students, whose numbers are finite.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn every_family_has_narrower_students() {
+    for folder in one_of_each_family() {
+        let teacher = Encoder::from_folder(&folder, &cpu()).unwrap();
+        let config = teacher.config().student(StudentSize {
+            layers: 1,
+            hidden: 18,
+            heads: 2,
+            ffn: 20,
+            dropout: 0.0,
+        });
+        let student = Encoder::from_teacher(&teacher, &config, &[2], &cpu()).await;
+        for values in outputs(&student.unwrap()).await {
+            assert!(values.iter().all(|value| value.is_finite()));
         }
     }
 }

@@ -15,12 +15,15 @@ use std::ops::Range;
 
 use burn::tensor::Device;
 
-use crate::{Config, Encoder, Kind, ModelError, Named};
+use limbeck_recipe::Config;
+use limbeck_recipe::layout::{Block, Kind, Layout, Linear};
+
+use crate::{Encoder, ModelError, Named};
 
 /// What the places along an axis of a parameter are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Axis {
-    /// Rows of a table, or columns of one that has a width of its own: a student keeps all.
+    /// Rows of a table, or the columns of one that is not as wide as the hidden states: a student keeps all.
     Whole,
     /// Dimensions of the hidden states.
     Hidden,
@@ -32,22 +35,11 @@ enum Axis {
     Units,
 }
 
-/// Axes (out, in) of the weight matrices of a layer, in the order of its parameters: queries, keys, values, attention's
-/// output, up and down projection.
-const LAYER: [[Axis; 2]; 6] = [
-    [Axis::QueryKey, Axis::Hidden],
-    [Axis::QueryKey, Axis::Hidden],
-    [Axis::Value, Axis::Hidden],
-    [Axis::Hidden, Axis::Value],
-    [Axis::Units, Axis::Hidden],
-    [Axis::Hidden, Axis::Units],
-];
-
 /// A parameter of the teacher, on the host.
 struct Parameter {
     named: Named,
     kind: Kind,
-    /// Of the axes in files; of a vector the first counts alone.
+    /// In files; of a vector the first counts alone.
     axes: [Axis; 2],
 }
 
@@ -157,28 +149,70 @@ fn largest(scores: &[f64], count: usize) -> Vec<usize> {
     places
 }
 
-/// The teacher's parameters by name. In a layer, the matrices stand in the order of [`LAYER`], and a bias behind its matrix.
-async fn parameters(teacher: &Encoder) -> Result<BTreeMap<String, Parameter>, ModelError> {
-    let values = teacher.values().await?;
-    let mut plain = teacher.clone();
-    let kinds = plain.parameters_mut().into_iter().map(|(_, kind, _)| kind);
-    let mut matrices = LAYER.iter().cycle();
-    let mut axes = [Axis::Hidden; 2];
-    let mut parameters = BTreeMap::new();
-    for (named, kind) in values.into_iter().zip(kinds) {
-        axes = match kind {
-            Kind::Embedding if named.shape[1] == teacher.config().hidden_size => {
-                [Axis::Whole, Axis::Hidden]
-            }
-            Kind::Embedding => [Axis::Whole; 2],
-            Kind::Linear if layer_of(&named.name).is_none() => [Axis::Hidden, Axis::Whole],
-            Kind::Linear => matrices.next().copied().unwrap_or(axes),
-            Kind::Bias => axes,
-            Kind::NormWeight | Kind::NormBias => [Axis::Hidden; 2],
+/// Axes in files of the parameters of two axes, and the axis of those of one, by place.
+struct Axes {
+    matrices: Vec<[Axis; 2]>,
+    vectors: Vec<Axis>,
+}
+
+impl Axes {
+    fn of(layout: &Layout, config: &Config) -> Self {
+        let [one, two] = [1, 2].map(|axes| {
+            let has = layout.parameters.iter().filter(|p| p.shape.len() == axes);
+            has.count()
+        });
+        let of_tables = match config.embedding_width() == config.hidden_size {
+            true => [Axis::Whole, Axis::Hidden],
+            false => [Axis::Whole, Axis::Whole],
         };
-        parameters.insert(named.name.clone(), Parameter { named, kind, axes });
+        let mut axes = Self {
+            matrices: vec![of_tables; two],
+            vectors: vec![Axis::Hidden; one],
+        };
+        if let Some(projection) = &layout.embeddings.projection {
+            axes.set(projection, [Axis::Hidden, Axis::Whole]);
+        }
+        for Block {
+            attention,
+            feed_forward,
+            ..
+        } in &layout.blocks
+        {
+            axes.set(&attention.query, [Axis::QueryKey, Axis::Hidden]);
+            axes.set(&attention.key, [Axis::QueryKey, Axis::Hidden]);
+            axes.set(&attention.value, [Axis::Value, Axis::Hidden]);
+            axes.set(&attention.output, [Axis::Hidden, Axis::Value]);
+            axes.set(&feed_forward.up, [Axis::Units, Axis::Hidden]);
+            axes.set(&feed_forward.down, [Axis::Hidden, Axis::Units]);
+        }
+        axes
     }
-    Ok(parameters)
+
+    /// Sets the axes (out, in) of a linear layer.
+    fn set(&mut self, linear: &Linear, axes: [Axis; 2]) {
+        self.matrices[linear.weight.0] = axes;
+        if let Some(bias) = linear.bias {
+            self.vectors[bias.0] = axes[0];
+        }
+    }
+}
+
+/// The teacher's parameters by name.
+async fn parameters(teacher: &Encoder) -> Result<BTreeMap<String, Parameter>, ModelError> {
+    let layout = Layout::of(teacher.config());
+    let Axes { matrices, vectors } = Axes::of(&layout, teacher.config());
+    let (mut matrices, mut vectors) = (matrices.into_iter(), vectors.into_iter());
+    let values = teacher.values().await?.into_iter();
+    let with_axes = values.zip(layout.parameters).map(|(named, parameter)| {
+        let axes = match named.shape.len() {
+            2 => matrices.next(),
+            _ => vectors.next().map(|axis| [axis, Axis::Whole]),
+        };
+        let axes = axes.unwrap_or([Axis::Whole; 2]);
+        let kind = parameter.kind;
+        (parameter.name, Parameter { named, kind, axes })
+    });
+    Ok(with_axes.collect())
 }
 
 /// The layer that a parameter belongs to, from 0: the number in its name.
