@@ -151,6 +151,8 @@ async fn layers_are_those_that_are_named() {
             layers: 2
         })
     ));
+    let unnamed = Encoder::from_teacher(&teacher, &config, &[], &cpu()).await;
+    assert!(matches!(unnamed, Err(ModelError::NoLayer { layer: 1, .. })));
     let wide = teacher.config().student(StudentSize { hidden: 27, ..one });
     let refused = Encoder::from_teacher(&teacher, &wide, &[1], &cpu()).await;
     assert!(matches!(refused, Err(ModelError::WrongShape { .. })));

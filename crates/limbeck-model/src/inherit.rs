@@ -14,7 +14,6 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use burn::tensor::Device;
-
 use limbeck_recipe::Config;
 use limbeck_recipe::layout::{Block, Kind, Layout, Linear};
 
@@ -240,6 +239,10 @@ struct Inheritance {
 impl Inheritance {
     async fn of(teacher: &Encoder, student: &Config, layers: &[usize]) -> Result<Self, ModelError> {
         let config = teacher.config();
+        if layers.len() != student.num_hidden_layers {
+            let (layer, layers) = (student.num_hidden_layers, layers.len());
+            return Err(ModelError::NoLayer { layer, layers });
+        }
         let parameters = parameters(teacher).await?;
         let layer = |layer: &usize| {
             let (layer, layers) = (*layer, config.num_hidden_layers);
