@@ -10,7 +10,7 @@ use serde_json::Value;
 const ARROWS: [(&str, &[&str]); 15] = [
     ("limbeck-oracle", &[]),
     ("limbeck-recipe", &[]),
-    ("limbeck-relations", &[]),
+    ("limbeck-relations", &["limbeck-recipe"]),
     ("limbeck-protocol", &["limbeck-recipe"]),
     ("limbeck-corpus", &["limbeck-recipe"]),
     ("limbeck-kernels", &["limbeck-recipe"]),

@@ -44,11 +44,7 @@ pub fn page(relations: &Relations, view: &View, facts: &[(String, String)]) -> S
 fn section(html: &mut String, relations: &Relations, maps: &PairMaps, view: &View) {
     let (head, relation) = view.large.of(maps);
     // Writing to a string cannot fail.
-    let _ = writeln!(
-        html,
-        "<section>\n<h2 class=\"unseen\">{}</h2>",
-        escape(maps.name())
-    );
+    let _ = writeln!(html, "<section>\n<h2 class=\"unseen\">{}</h2>", maps.pair());
     for (class, theme) in [("light", Theme::light()), ("dark", Theme::dark())] {
         let drawing = pair(relations, maps, view, &theme);
         // Scrolled by keys too, hence the place in the order of tabs.
@@ -56,7 +52,7 @@ fn section(html: &mut String, relations: &Relations, maps: &PairMaps, view: &Vie
             html,
             "<div class=\"{class} scroll\" style=\"--width:{:.0}px\" tabindex=\"0\" role=\"group\" aria-label=\"Maps of {}\">{}</div>",
             drawing.width,
-            escape(maps.name()),
+            maps.pair(),
             svg(&drawing)
         );
     }
@@ -82,7 +78,7 @@ fn strongest(
          strongest; the last columns say how much they have.</caption><thead><tr><th scope=\"col\">token</th>\
          <th scope=\"col\">{reference}</th><th scope=\"col\">student</th><th scope=\"col\" class=\"number\">KL, nats</th>\
          <th scope=\"col\" class=\"number\">special tokens: {reference}</th><th scope=\"col\" class=\"number\">student</th></tr></thead><tbody>",
-        escape(maps.name()),
+        maps.pair(),
         head_name(head, maps.heads())
     );
     for row in 0..relation.size {
@@ -152,6 +148,8 @@ fn heads(html: &mut String, relations: &Relations, maps: &PairMaps) {
 
 #[cfg(test)]
 mod tests {
+    use limbeck_recipe::Pair;
+
     use super::*;
     use crate::relation::Token;
 
@@ -166,7 +164,7 @@ mod tests {
             relation_heads: 1,
             teacher_layer: 1,
             student_layer: 1,
-            pairs: PairMaps::new("Q-Q", (1, 1), vec![1.0], vec![1.0])
+            pairs: PairMaps::new(Pair::QQ, (1, 1), vec![1.0], vec![1.0])
                 .into_iter()
                 .collect(),
             ..Relations::default()

@@ -197,7 +197,8 @@ pub fn sheet(relations: &Relations, view: &View, theme: &Theme) -> Drawing {
         .iter()
         .map(|maps| pair(relations, maps, view, theme))
         .collect();
-    let names: Vec<&str> = relations.pairs.iter().map(PairMaps::name).collect();
+    let names = relations.pairs.iter().map(|maps| maps.pair().to_string());
+    let names: Vec<String> = names.collect();
     sheet.title = format!("{} {}", names.join(", "), relations.subject());
     let told: Vec<&str> = drawings.iter().map(|d| d.description.as_str()).collect();
     sheet.description = told.join(" ");
@@ -248,7 +249,7 @@ pub fn pair(relations: &Relations, maps: &PairMaps, view: &View, theme: &Theme) 
         None => panes(relations, &relation, view.cell, theme),
     };
     drawing.items.push(heading(maps, head, &relation, theme));
-    drawing.title = format!("{} {}", maps.name(), relations.subject());
+    drawing.title = format!("{} {}", maps.pair(), relations.subject());
     drawing.description = description(relations, maps, (head, &relation));
     if !matches!(view.large, Large::Head(_)) && maps.heads() > 1 {
         thumbs(&mut drawing, (relations, maps), head, theme);
@@ -267,7 +268,7 @@ fn description(
     format!(
         "{}, {}: KL {} nats, mean of {} rows. The row of the student that is farthest from the {reference}'s is “{}”, {} nats; \
          the {reference}'s strongest token there is “{}”.",
-        maps.name(),
+        maps.pair(),
         head_name(head, maps.heads()),
         number(relation.total()),
         relation.size,
@@ -408,7 +409,7 @@ fn label(token: &Token) -> String {
 fn heading(maps: &PairMaps, head: Option<usize>, relation: &Relation, theme: &Theme) -> Item {
     let text = format!(
         "{} · {} · KL {} nats, mean of the rows",
-        maps.name(),
+        maps.pair(),
         head_name(head, maps.heads()),
         number(relation.total())
     );
@@ -562,6 +563,8 @@ fn thumb(
 
 #[cfg(test)]
 mod tests {
+    use limbeck_recipe::Pair;
+
     use super::*;
     use crate::drawing::Curve;
 
@@ -587,9 +590,9 @@ mod tests {
             text: format!("t{at}"),
             special: at == 0,
         };
-        let pair = |name| {
+        let maps = |pair| {
             PairMaps::new(
-                name,
+                pair,
                 (heads, size),
                 map(heads, size, 0),
                 map(heads, size, 5),
@@ -600,9 +603,9 @@ mod tests {
             relation_heads: heads,
             teacher_layer: 4,
             student_layer: 2,
-            pairs: ["Q-Q", "V-V"]
+            pairs: [Pair::QQ, Pair::VV]
                 .into_iter()
-                .filter_map(|name| pair(name).ok())
+                .filter_map(|pair| maps(pair).ok())
                 .collect(),
             ..Relations::default()
         }
@@ -734,7 +737,7 @@ mod tests {
     fn what_is_not_a_number_has_a_full_bar() {
         let mut student = map(1, 2, 5);
         student[0] = f32::NAN;
-        let maps = PairMaps::new("Q-Q", (1, 2), map(1, 2, 0), student);
+        let maps = PairMaps::new(Pair::QQ, (1, 2), map(1, 2, 0), student);
         let relations = Relations {
             pairs: maps.into_iter().collect(),
             ..relations(1, 2)

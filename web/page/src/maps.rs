@@ -114,7 +114,7 @@ fn heading(view: View, stage: Rc<Stage>, kind: Memo<Kind>, alone: Memo<bool>) ->
                     "All layers and pairs, {} relation heads, student layer {} at step {}",
                     seen.how.heads, seen.how.student_layer, seen.learnt.step
                 ),
-                Kind::Heads => format!("{}, {}", seen.pair(), layers_of(seen)),
+                Kind::Heads => format!("{}, {}", seen.how.pair, layers_of(seen)),
                 _ => title(seen, view.head(seen)),
             })
         })

@@ -9,7 +9,7 @@ use limbeck_protocol::{
     TeacherInfo, TextInfo,
 };
 use limbeck_recipe::{Config, Mistake, Plan, Recipe};
-use limbeck_relations::{Taps, Token};
+use limbeck_relations::{Projections, Token};
 
 use crate::data::Chosen;
 use crate::maps::{Film, View};
@@ -47,7 +47,7 @@ pub struct Taught {
     /// Tokens that were cut off.
     pub left_out: u64,
     /// The teacher's queries, keys and values.
-    pub taps: Taps,
+    pub taps: Projections,
 }
 
 /// What the student makes of that sentence at a step.
@@ -56,7 +56,7 @@ pub struct Learnt {
     /// Steps taken before.
     pub step: u64,
     /// The student's queries, keys and values.
-    pub taps: Taps,
+    pub taps: Projections,
 }
 
 /// A run as the page has seen it.
@@ -321,8 +321,8 @@ impl Page {
     }
 
     /// Taps as they were sent; what does not fit is a problem of the sentence.
-    fn taps(&self, size: usize, heads: usize, blobs: &[Uint8Array]) -> Option<Taps> {
-        let taps = Taps::new(size, heads, blobs.iter().map(floats).collect());
+    fn taps(&self, size: usize, heads: usize, blobs: &[Uint8Array]) -> Option<Projections> {
+        let taps = Projections::new(size, heads, blobs.iter().map(floats).collect());
         taps.map_err(|e| self.problem(Control::Sentence, e.to_string()))
             .ok()
     }

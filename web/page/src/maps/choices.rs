@@ -2,7 +2,7 @@
 
 use leptos::ev;
 use leptos::prelude::*;
-use limbeck_relations::{Pair, VECTORS, all_pairs, pair_name};
+use limbeck_recipe::Pair;
 
 use super::seen::{How, Seen};
 use super::view::{Choice, KINDS, Kind, View};
@@ -43,8 +43,8 @@ fn pairs(view: View, how: Memo<Option<How>>) -> impl IntoView {
         })
     });
     let button = move |pair: Pair| {
-        let name = pair_name(pair);
-        let title = format!("rows: {}, columns: {}", VECTORS[pair.0], VECTORS[pair.1]);
+        let name = pair.to_string();
+        let title = format!("rows: {:?}, columns: {:?}", pair.row, pair.column);
         let shown = name.clone();
         view! {
             <button type="button" title=title class:taught=move || learnt.with(|pairs| pairs.contains(&name))
@@ -54,7 +54,7 @@ fn pairs(view: View, how: Memo<Option<How>>) -> impl IntoView {
     };
     view! {
         <div class="switch maps-pairs" role="group" aria-label="Pair; those that the run learns are underlined">
-            {all_pairs().map(button).collect_view()}
+            {Pair::all().map(button).into_iter().collect_view()}
         </div>
     }
 }

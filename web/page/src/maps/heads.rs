@@ -1,10 +1,11 @@
 //! What heads do, in words: the role that each relation head follows most, of teacher and student; and which is farthest.
 
 use leptos::prelude::*;
-use limbeck_relations::{Pair, Reference, Relation, Sentence, number, pair_name};
+use limbeck_recipe::Pair;
+use limbeck_relations::{Reference, Relation, Sentence, number};
 
 use super::seen::Seen;
-use super::view::{Kind, pair_named};
+use super::view::Kind;
 use crate::state::page;
 
 /// A head in words.
@@ -66,7 +67,7 @@ fn why(seen: &Seen, (pair, head, relation): &(Pair, usize, Relation)) -> String 
     format!(
         "head {} of {} is farthest from the {reference}, and its farthest row is that of {}: the {reference} gives {:.0} % to {}, {student}.",
         head + 1,
-        pair_name(*pair),
+        pair,
         label(row),
         100.0 * relation.teacher[at],
         label(column)
@@ -98,10 +99,10 @@ pub fn Heads() -> impl IntoView {
             .runs
             .with(|runs| runs.last().map(|run| run.info.pairs.clone()))?;
         let pairs: Vec<Pair> = match seen.reference {
-            Reference::Teacher => learnt.iter().filter_map(|name| pair_named(name)).collect(),
+            Reference::Teacher => learnt.iter().filter_map(|name| Pair::named(name)).collect(),
             Reference::StudentNow => vec![seen.how.pair],
         };
-        let names: Vec<String> = pairs.iter().map(|pair| pair_name(*pair)).collect();
+        let names: Vec<String> = pairs.iter().map(Pair::to_string).collect();
         let farthest = farthest(&seen, &pairs);
         let why = farthest.as_ref().map(|farthest| {
             let (pair, head) = (farthest.0, farthest.1);

@@ -93,7 +93,7 @@ fn html(page: Page, seen: &Seen) -> Result<String, String> {
 fn name(seen: &Seen, ending: &str) -> String {
     format!(
         "relations-{}-layer-{}-step-{}.{ending}",
-        seen.pair().replace('-', "").to_lowercase(),
+        seen.how.pair.key(),
         seen.how.teacher_layer,
         seen.learnt.step
     )

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use js_sys::Promise;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use limbeck_relations::{LayerCell, Pair, Rgb, all_pairs, number, pair_name};
+use limbeck_recipe::Pair;
+use limbeck_relations::{LayerCell, Rgb, number};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
 
@@ -121,7 +122,7 @@ pub fn Layers() -> impl IntoView {
                         view! {
                             <td>
                                 <button type="button" class="maps-layer number" style=paint(fill) aria-pressed=chosen.to_string()
-                                    aria-label=format!("layer {layer}, {}: {words}. Look at it", pair_name(pair))
+                                    aria-label=format!("layer {layer}, {}: {words}. Look at it", pair)
                                     on:click=move |_| view.choose(|c| (c.teacher_layer, c.pair, c.kind) = (Some(layer), Some(pair), Kind::Maps))>{words.clone()}</button>
                             </td>
                         }
@@ -130,7 +131,7 @@ pub fn Layers() -> impl IntoView {
                     view! {
                         <tr>
                             <th scope="row">{format!("layer {layer}")}</th>
-                            {all_pairs().zip(row).map(cell).collect_view()}
+                            {Pair::all().into_iter().zip(row).map(cell).collect_view()}
                             <td>
                                 <button type="button" class="button quiet" disabled=is_taught aria-label=format!("layer {layer}: {}", recipe(is_taught))
                                     on:click=move |_| {
@@ -157,7 +158,7 @@ pub fn Layers() -> impl IntoView {
         </p>
         <div class="scroll" tabindex="0" role="group" aria-label="Layers and pairs">
             <table class="maps-layers" id="maps-layers">
-                <thead><tr><th scope="col">"teacher"</th>{all_pairs().map(|pair| view! { <th scope="col">{pair_name(pair)}</th> }).collect_view()}<th scope="col">"recipe"</th></tr></thead>
+                <thead><tr><th scope="col">"teacher"</th>{Pair::all().map(|pair| view! { <th scope="col">{pair.to_string()}</th> }).into_iter().collect_view()}<th scope="col">"recipe"</th></tr></thead>
                 <tbody>{rows}</tbody>
             </table>
         </div>
@@ -183,7 +184,7 @@ fn fill(view: View, cells: RwSignal<Cells>, busy: Rc<Cell<bool>>) {
             let layers = now.taught.taps.layers();
             'layers: for layer in 1..=layers {
                 let mut row = Vec::new();
-                for pair in all_pairs() {
+                for pair in Pair::all() {
                     wait(0).await;
                     if seen().is_none_or(|seen| !is_alike(&seen, &now)) {
                         break 'layers;

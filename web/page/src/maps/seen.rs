@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use limbeck_recipe::common_relation_heads;
+use limbeck_recipe::{Pair, Vector, common_relation_heads};
 use limbeck_relations::{
-    MapError, Pair, PairMaps, Reference, Relation, Relations, farthest_first, layer_cell, pair_name,
+    LayerCell, MapError, PairMaps, Projections, Reference, Relation, Relations, farthest_first,
+    layer_cell,
 };
 
-use super::view::{Choice, pair_named};
+use super::view::Choice;
 use crate::state::{Learnt, Taught};
 
 /// All relation heads of one pair in one layer of each model.
@@ -166,11 +167,6 @@ impl Seen {
         self.taught.tokens.len()
     }
 
-    /// The pair in words: `Q-K`.
-    pub fn pair(&self) -> String {
-        pair_name(self.how.pair)
-    }
-
     /// All heads of a pair, which may be another than the one that is seen; beside the student itself there is only that.
     pub fn each_of(&self, pair: Pair) -> Vec<Relation> {
         if pair == self.how.pair || self.reference != Reference::Teacher {
@@ -192,16 +188,16 @@ impl Seen {
         if head >= self.how.heads || self.reference != Reference::Teacher {
             return None;
         }
-        let of = |taps: &limbeck_relations::Taps, layer: usize| {
+        let of = |taps: &Projections, layer: usize| {
             let (hidden, size) = (taps.hidden(), taps.size());
             let width = hidden / self.how.heads;
-            let vector = |vector: usize, token: usize| {
-                let start = (vector * size + token) * hidden + head * width;
+            let vector = |vector: Vector, token: usize| {
+                let start = (vector as usize * size + token) * hidden + head * width;
                 taps.layer(layer)?.get(start..start + width)
             };
             let (from, to) = (
-                vector(self.how.pair.0, row)?,
-                vector(self.how.pair.1, column)?,
+                vector(self.how.pair.row, row)?,
+                vector(self.how.pair.column, column)?,
             );
             let products = from
                 .iter()
@@ -222,7 +218,7 @@ impl Seen {
         let all = |of: fn(&Relation) -> &Vec<f32>| self.each.iter().flat_map(of).copied().collect();
         let size = (self.how.heads, self.size());
         let maps = PairMaps::new(
-            &self.pair(),
+            self.how.pair,
             size,
             all(|head| &head.teacher),
             all(|head| &head.student),
@@ -242,11 +238,7 @@ impl Seen {
     ///
     /// # Errors
     /// [`MapError`] if there is no such layer.
-    pub fn layer_cell(
-        &self,
-        layer: usize,
-        pair: Pair,
-    ) -> Result<limbeck_relations::LayerCell, MapError> {
+    pub fn layer_cell(&self, layer: usize, pair: Pair) -> Result<LayerCell, MapError> {
         let student = (&self.learnt.taps, self.how.student_layer);
         layer_cell((&self.taught.taps, layer), student, pair, self.how.heads)
     }
@@ -261,19 +253,19 @@ fn by_kl(each: &[Relation]) -> Vec<usize> {
 pub fn first_pair(pairs: &[String]) -> Pair {
     pairs
         .first()
-        .and_then(|name| pair_named(name))
-        .unwrap_or((0, 0))
+        .and_then(|name| Pair::named(name))
+        .unwrap_or(Pair::QQ)
 }
 
 #[cfg(test)]
 mod tests {
-    use limbeck_relations::{Taps, Token};
+    use limbeck_relations::Token;
 
     use super::*;
 
-    fn taps(hidden: usize, layers: usize) -> Taps {
+    fn taps(hidden: usize, layers: usize) -> Projections {
         let layer = |l: usize| (0..3 * 3 * hidden).map(move |i| ((i * (l + 2)) as f32).sin());
-        Taps::new(3, 2, (0..layers).map(|l| layer(l).collect()).collect()).expect("3 tokens")
+        Projections::new(3, 2, (0..layers).map(|l| layer(l).collect()).collect()).expect("3 tokens")
     }
 
     fn both() -> (Arc<Taught>, Arc<Learnt>) {
@@ -294,7 +286,7 @@ mod tests {
     }
 
     const RUN: Usual = Usual {
-        pair: (2, 2),
+        pair: Pair::VV,
         heads: 2,
         teacher_layer: 3,
     };
@@ -311,13 +303,13 @@ mod tests {
         let how = &seen.how;
         assert_eq!(
             (how.pair, how.heads, how.teacher_layer, how.student_layer),
-            ((2, 2), 2, 3, 2)
+            (Pair::VV, 2, 3, 2)
         );
         assert_eq!(
             (how.fits.as_slice(), how.instead.len()),
             ([1, 2, 4].as_slice(), 0)
         );
-        assert_eq!((seen.each.len(), seen.pair().as_str()), (2, "V-V"));
+        assert_eq!((seen.each.len(), how.pair), (2, Pair::VV));
     }
 
     #[test]
@@ -340,7 +332,7 @@ mod tests {
     #[test]
     fn a_score_gives_its_probability() {
         let seen = seen(&Choice {
-            pair: Some((0, 1)),
+            pair: Some(Pair::QK),
             ..Choice::default()
         });
         for (i, name) in [(0, "teacher"), (1, "student")] {
@@ -405,5 +397,16 @@ mod tests {
             [Some(0), Some(1), None, None]
         );
         assert_eq!(seen.relation(Some(11)), &seen.mean);
+    }
+
+    #[test]
+    fn a_run_begins_with_its_first_pair() {
+        let first = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            first_pair(&names)
+        };
+        assert_eq!(first(&["Q-K", "V-V"]), Pair::QK);
+        assert_eq!(first(&["V-V"]), Pair::VV);
+        assert_eq!([first(&[]), first(&["V"]), first(&["QK"])], [Pair::QQ; 3]);
     }
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use leptos::html::{Canvas, Div};
 use leptos::prelude::*;
 use limbeck_protocol::Control;
-use limbeck_relations::{Pair, Reference, Relation, all_pairs, kl_part, number, pair_name};
+use limbeck_recipe::Pair;
+use limbeck_relations::{Projections, Reference, Relation, kl_part, number};
 
 use super::film::Film;
 use super::picture::{
@@ -60,11 +61,14 @@ impl Reading {
                 number(kl)
             ),
         }];
-        let vectors = pair_name(seen.how.pair)
+        let vectors = seen
+            .how
+            .pair
+            .to_string()
             .to_lowercase()
             .replace('-', " \u{b7} ");
         if let Some([teacher, student]) = head.and_then(|head| seen.scores(head, (row, column))) {
-            let width = |taps: &limbeck_relations::Taps| taps.hidden() / seen.how.heads;
+            let width = |taps: &Projections| taps.hidden() / seen.how.heads;
             formula.push(format!(
                 "p = exp(s) / sum of the row, s = {vectors} / \u{221a}D: {} for the teacher (D = {}), {} for the student (D = {})",
                 number(teacher),
@@ -631,7 +635,7 @@ impl Stage {
         let place = head.and_then(|head| seen.order.iter().position(|h| *h == head));
         let at = place.map_or(0, |place| place + 1);
         let by_index = |index: usize| index.checked_sub(1).map(|i| seen.order[i]);
-        let pairs: Vec<_> = all_pairs().collect();
+        let pairs = Pair::all();
         let pair = pairs.iter().position(|p| *p == seen.how.pair).unwrap_or(0);
         let layers = seen.taught.taps.layers();
         let layer = seen.how.teacher_layer;
@@ -664,7 +668,7 @@ pub fn title(seen: &Seen, head: Option<usize>) -> String {
     };
     format!(
         "{}, {which}, {}, KL {} nats",
-        seen.pair(),
+        seen.how.pair,
         layers_of(seen),
         number(seen.relation(head).total())
     )

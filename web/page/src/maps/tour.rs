@@ -2,6 +2,7 @@
 
 use leptos::html::Div;
 use leptos::prelude::*;
+use limbeck_recipe::Pair;
 
 use super::focus;
 use super::seen::Seen;
@@ -43,7 +44,7 @@ const STEPS: [Step; 8] = [
             compared all the same, and that is the trick: a small student can learn from a large teacher.",
         place: "maps-cell",
         show: |seen| Choice {
-            pair: Some((0, 0)),
+            pair: Some(Pair::QQ),
             head: Some(0),
             cell: Some(seen.relation(Some(0)).worst()),
             ..Choice::default()

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use leptos::prelude::*;
-use limbeck_relations::{Pair, VECTORS};
+use limbeck_recipe::Pair;
 
 use super::seen::Seen;
 
@@ -111,7 +111,7 @@ impl Choice {
         let mut word = |name: &str, value: Option<String>| {
             parts.extend(value.map(|value| format!("{name}:{value}")));
         };
-        word("pair", self.pair.map(key));
+        word("pair", self.pair.map(Pair::key));
         let kind = KINDS.iter().find(|(kind, ..)| *kind == self.kind);
         let kind = kind.filter(|_| self.kind != usual.kind);
         word("view", kind.map(|(_, key, _)| (*key).to_owned()));
@@ -178,7 +178,7 @@ impl Choice {
             "most" => self.most = number()?.min(MOST_LINES),
             "over" => self.over = value.parse().ok().filter(|over| *over <= 100)?,
             "zoom" => self.zoom = number()?.min(MOST_ZOOM),
-            "pair" => self.pair = Some(pair_of(value)?),
+            "pair" => self.pair = Some(value.to_lowercase().parse().ok()?),
             "view" => self.kind = KINDS.iter().find(|(_, key, _)| *key == value)?.0,
             "tokens" => self.tokens = numbers()?,
             "cell" => {
@@ -199,23 +199,6 @@ impl Choice {
 pub const MOST_LINES: usize = 10;
 /// The largest zoom.
 pub const MOST_ZOOM: usize = 16;
-
-/// A pair as a recipe writes it: `qk`.
-fn key((row, column): Pair) -> String {
-    format!("{}{}", VECTORS[row], VECTORS[column]).to_lowercase()
-}
-
-fn pair_of(key: &str) -> Option<Pair> {
-    let vector = |c: char| VECTORS.iter().position(|v| v.eq_ignore_ascii_case(&c));
-    let mut vectors = key.chars().map(vector);
-    let pair = (vectors.next()??, vectors.next()??);
-    vectors.next().is_none().then_some(pair)
-}
-
-/// The pair that a run calls `Q-K`.
-pub fn pair_named(name: &str) -> Option<Pair> {
-    pair_of(&name.replace('-', ""))
-}
 
 /// What a reader has chosen, and what follows from it.
 #[derive(Clone, Copy)]
@@ -300,12 +283,17 @@ impl View {
 
 #[cfg(test)]
 mod tests {
+    use limbeck_recipe::Vector;
+
     use super::*;
 
     #[test]
     fn a_link_gives_the_whole_view_back() {
         let choice = Choice {
-            pair: Some((1, 2)),
+            pair: Some(Pair {
+                row: Vector::K,
+                column: Vector::V,
+            }),
             heads: Some(16),
             teacher_layer: Some(3),
             student_layer: Some(1),
@@ -347,12 +335,5 @@ mod tests {
             assert!(unknown[0].contains(wrong));
         }
         assert_eq!(Choice::read("zoom:99").0.zoom, MOST_ZOOM);
-    }
-
-    #[test]
-    fn pairs_are_found_by_their_names() {
-        assert_eq!(pair_named("Q-K"), Some((0, 1)));
-        assert_eq!(pair_named("V-V"), Some((2, 2)));
-        assert_eq!(pair_named("V"), None);
     }
 }

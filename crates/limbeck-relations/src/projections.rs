@@ -1,38 +1,24 @@
 //! Queries, keys and values of a sentence, from which every relation follows.
 
+use limbeck_recipe::{Pair, Vector};
+
 use crate::relation::{MapError, map};
-
-/// Names of the three vectors, in the order of every (3, S, H).
-pub const VECTORS: [char; 3] = ['Q', 'K', 'V'];
-
-/// A pair of vectors, from 0: rows and columns of a relation. Q-K is (0, 1).
-pub type Pair = (usize, usize);
-
-/// A pair as the papers write it: `Q-K`.
-pub fn pair_name((row, column): Pair) -> String {
-    format!("{}-{}", VECTORS[row], VECTORS[column])
-}
-
-/// The nine pairs, row by row: Q-Q, Q-K, Q-V, K-Q, ...
-pub fn all_pairs() -> impl Iterator<Item = Pair> {
-    (0..9).map(|i| (i / 3, i % 3))
-}
 
 /// What one model makes of a sentence of S tokens: queries, keys and values of every layer.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Taps {
+pub struct Projections {
     size: usize,
     hidden: usize,
     attention_heads: usize,
     layers: Vec<Vec<f32>>,
 }
 
-/// Taps that do not fit their sentence.
+/// Projections that do not fit their sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "layer {layer} has {found} numbers, which are not queries, keys and values of {size} tokens and {heads} attention heads"
 )]
-pub struct TapsError {
+pub struct ProjectionsError {
     /// From 1.
     pub layer: usize,
     /// Numbers that there are.
@@ -43,16 +29,16 @@ pub struct TapsError {
     pub heads: usize,
 }
 
-impl Taps {
+impl Projections {
     /// Of layers of (3, S, H) each, row-major, the first layer first.
     ///
     /// # Errors
-    /// [`TapsError`] if a layer has not 3 x S x H numbers with one H for all that the attention heads divide.
+    /// [`ProjectionsError`] if a layer has not 3 x S x H numbers with one H for all that the attention heads divide.
     pub fn new(
         size: usize,
         attention_heads: usize,
         layers: Vec<Vec<f32>>,
-    ) -> Result<Self, TapsError> {
+    ) -> Result<Self, ProjectionsError> {
         let hidden = layers.first().map_or(0, Vec::len) / (3 * size.max(1));
         for (i, layer) in layers.iter().enumerate() {
             let fits = size > 0
@@ -61,7 +47,7 @@ impl Taps {
                 && attention_heads > 0
                 && hidden.is_multiple_of(attention_heads);
             if !fits {
-                return Err(TapsError {
+                return Err(ProjectionsError {
                     layer: i + 1,
                     found: layer.len(),
                     size,
@@ -114,19 +100,14 @@ impl Taps {
     ///
     /// # Errors
     /// [`MapError`] if there is no such layer or A does not divide H.
-    pub fn map(
-        &self,
-        layer: usize,
-        (row, column): Pair,
-        heads: usize,
-    ) -> Result<Vec<f32>, MapError> {
+    pub fn map(&self, layer: usize, pair: Pair, heads: usize) -> Result<Vec<f32>, MapError> {
         let all = self.layer(layer).unwrap_or_default();
         let area = self.size * self.hidden;
-        let of = |vector: usize| {
-            all.get(vector * area..(vector + 1) * area)
-                .unwrap_or_default()
+        let of = |vector: Vector| {
+            let start = vector as usize * area;
+            all.get(start..start + area).unwrap_or_default()
         };
-        map(of(row), of(column), self.size, heads)
+        map(of(pair.row), of(pair.column), self.size, heads)
     }
 }
 
@@ -218,26 +199,30 @@ mod tests {
     #[test]
     fn taps_are_cut_into_any_relation() {
         let layer: Vec<f32> = (0..24).map(|i| (i as f32 * 0.7).sin()).collect();
-        let taps = Taps::new(2, 2, vec![layer.clone(), layer.clone()]).expect("3 x 2 x 4 numbers");
+        let taps =
+            Projections::new(2, 2, vec![layer.clone(), layer.clone()]).expect("3 x 2 x 4 numbers");
         assert_eq!((taps.hidden(), taps.layers(), taps.size()), (4, 2, 2));
         let expected = map(&layer[..8], &layer[16..], 2, 4).expect("4 divides 4");
-        assert_eq!(taps.map(2, (0, 2), 4).expect("Q-V of layer 2"), expected);
-        assert!(taps.map(1, (0, 0), 3).is_err(), "3 does not divide 4");
-        assert!(taps.map(0, (0, 0), 1).is_err() && taps.map(3, (0, 0), 1).is_err());
-        assert_eq!(pair_name((0, 2)), "Q-V");
-        assert_eq!(all_pairs().map(pair_name).collect::<Vec<_>>()[3], "K-Q");
+        let qv = Pair {
+            row: Vector::Q,
+            column: Vector::V,
+        };
+        assert_eq!(taps.map(2, qv, 4).expect("Q-V of layer 2"), expected);
+        assert!(taps.map(1, Pair::QQ, 3).is_err(), "3 does not divide 4");
+        assert!(taps.map(0, Pair::QQ, 1).is_err() && taps.map(3, Pair::QQ, 1).is_err());
     }
 
     #[test]
     fn taps_that_do_not_fit_are_refused() {
-        let error = Taps::new(2, 2, vec![vec![0.0; 24], vec![0.0; 12]]).expect_err("12 of 24");
+        let error =
+            Projections::new(2, 2, vec![vec![0.0; 24], vec![0.0; 12]]).expect_err("12 of 24");
         assert_eq!(
             error.to_string(),
             "layer 2 has 12 numbers, which are not queries, keys and values of 2 tokens and 2 attention heads"
         );
-        assert!(Taps::new(0, 1, vec![vec![]]).is_err());
+        assert!(Projections::new(0, 1, vec![vec![]]).is_err());
         assert!(
-            Taps::new(2, 3, vec![vec![0.0; 24]]).is_err(),
+            Projections::new(2, 3, vec![vec![0.0; 24]]).is_err(),
             "3 heads of 4"
         );
     }
