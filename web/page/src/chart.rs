@@ -19,7 +19,7 @@ use leptos::prelude::*;
 
 use self::board::{Board, Earlier, Entry, Sheet, View, key};
 use self::summary::Summary;
-use crate::app::plain;
+use crate::keys::plain;
 use crate::recorded::Player;
 use crate::state::page;
 

@@ -17,15 +17,16 @@ mod unzip;
 use leptos::prelude::*;
 use limbeck_protocol::{Control, RunState};
 
-pub use chosen::{Chosen, provide};
+pub use chosen::{Chosen, Inputs, inputs, provide};
 
 use crate::state::page;
 
 /// Teacher, texts and checkpoints: bundled, dropped, or from the hub.
 #[component]
 pub fn Data() -> impl IntoView {
-    let page = page();
-    chosen::follow(page);
+    let inputs = inputs();
+    let page = inputs.page;
+    chosen::follow(inputs);
     let computes = move || matches!(page.state.get(), RunState::Running | RunState::Preparing);
     let locked = Signal::derive(computes);
     view! {

@@ -22,16 +22,9 @@ use fields::{FIELDS, Group};
 
 pub use link::{parameters, query};
 
-/// The recipe that the page's address asks for, and what of it could not be taken.
-pub fn initial() -> (Recipe, Vec<String>) {
-    let (recipe, _, warnings) = link::read(&desk::search());
-    (recipe, warnings)
-}
-
-/// The preset that the page's address names, or the first.
-pub fn named_preset() -> &'static str {
-    let (_, preset, _) = link::read(&desk::search());
-    preset
+/// The recipe that the page's address asks for, the key of its preset, and what could not be taken from the address.
+pub fn initial() -> (Recipe, &'static str, Vec<String>) {
+    link::read(&desk::search())
 }
 
 /// Takes the preset that fits the engine, once it is known: not where a link names a recipe, nor over what was edited.
@@ -208,9 +201,9 @@ mod tests {
 
     #[test]
     fn an_address_without_a_recipe_gives_the_first_preset() {
-        let (recipe, warnings) = initial();
+        let (recipe, preset, warnings) = initial();
         assert_eq!(recipe, (presets::presets()[0].recipe)());
         assert!(warnings.is_empty());
-        assert_eq!(named_preset(), presets::FIRST);
+        assert_eq!(preset, presets::FIRST);
     }
 }

@@ -11,9 +11,6 @@ use limbeck_protocol::{
 use limbeck_recipe::{Config, Mistake, Plan, Recipe};
 use limbeck_relations::{Projections, Token};
 
-use crate::data::Chosen;
-use crate::maps::{Film, View};
-
 /// Runs that are kept for comparison, the present one counted.
 pub const RUNS: usize = 5;
 
@@ -94,7 +91,10 @@ pub struct Kept {
 /// Files that the engine has sent: a name for all, and path and content of each.
 pub type Files = (String, Vec<(String, Uint8Array)>);
 
-/// Everything that the page shows. It is in the context: `use_context::<Page>()` or [`page`].
+/// Is called with a run whose student has just been seen.
+type Listener = Box<dyn Fn(&RunLog)>;
+
+/// What an engine has told, and the recipe for it. It is in the context: [`page`]. What a panel shows beside that is the panel's.
 #[derive(Clone, Copy)]
 pub struct Page {
     /// The way to the engine.
@@ -127,14 +127,10 @@ pub struct Page {
     pub figures: RwSignal<Vec<Figure>>,
     /// Files that were asked for and not yet handed to the user.
     pub files: RwSignal<Option<Files>, LocalStorage>,
-    /// Teacher and texts as the user has chosen them.
-    pub chosen: RwSignal<Chosen, LocalStorage>,
-    /// How the relations are looked at.
-    pub view: View,
-    /// What the student made of the sentence at earlier steps.
-    pub film: StoredValue<Film, LocalStorage>,
     /// The last thing that a screen reader should say.
     pub announcement: RwSignal<String>,
+    /// Who wants every look at the student.
+    listeners: StoredValue<Vec<Listener>, LocalStorage>,
 }
 
 /// The page of this context.
@@ -143,8 +139,8 @@ pub fn page() -> Page {
 }
 
 impl Page {
-    /// A page that knows nothing yet, with a recipe to edit.
-    pub fn new(recipe: Recipe) -> Self {
+    /// A page that knows nothing yet, with a recipe to edit and the key of its preset.
+    pub fn new(recipe: Recipe, preset: &'static str) -> Self {
         let teacher = RwSignal::new(None::<TeacherInfo>);
         let recipe = RwSignal::new(recipe);
         let plan = Memo::new(move |_| {
@@ -160,7 +156,7 @@ impl Page {
             texts: RwSignal::new(Vec::new()),
             saved: RwSignal::new(None),
             recipe,
-            preset: RwSignal::new(crate::form::named_preset()),
+            preset: RwSignal::new(preset),
             plan,
             state: RwSignal::new(RunState::Idle),
             runs: RwSignal::new(Vec::new()),
@@ -168,11 +164,15 @@ impl Page {
             problems: RwSignal::new(Vec::new()),
             figures: RwSignal::new(Vec::new()),
             files: RwSignal::new_local(None),
-            chosen: RwSignal::new_local(Chosen::default()),
-            view: View::new(),
-            film: StoredValue::new_local(Film::default()),
             announcement: RwSignal::new(String::new()),
+            listeners: StoredValue::new_local(Vec::new()),
         }
+    }
+
+    /// Has `listener` called with the run whenever an engine has sent what the student makes of the sentence.
+    pub fn on_learnt(&self, listener: impl Fn(&RunLog) + 'static) {
+        self.listeners
+            .update_value(|listeners| listeners.push(Box::new(listener)));
     }
 
     /// Says something to a screen reader.
@@ -292,8 +292,8 @@ impl Page {
                 let learnt = Arc::new(Learnt { step, taps });
                 self.update_run(|run| {
                     run.learnt = Some(learnt);
-                    // Here, not when the page draws next: that may see the last of several alone.
-                    self.film.update_value(|film| film.take(run));
+                    self.listeners
+                        .with_value(|listeners| listeners.iter().for_each(|listen| listen(run)));
                 });
             }
             Event::State { state } => self.state.set(state),

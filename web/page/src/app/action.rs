@@ -5,8 +5,8 @@ use limbeck_protocol::{Command, Control, Halt, RunState};
 use wasm_bindgen::JsCast;
 use web_sys::HtmlElement;
 
-use crate::data::Chosen;
-use crate::state::{Connection, Page};
+use crate::data::{Chosen, Inputs};
+use crate::state::Connection;
 
 /// What a run can be made to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,13 +41,14 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// Of a page; reactive.
-    pub fn of(page: &Page) -> Self {
+    /// Of a page and what is chosen on it; reactive.
+    pub fn of(inputs: Inputs) -> Self {
+        let page = inputs.page;
         Self {
             connection: page.connection.get(),
             teacher: page.teacher.with(Option::is_some),
             texts: page.texts.with(|texts| !texts.is_empty()),
-            reading: page.chosen.with(Chosen::is_read),
+            reading: inputs.chosen.with(Chosen::is_read),
             offered: page.saved.with(Option::is_some),
             state: page.state.get(),
         }
@@ -98,8 +99,9 @@ impl Ready {
 }
 
 /// Does it, or says why not. A recipe with mistakes is not started: the first control with one gets the focus.
-pub fn act(page: Page, action: Action) {
-    let ready = untrack(|| Ready::of(&page));
+pub fn act(inputs: Inputs, action: Action) {
+    let page = inputs.page;
+    let ready = untrack(|| Ready::of(inputs));
     if let Some(obstacle) = ready.obstacle(action) {
         page.announce(obstacle);
         return;

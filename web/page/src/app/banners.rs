@@ -64,7 +64,7 @@ fn saved(page: Page) -> impl IntoView {
     });
     let without = move || {
         if page.teacher.with_untracked(Option::is_none) {
-            crate::engine::provide(page);
+            crate::engine::provide();
         }
     };
     let restore = move |_| {

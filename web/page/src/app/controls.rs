@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use limbeck_protocol::{Control, Halt, RunState};
 
 use super::action::{Action, Ready, act, told};
+use crate::data::{Inputs, inputs};
 use crate::state::{Page, page};
 
 /// Problems that are shown at once; there may be one a step.
@@ -12,8 +13,9 @@ const SHOWN: usize = 3;
 /// Start, pause, step, stop.
 #[component]
 pub fn Controls() -> impl IntoView {
-    let page = page();
-    let ready = Memo::new(move |_| Ready::of(&page));
+    let inputs = inputs();
+    let page = inputs.page;
+    let ready = Memo::new(move |_| Ready::of(inputs));
     announce_changes(page);
     let title = move || page.with_run(|_| ()).map_or("The run", |()| "Your run");
     view! {
@@ -22,11 +24,11 @@ pub fn Controls() -> impl IntoView {
             <StateChip/>
         </div>
         <div class="row buttons" role="group" aria-label="The run">
-            {main_button(page, ready)}
-            {side_button(page, ready, Action::Step, "step", "Step")}
-            {side_button(page, ready, Action::Stop, "stop", "Stop")}
+            {main_button(inputs, ready)}
+            {side_button(inputs, ready, Action::Step, "step", "Step")}
+            {side_button(inputs, ready, Action::Stop, "stop", "Stop")}
             <Show when=move || ready.with(|ready| ready.state == RunState::Paused)>
-                {side_button(page, ready, Action::Start, "start-anew", "Start anew")}
+                {side_button(inputs, ready, Action::Start, "start-anew", "Start anew")}
             </Show>
         </div>
         {move || {
@@ -39,7 +41,7 @@ pub fn Controls() -> impl IntoView {
     }
 }
 
-fn main_button(page: Page, ready: Memo<Ready>) -> impl IntoView {
+fn main_button(inputs: Inputs, ready: Memo<Ready>) -> impl IntoView {
     let action = Memo::new(move |_| ready.with(Ready::main));
     let label = move || match (action.get(), ready.with(|ready| ready.state.clone())) {
         (Action::Pause, _) => "Pause",
@@ -51,7 +53,7 @@ fn main_button(page: Page, ready: Memo<Ready>) -> impl IntoView {
     view! {
         <button class="button primary large" id="main-action" aria-keyshortcuts="Space" aria-describedby="why-not"
             aria-disabled=move || obstacle().map(|_| "true") title=move || obstacle().unwrap_or("Space")
-            on:click=move |_| act(page, action.get_untracked())>
+            on:click=move |_| act(inputs, action.get_untracked())>
             {label}
         </button>
     }
@@ -59,7 +61,7 @@ fn main_button(page: Page, ready: Memo<Ready>) -> impl IntoView {
 
 /// It stays focusable while it cannot be used, so that its reason can be read.
 fn side_button(
-    page: Page,
+    inputs: Inputs,
     ready: Memo<Ready>,
     action: Action,
     id: &'static str,
@@ -68,7 +70,7 @@ fn side_button(
     let obstacle = move || ready.with(|ready| ready.obstacle(action));
     view! {
         <button class="button" id=id aria-disabled=move || obstacle().map(|_| "true")
-            title=move || obstacle().unwrap_or("") on:click=move |_| act(page, action)>
+            title=move || obstacle().unwrap_or("") on:click=move |_| act(inputs, action)>
             {label}
         </button>
     }

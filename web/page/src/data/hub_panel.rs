@@ -4,17 +4,17 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use web_sys::{AbortController, UrlSearchParams};
 
+use super::chosen::{self, Inputs, inputs};
 use super::download::{Download, KeptModel, Store, look_up};
 use super::fetch::Failure;
 use super::hub::{self, HubModel};
-use super::{chosen, teacher};
-use crate::state::{Page, page};
+use super::teacher;
 use crate::words;
 
 /// What the panel knows.
 #[derive(Clone, Copy)]
 struct Panel {
-    page: Page,
+    inputs: Inputs,
     store: StoredValue<Store, LocalStorage>,
     hub: StoredValue<String>,
     /// What was looked up.
@@ -38,7 +38,7 @@ pub fn HubPanel(
 ) -> impl IntoView {
     let base = hub::base(asked("hub").as_deref());
     let wrong = base.clone().err();
-    let panel = Panel::new(page(), base.unwrap_or_else(|_| hub::HUGGING_FACE.into()));
+    let panel = Panel::new(inputs(), base.unwrap_or_else(|_| hub::HUGGING_FACE.into()));
     // A link may name a teacher of the hub; it is not fetched before somebody has seen its size.
     let linked = asked("teacher").and_then(|text| hub::id(&text).ok());
     let opened = linked.is_some();
@@ -88,9 +88,9 @@ fn asked(name: &str) -> Option<String> {
 }
 
 impl Panel {
-    fn new(page: Page, hub: String) -> Self {
+    fn new(inputs: Inputs, hub: String) -> Self {
         let panel = Self {
-            page,
+            inputs,
             store: StoredValue::new_local(Store::new(hub.clone())),
             hub: StoredValue::new(hub),
             found: RwSignal::new(None),
@@ -122,7 +122,7 @@ impl Panel {
             Failure::Cancelled => "Cancelled. What has come is kept.".into(),
             Failure::Trouble(message) => message,
         };
-        self.page.announce(message.clone());
+        self.inputs.page.announce(message.clone());
         self.trouble.set(Some(message));
     }
 
@@ -151,7 +151,7 @@ impl Panel {
         self.trouble.set(None);
         self.found.set(Some(model.clone()));
         self.fetched.set(Some(0));
-        let asked_now = chosen::ask_teacher(self.page);
+        let asked_now = chosen::ask_teacher(self.inputs);
         let signal = controller.signal();
         self.abort.set(Some(controller));
         spawn_local(async move {
@@ -174,8 +174,8 @@ impl Panel {
                 Ok(files) => {
                     self.found.set(None);
                     teacher::settle(
-                        self.page,
-                        teacher::offer(self.page, model.id.clone(), files, asked_now).await,
+                        self.inputs.page,
+                        teacher::offer(self.inputs, model.id.clone(), files, asked_now).await,
                     );
                 }
                 Err(failure) => self.fail(failure),

@@ -1,11 +1,12 @@
-//! What is looked at: pair, layers, relation heads, and the way to show them.
+//! What is looked at: pair, layers, relation heads.
 
 use leptos::ev;
 use leptos::prelude::*;
 use limbeck_recipe::Pair;
 
+use super::choice::Choice;
 use super::seen::{How, Seen};
-use super::view::{Choice, KINDS, Kind, View};
+use super::view::View;
 use crate::state::page;
 
 /// Pair, layers, relation heads.
@@ -128,25 +129,6 @@ fn cut(view: View, how: Memo<Option<How>>) -> impl IntoView {
             <input type="range" id="maps-heads" min="0" step="1" max=last prop:value=place aria-valuetext=words on:input=cut />
             <output class="number">{words}</output>
         </label>
-    }
-}
-
-/// The ways to show relations.
-pub fn kinds(view: View) -> impl IntoView {
-    let now = view.of(|choice| choice.kind);
-    let button = move |(kind, key, name): (Kind, &'static str, &'static str)| {
-        view! {
-            <button type="button" id=format!("maps-{key}-view") aria-pressed=move || (now.get() == kind).to_string()
-                on:click=move |_| view.choose(|choice| choice.kind = kind)>{name}</button>
-        }
-    };
-    view! {
-        <div class="maps-choices">
-            <div class="switch" role="group" aria-label="Way to show them">{KINDS.map(button).into_iter().collect_view()}</div>
-            <span hidden=move || matches!(now.get(), Kind::Layers | Kind::Heads)>
-                {check(view, "sort heads by KL", |choice| choice.by_kl, |choice, on| choice.by_kl = on)}
-            </span>
-        </div>
     }
 }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use limbeck_recipe::{Pair, Vector, common_relation_heads};
 use limbeck_relations::{
-    LayerCell, MapError, PairMaps, Projections, Reference, Relation, Relations, farthest_first,
-    layer_cell,
+    Large, LayerCell, MapError, PairMaps, Projections, Reference, Relation, Relations,
+    farthest_first, layer_cell, number, visible,
 };
 
-use super::view::Choice;
-use crate::state::{Learnt, Taught};
+use super::choice::Choice;
+use crate::state::{Learnt, RunLog, Taught};
 
 /// All relation heads of one pair in one layer of each model.
 pub struct Seen {
@@ -39,6 +39,17 @@ pub struct Usual {
     pub heads: usize,
     /// From 1.
     pub teacher_layer: usize,
+}
+
+impl Usual {
+    /// Of a run.
+    pub fn of(run: &RunLog) -> Self {
+        Self {
+            pair: first_pair(&run.info.pairs),
+            heads: run.info.relation_heads,
+            teacher_layer: run.info.teacher_layer,
+        }
+    }
 }
 
 /// A choice that a run can follow.
@@ -133,7 +144,7 @@ impl Seen {
             false => (0..each.len()).collect(),
         };
         let tokens = taught.tokens.iter();
-        let labels = tokens.map(|token| limbeck_relations::visible(&token.text));
+        let labels = tokens.map(|token| visible(&token.text));
         Ok(Self {
             labels: labels.collect(),
             mean: Relation::mean(&each),
@@ -146,6 +157,60 @@ impl Seen {
         })
     }
 
+    /// What a choice shows of a run as it is now; none before the student was seen.
+    pub fn of(run: &RunLog, choice: &Choice) -> Option<Self> {
+        let (taught, now) = (run.taught.clone()?, run.learnt.clone()?);
+        let how = How::new(choice, &Usual::of(run), &taught, &now);
+        Self::new(choice, how, taught, (now.clone(), &now)).ok()
+    }
+
+    /// What is seen, in words: `Q-K, head 3 of 8, teacher layer 4, student layer 2 at step 300, KL 0.12 nats`.
+    pub fn title(&self, head: Option<usize>) -> String {
+        let which = match (head, self.how.heads) {
+            (Some(head), heads) => format!("head {} of {heads}", head + 1),
+            (None, 1) => "the only head".to_owned(),
+            (None, heads) => format!("mean of {heads} heads"),
+        };
+        format!(
+            "{}, {which}, {}, KL {} nats",
+            self.how.pair,
+            self.layers(),
+            number(self.relation(head).total())
+        )
+    }
+
+    /// `teacher layer 4, student layer 2 at step 300`.
+    pub fn layers(&self) -> String {
+        let (layer, step) = (self.how.student_layer, self.learnt.step);
+        match self.reference {
+            Reference::Teacher => format!(
+                "teacher layer {}, student layer {layer} at step {step}",
+                self.how.teacher_layer
+            ),
+            Reference::StudentNow => {
+                format!("student layer {layer} at step {step} beside the same now")
+            }
+        }
+    }
+
+    /// The three strongest relations of a token in each model, in words.
+    pub fn strongest(&self, head: Option<usize>, token: usize) -> String {
+        let relation = self.relation(head);
+        let of = |map: &[f32]| {
+            let three = relation.strongest(map, token, 3, |_| false).into_iter();
+            let named = three
+                .map(|(to, p)| format!("\u{201c}{}\u{201d} {:.0} %", self.labels[to], 100.0 * p));
+            named.collect::<Vec<_>>().join(", ")
+        };
+        format!(
+            "\u{201c}{}\u{201d}: {} {}; student {}",
+            self.labels[token],
+            self.reference.word(),
+            of(&relation.teacher),
+            of(&relation.student)
+        )
+    }
+
     /// One head, or the mean.
     pub fn relation(&self, head: Option<usize>) -> &Relation {
         head.and_then(|head| self.each.get(head))
@@ -155,6 +220,11 @@ impl Seen {
     /// A head that there is, from 0; otherwise the mean.
     pub fn head(&self, head: Option<usize>) -> Option<usize> {
         head.filter(|head| *head < self.each.len())
+    }
+
+    /// What a file draws large: a head, or the mean.
+    pub fn large(&self, head: Option<usize>) -> Large {
+        self.head(head).map_or(Large::Mean, Large::Head)
     }
 
     /// The heads, from 0, the farthest first.

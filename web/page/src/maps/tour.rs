@@ -4,10 +4,12 @@ use leptos::html::Div;
 use leptos::prelude::*;
 use limbeck_recipe::Pair;
 
-use super::focus;
+use super::choice::Choice;
+use super::picture::Picture;
+use super::pictures::{FILM, LAYERS, LINES, MAPS};
 use super::seen::Seen;
-use super::stage::seen_of;
-use super::view::{Choice, Kind, View};
+use super::view::{View, view};
+use crate::keys::focus;
 use crate::state::page;
 
 /// A step of the tour.
@@ -20,10 +22,10 @@ struct Step {
     show: fn(&Seen) -> Choice,
 }
 
-/// A way to show things, and all else as a run has it.
-fn plainly(kind: Kind) -> Choice {
+/// A picture, and all else as a run has it.
+fn plainly(picture: &Picture) -> Choice {
     Choice {
-        kind,
+        picture: picture.key,
         ..Choice::default()
     }
 }
@@ -35,7 +37,7 @@ const STEPS: [Step; 8] = [
             But any two of the three can be compared, and queries among themselves, too. MiniLMv2 teaches a student just these comparisons. \
             You see one sentence: its tokens are the rows and the columns.",
         place: "maps-strip",
-        show: |_| plainly(Kind::Maps),
+        show: |_| plainly(&MAPS),
     },
     Step {
         title: "Dot products",
@@ -58,7 +60,7 @@ const STEPS: [Step; 8] = [
         show: |seen| Choice {
             head: Some(0),
             tokens: vec![seen.relation(Some(0)).worst().0],
-            ..plainly(Kind::Lines)
+            ..plainly(&LINES)
         },
     },
     Step {
@@ -94,14 +96,14 @@ const STEPS: [Step; 8] = [
         text: "Pictures on the way are kept. Press Play, or pull the slider: the student begins with even, blurred rows, finds the strong relations of the teacher first, \
             and then the faint ones. Below, the same at several steps.",
         place: "maps-film",
-        show: |_| plainly(Kind::Film),
+        show: |_| plainly(&FILM),
     },
     Step {
         title: "What is not learned",
         text: "The loss reads queries, keys and values of one layer of the teacher and of the student's last layer. What comes after them in that layer gets no gradient: it must be \
             fine-tuned before use. And one layer was chosen to learn from: this picture compares the student with all of them. \u{201c}Roles of heads\u{201d} says in words what a head does.",
         place: "maps-layers",
-        show: |_| plainly(Kind::Layers),
+        show: |_| plainly(&LAYERS),
     },
 ];
 
@@ -122,8 +124,9 @@ pub fn begin(view: View) -> impl IntoView {
 /// The card of the tour, over the page.
 #[component]
 pub fn Tour() -> impl IntoView {
-    let page = page();
-    let view = page.view;
+    let (page, view) = (page(), view());
+    // What was chosen before the tour began.
+    let chosen = StoredValue::new(None::<Choice>);
     let card = NodeRef::<Div>::new();
     let waits = Memo::new(move |_| view.seen.with(Option::is_some));
     Effect::new(move |_| {
@@ -151,16 +154,19 @@ pub fn Tour() -> impl IntoView {
             return before;
         }
         let Some(number) = step else {
-            if let Some(choice) = view.before.try_update_value(Option::take).flatten() {
+            if let Some(choice) = chosen.try_update_value(Option::take).flatten() {
                 view.choice.set(choice);
             }
             return None;
         };
-        view.before.update_value(|before| {
-            before.get_or_insert_with(|| view.choice.get_untracked());
+        chosen.update_value(|chosen| {
+            chosen.get_or_insert_with(|| view.choice.get_untracked());
         });
         let step = &STEPS[number - 1];
-        if let Some(seen) = seen_of(page, &Choice::default()) {
+        let seen = page
+            .runs
+            .with_untracked(|runs| Seen::of(runs.last()?, &Choice::default()));
+        if let Some(seen) = seen {
             view.preview.set(None);
             view.choice.set((step.show)(&seen));
         }

@@ -12,11 +12,29 @@ use limbeck_relations::{LayerCell, Rgb, number};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
 
-use super::paint::theme;
-use super::picture::gradient;
-use super::seen::Seen;
-use super::view::{Kind, View};
+use super::maps::MAPS;
+use crate::maps::ink::gradient;
+use crate::maps::paint::theme;
+use crate::maps::picture::Picture;
+use crate::maps::seen::Seen;
+use crate::maps::view::View;
 use crate::state::page;
+
+/// Every layer of the teacher and every pair, beside the student.
+pub const LAYERS: Picture = Picture {
+    key: "layers",
+    name: "Layers",
+    of_head: false,
+    panes: false,
+    title: |seen, _| {
+        format!(
+            "All layers and pairs, {} relation heads, student layer {} at step {}",
+            seen.how.heads, seen.how.student_layer, seen.learnt.step
+        )
+    },
+    body: |view, _| view! { <Layers view /> }.into_any(),
+    sheet: None,
+};
 
 /// What is shown of each cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,9 +85,8 @@ type Cells = Vec<Vec<LayerCell>>;
 
 /// Layers x pairs. It is worked out a cell at a time, so that the page stays quick.
 #[component]
-pub fn Layers() -> impl IntoView {
+fn Layers(view: View) -> impl IntoView {
     let page = page();
-    let view = page.view;
     let cells = RwSignal::new(Cells::new());
     let measure = RwSignal::new(Measure::default());
     let scale = RwSignal::new((String::new(), String::new(), String::new()));
@@ -123,7 +140,7 @@ pub fn Layers() -> impl IntoView {
                             <td>
                                 <button type="button" class="maps-layer number" style=paint(fill) aria-pressed=chosen.to_string()
                                     aria-label=format!("layer {layer}, {}: {words}. Look at it", pair)
-                                    on:click=move |_| view.choose(|c| (c.teacher_layer, c.pair, c.kind) = (Some(layer), Some(pair), Kind::Maps))>{words.clone()}</button>
+                                    on:click=move |_| view.choose(|c| (c.teacher_layer, c.pair, c.picture) = (Some(layer), Some(pair), MAPS.key))>{words.clone()}</button>
                             </td>
                         }
                     };

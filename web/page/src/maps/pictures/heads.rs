@@ -4,9 +4,22 @@ use leptos::prelude::*;
 use limbeck_recipe::Pair;
 use limbeck_relations::{Reference, Relation, Sentence, number};
 
-use super::seen::Seen;
-use super::view::Kind;
+use super::maps::MAPS;
+use crate::maps::picture::Picture;
+use crate::maps::seen::Seen;
+use crate::maps::view::View;
 use crate::state::page;
+
+/// What each head does, in words.
+pub const HEADS: Picture = Picture {
+    key: "heads",
+    name: "Roles of heads",
+    of_head: false,
+    panes: false,
+    title: |seen, _| format!("{}, {}", seen.how.pair, seen.layers()),
+    body: |view, _| view! { <Heads view /> }.into_any(),
+    sheet: None,
+};
 
 /// A head in words.
 struct Row {
@@ -76,12 +89,11 @@ fn why(seen: &Seen, (pair, head, relation): &(Pair, usize, Relation)) -> String 
 
 /// A table of heads, the farthest from the teacher first.
 #[component]
-pub fn Heads() -> impl IntoView {
+fn Heads(view: View) -> impl IntoView {
     let page = page();
-    let view = page.view;
     let mistake = RwSignal::new(String::new());
     let show = move |pair: Pair, head: usize| {
-        view.choose(|c| (c.kind, c.pair, c.head) = (Kind::Maps, Some(pair), Some(head)));
+        view.choose(|c| (c.picture, c.pair, c.head) = (MAPS.key, Some(pair), Some(head)));
     };
     let table = move || {
         let seen = view.seen.get()?;

@@ -6,26 +6,41 @@ use std::rc::Rc;
 use leptos::ev;
 use leptos::html::{Canvas, Div};
 use leptos::prelude::*;
-use limbeck_relations::{Drawing, lines, token_at};
+use limbeck_relations::{Drawing, View as Sheet, lines, token_at};
 
-use super::choices::check;
-use super::paint::{paint, theme};
-use super::seen::Seen;
-use super::view::{Choice, MOST_LINES, View};
-use crate::app::plain;
+use super::maps;
 use crate::chart::surface::{Redraw, Surface, watch};
+use crate::keys::plain;
+use crate::maps::choice::{Choice, MOST_LINES};
+use crate::maps::choices::check;
+use crate::maps::paint::{paint, theme};
+use crate::maps::picture::Picture;
+use crate::maps::seen::Seen;
+use crate::maps::view::View;
 use crate::state::page;
 
-impl Choice {
-    /// The lines that are drawn.
-    pub fn lines(&self, size: usize) -> limbeck_relations::Lines {
-        let tokens = self.tokens.iter().copied();
-        limbeck_relations::Lines {
-            tokens: tokens.filter(|token| *token < size).collect(),
-            most: self.most,
-            least: self.over as f32 / 100.0,
-            no_special: self.no_special,
-        }
+/// Lines from token to token, of one head.
+pub const LINES: Picture = Picture {
+    key: "lines",
+    name: "Lines",
+    of_head: true,
+    panes: false,
+    title: Seen::title,
+    body: |view, _| view! { <Lines view /> }.into_any(),
+    sheet: Some(|choice, seen| Sheet {
+        lines: Some(lines_of(choice, seen.size())),
+        ..maps::sheet(choice, seen)
+    }),
+};
+
+/// The lines that are drawn.
+fn lines_of(choice: &Choice, size: usize) -> limbeck_relations::Lines {
+    let tokens = choice.tokens.iter().copied();
+    limbeck_relations::Lines {
+        tokens: tokens.filter(|token| *token < size).collect(),
+        most: choice.most,
+        least: choice.over as f32 / 100.0,
+        no_special: choice.no_special,
     }
 }
 
@@ -33,7 +48,7 @@ impl Choice {
 fn drawing(view: View, seen: &Seen, hovered: Option<usize>, width: f32) -> Drawing {
     let mut choice = view
         .choice
-        .with_untracked(|choice| choice.lines(seen.size()));
+        .with_untracked(|choice| lines_of(choice, seen.size()));
     if let Some(token) = hovered.filter(|token| !choice.tokens.contains(token)) {
         choice.tokens.push(token);
     }
@@ -45,9 +60,8 @@ fn drawing(view: View, seen: &Seen, hovered: Option<usize>, width: f32) -> Drawi
 
 /// Lines from token to token, and what chooses them.
 #[component]
-pub fn Lines() -> impl IntoView {
+fn Lines(view: View) -> impl IntoView {
     let page = page();
-    let view = page.view;
     let (host, canvas) = (NodeRef::<Div>::new(), NodeRef::<Canvas>::new());
     let hovered = RwSignal::new(None::<usize>);
     let width = move || host.get_untracked().map_or(0, |host| host.client_width()) as f32;
@@ -108,7 +122,7 @@ pub fn Lines() -> impl IntoView {
             .with_untracked(|choice| choice.tokens.contains(&token));
         let head = untrack(|| view.head(&seen));
         let locked = if locked { ", locked" } else { "" };
-        page.announce(strongest(&seen, head, token) + locked);
+        page.announce(seen.strongest(head, token) + locked);
     };
     let choice = view.choice;
     let number = move |event: ev::Event| event_target_value(&event).parse::<usize>().ok();
@@ -140,22 +154,4 @@ pub fn Lines() -> impl IntoView {
             ></canvas>
         </div>
     }
-}
-
-/// The strongest relations of a token, in words.
-pub fn strongest(seen: &Seen, head: Option<usize>, token: usize) -> String {
-    let relation = seen.relation(head);
-    let of = |map: &[f32]| {
-        let three = relation.strongest(map, token, 3, |_| false).into_iter();
-        let named =
-            three.map(|(to, p)| format!("\u{201c}{}\u{201d} {:.0} %", seen.labels[to], 100.0 * p));
-        named.collect::<Vec<_>>().join(", ")
-    };
-    format!(
-        "\u{201c}{}\u{201d}: {} {}; student {}",
-        seen.labels[token],
-        seen.reference.word(),
-        of(&relation.teacher),
-        of(&relation.student)
-    )
 }

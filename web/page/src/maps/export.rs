@@ -3,15 +3,15 @@
 use js_sys::encode_uri_component;
 use leptos::prelude::*;
 use limbeck_protocol::Control;
-use limbeck_relations::{Drawing, Large, View as Sheet, sheet, svg};
+use limbeck_relations::{Drawing, sheet, svg};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use web_sys::Blob;
 
 use super::paint::{painted, theme};
+use super::pictures::picture;
 use super::seen::Seen;
-use super::stage::layers_of;
-use super::view::{Kind, View};
+use super::view::{View, view};
 use crate::data::blobs;
 use crate::out::CopyButton;
 use crate::state::{Page, page};
@@ -21,34 +21,34 @@ const SCALE: f64 = 2.0;
 
 /// Buttons for all of them.
 #[component]
-pub fn Keep() -> impl IntoView {
-    let page = page();
-    let none = Memo::new(move |_| page.view.seen.with(Option::is_none));
-    let button = move |name: &'static str, save: fn(Page, &Seen) -> Result<(), String>| {
+pub fn Export() -> impl IntoView {
+    let (page, view) = (page(), view());
+    let none = Memo::new(move |_| view.seen.with(Option::is_none));
+    let button = move |name: &'static str, save: fn(Page, View, &Seen) -> Result<(), String>| {
         let press = move |_| {
-            let Some(seen) = page.view.seen.get_untracked() else {
+            let Some(seen) = view.seen.get_untracked() else {
                 return;
             };
-            if let Err(reason) = save(page, &seen) {
+            if let Err(reason) = save(page, view, &seen) {
                 let message = format!("the {name} could not be made ({reason})");
                 page.problem(Control::Sentence, message);
             }
         };
         view! { <button type="button" class="button quiet" disabled=move || none.get() on:click=press>{name}</button> }
     };
-    let kind = page.view.of(|choice| choice.kind);
-    let no_picture = move || matches!(kind.get(), Kind::Layers | Kind::Heads);
+    let shown = view.of(|choice| choice.picture);
+    let no_picture = move || picture(shown.get()).sheet.is_none();
     view! {
         <div class="row maps-keep" role="group" aria-label="Take this view away">
             <span class="hint">"Take this view away:"</span>
             <span hidden=no_picture>
                 {button("PNG", png)}
-                {button("SVG", |page, seen| text(page, seen, "svg", &svg(&drawing(page, seen)?)))}
-                {button("HTML", |page, seen| text(page, seen, "html", &html(page, seen)?))}
+                {button("SVG", |page, view, seen| text(page, seen, "svg", &svg(&drawing(view, seen)?)))}
+                {button("HTML", |page, view, seen| text(page, seen, "html", &html(view, seen)?))}
             </span>
-            {button("JSON", |page, seen| text(page, seen, "json", &json(seen)?))}
-            {button("CSV", |page, seen| text(page, seen, "csv", &relations(seen)?.csv()))}
-            <CopyButton label="Copy link to this view" text=move || link(page.view) disabled=none />
+            {button("JSON", |page, _, seen| text(page, seen, "json", &json(seen)?))}
+            {button("CSV", |page, _, seen| text(page, seen, "csv", &relations(seen)?.csv()))}
+            <CopyButton label="Copy link to this view" text=move || link(view) disabled=none />
             <span class="hint" hidden=move || !no_picture()>"JSON and CSV hold the maps of this pair; pictures can be taken of maps and lines."</span>
         </div>
     }
@@ -62,29 +62,29 @@ fn json(seen: &Seen) -> Result<String, String> {
     serde_json::to_string(&relations(seen)?).map_err(|e| e.to_string())
 }
 
-/// What is seen, for a picture: the chosen head or the mean, the locked cell, or the lines.
-fn view(page: Page, seen: &Seen) -> Sheet {
-    page.view.choice.with_untracked(|choice| Sheet {
-        large: seen.head(choice.head).map_or(Large::Mean, Large::Head),
-        cell: choice.cell,
-        lines: (choice.kind == Kind::Lines).then(|| choice.lines(seen.size())),
-    })
+/// What a file shows of the picture that is chosen. The buttons are hidden where there is nothing.
+fn shown(view: View, seen: &Seen) -> Result<limbeck_relations::View, String> {
+    let shown = view.choice.with_untracked(|choice| {
+        let sheet = picture(choice.picture).sheet?;
+        Some(sheet(choice, seen))
+    });
+    shown.ok_or_else(|| "there are no files of this picture".to_owned())
 }
 
-fn drawing(page: Page, seen: &Seen) -> Result<Drawing, String> {
-    Ok(sheet(&relations(seen)?, &view(page, seen), &theme()))
+fn drawing(view: View, seen: &Seen) -> Result<Drawing, String> {
+    Ok(sheet(&relations(seen)?, &shown(view, seen)?, &theme()))
 }
 
-fn html(page: Page, seen: &Seen) -> Result<String, String> {
+fn html(view: View, seen: &Seen) -> Result<String, String> {
     let facts = [
-        ("Layers", layers_of(seen)),
+        ("Layers", seen.layers()),
         ("Relation heads", seen.how.heads.to_string()),
-        ("Link", link(page.view)),
+        ("Link", link(view)),
     ];
     let facts = facts.map(|(name, value)| (name.to_owned(), value));
     Ok(limbeck_relations::page(
         &relations(seen)?,
-        &view(page, seen),
+        &shown(view, seen)?,
         &facts,
     ))
 }
@@ -141,9 +141,9 @@ pub fn link(view: View) -> String {
     )
 }
 
-fn png(page: Page, seen: &Seen) -> Result<(), String> {
+fn png(page: Page, view: View, seen: &Seen) -> Result<(), String> {
     let canvas =
-        painted(&drawing(page, seen)?, SCALE).ok_or("this browser gives no canvas of that size")?;
+        painted(&drawing(view, seen)?, SCALE).ok_or("this browser gives no canvas of that size")?;
     let name = name(seen, "png");
     let done = Closure::once_into_js(move |blob: Option<Blob>| {
         let saved = match blob {
