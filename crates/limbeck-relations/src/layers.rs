@@ -8,7 +8,7 @@ use crate::relation::{MapError, PairMaps};
 /// One layer of the teacher and one pair.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerCell {
-    /// Mean entropy of the teacher's rows, in nats: 0 looks at one token, ln S at all alike.
+    /// Mean entropy of the teacher's rows, in nats: 0 if it is all on one token, ln S if uniform.
     pub entropy: f64,
     /// Mean overlap of the student's rows with the teacher's, the sum of the smaller probabilities: 1 if they are equal.
     pub overlap: f64,

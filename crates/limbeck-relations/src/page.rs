@@ -35,8 +35,8 @@ pub fn page(relations: &Relations, view: &View, facts: &[(String, String)]) -> S
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
          <link rel=\"icon\" href=\"data:,\">\n<title>{title} · limbeck</title>\n\
          <style>{style}</style>\n</head>\n<body>\n<main>\n<h1>Relations, token to token</h1>\n\
-         <p class=\"muted\">Each row of a map is a probability distribution: how strongly one token goes with every other, to \
-         the {reference} and to the student. KL is KL({reference} ‖ student) of a row in nats; 0 means that the two rows are the same.</p>\n\
+         <p class=\"muted\">Each row of a map is a probability distribution: how strongly one token relates to every other, in \
+         the {reference} and in the student. KL is KL({reference} ‖ student) of a row in nats; 0 means that the two rows are the same.</p>\n\
          <dl>{facts}</dl>\n{sections}</main>\n</body>\n</html>\n"
     )
 }
@@ -74,8 +74,8 @@ fn strongest(
     let _ = write!(
         html,
         "<details><summary>In words: the {STRONGEST} strongest tokens of each row, {}, {}</summary>\
-         <div class=\"scroll\"><table><caption>Tokens that the tokenizer puts around every text are left out where others are \
-         strongest; the last columns say how much they have.</caption><thead><tr><th scope=\"col\">token</th>\
+         <div class=\"scroll\"><table><caption>Special tokens are left out of the strongest; the last columns give \
+         their share.</caption><thead><tr><th scope=\"col\">token</th>\
          <th scope=\"col\">{reference}</th><th scope=\"col\">student</th><th scope=\"col\" class=\"number\">KL, nats</th>\
          <th scope=\"col\" class=\"number\">special tokens: {reference}</th><th scope=\"col\" class=\"number\">student</th></tr></thead><tbody>",
         maps.pair(),

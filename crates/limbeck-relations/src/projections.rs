@@ -111,7 +111,7 @@ impl Projections {
     }
 }
 
-/// Rows of numbers in 16 bits each, with a scale a row: how a film keeps taps.
+/// Rows of numbers in 16 bits each, with a scale a row: how a film stores projections.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Quantised {
     width: usize,

@@ -27,7 +27,7 @@ const LEAST_WIDTH: f32 = 820.0;
 pub struct View {
     /// What is drawn large.
     pub large: Large,
-    /// A row and a column, from 0, whose cell is framed and told in numbers.
+    /// A row and a column, from 0, whose cell is framed and given in numbers.
     pub cell: Option<(usize, usize)>,
     /// Lines from token to token instead of maps.
     pub lines: Option<Lines>,
@@ -102,7 +102,7 @@ impl Map {
         (self.cell * 0.74).clamp(6.0, 12.0)
     }
 
-    /// Only so many labels fit that each has its line.
+    /// Every how many tokens there is room for a label.
     fn every(&self) -> usize {
         (self.font() * 1.1 / self.cell).ceil().max(1.0) as usize
     }
@@ -169,7 +169,7 @@ impl Map {
     }
 }
 
-/// A map (S, S) with at most so many columns, and how many it has then: of the cells that share one, the value with the
+/// A map (S, S) with at most `most` columns, and how many it has then: of the cells that share one, the value with the
 /// greatest magnitude.
 pub fn fitted(values: &[f32], size: usize, most: usize) -> (usize, Cow<'_, [f32]>) {
     if size <= most {
@@ -200,8 +200,8 @@ pub fn sheet(relations: &Relations, view: &View, theme: &Theme) -> Drawing {
     let names = relations.pairs.iter().map(|maps| maps.pair().to_string());
     let names: Vec<String> = names.collect();
     sheet.title = format!("{} {}", names.join(", "), relations.subject());
-    let told: Vec<&str> = drawings.iter().map(|d| d.description.as_str()).collect();
-    sheet.description = told.join(" ");
+    let descriptions: Vec<&str> = drawings.iter().map(|d| d.description.as_str()).collect();
+    sheet.description = descriptions.join(" ");
     drawings
         .into_iter()
         .for_each(|drawing| sheet.append(drawing));
@@ -288,7 +288,7 @@ fn bipartite(relations: &Relations, relation: &Relation, choice: &Lines, theme: 
     let items = drawing.items.into_iter().map(|item| item.moved(by));
     drawing.items = items.collect();
     let note = format!(
-        "Of each token the {} strongest of at least {:.0} %{}; the thicker and the darker, the stronger.{}",
+        "For each token, the {} strongest of at least {:.0} %{}; thicker and darker means stronger.{}",
         choice.most,
         100.0 * choice.least,
         if choice.no_special {
@@ -364,8 +364,8 @@ fn panes(
     let under = first.y + first.side() + 12.0;
     items.extend(legends((first.x, last.x, under), &scales, theme));
     if let Some(cell) = cell {
-        let told = told(relations, relation, cell);
-        let words = Words::new((MARGIN, under + 48.0), told, 12.0, theme.ink);
+        let text = in_numbers(relations, relation, cell);
+        let words = Words::new((MARGIN, under + 48.0), text, 12.0, theme.ink);
         items.push(Item::Text(words));
     }
     Drawing {
@@ -377,7 +377,7 @@ fn panes(
 }
 
 /// A cell in numbers.
-fn told(relations: &Relations, relation: &Relation, (row, column): (usize, usize)) -> String {
+fn in_numbers(relations: &Relations, relation: &Relation, (row, column): (usize, usize)) -> String {
     let at = row * relation.size + column;
     let (p, q) = (relation.teacher[at], relation.student[at]);
     format!(
@@ -681,7 +681,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_is_framed_on_each_map_and_told_in_numbers() {
+    fn a_cell_is_framed_on_each_map_and_given_in_numbers() {
         let relations = relations(2, 4);
         let drawn = |cell| {
             let view = View {

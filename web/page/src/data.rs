@@ -33,7 +33,7 @@ pub fn Data() -> impl IntoView {
         <section class="panel data" id="data" aria-labelledby="data-title">
             <h2 id="data-title">"Data"</h2>
             <Show when=computes>
-                <p class="hint">"A run computes. Pause or stop it to change its data."</p>
+                <p class="hint">"A run is in progress. Pause or stop it to change its data."</p>
             </Show>
             <div class="data-parts">
                 <teacher::Teacher locked />

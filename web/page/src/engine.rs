@@ -131,7 +131,10 @@ impl Engine {
             (Link::Socket(socket), Ok(text)) => socket::post(socket, &text, &blobs),
         };
         if let Err(error) = sent {
-            let what = format!("the engine could not be told: {}", text_of(&error));
+            let what = format!(
+                "the command could not be sent to the engine: {}",
+                text_of(&error)
+            );
             self.page.problem(Control::Run, what);
         }
     }

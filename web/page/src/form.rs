@@ -100,7 +100,7 @@ fn preset_cards(desk: Desk) -> AnyView {
     };
     view! {
         <fieldset class="presets">
-            <legend>"Begin with"</legend>
+            <legend>"Start from"</legend>
             {presets::presets().map(card).into_iter().collect_view()}
         </fieldset>
     }
@@ -111,7 +111,7 @@ fn preset_cards(desk: Desk) -> AnyView {
 fn notes(desk: Desk) -> AnyView {
     let changes = Memo::new(move |_| desk.changes());
     let counted = move || match changes.get() {
-        0 => "As the preset has it.".to_owned(),
+        0 => "Same as the preset.".to_owned(),
         1 => "1 field differs from the preset.".to_owned(),
         n => format!("{n} fields differ from the preset."),
     };
@@ -119,7 +119,7 @@ fn notes(desk: Desk) -> AnyView {
         desk.replaced.with(Option::is_some).then(|| {
             view! {
                 <button type="button" class="button quiet" on:click=move |_| desk.undo()>
-                    "Undo: bring my changes back"
+                    "Undo: restore my changes"
                 </button>
             }
         })

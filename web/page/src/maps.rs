@@ -86,12 +86,12 @@ pub fn MapsPanel() -> impl IntoView {
         <section class="panel maps" id="relations" aria-labelledby="maps-title">
             <div class="maps-head">
                 <h2 id="maps-title">
-                    "Relations " <span class="hint">"of one sentence: how strongly each token (row) goes with each other (column)"</span>
+                    "Relations " <span class="hint">"of one sentence: how strongly each token (row) relates to each other token (column)"</span>
                 </h2>
                 {tour::begin(view)}
             </div>
             <Sentence />
-            <p class="hint" hidden=move || some.get()>"Maps appear with the first evaluation of a run."</p>
+            <p class="hint" hidden=move || some.get()>"Maps appear after the first evaluation of a run."</p>
             <div class="maps-body" hidden=move || !some.get() node_ref=canvases.host>
                 {choices(view)}
                 {switch(view)}
@@ -194,7 +194,7 @@ fn Sentence() -> impl IntoView {
             .with(|runs| runs.last()?.taught.as_ref().map(|t| t.left_out));
         let left_out = left_out.filter(|left_out| *left_out > 0)?;
         Some(format!(
-            "The sentence is too long to be drawn: its last {} tokens were cut off.",
+            "The sentence is too long to draw: its last {} tokens were truncated.",
             crate::words::count(left_out)
         ))
     };
@@ -211,8 +211,8 @@ fn Sentence() -> impl IntoView {
                 <button type="submit" class="button" disabled=move || recorded.get()>"Show"</button>
             </div>
             <p class="hint" hidden=move || !recorded.get()>
-                {move || if text.with(|text| text.trim().is_empty()) { "" } else { "These maps are of the recorded run's own sentence. " }}
-                "Start a run to look at a sentence of your own."
+                {move || if text.with(|text| text.trim().is_empty()) { "" } else { "These maps show the recorded run's own sentence. " }}
+                "Start a run to see a sentence of your own."
             </p>
             <p class="hint" role="status">{cut}</p>
             <div id="maps-text-mistakes" role="alert">
@@ -240,7 +240,7 @@ fn heads_strip(
             Some(seen.title(seen.head(head)))
         });
         format!(
-            "Small maps of all relation heads. Now {}. Left and right go to another head, up and down to another teacher layer, Page up and Page down to another pair, Enter shows the head alone, Escape goes back to the mean.",
+            "Small maps of all relation heads. Showing {}. Left and right change the head, up and down the teacher layer, Page Up and Page Down the pair; Enter shows the head alone, Escape returns to the mean.",
             now.unwrap_or_default()
         )
     };
@@ -287,7 +287,7 @@ fn panes(view: View, stage: Rc<Stage>, input: Rc<Input>, canvas: NodeRef<Canvas>
     };
     view! {
         <div class="maps-canvas" id="maps-grid" tabindex="0" role="grid" aria-activedescendant=id
-            aria-label="Teacher, student and difference. Arrow keys go from cell to cell, Enter locks one, plus and minus zoom."
+            aria-label="Teacher, student and difference. Arrow keys move between cells, Enter locks a cell, plus and minus zoom."
             aria-rowcount=move || size().to_string() aria-colcount=move || size().to_string()
             on:keydown=move |event| if plain(&event).is_some_and(|pressed| key.cell_key(&pressed)) {
                 event.prevent_default();
@@ -327,7 +327,7 @@ fn cell(reading: RwSignal<Reading>, locked: Memo<bool>) -> impl IntoView {
                 <b>{move || reading.with(|reading| reading.tokens.0.clone())}</b>
                 " \u{2192} "
                 <b>{move || reading.with(|reading| reading.tokens.1.clone())}</b>
-                <span class="hint">{move || if locked.get() { " locked; Esc or a click frees it" } else { "" }}</span>
+                <span class="hint">{move || if locked.get() { " locked; Esc or a click unlocks it" } else { "" }}</span>
             </p>
             <dl>
                 {move || reading.with(|reading| reading.values.clone()).into_iter().map(|(name, value)| view! {
@@ -345,7 +345,7 @@ fn scales(view: View, scales: RwSignal<[Scale; 2]>) -> impl IntoView {
         let reference = view
             .seen
             .with(|seen| seen.as_ref().map(|seen| seen.reference));
-        format!("student less {}", reference.unwrap_or_default().word())
+        format!("student minus {}", reference.unwrap_or_default().word())
     };
     let scale = move |i: usize, note: AnyView| {
         view! {
@@ -359,7 +359,7 @@ fn scales(view: View, scales: RwSignal<[Scale; 2]>) -> impl IntoView {
     };
     view! {
         <div class="maps-scales hint">
-            {scale(0, "probability (colour by its square root)".into_any())}
+            {scale(0, "probability (square-root colour scale)".into_any())}
             {scale(1, less.into_any())}
         </div>
     }

@@ -11,7 +11,7 @@ use limbeck_protocol::{
 use limbeck_recipe::{Config, Mistake, Plan, Recipe};
 use limbeck_relations::{Projections, Token};
 
-/// Runs that are kept for comparison, the present one counted.
+/// Runs that stay for comparison, the present one counted.
 pub const RUNS: usize = 5;
 
 /// The way to an engine.
@@ -69,13 +69,13 @@ pub struct RunLog {
     pub evaluations: Vec<Evaluation>,
     /// The sentence that is looked at.
     pub taught: Option<Arc<Taught>>,
-    /// The student on it, as it was told last.
+    /// The student on it, at the last step that the engine sent.
     pub learnt: Option<Arc<Learnt>>,
 }
 
 /// Where the last checkpoint is; see [`Event::Kept`].
 #[derive(Clone, Debug, PartialEq)]
-pub struct Kept {
+pub struct SavedCheckpoint {
     /// Its step.
     pub step: u64,
     /// Bytes.
@@ -94,7 +94,7 @@ pub type Files = (String, Vec<(String, Uint8Array)>);
 /// Is called with a run whose student has just been seen.
 type Listener = Box<dyn Fn(&RunLog)>;
 
-/// What an engine has told, and the recipe for it. It is in the context: [`page`]. What a panel shows beside that is the panel's.
+/// What an engine has sent, and the recipe for it. It is in the context: [`page`]. What a panel shows beside that is the panel's.
 #[derive(Clone, Copy)]
 pub struct Page {
     /// The way to the engine.
@@ -120,7 +120,7 @@ pub struct Page {
     /// The last runs, the present one last.
     pub runs: RwSignal<Vec<RunLog>>,
     /// Where the last checkpoint is.
-    pub kept: RwSignal<Option<Kept>>,
+    pub checkpoint: RwSignal<Option<SavedCheckpoint>>,
     /// Things to fix, newest last; an entry goes when its control is used with success.
     pub problems: RwSignal<Vec<Problem>>,
     /// The report on numbers.
@@ -129,7 +129,7 @@ pub struct Page {
     pub files: RwSignal<Option<Files>, LocalStorage>,
     /// The last thing that a screen reader should say.
     pub announcement: RwSignal<String>,
-    /// Who wants every look at the student.
+    /// What is called with every student that arrives.
     listeners: StoredValue<Vec<Listener>, LocalStorage>,
 }
 
@@ -160,7 +160,7 @@ impl Page {
             plan,
             state: RwSignal::new(RunState::Idle),
             runs: RwSignal::new(Vec::new()),
-            kept: RwSignal::new(None),
+            checkpoint: RwSignal::new(None),
             problems: RwSignal::new(Vec::new()),
             figures: RwSignal::new(Vec::new()),
             files: RwSignal::new_local(None),
@@ -303,7 +303,7 @@ impl Page {
                 only_in_memory,
                 used,
                 quota,
-            } => self.kept.set(Some(Kept {
+            } => self.checkpoint.set(Some(SavedCheckpoint {
                 step,
                 bytes,
                 only_in_memory,

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use limbeck_protocol::{Control, Halt, RunState};
 
-use super::action::{Action, Ready, act, told};
+use super::action::{Action, Ready, act, announcement};
 use crate::data::{Inputs, inputs};
 use crate::state::{Page, page};
 
@@ -45,7 +45,7 @@ fn main_button(inputs: Inputs, ready: Memo<Ready>) -> impl IntoView {
     let action = Memo::new(move |_| ready.with(Ready::main));
     let label = move || match (action.get(), ready.with(|ready| ready.state.clone())) {
         (Action::Pause, _) => "Pause",
-        (Action::Resume, _) => "Go on",
+        (Action::Resume, _) => "Resume",
         (_, RunState::Ended { .. }) => "Distil another student",
         _ => "Distil a student",
     };
@@ -111,7 +111,7 @@ fn announce_changes(page: Page) {
         let state = page.state.get();
         if before.is_some_and(|before| before != state) {
             let step = untrack(|| page.with_run(|run| run.steps.last().map_or(0, |s| s.step)));
-            page.announce(told(&state, step.unwrap_or(0)));
+            page.announce(announcement(&state, step.unwrap_or(0)));
         }
         state
     });

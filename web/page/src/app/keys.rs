@@ -11,8 +11,8 @@ use crate::data::{Inputs, inputs};
 use crate::keys::plain;
 
 const KEYS: [(&str, &str); 9] = [
-    ("Space", "start, pause, go on"),
-    (".", "one step of a run that waits"),
+    ("Space", "start, pause, resume"),
+    (".", "one step of a paused run"),
     ("?", "this list"),
     ("Esc", "close what is open"),
     (
@@ -26,9 +26,9 @@ const KEYS: [(&str, &str); 9] = [
     ("Page \u{2191} \u{2193}", "in the small maps: another pair"),
     (
         "Enter",
-        "in the small maps: the head alone; in a map or lines: lock what is pointed at",
+        "in the small maps: show the head alone; in a map or lines: lock the cell or token",
     ),
-    ("+ \u{2212}", "in a map: fewer tokens, larger; or more"),
+    ("+ \u{2212}", "in a map: zoom in or out"),
 ];
 
 /// The list of keys, and a link to it.

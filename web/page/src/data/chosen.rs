@@ -167,13 +167,13 @@ fn drop_offers(inputs: Inputs) {
         .unwrap_or_default();
     if let Some(model) = teacher {
         let message = format!(
-            "the engine ended while it read {}, so the teacher before is used. Choose it again, or a smaller one",
+            "the engine stopped while it read {}, so the previous teacher is used. Choose it again, or a smaller one",
             model.name
         );
         inputs.page.problem(Control::Teacher, message);
     }
     if texts.is_some() {
-        let message = "the engine ended while it read the texts, so those before are used. Choose again, or less";
+        let message = "the engine stopped while it read the texts, so the previous ones are used. Choose them again, or fewer";
         inputs.page.problem(Control::Texts, message);
     }
 }
@@ -185,7 +185,7 @@ async fn index(inputs: Inputs) -> Result<Index, String> {
     let blob = bundled("index.json", |_| ()).await?;
     let json = blobs::read("index.json", &blob, 0..blobs::size(&blob)).await?;
     let index: Index = serde_json::from_slice(&json).map_err(|e| {
-        format!("data/index.json of this page is not understood ({e}). Reload the page")
+        format!("data/index.json of this page cannot be parsed ({e}). Reload the page")
     })?;
     inputs
         .chosen
@@ -204,7 +204,7 @@ async fn bundled(path: &str, progress: impl FnMut(u64)) -> Result<Blob, String> 
         )),
         Err(Failure::Trouble(message)) => Err(message),
         Err(Failure::Cancelled) => Err(format!(
-            "fetching data/{path} was broken off. Reload the page"
+            "fetching data/{path} was cancelled. Reload the page"
         )),
     }
 }
@@ -337,10 +337,7 @@ pub async fn offer_texts(inputs: Inputs, texts: TextChoice) -> Result<(), String
     if texts.names(&index).is_empty() {
         // The boxes are drawn again as they were.
         inputs.chosen.update(|_| ());
-        return Err(
-            "There has to be a text to learn from: add another before you take the last away"
-                .into(),
-        );
+        return Err("A run needs at least one text: add another before you remove the last".into());
     }
     inputs.page.solved(&Control::Texts);
     inputs

@@ -1,11 +1,11 @@
-//! A teacher from the hub: looked up by its id, downloaded with one bar, kept for the next time.
+//! A teacher from the hub: looked up by its id, downloaded with one bar, stored for the next time.
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use web_sys::{AbortController, UrlSearchParams};
 
 use super::chosen::{self, Inputs, inputs};
-use super::download::{Download, KeptModel, Store, look_up};
+use super::download::{Download, Store, StoredModel, look_up};
 use super::fetch::Failure;
 use super::hub::{self, HubModel};
 use super::teacher;
@@ -25,8 +25,8 @@ struct Panel {
     fetched: RwSignal<Option<u64>>,
     /// What went wrong.
     trouble: RwSignal<Option<String>>,
-    /// What is kept.
-    kept: RwSignal<Vec<KeptModel>>,
+    /// What is stored.
+    stored: RwSignal<Vec<StoredModel>>,
     abort: RwSignal<Option<AbortController>, LocalStorage>,
 }
 
@@ -76,7 +76,7 @@ pub fn HubPanel(
                 {move || panel.memory_only().map(|memory_only| view! { <p class="hint">{memory_only}</p> })}
             </div>
             {move || panel.found.get().map(|model| view! { <Found panel model locked /> })}
-            <KeptList panel locked />
+            <StoredList panel locked />
         </details>
     }
 }
@@ -97,7 +97,7 @@ impl Panel {
             asking: RwSignal::new(false),
             fetched: RwSignal::new(None),
             trouble: RwSignal::new(None),
-            kept: RwSignal::new(Vec::new()),
+            stored: RwSignal::new(Vec::new()),
             abort: RwSignal::new_local(None),
         };
         panel.list();
@@ -114,12 +114,12 @@ impl Panel {
 
     fn list(self) {
         let store = self.store.get_value();
-        spawn_local(async move { self.kept.set(store.list().await) });
+        spawn_local(async move { self.stored.set(store.list().await) });
     }
 
     fn fail(&self, failure: Failure) {
         let message = match failure {
-            Failure::Cancelled => "Cancelled. What has come is kept.".into(),
+            Failure::Cancelled => "Cancelled. What has arrived is saved.".into(),
             Failure::Trouble(message) => message,
         };
         self.inputs.page.announce(message.clone());
@@ -196,7 +196,7 @@ impl Panel {
         spawn_local(async move {
             store.clear(&prefix).await;
             store.memory_only.set(None);
-            self.kept.set(store.list().await);
+            self.stored.set(store.list().await);
         });
     }
 }
@@ -241,18 +241,18 @@ fn Bar(panel: Panel, total: u64) -> impl IntoView {
 }
 
 #[component]
-fn KeptList(panel: Panel, locked: Signal<bool>) -> impl IntoView {
-    let entry = move |kept: KeptModel| {
-        let (id, whole) = (kept.model.id.clone(), kept.is_whole());
-        let size = words::bytes(kept.bytes);
+fn StoredList(panel: Panel, locked: Signal<bool>) -> impl IntoView {
+    let entry = move |stored: StoredModel| {
+        let (id, whole) = (stored.model.id.clone(), stored.is_whole());
+        let size = words::bytes(stored.bytes);
         let state = if whole {
             format!("cached ✓ {size}")
         } else {
-            format!("{size} of {}", words::bytes(kept.model.bytes()))
+            format!("{size} of {}", words::bytes(stored.model.bytes()))
         };
-        let action = if whole { "Use" } else { "Go on" };
+        let action = if whole { "Use" } else { "Resume" };
         let (use_label, clear_label) = (format!("{action}: {id}"), format!("Clear {id}"));
-        let (used, cleared) = (kept.model.clone(), kept.model);
+        let (used, cleared) = (stored.model.clone(), stored.model);
         view! {
             <li>
                 <span class="data-name">{id}</span>
@@ -278,5 +278,5 @@ fn KeptList(panel: Panel, locked: Signal<bool>) -> impl IntoView {
             </li>
         }
     };
-    view! { <ul class="data-list">{move || panel.kept.get().into_iter().map(entry).collect_view()}</ul> }
+    view! { <ul class="data-list">{move || panel.stored.get().into_iter().map(entry).collect_view()}</ul> }
 }

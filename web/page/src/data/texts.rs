@@ -62,7 +62,7 @@ pub fn Texts(
             <p class="hint" aria-live="polite">{reading}</p>
             <Problems of=Control::Texts />
             <DropPlace
-                hint="Your own: drop .txt or .gz files, a document a line"
+                hint="Your own: drop .txt or .gz files, one document per line"
                 accept=".txt,.gz,.md,.csv,.tsv,.jsonl,text/plain"
                 button="Choose files"
                 locked
@@ -159,7 +159,7 @@ fn Paste(locked: Signal<bool>) -> impl IntoView {
         <details class="data-more">
             <summary>"Paste a text"</summary>
             <div class="field">
-                <label for="paste">"Text, a document a line"</label>
+                <label for="paste">"Text, one document per line"</label>
                 <textarea id="paste" rows="5" prop:value=move || text.get() on:input=move |event| text.set(event_target_value(&event))></textarea>
             </div>
             <button class="button" disabled=move || locked.get() on:click=take>"Use this text"</button>

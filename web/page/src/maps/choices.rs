@@ -54,7 +54,7 @@ fn pairs(view: View, how: Memo<Option<How>>) -> impl IntoView {
         }
     };
     view! {
-        <div class="switch maps-pairs" role="group" aria-label="Pair; those that the run learns are underlined">
+        <div class="switch maps-pairs" role="group" aria-label="Pair; the run learns the underlined ones">
             {Pair::all().map(button).into_iter().collect_view()}
         </div>
     }
@@ -88,7 +88,7 @@ fn layer(view: View, how: Memo<Option<How>>, of_teacher: bool) -> impl IntoView 
         <label>
             {if of_teacher { "Teacher layer " } else { "Student layer " }}
             <select prop:value=move || now().to_string() on:change=choose disabled=move || !of_teacher && back.get()
-                title=move || if !of_teacher && back.get() { "The film keeps the student's last layer" } else { "" }>
+                title=move || if !of_teacher && back.get() { "The film stores only the student's last layer" } else { "" }>
                 <For each=move || 1..=count.get() key=|i| *i children=option />
             </select>
         </label>

@@ -30,7 +30,7 @@ pub fn Export() -> impl IntoView {
                 return;
             };
             if let Err(reason) = save(page, view, &seen) {
-                let message = format!("the {name} could not be made ({reason})");
+                let message = format!("could not create the {name} file ({reason})");
                 page.problem(Control::Sentence, message);
             }
         };
@@ -39,8 +39,8 @@ pub fn Export() -> impl IntoView {
     let shown = view.of(|choice| choice.picture);
     let no_picture = move || picture(shown.get()).sheet.is_none();
     view! {
-        <div class="row maps-keep" role="group" aria-label="Take this view away">
-            <span class="hint">"Take this view away:"</span>
+        <div class="row maps-export" role="group" aria-label="Export this view">
+            <span class="hint">"Export this view:"</span>
             <span hidden=no_picture>
                 {button("PNG", png)}
                 {button("SVG", |page, view, seen| text(page, seen, "svg", &svg(&drawing(view, seen)?)))}
@@ -49,7 +49,7 @@ pub fn Export() -> impl IntoView {
             {button("JSON", |page, _, seen| text(page, seen, "json", &json(seen)?))}
             {button("CSV", |page, _, seen| text(page, seen, "csv", &relations(seen)?.csv()))}
             <CopyButton label="Copy link to this view" text=move || link(view) disabled=none />
-            <span class="hint" hidden=move || !no_picture()>"JSON and CSV hold the maps of this pair; pictures can be taken of maps and lines."</span>
+            <span class="hint" hidden=move || !no_picture()>"JSON and CSV contain the maps of this pair. Image files are made of maps, lines and the film."</span>
         </div>
     }
 }
@@ -68,7 +68,7 @@ fn shown(view: View, seen: &Seen) -> Result<limbeck_relations::View, String> {
         let sheet = picture(choice.picture).sheet?;
         Some(sheet(choice, seen))
     });
-    shown.ok_or_else(|| "there are no files of this picture".to_owned())
+    shown.ok_or_else(|| "this picture has no image file".to_owned())
 }
 
 fn drawing(view: View, seen: &Seen) -> Result<Drawing, String> {
@@ -109,7 +109,7 @@ fn text(page: Page, seen: &Seen, ending: &str, text: &str) -> Result<(), String>
 
 fn save(page: Page, name: &str, blob: &Blob) -> Result<(), String> {
     blobs::download(name, blob)?;
-    page.announce(format!("{name} is saved"));
+    page.announce(format!("{name} saved"));
     Ok(())
 }
 
@@ -142,18 +142,18 @@ pub fn link(view: View) -> String {
 }
 
 fn png(page: Page, view: View, seen: &Seen) -> Result<(), String> {
-    let canvas =
-        painted(&drawing(view, seen)?, SCALE).ok_or("this browser gives no canvas of that size")?;
+    let canvas = painted(&drawing(view, seen)?, SCALE)
+        .ok_or("this browser cannot create a canvas of that size")?;
     let name = name(seen, "png");
     let done = Closure::once_into_js(move |blob: Option<Blob>| {
         let saved = match blob {
             Some(blob) => save(page, &name, &blob),
-            None => Err("the browser gave no picture".to_owned()),
+            None => Err("the browser returned no image".to_owned()),
         };
         if let Err(reason) = saved {
             page.problem(
                 Control::Sentence,
-                format!("{name} could not be made ({reason})"),
+                format!("could not create {name} ({reason})"),
             );
         }
     });

@@ -69,7 +69,7 @@ impl Film {
         self.thin(MOST);
     }
 
-    /// Leaves every other frame out, the first and the last kept, until the rest fits.
+    /// Leaves every other frame out, but never the first and the last, until the rest fits.
     fn thin(&mut self, most: usize) {
         while self.frames.len() > 2 && self.bytes() > most {
             let last = self.frames.len() - 1;
@@ -124,9 +124,9 @@ impl Film {
 /// The largest change of a probability of the last layer.
 fn error(taps: &Projections, quantised: &Quantised, pair: Pair, heads: usize) -> f32 {
     let layer = taps.layers();
-    let mut kept = taps.clone();
-    kept.replace(layer, quantised.values());
-    match (taps.map(layer, pair, heads), kept.map(layer, pair, heads)) {
+    let mut stored = taps.clone();
+    stored.replace(layer, quantised.values());
+    match (taps.map(layer, pair, heads), stored.map(layer, pair, heads)) {
         (Ok(was), Ok(is)) => {
             let change = was.iter().zip(&is).map(|(was, is)| (was - is).abs());
             change.fold(0.0, f32::max)

@@ -66,7 +66,7 @@ pub fn gradient(colours: &Colours, part: impl Fn(f32) -> f32) -> String {
     format!("linear-gradient(90deg,{})", stops.join(","))
 }
 
-/// Teacher, student and difference, with at most so many cells in a row.
+/// Teacher, student and difference, with at most `most` cells in a row.
 pub fn three(
     relation: &Relation,
     most: usize,

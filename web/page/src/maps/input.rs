@@ -107,8 +107,8 @@ impl Input {
             "PageDown" => (last, column),
             "Enter" => {
                 self.page.announce(match self.lock((row, column)) {
-                    true => "the cell is locked",
-                    false => "the cell is free",
+                    true => "cell locked",
+                    false => "cell unlocked",
                 });
                 return true;
             }

@@ -17,7 +17,7 @@ const GAP: f64 = 14.0;
 const TITLE: f64 = 20.0;
 const LARGEST_CELL: f64 = 24.0;
 
-/// The maps as pictures of one pixel a cell.
+/// The three maps as images of one pixel a cell.
 pub struct Panes {
     images: [HtmlCanvasElement; 3],
     relation: Relation,
@@ -118,7 +118,7 @@ impl Panes {
     }
 }
 
-/// The part of the maps that is shown: so many rows and columns from here.
+/// The part of the maps that is shown: `count` rows and columns from here.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Window {
     /// First row.

@@ -39,7 +39,7 @@ pub fn switch(view: View) -> impl IntoView {
     };
     view! {
         <div class="maps-choices">
-            <div class="switch" role="group" aria-label="Way to show them">{PICTURES.map(button).into_iter().collect_view()}</div>
+            <div class="switch" role="group" aria-label="Picture">{PICTURES.map(button).into_iter().collect_view()}</div>
             <span hidden=move || !picture(now.get()).of_head>
                 {check(view, "sort heads by KL", |choice| choice.by_kl, |choice, on| choice.by_kl = on)}
             </span>

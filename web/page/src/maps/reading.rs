@@ -23,9 +23,9 @@ impl Reading {
         let (p, q) = (*relation.teacher.get(at)?, *relation.student.get(at)?);
         let kl = *relation.kl.get(row)?;
         let mut formula = vec![match head {
-            None => "in the mean of heads, the KL is the mean of theirs: choose a head to see how it comes about".to_owned(),
+            None => "for the mean of heads, the KL is the mean of their KLs; choose a head to see how it is computed".to_owned(),
             Some(_) => format!(
-                "part of the KL: p ln(p / q) = {} ln({} / {}) = {}; all parts of this row, negative ones too, sum to {} nats",
+                "contribution to the KL: p ln(p / q) = {} ln({} / {}) = {}; the contributions of this row, negative ones included, sum to {} nats",
                 number(p),
                 number(p),
                 number(q),

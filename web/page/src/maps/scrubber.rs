@@ -75,14 +75,14 @@ pub fn scrubber(view: View, steps: RwSignal<Vec<u64>>) -> impl IntoView {
         <div class="maps-film" id="maps-film" hidden=move || { last() < 1 }>
             <button type="button" class="button quiet" on:click=play>{move || if playing.get() { "Pause" } else { "Play" }}</button>
             <label>
-                <span>"Look back"</span>
+                <span>"Earlier steps"</span>
                 <input type="range" min="0" step="1" max=move || last().to_string() prop:value=move || at().to_string() aria-valuetext=words on:input=scrub />
             </label>
             <output class="number">{words}</output>
             <label class="maps-check">
                 <input type="checkbox" disabled=move || chosen.get().is_none() prop:checked=move || compare.get()
                     on:change=move |event| view.choose(|choice| choice.beside_now = event_target_checked(&event)) />
-                "beside the student now"
+                "compare with the current student"
             </label>
         </div>
     }

@@ -188,7 +188,7 @@ impl Seen {
                 self.how.teacher_layer
             ),
             Reference::StudentNow => {
-                format!("student layer {layer} at step {step} beside the same now")
+                format!("student layer {layer} at step {step}, compared with the current student")
             }
         }
     }

@@ -84,30 +84,30 @@ fn multiples(view: View, stage: Rc<Stage>) -> impl IntoView {
         let (size, thinned, error) = memory.get();
         let steps = filmed.with(Vec::len);
         let thinned = if thinned {
-            " The film is full: every other picture of the past was left out."
+            " The film is full, so every other earlier step was dropped."
         } else {
             ""
         };
         let error = match error {
             0.0 => String::new(),
             error => format!(
-                "; where that was measured it changed no probability by more than {}",
+                "; where measured, that changed no probability by more than {}",
                 number(error)
             ),
         };
         format!(
-            "{} kept in {} (16 bits a number, 64 MB at most){error}. The film keeps the student's last layer.{thinned}",
+            "{} stored in {} (16 bits per number, at most 64 MB){error}. The film stores only the student's last layer.{thinned}",
             match steps {
-                1 => "A new sentence begins a new film. One step is".to_owned(),
+                1 => "A new sentence starts a new film. One step is".to_owned(),
                 _ => format!("{steps} steps are"),
             },
             bytes(size as u64)
         )
     };
     view! {
-        <p class="hint">"Above: teacher. Middle: student. Below: the difference. Number: step, and KL in nats. Click one to look at it."</p>
+        <p class="hint">"Top: teacher. Middle: student. Bottom: difference. Numbers: step, and KL in nats. Click a step to show it."</p>
         <div class="maps-strip" tabindex="0" role="group" aria-label="One head at several steps" node_ref=host>
-            <canvas node_ref=canvas id="maps-multiples" role="img" aria-label="Small maps of teacher, student and difference, step by step; the slider goes to each step" on:click=choose></canvas>
+            <canvas node_ref=canvas id="maps-multiples" role="img" aria-label="Small maps of teacher, student and difference, step by step; the slider reaches each step" on:click=choose></canvas>
         </div>
         <p class="hint" id="maps-film-note">{note}</p>
     }

@@ -33,7 +33,7 @@ fn rows(seen: &Seen, sentence: &Sentence) -> Vec<Row> {
         Some(share) => share.words(),
         None => match sentence.most(map) {
             Some(share) => format!(
-                "no clear role; most: {:.1} % on {}",
+                "no clear role; strongest: {:.1} % on {}",
                 100.0 * share.share,
                 share.role.words()
             ),
@@ -70,7 +70,7 @@ fn why(seen: &Seen, (pair, head, relation): &(Pair, usize, Relation)) -> String 
     let student = match to == column {
         true => format!("the student gives it {:.0} %", 100.0 * q),
         false => format!(
-            "the student {:.0} %, and most, {:.0} %, to {}",
+            "the student gives it {:.0} % and the largest share, {:.0} %, to {}",
             100.0 * relation.student[at],
             100.0 * q,
             label(to)
@@ -158,7 +158,7 @@ fn Heads(view: View) -> impl IntoView {
     };
     view! {
         {table}
-        <p class="hint">"Shares are means over the rows of words. A role counts from a fifth of the mass, if that is three times what an even look would give. Roles are a habit in this one sentence, not a law."</p>
+        <p class="hint">"Shares are means over the rows of words. A head has a role if that gets at least a fifth of its probability, and three times what a uniform row would give. Roles describe this one sentence, not the head in general."</p>
         <details>
             <summary>"With a parse: does a head follow syntax?"</summary>
             <div class="field">

@@ -59,7 +59,7 @@ const MEASURES: [(Measure, &str, &str); 3] = [
     (
         Measure::Entropy,
         "Entropy",
-        "entropy of the teacher's rows in nats: 0 looks at one token alone",
+        "entropy of the teacher's rows in nats: 0 puts all probability on one token",
     ),
 ];
 
@@ -139,7 +139,7 @@ fn Layers(view: View) -> impl IntoView {
                         view! {
                             <td>
                                 <button type="button" class="maps-layer number" style=paint(fill) aria-pressed=chosen.to_string()
-                                    aria-label=format!("layer {layer}, {}: {words}. Look at it", pair)
+                                    aria-label=format!("layer {layer}, {}: {words}. Show its maps", pair)
                                     on:click=move |_| view.choose(|c| (c.teacher_layer, c.pair, c.picture) = (Some(layer), Some(pair), MAPS.key))>{words.clone()}</button>
                             </td>
                         }
@@ -171,7 +171,7 @@ fn Layers(view: View) -> impl IntoView {
             <span class="number">{move || scale.with(|scale| scale.0.clone())}</span>
             <i style:background=move || scale.with(|scale| scale.1.clone())></i>
             <span class="number">{move || scale.with(|scale| scale.2.clone())}</span>
-            <span>"of what is shown"</span>
+            <span>"over the cells shown"</span>
         </p>
         <div class="scroll" tabindex="0" role="group" aria-label="Layers and pairs">
             <table class="maps-layers" id="maps-layers">
@@ -179,7 +179,7 @@ fn Layers(view: View) -> impl IntoView {
                 <tbody>{rows}</tbody>
             </table>
         </div>
-        <p class="hint">"The student's layer stays as it is chosen above. Click a cell to see its maps; \u{201c}teach it\u{201d} puts the layer into the recipe of the next run."</p>
+        <p class="hint">"The student layer is the one chosen above. Click a cell to see its maps; \u{201c}learn from it\u{201d} sets the layer in the recipe of the next run."</p>
     }
 }
 
@@ -188,7 +188,7 @@ fn recipe(is_taught: bool) -> &'static str {
     if is_taught {
         "in the recipe"
     } else {
-        "teach it"
+        "learn from it"
     }
 }
 
@@ -240,7 +240,7 @@ fn is_equal(a: &Seen, b: &Seen) -> bool {
     is_alike(a, b) && (Arc::ptr_eq(&a.learnt, &b.learnt) || a.learnt.taps == b.learnt.taps)
 }
 
-/// Lets the browser draw and answer, for so many milliseconds at least.
+/// Lets the browser draw and answer, for this many milliseconds at least.
 async fn wait(milliseconds: i32) {
     let promise = Promise::new(&mut |resolve, _| {
         let later =

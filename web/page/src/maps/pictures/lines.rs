@@ -129,24 +129,24 @@ fn Lines(view: View) -> impl IntoView {
     let free = view.of(|choice| choice.tokens.is_empty());
     view! {
         <div class="maps-choices">
-            <label>"Lines a token "
+            <label>"Lines per token "
                 <input type="range" min="1" max=MOST_LINES.to_string() prop:value=move || choice.with(|c| c.most.to_string())
                     on:input=move |event| if let Some(most) = number(event) { view.choose(|c| c.most = most) } />
                 <output class="number">{move || choice.with(|c| c.most)}</output>
             </label>
-            <label>"of at least "
+            <label>"at least "
                 <input type="range" min="0" max="100" prop:value=move || choice.with(|c| c.over.to_string())
                     on:input=move |event| if let Some(over) = number(event) { view.choose(|c| c.over = over) } />
                 <output class="number">{move || choice.with(|c| format!("{} %", c.over))}</output>
             </label>
             {check(view, "hide special tokens", |choice| choice.no_special, |choice, on| choice.no_special = on)}
-            // Its place is kept, so that the picture does not move when a token is locked.
+            // It leaves its place empty, so that the picture does not move when a token is locked.
             <button type="button" class="button quiet" class:unseen=move || free.get() on:click=move |_| view.choose(|c| c.tokens.clear())>"Unlock all tokens"</button>
         </div>
-        <p class="hint">"Point at a token for its lines alone, with their numbers; click to lock it. Of several locked tokens the bars and numbers on the right are the mean. Hidden special tokens keep their part: the others are not made to sum to 100 %."</p>
+        <p class="hint">"Point at a token to see only its lines, with their probabilities; click to lock it. For several locked tokens, the bars and numbers on the right are the mean. Hidden special tokens keep their share: the others are not rescaled to 100 %."</p>
         <div class="maps-canvas" node_ref=host>
             <canvas node_ref=canvas id="maps-lines" tabindex="0" role="application"
-                aria-label="Lines from token to token. Up and down read token by token, Enter locks one, Escape frees all."
+                aria-label="Lines from token to token. Up and down move between tokens, Enter locks a token, Escape unlocks all."
                 on:pointermove=move |event| hovered.set(at(&event))
                 on:pointerleave=move |_| hovered.set(None)
                 on:click=move |event| if let Some(token) = at(&event) { toggle(token) }
