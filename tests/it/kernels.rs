@@ -3,15 +3,15 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use it::{cpu, gpu, normals, read, wide};
 use limbeck_kernels::{
-    AdamWMoments, AdamWScalars, Lengths, Pair, RelationLoss, ShapeError, Taps, Vector, adamw, erf,
-    exp, fill_outputs_with, matmul, relation, relation_loss,
+    AdamWMoments, AdamWScalars, Lengths, RelationLoss, ShapeError, Taps, adamw, erf, exp,
+    fill_outputs_with, matmul, relation, relation_loss,
 };
 use limbeck_oracle::cases::{Case, Vectors, extremes, grid};
 use limbeck_oracle::judge::{assert_as_good_as, assert_as_good_as_within, relative_l2};
 use limbeck_oracle::matmul::matmul as oracle_matmul;
 use limbeck_oracle::relation::{self as oracle, Vector as OracleVector};
 use limbeck_oracle::rng::Rng;
-use limbeck_recipe::KernelChoice;
+use limbeck_recipe::{KernelChoice, Pair, Vector};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 /// WGSL allows `exp` an error of 3 + 2 |x| units in the last place.

@@ -12,9 +12,10 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use burn_cubecl::CubeBackend;
+use limbeck_recipe::{Pair, Vector};
 
 use crate::pair::RawTaps;
-use crate::{Dims, Lengths, Pair, Taps, Vector};
+use crate::{Dims, Lengths, Taps};
 
 pub use shader::RelationSpec;
 

@@ -8,8 +8,8 @@
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
-//! use limbeck_kernels::{Lengths, Pair, Taps, relation_loss};
-//! use limbeck_recipe::KernelChoice;
+//! use limbeck_kernels::{Lengths, Taps, relation_loss};
+//! use limbeck_recipe::{KernelChoice, Pair};
 //!
 //! let device = Device::flex();
 //! let taps = |h: usize| {
@@ -47,8 +47,7 @@ pub use dropout::DropoutMask;
 pub use fused::RelationSpec;
 pub use gelu::{GeluSpec, gelu};
 pub use gpu::{fill_outputs_with, skip_launches};
-pub use limbeck_recipe::common_relation_heads;
 pub use matmul::{matmul, relaxed_simd};
-pub use pair::{Pair, Taps, Vector};
+pub use pair::Taps;
 pub use relation::{RelationLoss, relation, relation_loss};
 pub use self_test::{Check, SelfTestError, self_test};

@@ -3,7 +3,7 @@
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, ExtensionType};
 use burn::tensor::Tensor;
-pub use limbeck_recipe::{Pair, Vector};
+use limbeck_recipe::Vector;
 
 /// What self-attention of one layer projects: queries, keys and values, biases included, each (B, S, H).
 #[derive(Clone, Debug)]

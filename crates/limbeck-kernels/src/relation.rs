@@ -3,11 +3,10 @@
 
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Tensor, TensorData};
-
-use limbeck_recipe::KernelChoice;
+use limbeck_recipe::{KernelChoice, Pair};
 
 use crate::fused;
-use crate::{Dims, Lengths, Pair, ShapeError, Taps};
+use crate::{Dims, Lengths, ShapeError, Taps};
 
 /// Added to the scores of padded keys: exp of it is 0 in f32, and differences of it stay finite.
 pub(crate) const MASKED: f32 = -1.0e30;

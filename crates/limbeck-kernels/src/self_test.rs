@@ -3,8 +3,9 @@
 
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
-use crate::{Lengths, Pair, Taps, attention, gelu, relation_loss};
-use limbeck_recipe::KernelChoice;
+use limbeck_recipe::{KernelChoice, Pair};
+
+use crate::{Lengths, Taps, attention, gelu, relation_loss};
 
 /// B, S and A of the cases: more than a tile and less than a group, with a short sequence beside a full one.
 const LENGTHS: [usize; 2] = [21, 6];

@@ -4,11 +4,12 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::template::{KernelSource, SourceTemplate};
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::{ExecutionMode, KernelId};
+use limbeck_recipe::{Pair, Vector};
 
 use super::Call;
+use crate::Dims;
 use crate::gpu::{self, Launch};
 use crate::pair::RawTaps;
-use crate::{Dims, Pair, Vector};
 
 /// Statistics of a row: KL; maximum and log-sum of student and teacher.
 const STATISTICS: usize = 5;

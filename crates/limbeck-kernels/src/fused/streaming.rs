@@ -4,13 +4,14 @@
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::TensorData;
+use limbeck_recipe::{Pair, Vector};
 use pulp::{Simd, WithSimd};
 
 use super::Call;
+use crate::Dims;
 use crate::cpu;
 use crate::head::{self, Heads, ROWS, Transposed};
 use crate::pair::RawTaps;
-use crate::{Dims, Pair, Vector};
 
 /// KL, and the sums of exp(z - max z) of student and teacher: with the maximum, which is found again, closer to the
 /// probabilities than a rounded lse.
