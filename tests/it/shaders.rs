@@ -1,22 +1,7 @@
 //! Rung 0: every WGSL text that is ever launched is valid and within WebGPU's default limits, to naga and to the browser;
 //! every shader has its twins.
 
-use burn_cubecl::template::KernelSource;
-use limbeck_kernels::{AttentionSpec, GeluSpec, RelationSpec};
-
-fn rendered() -> Vec<(String, String)> {
-    let mut all = variants(RelationSpec::all());
-    all.extend(variants(AttentionSpec::all()));
-    all.extend(variants(GeluSpec::all()));
-    all
-}
-
-fn variants(specs: Vec<impl KernelSource + std::fmt::Debug>) -> Vec<(String, String)> {
-    specs
-        .into_iter()
-        .map(|spec| (format!("{spec:?}"), spec.source().complete()))
-        .collect()
-}
+use limbeck_kernels::testing::shaders;
 
 /// The browser compiles every variant to a pipeline, on a device that has WebGPU's default limits and no more. naga accepts
 /// what Chrome refuses, a barrier in control flow that may differ between threads above all.
@@ -42,7 +27,7 @@ async fn the_browser_compiles_every_variant() {
         device.destroy();
         return outcomes;
     })();";
-    let (names, texts): (Vec<String>, Vec<String>) = rendered().into_iter().unzip();
+    let (names, texts): (Vec<String>, Vec<String>) = shaders().into_iter().unzip();
     let list: Array = texts.iter().map(|text| JsValue::from_str(text)).collect();
     let compile = Function::new_with_args("texts", COMPILE);
     let promise = Promise::from(compile.call1(&JsValue::NULL, &list).unwrap());
@@ -62,7 +47,7 @@ mod native {
 
     use crate::layering::root;
 
-    use super::rendered;
+    use super::shaders;
 
     fn parse(name: &str, text: &str) -> Module {
         let module = naga::front::wgsl::parse_str(text)
@@ -75,7 +60,7 @@ mod native {
 
     #[test]
     fn every_variant_is_valid_within_webgpu_limits() {
-        let variants = rendered();
+        let variants = shaders();
         assert!(!variants.is_empty());
         for (name, text) in variants {
             let module = parse(&name, &text);

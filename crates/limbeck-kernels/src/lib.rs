@@ -24,30 +24,24 @@
 //! ```
 #![warn(missing_docs)]
 
-mod adamw;
-mod attention;
 mod cpu;
 mod dims;
 mod dropout;
-mod fused;
-mod gelu;
 mod gpu;
 mod graph;
-mod head;
-mod matmul;
+mod ops;
 mod pair;
-mod relation;
 mod self_test;
+#[doc(hidden)]
+pub mod testing;
 
-pub use adamw::{AdamWMoments, AdamWScalars, adamw};
-pub use attention::{AttentionSpec, attention};
 pub use cpu::{erf, exp, keep_freed_memory};
 pub use dims::{Dims, Lengths, ShapeError};
 pub use dropout::DropoutMask;
-pub use fused::RelationSpec;
-pub use gelu::{GeluSpec, gelu};
-pub use gpu::{fill_outputs_with, skip_launches};
-pub use matmul::{matmul, relaxed_simd};
+pub use ops::adamw::{AdamWMoments, AdamWScalars, adamw};
+pub use ops::attention::attention;
+pub use ops::gelu::gelu;
+pub use ops::matmul::{matmul, relaxed_simd};
+pub use ops::relation::{RelationLoss, relation, relation_loss};
 pub use pair::Taps;
-pub use relation::{RelationLoss, relation, relation_loss};
 pub use self_test::{Check, SelfTestError, self_test};

@@ -54,16 +54,19 @@ impl<B: Backend> RawTaps<B> {
         }
     }
 
+    /// Queries, keys and values of one layer.
+    pub fn new([q, k, v]: [FloatTensor<B>; 3]) -> Self {
+        Self { q, k, v }
+    }
+
+    /// In the order of [`Vector::ALL`].
+    pub fn into_array(self) -> [FloatTensor<B>; 3] {
+        [self.q, self.k, self.v]
+    }
+
     /// The same of another backend, tensor by tensor.
-    pub fn map<C: Backend>(
-        self,
-        mut each: impl FnMut(FloatTensor<B>) -> FloatTensor<C>,
-    ) -> RawTaps<C> {
-        RawTaps {
-            q: each(self.q),
-            k: each(self.k),
-            v: each(self.v),
-        }
+    pub fn map<C: Backend>(self, each: impl FnMut(FloatTensor<B>) -> FloatTensor<C>) -> RawTaps<C> {
+        RawTaps::new(self.into_array().map(each))
     }
 }
 

@@ -88,7 +88,7 @@ async fn results(check: Check, device: &Device) -> Result<Results, SelfTestError
     match check {
         Check::Relation { student, teacher } => relation(student, teacher, &lengths, &device).await,
         Check::Attention { width } => attended(width, &lengths, &device).await,
-        Check::Gelu => raised(&device).await,
+        Check::Gelu => activated(&device).await,
     }
 }
 
@@ -127,7 +127,7 @@ async fn attended(
     with_gradients(("the output", out), &taps, &gradients).await
 }
 
-async fn raised(device: &Device) -> Result<Results, SelfTestError> {
+async fn activated(device: &Device) -> Result<Results, SelfTestError> {
     let tracked = device.clone().autodiff();
     let x = random(7, 11, &tracked).require_grad();
     let width = x.dims()[2];

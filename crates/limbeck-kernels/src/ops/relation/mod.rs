@@ -1,23 +1,110 @@
-//! The relation loss, streaming: forward and backward go over the relations of each head without ever holding S x S of
-//! them. One operation of every backend, for all pairs of a step at once. Derivation: `shaders/README.md`.
+//! The relation loss: eq. (5) and (6) for all pairs of a step. It is one operation, which streams: forward and backward go over
+//! the relations of each head without ever holding S x S of them. Derivation: `shaders/README.md`.
 
-mod shader;
-mod streaming;
+mod cpu;
+mod gpu;
+mod naive;
 
-use burn::backend::autodiff::NodeId;
-use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
-use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, Flex, backend_extension};
-use burn::tensor::Tensor;
-use burn_cubecl::CubeBackend;
-use limbeck_recipe::{Pair, Vector};
+use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, backend_extension};
+use burn::tensor::{Tensor, TensorData};
+use limbeck_recipe::{KernelChoice, Pair, Vector};
 
+use crate::graph::differentiable;
 use crate::pair::RawTaps;
-use crate::{Dims, Lengths, Taps};
+use crate::{Dims, Lengths, ShapeError, Taps};
 
-pub use shader::RelationSpec;
+pub(crate) use gpu::RelationSpec;
+
+/// The loss of a step, and what it adds up from.
+#[derive(Clone, Debug)]
+pub struct RelationLoss {
+    /// (1): eq. (5), the weighted sum over the pairs, averaged over the batch; differentiable in the student.
+    pub total: Tensor<1>,
+    /// (P): eq. (6) of each pair, unweighted, averaged over the batch, in nats; a constant.
+    pub by_pair: Tensor<1>,
+    /// (P, B, A, S): KL(teacher row || student row) in nats, 0 at and past a length; a constant.
+    pub rows: Tensor<4>,
+}
+
+/// The relation loss: how far the student's relations are from the teacher's, for each pair with its weight (alpha in eq. 5).
+///
+/// The teacher is a constant: no gradient reaches it. Each side is scaled by its own sqrt(D).
+///
+/// # Errors
+/// [`ShapeError`] if shapes, lengths and `heads` (A_r) do not fit together, or there is no pair.
+pub fn relation_loss(
+    kernel: KernelChoice,
+    student: &Taps,
+    teacher: &Taps,
+    pairs: &[(Pair, f64)],
+    lengths: &Lengths,
+    heads: usize,
+) -> Result<RelationLoss, ShapeError> {
+    let dims = Dims::of_taps(student, teacher, lengths, heads)?;
+    if pairs.is_empty() {
+        return Err(ShapeError::NoPair);
+    }
+    let (pairs, weights): (Vec<Pair>, Vec<f64>) = pairs.iter().copied().unzip();
+    let rows = match kernel {
+        KernelChoice::Fused => fused(student, teacher, &pairs, lengths, dims),
+        KernelChoice::Naive => naive::rows(student, teacher, &pairs, lengths, heads),
+    };
+    let by_pair = by_pair(rows.clone(), lengths, dims);
+    let weights = weights.iter().map(|weight| *weight as f32).collect();
+    let weights = TensorData::new::<f32, _>(weights, [pairs.len()]);
+    let weights = Tensor::from_data(weights, &rows.device().without_autodiff());
+    Ok(RelationLoss {
+        total: (by_pair.clone() * weights).sum(),
+        by_pair: by_pair.without_autodiff(),
+        rows: rows.without_autodiff(),
+    })
+}
+
+/// Eq. (6) of each sequence, averaged over the batch: (P, B, A, S) -> (P). Row sums come first: short sums round less.
+fn by_pair(rows: Tensor<4>, lengths: &Lengths, dims: Dims) -> Tensor<1> {
+    let [p, b, ..] = rows.dims();
+    let by_sequence = rows.sum_dim(3).sum_dim(2).reshape([p, b]);
+    (by_sequence * lengths.sequence_weights(dims.heads).reshape([1, b]))
+        .sum_dim(1)
+        .reshape([p])
+}
+
+/// The relation itself (eq. 7, 8): row softmax of the scaled scores, (B, A, S, S). Columns of padded keys are 0; rows at or
+/// past a length carry no meaning. Maps show it; no loss needs it, so it is the plain composition on every backend.
+///
+/// # Errors
+/// [`ShapeError`] if `heads` does not divide H or the lengths do not fit.
+pub fn relation(
+    taps: &Taps,
+    pair: Pair,
+    lengths: &Lengths,
+    heads: usize,
+) -> Result<Tensor<4>, ShapeError> {
+    Dims::of_taps(taps, taps, lengths, heads)?;
+    Ok(naive::relation(taps, pair, lengths, heads))
+}
+
+/// KL by row of each pair, (P, B, A, S), by the streaming implementation; differentiable in the student.
+fn fused(
+    student: &Taps,
+    teacher: &Taps,
+    pairs: &[Pair],
+    lengths: &Lengths,
+    dims: Dims,
+) -> Tensor<4> {
+    let call = Call {
+        dims,
+        lengths: lengths.as_slice().to_vec(),
+        pairs: pairs.to_vec(),
+    };
+    Tensor::from_dispatch(<Dispatch as RelationOps>::relation_rows(
+        student.clone().into(),
+        teacher.without_autodiff().into(),
+        call,
+    ))
+}
 
 /// What one call is about, beside its tensors.
 #[derive(Clone, Debug)]
@@ -86,96 +173,17 @@ fn rows_of<B: Backend>(statistics: FloatTensor<B>, call: &Call) -> FloatTensor<B
     B::float_reshape(kl, call.rows().into())
 }
 
-impl RelationOps for Flex {
-    fn relation_statistics(
-        student: RawTaps<Self>,
-        teacher: RawTaps<Self>,
-        call: Call,
-    ) -> FloatTensor<Self> {
-        streaming::statistics(student, teacher, &call)
-    }
-
-    fn relation_gradients(
-        student: RawTaps<Self>,
-        teacher: RawTaps<Self>,
-        statistics: FloatTensor<Self>,
-        upstream: FloatTensor<Self>,
-        call: Call,
-    ) -> RawTaps<Self> {
-        streaming::gradients(student, teacher, &statistics, upstream, &call)
-    }
-}
-
-impl RelationOps for CubeBackend {
-    fn relation_statistics(
-        student: RawTaps<Self>,
-        teacher: RawTaps<Self>,
-        call: Call,
-    ) -> FloatTensor<Self> {
-        shader::statistics(student, teacher, &call)
-    }
-
-    fn relation_gradients(
-        student: RawTaps<Self>,
-        teacher: RawTaps<Self>,
-        statistics: FloatTensor<Self>,
-        upstream: FloatTensor<Self>,
-        call: Call,
-    ) -> RawTaps<Self> {
-        shader::gradients(student, teacher, &statistics, upstream, &call)
-    }
-}
-
-#[derive(Debug)]
-struct RelationBackward;
-
+/// What the backward pass wants to know again beside the student's projections.
 #[derive(Clone, Debug)]
-struct Saved<B: Backend> {
-    /// The student's projections.
-    nodes: [NodeId; 3],
+struct Kept<B: Backend> {
     teacher: RawTaps<B>,
     statistics: FloatTensor<B>,
     call: Call,
 }
 
-impl<B: Backend + RelationOps> Backward<B, 3> for RelationBackward {
-    type State = Saved<B>;
-
-    fn backward(
-        self,
-        ops: Ops<Saved<B>, 3>,
-        gradients: &mut Gradients,
-        checkpointer: &mut Checkpointer,
-    ) {
-        let upstream = gradients.consume::<B>(&ops.node);
-        let saved = ops.state;
-        let [q, k, v] = saved
-            .nodes
-            .map(|node| checkpointer.retrieve_node_output(node));
-        let of = B::relation_gradients(
-            RawTaps { q, k, v },
-            saved.teacher,
-            saved.statistics,
-            upstream,
-            saved.call.clone(),
-        );
-        for (vector, parent) in Vector::ALL.into_iter().zip(ops.parents) {
-            if let Some(node) = parent {
-                gradients.register::<B>(node.id, of.get(vector).clone());
-            }
-        }
-    }
-}
-
 impl<B: Backend + RelationOps, C: CheckpointStrategy> RelationOps for Autodiff<B, C> {
-    fn relation_statistics(
-        student: RawTaps<Self>,
-        teacher: RawTaps<Self>,
-        call: Call,
-    ) -> FloatTensor<Self> {
-        let student = student.map(|tensor| tensor.into_primitive());
-        let teacher = teacher.map(|tensor| tensor.into_primitive());
-        Self::from_inner(B::relation_statistics(student, teacher, call))
+    fn relation_statistics(_: RawTaps<Self>, _: RawTaps<Self>, _: Call) -> FloatTensor<Self> {
+        unreachable!("what is differentiable are the rows")
     }
 
     fn relation_gradients(
@@ -194,30 +202,30 @@ impl<B: Backend + RelationOps, C: CheckpointStrategy> RelationOps for Autodiff<B
         call: Call,
     ) -> FloatTensor<Self> {
         let teacher = teacher.map(|tensor| tensor.into_primitive());
-        let student = only_used::<B, C>(student, &call);
-        match RelationBackward
-            .prepare::<C>([student.q.node(), student.k.node(), student.v.node()])
-            .compute_bound()
-            .stateful()
-        {
-            OpsKind::Tracked(mut prep) => {
-                let nodes = [&student.q, &student.k, &student.v].map(|t| prep.checkpoint(t));
-                let student = student.map(|tensor| tensor.into_primitive());
+        differentiable::<B, C, Kept<B>, 3>(
+            only_used::<B, C>(student, &call).into_array(),
+            |student| {
+                let student = RawTaps::new(student);
                 let statistics = B::relation_statistics(student, teacher.clone(), call.clone());
                 let rows = rows_of::<B>(statistics.clone(), &call);
-                let saved = Saved {
-                    nodes,
+                let kept = Kept {
                     teacher,
                     statistics,
                     call,
                 };
-                prep.finish(saved, rows)
-            }
-            OpsKind::UnTracked(prep) => {
-                let student = student.map(|tensor| tensor.into_primitive());
-                prep.finish(B::relation_rows(student, teacher, call))
-            }
-        }
+                (rows, kept)
+            },
+            |student, kept, upstream, _| {
+                let student = RawTaps::new(student);
+                let Kept {
+                    teacher,
+                    statistics,
+                    call,
+                } = kept;
+                let of = B::relation_gradients(student, teacher, statistics, upstream, call);
+                of.into_array().map(Some)
+            },
+        )
     }
 }
 
@@ -239,24 +247,4 @@ fn only_used<B: Backend, C: CheckpointStrategy>(
         k: of(Vector::K, taps.k),
         v: of(Vector::V, taps.v),
     }
-}
-
-/// KL by row of each pair, (P, B, A, S), by the streaming implementation; differentiable in the student.
-pub(crate) fn rows(
-    student: &Taps,
-    teacher: &Taps,
-    pairs: &[Pair],
-    lengths: &Lengths,
-    dims: Dims,
-) -> Tensor<4> {
-    let call = Call {
-        dims,
-        lengths: lengths.as_slice().to_vec(),
-        pairs: pairs.to_vec(),
-    };
-    Tensor::from_dispatch(<Dispatch as RelationOps>::relation_rows(
-        student.clone().into(),
-        teacher.without_autodiff().into(),
-        call,
-    ))
 }
