@@ -85,8 +85,14 @@ impl KernelSource for AttentionSpec {
     fn source(&self) -> SourceTemplate {
         let flag = |flag: bool| u32::from(flag).to_string();
         let text = match self.pass {
-            AttentionPass::Forward => include_str!("../../../../../shaders/attention_forward.wgsl"),
-            _ => include_str!("../../../../../shaders/attention_backward.wgsl"),
+            AttentionPass::Forward => concat!(
+                include_str!("../../../../../shaders/attention_common.wgsl"),
+                include_str!("../../../../../shaders/attention_forward.wgsl")
+            ),
+            _ => concat!(
+                include_str!("../../../../../shaders/attention_common.wgsl"),
+                include_str!("../../../../../shaders/attention_backward.wgsl")
+            ),
         };
         SourceTemplate::new(text)
             .register("rows", Self::ROWS.to_string())

@@ -40,8 +40,14 @@ impl GeluSpec {
 impl KernelSource for GeluSpec {
     fn source(&self) -> SourceTemplate {
         let text = match self.pass {
-            GeluPass::Forward => include_str!("../../../../../shaders/gelu_forward.wgsl"),
-            GeluPass::Backward => include_str!("../../../../../shaders/gelu_backward.wgsl"),
+            GeluPass::Forward => concat!(
+                include_str!("../../../../../shaders/gelu_common.wgsl"),
+                include_str!("../../../../../shaders/gelu_forward.wgsl")
+            ),
+            GeluPass::Backward => concat!(
+                include_str!("../../../../../shaders/gelu_common.wgsl"),
+                include_str!("../../../../../shaders/gelu_backward.wgsl")
+            ),
         };
         SourceTemplate::new(text).register("threads", Self::THREADS.to_string())
     }
