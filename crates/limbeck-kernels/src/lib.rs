@@ -22,16 +22,20 @@
 //! let total = loss.total; // (1), nats
 //! # Ok::<(), limbeck_kernels::ShapeError>(())
 //! ```
+//!
+//! The cargo feature `gpu`, on by default, compiles the implementations for GPUs and burn's wgpu backend.
 #![warn(missing_docs)]
 
 mod cpu;
 mod dims;
 mod dropout;
+#[cfg(feature = "gpu")]
 mod gpu;
 mod graph;
 mod ops;
 mod pair;
 mod self_test;
+#[cfg(feature = "gpu")]
 #[doc(hidden)]
 pub mod testing;
 

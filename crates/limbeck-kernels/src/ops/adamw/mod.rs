@@ -72,7 +72,7 @@ pub fn adamw<const D: usize>(
     (Tensor::from_dispatch(parameter), moments)
 }
 
-#[backend_extension(Cube, Flex, Autodiff)]
+#[backend_extension(Cube: cfg(feature = "gpu"), Flex, Autodiff)]
 trait AdamWOps: Backend {
     /// (parameter, gradient, first, second) -> (parameter, first, second), as burn operations.
     fn adamw_update(
@@ -86,6 +86,7 @@ trait AdamWOps: Backend {
     }
 }
 
+#[cfg(feature = "gpu")]
 impl AdamWOps for burn_cubecl::CubeBackend {}
 
 impl<B: Backend + AdamWOps, C: CheckpointStrategy> AdamWOps for Autodiff<B, C> {}

@@ -2,6 +2,7 @@
 //! training asks for it. It streams, forward and backward, so that nothing of size S x S is kept.
 
 mod cpu;
+#[cfg(feature = "gpu")]
 mod gpu;
 mod naive;
 
@@ -17,6 +18,7 @@ use crate::graph::differentiable;
 use crate::pair::RawTaps;
 use crate::{Lengths, Taps};
 
+#[cfg(feature = "gpu")]
 pub(crate) use gpu::AttentionSpec;
 
 /// Self-attention over `heads` attention heads, which divide H: (B, S, H). Padded keys get no attention; rows at and past a
@@ -58,7 +60,7 @@ struct Attended<B: Backend> {
     statistics: FloatTensor<B>,
 }
 
-#[backend_extension(Cube, Flex, Autodiff)]
+#[backend_extension(Cube: cfg(feature = "gpu"), Flex, Autodiff)]
 trait AttentionOps: Backend {
     /// Queries, keys, values (B, S, H) -> (B, S, H) and statistics.
     fn attention_forward(#[extension_type] taps: RawTaps<Self>, call: Call) -> Attended<Self>;

@@ -3,6 +3,7 @@
 //! tanh approximation (off by up to 1e-3); and a bias of its own is one more walk over the widest tensor of a layer.
 
 mod cpu;
+#[cfg(feature = "gpu")]
 mod gpu;
 mod naive;
 
@@ -14,6 +15,7 @@ use limbeck_recipe::KernelChoice;
 
 use crate::graph::differentiable;
 
+#[cfg(feature = "gpu")]
 pub(crate) use gpu::GeluSpec;
 
 /// Exact GELU of x (B, S, H) plus a bias (H): u * Phi(u) with u = x + bias (Hendrycks and Gimpel 2016, without the tanh
@@ -26,7 +28,7 @@ pub fn gelu(kernel: KernelChoice, x: Tensor<3>, bias: Tensor<1>) -> Tensor<3> {
     Tensor::from_dispatch(<Dispatch as GeluOps>::biased_gelu(x, bias))
 }
 
-#[backend_extension(Cube, Flex, Autodiff)]
+#[backend_extension(Cube: cfg(feature = "gpu"), Flex, Autodiff)]
 trait GeluOps: Backend {
     /// (B, S, H) and (H) -> (B, S, H).
     fn biased_gelu(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;

@@ -32,7 +32,7 @@ pub fn relaxed_simd() -> bool {
     false
 }
 
-#[backend_extension(Cube, Flex, Autodiff)]
+#[backend_extension(Cube: cfg(feature = "gpu"), Flex, Autodiff)]
 trait MatmulOps: Backend {
     /// (M, K) times (K, N) -> (M, N).
     fn matmul(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -40,6 +40,7 @@ trait MatmulOps: Backend {
     }
 }
 
+#[cfg(feature = "gpu")]
 impl MatmulOps for burn_cubecl::CubeBackend {}
 
 impl MatmulOps for Flex {

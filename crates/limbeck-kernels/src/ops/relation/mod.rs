@@ -2,6 +2,7 @@
 //! the relations of each head without ever holding S x S of them. Derivation: `shaders/README.md`.
 
 mod cpu;
+#[cfg(feature = "gpu")]
 mod gpu;
 mod naive;
 
@@ -15,6 +16,7 @@ use crate::graph::differentiable;
 use crate::pair::RawTaps;
 use crate::{Dims, Lengths, ShapeError, Taps};
 
+#[cfg(feature = "gpu")]
 pub(crate) use gpu::RelationSpec;
 
 /// The loss of a step, and what it adds up from.
@@ -134,7 +136,7 @@ impl Call {
 }
 
 /// Statistics of rows are (P, N, B, A, S): KL first, then what the implementation's backward pass wants to know again.
-#[backend_extension(Cube, Flex, Autodiff)]
+#[backend_extension(Cube: cfg(feature = "gpu"), Flex, Autodiff)]
 trait RelationOps: Backend {
     fn relation_statistics(
         #[extension_type] student: RawTaps<Self>,
