@@ -6,10 +6,10 @@ use burn::tensor::Device;
 use it::talk::{Asker, Memory, Told, with_engine};
 use it::{cpu, gpu, read};
 use limbeck_engine::To;
-use limbeck_kernels::{Pair, relation};
+use limbeck_kernels::relation;
 use limbeck_model::{Encoder, Folder, Precision, TokenBatch, Tokenizer};
 use limbeck_protocol::{Command, Control, Event, Export, Halt, RunState, StepRecord, VERSION};
-use limbeck_recipe::{Config, Recipe, StudentRecipe};
+use limbeck_recipe::{Config, Pair, Recipe, StudentRecipe};
 use limbeck_relations::Projections;
 use wasm_bindgen_test::wasm_bindgen_test;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Device;
 use it::{cpu, gpu};
-use limbeck_kernels::skip_launches;
+use limbeck_kernels::testing::skip_launches;
 use limbeck_model::{Encoder, Named};
 use limbeck_oracle::judge::relative_l2;
 use limbeck_train::batching::{Batch, DataPosition};

@@ -1,5 +1,7 @@
-//! What the CPU bodies share: transcendental functions that the compiler can vectorise (no branch, no call), and loops over
-//! tensors that run on all cores with the widest SIMD of the machine.
+//! What the CPU implementations share: transcendental functions that the compiler can vectorise (no branch, no call), and
+//! loops over tensors that run on all cores with the widest SIMD of the machine.
+
+pub(crate) mod head;
 
 use std::slice;
 

@@ -1,16 +1,17 @@
-//! The relation loss on the CPU: a block of rows of one relation head after the other, with `head.rs`. What the backward
-//! pass keeps of a row are the two sums of exponentials.
+//! The relation loss on the CPU: a block of rows of one relation head after the other, with `cpu/head.rs`. What the
+//! forward pass keeps of a row are the two sums of exponentials.
 
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::TensorData;
+use limbeck_recipe::{Pair, Vector};
 use pulp::{Simd, WithSimd};
 
-use super::Call;
+use super::{Call, RelationOps};
+use crate::Dims;
 use crate::cpu;
-use crate::head::{self, Heads, ROWS, Transposed};
+use crate::cpu::head::{self, Heads, ROWS, Transposed};
 use crate::pair::RawTaps;
-use crate::{Dims, Pair, Vector};
 
 /// KL, and the sums of exp(z - max z) of student and teacher: with the maximum, which is found again, closer to the
 /// probabilities than a rounded lse.
@@ -21,10 +22,30 @@ const STATISTICS: usize = 3;
 const PIECES: usize = 64;
 /// Each block of rows has a gradient of the columns of its own, so more of them would cost memory.
 const MOST_BLOCKS: usize = 4;
-/// Fewer rows than this do not pay for turning the vectors of their head once more.
+/// Fewer rows than this do not pay for transposing the vectors of their head once more.
 const LEAST_ROWS: usize = 64;
 
 type Vectors = RawTaps<Flex>;
+
+impl RelationOps for Flex {
+    fn relation_statistics(
+        student: RawTaps<Self>,
+        teacher: RawTaps<Self>,
+        call: Call,
+    ) -> FloatTensor<Self> {
+        statistics(student, teacher, &call)
+    }
+
+    fn relation_gradients(
+        student: RawTaps<Self>,
+        teacher: RawTaps<Self>,
+        statistics: FloatTensor<Self>,
+        upstream: FloatTensor<Self>,
+        call: Call,
+    ) -> RawTaps<Self> {
+        gradients(student, teacher, &statistics, upstream, &call)
+    }
+}
 
 impl Call {
     fn heads(&self, d: usize) -> Heads {
@@ -99,7 +120,7 @@ fn contiguous(taps: Vectors) -> Vectors {
 }
 
 /// (P, 3, B, A, S); 0 at and past a length.
-pub(super) fn statistics(student: Vectors, teacher: Vectors, call: &Call) -> FloatTensor<Flex> {
+fn statistics(student: Vectors, teacher: Vectors, call: &Call) -> FloatTensor<Flex> {
     let (student, teacher) = (contiguous(student), contiguous(teacher));
     let [p, b, a, s] = call.rows();
     let (rows, block) = (b * a * s, call.block());
@@ -166,7 +187,7 @@ impl WithSimd for Forward<'_> {
 }
 
 /// Gradients of the student's projections, from the gradient (P, B, A, S) of each row's KL.
-pub(super) fn gradients(
+fn gradients(
     student: Vectors,
     teacher: Vectors,
     statistics: &FloatTensor<Flex>,

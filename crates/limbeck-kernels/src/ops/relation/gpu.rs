@@ -1,14 +1,16 @@
 //! The relation loss on a GPU: `shaders/relation_forward.wgsl` and `shaders/relation_backward.wgsl`, a launch a pair.
 
+use burn::backend::tensor::FloatTensor;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::template::{KernelSource, SourceTemplate};
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::{ExecutionMode, KernelId};
+use limbeck_recipe::{Pair, Vector};
 
-use super::Call;
+use super::{Call, RelationOps};
+use crate::Dims;
 use crate::gpu::{self, Launch};
 use crate::pair::RawTaps;
-use crate::{Dims, Pair, Vector};
 
 /// Statistics of a row: KL; maximum and log-sum of student and teacher.
 const STATISTICS: usize = 5;
@@ -32,7 +34,7 @@ enum Pass {
 /// Everything that the text of a relation shader depends on: it renders the shader, keys the cache of pipelines and is what
 /// the tests validate.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RelationSpec {
+pub(crate) struct RelationSpec {
     pass: Pass,
     /// Features of student and teacher that go through workgroup memory at once.
     slices: [usize; 2],
@@ -135,8 +137,14 @@ impl RelationSpec {
 impl KernelSource for RelationSpec {
     fn source(&self) -> SourceTemplate {
         let text = match self.pass {
-            Pass::Forward => include_str!("../../../../shaders/relation_forward.wgsl"),
-            _ => include_str!("../../../../shaders/relation_backward.wgsl"),
+            Pass::Forward => concat!(
+                include_str!("../../../../../shaders/relation_common.wgsl"),
+                include_str!("../../../../../shaders/relation_forward.wgsl")
+            ),
+            _ => concat!(
+                include_str!("../../../../../shaders/relation_common.wgsl"),
+                include_str!("../../../../../shaders/relation_backward.wgsl")
+            ),
         };
         let [wide_s, wide_t] = self.slices.map(|features| features / 4);
         let own = matches!(self.pass, Pass::Rows | Pass::Both);
@@ -174,11 +182,31 @@ impl KernelSource for RelationSpec {
 
 type Vectors = RawTaps<CubeBackend>;
 
+impl RelationOps for CubeBackend {
+    fn relation_statistics(
+        student: RawTaps<Self>,
+        teacher: RawTaps<Self>,
+        call: Call,
+    ) -> FloatTensor<Self> {
+        statistics(student, teacher, &call)
+    }
+
+    fn relation_gradients(
+        student: RawTaps<Self>,
+        teacher: RawTaps<Self>,
+        statistics: FloatTensor<Self>,
+        upstream: FloatTensor<Self>,
+        call: Call,
+    ) -> RawTaps<Self> {
+        gradients(student, teacher, &statistics, upstream, &call)
+    }
+}
+
 fn contiguous(taps: Vectors) -> Vectors {
     taps.map(gpu::contiguous)
 }
 
-pub(super) fn statistics(student: Vectors, teacher: Vectors, call: &Call) -> CubeTensor {
+fn statistics(student: Vectors, teacher: Vectors, call: &Call) -> CubeTensor {
     let (student, teacher) = (contiguous(student), contiguous(teacher));
     let [p, b, a, s] = call.rows();
     let statistics = gpu::empty(&student.q, [p, STATISTICS, b, a, s]);
@@ -195,7 +223,7 @@ pub(super) fn statistics(student: Vectors, teacher: Vectors, call: &Call) -> Cub
     statistics
 }
 
-pub(super) fn gradients(
+fn gradients(
     student: Vectors,
     teacher: Vectors,
     statistics: &CubeTensor,

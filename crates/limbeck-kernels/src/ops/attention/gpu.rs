@@ -28,7 +28,7 @@ enum AttentionPass {
 
 /// Everything that the texts of `attention_forward.wgsl` and `attention_backward.wgsl` depend on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct AttentionSpec {
+pub(crate) struct AttentionSpec {
     pass: AttentionPass,
     /// Fours of features that a thread has of a vector at once.
     vectors: u32,
@@ -85,8 +85,14 @@ impl KernelSource for AttentionSpec {
     fn source(&self) -> SourceTemplate {
         let flag = |flag: bool| u32::from(flag).to_string();
         let text = match self.pass {
-            AttentionPass::Forward => include_str!("../../../../shaders/attention_forward.wgsl"),
-            _ => include_str!("../../../../shaders/attention_backward.wgsl"),
+            AttentionPass::Forward => concat!(
+                include_str!("../../../../../shaders/attention_common.wgsl"),
+                include_str!("../../../../../shaders/attention_forward.wgsl")
+            ),
+            _ => concat!(
+                include_str!("../../../../../shaders/attention_common.wgsl"),
+                include_str!("../../../../../shaders/attention_backward.wgsl")
+            ),
         };
         SourceTemplate::new(text)
             .register("rows", Self::ROWS.to_string())
@@ -110,7 +116,7 @@ impl KernelSource for AttentionSpec {
 }
 
 impl AttentionOps for CubeBackend {
-    fn streaming_attention(taps: RawTaps<Self>, call: Call) -> Attended<Self> {
+    fn attention_forward(taps: RawTaps<Self>, call: Call) -> Attended<Self> {
         let RawTaps { q, k, v } = taps.map::<Self>(gpu::contiguous);
         let statistics = [2, call.lengths.len(), call.heads.heads, call.heads.s];
         let output = Parts::new(&q, q.shape(), statistics.into());
@@ -119,7 +125,7 @@ impl AttentionOps for CubeBackend {
         Attended { output, statistics }
     }
 
-    fn streaming_attention_backward(
+    fn attention_backward(
         taps: RawTaps<Self>,
         attended: Attended<Self>,
         gradient: FloatTensor<Self>,

@@ -8,11 +8,11 @@ use pulp::{Simd, WithSimd};
 
 use super::{Attended, AttentionOps, Call};
 use crate::cpu;
-use crate::head::{self, ROWS, Transposed};
+use crate::cpu::head::{self, ROWS, Transposed};
 use crate::pair::RawTaps;
 
 impl AttentionOps for Flex {
-    fn streaming_attention(taps: RawTaps<Self>, call: Call) -> Attended<Self> {
+    fn attention_forward(taps: RawTaps<Self>, call: Call) -> Attended<Self> {
         let shape = taps.q.shape();
         let taps = taps.map::<Self>(cpu::contiguous);
         let output = forward(slices(&taps), &call);
@@ -22,7 +22,7 @@ impl AttentionOps for Flex {
         }
     }
 
-    fn streaming_attention_backward(
+    fn attention_backward(
         taps: RawTaps<Self>,
         _: Attended<Self>,
         gradient: FloatTensor<Self>,
