@@ -10,7 +10,7 @@ use burn::tensor::Device;
 use clap::Args;
 use limbeck_engine::Opened;
 use limbeck_kernels::SelfTestError;
-use limbeck_train::DeviceChoice;
+use limbeck_recipe::DeviceChoice;
 
 use crate::error::CliError;
 

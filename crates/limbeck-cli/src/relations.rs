@@ -14,13 +14,12 @@ use flate2::write::ZlibEncoder;
 use limbeck_kernels::{Taps, self_test};
 use limbeck_model::{Encoder, Folder, ModelError, TokenBatch, Tokenizer, checks};
 use limbeck_recipe::{
-    Config, KernelChoice, Pair, Plan, Recipe, Vector, common_relation_heads, usual_relation_heads,
-    usual_teacher_layer,
+    Config, DeviceChoice, KernelChoice, Pair, Plan, Recipe, Vector, common_relation_heads,
+    usual_relation_heads, usual_teacher_layer,
 };
 use limbeck_relations::{
     Large, Lines, PairMaps, Relations, Theme, Token, View, clip, map, number, page, png, sheet, svg,
 };
-use limbeck_train::DeviceChoice;
 
 use crate::device;
 use crate::error::CliError;
