@@ -383,7 +383,7 @@ async fn every_family_has_narrower_students() {
 }
 
 async fn step(run: &mut Run) -> f64 {
-    match run.step(&batch()).await.unwrap() {
+    match run.step(&[batch()]).await.unwrap() {
         Event::Step(step) => step.loss,
         skipped => panic!("{skipped:?}"),
     }

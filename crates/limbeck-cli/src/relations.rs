@@ -357,12 +357,7 @@ fn compute(
             map(row, column, ids.len(), choice.heads)
         };
         let size = (choice.heads, ids.len());
-        pairs.push(PairMaps::new(
-            &pair.to_string(),
-            size,
-            of(&taught)?,
-            of(&learnt)?,
-        )?);
+        pairs.push(PairMaps::new(*pair, size, of(&taught)?, of(&learnt)?)?);
     }
     let token = |id: &u32| Token {
         text: teacher.tokenizer.token(*id),
@@ -422,7 +417,7 @@ fn tell(relations: &Relations, path: &Path) -> Result<(), CliError> {
         writeln!(
             out,
             "{}  KL {} nats, mean of {heads} relation heads; farthest from the teacher: head {}, {}",
-            maps.name(),
+            maps.pair(),
             number(mean),
             farthest + 1,
             number(maps.total(farthest))

@@ -5,7 +5,7 @@ use limbeck_recipe::{Init, Pair, usual_from_layers, usual_warmup};
 use serde_json::Value;
 
 /// Key of a recipe and the word for it, in the order in which a reader looks for them.
-const WORDS: [(&str, &str); 27] = [
+const WORDS: [(&str, &str); 28] = [
     ("teacher", "teacher"),
     ("teacher_layer", "teacher layer"),
     ("student.layers", "layers"),
@@ -23,6 +23,7 @@ const WORDS: [(&str, &str); 27] = [
     ("learning_rate", "learning rate"),
     ("warmup", "warm-up"),
     ("batch", "batch"),
+    ("accumulate", "accumulated batches"),
     ("max_length", "length"),
     ("seed", "seed"),
     ("heldout", "held out"),

@@ -482,7 +482,7 @@ fn kernel_choices(_: &Recipe, _: Option<&Config>) -> Vec<Choice> {
 
 fn device_choices(_: &Recipe, _: Option<&Config>) -> Vec<Choice> {
     named(&[
-        ("auto", "automatic: a real GPU, else the CPU"),
+        ("auto", "automatic: a hardware GPU, else the CPU"),
         ("gpu", "GPU"),
         ("cpu", "CPU"),
     ])
@@ -513,7 +513,7 @@ const fn required(
 }
 
 /// Every field, in the order of the form and of a link.
-pub static FIELDS: [Field; 28] = [
+pub static FIELDS: [Field; 29] = [
     required(
         ("student.layers", "Layers", "Depth of the student."),
         Group::Student,
@@ -532,7 +532,7 @@ pub static FIELDS: [Field; 28] = [
         (
             "student.heads",
             "Attention heads",
-            "They divide the hidden size.",
+            "Must divide the hidden size.",
         ),
         Group::Student,
         Kind::Choice(heads_choices),
@@ -545,7 +545,7 @@ pub static FIELDS: [Field; 28] = [
             (
                 "student.ffn",
                 "Feed-forward",
-                "Its width; empty is four times the hidden size, at most the teacher's.",
+                "Its width; if empty, four times the hidden size, at most the teacher's.",
             ),
             Group::Student,
             Kind::Whole,
@@ -557,7 +557,7 @@ pub static FIELDS: [Field; 28] = [
         (
             "student.dropout",
             "Dropout",
-            "Part of the values that training drops.",
+            "Fraction of values that training drops.",
         ),
         Group::Student,
         Kind::Decimal,
@@ -606,7 +606,7 @@ pub static FIELDS: [Field; 28] = [
             (
                 "relation_heads",
                 "Relation heads",
-                "A_r: queries, keys and values are split into so many; they divide both hidden sizes.",
+                "A_r: how many heads queries, keys and values are split into; it must divide both hidden sizes.",
             ),
             Group::Relations,
             Kind::Choice(relation_choices),
@@ -650,7 +650,7 @@ pub static FIELDS: [Field; 28] = [
         |r, text| put(&mut r.steps, count(text)),
     ),
     required(
-        ("batch", "Batch", "Sequences a step."),
+        ("batch", "Batch", "Sequences per batch."),
         Group::Training,
         Kind::Whole,
         |r| r.batch.to_string(),
@@ -658,9 +658,20 @@ pub static FIELDS: [Field; 28] = [
     ),
     required(
         (
+            "accumulate",
+            "Accumulate",
+            "Batches per step, for the gradient of a larger batch in the memory of one.",
+        ),
+        Group::More,
+        Kind::Whole,
+        |r| r.accumulate.to_string(),
+        |r, text| put(&mut r.accumulate, size(text)),
+    ),
+    required(
+        (
             "max_length",
             "Longest sequence",
-            "In tokens; longer lines are cut.",
+            "In tokens; longer lines are truncated.",
         ),
         Group::Training,
         Kind::Whole,
@@ -684,7 +695,7 @@ pub static FIELDS: [Field; 28] = [
             (
                 "warmup",
                 "Warm-up",
-                "Steps; empty is a tenth of all, at most 4000.",
+                "Steps; if empty, a tenth of all, at most 4000.",
             ),
             Group::Training,
             Kind::Whole,
@@ -693,7 +704,7 @@ pub static FIELDS: [Field; 28] = [
         )
     },
     required(
-        ("seed", "Seed", "Of weights, order of lines and dropout."),
+        ("seed", "Seed", "For weights, line order and dropout."),
         Group::Training,
         Kind::Whole,
         |r| r.seed.to_string(),
@@ -721,7 +732,7 @@ pub static FIELDS: [Field; 28] = [
         (
             "checkpoint_every",
             "Checkpoint every",
-            "So many steps; a reload goes on from the last.",
+            "Steps between checkpoints; a reload resumes from the last.",
         ),
         Group::More,
         Kind::Whole,
@@ -732,7 +743,7 @@ pub static FIELDS: [Field; 28] = [
         (
             "heldout",
             "Held out",
-            "Part of the lines that is only measured on, up to 0.5.",
+            "Fraction of lines used only for evaluation, up to 0.5.",
         ),
         Group::More,
         Kind::Decimal,
@@ -750,7 +761,7 @@ pub static FIELDS: [Field; 28] = [
         (
             "weight_decay",
             "Weight decay",
-            "Of matrices; biases and LayerNorms do not decay.",
+            "Applied to matrices; biases and LayerNorms do not decay.",
         ),
         Group::More,
         Kind::Decimal,
