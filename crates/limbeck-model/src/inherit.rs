@@ -9,6 +9,8 @@
 //! - whole attention heads where the student has heads as wide as the teacher's, by the norms of their values and output
 //!   projections; narrower heads keep a part of the dimensions of each;
 //! - feed-forward units by the norms of their up and down projections.
+//!
+//! Norms are taken over the hidden columns that are kept.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -49,19 +51,21 @@ impl Parameter {
         [shape[0], shape.get(1).copied().unwrap_or(1)]
     }
 
-    /// Squared norm of each slice across an axis; none of a vector and of a matrix without this axis.
-    fn squared_norms(&self, axis: Axis) -> Option<Vec<f64>> {
+    /// Squared norm of each slice across an axis, over the hidden columns that are kept; none of a vector and of a matrix
+    /// without this axis.
+    fn squared_norms(&self, axis: Axis, hidden: &[usize]) -> Option<Vec<f64>> {
         let along = self.axes.iter().position(|own| *own == axis)?;
         if self.named.shape.len() != 2 {
             return None;
         }
         let [_, columns] = self.dims();
-        let mut sums = vec![0.0; self.named.shape[along]];
-        for (index, value) in self.named.values.iter().enumerate() {
-            let place = [index / columns, index % columns][along];
-            sums[place] += f64::from(*value) * f64::from(*value);
-        }
-        Some(sums)
+        let square = |place: usize, hidden: usize| {
+            let [row, column] = [[place, hidden], [hidden, place]][along];
+            let value = f64::from(self.named.values[row * columns + column]);
+            value * value
+        };
+        let norm = |place| hidden.iter().map(|column| square(place, *column)).sum();
+        Some((0..self.named.shape[along]).map(norm).collect())
     }
 }
 
@@ -73,8 +77,9 @@ struct Kept {
 }
 
 impl Kept {
-    fn of(layer: &[&Parameter], teacher: &Config, student: &Config) -> Self {
-        let (query_key, value) = (norms(layer, Axis::QueryKey), norms(layer, Axis::Value));
+    fn of(layer: &[&Parameter], hidden: &[usize], teacher: &Config, student: &Config) -> Self {
+        let norms = |axis| norms(layer, axis, hidden);
+        let (query_key, value) = (norms(Axis::QueryKey), norms(Axis::Value));
         let (groups, each) = groups(&value, teacher, student);
         let choose = |scores: &[f64]| {
             let in_group = |group: &Range<usize>| {
@@ -87,7 +92,7 @@ impl Kept {
         Self {
             query_key: choose(&query_key),
             value: choose(&value),
-            units: largest(&norms(layer, Axis::Units), student.intermediate_size),
+            units: largest(&norms(Axis::Units), student.intermediate_size),
         }
     }
 }
@@ -117,8 +122,8 @@ fn groups(value: &[f64], teacher: &Config, student: &Config) -> (Vec<Range<usize
 
 /// Products of the squared norms that the matrices of a layer have along an axis: a dimension counts as much as what writes
 /// it and what reads it.
-fn norms(layer: &[&Parameter], axis: Axis) -> Vec<f64> {
-    let each = layer.iter().filter_map(|p| p.squared_norms(axis));
+fn norms(layer: &[&Parameter], axis: Axis, hidden: &[usize]) -> Vec<f64> {
+    let each = layer.iter().filter_map(|p| p.squared_norms(axis, hidden));
     let product = |a: Vec<f64>, b: Vec<f64>| a.iter().zip(b).map(|(a, b)| a * b).collect();
     each.reduce(product).unwrap_or_default()
 }
@@ -244,6 +249,7 @@ impl Inheritance {
             return Err(ModelError::NoLayer { layer, layers });
         }
         let parameters = parameters(teacher).await?;
+        let hidden = columns(&parameters, config, student.hidden_size);
         let layer = |layer: &usize| {
             let (layer, layers) = (*layer, config.num_hidden_layers);
             if !(1..=layers).contains(&layer) {
@@ -251,10 +257,9 @@ impl Inheritance {
             }
             let of_layer = |p: &&Parameter| layer_of(&p.named.name) == Some(layer - 1);
             let of_layer: Vec<&Parameter> = parameters.values().filter(of_layer).collect();
-            Ok((layer - 1, Kept::of(&of_layer, config, student)))
+            Ok((layer - 1, Kept::of(&of_layer, &hidden, config, student)))
         };
         let layers = layers.iter().map(layer).collect::<Result<_, _>>()?;
-        let hidden = columns(&parameters, config, student.hidden_size);
         Ok(Self {
             parameters,
             hidden,
