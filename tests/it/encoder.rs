@@ -365,9 +365,9 @@ async fn attention_output_is_dropped_where_the_family_does() {
     let batch = batch(&[6, 4], 6, &device);
     for (teacher, masks_per_layer) in [(tiny_bert(), 3), (tiny_distilbert(), 2)] {
         let encoder = Encoder::from_folder(&teacher, &device).unwrap();
-        let mut dropout = Dropout::new(5, 6);
+        let mut dropout = Dropout::new(5, 6, 0);
         encoder.tap(&batch, 2, Some(&mut dropout)).unwrap();
-        let mut expected = Dropout::new(5, 6);
+        let mut expected = Dropout::new(5, 6, 0);
         for _ in 0..1 + masks_per_layer {
             expected.mask(0.1);
         }
