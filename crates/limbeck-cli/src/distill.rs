@@ -27,6 +27,7 @@ use toml::Value;
 use crate::config::{self, parse_setting};
 use crate::device;
 use crate::error::CliError;
+use crate::interrupt::on_interrupt;
 use crate::output::{CHECKPOINT, METRICS_IN_PROGRESS, Output};
 use crate::progress::Progress;
 use crate::report::{self, EvaluationRow, RelationMaps, Report, StepRow};
@@ -94,7 +95,9 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
         recipe.out = out.clone();
     }
     config::require_teacher(&recipe)?;
-    let stop = stop_on_interrupt()?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let seen = stop.clone();
+    on_interrupt(move || seen.store(true, Ordering::SeqCst))?;
     let mut session = Session::open(recipe, arguments, checkpoint)?;
     session.go(&stop)
 }
@@ -123,20 +126,6 @@ fn read_checkpoint(output: &Output) -> Result<Checkpoint, CliError> {
         ))),
         Err(e) => Err(CliError::file("read", &path)(e)),
     }
-}
-
-/// The flag that ctrl-c sets; a second ctrl-c ends the program at once.
-fn stop_on_interrupt() -> Result<Arc<AtomicBool>, CliError> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let seen = stop.clone();
-    let handler = move || {
-        if seen.swap(true, Ordering::SeqCst) {
-            std::process::exit(1);
-        }
-    };
-    ctrlc::set_handler(handler)
-        .map_err(|e| CliError::Device(format!("cannot listen for ctrl-c: {e}")))?;
-    Ok(stop)
 }
 
 /// A run with its files and what it tells.

@@ -7,6 +7,8 @@ use limbeck_recipe::Plan;
 use limbeck_train::StepEvent;
 use serde_json::{Value, json};
 
+use crate::terminal;
+
 /// A progress bar on standard error, or JSON lines on standard output.
 pub struct Progress {
     bar: ProgressBar,
@@ -83,7 +85,7 @@ impl Progress {
             }
             self.line(object);
         } else if self.bar.is_hidden() || self.bar.is_finished() {
-            eprintln!("{text}");
+            terminal::say(text);
         } else {
             self.bar.println(text);
         }
@@ -95,8 +97,6 @@ impl Progress {
     }
 
     fn line(&self, object: Value) {
-        use std::io::Write;
-        // A reader that has gone must not stop a run.
-        let _ = writeln!(std::io::stdout(), "{object}");
+        terminal::print(object);
     }
 }

@@ -662,3 +662,36 @@ fn ctrl_c_ends_it_while_pages_watch() {
     assert!(!outcome.stderr.contains("limbeck"), "{outcome:?}");
     assert_eq!(page.next(), None);
 }
+
+/// Nobody reads what it says, as when its terminal was closed: the run is saved all the same.
+#[test]
+fn a_run_is_saved_without_a_terminal() {
+    let scene = Scene::new();
+    let mut serving = Serving::start(&scene, &DATA);
+    drop((serving.child.stdout.take(), serving.child.stderr.take()));
+    let mut page = serving.page();
+    page.send(long_run(&scene), &[]);
+    page.until(has_steps);
+    let id = serving.child.id().to_string();
+    let sent = std::process::Command::new("kill")
+        .args(["-HUP", &id])
+        .status();
+    assert!(sent.expect("running kill").success());
+    let code = serving.child.wait().expect("the end of limbeck").code();
+    assert_eq!(code, Some(0));
+    let mut last = 0;
+    while let Some(event) = page.next() {
+        if let Event::Steps { steps } = event {
+            last = steps.last().map_or(last, |step| step.step);
+        }
+    }
+    let next = Serving::start(&scene, &[]);
+    let mut page = next
+        .socket(&format!("?token={}", next.token), &[])
+        .expect("a socket");
+    page.hello();
+    let Event::Saved { run: Some(saved) } = page.until(|e| matches!(e, Event::Saved { .. })) else {
+        panic!("no saved run");
+    };
+    assert!(last > 0 && saved.step >= last, "{last} {saved:?}");
+}

@@ -148,6 +148,38 @@ fn a_terminated_run_saves_too() {
     run.end();
 }
 
+/// `nohup`: a terminal that hangs up ends a run, unless whoever started it said otherwise.
+#[test]
+fn a_hang_up_that_was_ignored_stays_ignored() {
+    for ignored in [false, true] {
+        let scene = Scene::new();
+        let trap = if ignored { "trap '' HUP;" } else { "" };
+        let mut command = Command::new("sh");
+        command
+            .current_dir(scene.path(""))
+            .args([
+                "-c",
+                &format!("{trap} exec \"$@\""),
+                "sh",
+                env!("CARGO_BIN_EXE_limbeck"),
+            ])
+            .args(["distill", "--config", "recipe.toml"])
+            .args(LONG);
+        let mut run = Running::start(command);
+        run.until("step", 2);
+        run.signal("-HUP");
+        let outcome = run.end();
+        assert_eq!(
+            outcome.code,
+            Some(i32::from(!ignored)),
+            "{}",
+            outcome.stderr
+        );
+        let name = ["student/metrics.jsonl.part", "student/metrics.jsonl"][usize::from(ignored)];
+        assert_eq!(scene.steps(name).len() == 400, ignored);
+    }
+}
+
 #[test]
 fn an_interrupted_run_tells_people_how_to_go_on() {
     let scene = Scene::new();
