@@ -8,8 +8,8 @@ use it::{cpu, gpu, read};
 use limbeck_engine::To;
 use limbeck_kernels::{Pair, relation};
 use limbeck_model::{Config, Encoder, Folder, Precision, TokenBatch, Tokenizer};
-use limbeck_protocol::{Command, Control, Event, Export, Halt, RunState, StepRecord, VERSION};
-use limbeck_recipe::{Recipe, StudentRecipe};
+use limbeck_protocol::{Command, Control, Event, Export, Halt, RunState, VERSION};
+use limbeck_recipe::{Recipe, Step, StudentRecipe};
 use limbeck_relations::Taps;
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -57,7 +57,7 @@ fn recipe() -> Recipe {
     }
 }
 
-fn steps(heard: &[Told]) -> Vec<StepRecord> {
+fn steps(heard: &[Told]) -> Vec<Step> {
     let mut steps = Vec::new();
     for (_, event, _) in heard {
         if let Event::Steps { steps: some } = event {
@@ -132,7 +132,7 @@ fn start(asker: &Asker) {
 }
 
 /// The run of `recipe`, not interrupted.
-async fn whole_run(device: &Device) -> Vec<StepRecord> {
+async fn whole_run(device: &Device) -> Vec<Step> {
     with_engine(Memory::new(device.clone()), async |asker| {
         provide(asker, &text()).await;
         start(asker);
@@ -243,10 +243,10 @@ async fn taken_up(device: Device) {
         steps(&asker.until(is(&FINISHED)).await)
     })
     .await;
-    let joined: Vec<StepRecord> = first.into_iter().chain(rest).collect();
+    let joined: Vec<Step> = first.into_iter().chain(rest).collect();
     // Memory is what the device holds at the moment, and not the run's.
-    let numbers = |steps: &[StepRecord]| -> Vec<(u64, Vec<f64>, f64)> {
-        let of = |s: &StepRecord| (s.step, s.by_pair.clone(), s.gradient_norm);
+    let numbers = |steps: &[Step]| -> Vec<(u64, Vec<f64>, f64)> {
+        let of = |s: &Step| (s.step, s.by_pair.clone(), s.gradient_norm);
         steps.iter().map(of).collect()
     };
     assert_eq!(numbers(&joined), numbers(&whole));

@@ -8,8 +8,8 @@ use limbeck_kernels::skip_launches;
 use limbeck_model::{Encoder, Named};
 use limbeck_oracle::judge::relative_l2;
 use limbeck_recipe::batching::{Batch, DataPosition};
-use limbeck_recipe::{KernelChoice, Objective, Plan, Recipe, StudentRecipe};
-use limbeck_train::{Checkpoint, Event, Run, StepEvent, TrainError, check_kernels};
+use limbeck_recipe::{KernelChoice, Objective, Plan, Recipe, Step, StudentRecipe};
+use limbeck_train::{Checkpoint, Event, Run, TrainError, check_kernels};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use crate::encoder::tiny_bert;
@@ -73,7 +73,7 @@ fn golden_run(golden: &Golden, recipe: &Recipe, device: &Device) -> Run {
     Run::with_student(plan, teacher(device), student.unwrap())
 }
 
-async fn step(run: &mut Run, batch: &Batch) -> StepEvent {
+async fn step(run: &mut Run, batch: &Batch) -> Step {
     match run.step(batch).await.unwrap() {
         Event::Step(event) => event,
         skipped => panic!("{skipped:?}"),
@@ -229,7 +229,7 @@ async fn minilm_v1_follows_pytorch() {
     near(event.gradient_norm, golden.get("v1.norm")[0], 2e-5, "norm");
 }
 
-async fn steps(run: &mut Run, golden: &Golden, range: std::ops::Range<usize>) -> Vec<StepEvent> {
+async fn steps(run: &mut Run, golden: &Golden, range: std::ops::Range<usize>) -> Vec<Step> {
     let mut events = Vec::new();
     for index in range {
         events.push(step(run, &golden_batch(golden, index)).await);

@@ -18,9 +18,9 @@ use limbeck_kernels::SelfTestError;
 use limbeck_model::{Encoder, Folder, Tokenizer};
 use limbeck_protocol::UNTRAINED;
 use limbeck_recipe::batching::{Batch, DataPosition};
-use limbeck_recipe::{DeviceChoice, Plan, Recipe, Vector};
+use limbeck_recipe::{DeviceChoice, Evaluation, Plan, Recipe, Step, Vector};
 use limbeck_relations::map;
-use limbeck_train::{Checkpoint, Event, Run, StepEvent, TrainError, check_kernels};
+use limbeck_train::{Checkpoint, Event, Run, TrainError, check_kernels};
 use serde_json::json;
 use toml::Value;
 
@@ -30,7 +30,7 @@ use crate::error::CliError;
 use crate::interrupt::on_interrupt;
 use crate::output::{CHECKPOINT, METRICS_IN_PROGRESS, Output};
 use crate::progress::Progress;
-use crate::report::{self, EvaluationRow, RelationMaps, Report, StepRow};
+use crate::report::{self, RelationMaps, Report};
 
 fn manual() -> String {
     format!(
@@ -141,7 +141,7 @@ struct Session {
     position: DataPosition,
     heldout: Heldout,
     metrics: File,
-    evaluations: Vec<EvaluationRow>,
+    evaluations: Vec<Evaluation>,
     /// The fresh student's map of each pair.
     before: Vec<Vec<f32>>,
     device: String,
@@ -177,9 +177,10 @@ impl Session {
         let heldout = Heldout::find(&plan, &corpus, &tokenizer, heldout::LINES)?;
         let fresh = Run::new(plan.clone(), encoder.clone())?;
         let before = student_maps(&fresh, &heldout.picture)?;
-        let first = EvaluationRow {
+        let first = Evaluation {
             step: 0,
             by_pair: evaluate(&fresh, &heldout.batches)?,
+            note: String::new(),
         };
         let (run, position) = match &checkpoint {
             Some(checkpoint) => (
@@ -364,7 +365,11 @@ impl Session {
             return Ok(());
         }
         let by_pair = evaluate(&self.run, &self.heldout.batches)?;
-        let row = EvaluationRow { step, by_pair };
+        let row = Evaluation {
+            step,
+            by_pair,
+            note: String::new(),
+        };
         let pairs = &self.run.plan().pairs;
         let parts: Vec<String> = pairs
             .iter()
@@ -394,8 +399,7 @@ impl Session {
 
     fn finish(&mut self, elapsed: Duration) -> Result<(), CliError> {
         self.progress.finish();
-        let by_pair =
-            |row: Option<&EvaluationRow>| row.map_or_else(Vec::new, |r| r.by_pair.clone());
+        let by_pair = |row: Option<&Evaluation>| row.map_or_else(Vec::new, |r| r.by_pair.clone());
         let outcome = Outcome {
             before: by_pair(self.evaluations.first()),
             after: by_pair(self.evaluations.last()),
@@ -528,9 +532,8 @@ fn same_inputs(
     }
 }
 
-fn evaluate(run: &Run, heldout: &[Batch]) -> Result<Vec<f32>, CliError> {
-    let by_pair = pollster::block_on(run.evaluate(heldout))?;
-    Ok(by_pair.into_iter().map(|kl| kl as f32).collect())
+fn evaluate(run: &Run, heldout: &[Batch]) -> Result<Vec<f64>, CliError> {
+    Ok(pollster::block_on(run.evaluate(heldout))?)
 }
 
 /// The file of the numbers; a resumed run keeps those up to its checkpoint.
@@ -568,32 +571,19 @@ fn read_metrics<T: serde::de::DeserializeOwned>(output: &Output) -> Result<Vec<T
 }
 
 /// The steps of the whole run.
-fn read_steps(output: &Output) -> Result<Vec<StepRow>, CliError> {
-    let steps: Vec<StepEvent> = read_metrics(output)?;
-    let row = |event: StepEvent| StepRow {
-        step: event.step,
-        loss: event.loss as f32,
-        by_pair: event.by_pair.iter().map(|kl| *kl as f32).collect(),
-        learning_rate: event.learning_rate,
-        gradient_norm: event.gradient_norm as f32,
-    };
-    Ok(steps.into_iter().map(row).collect())
+fn read_steps(output: &Output) -> Result<Vec<Step>, CliError> {
+    read_metrics(output)
 }
 
 /// The evaluations of a resumed run from before it was stopped.
-fn read_evaluations(output: &Output) -> Result<Vec<EvaluationRow>, CliError> {
+fn read_evaluations(output: &Output) -> Result<Vec<Evaluation>, CliError> {
     #[derive(serde::Deserialize)]
     struct Evaluated {
         event: String,
-        step: u64,
-        by_pair: Vec<f32>,
+        #[serde(flatten)]
+        evaluation: Evaluation,
     }
     let rows: Vec<Evaluated> = read_metrics(output)?;
     let evaluated = rows.into_iter().filter(|row| row.event == "evaluated");
-    Ok(evaluated
-        .map(|row| EvaluationRow {
-            step: row.step,
-            by_pair: row.by_pair,
-        })
-        .collect())
+    Ok(evaluated.map(|row| row.evaluation).collect())
 }

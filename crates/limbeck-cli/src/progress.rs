@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use limbeck_recipe::Plan;
-use limbeck_train::StepEvent;
+use limbeck_recipe::{Plan, Step};
 use serde_json::{Value, json};
 
 use crate::terminal;
@@ -14,7 +13,7 @@ pub struct Progress {
     bar: ProgressBar,
     json: bool,
     pairs: Vec<String>,
-    tokens: usize,
+    tokens: u64,
 }
 
 impl Progress {
@@ -45,7 +44,7 @@ impl Progress {
     }
 
     /// After a step; `elapsed` since the run was started or resumed.
-    pub fn step(&mut self, event: &StepEvent, elapsed: Duration) {
+    pub fn step(&mut self, event: &Step, elapsed: Duration) {
         self.tokens += event.tokens;
         let rate = self.tokens as f64 / elapsed.as_secs_f64().max(1e-9);
         if self.json {

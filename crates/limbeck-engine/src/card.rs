@@ -9,9 +9,9 @@ use limbeck_recipe::{Config, Objective, Plan, parameter_count};
 /// Numbers of a finished run that its plan does not hold.
 pub struct Outcome {
     /// KL of each pair on the held-out lines before the first step, in nats.
-    pub before: Vec<f32>,
+    pub before: Vec<f64>,
     /// The same after the last step.
-    pub after: Vec<f32>,
+    pub after: Vec<f64>,
     /// What the evaluation was made on.
     pub heldout_note: String,
     /// Where it was computed.

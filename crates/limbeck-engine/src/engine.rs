@@ -7,10 +7,9 @@ use futures_util::StreamExt;
 use limbeck_corpus::Corpus;
 use limbeck_model::{Folder, ModelError, Tokenizer, Weights};
 use limbeck_protocol::{
-    Command, Control, Event, Export, Halt, RunState, Stage, StepRecord, TeacherInfo, TextInfo,
-    VERSION,
+    Command, Control, Event, Export, Halt, RunState, Stage, TeacherInfo, TextInfo, VERSION,
 };
-use limbeck_recipe::Recipe;
+use limbeck_recipe::{Recipe, Step};
 use limbeck_train::Checkpoint;
 
 use crate::saved::{self, Index, Text};
@@ -96,7 +95,7 @@ struct Engine<W, T> {
     /// The last `Kept`, for pages that come later.
     kept: Option<Event>,
     /// Steps that were taken and not told yet.
-    untold: Vec<StepRecord>,
+    untold: Vec<Step>,
     /// When steps were told last.
     told_at: f64,
     /// Why what the run reads could not be kept, if so: a checkpoint alone would be of no use.
@@ -201,7 +200,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let mut run = session.info.clone();
         run.step = since_step;
         let steps = session.steps.iter().filter(|s| s.step > since_step);
-        let steps: Vec<StepRecord> = steps.cloned().collect();
+        let steps: Vec<Step> = steps.cloned().collect();
         let evaluations = session.evaluations.clone();
         let (sentence, taps) = session.sentence();
         self.say(to, Event::Started { run });

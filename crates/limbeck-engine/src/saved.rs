@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use limbeck_model::Folder;
-use limbeck_protocol::{Evaluation, SavedRun, StepRecord};
-use limbeck_recipe::Recipe;
+use limbeck_protocol::SavedRun;
+use limbeck_recipe::{Evaluation, Recipe, Step};
 use serde::{Deserialize, Serialize};
 
 use crate::World;
@@ -27,7 +27,7 @@ pub struct Index {
     /// Names of the texts.
     pub texts: Vec<String>,
     /// Steps up to the checkpoint.
-    pub steps: Vec<StepRecord>,
+    pub steps: Vec<Step>,
     /// Evaluations up to the checkpoint.
     pub evaluations: Vec<Evaluation>,
 }

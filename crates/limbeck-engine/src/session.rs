@@ -7,9 +7,9 @@ use std::time::Duration;
 use burn::tensor::Device;
 use limbeck_corpus::{Batches, Corpus};
 use limbeck_model::{Encoder, Folder, Tokenizer};
-use limbeck_protocol::{Control, Evaluation, RunInfo, StepRecord};
+use limbeck_protocol::{Control, RunInfo};
 use limbeck_recipe::batching::{DataPosition, Encoded};
-use limbeck_recipe::{Mistake, Plan, Recipe, parameter_count};
+use limbeck_recipe::{Evaluation, Mistake, Plan, Recipe, Step, parameter_count};
 use limbeck_train::{Checkpoint, Event, Run, TrainError, check_kernels};
 
 use crate::card::{Outcome, model_card};
@@ -62,7 +62,7 @@ pub struct Session {
     /// What a page is told of it.
     pub info: RunInfo,
     /// Steps so far.
-    pub steps: Vec<StepRecord>,
+    pub steps: Vec<Step>,
     /// Evaluations so far.
     pub evaluations: Vec<Evaluation>,
 }
@@ -70,7 +70,7 @@ pub struct Session {
 /// What one step gave.
 pub enum Taken {
     /// Numbers.
-    Step(StepRecord),
+    Step(Step),
     /// The loss of this step was not a number, on these lines.
     Skipped(u64, String),
 }
@@ -170,18 +170,14 @@ impl Session {
         self.share.stepped(seconds);
         match event.map_err(|e| self.name(e))? {
             Event::Step(step) => {
-                let record = StepRecord {
-                    step: step.step,
-                    loss: step.loss,
-                    by_pair: step.by_pair,
-                    learning_rate: step.learning_rate,
-                    gradient_norm: step.gradient_norm,
-                    tokens: step.tokens as u64,
+                let memory = memory(&self.device);
+                let step = Step {
                     seconds,
-                    memory: memory(&self.device),
+                    memory,
+                    ..step
                 };
-                self.steps.push(record.clone());
-                Ok(Taken::Step(record))
+                self.steps.push(step.clone());
+                Ok(Taken::Step(step))
             }
             Event::Skipped { step, lines } => Ok(Taken::Skipped(step, self.name_lines(&lines))),
         }
@@ -291,10 +287,7 @@ impl Session {
         let plan = self.run.plan();
         let files = student_files(plan, self.run.student(), &self.folder).await;
         let mut files = files.map_err(of_device)?;
-        let measured = |evaluation: Option<&Evaluation>| -> Vec<f32> {
-            let by_pair = evaluation.iter().flat_map(|e| &e.by_pair);
-            by_pair.map(|kl| *kl as f32).collect()
-        };
+        let measured = |e: Option<&Evaluation>| e.map_or_else(Vec::new, |e| e.by_pair.clone());
         let outcome = Outcome {
             before: measured(self.evaluations.first()),
             after: measured(self.evaluations.last()),

@@ -10,6 +10,7 @@ mod pair;
 mod plan;
 mod recipe;
 mod rng;
+mod step;
 
 pub use config::{
     Activation, Config, ConfigError, Family, StudentSize, TOKENIZER_FILES, parameter_count,
@@ -24,3 +25,4 @@ pub use recipe::{
     DeviceChoice, KernelChoice, Objective, Recipe, StudentRecipe, WeightPrecision, as_toml,
 };
 pub use rng::{Rng, mix};
+pub use step::{Evaluation, Step};

@@ -15,4 +15,4 @@ mod run;
 pub use checkpoint::{Checkpoint, CheckpointHeader};
 pub use error::TrainError;
 pub use optimizer::AdamW;
-pub use run::{Event, Phase, Run, StepEvent, check_kernels};
+pub use run::{Event, Phase, Run, check_kernels};

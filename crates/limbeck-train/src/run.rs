@@ -6,8 +6,8 @@ use burn::tensor::{Device, Gradients, Tensor};
 use limbeck_kernels::{Check, RelationLoss, SelfTestError, Taps, relation_loss, self_test};
 use limbeck_model::{Dropout, Encoder, ModelError, ParameterMut, TokenBatch, checks};
 use limbeck_recipe::batching::{Batch, DataPosition};
-use limbeck_recipe::{KernelChoice, Plan};
-use serde::{Deserialize, Serialize};
+use limbeck_recipe::{KernelChoice, Plan, Step};
+use serde::Serialize;
 
 use crate::TrainError;
 use crate::checkpoint::{self, Checkpoint};
@@ -32,29 +32,12 @@ pub enum Phase {
     Optimizer,
 }
 
-/// Numbers of one step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StepEvent {
-    /// From 1.
-    pub step: u64,
-    /// Sum over the pairs, weighted (eq. 5), in nats.
-    pub loss: f64,
-    /// KL of each pair of the plan, unweighted (eq. 6), in nats.
-    pub by_pair: Vec<f64>,
-    /// Learning rate of this step.
-    pub learning_rate: f64,
-    /// Global norm of the gradient before clipping.
-    pub gradient_norm: f64,
-    /// Real tokens of the batch.
-    pub tokens: usize,
-}
-
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// A step was taken.
-    Step(StepEvent),
+    Step(Step),
     /// The loss or the gradient was not a number: nothing was updated.
     Skipped {
         /// From 1.
@@ -239,14 +222,14 @@ impl Run {
             .zip(&by_pair)
             .map(|((_, weight), kl)| weight * kl)
             .sum();
-        let tokens = batch.tokens();
-        Ok(Event::Step(StepEvent {
+        Ok(Event::Step(Step {
             step,
             loss,
             by_pair,
             learning_rate,
             gradient_norm: norm,
-            tokens,
+            tokens: batch.tokens() as u64,
+            ..Step::default()
         }))
     }
 
