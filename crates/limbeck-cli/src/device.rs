@@ -5,8 +5,7 @@ use std::process::ExitCode;
 
 use burn::tensor::{Device, DeviceKind};
 use clap::Args;
-use limbeck_engine::Opened;
-use limbeck_kernels::SelfTestError;
+use limbeck_engine::{Opened, heldout};
 use limbeck_recipe::DeviceChoice;
 
 use crate::error::CliError;
@@ -159,12 +158,14 @@ pub fn open_for_engine(choice: DeviceChoice) -> Result<Opened, CliError> {
         device: Device::flex(),
         name: format!("CPU, {cores} cores"),
         on_gpu: false,
+        heldout_lines: heldout::LINES,
     };
     let gpu = |name| {
         Ok(Opened {
             device: gpu()?,
             name,
             on_gpu: true,
+            heldout_lines: heldout::LINES,
         })
     };
     if choice == DeviceChoice::Cpu {
@@ -196,7 +197,7 @@ fn gpu() -> Result<Device, CliError> {
 }
 
 /// What to know when the kernels of a device failed their test.
-pub fn self_test_failed(error: &SelfTestError) -> String {
+pub fn self_test_failed(error: &impl std::fmt::Display) -> String {
     format!(
         "The kernels failed their test on this device: {error}. Plain operations take their place, slower and with more \
          memory; an update of the graphics driver may help, and --device cpu is an alternative"

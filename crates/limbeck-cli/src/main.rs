@@ -1,5 +1,6 @@
 //! limbeck: distil Transformers by their self-attention relations.
 
+mod ahead;
 mod config;
 mod device;
 mod distill;

@@ -3,9 +3,7 @@
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use limbeck_engine::student::student_files;
-use limbeck_model::{Encoder, Folder};
-use limbeck_recipe::Plan;
+use limbeck_model::Folder;
 
 use crate::error::CliError;
 
@@ -16,13 +14,15 @@ const PREFIX: &str = ".limbeck-";
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
 /// The numbers of an unfinished run; renamed to metrics.jsonl at its end.
 pub const METRICS_IN_PROGRESS: &str = "metrics.jsonl.part";
+/// The numbers of a finished run.
+pub const METRICS: &str = "metrics.jsonl";
 
 /// Whether a run writes a file of this name: the student of an earlier run must not leave parts beside a new one.
 fn is_ours(name: &str) -> bool {
     const OURS: [&str; 11] = [
         CHECKPOINT,
         METRICS_IN_PROGRESS,
-        "metrics.jsonl",
+        METRICS,
         "config.json",
         "model.safetensors",
         "modules.json",
@@ -116,22 +116,6 @@ impl Output {
     /// The disk is full or read-only, say; what was there before stays whole.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CliError> {
         write_whole(&self.folder.join(name), |file| file.write_all(bytes))
-    }
-
-    /// The student's folder, but for its README.md.
-    ///
-    /// # Errors
-    /// A file cannot be written, or a tensor not be read back.
-    pub fn write_student(
-        &self,
-        plan: &Plan,
-        student: &Encoder,
-        teacher: &Folder,
-    ) -> Result<(), CliError> {
-        for (name, bytes) in pollster::block_on(student_files(plan, student, teacher))? {
-            self.write(&name, &bytes)?;
-        }
-        Ok(())
     }
 }
 

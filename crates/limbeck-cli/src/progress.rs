@@ -12,35 +12,40 @@ use crate::terminal;
 pub struct Progress {
     bar: ProgressBar,
     json: bool,
-    pairs: Vec<String>,
+    /// Names of the pairs, in the order of every `by_pair`.
+    pub pairs: Vec<String>,
     tokens: u64,
 }
 
 impl Progress {
-    /// For a run that has taken `step` steps.
-    pub fn new(plan: &Plan, step: u64, json: bool) -> Self {
+    /// For a run that has not begun.
+    pub fn new(json: bool) -> Self {
         let target = if json {
             ProgressDrawTarget::hidden()
         } else {
             ProgressDrawTarget::stderr()
         };
-        let bar = ProgressBar::with_draw_target(Some(plan.recipe.steps), target);
+        let bar = ProgressBar::with_draw_target(Some(0), target);
         let template = "{bar:24} {pos}/{len}  {msg}  {elapsed} gone, {eta} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        bar.set_position(step);
-        bar.reset_eta();
         Self {
             bar,
             json,
-            pairs: plan
-                .pairs
-                .iter()
-                .map(|(pair, _)| pair.to_string())
-                .collect(),
+            pairs: Vec::new(),
             tokens: 0,
         }
+    }
+
+    /// The run has taken `step` steps and goes on from there.
+    pub fn begin(&mut self, plan: &Plan, step: u64) {
+        let pairs = plan.pairs.iter();
+        self.pairs = pairs.map(|(pair, _)| pair.to_string()).collect();
+        self.bar.set_length(plan.recipe.steps);
+        self.bar.set_position(step);
+        self.bar.reset_elapsed();
+        self.bar.reset_eta();
     }
 
     /// After a step; `elapsed` since the run was started or resumed.

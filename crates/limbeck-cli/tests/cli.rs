@@ -12,6 +12,9 @@ mod models;
 mod recipes;
 #[path = "cli/relating.rs"]
 mod relating;
+#[cfg(unix)]
+#[path = "cli/running.rs"]
+mod running;
 #[path = "cli/scene.rs"]
 mod scene;
 #[cfg(unix)]

@@ -16,7 +16,7 @@ pub struct Outcome {
     pub heldout_note: String,
     /// Where it was computed.
     pub device: String,
-    /// Since the run was started or resumed.
+    /// Spent in steps; those before a resumption are counted where their time was kept.
     pub elapsed: Duration,
     /// Steps whose loss was not a number.
     pub skipped: u64,

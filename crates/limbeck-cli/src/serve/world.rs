@@ -6,10 +6,12 @@ use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use limbeck_engine::{Opened, World};
+use limbeck_corpus::CorpusError;
+use limbeck_engine::{BatchSource, Feed, Opened, World};
 use limbeck_protocol::{Adapter, EngineInfo, EngineKind};
 use limbeck_recipe::DeviceChoice;
 
+use crate::ahead;
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -163,6 +165,10 @@ impl World for Machine {
     }
 
     async fn breathe(&self) {}
+
+    fn batches(&self, feed: Feed) -> Result<BatchSource, CorpusError> {
+        ahead::batches(feed)
+    }
 
     async fn claim(&self) -> Result<(), String> {
         let mut lock = self.lock.borrow_mut();

@@ -695,3 +695,42 @@ fn a_run_is_saved_without_a_terminal() {
     };
     assert!(last > 0 && saved.step >= last, "{last} {saved:?}");
 }
+
+/// The page's run and the command line's are one: the same losses and evaluations to the last bit.
+#[test]
+fn serve_and_distill_take_the_same_steps() {
+    let scene = Scene::new();
+    let flags = ["--set", "steps=12", "--set", "checkpoint_every=5"];
+    scene.distill(&flags).done();
+    let metrics = scene.text("student/metrics.jsonl");
+    let serving = Serving::start(&scene, &DATA);
+    let mut page = serving.page();
+    let mut recipe: Recipe = toml::from_str(&scene.text("recipe.toml")).expect("a recipe");
+    (recipe.steps, recipe.checkpoint_every) = (12, 5);
+    page.send(Command::Start { recipe }, &[]);
+    let mut told = Vec::new();
+    loop {
+        match page.next().expect("an event") {
+            Event::Steps { steps } => told.extend(steps.iter().map(|step| {
+                let mut line = serde_json::json!(step.timeless());
+                line["event"] = "step".into();
+                line
+            })),
+            Event::Evaluated { evaluation } => told.push(serde_json::json!({
+                "event": "evaluated", "step": evaluation.step, "by_pair": evaluation.by_pair,
+            })),
+            Event::State { state } if state == FINISHED => break,
+            _ => {}
+        }
+    }
+    let kept = metrics
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"));
+    let kept: Vec<serde_json::Value> = kept.collect();
+    assert_eq!(kept.len(), 12 + 4);
+    assert_eq!(told, kept);
+}
+
+const FINISHED: RunState = RunState::Ended {
+    halt: Halt::Finished,
+};
