@@ -8,6 +8,7 @@ mod encode;
 mod error;
 mod inspect;
 mod interrupt;
+mod lock;
 mod output;
 mod progress;
 mod relations;

@@ -8,6 +8,9 @@ mod distilling;
 mod encoding;
 #[path = "cli/models.rs"]
 mod models;
+#[cfg(unix)]
+#[path = "cli/owning.rs"]
+mod owning;
 #[path = "cli/recipes.rs"]
 mod recipes;
 #[path = "cli/relating.rs"]

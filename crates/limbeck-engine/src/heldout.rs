@@ -7,8 +7,8 @@ use limbeck_recipe::{Plan, Recipe};
 
 /// Held-out lines that a run is measured on.
 pub const LINES: usize = 256;
-/// The same on the CPU of a browser: one thread of WebAssembly reads some hundred tokens in the time of a step, and 256
-/// lines would stop a run for minutes at every checkpoint.
+/// The same on the CPU of a browser: one thread of WebAssembly reads some hundred tokens in the time of a step, so 256 lines
+/// would take the time of many steps at every checkpoint.
 pub const LINES_ON_ONE_THREAD: usize = 64;
 /// Tokens of the sentence whose relations are drawn.
 const PICTURE_TOKENS: usize = 20;

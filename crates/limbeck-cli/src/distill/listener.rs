@@ -63,11 +63,15 @@ impl Listener {
             .self_test_failure
             .as_ref()
             .map(device::self_test_failed);
-        let lines = [self_test, past.damage()].into_iter().flatten();
+        let abandoned = self.output.abandoned_by.as_ref().map(|process| {
+            let folder = self.output.folder().display();
+            format!("process {process} ended without giving {folder} back; this one takes it over")
+        });
+        let lines = [self_test, abandoned, past.damage()].into_iter().flatten();
         let text: Vec<String> = facts.into_iter().chain(lines).collect();
         let fields = json!({
             "recipe": plan.recipe, "device": info.device, "step": step, "self_test_failure": info.self_test_failure,
-            "metrics_damage": past.damage(),
+            "taken_over_from": self.output.abandoned_by, "metrics_damage": past.damage(),
         });
         self.progress.say(&text.join("\n"), "start", &fields);
         Ok(())

@@ -308,7 +308,10 @@ fn a_run_killed_before_its_first_checkpoint_can_be_started_again() {
     run.until("step", 2);
     run.signal("-KILL");
     run.end();
-    assert_eq!(scene.files("student"), ["metrics.jsonl.part"]);
+    assert_eq!(
+        scene.files("student"),
+        [".limbeck.lock", "metrics.jsonl.part"]
+    );
     scene.distill(&[]).done();
 }
 
