@@ -190,7 +190,7 @@ async fn dropout_only_where_asked() {
     let batch = batch(&[6, 4], 6, &device);
     let mut taps = Vec::new();
     for dropout in [None, None, Some((1, 1)), Some((1, 1)), Some((1, 2))] {
-        let mut dropout = dropout.map(|(seed, step)| Dropout::new(seed, step));
+        let mut dropout = dropout.map(|(seed, step)| Dropout::new(seed, step, 0));
         taps.push(read(encoder.tap(&batch, 2, dropout.as_mut()).unwrap().q).await);
     }
     assert_eq!(taps[0], taps[1]);
@@ -222,7 +222,7 @@ async fn taps_of_all_layers_are_those_of_each() {
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn dropout_drops_its_share() {
     let ones = Tensor::<2>::ones([200, 300], &cpu());
-    let dropped = Dropout::new(3, 4).apply(ones, 0.25);
+    let dropped = Dropout::new(3, 4, 0).apply(ones, 0.25);
     let data = read(dropped).await;
     let zeros = data.iter().filter(|x| **x == 0.0).count() as f64 / data.len() as f64;
     assert!((zeros - 0.25).abs() < 0.01, "{zeros} were dropped");

@@ -12,7 +12,7 @@ use burn::tensor::Device;
 use limbeck_corpus::{Corpus, FileSummary};
 use limbeck_model::{Encoder, Folder, ModelError, Tokenizer};
 use limbeck_protocol::{RunInfo, Stage};
-use limbeck_recipe::batching::{Batch, DataPosition};
+use limbeck_recipe::batching::DataPosition;
 use limbeck_recipe::{Evaluation, Plan, Recipe, Step, parameter_count};
 use limbeck_train::{Checkpoint, Event, Run, TrainError, check_kernels};
 
@@ -230,8 +230,9 @@ impl Session {
 
     async fn step(&mut self, front: &mut impl Front) -> Result<(), RunError> {
         let start = front.seconds();
-        let (batch, next) = self.lesson()?;
-        let event = self.run.step(&batch).await;
+        let taken = feed::next_step(self.run.plan(), &mut self.batches);
+        let (batches, next) = taken.ok_or(RunError::NoMoreBatches)??;
+        let event = self.run.step(&batches).await;
         let seconds = front.seconds() - start;
         self.share.stepped(seconds);
         let news = match event.map_err(|e| self.with_lines(e))? {
@@ -252,12 +253,6 @@ impl Session {
         };
         self.position = next;
         front.tell(news).map_err(RunError::Storage)
-    }
-
-    /// What the next step learns from, and where the texts go on after it.
-    fn lesson(&mut self) -> Result<(Batch, DataPosition), RunError> {
-        let loaded = self.batches.next().ok_or(RunError::NoMoreBatches)??;
-        Ok((loaded.batch, loaded.next))
     }
 
     /// Saves what was learnt since the last checkpoint before an error of the texts ends the run.
@@ -461,8 +456,8 @@ async fn measure(
 /// that of a step.
 async fn rehearse(plan: &Plan, encoder: &Encoder, heldout: &Heldout) -> Result<(), TrainError> {
     let mut run = Run::new(plan.clone(), encoder.clone())?;
-    for batch in heldout.batches.iter().take(1) {
-        run.step(batch).await?;
+    if !heldout.batches.is_empty() {
+        run.step(&heldout.batches[..1]).await?;
     }
     let ids = &heldout.picture;
     run.teacher_taps(ids).await?;

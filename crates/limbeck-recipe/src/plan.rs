@@ -7,6 +7,9 @@ use crate::recipe::{KernelChoice, Objective, Recipe};
 /// Parameters of the largest student: 8 GiB of weights.
 const MOST_PARAMETERS: u128 = 1 << 31;
 
+/// Batches of the longest step: a driver holds the token ids of all of them while it takes the step.
+const MOST_ACCUMULATED: usize = 4096;
+
 /// Something in a recipe that cannot be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
@@ -156,6 +159,16 @@ fn check_numbers(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) {
     mistakes.demand((1..=65_536).contains(&recipe.batch), "batch", || {
         format!("{} is not in 1..=65536 sequences", recipe.batch)
     });
+    mistakes.demand(
+        (1..=MOST_ACCUMULATED).contains(&recipe.accumulate),
+        "accumulate",
+        || {
+            format!(
+                "{} is not in 1..={MOST_ACCUMULATED} batches per step",
+                recipe.accumulate
+            )
+        },
+    );
     mistakes.demand(recipe.steps >= 1, "steps", || "at least one step".into());
     mistakes.demand(recipe.shuffle >= 1, "shuffle", || {
         "at least one line".into()

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Numbers of one training step. A KL is in nats, and pairs are in the order of the plan.
+/// Numbers of one training step, over all of its micro-batches. A KL is in nats, and pairs are in the order of the plan.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// From 1.
@@ -15,7 +15,7 @@ pub struct Step {
     pub learning_rate: f64,
     /// Global norm of the gradient before clipping.
     pub gradient_norm: f64,
-    /// Real tokens of the batch, padding not counted.
+    /// Tokens of all its batches, padding not counted.
     pub tokens: u64,
     /// Time of this step alone, in seconds. The driver of a run fills it in; the trainer has no clock.
     #[serde(default, skip_serializing_if = "is_zero")]

@@ -481,7 +481,7 @@ const fn required(
 }
 
 /// Every field, in the order of the form and of a link.
-pub static FIELDS: [Field; 26] = [
+pub static FIELDS: [Field; 27] = [
     required(
         ("student.layers", "Layers", "Depth of the student."),
         Group::Student,
@@ -593,11 +593,22 @@ pub static FIELDS: [Field; 26] = [
         |r, text| put(&mut r.steps, count(text)),
     ),
     required(
-        ("batch", "Batch", "Sequences a step."),
+        ("batch", "Batch", "Sequences per batch."),
         Group::Training,
         Kind::Whole,
         |r| r.batch.to_string(),
         |r, text| put(&mut r.batch, size(text)),
+    ),
+    required(
+        (
+            "accumulate",
+            "Accumulate",
+            "Batches per step, for the gradient of a larger batch in the memory of one.",
+        ),
+        Group::More,
+        Kind::Whole,
+        |r| r.accumulate.to_string(),
+        |r, text| put(&mut r.accumulate, size(text)),
     ),
     required(
         (
