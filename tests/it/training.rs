@@ -9,10 +9,8 @@ use limbeck_kernels::testing::skip_launches;
 use limbeck_model::{Dropout, Encoder, Named, TokenBatch};
 use limbeck_oracle::judge::{assert_as_good_as_within, relative_l2};
 use limbeck_recipe::batching::{Batch, DataPosition};
-use limbeck_recipe::{Estimate, KernelChoice, Objective, Plan, Recipe, StudentRecipe};
-use limbeck_train::{
-    Checkpoint, Event, Gradients, Lesson, Run, StepEvent, TrainError, check_kernels,
-};
+use limbeck_recipe::{Estimate, KernelChoice, Objective, Plan, Recipe, Step, StudentRecipe};
+use limbeck_train::{Checkpoint, Event, Gradients, Lesson, Run, TrainError, check_kernels};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use crate::encoder::tiny_bert;
@@ -91,11 +89,11 @@ fn split(batch: &Batch, sizes: &[usize]) -> Vec<Batch> {
     sizes.iter().map(part).collect()
 }
 
-async fn step(run: &mut Run, batch: &Batch) -> StepEvent {
+async fn step(run: &mut Run, batch: &Batch) -> Step {
     step_of(run, std::slice::from_ref(batch)).await
 }
 
-async fn step_of(run: &mut Run, batches: &[Batch]) -> StepEvent {
+async fn step_of(run: &mut Run, batches: &[Batch]) -> Step {
     match run.step(batches).await.unwrap() {
         Event::Step(event) => event,
         skipped => panic!("{skipped:?}"),
@@ -119,7 +117,7 @@ async fn follow_pytorch(device: &Device, sizes: &[usize], losses: f64, norms: f6
     for index in 0..10 {
         let whole = golden_batch(&golden, index);
         let event = step_of(&mut run, &split(&whole, sizes)).await;
-        assert_eq!(event.tokens, whole.tokens());
+        assert_eq!(event.tokens, whole.tokens() as u64);
         let what = |name: &str| format!("{name} of step {}", index + 1);
         near(event.loss, golden.get("loss")[index], losses, &what("loss"));
         for (kl, pair) in event.by_pair.iter().zip(["qq", "kk", "vv"]) {
@@ -365,7 +363,7 @@ async fn minilm_v1_follows_pytorch() {
     near(event.gradient_norm, golden.get("v1.norm")[0], 2e-5, "norm");
 }
 
-async fn steps(run: &mut Run, golden: &Golden, range: Range<usize>) -> Vec<StepEvent> {
+async fn steps(run: &mut Run, golden: &Golden, range: Range<usize>) -> Vec<Step> {
     accumulated_steps(run, golden, range, 1).await
 }
 
@@ -375,7 +373,7 @@ async fn accumulated_steps(
     golden: &Golden,
     range: Range<usize>,
     accumulate: usize,
-) -> Vec<StepEvent> {
+) -> Vec<Step> {
     let batches: Vec<Batch> = range.map(|index| golden_batch(golden, index)).collect();
     let mut events = Vec::new();
     for batches in batches.chunks(accumulate) {

@@ -8,8 +8,7 @@ use std::process::ExitCode;
 
 use burn::tensor::Device;
 use clap::Args;
-use limbeck_engine::Opened;
-use limbeck_kernels::SelfTestError;
+use limbeck_engine::{Opened, heldout};
 use limbeck_recipe::DeviceChoice;
 
 use crate::error::CliError;
@@ -125,12 +124,14 @@ pub fn open_for_engine(choice: DeviceChoice) -> Result<Opened, CliError> {
         device: Device::flex(),
         name: format!("CPU, {cores} cores"),
         on_gpu: false,
+        heldout_lines: heldout::LINES,
     };
     let gpu = |name| {
         Ok(Opened {
             device: gpu::open()?,
             name,
             on_gpu: true,
+            heldout_lines: heldout::LINES,
         })
     };
     if choice == DeviceChoice::Cpu {
@@ -153,7 +154,7 @@ pub fn open_for_engine(choice: DeviceChoice) -> Result<Opened, CliError> {
 }
 
 /// What to know when the kernels of a device failed their test.
-pub fn self_test_failed(error: &SelfTestError) -> String {
+pub fn self_test_failed(error: &impl std::fmt::Display) -> String {
     format!(
         "The kernels failed their test on this device: {error}. Plain operations take their place, slower and with more \
          memory; an update of the graphics driver may help, and --device cpu is an alternative"

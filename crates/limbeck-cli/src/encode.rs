@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::device;
 use crate::error::CliError;
+use crate::terminal;
 
 /// Flags of `limbeck encode`.
 #[derive(Args)]
@@ -62,7 +63,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let mut encoder = Encoder::from_folder(&folder, &device)?;
     let checks = checks(encoder.config());
     if let Err(error) = pollster::block_on(self_test(&device, &checks)) {
-        eprintln!("{}", device::self_test_failed(&error));
+        terminal::say(device::self_test_failed(&error));
         encoder.set_kernel(KernelChoice::Naive);
     }
     let layers = encoder.config().num_hidden_layers;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use limbeck_corpus::CorpusError;
-use limbeck_engine::heldout::HeldoutError;
+use limbeck_engine::RunError;
 use limbeck_model::ModelError;
 use limbeck_recipe::PlanError;
 use limbeck_train::TrainError;
@@ -31,30 +31,22 @@ pub enum CliError {
     /// The corpus.
     #[error(transparent)]
     Corpus(#[from] CorpusError),
-    /// The lines to measure on.
-    #[error(transparent)]
-    Heldout(#[from] HeldoutError),
     /// A model.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The run.
+    /// The trainer.
     #[error(transparent)]
     Train(#[from] TrainError),
-    /// The run, with the lines of the corpus that it happened on.
-    #[error("{error}\n  {lines}")]
-    Lines {
-        /// What happened.
-        error: TrainError,
-        /// The lines by name.
-        lines: String,
-    },
+    /// The run.
+    #[error(transparent)]
+    Run(#[from] RunError),
     /// The corpus failed in mid-run; nothing was lost.
     #[error(
         "{error}\n  saved after step {step}; once that is mended, go on with: limbeck distill --out {out} --resume"
     )]
     Saved {
         /// What happened.
-        error: Box<CliError>,
+        error: Box<RunError>,
         /// Steps taken.
         step: u64,
         /// The output folder.
@@ -87,7 +79,9 @@ impl CliError {
     /// 2 for wrong use, 1 for everything else.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Usage(_) | Self::Train(TrainError::Plan(_)) => ExitCode::from(2),
+            Self::Usage(_)
+            | Self::Train(TrainError::Plan(_))
+            | Self::Run(RunError::Plan(_) | RunError::Changed(_)) => ExitCode::from(2),
             _ => ExitCode::FAILURE,
         }
     }

@@ -1,16 +1,20 @@
 //! limbeck: distil Transformers by their self-attention relations.
 
+mod ahead;
 mod config;
 mod device;
 mod distill;
 mod encode;
 mod error;
 mod inspect;
+mod interrupt;
+mod lock;
 mod output;
 mod progress;
 mod relations;
 mod report;
 mod serve;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -61,9 +65,9 @@ fn main() -> ExitCode {
     limbeck_kernels::keep_freed_memory();
     let result = std::panic::catch_unwind(|| run(&cli.command));
     let Ok(result) = result else {
-        eprintln!(
+        terminal::say(
             "limbeck: something failed that should not have; the message is above. A checkpoint that was written is whole: go on \
-             with --resume, if it was a GPU that failed with --device cpu too"
+             with --resume, if it was a GPU that failed with --device cpu too",
         );
         return ExitCode::FAILURE;
     };
@@ -72,7 +76,7 @@ fn main() -> ExitCode {
         // The reader of our output has gone (`| head`): nobody is left to tell.
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("limbeck: {error}");
+            terminal::say(format_args!("limbeck: {error}"));
             error.exit_code()
         }
     }

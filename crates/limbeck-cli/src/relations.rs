@@ -24,6 +24,7 @@ use limbeck_relations::{
 use crate::device;
 use crate::error::CliError;
 use crate::output::write_whole;
+use crate::terminal;
 
 /// Flags of `limbeck relations`.
 #[derive(Args)]
@@ -180,7 +181,7 @@ impl Side {
     fn taps(&self, batch: &TokenBatch, layer: usize, device: &Device) -> Result<Taps, CliError> {
         let mut encoder = Encoder::from_folder(&self.folder, device)?;
         if let Err(error) = pollster::block_on(self_test(device, &checks(encoder.config()))) {
-            eprintln!("{}", device::self_test_failed(&error));
+            terminal::say(device::self_test_failed(&error));
             encoder.set_kernel(KernelChoice::Naive);
         }
         Ok(encoder.tap(batch, layer, None)?)
@@ -193,7 +194,7 @@ fn recipe(path: &Path) -> Option<Recipe> {
     match toml::from_str(&text) {
         Ok(recipe) => Some(recipe),
         Err(error) => {
-            eprintln!("{} is not read: {error}", path.display());
+            terminal::say(format_args!("{} is not read: {error}", path.display()));
             None
         }
     }
@@ -301,10 +302,10 @@ fn tokens(text: &str, teacher: &Side, student: &Side) -> Result<Text, CliError> 
     }
     let longest = teacher.config.max_length().min(student.config.max_length());
     if ids.len() > longest {
-        eprintln!(
+        terminal::say(format_args!(
             "The text has {} tokens and the models take {longest}: it was cut there",
             ids.len()
-        );
+        ));
         ids = encode(&teacher.tokenizer.clone().truncating(longest)?, text)?;
     }
     Ok(Text { ids, special })

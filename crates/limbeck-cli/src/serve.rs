@@ -12,11 +12,9 @@ mod page;
 mod socket;
 mod world;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -36,6 +34,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 
 use crate::error::CliError;
+use crate::interrupt::on_interrupt;
+use crate::terminal;
 use engine::Given;
 use guard::{Guard, Way};
 use hub::Hub;
@@ -94,7 +94,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
             hub: Arc::default(),
         });
         let end = engine::start(house.hub.clone(), keep.clone(), given)?;
-        invite(&house.guard.link(), !arguments.no_open)?;
+        invite(&house.guard.link(), !arguments.no_open);
         serve(listener, house, end, &keep).await
     })
 }
@@ -115,16 +115,15 @@ async fn listen(port: Option<u16>) -> Result<TcpListener, CliError> {
     })
 }
 
-fn invite(link: &str, open: bool) -> Result<(), CliError> {
-    let mut out = std::io::stdout();
-    writeln!(
-        out,
+fn invite(link: &str, open: bool) {
+    terminal::print(format_args!(
         "{link}  (ctrl-c ends it; a run that goes on is saved first)"
-    )?;
+    ));
     if open && let Err(e) = open::that_detached(link) {
-        eprintln!("limbeck: cannot open a browser ({e}): open the link yourself");
+        terminal::say(format_args!(
+            "limbeck: cannot open a browser ({e}): open the link yourself"
+        ));
     }
-    Ok(())
 }
 
 /// What answers need.
@@ -141,7 +140,9 @@ async fn serve(
     mut end: oneshot::Receiver<Result<(), CliError>>,
     keep: &Keep,
 ) -> Result<ExitCode, CliError> {
-    let interrupted = interruption()?;
+    let interrupted = Arc::new(Notify::new());
+    let told_first = interrupted.clone();
+    on_interrupt(move || told_first.notify_one())?;
     let hub = house.hub.clone();
     // A step's event is small, and must not wait for the next to fill a packet.
     let listener = listener.tap_io(|connection| {
@@ -154,7 +155,7 @@ async fn serve(
     }
     let ran = hub.known().running();
     if ran {
-        eprintln!("limbeck: saving the run; ctrl-c again ends at once");
+        terminal::say("limbeck: saving the run; ctrl-c again ends at once");
     }
     hub.close();
     let code = told(end.await)?;
@@ -171,9 +172,9 @@ async fn serve(
         known => {
             if let Some(step) = known.kept {
                 let folder = keep.folder().display();
-                eprintln!(
+                terminal::say(format_args!(
                     "limbeck: the run is saved after step {step} in {folder}; the next limbeck serve offers to go on with it"
-                );
+                ));
             }
         }
     }
@@ -189,21 +190,6 @@ fn told(
             "the engine's thread ended without a word; a message may be above".to_owned(),
         )),
     }
-}
-
-/// Notified by the first ctrl-c; the second ends the program at once.
-fn interruption() -> Result<Arc<Notify>, CliError> {
-    let first = Arc::new(Notify::new());
-    let (told, again) = (first.clone(), AtomicBool::new(false));
-    let handler = move || {
-        if again.swap(true, Ordering::SeqCst) {
-            std::process::exit(1);
-        }
-        told.notify_one();
-    };
-    ctrlc::set_handler(handler)
-        .map_err(|e| CliError::Serve(format!("cannot listen for ctrl-c: {e}")))?;
-    Ok(first)
 }
 
 fn router(house: Arc<House>) -> Router {

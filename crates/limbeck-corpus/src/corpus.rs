@@ -113,6 +113,14 @@ impl Corpus {
         &self.texts
     }
 
+    /// Where the texts are that are files.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.texts.iter().filter_map(|text| match text {
+            Text::File(path) => Some(path.as_path()),
+            Text::Memory { .. } => None,
+        })
+    }
+
     /// File and line for a message, such as `corpus.txt, line 17`, of an entry of `Batch::sources`.
     pub fn name_line(&self, (file, line): (usize, u64)) -> String {
         match self.texts.get(file) {

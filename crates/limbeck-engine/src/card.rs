@@ -9,14 +9,14 @@ use limbeck_recipe::{Config, Objective, Plan, Recipe, parameter_count};
 /// Numbers of a finished run that its plan does not hold.
 pub struct Outcome {
     /// KL of each pair on the held-out lines before the first step, in nats.
-    pub before: Vec<f32>,
+    pub before: Vec<f64>,
     /// The same after the last step.
-    pub after: Vec<f32>,
+    pub after: Vec<f64>,
     /// What the evaluation was made on.
     pub heldout_note: String,
     /// Where it was computed.
     pub device: String,
-    /// Since the run was started or resumed.
+    /// Spent in steps; those before a resumption are counted where their time was kept.
     pub elapsed: Duration,
     /// Steps whose loss was not a number.
     pub skipped: u64,

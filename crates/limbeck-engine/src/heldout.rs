@@ -5,8 +5,11 @@ use limbeck_model::{ModelError, Tokenizer};
 use limbeck_recipe::batching::Batch;
 use limbeck_recipe::{Plan, Recipe};
 
-/// Lines that are measured on, where there is a whole machine for it.
+/// Held-out lines that a run is measured on.
 pub const LINES: usize = 256;
+/// The same on the CPU of a browser: one thread of WebAssembly reads some hundred tokens in the time of a step, so 256 lines
+/// would take the time of many steps at every checkpoint.
+pub const LINES_ON_ONE_THREAD: usize = 64;
 /// Tokens of the sentence whose relations are drawn.
 const PICTURE_TOKENS: usize = 20;
 /// S of a batch is rounded up to this: few distinct shapes keep a GPU's memory pools and pipelines small.

@@ -3,8 +3,11 @@
 use std::future::Future;
 
 use burn::tensor::Device;
+use limbeck_corpus::CorpusError;
 use limbeck_protocol::EngineInfo;
 use limbeck_recipe::DeviceChoice;
+
+use crate::front::{BatchSource, Feed};
 
 /// A device that is open.
 pub struct Opened {
@@ -14,6 +17,9 @@ pub struct Opened {
     pub name: String,
     /// Whether it is a GPU.
     pub on_gpu: bool,
+    /// Held-out lines that a run on it is measured on: [`crate::heldout::LINES`], or fewer where reading them would take
+    /// the time of many steps.
+    pub heldout_lines: usize,
 }
 
 /// The place that an engine lives in. Errors are texts for people: what was wrong, and what to do.
@@ -32,6 +38,14 @@ pub trait World {
 
     /// Lets messages in that wait: a turn of the event loop in a browser, nothing in a program.
     fn breathe(&self) -> impl Future<Output = ()>;
+
+    /// Starts the batches of a run: prepared when they are asked for, unless a place has threads to work ahead.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    fn batches(&self, feed: Feed) -> Result<BatchSource, CorpusError> {
+        Ok(feed.on_demand())
+    }
 
     /// Makes sure that no other engine trains on the same storage (another tab, say), for as long as this one lives.
     ///

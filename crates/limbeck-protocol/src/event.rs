@@ -1,6 +1,6 @@
 //! What an engine tells a page.
 
-use limbeck_recipe::Recipe;
+use limbeck_recipe::{Evaluation, Recipe, Step};
 use serde::{Deserialize, Serialize};
 
 /// What must be known of every fresh student: method.md's trap, unilm#525.
@@ -53,7 +53,7 @@ pub enum Event {
     /// after `Hello` or `Restore`.
     Steps {
         /// Each.
-        steps: Vec<StepRecord>,
+        steps: Vec<Step>,
     },
     /// A step whose loss was not a number: nothing was updated.
     Skipped {
@@ -243,38 +243,6 @@ pub struct RunInfo {
     pub step: u64,
     /// Numbers that the student has.
     pub parameters: u64,
-}
-
-/// Numbers of one step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StepRecord {
-    /// From 1.
-    pub step: u64,
-    /// Sum over the pairs, weighted (eq. 5), in nats.
-    pub loss: f64,
-    /// KL of each pair, unweighted (eq. 6), in nats.
-    pub by_pair: Vec<f64>,
-    /// Learning rate of this step.
-    pub learning_rate: f64,
-    /// Global norm of the gradient before clipping.
-    pub gradient_norm: f64,
-    /// Real tokens of the batch.
-    pub tokens: u64,
-    /// Time of this step alone, in seconds.
-    pub seconds: f64,
-    /// Memory that the device has handed out, in bytes; 0 if it is not known.
-    pub memory: u64,
-}
-
-/// KL on held-out lines.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Evaluation {
-    /// Steps taken before.
-    pub step: u64,
-    /// KL of each pair, in nats.
-    pub by_pair: Vec<f64>,
-    /// What it was measured on, in one sentence.
-    pub note: String,
 }
 
 /// What a run does.

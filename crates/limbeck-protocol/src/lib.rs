@@ -12,8 +12,8 @@ mod message;
 
 pub use command::{Command, Export};
 pub use event::{
-    Adapter, Control, EngineInfo, EngineKind, Evaluation, Event, Figure, Halt, RunInfo, RunState,
-    SavedRun, Stage, StepRecord, TeacherInfo, TextInfo, UNTRAINED,
+    Adapter, Control, EngineInfo, EngineKind, Event, Figure, Halt, RunInfo, RunState, SavedRun,
+    Stage, TeacherInfo, TextInfo, UNTRAINED,
 };
 pub use message::{Message, WireError};
 

@@ -13,6 +13,7 @@ mod plan;
 mod recipe;
 mod rng;
 mod shape;
+mod step;
 
 pub use config::{Config, ConfigError, StudentSize, TOKENIZER_FILES};
 pub use estimate::Estimate;
@@ -27,3 +28,4 @@ pub use recipe::{
 };
 pub use rng::{Rng, mix};
 pub use shape::{Activation, Positions, Shape};
+pub use step::{Evaluation, Step};

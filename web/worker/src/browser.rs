@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use burn::tensor::Device;
-use limbeck_engine::{Opened, World};
+use limbeck_engine::{Opened, World, heldout};
 use limbeck_protocol::{Adapter, EngineInfo, EngineKind};
 use limbeck_recipe::DeviceChoice;
 
@@ -96,6 +96,7 @@ impl World for Browser {
                 device: Device::flex(),
                 name: format!("CPU, {}", cpu()),
                 on_gpu: false,
+                heldout_lines: heldout::LINES_ON_ONE_THREAD,
             });
         };
         let software = if adapter.software { ", software" } else { "" };
@@ -103,6 +104,7 @@ impl World for Browser {
             device: self.open_gpu().await?,
             name: format!("{} (WebGPU{software})", adapter.name),
             on_gpu: true,
+            heldout_lines: heldout::LINES,
         })
     }
 

@@ -1,7 +1,8 @@
 //! The student on lines that it never saw, before and now.
 
 use leptos::prelude::*;
-use limbeck_protocol::{Evaluation, UNTRAINED};
+use limbeck_protocol::UNTRAINED;
+use limbeck_recipe::Evaluation;
 
 use super::measure::figure;
 use crate::state::{RunLog, page};
