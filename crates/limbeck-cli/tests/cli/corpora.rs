@@ -101,7 +101,7 @@ fn a_corpus_that_the_tokenizer_does_not_know_is_refused() {
 #[test]
 fn no_corpus_is_wrong_use() {
     let scene = Scene::new();
-    let message = "the recipe has a mistake:\n  corpus: no file or glob is given";
+    let message = "the recipe has a mistake:\n  corpus: no file or glob given";
     scene.distill(&["--set", "corpus=[]"]).refused(2, message);
 }
 
