@@ -14,7 +14,7 @@ use crate::error::CliError;
 /// Flags of `limbeck devices`.
 #[derive(Args)]
 pub struct Arguments {
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     json: bool,
 }
@@ -55,7 +55,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
             let software = if is_real_gpu(info) {
                 ""
             } else {
-                ", software: slower than the CPU, for tests"
+                ", software: slower than the CPU; for tests"
             };
             writeln!(
                 out,
@@ -178,7 +178,7 @@ pub fn open_for_engine(choice: DeviceChoice) -> Result<Opened, CliError> {
             gpu(format!("{} ({}, software)", info.name, info.backend))
         }
         (DeviceChoice::Gpu, None, None) => Err(CliError::Device(format!(
-            "no GPU was found. {INSTALL}, or use --device cpu"
+            "no GPU found. {INSTALL}, or use --device cpu"
         ))),
         _ => Ok(cpu()),
     }
@@ -190,7 +190,7 @@ fn gpu() -> Result<Device, CliError> {
         .init()
         .map_err(|e| {
             CliError::Device(format!(
-                "the GPU cannot be opened: {e}. Update its driver, or use --device cpu"
+                "cannot open the GPU: {e}. Update its driver, or use --device cpu"
             ))
         })
 }
@@ -198,7 +198,7 @@ fn gpu() -> Result<Device, CliError> {
 /// What to know when the kernels of a device failed their test.
 pub fn self_test_failed(error: &SelfTestError) -> String {
     format!(
-        "The kernels failed their test on this device: {error}. Plain operations take their place, slower and with more \
-         memory; an update of the graphics driver may help, and --device cpu is an alternative"
+        "The kernels failed their self-test on this device: {error}. Using plain tensor operations instead, which are \
+         slower and take more memory. Update the graphics driver, or use --device cpu"
     )
 }

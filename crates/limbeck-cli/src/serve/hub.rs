@@ -39,7 +39,7 @@ impl Parcel {
                 blobs: blobs.into_iter().map(Bytes::from).collect(),
             }),
             Err(error) => {
-                eprintln!("limbeck: an event cannot be sent: {error}");
+                eprintln!("limbeck: cannot send an event: {error}");
                 None
             }
         }

@@ -363,7 +363,7 @@ fn a_corpus_that_fails_in_mid_run_loses_no_step() {
     assert_eq!(outcome.code, Some(1));
     let saved = outcome.stderr.lines().last().expect("a message");
     assert!(
-        saved.contains("saved after step ")
+        saved.contains("Saved at step ")
             && saved.ends_with("limbeck distill --out student --resume"),
         "{saved}"
     );
