@@ -1,4 +1,4 @@
-//! What a run reads, in few words, so that a resumed run can tell whether it is still the same.
+//! A short description of what a run reads, so that a resumed run notices a change.
 
 use std::collections::BTreeMap;
 

@@ -31,7 +31,7 @@ pub struct Tokens {
 pub fn cut(tokenizer: &Tokenizer, text: &str, plan: &Plan) -> Result<Tokens, Trouble> {
     let ids = encode(tokenizer, text)?;
     if ids.len() <= encode(tokenizer, "")?.len() {
-        let message = "the tokenizer finds no token in this sentence; write words".to_owned();
+        let message = "this sentence has no tokens; enter at least one word".to_owned();
         return Err((Control::Sentence, message));
     }
     let positions = plan.teacher.max_length().min(plan.student.max_length());

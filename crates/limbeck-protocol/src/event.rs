@@ -1,12 +1,12 @@
-//! What an engine tells a page.
+//! What an engine sends to a page.
 
 use limbeck_recipe::Recipe;
 use serde::{Deserialize, Serialize};
 
-/// What must be known of every fresh student: method.md's trap, unilm#525.
+/// The warning that belongs to every fresh student (<https://github.com/microsoft/unilm/issues/525>).
 pub const UNTRAINED: &str = "The loss reads the queries, keys and values of the student's last layer. What comes after them in \
-    that layer (attention output, feed-forward, LayerNorms) gets no gradient and still has its initial random values: fine-tune \
-    before use, or read figures of the student as it is as zero-shot figures of an untrained last block.";
+    that layer (attention output, feed-forward, LayerNorms) gets no gradient and keeps its random initial values. Fine-tune the \
+    student before you use it; figures of the student as it is are zero-shot figures of an untrained last block.";
 
 /// One message of an engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,13 +20,13 @@ pub enum Event {
         /// Where it runs and on what.
         engine: EngineInfo,
     },
-    /// Something other than a step takes its time. `Stage::Ready` ends it.
+    /// The engine is busy with something other than a step. `Stage::Ready` ends it.
     Stage {
-        /// What.
+        /// What it is busy with.
         stage: Stage,
-        /// How far.
+        /// Units of work that are done.
         done: u64,
-        /// Of how much; 0 if that is not known.
+        /// Units of work in all; 0 if unknown.
         total: u64,
     },
     /// The teacher at hand.
@@ -36,12 +36,12 @@ pub enum Event {
     },
     /// The texts at hand, in the order of `recipe.corpus`.
     Texts {
-        /// Each.
+        /// One entry per text.
         texts: Vec<TextInfo>,
     },
-    /// The run that can be taken up with `Restore`; none if there is none.
+    /// The run that `Restore` would resume, if there is one.
     Saved {
-        /// It.
+        /// Its recipe and its progress.
         run: Option<SavedRun>,
     },
     /// A run begins, or goes on from a checkpoint.
@@ -52,7 +52,7 @@ pub enum Event {
     /// Steps that were taken, oldest first: those of a twentieth of a second, or one that took longer, while training; many
     /// after `Hello` or `Restore`.
     Steps {
-        /// Each.
+        /// One record per step.
         steps: Vec<StepRecord>,
     },
     /// A step whose loss was not a number: nothing was updated.
@@ -64,7 +64,7 @@ pub enum Event {
     },
     /// The student measured on lines that it never saw.
     Evaluated {
-        /// Result.
+        /// KL by pair on those lines.
         evaluation: Evaluation,
     },
     /// A sentence and what the teacher makes of it. The blobs are f32, little endian, one for each layer of the teacher:
@@ -88,7 +88,7 @@ pub enum Event {
     },
     /// What the run does now.
     State {
-        /// It.
+        /// The state that it has entered.
         state: RunState,
     },
     /// Where the last checkpoint is.
@@ -161,7 +161,7 @@ pub enum EngineKind {
 pub struct Adapter {
     /// Name for people.
     pub name: String,
-    /// Whether the CPU plays it: far slower than computing on the CPU directly, so `auto` does not take it.
+    /// Whether it is emulated on the CPU: far slower than the CPU backend, so `auto` does not take it.
     pub software: bool,
     /// Whether shaders can compute in 16 bits.
     pub f16: bool,
@@ -169,7 +169,7 @@ pub struct Adapter {
     pub limits: Vec<(String, u64)>,
 }
 
-/// What takes its time.
+/// What an engine is busy with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
@@ -209,7 +209,7 @@ pub struct TextInfo {
     pub lines: u64,
 }
 
-/// A run that can be taken up.
+/// A saved run that can be resumed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SavedRun {
     /// Its recipe.
@@ -291,7 +291,7 @@ pub enum RunState {
     Paused,
     /// Has ended.
     Ended {
-        /// How.
+        /// Why it ended.
         halt: Halt,
     },
 }
@@ -330,11 +330,11 @@ pub enum Control {
     Run,
 }
 
-/// One line of the report on numbers.
+/// One line of the device report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
-    /// What.
+    /// What was measured.
     pub name: String,
-    /// Value with its unit.
+    /// The value with its unit.
     pub value: String,
 }

@@ -129,8 +129,8 @@ fn live(
     let ended = spawn("engine", work)?.join();
     Ok(ended.err().map(|panic| {
         format!(
-            "the engine failed: {}. Another one starts and finds what was saved. If it was the GPU that failed, update its \
-             driver or compute on the CPU; if it was memory, take a smaller batch",
+            "the engine failed: {}. It restarts with what was saved. If the GPU failed, update its driver or compute \
+             on the CPU; if memory ran out, use a smaller batch",
             message(panic.as_ref())
         )
     }))
