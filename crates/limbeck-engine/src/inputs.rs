@@ -39,6 +39,6 @@ pub fn changed_input(
         .find(|key| before.get(*key) != now.get(*key))?;
     let (was, is) = (of(before, key), of(now, key));
     Some(format!(
-        "the run began with another {key} ({was}) than there is now ({is}). Restore it, or start a new run"
+        "the run began with a different {key} ({was}; now {is}). Restore it, or start a new run"
     ))
 }
