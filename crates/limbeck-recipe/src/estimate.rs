@@ -1,4 +1,4 @@
-//! What a run will cost, estimated from its sizes alone, for a page where a recipe is being edited.
+//! What a run will cost, from its sizes alone: for the page, while a recipe is edited.
 
 use crate::config::{Config, parameter_count};
 use crate::plan::Plan;
@@ -7,12 +7,12 @@ use crate::recipe::KernelChoice;
 /// Bytes of an f32.
 const FLOAT: f64 = 4.0;
 
-/// What a run costs with the longest batch that its recipe allows. Rough: within a factor of two of measurements.
+/// What a run costs, of the longest batch that its recipe allows. Rough: within a factor of two of what is measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
-    /// Parameters of the student.
+    /// Numbers that the student has.
     pub student_parameters: u128,
-    /// Parameters of the teacher.
+    /// Numbers that the teacher has.
     pub teacher_parameters: u128,
     /// Bytes on the device while training: weights of both, gradients and moments of the student, activations.
     pub bytes: f64,
@@ -22,7 +22,7 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Estimates a plan.
+    /// Of a plan.
     pub fn of(plan: &Plan) -> Self {
         let (student, teacher) = (&plan.student, &plan.teacher);
         let tokens = plan.recipe.batch as f64 * plan.recipe.max_length as f64;
@@ -58,12 +58,12 @@ impl Estimate {
     }
 }
 
-/// Values per token that one layer keeps for its backward pass.
+/// Values a token that one layer keeps for its backward pass.
 fn layer_values(config: &Config) -> f64 {
     10.0 * config.hidden_size as f64 + 2.0 * config.intermediate_size as f64
 }
 
-/// Attention probabilities per token; our kernels keep none.
+/// Attention probabilities a token; our kernels keep none.
 fn score_values(plan: &Plan, config: &Config, length: f64) -> f64 {
     match plan.kernel {
         KernelChoice::Fused => 0.0,
@@ -71,7 +71,7 @@ fn score_values(plan: &Plan, config: &Config, length: f64) -> f64 {
     }
 }
 
-/// Floating-point operations per token of one layer, forward: four projections, the feed-forward part, scores and their use.
+/// Operations a token of one layer, forward: four projections, the feed-forward part, scores and their use.
 fn layer_flops(config: &Config, length: f64) -> f64 {
     let (h, f) = (config.hidden_size as f64, config.intermediate_size as f64);
     2.0 * (4.0 * h * h + 2.0 * h * f) + 4.0 * length * h
