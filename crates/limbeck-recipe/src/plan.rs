@@ -10,7 +10,7 @@ const MOST_PARAMETERS: u128 = 1 << 31;
 /// A field of a recipe with a value that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// The recipe's field.
+    /// The recipe's field, such as `student.heads`.
     pub field: &'static str,
     /// What is wrong, with the values, and what would be valid.
     pub message: String,
