@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use limbeck_model::{Config, Encoder, Rng};
+use limbeck_model::Encoder;
+use limbeck_recipe::{Config, Rng};
 use limbeck_train::batching::Batch;
 use limbeck_train::{Event, Phase, Plan, Recipe, Run, StudentRecipe};
 use serde_json::{Value, json};

@@ -7,9 +7,9 @@ use it::talk::{Asker, Memory, Told, with_engine};
 use it::{cpu, gpu, read};
 use limbeck_engine::To;
 use limbeck_kernels::{Pair, relation};
-use limbeck_model::{Config, Encoder, Folder, Precision, TokenBatch, Tokenizer};
+use limbeck_model::{Encoder, Folder, Precision, TokenBatch, Tokenizer};
 use limbeck_protocol::{Command, Control, Event, Export, Halt, RunState, StepRecord, VERSION};
-use limbeck_recipe::{Recipe, StudentRecipe};
+use limbeck_recipe::{Config, Recipe, StudentRecipe};
 use limbeck_relations::Taps;
 use wasm_bindgen_test::wasm_bindgen_test;
 

@@ -2,8 +2,7 @@
 
 use burn::tensor::Tensor;
 use limbeck_kernels::DropoutMask;
-
-use crate::Rng;
+use limbeck_recipe::Rng;
 
 /// Keeps these numbers apart from the others of a seed.
 const DROPOUT: u64 = 0xD20;

@@ -1,6 +1,7 @@
 //! What a run will cost, from its sizes alone: for the page, while a recipe is edited.
 
-use crate::config::{Config, parameter_count};
+use crate::config::Config;
+use crate::layout::parameter_count;
 use crate::plan::Plan;
 use crate::recipe::KernelChoice;
 

@@ -1,6 +1,7 @@
 //! A recipe, checked against its teacher. The check finds all mistakes at once, each with its field.
 
-use crate::config::{Config, Family, StudentSize, parameter_count};
+use crate::config::{Config, StudentSize};
+use crate::layout::parameter_count;
 use crate::pair::{Pair, Vector, common_relation_heads};
 use crate::recipe::{KernelChoice, Objective, Recipe};
 
@@ -262,9 +263,8 @@ fn check_student(recipe: &Recipe, mistakes: &mut Mistakes) {
 
 /// The teacher's layer unless a recipe names it: the last, or an upper-middle one of large teachers (section 4 of MiniLMv2).
 pub fn usual_teacher_layer(teacher: &Config) -> usize {
-    match (teacher.num_hidden_layers, teacher.family) {
-        (24, Family::Bert) => 21,
-        (24, Family::Roberta) => 19,
+    match (teacher.num_hidden_layers, teacher.layer_of_24()) {
+        (24, Some(layer)) => layer,
         (layers, _) => layers,
     }
 }

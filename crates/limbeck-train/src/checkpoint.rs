@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use limbeck_kernels::AdamWMoments;
-use limbeck_model::{Config, Encoder, ModelError, Named};
-use limbeck_recipe::Recipe;
+use limbeck_model::{Encoder, ModelError, Named};
+use limbeck_recipe::{Config, Recipe};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 

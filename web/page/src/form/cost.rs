@@ -101,7 +101,7 @@ pub fn too_large(plan: &Plan, engine: Option<&EngineInfo>, on_gpu: bool) -> Opti
     let limit = binding_limit(&engine.adapter.as_ref()?.limits)?;
     let (rows, hidden) = (
         plan.student.vocab_size as f64,
-        plan.student.hidden_size as f64,
+        plan.student.embedding_width() as f64,
     );
     let table = rows * hidden * 4.0;
     (table > limit as f64).then(|| {
