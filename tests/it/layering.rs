@@ -277,6 +277,34 @@ fn documents_are_whole() {
     assert!(links >= 25, "{links} links");
 }
 
+/// A file or folder that a document names in backticks is there; NAME stands for what a reader chooses.
+#[test]
+fn documents_name_what_is_there() {
+    const PLACES: [&str; 8] = [
+        "assets/",
+        "crates/",
+        "docs/",
+        "examples/",
+        "shaders/",
+        "tests/",
+        "web/",
+        ".github/",
+    ];
+    let mut named = 0;
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for path in text.split('`').skip(1).step_by(2) {
+            let is_path = PLACES.iter().any(|place| path.starts_with(place));
+            if is_path && !path.contains(['*', '{', ' ', ':']) && !path.contains("NAME") {
+                let found = root().join(path).exists();
+                assert!(found, "{} names {path}", document.display());
+                named += 1;
+            }
+        }
+    }
+    assert!(named >= 30, "{named} paths");
+}
+
 /// The recipe in docs/recipes.md names every field, and a run without it would do the same.
 #[test]
 fn the_documented_recipe_is_the_default() {
