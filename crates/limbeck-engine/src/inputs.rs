@@ -25,7 +25,7 @@ pub fn inputs(teacher: &Folder, texts: &[FileSummary]) -> BTreeMap<String, Strin
     texts.chain([teacher]).collect()
 }
 
-/// What is not as it was when the run began, in one sentence.
+/// Which input has changed since the run began, in one sentence.
 pub fn changed_input(
     before: &BTreeMap<String, String>,
     now: &BTreeMap<String, String>,
