@@ -1,4 +1,4 @@
-//! Web locks: one tells the page that this worker lives, one keeps two tabs from training at once.
+//! Web locks: one shows the page that this worker is alive, one keeps two tabs from training at once.
 
 use std::cell::RefCell;
 use std::rc::Rc;
