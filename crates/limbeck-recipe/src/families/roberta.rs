@@ -25,8 +25,11 @@ pub(super) static FAMILY: Family = Family {
 };
 
 fn read(fields: &Fields) -> Result<Shape, ConfigError> {
-    let mut shape = bert::read(fields)?;
-    let Positions::Learned { first, .. } = &mut shape.positions;
-    *first = fields.pad_token_id as usize + 1;
-    Ok(shape)
+    Ok(Shape {
+        positions: Positions::Learned {
+            rows: fields.required("max_position_embeddings")?,
+            first: fields.pad_token_id as usize + 1,
+        },
+        ..bert::read(fields)?
+    })
 }
