@@ -617,14 +617,14 @@ fn a_wrong_recipe_is_told_everything() {
         ..recipe()
     };
     let expected = "the recipe has 8 mistakes:\n  \
-        max_length: 100 is not in 3..=40, the positions of the teacher\n  \
-        learning_rate: 0 is not above 0\n  \
+        max_length: must be 3 to 40 (the teacher's positions), not 100\n  \
+        learning_rate: must be above 0, not 0\n  \
         student.heads: 5 attention heads do not divide the hidden size 12; these do: [1, 2, 3, 4, 6, 12]\n  \
         teacher_layer: layer 3 does not exist: the teacher has layers 1 to 2\n  \
         relation_heads: 8 relation heads do not divide both hidden sizes, 12 (student) and 24 (teacher); these do: [1, 2, 3, 4, 6, 12]\n  \
         pairs: `qx` is not a pair; the nine pairs are qq, qk, qv, kq, kk, kv, vq, vk, vv\n  \
         pairs: no pair has a weight above 0\n  \
-        warmup: 11 steps of warm-up are more than the 10 steps of the run";
+        warmup: a warm-up of 11 steps is longer than the run of 10";
     assert_eq!(mistakes(&wrong), expected);
 }
 

@@ -34,7 +34,7 @@ struct Adapter {
 /// Flags of `limbeck devices`.
 #[derive(Args)]
 pub struct Arguments {
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     json: bool,
 }
@@ -75,7 +75,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
             let software = if adapter.real {
                 ""
             } else {
-                ", software: slower than the CPU, for tests"
+                ", software: slower than the CPU; for tests"
             };
             writeln!(
                 out,
@@ -156,7 +156,7 @@ pub fn open_for_engine(choice: DeviceChoice) -> Result<Opened, CliError> {
 /// What to know when the kernels of a device failed their test.
 pub fn self_test_failed(error: &impl std::fmt::Display) -> String {
     format!(
-        "The kernels failed their test on this device: {error}. Plain operations take their place, slower and with more \
-         memory; an update of the graphics driver may help, and --device cpu is an alternative"
+        "The kernels failed their self-test on this device: {error}. Using plain tensor operations instead, which are \
+         slower and take more memory. Update the graphics driver, or use --device cpu"
     )
 }

@@ -25,7 +25,7 @@ pub enum CliError {
         /// Why not.
         source: std::io::Error,
     },
-    /// No device to compute on.
+    /// No device can be opened.
     #[error("{0}")]
     Device(String),
     /// The corpus.
@@ -42,7 +42,7 @@ pub enum CliError {
     Run(#[from] RunError),
     /// The corpus failed in mid-run; nothing was lost.
     #[error(
-        "{error}\n  saved after step {step}; once that is mended, go on with: limbeck distill --out {out} --resume"
+        "{error}\n  Saved at step {step}. Fix that, then resume with: limbeck distill --out {out} --resume"
     )]
     Saved {
         /// What happened.
@@ -70,7 +70,7 @@ impl From<PlanError> for CliError {
 }
 
 impl CliError {
-    /// For `map_err` on an operation with a file.
+    /// Makes the error of a failed file operation, for `map_err`.
     pub fn file(verb: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.display().to_string();
         move |source| Self::File { verb, path, source }

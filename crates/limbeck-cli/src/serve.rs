@@ -50,22 +50,22 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Flags of `limbeck serve`.
 #[derive(Args)]
 pub struct Arguments {
-    /// Port of 127.0.0.1; 0 means any that is free [default: 7878 if it is free, else any]
+    /// Port on 127.0.0.1; 0 takes any free one [default: 7878 if it is free, else any]
     #[arg(long, value_name = "N")]
     port: Option<u16>,
     /// Do not open the browser
     #[arg(long)]
     no_open: bool,
-    /// Folder of a teacher that every page finds
+    /// Folder of a teacher, offered to every page
     #[arg(long, value_name = "DIR")]
     teacher: Option<PathBuf>,
-    /// Text files that every page finds: UTF-8, a document a line, or gzip
+    /// Text files, offered to every page: UTF-8, one document per line, plain or .gz
     #[arg(long, value_name = "FILES", num_args = 1..)]
     corpus: Vec<PathBuf>,
-    /// Folder that the run is kept in [default: limbeck-serve where this system keeps data, such as ~/.local/share]
+    /// Folder to save the run in [default: limbeck-serve in this system's data folder, such as ~/.local/share]
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
-    /// Folder of a built page to serve in place of the one in this program
+    /// Folder of a built page to serve instead of the built-in one
     #[arg(long, value_name = "DIR")]
     page: Option<PathBuf>,
 }
@@ -85,7 +85,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|e| CliError::Serve(format!("cannot wait for connections: {e}")))?;
+        .map_err(|e| CliError::Serve(format!("cannot start the server: {e}")))?;
     runtime.block_on(async {
         let listener = listen(arguments.port).await?;
         let house = Arc::new(House {
@@ -110,7 +110,7 @@ async fn listen(port: Option<u16>) -> Result<TcpListener, CliError> {
     };
     attempt.map_err(|e| {
         CliError::Serve(format!(
-            "cannot listen on 127.0.0.1:{port}: {e}. Leave --port out to get a free one"
+            "cannot listen on 127.0.0.1:{port}: {e}. Omit --port to get a free one"
         ))
     })
 }
@@ -133,7 +133,7 @@ struct House {
     hub: Arc<Hub>,
 }
 
-/// Until ctrl-c or a failure of the engine that cannot be mended.
+/// Until ctrl-c, or until the engine fails for good.
 async fn serve(
     listener: TcpListener,
     house: Arc<House>,
@@ -187,7 +187,8 @@ fn told(
     match ended {
         Ok(result) => result.map(|()| ExitCode::SUCCESS),
         Err(_) => Err(CliError::Serve(
-            "the engine's thread ended without a word; a message may be above".to_owned(),
+            "the engine's thread ended without an error message; see above for any output"
+                .to_owned(),
         )),
     }
 }

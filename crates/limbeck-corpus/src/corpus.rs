@@ -19,7 +19,7 @@ const COUNTED_LINES: usize = 1024;
 /// What a model card says of one text of a corpus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSummary {
-    /// Name without folders (a published card says nothing of this machine).
+    /// Name without folders (a published card reveals nothing of this machine).
     pub name: String,
     /// Size, compressed if the text is.
     pub bytes: u64,

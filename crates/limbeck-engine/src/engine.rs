@@ -1,4 +1,4 @@
-//! The loop: commands in, steps between them, events out.
+//! The engine's loop: commands in, steps between them, events out.
 
 use std::rc::Rc;
 
@@ -19,15 +19,15 @@ use crate::{Opening, Session, World, numbers};
 
 /// A command with its binary parts.
 pub struct Request {
-    /// Who asks: the number of a connection.
+    /// The connection that sent it.
     pub client: u64,
-    /// What.
+    /// What it asks for.
     pub command: Command,
     /// Its binary parts.
     pub blobs: Vec<Vec<u8>>,
 }
 
-/// Whom an event is for.
+/// The recipients of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum To {
     /// Every connection.
@@ -241,8 +241,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
     fn require_no_run(&self, control: Control) -> Done {
         match self.state {
             RunState::Running | RunState::Preparing | RunState::Paused => {
-                let message =
-                    "a run is going on with what it began with; stop it before you change its data";
+                let message = "a run is in progress; stop it before you change its data";
                 Err((control, message.to_owned()).into())
             }
             RunState::Idle | RunState::Ended { .. } => Ok(()),
@@ -250,7 +249,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
     }
 
     fn data(&self) -> Result<Data, Troubles> {
-        let missing = |control, what: &str| (control, format!("there is no {what} yet: take one"));
+        let missing = |control, what: &str| (control, format!("no {what} yet: choose one"));
         let teacher = self.teacher.as_ref();
         let teacher = teacher.ok_or_else(|| missing(Control::Teacher, "teacher"))?;
         if self.texts.is_empty() {
@@ -373,7 +372,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
 
     async fn single_step(&mut self) -> Done {
         if self.state != RunState::Paused {
-            return refuse("only a run that waits takes a single step: pause it first");
+            return refuse("only a paused run can take a single step: pause it first");
         }
         self.step().await;
         Ok(())
@@ -381,7 +380,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
 
     fn resume(&mut self) -> Done {
         if self.state != RunState::Paused {
-            return refuse("there is no run that waits");
+            return refuse("there is no paused run");
         }
         self.enter(RunState::Running);
         Ok(())
@@ -491,7 +490,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
 
     async fn export(&mut self, client: u64, what: Export) -> Done {
         let Some(session) = &self.session else {
-            return refuse("there is no run whose files could be had");
+            return refuse("there is no run to export files from");
         };
         let (name, files) = match what {
             Export::Student => ("student", session.student().await.map_err(of_device)?),
@@ -510,7 +509,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
 
     async fn choose(&mut self, text: &str) -> Done {
         let Some(session) = &mut self.session else {
-            let message = "relations are drawn of a run: start one first".to_owned();
+            let message = "there is no run to draw relations of: start one first".to_owned();
             return Err((Control::Sentence, message).into());
         };
         session.choose(text).await?;
@@ -521,7 +520,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
 
     async fn measure(&mut self, client: u64) -> Done {
         if matches!(self.state, RunState::Running | RunState::Preparing) {
-            return refuse("a run computes: pause it before you measure");
+            return refuse("a run is in progress: pause it before you measure");
         }
         self.pages.stage(Stage::Measuring, 0, 0);
         let figures = numbers::figures(&self.pages.world).await;
@@ -547,7 +546,7 @@ fn same_number(control: Control, names: &[String], blobs: &[Vec<u8>]) -> Done {
     if names.len() == blobs.len() && !names.is_empty() {
         return Ok(());
     }
-    let message = format!("{} names came with {} files", names.len(), blobs.len());
+    let message = format!("received {} names for {} files", names.len(), blobs.len());
     Err((control, message).into())
 }
 

@@ -1,4 +1,4 @@
-//! How a run is fed: the batches of a plan, the same ones wherever it runs.
+//! The batches of a plan: the same ones wherever the run computes.
 
 use limbeck_corpus::{CorpusError, Loaded, LoaderSettings};
 use limbeck_model::Tokenizer;

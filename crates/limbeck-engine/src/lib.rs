@@ -1,4 +1,4 @@
-//! A run that is driven by commands and told in events, wherever it computes and stores.
+//! A run that commands drive and events report, wherever it computes and stores.
 //!
 //! ```text
 //! page --Command--> [worker: messages | serve: WebSocket] --> engine --Event--> page

@@ -51,7 +51,7 @@ pub async fn index<W: World>(world: &W) -> Option<Result<Index, String>> {
     let read = serde_json::from_slice(&bytes);
     Some(read.map_err(|error| {
         format!(
-            "a run was saved here, but its {INDEX} is damaged ({error}): it cannot be taken up, and the next run takes its place"
+            "a run was saved here, but its {INDEX} is damaged ({error}): it cannot be resumed, and the next run will replace it"
         )
     }))
 }

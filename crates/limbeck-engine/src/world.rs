@@ -1,4 +1,4 @@
-//! What an engine needs of the place that it lives in: a browser's worker, or a program.
+//! What an engine needs from its host: a browser's worker, or a program.
 
 use std::future::Future;
 
@@ -11,7 +11,7 @@ use crate::front::{BatchSource, Feed};
 
 /// A device that is open.
 pub struct Opened {
-    /// To compute on.
+    /// burn's handle of the device.
     pub device: Device,
     /// Its name, for people.
     pub name: String,
@@ -22,7 +22,7 @@ pub struct Opened {
     pub heldout_lines: usize,
 }
 
-/// The place that an engine lives in. Errors are texts for people: what was wrong, and what to do.
+/// The host of an engine. Errors are messages for users: what was wrong, and what to do.
 pub trait World {
     /// Where the engine runs and on what.
     fn info(&self) -> impl Future<Output = EngineInfo>;
@@ -36,7 +36,7 @@ pub trait World {
     /// Seconds since some moment; never goes back.
     fn seconds(&self) -> f64;
 
-    /// Lets messages in that wait: a turn of the event loop in a browser, nothing in a program.
+    /// Lets waiting messages in: a turn of the event loop in a browser, nothing in a program.
     fn breathe(&self) -> impl Future<Output = ()>;
 
     /// Starts the batches of a run: prepared when they are asked for, unless a place has threads to work ahead.
@@ -50,7 +50,7 @@ pub trait World {
     /// Makes sure that no other engine trains on the same storage (another tab, say), for as long as this one lives.
     ///
     /// # Errors
-    /// Another does.
+    /// Another engine trains on it.
     fn claim(&self) -> impl Future<Output = Result<(), String>>;
 
     /// Writes a file of the saved run. A reader finds it whole or as it was before.
@@ -68,7 +68,7 @@ pub trait World {
     /// Removes every file of the saved run.
     ///
     /// # Errors
-    /// They cannot be removed.
+    /// A file cannot be removed.
     fn forget(&self) -> impl Future<Output = Result<(), String>>;
 
     /// Bytes of storage that are used, and that there are; zeros if that is not known.

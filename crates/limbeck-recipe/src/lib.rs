@@ -1,6 +1,6 @@
-//! What can be asked for, and whether it can be: recipes, encoder configs, pairs, and the plan that comes of them; and what
-//! follows from a seed alone: random numbers and the order of batches. No tensors and no files, so that a page can check a
-//! recipe while it is typed.
+//! What a user can ask for, and whether it is possible: recipes, encoder configs, pairs, and the plan they result in;
+//! and what follows from a seed alone: random numbers and the order of batches. No tensors and no files, so that a page
+//! can check a recipe while it is typed.
 #![warn(missing_docs)]
 
 pub mod batching;

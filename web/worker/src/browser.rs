@@ -1,4 +1,4 @@
-//! A browser's worker as the place that an engine lives in.
+//! A browser's worker as the host of an engine.
 
 use std::cell::{Cell, RefCell};
 
@@ -61,7 +61,7 @@ impl Browser {
             .await
             .map_err(|error| {
                 format!(
-                    "the GPU cannot be opened: {error}. Close other tabs that use it, start the browser again, update the \
+                    "cannot open the GPU: {error}. Close other tabs that use it, restart the browser, update the \
                      graphics driver, or choose the CPU as the device"
                 )
             })?;

@@ -35,7 +35,7 @@ impl Keep {
         let keep = Self { folder };
         if keep.run().exists() && !keep.lock_file().exists() {
             return Err(CliError::Usage(format!(
-                "{} is there and not of limbeck serve. Name another folder with --keep",
+                "{} exists and was not made by limbeck serve. Choose another folder with --keep",
                 keep.run().display()
             )));
         }

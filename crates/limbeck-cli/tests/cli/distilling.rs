@@ -328,8 +328,8 @@ fn a_teacher_that_is_not_a_number_stops_the_run_and_names_the_lines() {
         .expect("lines after the message");
     assert_eq!(
         message,
-        "the loss was not a number in 3 steps in a row (up to step 3). Lower learning_rate, raise warmup, or look at the \
-         lines of the last batch"
+        "the loss was not a number in 3 consecutive steps (up to step 3). Lower learning_rate, increase warmup, or \
+         inspect the lines of the last batch"
     );
     let named: Vec<&str> = lines.split("; ").collect();
     assert_eq!(named.len(), 2, "{lines}");

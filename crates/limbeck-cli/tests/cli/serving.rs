@@ -274,18 +274,22 @@ fn strangers_are_kept_out() {
         (
             &with_token,
             &[("Host", "evil.example")],
-            "was asked for `evil.example`",
+            "the request was for `evil.example`",
         ),
-        (&with_token, &[other_port], "was asked for `127.0.0.1:1`"),
+        (
+            &with_token,
+            &[other_port],
+            "the request was for `127.0.0.1:1`",
+        ),
         (
             "/",
             &[host, token, ("Origin", "http://evil.example")],
-            "by a page of `http://evil.example`",
+            "from a page of `http://evil.example`",
         ),
         (
             "/",
             &[host, token, ("Origin", "null")],
-            "by a page of `null`",
+            "from a page of `null`",
         ),
         ("/", &[host], "This link has no token"),
         ("/?token=", &[host], "This link has no token"),
@@ -392,7 +396,7 @@ fn without_a_page_there_is_nothing_to_serve() {
     let outcome = scene.run(&["serve", "--no-open", "--page", "empty"]);
     outcome.refused(
         2,
-        "empty holds no page: it has no index.html. Name the folder that `cargo xtask web` has built, with --page",
+        "empty holds no page: it has no index.html. Name a folder that `cargo xtask web` built with --page",
     );
 }
 
@@ -425,7 +429,7 @@ fn a_folder_of_somebody_else_is_not_taken() {
     let outcome = scene.run(&["serve", "--no-open", "--page", "page", "--keep", "mine"]);
     outcome.refused(
         2,
-        "mine/run is there and not of limbeck serve. Name another folder with --keep",
+        "mine/run exists and was not made by limbeck serve. Choose another folder with --keep",
     );
     assert_eq!(scene.text("mine/run/diary.txt"), "dear diary");
 }
@@ -532,7 +536,7 @@ fn pages_that_break_the_protocol_are_sent_away() {
     let mut babbling = serving.page();
     babbling.send_raw("hello?");
     babbling.expect_refusal_and_end(
-        "a message that is not understood (expected value at line 1 column 1); page and engine are of different versions: \
+        "cannot parse a message (expected value at line 1 column 1); page and engine are of different versions: \
          reload the page",
     );
 
@@ -586,7 +590,7 @@ fn a_run_is_saved_by_ctrl_c_and_goes_on_in_the_next_start() {
     let Event::Saved { run: Some(saved) } = page.until(|e| matches!(e, Event::Saved { .. })) else {
         panic!("no saved run");
     };
-    let told = format!("the run is saved after step {} in kept", saved.step);
+    let told = format!("saved the run at step {} in kept", saved.step);
     assert!(outcome.stderr.contains(&told), "{saved:?} {outcome:?}");
     page.send(Command::Restore, &[]);
     let Event::Steps { steps } = page.until(has_steps) else {

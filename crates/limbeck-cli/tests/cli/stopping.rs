@@ -239,8 +239,8 @@ fn damaged_checkpoints_are_refused() {
         assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""));
     };
     let again = "use an earlier one or start again";
-    refused(&whole[..whole.len() / 2], "not whole (", again);
-    refused(b"", "not whole (", again);
+    refused(&whole[..whole.len() / 2], "incomplete or damaged (", again);
+    refused(b"", "incomplete or damaged (", again);
     let mut changed = whole.clone();
     *changed.last_mut().expect("bytes") ^= 1;
     refused(
@@ -261,7 +261,7 @@ fn damaged_checkpoints_are_refused() {
     );
     refused(
         &scene.read("teacher/model.safetensors"),
-        "this safetensors file is no checkpoint of limbeck",
+        "this safetensors file is not a checkpoint of limbeck",
         "",
     );
 }
@@ -294,8 +294,8 @@ fn another_teacher_or_corpus_is_not_resumed_with() {
     resume().refused(
         2,
         &format!(
-            "the run began with another corpus file 1 (corpus.txt, {was} bytes) than there is now (corpus.txt, {is} \
-             bytes). Restore it, or start a new run"
+            "the run began with a different corpus file 1 (corpus.txt, {was} bytes; now corpus.txt, {is} bytes). \
+             Restore it, or start a new run"
         ),
     );
     scene.write("corpus.txt", text);
@@ -307,7 +307,7 @@ fn another_teacher_or_corpus_is_not_resumed_with() {
     assert!(
         outcome
             .stderr
-            .contains("the run began with another teacher (checksum "),
+            .contains("the run began with a different teacher (checksum "),
         "{}",
         outcome.stderr
     );
@@ -351,7 +351,7 @@ fn a_corpus_that_fails_in_mid_run_loses_no_step() {
     assert_eq!(outcome.code, Some(1));
     let saved = outcome.stderr.lines().last().expect("a message");
     assert!(
-        saved.contains("saved after step ")
+        saved.contains("Saved at step ")
             && saved.ends_with("limbeck distill --out student --resume"),
         "{saved}"
     );
