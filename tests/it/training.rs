@@ -637,7 +637,7 @@ fn absurd_accumulation_is_refused() {
             ..recipe()
         };
         let expected = format!(
-            "the recipe has a mistake:\n  accumulate: {accumulate} is not in 1..=4096 batches per step"
+            "the recipe has a mistake:\n  accumulate: must be 1 to 4096 batches, not {accumulate}"
         );
         assert_eq!(mistakes(&recipe), expected);
     }

@@ -1,4 +1,4 @@
-//! `limbeck distill`: files and flags to a session, and what it tells to progress and files.
+//! `limbeck distill`: files and flags to a session, and its events to progress and files.
 //!
 //! ```text
 //! flags --opening--> Session (of the engine) --listener--> progress, metrics.jsonl, checkpoint --finish--> student, report
@@ -28,11 +28,11 @@ use listener::Listener;
 
 fn manual() -> String {
     format!(
-        "A recipe says everything about a run; this one has every default. Name a field with --set (student.layers=2), or \
-         write a file and name it with --config. `limbeck config schema` explains each field.\n\n{}\n\
-         Ctrl-c finishes the step, saves and ends; --resume goes on with the same losses as if nothing had been. The output \
-         folder gets the student (open it with transformers or sentence-transformers), metrics.jsonl, report.html and a \
-         model card.",
+        "A recipe defines a run; this one has every default. Set a field with --set (student.layers=2), or write a \
+         file and pass it with --config. `limbeck config schema` explains each field.\n\n{}\n\
+         Ctrl-c finishes the step, saves and exits; --resume continues with the same losses as if the run had never \
+         stopped. The output folder receives the student (open it with transformers or sentence-transformers), \
+         metrics.jsonl, report.html and a model card.",
         Recipe::default().to_toml()
     )
 }
@@ -44,28 +44,28 @@ pub struct Arguments {
     /// Folder of the teacher (Hugging Face layout: config.json, model.safetensors, tokenizer.json)
     #[arg(long, value_name = "DIR")]
     teacher: Option<String>,
-    /// Text files or globs, one document a line, UTF-8, .gz too
+    /// Text files or globs: one document per line, UTF-8, plain or .gz
     #[arg(long, value_name = "FILES", num_args = 1..)]
     corpus: Vec<String>,
-    /// Folder for the student, its report and the checkpoint
+    /// Output folder: the student, its report and, while the run lasts, the checkpoint
     #[arg(long, value_name = "DIR")]
     out: Option<String>,
-    /// A recipe (TOML); flags and --set win over it. `limbeck config example` prints one
+    /// Recipe (TOML); flags and --set override it. `limbeck config example` prints one
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Set one field of the recipe, for instance student.layers=2; may be repeated
+    /// Set one field of the recipe, such as student.layers=2; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_setting)]
     set: Vec<(String, Value)>,
     /// Where to compute: auto, cpu or gpu
     #[arg(long, value_parser = device::parse)]
     device: Option<DeviceChoice>,
-    /// Write over an output folder that is not empty
+    /// Overwrite an output folder that is not empty
     #[arg(long)]
     overwrite: bool,
-    /// Go on with the run that was stopped in the output folder, with its own recipe
+    /// Resume the run that was stopped in the output folder, with its own recipe
     #[arg(long, conflicts_with_all = ["teacher", "corpus", "config", "set", "overwrite"], requires = "out")]
     resume: bool,
-    /// One JSON object a line on standard output instead of a progress bar
+    /// Print one JSON object per line on standard output instead of a progress bar
     #[arg(long)]
     json: bool,
 }
@@ -119,7 +119,7 @@ fn pause(session: &Session, listener: &Listener) {
     let step = session.steps_taken();
     let out = listener.output.folder().display();
     let text = format!(
-        "stopped after step {step}, saved. Go on with: limbeck distill --out {out} --resume"
+        "Stopped after step {step}, saved. Resume with: limbeck distill --out {out} --resume"
     );
     let fields = json!({ "step": step });
     listener.progress.say(&text, "stopped", &fields);

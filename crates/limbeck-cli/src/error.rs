@@ -40,7 +40,7 @@ pub enum CliError {
     /// The run.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// The corpus failed in mid-run; nothing was lost.
+    /// The corpus failed during a run, which was saved first.
     #[error(
         "{error}\n  Saved at step {step}. Fix that, then resume with: limbeck distill --out {out} --resume"
     )]

@@ -19,7 +19,7 @@ pub fn on_interrupt(first: impl Fn() + Send + 'static) -> Result<(), CliError> {
         first();
     };
     ctrlc::set_handler(handler)
-        .map_err(|e| CliError::Device(format!("cannot listen for ctrl-c: {e}")))?;
+        .map_err(|e| CliError::Device(format!("cannot handle ctrl-c: {e}")))?;
     if hang_up {
         ignore_hang_up();
     }

@@ -67,7 +67,7 @@ impl Lock {
 }
 
 impl Drop for Lock {
-    /// An empty file tells the next owner that nothing was left in the middle.
+    /// An empty file shows the next owner that the last one released it.
     fn drop(&mut self) {
         let _ = self.file.set_len(0);
     }

@@ -66,8 +66,8 @@ fn main() -> ExitCode {
     let result = std::panic::catch_unwind(|| run(&cli.command));
     let Ok(result) = result else {
         terminal::say(
-            "limbeck: something failed that should not have; the message is above. A checkpoint that was written is whole: go on \
-             with --resume, if it was a GPU that failed with --device cpu too",
+            "limbeck: internal error, see above. The last checkpoint is intact: resume with --resume (add --device \
+             cpu if the GPU failed)",
         );
         return ExitCode::FAILURE;
     };

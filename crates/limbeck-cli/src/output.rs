@@ -187,11 +187,11 @@ fn require_empty(folder: &Path) -> Result<(), CliError> {
         return Err(in_use(folder, owner.as_deref()));
     }
     let resume = match folder.join(CHECKPOINT).exists() {
-        true => "go on with its run with --resume, ",
+        true => "resume its run with --resume, ",
         false => "",
     };
     Err(CliError::Usage(format!(
-        "the output folder {} is not empty. Name another with --out, {resume}or write over it with --overwrite",
+        "the output folder {} is not empty. Choose another with --out, {resume}or overwrite it with --overwrite",
         folder.display()
     )))
 }

@@ -26,7 +26,7 @@ impl Progress {
             ProgressDrawTarget::stderr()
         };
         let bar = ProgressBar::with_draw_target(Some(0), target);
-        let template = "{bar:24} {pos}/{len}  {msg}  {elapsed} gone, {eta} left";
+        let template = "{bar:24} {pos}/{len}  {msg}  {elapsed} elapsed, {eta} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }

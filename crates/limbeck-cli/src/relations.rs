@@ -194,7 +194,7 @@ fn recipe(path: &Path) -> Option<Recipe> {
     match toml::from_str(&text) {
         Ok(recipe) => Some(recipe),
         Err(error) => {
-            terminal::say(format_args!("{} is not read: {error}", path.display()));
+            terminal::say(format_args!("ignoring {}: {error}", path.display()));
             None
         }
     }
@@ -303,7 +303,7 @@ fn tokens(text: &str, teacher: &Side, student: &Side) -> Result<Text, CliError> 
     let longest = teacher.config.max_length().min(student.config.max_length());
     if ids.len() > longest {
         terminal::say(format_args!(
-            "The text has {} tokens and the models take {longest}: it was cut there",
+            "The text has {} tokens; truncated to {longest}, the models' limit",
             ids.len()
         ));
         ids = encode(&teacher.tokenizer.clone().truncating(longest)?, text)?;

@@ -117,7 +117,7 @@ async fn listen(port: Option<u16>) -> Result<TcpListener, CliError> {
 
 fn invite(link: &str, open: bool) {
     terminal::print(format_args!(
-        "{link}  (ctrl-c ends it; a run that goes on is saved first)"
+        "{link}  (stop with ctrl-c; a run in progress is saved first)"
     ));
     if open && let Err(e) = open::that_detached(link) {
         terminal::say(format_args!(
@@ -155,7 +155,7 @@ async fn serve(
     }
     let ran = hub.known().running();
     if ran {
-        terminal::say("limbeck: saving the run; ctrl-c again ends at once");
+        terminal::say("limbeck: saving the run; press ctrl-c again to exit at once");
     }
     hub.close();
     let code = told(end.await)?;
@@ -173,7 +173,7 @@ async fn serve(
             if let Some(step) = known.kept {
                 let folder = keep.folder().display();
                 terminal::say(format_args!(
-                    "limbeck: the run is saved after step {step} in {folder}; the next limbeck serve offers to go on with it"
+                    "limbeck: saved the run at step {step} in {folder}; the next limbeck serve offers to resume it"
                 ));
             }
         }

@@ -12,7 +12,7 @@ pub struct Outcome {
     pub before: Vec<f64>,
     /// The same after the last step.
     pub after: Vec<f64>,
-    /// What the evaluation was made on.
+    /// Which lines the evaluation measured, in one sentence.
     pub heldout_note: String,
     /// Name of the device that computed it.
     pub device: String,
@@ -134,7 +134,7 @@ fn sequences(recipe: &Recipe) -> String {
     }
 }
 
-/// The last part of a path: a published card says nothing of the machine.
+/// The last part of a path: a published card reveals nothing of the machine.
 pub fn name(path: &str) -> &str {
     let parts = path.trim_end_matches(['/', '\\']).rsplit(['/', '\\']);
     parts.into_iter().next().unwrap_or(path)

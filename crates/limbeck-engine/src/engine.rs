@@ -349,7 +349,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         Ok(())
     }
 
-    /// Tells what the student makes of the sentence now, if that is not told yet.
+    /// Sends the student's projections of the sentence, unless those of this step are sent already.
     async fn look(&mut self) -> Done {
         let Some(session) = &mut self.session else {
             return Ok(());

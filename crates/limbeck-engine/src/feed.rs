@@ -40,7 +40,7 @@ pub fn next_step(
     }
 }
 
-/// Lines to token ids; `tokenizer` must truncate at the recipe's `max_length`.
+/// Turns lines into token ids; `tokenizer` must truncate at the recipe's `max_length`.
 pub fn tokenise(
     tokenizer: Tokenizer,
 ) -> impl Fn(&[&str]) -> Result<Vec<Encoded>, String> + Send + 'static {

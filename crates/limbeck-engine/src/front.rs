@@ -40,7 +40,7 @@ impl Feed {
     }
 }
 
-/// What a session tells of itself, in the order in which it happens.
+/// What a session emits, in the order in which it happens.
 pub enum News {
     /// Something other than a step takes its time: done, of how much (0 if that is not known).
     Stage(Stage, usize, usize),
@@ -77,7 +77,7 @@ pub trait Front {
     /// Seconds since some moment; never goes back.
     fn seconds(&self) -> f64;
 
-    /// Lets messages in that wait: a turn of the event loop in a browser, nothing in a program.
+    /// Lets waiting messages in: a turn of the event loop in a browser, nothing in a program.
     fn breathe(&self) -> impl Future<Output = ()>;
 
     /// Hears what happens.

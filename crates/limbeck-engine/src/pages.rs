@@ -28,9 +28,9 @@ pub struct Pages<W, T> {
     teacher: Vec<String>,
     /// Why what the run reads could not be kept, if so: a checkpoint alone would be of no use.
     unkept: Option<String>,
-    /// Steps that were taken and not told yet.
+    /// Steps that were taken but not sent yet.
     untold: Vec<Step>,
-    /// When steps were told last.
+    /// When steps were last sent.
     told_at: f64,
 }
 
@@ -64,24 +64,24 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Pages<W, T> {
         self.say_with_parts(to, (event, Vec::new()));
     }
 
-    /// Steps that were not told yet come first: what is told of a run is in its order.
+    /// Pending steps go first, so that events stay in the order of the run.
     pub fn say_with_parts(&mut self, to: To, (event, blobs): Told) {
         self.tell_steps();
         (self.tell)(to, event, blobs);
     }
 
-    /// Tells all how far something is that takes its time.
+    /// Sends the progress of a stage to all pages.
     pub fn stage(&mut self, stage: Stage, done: usize, total: usize) {
         let (done, total) = (done as u64, total as u64);
         self.say(To::All, Event::Stage { stage, done, total });
     }
 
-    /// Tells all that commands are answered at once.
+    /// Reports to all pages that the engine is ready.
     pub fn ready(&mut self) {
         self.stage(Stage::Ready, 0, 0);
     }
 
-    /// The next step is told as soon as it is taken.
+    /// The next step is sent as soon as it is taken.
     pub fn tell_next_at_once(&mut self) {
         self.told_at = f64::NEG_INFINITY;
     }
@@ -91,7 +91,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Pages<W, T> {
         self.world.seconds() >= self.told_at + TELL_EVERY
     }
 
-    /// Tells the steps that wait.
+    /// Sends the pending steps.
     pub fn tell_steps(&mut self) {
         let steps = std::mem::take(&mut self.untold);
         if !steps.is_empty() {
@@ -154,7 +154,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Front for Pages<W, T> {
         Ok(())
     }
 
-    /// A storage that refuses does not end the run: pages are told that it is in memory only.
+    /// A storage that refuses does not end the run: pages learn that it is in memory only.
     async fn save(&mut self, session: &Session, checkpoint: Vec<u8>) -> Result<bool, String> {
         let index = self.index(session);
         let kept = match self.unkept.clone() {

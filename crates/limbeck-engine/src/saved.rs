@@ -33,7 +33,7 @@ pub struct Index {
 }
 
 impl Index {
-    /// As a page is told of it.
+    /// What a page sees of it.
     pub fn summary(&self) -> SavedRun {
         let step = self.steps.last().map_or(0, |step| step.step);
         SavedRun {

@@ -31,7 +31,7 @@ pub struct Tokens {
 pub fn cut(tokenizer: &Tokenizer, text: &str, plan: &Plan) -> Result<Tokens, Trouble> {
     let ids = encode(tokenizer, text).map_err(wrong)?;
     if ids.len() <= encode(tokenizer, "").map_err(wrong)?.len() {
-        let message = "the tokenizer finds no token in this sentence; write words".to_owned();
+        let message = "this sentence has no tokens; enter at least one word".to_owned();
         return Err((Control::Sentence, message));
     }
     let positions = plan.teacher.max_length().min(plan.student.max_length());
@@ -107,12 +107,12 @@ impl Sentence {
         Ok(told)
     }
 
-    /// After which step the student was last looked at.
+    /// The step after which the student was last sampled.
     pub fn looked_at(&self) -> Option<u64> {
         self.learnt.as_ref().map(|(step, _)| *step)
     }
 
-    /// What a page is told: `Sentence`, and the last `Taps` if there were any.
+    /// The events for a page: `Sentence`, and the last `Taps` if there were any.
     pub fn told(&self) -> (Told, Option<Told>) {
         let learnt = self.learnt.as_ref().map(|(_, told)| told.clone());
         (self.taught.clone(), learnt)
@@ -124,7 +124,7 @@ fn blobs(layers: &[Vec<f32>]) -> Vec<Vec<u8>> {
     layers.iter().map(bytes).collect()
 }
 
-/// Where a run's time goes: seconds of steps, and of looks at the student between them.
+/// Where a run's time goes: seconds of steps, and of samples of the student between them.
 #[derive(Default)]
 pub struct Share {
     taken: u64,
@@ -142,7 +142,7 @@ impl Share {
         self.taken += 1;
     }
 
-    /// The student was looked at.
+    /// The student was sampled.
     pub fn looked(&mut self, seconds: f64) {
         self.looks += seconds;
         self.last_look = seconds;

@@ -141,7 +141,7 @@ impl Session {
         })
     }
 
-    /// What a page is told of the run.
+    /// The run as a page sees it.
     pub fn info(&self) -> &RunInfo {
         &self.info
     }
@@ -362,12 +362,13 @@ impl Session {
         Ok(())
     }
 
-    /// What a page is told of the chosen sentence, and of what the student made of it when it was last looked at.
+    /// The events about the chosen sentence: its tokens with the teacher's projections, and the student's when it was
+    /// last sampled.
     pub fn sentence(&self) -> (Told, Option<Told>) {
         self.sentence.told()
     }
 
-    /// Whether the student may be looked at again, for what that costs beside the steps.
+    /// Whether another sample of the student stays within its share of the time.
     pub fn may_look(&self) -> bool {
         self.share.allows_a_look()
     }

@@ -21,7 +21,7 @@ pub enum RunError {
     #[error(transparent)]
     Corpus(#[from] CorpusError),
     /// No more batches came, and no reason.
-    #[error("the texts gave no further batch")]
+    #[error("the texts yield no further batch")]
     NoMoreBatches,
     /// There is nothing to measure on.
     #[error(transparent)]
@@ -102,7 +102,7 @@ fn of_mistakes(mistakes: &[Mistake]) -> Troubles {
     Troubles(each.collect())
 }
 
-/// A device that failed while it looked at a sentence.
+/// A device that failed while it computed a sentence.
 pub(crate) fn of_device(error: impl std::fmt::Display) -> Trouble {
     (Control::Device, error.to_string())
 }

@@ -9,7 +9,7 @@ use limbeck_recipe::DeviceChoice;
 
 use crate::front::{BatchSource, Feed};
 
-/// A device that is open.
+/// An open device.
 pub struct Opened {
     /// burn's handle of the device.
     pub device: Device,

@@ -11,7 +11,7 @@ const MOST_PARAMETERS: u128 = 1 << 31;
 /// Batches of the longest step: a driver holds the token ids of all of them while it takes the step.
 const MOST_ACCUMULATED: usize = 4096;
 
-/// Something in a recipe that cannot be.
+/// A field of a recipe with a value that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
     /// The recipe's field, such as `student.heads`.
@@ -165,12 +165,12 @@ fn check_numbers(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) {
         "accumulate",
         || {
             format!(
-                "{} is not in 1..={MOST_ACCUMULATED} batches per step",
+                "must be 1 to {MOST_ACCUMULATED} batches, not {}",
                 recipe.accumulate
             )
         },
     );
-    mistakes.demand(recipe.steps >= 1, "steps", || "at least one step".into());
+    mistakes.demand(recipe.steps >= 1, "steps", || "must be at least 1".into());
     mistakes.demand(recipe.shuffle >= 1, "shuffle", || {
         "must be at least 1".into()
     });

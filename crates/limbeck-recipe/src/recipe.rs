@@ -113,7 +113,7 @@ pub struct Recipe {
     /// Batches per step. Their gradients are accumulated, so a step learns from accumulate x batch sequences with the
     /// activations of one batch in memory.
     pub accumulate: usize,
-    /// Steps.
+    /// Number of training steps.
     pub steps: u64,
     /// Peak learning rate.
     pub learning_rate: f64,

@@ -1,4 +1,4 @@
-//! The numbers of a run, one record of each kind: what the trainer computes, an engine tells, a front keeps and a chart draws.
+//! The numbers of a run, one record of each kind: what the trainer computes, an engine emits, a front stores and a chart draws.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,5 @@
-//! What `limbeck distill` makes of what a session tells: progress for people or JSON lines, metrics.jsonl and checkpoints.
+//! Turns a session's events into what `limbeck distill` shows and writes: progress or JSON lines, metrics.jsonl and
+//! checkpoints.
 
 use std::time::{Duration, Instant};
 
@@ -41,7 +42,7 @@ impl Listener {
         }
     }
 
-    /// Makes room in the folder and tells what begins. From here on files are written.
+    /// Makes room in the folder and reports what begins. From here on files are written.
     ///
     /// # Errors
     /// The folder cannot be written.
@@ -65,7 +66,7 @@ impl Listener {
             .map(device::self_test_failed);
         let abandoned = self.output.abandoned_by.as_ref().map(|process| {
             let folder = self.output.folder().display();
-            format!("process {process} ended without giving {folder} back; this one takes it over")
+            format!("process {process} ended without releasing {folder}; this one takes it over")
         });
         let lines = [self_test, abandoned, past.damage()].into_iter().flatten();
         let text: Vec<String> = facts.into_iter().chain(lines).collect();

@@ -121,7 +121,7 @@ impl Inputs<'_> {
         };
         if resolved(self.teacher)?.as_ref() == Some(&folder) {
             return Err(CliError::Usage(format!(
-                "the output folder {} is the teacher's: the student would replace it. Name another with --out",
+                "the output folder {} is the teacher's: the student would replace it. Choose another with --out",
                 out.display()
             )));
         }
@@ -134,8 +134,8 @@ impl Inputs<'_> {
         for (what, path) in inputs.chain(corpus).chain(config) {
             if lies_in(path, &folder)? {
                 return Err(CliError::Usage(format!(
-                    "the {what} {} lies in the output folder {}, where it could be removed or written over. Move it, or name \
-                     another folder with --out",
+                    "the {what} {} is in the output folder {}, where it could be removed or overwritten. Move it, or \
+                     choose another folder with --out",
                     path.display(),
                     out.display()
                 )));

@@ -61,7 +61,7 @@ fn request(command: Command, blobs: Vec<Vec<u8>>) -> Request {
     }
 }
 
-/// Starts the engine. What comes back tells when it has ended for good: after [`Hub::close`], or by a failure that another
+/// Starts the engine. The receiver reports when it has ended for good: after [`Hub::close`], or by a failure that another
 /// start would repeat.
 ///
 /// # Errors

@@ -41,7 +41,7 @@ impl Parcel {
                 blobs: blobs.into_iter().map(Bytes::from).collect(),
             }),
             Err(error) => {
-                terminal::say(format_args!("limbeck: an event cannot be sent: {error}"));
+                terminal::say(format_args!("limbeck: cannot send an event: {error}"));
                 None
             }
         }
@@ -56,7 +56,7 @@ impl Parcel {
 pub struct Seat {
     /// Its number, from 1.
     pub number: u64,
-    /// Told when the connection is to be cut off, whatever still waits.
+    /// Notified when the connection must close, whatever is still queued.
     pub cut: Arc<Notify>,
     queue: mpsc::Receiver<Parcel>,
     waiting: Arc<AtomicUsize>,

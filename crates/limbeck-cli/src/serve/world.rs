@@ -68,7 +68,7 @@ impl Keep {
             Taken::Ours(lock, abandoned_by) => {
                 if let Some(process) = abandoned_by {
                     terminal::say(format_args!(
-                        "limbeck: process {process} ended without giving {folder} back; this one takes it over"
+                        "limbeck: process {process} ended without releasing {folder}; this one takes it over"
                     ));
                 }
                 Ok(lock)

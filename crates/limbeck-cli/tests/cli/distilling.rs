@@ -249,7 +249,7 @@ fn minilm_v1_teaches_attention_and_values_over_the_attention_heads() {
 fn an_output_folder_with_files_is_left_alone_unless_told_otherwise() {
     let scene = Scene::new();
     scene.write("student/notes.txt", "mine");
-    let message = "the output folder student is not empty. Name another with --out, or write over it with --overwrite";
+    let message = "the output folder student is not empty. Choose another with --out, or overwrite it with --overwrite";
     scene.distill(&[]).refused(2, message);
     assert_eq!(scene.files("student"), ["notes.txt"]);
     scene.distill(&["--overwrite"]).done();
@@ -267,7 +267,7 @@ fn a_student_never_replaces_its_teacher() {
     let before = scene.read("teacher/model.safetensors");
     scene.distill(&["--out", "./teacher", "--overwrite"]).refused(
         2,
-        "the output folder ./teacher is the teacher's: the student would replace it. Name another with --out",
+        "the output folder ./teacher is the teacher's: the student would replace it. Choose another with --out",
     );
     assert_eq!(scene.read("teacher/model.safetensors"), before);
 }

@@ -113,8 +113,7 @@ fn a_folder_that_a_kill_left_is_taken_over_and_that_is_said() {
     let resumed = scene
         .run(&["distill", "--out", "student", "--resume"])
         .done();
-    let told =
-        format!("process {process} ended without giving student back; this one takes it over");
+    let told = format!("process {process} ended without releasing student; this one takes it over");
     assert!(resumed.stderr.contains(&told), "{}", resumed.stderr);
     assert_eq!(scene.steps("student/metrics.jsonl").len(), 400);
     assert!(!scene.path("student/.limbeck.lock").exists());
@@ -154,8 +153,8 @@ fn what_a_run_reads_is_never_in_its_way() {
     let scene = Scene::new();
     let lies = |what: &str, path: &str| {
         format!(
-            "the {what} {path} lies in the output folder out, where it could be removed or written over. Move it, or name \
-             another folder with --out"
+            "the {what} {path} is in the output folder out, where it could be removed or overwritten. Move it, or \
+             choose another folder with --out"
         )
     };
     let run = |more: &[&str]| {
@@ -190,7 +189,7 @@ fn what_a_run_reads_is_never_in_its_way() {
     symlink("teacher", scene.path("same")).expect("a link");
     scene.distill(&["--out", "same", "--overwrite"]).refused(
         2,
-        "the output folder same is the teacher's: the student would replace it. Name another with --out",
+        "the output folder same is the teacher's: the student would replace it. Choose another with --out",
     );
 
     scene.write("out/recipe.toml", scene.text("recipe.toml"));

@@ -692,7 +692,7 @@ fn a_folder_that_a_kill_left_is_taken_over() {
             }
     });
     let outcome = second.interrupt();
-    let told = format!("process {process} ended without giving kept back; this one takes it over");
+    let told = format!("process {process} ended without releasing kept; this one takes it over");
     assert!(outcome.stderr.contains(&told), "{outcome:?}");
     assert_eq!(scene.text("kept/limbeck.lock"), "");
 }

@@ -150,7 +150,7 @@ fn an_interrupted_run_tells_people_how_to_go_on() {
     let outcome = run.end();
     let steps = scene.steps("student/metrics.jsonl.part").len();
     let message = format!(
-        "stopped after step {steps}, saved. Go on with: limbeck distill --out student --resume"
+        "Stopped after step {steps}, saved. Resume with: limbeck distill --out student --resume"
     );
     assert_eq!(outcome.stderr.lines().last(), Some(message.as_str()));
     assert_eq!(outcome.code, Some(1));
