@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::harness::{self, Patience};
 use crate::places::Places;
 use crate::setup::{self, Part};
 use crate::shell::{self, Error, Result};
@@ -230,19 +231,19 @@ fn native_tests(places: &Places, args: &[String]) -> Result<()> {
     if let Some(driver) = setup::lavapipe_if_alone() {
         cargo.env("VK_DRIVER_FILES", driver);
     }
-    shell::run(with_harness(&mut cargo, args))?;
+    harness::run(timed(&mut cargo, args), Patience::Computing)?;
     // What the page computes without a browser.
     let page = &mut places.cargo(&["test", "--release", "--package", "limbeck-page"]);
-    shell::run(with_harness(page, args))
+    harness::run(timed(page, args), Patience::Computing).map(|_| ())
 }
 
 /// The tests that drive the built page in Chromium and Firefox, from this program and from `limbeck serve`. All must have been built.
 fn page_tests(places: &Places, browser: &Browser, args: &[String]) -> Result<()> {
     let mut cargo = places.cargo(&["test", "--release", "--package", "it-page"]);
-    shell::run(with_harness(
-        for_the_page(&mut cargo, places, browser)?,
-        args,
-    ))
+    // Two browsers at once would only wait for each other, and a test that hangs could not be told from one that waits.
+    let one_by_one = [&["--test-threads=1".to_owned()], args].concat();
+    let cargo = for_the_page(&mut cargo, places, browser)?;
+    harness::run(timed(cargo, &one_by_one), Patience::Driving).map(|_| ())
 }
 
 /// What the programs that drive the page have to know.
@@ -260,9 +261,18 @@ fn for_the_page<'a>(
         .env("GECKODRIVER", setup::firefox(places)?))
 }
 
-fn with_harness<'a>(cargo: &'a mut Command, args: &[String]) -> &'a mut Command {
-    if !args.is_empty() {
-        cargo.arg("--").args(args);
+/// Gives the harness its arguments and lets it tell the time of each test. libtest does so only where unstable options are
+/// allowed, which its environment says; that of cargo would make it build crates anew.
+fn timed<'a>(cargo: &'a mut Command, args: &[String]) -> &'a mut Command {
+    cargo.arg("--");
+    if let (true, Some(host)) = (cfg!(unix), shell::ask("rustc", &["--print", "host-tuple"])) {
+        let host = host.to_uppercase().replace('-', "_");
+        cargo
+            .env(
+                format!("CARGO_TARGET_{host}_RUNNER"),
+                "env RUSTC_BOOTSTRAP=1",
+            )
+            .args(["-Z", "unstable-options", "--report-time"]);
     }
-    cargo
+    cargo.args(args)
 }

@@ -1,6 +1,7 @@
 //! Every chore of limbeck as one command: `cargo xtask <chore>`.
 
 mod chores;
+mod harness;
 mod places;
 mod serve;
 mod setup;
