@@ -153,10 +153,10 @@ impl fmt::Display for Report {
 
 /// Runs a command that ends in test harnesses, shows their output as it comes, and lists the slowest tests.
 pub fn run(command: &mut Command, patience: Patience) -> Result<Report> {
-    watch(command, patience.time())
+    watch(command, patience.time(), &mut io::stdout())
 }
 
-fn watch(command: &mut Command, patience: Duration) -> Result<Report> {
+fn watch(command: &mut Command, patience: Duration, echo: &mut dyn Write) -> Result<Report> {
     let shown = shell::show(command);
     let failed = |cause| Error::NotStarted {
         command: shown.clone(),
@@ -194,8 +194,8 @@ fn watch(command: &mut Command, patience: Duration) -> Result<Report> {
                 )));
             }
         };
-        let echoed = io::stdout().write_all(&chunk);
-        echoed.and_then(|()| io::stdout().flush()).map_err(failed)?;
+        let echoed = echo.write_all(&chunk).and_then(|()| echo.flush());
+        echoed.map_err(failed)?;
         text.extend(chunk);
         if take(&mut report, &mut text) || progress.is_none() {
             progress = Some(Instant::now());
@@ -328,7 +328,7 @@ mod tests {
             .current_dir(&folder)
             .args(["-c", "sh -c 'echo $$ > id; echo; printf \"test hangs ... \"; while :; do sleep 1; echo x; done'; true"]);
         let start = Instant::now();
-        let error = super::watch(&mut command, Duration::from_secs(2)).err();
+        let error = super::watch(&mut command, Duration::from_secs(2), &mut std::io::sink()).err();
         let message = error.map(|error| error.to_string()).unwrap_or_default();
         assert!(message.contains("not finished: hangs"), "{message}");
         assert!(start.elapsed() < Duration::from_secs(30));
