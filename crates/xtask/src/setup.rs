@@ -10,7 +10,6 @@ use crate::shell::{self, Error, Result};
 use crate::wasm::{Browser, Compiler};
 use crate::web::PageTools;
 
-const TRUNK: &str = "0.21.14";
 const GECKODRIVER: &str = "0.37.1";
 const TYPOS: &str = "1.52.0";
 const CARGO_DENY: &str = "0.20.2";
@@ -26,7 +25,7 @@ pub enum Part {
     Native,
     /// Chromium, Firefox, their drivers, a wasm32 compiler and wasm-bindgen
     Browser,
-    /// Trunk, wasm-opt and what the browser tests need
+    /// wasm-bindgen, wasm-opt and a wasm32 compiler
     Page,
     /// Python with what tests/golden/requirements.txt names
     Golden,
@@ -133,11 +132,10 @@ pub fn page(places: &Places) -> Result<PageTools> {
             windows: "winget install OpenJS.NodeJS.LTS",
         },
     )?;
-    let runner = wasm_bindgen_runner(places)?;
+    let bindgen = format!("wasm-bindgen{}", std::env::consts::EXE_SUFFIX);
     Ok(PageTools {
         compiler: wasm_compiler()?,
-        trunk: trunk(places)?,
-        bindgen: runner.parent().unwrap_or(&runner).to_owned(),
+        bindgen: wasm_bindgen_runner(places)?.with_file_name(bindgen),
         wasm_opt: wasm_opt(places)?,
         node,
     })
@@ -408,19 +406,6 @@ fn wasm_bindgen_runner(places: &Places) -> Result<PathBuf> {
         &install,
         "four",
     )
-}
-
-/// Trunk as cheap to compile as it gets: it only starts others here, and downloads nothing.
-fn trunk(places: &Places) -> Result<PathBuf> {
-    let install = [
-        "trunk",
-        "--version",
-        TRUNK,
-        "--locked",
-        "--no-default-features",
-        "--debug",
-    ];
-    cargo_tool(places, "trunk", TRUNK, &install, "six")
 }
 
 /// A program of exactly this version: the project's own, else that of `PATH`, else compiled by `cargo install` with

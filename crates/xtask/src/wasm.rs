@@ -7,10 +7,11 @@ use crate::harness::{self, Patience};
 use crate::places::Places;
 use crate::shell::{self, Error, Result};
 
-const TARGET: &str = "wasm32-unknown-unknown";
+/// What browsers run.
+pub const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Of Cargo.toml: small where size does not cost speed. `index.html` names it for the worker, too.
-const PROFILE: &str = "web";
+/// Of Cargo.toml: small where size does not cost speed. Browser tests and worker share it, and so their burn.
+pub const PROFILE: &str = "web";
 
 /// Seconds for the whole run in the browser: a day, because [`harness`] ends a run that makes no progress, and a slow
 /// machine may take as long as it needs. wasm-bindgen's own limit is 20 s.
@@ -68,8 +69,7 @@ impl Compiler {
     /// Gives a command that runs cargo, or is cargo, what it needs to compile for the wasm target.
     ///
     /// The target has a build folder of its own: two compilers in one would rebuild each other's host crates, and a
-    /// native build would wait for a browser build. Everything is said in the environment, so that Trunk's cargo
-    /// compiles exactly as ours does and finds burn as the browser tests left it.
+    /// native build would wait for a browser build.
     pub fn prepare(&self, places: &Places, command: &mut Command) {
         command.env("CARGO_TARGET_DIR", places.web_target());
         if let Self::FromSource { rustc, linker } = self {
