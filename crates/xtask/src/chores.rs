@@ -6,6 +6,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use clap::ValueEnum;
+
 use crate::archive;
 use crate::harness::{self, Patience};
 use crate::places::Places;
@@ -29,10 +31,7 @@ const NATIVE: [&str; 7] = [
 
 /// Installs what the chores need, or only one part of it.
 pub fn set_up(places: &Places, only: Option<Part>) -> Result<()> {
-    let parts = only.map_or_else(
-        || vec![Part::Native, Part::Browser, Part::Page, Part::Golden],
-        |part| vec![part],
-    );
+    let parts = only.map_or_else(|| Part::value_variants().to_vec(), |part| vec![part]);
     for part in parts {
         setup::set_up(part, places)?;
     }
@@ -231,6 +230,8 @@ fn gate(places: &Places, stages: &mut Stages) -> Result<()> {
     stages.run(|| format_is_right(places))?;
     let (browser, tools) = stages.run(|| {
         setup::vulkan()?;
+        setup::set_up(Part::Checks, places)?;
+        setup::firefox(places)?;
         Ok((setup::browser(places)?, setup::page(places)?))
     })?;
     stages.run(|| spelling(places))?;

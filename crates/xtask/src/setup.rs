@@ -21,6 +21,8 @@ const BINARYEN: &str = "132.0.0";
 /// A part of the set-up.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Part {
+    /// The spelling checker and cargo-deny
+    Checks,
     /// A Vulkan driver for the native GPU tests
     Native,
     /// Chromium, Firefox, their drivers, a wasm32 compiler and wasm-bindgen
@@ -34,6 +36,10 @@ pub enum Part {
 /// Finds or installs one part.
 pub fn set_up(part: Part, places: &Places) -> Result<()> {
     match part {
+        Part::Checks => {
+            typos(places)?;
+            cargo_deny(places).map(|_| ())
+        }
         Part::Native => vulkan(),
         Part::Browser => {
             browser(places)?;
