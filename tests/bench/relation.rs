@@ -8,9 +8,8 @@ mod inputs;
 use std::process::ExitCode;
 
 use burn::tensor::Device;
-use limbeck_kernels::Pair;
 use limbeck_oracle::judge::relative_l2;
-use limbeck_recipe::KernelChoice;
+use limbeck_recipe::{KernelChoice, Pair};
 use serde_json::{Value, json};
 
 use crate::memory::peak_extra_bytes;

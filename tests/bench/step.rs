@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use limbeck_model::{Config, Encoder, Rng};
-use limbeck_train::batching::Batch;
-use limbeck_train::{Event, Phase, Plan, Recipe, Run, StudentRecipe};
+use limbeck_model::Encoder;
+use limbeck_recipe::batching::Batch;
+use limbeck_recipe::{Config, Plan, Recipe, Rng, StudentRecipe};
+use limbeck_train::{Event, Phase, Run};
 use serde_json::{Value, json};
 
 use crate::shared::{self, cpu_name, median, number, rounded, threads};
@@ -75,10 +76,11 @@ async fn ours(sizes: &Sizes) -> Value {
         let mut last = start;
         let mut parts = [0.0; 5];
         let mut done = |phase: Phase| {
-            parts[phase as usize] = last.elapsed().as_secs_f64() * 1e3;
+            parts[phase as usize] += last.elapsed().as_secs_f64() * 1e3;
             last = Instant::now();
         };
-        let Event::Step(event) = run.step_observed(&batch, &mut done).await.unwrap() else {
+        let batches = std::slice::from_ref(&batch);
+        let Event::Step(event) = run.step_observed(batches, &mut done).await.unwrap() else {
             panic!("skipped")
         };
         losses.push(event.loss);

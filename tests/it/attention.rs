@@ -4,7 +4,8 @@ use std::fmt;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use it::{cpu, gpu, normals, read, wide};
-use limbeck_kernels::{DropoutMask, Lengths, Taps, attention, fill_outputs_with, gelu};
+use limbeck_kernels::testing::fill_outputs_with;
+use limbeck_kernels::{DropoutMask, Lengths, Taps, attention, gelu};
 use limbeck_oracle::attention::{self as oracle, Dims};
 use limbeck_oracle::judge::assert_as_good_as_within;
 use limbeck_oracle::rng::Rng;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Tensor};
 use it::{cpu, gpu, read};
 use limbeck_model::{
-    Config, Dropout, Encoder, Folder, ModelError, Precision, Rng, TokenBatch, Tokenizer,
-    parameter_count,
+    Dropout, Encoder, Folder, ModelError, Named, Precision, TokenBatch, Tokenizer,
 };
+use limbeck_recipe::{Config, Rng, StudentSize, parameter_count};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use crate::golden::Golden;
@@ -39,8 +39,24 @@ pub fn tiny_xlmr() -> Folder {
     )
 }
 
+fn tiny_distilbert() -> Folder {
+    folder!("tiny-distilbert", "config.json", "model.safetensors")
+}
+
+fn tiny_electra() -> Folder {
+    folder!("tiny-electra", "config.json", "model.safetensors")
+}
+
+fn one_of_each_family() -> [Folder; 4] {
+    [tiny_bert(), tiny_xlmr(), tiny_distilbert(), tiny_electra()]
+}
+
 fn goldens() -> Golden {
     Golden::parse(include_bytes!("../golden/encoder.safetensors"))
+}
+
+fn goldens_of_families() -> Golden {
+    Golden::parse(include_bytes!("../golden/families.safetensors"))
 }
 
 /// Largest difference on real positions, and where.
@@ -58,8 +74,7 @@ async fn difference(got: Tensor<3>, exact: &[f64], lengths: &[usize]) -> f64 {
     worst
 }
 
-async fn check(model: &str, folder: &Folder, device: &Device) {
-    let golden = goldens();
+async fn check(golden: &Golden, model: &str, folder: &Folder, device: &Device) {
     let encoder = Encoder::from_folder(folder, device).unwrap();
     let lengths = golden.lengths(&format!("{model}.lengths"));
     let batch = TokenBatch::new(&golden.ids(&format!("{model}.ids")), &lengths, device).unwrap();
@@ -99,14 +114,36 @@ async fn check(model: &str, folder: &Folder, device: &Device) {
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn bert_agrees_with_transformers() {
-    check("bert", &tiny_bert(), &cpu()).await;
-    check("bert", &tiny_bert(), &gpu().await).await;
+    for device in [cpu(), gpu().await] {
+        check(&goldens(), "bert", &tiny_bert(), &device).await;
+    }
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn xlm_r_agrees_with_transformers() {
-    check("xlmr", &tiny_xlmr(), &cpu()).await;
-    check("xlmr", &tiny_xlmr(), &gpu().await).await;
+    for device in [cpu(), gpu().await] {
+        check(&goldens(), "xlmr", &tiny_xlmr(), &device).await;
+    }
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn distilbert_agrees_with_transformers() {
+    for device in [cpu(), gpu().await] {
+        check(
+            &goldens_of_families(),
+            "distilbert",
+            &tiny_distilbert(),
+            &device,
+        )
+        .await;
+    }
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn electra_agrees_with_transformers() {
+    for device in [cpu(), gpu().await] {
+        check(&goldens_of_families(), "electra", &tiny_electra(), &device).await;
+    }
 }
 
 #[wasm_bindgen_test(unsupported = test)]
@@ -190,7 +227,7 @@ async fn dropout_only_where_asked() {
     let batch = batch(&[6, 4], 6, &device);
     let mut taps = Vec::new();
     for dropout in [None, None, Some((1, 1)), Some((1, 1)), Some((1, 2))] {
-        let mut dropout = dropout.map(|(seed, step)| Dropout::new(seed, step));
+        let mut dropout = dropout.map(|(seed, step)| Dropout::new(seed, step, 0));
         taps.push(read(encoder.tap(&batch, 2, dropout.as_mut()).unwrap().q).await);
     }
     assert_eq!(taps[0], taps[1]);
@@ -203,7 +240,7 @@ async fn dropout_only_where_asked() {
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn taps_of_all_layers_are_those_of_each() {
     for device in [cpu(), gpu().await] {
-        for folder in [tiny_bert(), tiny_xlmr()] {
+        for folder in one_of_each_family() {
             let encoder = Encoder::from_folder(&folder, &device).unwrap();
             let batch = batch(&[9, 4], 9, &device);
             let all = encoder.taps(&batch).unwrap();
@@ -222,7 +259,7 @@ async fn taps_of_all_layers_are_those_of_each() {
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn dropout_drops_its_share() {
     let ones = Tensor::<2>::ones([200, 300], &cpu());
-    let dropped = Dropout::new(3, 4).apply(ones, 0.25);
+    let dropped = Dropout::new(3, 4, 0).apply(ones, 0.25);
     let data = read(dropped).await;
     let zeros = data.iter().filter(|x| **x == 0.0).count() as f64 / data.len() as f64;
     assert!((zeros - 0.25).abs() < 0.01, "{zeros} were dropped");
@@ -230,6 +267,17 @@ async fn dropout_drops_its_share() {
         data.iter()
             .all(|x| *x == 0.0 || (*x - 1.0 / 0.75).abs() < 1e-6)
     );
+}
+
+/// The folder of a model: config.json and weights.
+async fn written(encoder: &Encoder, precision: Precision) -> Folder {
+    let config = encoder.config().to_json(precision.torch_name());
+    let weights = encoder.to_safetensors(precision).await.unwrap();
+    let files = BTreeMap::from([
+        ("config.json".to_owned(), config.into_bytes()),
+        ("model.safetensors".to_owned(), weights),
+    ]);
+    Folder::from_files("written", files)
 }
 
 /// Written and read again, a model gives the same bits; in half precision nearly.
@@ -240,20 +288,8 @@ async fn weights_survive_a_round_trip() {
     let batch = batch(&[5], 5, &device);
     let expected = read(encoder.tap(&batch, 2, None).unwrap().v).await;
     for (precision, tolerance) in [(Precision::F32, 0.0), (Precision::F16, 1e-2)] {
-        let files = BTreeMap::from([
-            (
-                "config.json".to_owned(),
-                encoder
-                    .config()
-                    .to_json(precision.torch_name())
-                    .into_bytes(),
-            ),
-            (
-                "model.safetensors".to_owned(),
-                encoder.to_safetensors(precision).await.unwrap(),
-            ),
-        ]);
-        let again = Encoder::from_folder(&Folder::from_files("again", files), &device).unwrap();
+        let again = written(&encoder, precision).await;
+        let again = Encoder::from_folder(&again, &device).unwrap();
         let got = read(again.tap(&batch, 2, None).unwrap().v).await;
         for (got, expected) in got.iter().zip(&expected) {
             assert!(
@@ -261,6 +297,83 @@ async fn weights_survive_a_round_trip() {
                 "{precision:?}: {got} and {expected}"
             );
         }
+    }
+}
+
+fn student_of(teacher: &Config) -> Config {
+    teacher.student(StudentSize {
+        layers: 2,
+        hidden: 18,
+        heads: 3,
+        ffn: 30,
+        dropout: 0.1,
+    })
+}
+
+/// A student of each family is read again as it was written: the same parameters and, bit for bit, the same states.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn students_of_each_family_survive_a_round_trip() {
+    let device = cpu();
+    for teacher in one_of_each_family() {
+        let config = student_of(&teacher.config().unwrap());
+        let student = Encoder::random(&config, 3, &device).unwrap();
+        let folder = written(&student, Precision::F32).await;
+        let again = Encoder::from_folder(&folder, &device).unwrap();
+        assert_eq!(again.config().shape, config.shape);
+        assert_eq!(
+            again.values().await.unwrap(),
+            student.values().await.unwrap()
+        );
+        let batch = batch(&[7, 3], 7, &device);
+        let states = |encoder: &Encoder| encoder.hidden_states(&batch).unwrap().pop().unwrap();
+        assert_eq!(read(states(&again)).await, read(states(&student)).await);
+    }
+}
+
+/// Initial values are drawn in the order of the parameters, which makes a seed mean one student.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn initial_values_follow_the_order_of_the_parameters() {
+    for teacher in one_of_each_family() {
+        let config = student_of(&teacher.config().unwrap());
+        let mut rng = Rng::keyed(&[7, 0x1417]);
+        let student = Encoder::random(&config, 7, &cpu()).unwrap();
+        for Named {
+            name,
+            values,
+            shape,
+        } in student.values().await.unwrap()
+        {
+            let norm = name.to_lowercase().replace('_', "").contains("layernorm");
+            let expected: Vec<f32> = match (shape.len(), norm && name.ends_with("weight")) {
+                // In memory a linear layer is transposed; values are drawn as files have them.
+                (2, _) => values
+                    .iter()
+                    .map(|_| (0.02 * rng.normal()) as f32)
+                    .collect(),
+                (_, true) => vec![1.0; values.len()],
+                _ => vec![0.0; values.len()],
+            };
+            assert_eq!(values, expected, "{name}");
+        }
+    }
+}
+
+/// DistilBERT drops no values of attention's output in training, BERT does: one more mask per layer.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn attention_output_is_dropped_where_the_family_does() {
+    let device = cpu();
+    let batch = batch(&[6, 4], 6, &device);
+    for (teacher, masks_per_layer) in [(tiny_bert(), 3), (tiny_distilbert(), 2)] {
+        let encoder = Encoder::from_folder(&teacher, &device).unwrap();
+        let mut dropout = Dropout::new(5, 6, 0);
+        encoder.tap(&batch, 2, Some(&mut dropout)).unwrap();
+        let mut expected = Dropout::new(5, 6, 0);
+        for _ in 0..1 + masks_per_layer {
+            expected.mask(0.1);
+        }
+        let ones = || Tensor::<2>::ones([20, 20], &device);
+        let (next, expected) = (dropout.apply(ones(), 0.5), expected.apply(ones(), 0.5));
+        assert_eq!(read(next).await, read(expected).await);
     }
 }
 
@@ -291,7 +404,7 @@ fn wrong_configs_are_named() {
     let message = |change, value| config_with(change, value).unwrap_err().to_string();
     assert_eq!(
         message("model_type", "gpt2".into()),
-        "model_type `gpt2` is not supported; supported: bert, roberta, xlm-roberta, camembert"
+        "model_type `gpt2` is not supported; supported: bert, roberta, xlm-roberta, camembert, distilbert, electra"
     );
     assert_eq!(
         message("hidden_act", "mish".into()),
@@ -368,7 +481,7 @@ fn wrong_requests_are_named() {
 /// The count of parameters is the count of values that are there.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn parameters_are_counted() {
-    for folder in [tiny_bert(), tiny_xlmr()] {
+    for folder in one_of_each_family() {
         let encoder = Encoder::from_folder(&folder, &cpu()).unwrap();
         let values: usize = encoder
             .values()

@@ -6,11 +6,11 @@ use burn::tensor::Device;
 use it::talk::{Asker, Memory, Told, with_engine};
 use it::{cpu, gpu, read};
 use limbeck_engine::To;
-use limbeck_kernels::{Pair, relation};
-use limbeck_model::{Config, Encoder, Folder, Precision, TokenBatch, Tokenizer};
+use limbeck_kernels::relation;
+use limbeck_model::{Encoder, Folder, Precision, TokenBatch, Tokenizer};
 use limbeck_protocol::{Command, Control, Event, Export, Halt, RunState, StepRecord, VERSION};
-use limbeck_recipe::{Recipe, StudentRecipe};
-use limbeck_relations::Taps;
+use limbeck_recipe::{Config, Pair, Recipe, StudentRecipe};
+use limbeck_relations::Projections;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use crate::encoder::tiny_bert;
@@ -108,12 +108,12 @@ fn looks(heard: &[Told]) -> Vec<(u64, Vec<Vec<u8>>)> {
 }
 
 /// As a page takes them in.
-fn taps(size: usize, heads: usize, layers: &[Vec<u8>]) -> Taps {
+fn taps(size: usize, heads: usize, layers: &[Vec<u8>]) -> Projections {
     let floats = |bytes: &Vec<u8>| {
         let all = bytes.as_chunks::<4>().0.iter();
         all.map(|b| f32::from_le_bytes(*b)).collect()
     };
-    Taps::new(size, heads, layers.iter().map(floats).collect()).unwrap()
+    Projections::new(size, heads, layers.iter().map(floats).collect()).unwrap()
 }
 
 fn is(state: &RunState) -> impl Fn(&Event) -> bool {
@@ -443,9 +443,9 @@ async fn taps_are_relations(device: Device) {
             let encoder = Encoder::from_folder(&folder, &cpu()).unwrap();
             for layer in [1, 2] {
                 let exact = encoder.tap(&batch, layer, None).unwrap();
-                for (i, pair) in Pair::all().into_iter().enumerate() {
+                for pair in Pair::all() {
                     for heads in [1, 3, 6, 12] {
-                        let got = told.map(layer, (i / 3, i % 3), heads).unwrap();
+                        let got = told.map(layer, pair, heads).unwrap();
                         let exact = relation(&exact, pair, batch.lengths(), heads).unwrap();
                         let exact = read(exact).await;
                         assert_eq!(got.len(), exact.len());

@@ -2,16 +2,17 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use it::{cpu, gpu, normals, read, wide};
+use limbeck_kernels::testing::fill_outputs_with;
 use limbeck_kernels::{
-    AdamWMoments, AdamWScalars, Lengths, Pair, RelationLoss, ShapeError, Taps, Vector, adamw, erf,
-    exp, fill_outputs_with, matmul, relation, relation_loss,
+    AdamWMoments, AdamWScalars, Lengths, RelationLoss, ShapeError, Taps, adamw, erf, exp, matmul,
+    relation, relation_loss,
 };
 use limbeck_oracle::cases::{Case, Vectors, extremes, grid};
 use limbeck_oracle::judge::{assert_as_good_as, assert_as_good_as_within, relative_l2};
 use limbeck_oracle::matmul::matmul as oracle_matmul;
 use limbeck_oracle::relation::{self as oracle, Vector as OracleVector};
 use limbeck_oracle::rng::Rng;
-use limbeck_recipe::KernelChoice;
+use limbeck_recipe::{KernelChoice, Pair, Vector};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 /// WGSL allows `exp` an error of 3 + 2 |x| units in the last place.
@@ -163,7 +164,7 @@ fn across_blocks() -> Vec<Case> {
 
 /// Rungs 5 and 6: the streaming implementation of the CPU is as good as the composition, value, rows and gradients, all nine pairs.
 #[wasm_bindgen_test(unsupported = pollster::test)]
-async fn the_streaming_body_is_as_good_as_the_composition() {
+async fn the_streaming_implementation_is_as_good_as_the_composition() {
     for case in across_blocks() {
         for pair in Pair::all() {
             let got = answer(&case, pair, &cpu(), KernelChoice::Fused).await;

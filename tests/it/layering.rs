@@ -10,7 +10,7 @@ use serde_json::Value;
 const ARROWS: [(&str, &[&str]); 15] = [
     ("limbeck-oracle", &[]),
     ("limbeck-recipe", &[]),
-    ("limbeck-relations", &[]),
+    ("limbeck-relations", &["limbeck-recipe"]),
     ("limbeck-protocol", &["limbeck-recipe"]),
     ("limbeck-corpus", &["limbeck-recipe"]),
     ("limbeck-kernels", &["limbeck-recipe"]),
@@ -163,6 +163,29 @@ fn rooms_do_not_know_what_they_must_not() {
                 "{name} must not use {crate_name}"
             );
         }
+    }
+}
+
+/// `limbeck` without the feature `gpu` compiles nothing that only a GPU needs; with it, it does.
+#[test]
+fn a_build_without_gpu_support_has_no_gpu_crate() {
+    let crates = |features: &[&str]| -> BTreeSet<String> {
+        let output = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()))
+            .args(["tree", "--offline", "--edges=normal", "--prefix=none"])
+            .args(["--package=limbeck-cli"])
+            .args(features)
+            .current_dir(root())
+            .output()
+            .expect("cargo tree");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let names = text.lines().filter_map(|line| line.split(' ').next());
+        names.map(str::to_owned).collect()
+    };
+    let [without, with] = [&["--no-default-features"][..], &[]].map(crates);
+    assert!(without.contains("burn-flex"), "{without:?}");
+    for name in ["wgpu", "naga", "cubecl", "cubecl-wgpu", "burn-cubecl"] {
+        assert!(!without.contains(name), "{name} without the feature `gpu`");
+        assert!(with.contains(name), "no {name} with the feature `gpu`");
     }
 }
 

@@ -57,7 +57,8 @@ fn maps_and_their_kl_are_those_of_the_oracle_and_of_pytorch() {
                         .map(|(p, exact)| (f64::from(*p) - exact).abs());
                     worst_map = gaps.fold(worst_map, f64::max);
                 }
-                let maps = PairMaps::new(pair.name(), (a, length), teacher, student).unwrap();
+                let key = pair.name().parse().unwrap();
+                let maps = PairMaps::new(key, (a, length), teacher, student).unwrap();
                 let [zt, zs] = exact.map(|(side, d)| scores(side, 1, length, a, d, &[length]));
                 let rows = zt.chunks(length).zip(zs.chunks(length));
                 for (got, (teacher, student)) in maps.kl().iter().zip(rows) {

@@ -1,22 +1,7 @@
 //! Rung 0: every WGSL text that is ever launched is valid and within WebGPU's default limits, to naga and to the browser;
 //! every shader has its twins.
 
-use burn_cubecl::template::KernelSource;
-use limbeck_kernels::{AttentionSpec, GeluSpec, RelationSpec};
-
-fn rendered() -> Vec<(String, String)> {
-    let mut all = variants(RelationSpec::all());
-    all.extend(variants(AttentionSpec::all()));
-    all.extend(variants(GeluSpec::all()));
-    all
-}
-
-fn variants(specs: Vec<impl KernelSource + std::fmt::Debug>) -> Vec<(String, String)> {
-    specs
-        .into_iter()
-        .map(|spec| (format!("{spec:?}"), spec.source().complete()))
-        .collect()
-}
+use limbeck_kernels::testing::shaders;
 
 /// The browser compiles every variant to a pipeline, on a device that has WebGPU's default limits and no more. naga accepts
 /// what Chrome refuses, a barrier in control flow that may differ between threads above all.
@@ -42,7 +27,7 @@ async fn the_browser_compiles_every_variant() {
         device.destroy();
         return outcomes;
     })();";
-    let (names, texts): (Vec<String>, Vec<String>) = rendered().into_iter().unzip();
+    let (names, texts): (Vec<String>, Vec<String>) = shaders().into_iter().unzip();
     let list: Array = texts.iter().map(|text| JsValue::from_str(text)).collect();
     let compile = Function::new_with_args("texts", COMPILE);
     let promise = Promise::from(compile.call1(&JsValue::NULL, &list).unwrap());
@@ -57,12 +42,14 @@ async fn the_browser_compiles_every_variant() {
 
 #[cfg(not(target_family = "wasm"))]
 mod native {
+    use std::collections::BTreeMap;
+
     use naga::valid::{Capabilities, ValidationFlags, Validator};
     use naga::{AddressSpace, Module};
 
     use crate::layering::root;
 
-    use super::rendered;
+    use super::shaders;
 
     fn parse(name: &str, text: &str) -> Module {
         let module = naga::front::wgsl::parse_str(text)
@@ -75,7 +62,7 @@ mod native {
 
     #[test]
     fn every_variant_is_valid_within_webgpu_limits() {
-        let variants = rendered();
+        let variants = shaders();
         assert!(!variants.is_empty());
         for (name, text) in variants {
             let module = parse(&name, &text);
@@ -116,24 +103,88 @@ mod native {
     fn every_shader_has_a_twin_a_launcher_and_a_case() {
         let text = read("shaders/README.md");
         let launchers = sources("crates/limbeck-kernels/src");
-        let mut seen = 0;
-        for entry in std::fs::read_dir(root().join("shaders")).unwrap() {
-            let file = entry.unwrap().file_name().to_string_lossy().into_owned();
-            if !file.ends_with(".wgsl") {
-                continue;
-            }
-            seen += 1;
+        let passes = files().into_iter().filter(|file| !is_common(file));
+        for file in passes {
             assert!(
                 launchers.contains(&format!("shaders/{file}\")")),
                 "nothing launches {file}"
             );
-            let line = text
-                .lines()
-                .find(|line| line.starts_with(&format!("| `{file}` |")))
-                .unwrap_or_else(|| panic!("{file} has no line in shaders/README.md"));
-            check_line(line);
+            check_line(line_of(&text, &file));
         }
-        assert!(seen >= 2);
+    }
+
+    /// `<family>_common.wgsl` is put before every pass of its family, launches nothing by itself, and has a line in the README's
+    /// second table, which names these passes.
+    #[test]
+    fn a_common_text_stands_before_every_pass_of_its_family() {
+        let text = read("shaders/README.md");
+        let launchers: String = sources("crates/limbeck-kernels/src")
+            .split_whitespace()
+            .collect();
+        let files = files();
+        let commons: Vec<&String> = files.iter().filter(|file| is_common(file)).collect();
+        assert!(!commons.is_empty());
+        for common in commons {
+            assert!(!read(&format!("shaders/{common}")).contains("@compute"));
+            let line = line_of(&text, common);
+            let is_pass = |file: &&String| family(file) == family(common) && !is_common(file);
+            let passes: Vec<&String> = files.iter().filter(is_pass).collect();
+            assert!(passes.len() > 1, "{common} is shared by nothing");
+            for pass in passes {
+                let named =
+                    format!("shaders/{common}\"),include_str!(\"../../../../../shaders/{pass}\")");
+                assert!(launchers.contains(&named), "{pass} goes without {common}");
+                assert!(line.contains(&format!("`{pass}`")), "{line} lacks {pass}");
+            }
+        }
+    }
+
+    /// Text that two passes share stands once: no two files of a family define one name, but for the entry point.
+    #[test]
+    fn a_family_defines_nothing_twice() {
+        let mut defined: BTreeMap<(String, String), String> = BTreeMap::new();
+        for file in files() {
+            for line in read(&format!("shaders/{file}")).lines() {
+                let mut words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+                let (Some("fn" | "const" | "alias"), Some(name)) = (words.next(), words.next())
+                else {
+                    continue;
+                };
+                let key = (family(&file).to_owned(), name.to_owned());
+                if name != "main"
+                    && let Some(before) = defined.insert(key, file.clone())
+                {
+                    panic!("{before} and {file} both define {name}");
+                }
+            }
+        }
+        assert!(defined.len() > 30);
+    }
+
+    /// The names of all shaders.
+    fn files() -> Vec<String> {
+        let entries = std::fs::read_dir(root().join("shaders")).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let shaders: Vec<String> = names.filter(|name| name.ends_with(".wgsl")).collect();
+        assert!(shaders.len() > 2);
+        shaders
+    }
+
+    fn is_common(file: &str) -> bool {
+        file.ends_with("_common.wgsl")
+    }
+
+    /// `relation` of `relation_forward.wgsl`.
+    fn family(file: &str) -> &str {
+        file.split_once('_').unwrap().0
+    }
+
+    /// The line that a table of the README has for a file.
+    fn line_of<'a>(readme: &'a str, file: &str) -> &'a str {
+        let mut lines = readme.lines();
+        lines
+            .find(|line| line.starts_with(&format!("| `{file}` |")))
+            .unwrap_or_else(|| panic!("{file} has no line in shaders/README.md"))
     }
 
     /// `| file | computes | limbeck_oracle::a::b | limbeck_kernels::c | file.rs: test, test |`

@@ -1,16 +1,17 @@
 //! Runs: against PyTorch, against themselves, and where they must stop.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use it::{cpu, gpu};
-use limbeck_kernels::skip_launches;
-use limbeck_model::{Encoder, Named};
-use limbeck_oracle::judge::relative_l2;
-use limbeck_train::batching::{Batch, DataPosition};
+use limbeck_kernels::testing::skip_launches;
+use limbeck_model::{Dropout, Encoder, Named, TokenBatch};
+use limbeck_oracle::judge::{assert_as_good_as_within, relative_l2};
+use limbeck_recipe::batching::{Batch, DataPosition};
+use limbeck_recipe::{Estimate, KernelChoice, Objective, Plan, Recipe, StudentRecipe};
 use limbeck_train::{
-    Checkpoint, Event, KernelChoice, Objective, Plan, Recipe, Run, StepEvent, StudentRecipe,
-    TrainError, check_kernels,
+    Checkpoint, Event, Gradients, Lesson, Run, StepEvent, TrainError, check_kernels,
 };
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -75,8 +76,27 @@ fn golden_run(golden: &Golden, recipe: &Recipe, device: &Device) -> Run {
     Run::with_student(plan, teacher(device), student.unwrap())
 }
 
+/// A batch as several, of `sizes` sequences, padded to the longest of them.
+fn split(batch: &Batch, sizes: &[usize]) -> Vec<Batch> {
+    assert_eq!(sizes.iter().sum::<usize>(), batch.lengths.len());
+    let sequence = |row: usize| &batch.ids[row * batch.padded..][..batch.lengths[row]];
+    let mut start = 0;
+    let part = |size: &usize| {
+        let rows = start..start + size;
+        start = rows.end;
+        let sequences: Vec<&[u32]> = rows.clone().map(sequence).collect();
+        let sources = batch.sources[rows].to_vec();
+        Batch::pad(&sequences, sources, 0, 1, batch.padded)
+    };
+    sizes.iter().map(part).collect()
+}
+
 async fn step(run: &mut Run, batch: &Batch) -> StepEvent {
-    match run.step(batch).await.unwrap() {
+    step_of(run, std::slice::from_ref(batch)).await
+}
+
+async fn step_of(run: &mut Run, batches: &[Batch]) -> StepEvent {
+    match run.step(batches).await.unwrap() {
         Event::Step(event) => event,
         skipped => panic!("{skipped:?}"),
     }
@@ -90,12 +110,16 @@ fn near(got: f64, expected: f64, relative: f64, what: &str) {
 }
 
 /// Ten steps follow PyTorch: loss by pair, norm, schedule, and at the end every weight. The bounds are what tells a missing
-/// weight decay or a wrong epsilon from rounding (`golden/training.py` has the table).
-async fn follow_pytorch(device: &Device, losses: f64, norms: f64, weights: f64) {
+/// weight decay or a wrong epsilon from rounding (`golden/training.py` has the table). Each step takes a
+/// batch as micro-batches of `sizes` sequences.
+async fn follow_pytorch(device: &Device, sizes: &[usize], losses: f64, norms: f64, weights: f64) {
     let golden = golden();
     let mut run = golden_run(&golden, &recipe(), device);
+    assert_eq!(run.objective().names(), ["Q-Q", "K-K", "V-V"]);
     for index in 0..10 {
-        let event = step(&mut run, &golden_batch(&golden, index)).await;
+        let whole = golden_batch(&golden, index);
+        let event = step_of(&mut run, &split(&whole, sizes)).await;
+        assert_eq!(event.tokens, whole.tokens());
         let what = |name: &str| format!("{name} of step {}", index + 1);
         near(event.loss, golden.get("loss")[index], losses, &what("loss"));
         for (kl, pair) in event.by_pair.iter().zip(["qq", "kk", "vv"]) {
@@ -131,12 +155,122 @@ async fn follow_pytorch(device: &Device, losses: f64, norms: f64, weights: f64) 
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn ten_steps_follow_pytorch_on_the_cpu() {
-    follow_pytorch(&cpu(), 5e-6, 2e-5, 1e-5).await;
+    follow_pytorch(&cpu(), &[4], 5e-6, 2e-5, 1e-5).await;
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn ten_steps_follow_pytorch_on_the_gpu() {
-    follow_pytorch(&gpu().await, 1e-4, 1e-3, 1e-4).await;
+    follow_pytorch(&gpu().await, &[4], 1e-4, 1e-3, 1e-4).await;
+}
+
+/// A step of one and three sequences is the step of all four: losses, norm and weights follow within the same bounds.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn accumulated_steps_follow_pytorch() {
+    follow_pytorch(&cpu(), &[1, 3], 5e-6, 2e-5, 1e-5).await;
+    follow_pytorch(&gpu().await, &[1, 3], 1e-4, 1e-3, 1e-4).await;
+}
+
+fn gradients(run: &mut Run, batches: &[Batch]) -> Gradients {
+    let lessons: Vec<Lesson> = batches.iter().map(Lesson::from).collect();
+    run.gradients(&lessons, &mut |_| ()).unwrap()
+}
+
+/// A bias of keys adds the same number to all scores of a row, which softmax does not see: the exact gradient is 0, and f32
+/// has nothing but rounding to compare. The last layer's has one, through K-K.
+const NO_GRADIENT: &str = "encoder.layer.0.attention.self.key.bias";
+
+/// The gradient of parts of a batch is as good as that of the whole batch, parameter by parameter. The exact answer is the
+/// mean, in f64, of the gradient of each sequence.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn accumulated_batches_equal_the_whole_batch() {
+    let golden = golden();
+    let whole = golden_batch(&golden, 0);
+    for (device, factor) in [(cpu(), 2.0), (gpu().await, 8.0)] {
+        let mut run = golden_run(&golden, &recipe(), &device);
+        let mut exact: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        for alone in split(&whole, &[1; 4]) {
+            let alone = gradients(&mut run, &[alone]);
+            for Named { name, values, .. } in alone.read().await.unwrap() {
+                let mean = exact.entry(name).or_insert_with(|| vec![0.0; values.len()]);
+                let terms = mean.iter_mut().zip(values);
+                terms.for_each(|(mean, value)| *mean += f64::from(value) / 4.0);
+            }
+        }
+        let naive = gradients(&mut run, std::slice::from_ref(&whole));
+        let naive = naive.read().await.unwrap();
+        assert_eq!(naive.len(), exact.len());
+        for sizes in [&[2, 2][..], &[1, 3], &[2, 1, 1]] {
+            let got = gradients(&mut run, &split(&whole, sizes));
+            let got = got.read().await.unwrap();
+            assert_eq!(got.len(), naive.len());
+            for (got, naive) in got.iter().zip(&naive) {
+                assert_eq!((&got.name, &got.shape), (&naive.name, &naive.shape));
+                if got.name == NO_GRADIENT {
+                    continue;
+                }
+                let (name, exact) = (&naive.name, &exact[&naive.name]);
+                assert_as_good_as_within(factor, name, &got.values, &naive.values, exact);
+            }
+        }
+    }
+}
+
+/// Micro-batches drop different values. The first of a step drops what a step dropped before there were micro-batches.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn each_micro_batch_has_its_own_masks() {
+    for (micro_batch, bits) in [(0, 0xdaa5_4437), (1, 0x37b8_eab6), (2, 0x69e5_65a3)] {
+        let ones = Tensor::<1>::ones([32], &cpu());
+        let dropped = Dropout::new(3, 4, micro_batch).apply(ones, 0.5);
+        let dropped: Vec<f32> = dropped
+            .into_data_async()
+            .await
+            .unwrap()
+            .try_to_vec()
+            .unwrap();
+        let kept = dropped
+            .iter()
+            .rev()
+            .fold(0u32, |bits, x| bits << 1 | u32::from(*x > 0.0));
+        assert_eq!(kept, bits, "micro-batch {micro_batch}");
+    }
+    // Half of a gradient twice is that gradient, bit for bit, unless the masks differ.
+    let golden = golden();
+    let batch = golden_batch(&golden, 0);
+    for (recipe, equal) in [(recipe(), true), (with_dropout(), false)] {
+        let mut run = golden_run(&golden, &recipe, &cpu());
+        let once = gradients(&mut run, std::slice::from_ref(&batch))
+            .read()
+            .await
+            .unwrap();
+        let twice = gradients(&mut run, &[batch.clone(), batch.clone()])
+            .read()
+            .await
+            .unwrap();
+        assert_eq!(once == twice, equal, "dropout {}", recipe.student.dropout);
+    }
+}
+
+/// What the teacher makes of a batch may come from elsewhere; then the run does not ask its own.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_lesson_may_bring_the_teachers_taps() {
+    let golden = golden();
+    let batch = golden_batch(&golden, 0);
+    for device in [cpu(), gpu().await] {
+        let mut run = golden_run(&golden, &recipe(), &device);
+        let tokens = TokenBatch::new(&batch.ids, &batch.lengths, &device).unwrap();
+        let mut losses = Vec::new();
+        for layer in [None, Some(2), Some(1)] {
+            let taps = layer.map(|layer| teacher(&device).tap(&tokens, layer, None).unwrap());
+            let lesson = Lesson {
+                batch: &batch,
+                taps,
+            };
+            let gradients = run.gradients(&[lesson], &mut |_| ()).unwrap();
+            losses.push(gradients.numbers().await.unwrap());
+        }
+        assert_eq!(losses[0], losses[1]);
+        assert_ne!(losses[0].parts, losses[2].parts);
+    }
 }
 
 /// Rung 9: our kernels and plain operations train alike, dropout included.
@@ -231,10 +365,21 @@ async fn minilm_v1_follows_pytorch() {
     near(event.gradient_norm, golden.get("v1.norm")[0], 2e-5, "norm");
 }
 
-async fn steps(run: &mut Run, golden: &Golden, range: std::ops::Range<usize>) -> Vec<StepEvent> {
+async fn steps(run: &mut Run, golden: &Golden, range: Range<usize>) -> Vec<StepEvent> {
+    accumulated_steps(run, golden, range, 1).await
+}
+
+/// Steps of `accumulate` batches each, from a range of the golden's batches.
+async fn accumulated_steps(
+    run: &mut Run,
+    golden: &Golden,
+    range: Range<usize>,
+    accumulate: usize,
+) -> Vec<StepEvent> {
+    let batches: Vec<Batch> = range.map(|index| golden_batch(golden, index)).collect();
     let mut events = Vec::new();
-    for index in range {
-        events.push(step(run, &golden_batch(golden, index)).await);
+    for batches in batches.chunks(accumulate) {
+        events.push(step_of(run, batches).await);
     }
     events
 }
@@ -299,11 +444,21 @@ async fn looking_changes_nothing() {
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn a_resumed_run_is_the_same_run() {
     let golden = golden();
-    for device in [cpu(), gpu().await] {
-        let mut whole = Run::new(plan(&with_dropout()), teacher(&device)).unwrap();
-        let expected = steps(&mut whole, &golden, 0..6).await;
-        let mut first = Run::new(plan(&with_dropout()), teacher(&device)).unwrap();
-        steps(&mut first, &golden, 0..3).await;
+    for (device, accumulate, end) in [
+        (cpu(), 1, 6),
+        (gpu().await, 1, 6),
+        (cpu(), 2, 5),
+        (gpu().await, 2, 5),
+    ] {
+        let recipe = Recipe {
+            accumulate,
+            ..with_dropout()
+        };
+        let (middle, end) = (3 * accumulate, end * accumulate);
+        let mut whole = Run::new(plan(&recipe), teacher(&device)).unwrap();
+        let expected = accumulated_steps(&mut whole, &golden, 0..end, accumulate).await;
+        let mut first = Run::new(plan(&recipe), teacher(&device)).unwrap();
+        accumulated_steps(&mut first, &golden, 0..middle, accumulate).await;
         let position = DataPosition {
             epoch: 3,
             lines: 17,
@@ -322,7 +477,8 @@ async fn a_resumed_run_is_the_same_run() {
             &checkpoint,
         )
         .unwrap();
-        assert_eq!(steps(&mut second, &golden, 3..6).await, expected[3..]);
+        let resumed = accumulated_steps(&mut second, &golden, middle..end, accumulate).await;
+        assert_eq!(resumed, expected[3..]);
         assert_eq!(
             second.student().values().await.unwrap(),
             whole.student().values().await.unwrap()
@@ -373,7 +529,7 @@ async fn the_teacher_is_frozen() {
     assert_ne!(run.student().values().await.unwrap(), student);
 }
 
-/// The same batch again and again: the loss goes (nearly) away.
+/// The same batch again and again: the loss nearly vanishes.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn one_batch_is_learnt_by_heart() {
     let golden = golden();
@@ -413,18 +569,31 @@ async fn a_loss_that_is_no_number_stops_the_run() {
     });
     let mut run = Run::with_student(plan, teacher(&cpu()), broken.unwrap());
     for expected in 1..=2 {
-        let event = run.step(&golden_batch(&golden, 0)).await.unwrap();
+        let event = run.step(&[golden_batch(&golden, 0)]).await.unwrap();
         assert!(
             matches!(event, Event::Skipped { step, .. } if step == expected),
             "{event:?}"
         );
     }
-    let error = run.step(&golden_batch(&golden, 0)).await.unwrap_err();
+    let batches = [0, 1].map(|index| golden_batch(&golden, index));
+    let error = run.step(&batches).await.unwrap_err();
     assert!(
-        matches!(&error, TrainError::NotFinite { lines, .. } if lines[3] == (0, 4)),
+        matches!(&error, TrainError::NotFinite { lines, .. } if lines.len() == 8 && lines[3] == (0, 4)),
         "{error:?}"
     );
     assert_eq!(run.skipped(), 3);
+}
+
+/// Without a sequence there is no step: it is refused, and not counted.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_step_needs_a_sequence() {
+    let mut run = Run::new(plan(&recipe()), teacher(&cpu())).unwrap();
+    let empty = Batch::pad(&[], Vec::new(), 0, 1, 12);
+    for batches in [vec![], vec![empty]] {
+        let error = run.step(&batches).await.unwrap_err();
+        assert!(matches!(error, TrainError::NoSequence), "{error:?}");
+    }
+    assert_eq!((run.steps_taken(), run.skipped()), (0, 0));
 }
 
 fn mistakes(recipe: &Recipe) -> String {
@@ -459,6 +628,37 @@ fn a_wrong_recipe_is_told_everything() {
         pairs: no pair has a weight above 0\n  \
         warmup: 11 steps of warm-up are more than the 10 steps of the run";
     assert_eq!(mistakes(&wrong), expected);
+}
+
+/// A number of batches that no step can have is refused with its field.
+#[wasm_bindgen_test(unsupported = test)]
+fn absurd_accumulation_is_refused() {
+    for accumulate in [0, 4097, usize::MAX] {
+        let recipe = Recipe {
+            accumulate,
+            ..recipe()
+        };
+        let expected = format!(
+            "the recipe has a mistake:\n  accumulate: {accumulate} is not in 1..=4096 batches per step"
+        );
+        assert_eq!(mistakes(&recipe), expected);
+    }
+}
+
+/// Accumulated batches cost their time, and in memory one more gradient, however many they are.
+#[wasm_bindgen_test(unsupported = test)]
+fn accumulation_costs_time_and_one_gradient() {
+    let estimate = |accumulate| {
+        let recipe = Recipe {
+            accumulate,
+            ..recipe()
+        };
+        Estimate::of(&plan(&recipe))
+    };
+    let (one, two, eight) = (estimate(1), estimate(2), estimate(8));
+    assert_eq!((two.flops, eight.flops), (2.0 * one.flops, 8.0 * one.flops));
+    assert_eq!(two.bytes - one.bytes, 4.0 * one.student_parameters as f64);
+    assert_eq!(two.bytes, eight.bytes);
 }
 
 /// What a recipe leaves open follows the paper.

@@ -15,7 +15,7 @@ async fn start_and_pause(browser: &Browser) {
     wait(browser, "Training").await;
     browser.click("#main-action").await;
     wait(browser, "Paused").await;
-    let kept = "document.querySelector('#kept')?.innerText.includes(\
+    let kept = "document.querySelector('#saved-step')?.innerText.includes(\
         `step ${document.querySelector('#figures dd').innerText.split(' / ')[0]}:`)";
     browser.until("the last step is kept", kept).await;
 }
@@ -74,7 +74,7 @@ async fn a_dead_worker_is_replaced() {
     let browser = Browser::chromium(Gpu::None).await;
     open(&browser, &site, LONG).await;
     browser.click("#main-action").await;
-    said(&browser, "#kept", &["step 50"]).await;
+    said(&browser, "#saved-step", &["step 50"]).await;
     browser.value("watched.workers.at(-1).terminate()").await;
     browser
         .until("another worker is there", "watched.workers.length === 2")
@@ -96,7 +96,7 @@ async fn a_lost_gpu_is_replaced() {
     let query = "v=1&preset=tiny&steps=16&batch=2&max_length=8&heldout=0.0002&device=gpu&checkpoint_every=4";
     open(&browser, &site, query).await;
     browser.click("#main-action").await;
-    said(&browser, "#kept", &["step 4"]).await;
+    said(&browser, "#saved-step", &["step 4"]).await;
     browser.devtools("Browser.crashGpuProcess", json!({})).await;
     said(&browser, "#run", &["The GPU was lost"]).await;
     wait(&browser, "Finished").await;
@@ -118,7 +118,7 @@ async fn a_full_storage_does_not_end_a_run() {
     open(&browser, &site, LONG).await;
     assert_eq!(distil(&browser).await.len(), 300);
     let said_so = ["in memory only", "storage is full", "export the checkpoint"];
-    said(&browser, "#kept", &said_so).await;
+    said(&browser, "#saved-step", &said_so).await;
     assert!(take_away(&browser, "Checkpoint").await.len() > 100_000);
     no_errors(&browser).await;
     browser.close().await;
@@ -201,7 +201,7 @@ async fn a_broken_download_goes_on() {
     said(
         &browser,
         "#hub .mistake",
-        &["the connection", "what has come is kept"],
+        &["the connection", "what has arrived is saved"],
     )
     .await;
 
@@ -210,7 +210,7 @@ async fn a_broken_download_goes_on() {
     said(
         &browser,
         "#hub .data-list",
-        &[MODEL, " of 10.2 MB", "Go on"],
+        &[MODEL, " of 10.2 MB", "Resume"],
     )
     .await;
     browser.click("#hub .data-list button").await;

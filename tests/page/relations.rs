@@ -274,7 +274,7 @@ async fn lines_and_film(browser: &Browser) {
     said(
         browser,
         "#maps-film-note",
-        &["steps are kept in", "by more than"],
+        &["steps are stored in", "by more than"],
     )
     .await;
     set(browser, ".maps-film input[type=range]", "0", "input").await;
@@ -282,7 +282,7 @@ async fn lines_and_film(browser: &Browser) {
     browser.until("an earlier step is shown", past).await;
     browser.click(".maps-film input[type=checkbox]").await;
     said(browser, CELL, &["student now"]).await;
-    title_says(browser, &["beside the same now"]).await;
+    title_says(browser, &["compared with the current student"]).await;
     let beside = take_from(browser, "#relations", "JSON").await;
     let beside: Value = serde_json::from_slice(&beside).unwrap();
     let maps = &beside["pairs"]["kk"];
@@ -483,7 +483,7 @@ async fn any_sentence_is_shown_or_named() {
     said(
         &browser,
         ".maps-sentence",
-        &["too long to be drawn: its last 9,874 tokens"],
+        &["too long to draw: its last 9,874 tokens"],
     )
     .await;
     browser

@@ -12,6 +12,8 @@ import subprocess
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from families import projections
+
 
 def encode(limbeck: str, model: str, lines: list[str], *flags: str) -> list[dict]:
     """One object a line, from the program itself."""
@@ -41,7 +43,7 @@ def main() -> None:
     assert len(layers) == len(vectors) == len(lines), "one object a line"
 
     worst = dict.fromkeys(["hidden", "q", "k", "v", "embedding"], 0.0)
-    attention = model.encoder.layer[layer - 1].attention.self
+    query, key, value = projections(model, layer)
     for line, ours, vector in zip(lines, layers, vectors):
         inputs = tokenizer(line, return_tensors="pt", truncation=True, max_length=args.max_length)
         assert inputs["input_ids"][0].tolist() == ours["ids"], f"other tokens: {line!r}"
@@ -50,9 +52,9 @@ def main() -> None:
             before = states[layer - 1]
             theirs = {
                 "hidden": states[layer][0],
-                "q": attention.query(before)[0],
-                "k": attention.key(before)[0],
-                "v": attention.value(before)[0],
+                "q": query(before)[0],
+                "k": key(before)[0],
+                "v": value(before)[0],
                 "embedding": states[-1][0].mean(0),
             }
         for name, expected in theirs.items():

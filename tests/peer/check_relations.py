@@ -17,6 +17,8 @@ from pathlib import Path
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from families import projections
+
 PAIRS = [row + column for row in "qkv" for column in "qkv"]
 
 
@@ -38,8 +40,7 @@ def log_relations(folder: str, inputs: dict, layer: int, heads: int) -> dict[str
     model = AutoModel.from_pretrained(folder).eval().float()
     with torch.no_grad():
         before = model(**inputs, output_hidden_states=True).hidden_states[layer - 1]
-        attention = model.encoder.layer[layer - 1].attention.self
-        taps = {"q": attention.query(before), "k": attention.key(before), "v": attention.value(before)}
+        taps = {name: linear(before) for name, linear in zip("qkv", projections(model, layer))}
     width = before.shape[-1] // heads
     # (1, S, H) -> (A, S, D): positions stay positions.
     split = {name: tap[0].double().unflatten(-1, (heads, width)).transpose(0, 1) for name, tap in taps.items()}

@@ -26,6 +26,8 @@ import transformers
 from sentence_transformers import SentenceTransformer
 from transformers import AutoModel, AutoTokenizer
 
+from families import projections
+
 PAIRS = {"qq": "query", "kk": "key", "vv": "value"}
 
 
@@ -100,8 +102,8 @@ def positions(config):
 def tap(model, ids, layer):
     """Queries, keys and values of a layer (1-based) for one sequence, each (S, H), in float64."""
     entering = model(ids, attention_mask=torch.ones_like(ids), output_hidden_states=True).hidden_states[layer - 1]
-    projections = model.encoder.layer[layer - 1].attention.self
-    return {name: getattr(projections, name)(entering)[0].double() for name in PAIRS.values()}
+    linears = projections(model, layer)
+    return {name: linear(entering)[0].double() for name, linear in zip(PAIRS.values(), linears)}
 
 
 def relation(projection, heads):

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use limbeck_model::Folder;
-use limbeck_train::{Plan, Recipe};
+use limbeck_recipe::{Plan, Recipe};
 use toml::{Table, Value};
 
 use crate::error::CliError;

@@ -1,15 +1,36 @@
-//! Where to compute: adapters that wgpu sees, and the CPU.
+//! Where to compute: the GPUs of this machine, if this build has GPU support, and the CPU.
+
+#[cfg_attr(not(feature = "gpu"), path = "device/no_gpu.rs")]
+mod gpu;
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use burn::tensor::{Device, DeviceKind};
+use burn::tensor::Device;
 use clap::Args;
 use limbeck_engine::Opened;
 use limbeck_kernels::SelfTestError;
-use limbeck_train::DeviceChoice;
+use limbeck_recipe::DeviceChoice;
 
 use crate::error::CliError;
+
+pub use gpu::best_adapter;
+
+/// A GPU, for people to choose from.
+#[cfg_attr(
+    not(feature = "gpu"),
+    expect(dead_code, reason = "such a build finds none")
+)]
+struct Adapter {
+    name: String,
+    /// Vulkan, Metal or DX12.
+    api: String,
+    driver: String,
+    /// What wgpu takes it for: `DiscreteGpu`, ...
+    kind: String,
+    /// Not a CPU that plays a GPU.
+    real: bool,
+}
 
 /// Flags of `limbeck devices`.
 #[derive(Args)]
@@ -26,8 +47,8 @@ pub struct Arguments {
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let mut out = std::io::stdout().lock();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let adapters = adapters();
-    let automatic = adapters.iter().position(is_real_gpu);
+    let adapters = gpu::adapters();
+    let automatic = adapters.iter().position(|adapter| adapter.real);
     if arguments.json {
         let cpu =
             serde_json::json!({ "device": "cpu", "cores": cores, "auto": automatic.is_none() });
@@ -43,16 +64,16 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
             }
         )?;
     }
-    for (index, info) in adapters.iter().enumerate() {
+    for (index, adapter) in adapters.iter().enumerate() {
         let chosen = automatic == Some(index);
         if arguments.json {
             let gpu = serde_json::json!({
-                "device": "gpu", "name": info.name, "api": info.backend.to_string(), "driver": info.driver_info,
-                "kind": format!("{:?}", info.device_type), "auto": chosen,
+                "device": "gpu", "name": adapter.name, "api": adapter.api, "driver": adapter.driver,
+                "kind": adapter.kind, "auto": chosen,
             });
             writeln!(out, "{gpu}")?;
         } else {
-            let software = if is_real_gpu(info) {
+            let software = if adapter.real {
                 ""
             } else {
                 ", software: slower than the CPU, for tests"
@@ -60,71 +81,16 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
             writeln!(
                 out,
                 "gpu   {} ({}{software}){}",
-                info.name,
-                info.backend,
+                adapter.name,
+                adapter.api,
                 if chosen { "   <- auto" } else { "" }
             )?;
         }
     }
     if adapters.is_empty() && !arguments.json {
-        writeln!(out, "gpu   none. {INSTALL}")?;
+        writeln!(out, "gpu   {}. {}", gpu::NONE, gpu::REMEDY)?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-const INSTALL: &str =
-    "Install a Vulkan driver (Debian and Ubuntu: mesa-vulkan-drivers, or the vendor's)";
-
-fn adapters() -> Vec<wgpu::AdapterInfo> {
-    find_adapters()
-        .iter()
-        .map(wgpu::Adapter::get_info)
-        .collect()
-}
-
-/// OpenGL is left out: burn's kernels need compute on Vulkan, Metal or DX12.
-fn find_adapters() -> Vec<wgpu::Adapter> {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY))
-}
-
-/// The GPU that `gpu` takes, for a page.
-pub fn best_adapter() -> Option<limbeck_protocol::Adapter> {
-    let adapters = find_adapters();
-    let real = adapters
-        .iter()
-        .find(|adapter| is_real_gpu(&adapter.get_info()));
-    let adapter = real.or(adapters.first())?;
-    let (info, limits) = (adapter.get_info(), adapter.limits());
-    let limits = [
-        ("maxBufferSize", limits.max_buffer_size),
-        (
-            "maxStorageBufferBindingSize",
-            limits.max_storage_buffer_binding_size,
-        ),
-        (
-            "maxStorageBuffersPerShaderStage",
-            limits.max_storage_buffers_per_shader_stage.into(),
-        ),
-        (
-            "maxComputeWorkgroupStorageSize",
-            limits.max_compute_workgroup_storage_size.into(),
-        ),
-        (
-            "maxComputeInvocationsPerWorkgroup",
-            limits.max_compute_invocations_per_workgroup.into(),
-        ),
-    ];
-    Some(limbeck_protocol::Adapter {
-        software: !is_real_gpu(&info),
-        f16: adapter.features().contains(wgpu::Features::SHADER_F16),
-        limits: limits.map(|(name, value)| (name.to_owned(), value)).into(),
-        name: info.name,
-    })
-}
-
-fn is_real_gpu(info: &wgpu::AdapterInfo) -> bool {
-    info.device_type != wgpu::DeviceType::Cpu
 }
 
 /// A device by its name in a recipe.
@@ -162,7 +128,7 @@ pub fn open_for_engine(choice: DeviceChoice) -> Result<Opened, CliError> {
     };
     let gpu = |name| {
         Ok(Opened {
-            device: gpu()?,
+            device: gpu::open()?,
             name,
             on_gpu: true,
         })
@@ -170,29 +136,20 @@ pub fn open_for_engine(choice: DeviceChoice) -> Result<Opened, CliError> {
     if choice == DeviceChoice::Cpu {
         return Ok(cpu());
     }
-    let adapters = adapters();
-    let real = adapters.iter().find(|info| is_real_gpu(info));
+    let adapters = gpu::adapters();
+    let real = adapters.iter().find(|adapter| adapter.real);
     match (choice, real, adapters.first()) {
-        (_, Some(info), _) => gpu(format!("{} ({})", info.name, info.backend)),
-        (DeviceChoice::Gpu, None, Some(info)) => {
-            gpu(format!("{} ({}, software)", info.name, info.backend))
+        (_, Some(adapter), _) => gpu(format!("{} ({})", adapter.name, adapter.api)),
+        (DeviceChoice::Gpu, None, Some(adapter)) => {
+            gpu(format!("{} ({}, software)", adapter.name, adapter.api))
         }
         (DeviceChoice::Gpu, None, None) => Err(CliError::Device(format!(
-            "no GPU was found. {INSTALL}, or use --device cpu"
+            "{}. {}, or use --device cpu",
+            gpu::NONE,
+            gpu::REMEDY
         ))),
         _ => Ok(cpu()),
     }
-}
-
-fn gpu() -> Result<Device, CliError> {
-    Device::wgpu_options()
-        .device_kind(DeviceKind::DefaultDevice)
-        .init()
-        .map_err(|e| {
-            CliError::Device(format!(
-                "the GPU cannot be opened: {e}. Update its driver, or use --device cpu"
-            ))
-        })
 }
 
 /// What to know when the kernels of a device failed their test.

@@ -17,12 +17,10 @@ use limbeck_engine::{changed_input, feed, inputs};
 use limbeck_kernels::SelfTestError;
 use limbeck_model::{Encoder, Folder, Tokenizer};
 use limbeck_protocol::UNTRAINED;
-use limbeck_recipe::Vector;
+use limbeck_recipe::batching::{Batch, DataPosition};
+use limbeck_recipe::{DeviceChoice, Plan, Recipe, Vector};
 use limbeck_relations::map;
-use limbeck_train::batching::{Batch, DataPosition};
-use limbeck_train::{
-    Checkpoint, DeviceChoice, Event, Plan, Recipe, Run, StepEvent, TrainError, check_kernels,
-};
+use limbeck_train::{Checkpoint, Event, Run, StepEvent, TrainError, check_kernels};
 use serde_json::json;
 use toml::Value;
 
@@ -242,12 +240,15 @@ impl Session {
     /// Takes the steps that are left; false if it was stopped before the last.
     fn train(&mut self, stop: &AtomicBool, start: Instant) -> Result<bool, CliError> {
         let mut saved = self.run.steps_taken();
-        for loaded in self.loader()? {
-            let taken = loaded.map_err(CliError::from).and_then(|loaded| {
-                self.step(&loaded.batch, start)?;
-                self.position = loaded.next;
-                Ok(())
-            });
+        let mut loader = self.loader()?;
+        while let Some(next) = feed::next_step(self.run.plan(), &mut loader) {
+            let taken = next
+                .map_err(CliError::from)
+                .and_then(|(batches, position)| {
+                    self.step(&batches, start)?;
+                    self.position = position;
+                    Ok(())
+                });
             if let Err(error) = taken {
                 return Err(self.rescue(error, saved));
             }
@@ -313,8 +314,8 @@ impl Session {
         )?)
     }
 
-    fn step(&mut self, batch: &Batch, start: Instant) -> Result<(), CliError> {
-        let event = pollster::block_on(self.run.step(batch)).map_err(|error| match &error {
+    fn step(&mut self, batches: &[Batch], start: Instant) -> Result<(), CliError> {
+        let event = pollster::block_on(self.run.step(batches)).map_err(|error| match &error {
             TrainError::NotFinite { lines, .. } => CliError::Lines {
                 lines: self.name_lines(lines),
                 error,

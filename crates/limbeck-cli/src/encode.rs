@@ -9,9 +9,8 @@ use clap::Args;
 use limbeck_corpus::CorpusError;
 use limbeck_kernels::self_test;
 use limbeck_model::{Encoder, Folder, ModelError, TokenBatch, Tokenizer, Tokens, checks};
-use limbeck_recipe::KernelChoice;
-use limbeck_train::DeviceChoice;
-use limbeck_train::batching::Batch;
+use limbeck_recipe::batching::Batch;
+use limbeck_recipe::{DeviceChoice, KernelChoice};
 use serde_json::{Map, Value, json};
 
 use crate::device;

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use limbeck_corpus::CorpusError;
 use limbeck_engine::heldout::HeldoutError;
 use limbeck_model::ModelError;
-use limbeck_train::{PlanError, TrainError};
+use limbeck_recipe::PlanError;
+use limbeck_train::TrainError;
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use limbeck_kernels::common_relation_heads;
-use limbeck_model::{Folder, Tokenizer, Weights, parameter_count};
+use limbeck_model::{Folder, Tokenizer, Weights};
+use limbeck_recipe::{common_relation_heads, parameter_count};
 use serde_json::json;
 
 use crate::error::CliError;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use limbeck_engine::student::student_files;
 use limbeck_model::{Encoder, Folder};
-use limbeck_train::Plan;
+use limbeck_recipe::Plan;
 
 use crate::error::CliError;
 

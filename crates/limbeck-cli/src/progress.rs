@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use limbeck_train::{Plan, StepEvent};
+use limbeck_recipe::Plan;
+use limbeck_train::StepEvent;
 use serde_json::{Value, json};
 
 /// A progress bar on standard error, or JSON lines on standard output.

@@ -14,13 +14,12 @@ use flate2::write::ZlibEncoder;
 use limbeck_kernels::{Taps, self_test};
 use limbeck_model::{Encoder, Folder, ModelError, TokenBatch, Tokenizer, checks};
 use limbeck_recipe::{
-    Config, KernelChoice, Pair, Plan, Recipe, Vector, common_relation_heads, usual_relation_heads,
-    usual_teacher_layer,
+    Config, DeviceChoice, KernelChoice, Pair, Plan, Recipe, Vector, common_relation_heads,
+    usual_relation_heads, usual_teacher_layer,
 };
 use limbeck_relations::{
     Large, Lines, PairMaps, Relations, Theme, Token, View, clip, map, number, page, png, sheet, svg,
 };
-use limbeck_train::DeviceChoice;
 
 use crate::device;
 use crate::error::CliError;
@@ -358,12 +357,7 @@ fn compute(
             map(row, column, ids.len(), choice.heads)
         };
         let size = (choice.heads, ids.len());
-        pairs.push(PairMaps::new(
-            &pair.to_string(),
-            size,
-            of(&taught)?,
-            of(&learnt)?,
-        )?);
+        pairs.push(PairMaps::new(*pair, size, of(&taught)?, of(&learnt)?)?);
     }
     let token = |id: &u32| Token {
         text: teacher.tokenizer.token(*id),
@@ -423,7 +417,7 @@ fn tell(relations: &Relations, path: &Path) -> Result<(), CliError> {
         writeln!(
             out,
             "{}  KL {} nats, mean of {heads} relation heads; farthest from the teacher: head {}, {}",
-            maps.name(),
+            maps.pair(),
             number(mean),
             farthest + 1,
             number(maps.total(farthest))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use limbeck_corpus::FileSummary;
 use limbeck_protocol::UNTRAINED;
-use limbeck_recipe::{Config, Objective, Plan, parameter_count};
+use limbeck_recipe::{Config, Objective, Plan, Recipe, parameter_count};
 
 /// Numbers of a finished run that its plan does not hold.
 pub struct Outcome {
@@ -110,7 +110,9 @@ pub fn facts(plan: &Plan) -> Vec<(String, String)> {
             "Steps",
             format!(
                 "{} of {} sequences, up to {} tokens",
-                recipe.steps, recipe.batch, recipe.max_length
+                recipe.steps,
+                sequences(recipe),
+                recipe.max_length
             ),
         ),
         fact(
@@ -122,6 +124,14 @@ pub fn facts(plan: &Plan) -> Vec<(String, String)> {
         ),
         fact("Seed", recipe.seed.to_string()),
     ]
+}
+
+/// The sequences of a step: `32`, or `4 x 32` where batches are accumulated.
+fn sequences(recipe: &Recipe) -> String {
+    match recipe.accumulate {
+        1 => recipe.batch.to_string(),
+        batches => format!("{batches} x {}", recipe.batch),
+    }
 }
 
 /// The last part of a path: a published card says nothing of the machine.

@@ -1,9 +1,9 @@
 //! How a run is fed: the batches of a plan, the same ones wherever it runs.
 
-use limbeck_corpus::LoaderSettings;
+use limbeck_corpus::{CorpusError, Loaded, LoaderSettings};
 use limbeck_model::Tokenizer;
 use limbeck_recipe::Plan;
-use limbeck_recipe::batching::Encoded;
+use limbeck_recipe::batching::{Batch, DataPosition, Encoded};
 
 use crate::heldout::{PAD_TO, limits};
 
@@ -19,6 +19,24 @@ pub fn settings(plan: &Plan) -> LoaderSettings {
         keep_last: false,
         seed: recipe.seed,
         limits: limits(recipe),
+    }
+}
+
+/// The batches of one step, and where the corpus continues after the last of them; none once `batches` have ended. An
+/// error leaves the step untaken, so a run is saved at the end of the step before.
+pub fn next_step(
+    plan: &Plan,
+    batches: impl Iterator<Item = Result<Loaded, CorpusError>>,
+) -> Option<Result<(Vec<Batch>, DataPosition), CorpusError>> {
+    let accumulate = plan.recipe.accumulate;
+    let loaded: Result<Vec<Loaded>, CorpusError> = batches.take(accumulate).collect();
+    match loaded {
+        Ok(loaded) if loaded.len() < accumulate => None,
+        Ok(loaded) => {
+            let next = loaded.last()?.next;
+            Some(Ok((loaded.into_iter().map(|l| l.batch).collect(), next)))
+        }
+        Err(error) => Some(Err(error)),
     }
 }
 

@@ -1,9 +1,9 @@
 //! The report on numbers: is this device right, and how fast is it?
 
 use burn::tensor::{Device, Distribution, Tensor};
-use limbeck_kernels::{Check, Lengths, Pair, Taps, relation_loss, self_test};
+use limbeck_kernels::{Check, Lengths, Taps, relation_loss, self_test};
 use limbeck_protocol::{EngineInfo, Figure};
-use limbeck_recipe::{DeviceChoice, KernelChoice};
+use limbeck_recipe::{DeviceChoice, KernelChoice, Pair};
 
 use crate::World;
 

@@ -162,10 +162,10 @@ impl Session {
     pub async fn step(&mut self, seconds: impl Fn() -> f64) -> Result<Taken, Trouble> {
         let start = seconds();
         let ended = || (Control::Texts, "the texts gave no further batch".to_owned());
-        let loaded = self.batches.next().ok_or_else(ended)?;
-        let loaded = loaded.map_err(of_texts)?;
-        let event = self.run.step(&loaded.batch).await;
-        self.position = loaded.next;
+        let next = feed::next_step(self.run.plan(), &mut self.batches).ok_or_else(ended)?;
+        let (batches, position) = next.map_err(of_texts)?;
+        let event = self.run.step(&batches).await;
+        self.position = position;
         let seconds = seconds() - start;
         self.share.stepped(seconds);
         match event.map_err(|e| self.name(e))? {
@@ -315,8 +315,9 @@ impl Session {
 /// that of a step.
 async fn rehearse(plan: &Plan, encoder: &Encoder, heldout: &Heldout) -> Result<(), Troubles> {
     let mut run = Run::new(plan.clone(), encoder.clone()).map_err(of_training)?;
-    for batch in heldout.batches.iter().take(1) {
-        run.step(batch).await.map_err(of_training)?;
+    if !heldout.batches.is_empty() {
+        let batches = &heldout.batches[..1];
+        run.step(batches).await.map_err(of_training)?;
     }
     let ids = &heldout.picture;
     run.teacher_taps(ids).await.map_err(of_training)?;

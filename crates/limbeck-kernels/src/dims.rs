@@ -1,4 +1,4 @@
-//! Shapes, checked once: after [`Dims::parse`] nobody looks again.
+//! Shapes, checked once: nothing checks them again after [`Dims::parse`].
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
@@ -74,6 +74,9 @@ pub enum ShapeError {
         teacher: [usize; 3],
     },
 }
+
+/// Added to the scores of padded keys: exp of it is 0 in f32, and differences of it stay finite.
+pub(crate) const MASKED: f32 = -1.0e30;
 
 /// Every size of one call of the relation loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

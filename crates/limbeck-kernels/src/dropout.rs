@@ -33,6 +33,7 @@ impl DropoutMask {
     }
 
     /// Key, threshold and the bits of the factor of what is kept, as the shaders take them.
+    #[cfg(feature = "gpu")]
     pub(crate) fn words(self) -> [u32; 3] {
         [self.key, self.threshold, self.kept.to_bits()]
     }

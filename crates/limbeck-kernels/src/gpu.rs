@@ -1,4 +1,4 @@
-//! What the WGSL bodies share: outputs, and one way to launch.
+//! What the WGSL implementations share: outputs, and one way to launch.
 
 use std::cell::Cell;
 
@@ -20,13 +20,11 @@ thread_local! {
 
 /// For tests: on this thread, outputs of WGSL kernels hold this value before they are written, so that what a kernel forgets
 /// to write shows.
-#[doc(hidden)]
 pub fn fill_outputs_with(value: Option<f32>) {
     FILL.set(value);
 }
 
 /// For tests: on this thread, launches do nothing, as in a browser that has refused a shader.
-#[doc(hidden)]
 pub fn skip_launches(skip: bool) {
     SKIP.set(skip);
 }

@@ -1,26 +1,71 @@
 //! How an operation enters the graph of gradients.
 
+use std::fmt::Debug;
+
 use burn::backend::autodiff::NodeId;
-use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
-use burn::backend::autodiff::ops::{Backward, OpsKind};
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend};
 
-/// The output of `forward`. If an input is tracked, `backward` finds all of them again by the nodes in its state.
-pub(crate) fn differentiable<B: Backend, C: CheckpointStrategy, const N: usize>(
-    backward: impl Backward<B, N, State = [NodeId; N]>,
+/// The gradients of N inputs, given the inputs, what the forward pass kept, the gradient of the output, and which gradients
+/// are wanted. One that is not wanted may be left out if it costs something.
+pub(crate) type BackwardPass<B, S, const N: usize> =
+    fn([FloatTensor<B>; N], S, FloatTensor<B>, [bool; N]) -> [Option<FloatTensor<B>>; N];
+
+/// Makes `forward` differentiable: it returns the output, and what `backward` wants to know again beside the inputs. Where no
+/// input is tracked, that is dropped at once.
+pub(crate) fn differentiable<B, C, S, const N: usize>(
     inputs: [FloatTensor<Autodiff<B, C>>; N],
-    forward: impl FnOnce([FloatTensor<B>; N]) -> FloatTensor<B>,
-) -> FloatTensor<Autodiff<B, C>> {
+    forward: impl FnOnce([FloatTensor<B>; N]) -> (FloatTensor<B>, S),
+    backward: BackwardPass<B, S, N>,
+) -> FloatTensor<Autodiff<B, C>>
+where
+    B: Backend,
+    C: CheckpointStrategy,
+    S: Clone + Debug + Send + 'static,
+{
     let nodes = inputs.each_ref().map(|input| input.node());
-    match backward.prepare::<C>(nodes).compute_bound().stateful() {
+    let step = Step(backward).prepare::<C>(nodes).compute_bound();
+    match step.stateful() {
         OpsKind::Tracked(mut prep) => {
-            let state = inputs.each_ref().map(|input| prep.checkpoint(input));
-            let output = forward(inputs.map(|input| input.into_primitive()));
-            prep.finish(state, output)
+            let nodes = inputs.each_ref().map(|input| prep.checkpoint(input));
+            let (output, kept) = forward(inputs.map(|input| input.into_primitive()));
+            prep.finish((nodes, kept), output)
         }
         OpsKind::UnTracked(prep) => {
-            prep.finish(forward(inputs.map(|input| input.into_primitive())))
+            let (output, _) = forward(inputs.map(|input| input.into_primitive()));
+            prep.finish(output)
+        }
+    }
+}
+
+/// A backward pass as burn's graph holds it.
+#[derive(Debug)]
+struct Step<B: Backend, S, const N: usize>(BackwardPass<B, S, N>);
+
+impl<B: Backend, S, const N: usize> Backward<B, N> for Step<B, S, N>
+where
+    S: Clone + Debug + Send + 'static,
+{
+    type State = ([NodeId; N], S);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, N>,
+        gradients: &mut Gradients,
+        checkpointer: &mut Checkpointer,
+    ) {
+        let upstream = gradients.consume::<B>(&ops.node);
+        let (nodes, kept) = ops.state;
+        let inputs = nodes.map(|node| checkpointer.retrieve_node_output(node));
+        let wanted = ops.parents.each_ref().map(Option::is_some);
+        let of_inputs = (self.0)(inputs, kept, upstream, wanted);
+        for (parent, gradient) in ops.parents.into_iter().zip(of_inputs) {
+            if let (Some(node), Some(gradient)) = (parent, gradient) {
+                gradients.register::<B>(node.id, gradient);
+            }
         }
     }
 }

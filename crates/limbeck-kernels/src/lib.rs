@@ -8,8 +8,8 @@
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
-//! use limbeck_kernels::{Lengths, Pair, Taps, relation_loss};
-//! use limbeck_recipe::KernelChoice;
+//! use limbeck_kernels::{Lengths, Taps, relation_loss};
+//! use limbeck_recipe::{KernelChoice, Pair};
 //!
 //! let device = Device::flex();
 //! let taps = |h: usize| {
@@ -22,33 +22,30 @@
 //! let total = loss.total; // (1), nats
 //! # Ok::<(), limbeck_kernels::ShapeError>(())
 //! ```
+//!
+//! The cargo feature `gpu`, on by default, compiles the implementations for GPUs and burn's wgpu backend.
 #![warn(missing_docs)]
 
-mod adamw;
-mod attention;
 mod cpu;
 mod dims;
 mod dropout;
-mod fused;
-mod gelu;
+#[cfg(feature = "gpu")]
 mod gpu;
 mod graph;
-mod head;
-mod matmul;
+mod ops;
 mod pair;
-mod relation;
 mod self_test;
+#[cfg(feature = "gpu")]
+#[doc(hidden)]
+pub mod testing;
 
-pub use adamw::{AdamWMoments, AdamWScalars, adamw};
-pub use attention::{AttentionSpec, attention};
 pub use cpu::{erf, exp, keep_freed_memory};
 pub use dims::{Dims, Lengths, ShapeError};
 pub use dropout::DropoutMask;
-pub use fused::RelationSpec;
-pub use gelu::{GeluSpec, gelu};
-pub use gpu::{fill_outputs_with, skip_launches};
-pub use limbeck_recipe::common_relation_heads;
-pub use matmul::{matmul, relaxed_simd};
-pub use pair::{Pair, Taps, Vector};
-pub use relation::{RelationLoss, relation, relation_loss};
+pub use ops::adamw::{AdamWMoments, AdamWScalars, adamw};
+pub use ops::attention::attention;
+pub use ops::gelu::gelu;
+pub use ops::matmul::{matmul, relaxed_simd};
+pub use ops::relation::{RelationLoss, relation, relation_loss};
+pub use pair::Taps;
 pub use self_test::{Check, SelfTestError, self_test};

@@ -3,7 +3,7 @@
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, ExtensionType};
 use burn::tensor::Tensor;
-pub use limbeck_recipe::{Pair, Vector};
+use limbeck_recipe::Vector;
 
 /// What self-attention of one layer projects: queries, keys and values, biases included, each (B, S, H).
 #[derive(Clone, Debug)]
@@ -54,16 +54,19 @@ impl<B: Backend> RawTaps<B> {
         }
     }
 
+    /// Queries, keys and values of one layer.
+    pub fn new([q, k, v]: [FloatTensor<B>; 3]) -> Self {
+        Self { q, k, v }
+    }
+
+    /// In the order of [`Vector::ALL`].
+    pub fn into_array(self) -> [FloatTensor<B>; 3] {
+        [self.q, self.k, self.v]
+    }
+
     /// The same of another backend, tensor by tensor.
-    pub fn map<C: Backend>(
-        self,
-        mut each: impl FnMut(FloatTensor<B>) -> FloatTensor<C>,
-    ) -> RawTaps<C> {
-        RawTaps {
-            q: each(self.q),
-            k: each(self.k),
-            v: each(self.v),
-        }
+    pub fn map<C: Backend>(self, each: impl FnMut(FloatTensor<B>) -> FloatTensor<C>) -> RawTaps<C> {
+        RawTaps::new(self.into_array().map(each))
     }
 }
 

@@ -3,8 +3,9 @@
 
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
-use crate::{Lengths, Pair, Taps, attention, gelu, relation_loss};
-use limbeck_recipe::KernelChoice;
+use limbeck_recipe::{KernelChoice, Pair};
+
+use crate::{Lengths, Taps, attention, gelu, relation_loss};
 
 /// B, S and A of the cases: more than a tile and less than a group, with a short sequence beside a full one.
 const LENGTHS: [usize; 2] = [21, 6];
@@ -87,7 +88,7 @@ async fn results(check: Check, device: &Device) -> Result<Results, SelfTestError
     match check {
         Check::Relation { student, teacher } => relation(student, teacher, &lengths, &device).await,
         Check::Attention { width } => attended(width, &lengths, &device).await,
-        Check::Gelu => raised(&device).await,
+        Check::Gelu => activated(&device).await,
     }
 }
 
@@ -126,7 +127,7 @@ async fn attended(
     with_gradients(("the output", out), &taps, &gradients).await
 }
 
-async fn raised(device: &Device) -> Result<Results, SelfTestError> {
+async fn activated(device: &Device) -> Result<Results, SelfTestError> {
     let tracked = device.clone().autodiff();
     let x = random(7, 11, &tracked).require_grad();
     let width = x.dims()[2];

@@ -1,5 +1,6 @@
-//! Transformer encoders whose queries, keys and values can be tapped: BERT, RoBERTa and XLM-R, read from and written to
-//! Hugging Face folders.
+//! Transformer encoders whose queries, keys and values can be tapped, read from and written to Hugging Face folders: BERT,
+//! RoBERTa, XLM-R, CamemBERT, DistilBERT and ELECTRA. What a family calls its fields and tensors stands in `limbeck-recipe`;
+//! here are the parts that encoders are assembled from, and tensors.
 //!
 //! ```no_run
 //! use burn::tensor::Device;
@@ -17,20 +18,22 @@
 //! Layers are counted from 1, as in the papers. Axes: B batch, S padded length, H hidden size, L layers.
 #![warn(missing_docs)]
 
+mod batch;
 mod dropout;
 mod encoder;
 mod error;
 mod folder;
+mod parameters;
+mod parts;
 mod tokenizer;
 mod weights;
 
+pub use batch::TokenBatch;
 pub use dropout::Dropout;
-pub use encoder::{Encoder, Kind, ParameterMut, TokenBatch, checks};
+pub use encoder::{Encoder, checks};
 pub use error::ModelError;
 pub use folder::Folder;
 pub use limbeck_kernels::Taps;
-pub use limbeck_recipe::{
-    Activation, Config, ConfigError, Family, Rng, StudentSize, mix, parameter_count,
-};
+pub use parameters::ParameterMut;
 pub use tokenizer::{Tokenizer, Tokens};
 pub use weights::{Named, Precision, Weights};

@@ -1,6 +1,7 @@
 //! Weight files: safetensors (whole or in shards) and PyTorch's own, as f32 by name.
 
 use half::{bf16, f16};
+use limbeck_recipe::layout::Layout;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use crate::{Folder, ModelError};
@@ -41,22 +42,24 @@ pub struct Weights<'a> {
 }
 
 impl<'a> Weights<'a> {
-    /// Opens the weight files of a folder and finds the prefix of the encoder's names (``, `bert.`, `roberta.`, ...).
+    /// Opens the weight files of a folder and finds the prefix of the encoder's names (``, `bert.`, `roberta.`, ...): what
+    /// stands before the name of its first parameter.
     ///
     /// # Errors
-    /// A file is damaged, or it holds no encoder.
+    /// The config is not one we run, a file is damaged, or it holds no encoder.
     pub fn open(folder: &'a Folder) -> Result<Self, ModelError> {
-        let source = Self::source(folder)?;
         let mut weights = Self {
-            source,
+            source: Self::source(folder)?,
             prefix: String::new(),
         };
-        const WORDS: &str = "embeddings.word_embeddings.weight";
-        let names = weights.names();
-        let Some(found) = names.iter().find(|name| name.ends_with(WORDS)) else {
-            return Err(weights.absent(WORDS));
+        let layout = Layout::of(&folder.config()?);
+        let Some(first) = layout.parameters.first() else {
+            return Ok(weights);
         };
-        weights.prefix = found[..found.len() - WORDS.len()].to_owned();
+        let names = weights.names();
+        let found = names.iter().find_map(|name| name.strip_suffix(&first.name));
+        let prefix = found.ok_or_else(|| weights.absent(&first.name))?;
+        weights.prefix = prefix.to_owned();
         Ok(weights)
     }
 

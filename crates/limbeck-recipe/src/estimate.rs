@@ -1,23 +1,25 @@
 //! What a run will cost, from its sizes alone: for the page, while a recipe is edited.
 
-use crate::config::{Config, parameter_count};
+use crate::config::Config;
+use crate::layout::parameter_count;
 use crate::plan::Plan;
 use crate::recipe::KernelChoice;
 
 /// Bytes of an f32.
 const FLOAT: f64 = 4.0;
 
-/// What a run costs, of the longest batch that its recipe allows. Rough: within a factor of two of what is measured.
+/// What a run costs, with batches of the longest sequences that its recipe allows. Rough: within a factor of two of what is
+/// measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
     /// Numbers that the student has.
     pub student_parameters: u128,
     /// Numbers that the teacher has.
     pub teacher_parameters: u128,
-    /// Bytes on the device while training: weights of both, gradients and moments of the student, activations.
+    /// Bytes on the device while training: weights of both, gradients and moments of the student, activations of one batch.
     pub bytes: f64,
-    /// Floating-point operations of one step: the teacher forward, the student forward and backward (counted as twice
-    /// forward), the relations of every pair.
+    /// Floating-point operations of one step, all of its batches: the teacher forward, the student forward and backward
+    /// (counted as twice forward), the relations of every pair.
     pub flops: f64,
 }
 
@@ -29,8 +31,9 @@ impl Estimate {
         let length = plan.recipe.max_length as f64;
         let student_parameters = parameter_count(student);
         let teacher_parameters = parameter_count(teacher);
-        // Weights, gradient and two moments.
-        let state = FLOAT * (4.0 * student_parameters as f64 + teacher_parameters as f64);
+        // Weights, gradient and two moments; while batches are accumulated, the gradient of one beside their sum.
+        let copies = if plan.recipe.accumulate > 1 { 5.0 } else { 4.0 };
+        let state = FLOAT * (copies * student_parameters as f64 + teacher_parameters as f64);
         let layers = student.num_hidden_layers as f64;
         let mut kept = layers * (layer_values(student) + score_values(plan, student, length));
         kept += layer_values(teacher) + score_values(plan, teacher, length);
@@ -53,7 +56,7 @@ impl Estimate {
             student_parameters,
             teacher_parameters,
             bytes: state + FLOAT * tokens * kept,
-            flops,
+            flops: flops * plan.recipe.accumulate as f64,
         }
     }
 }

@@ -6,15 +6,17 @@
 pub mod batching;
 mod config;
 mod estimate;
+mod families;
+pub mod layout;
 mod pair;
 mod plan;
 mod recipe;
 mod rng;
+mod shape;
 
-pub use config::{
-    Activation, Config, ConfigError, Family, StudentSize, TOKENIZER_FILES, parameter_count,
-};
+pub use config::{Config, ConfigError, StudentSize, TOKENIZER_FILES};
 pub use estimate::Estimate;
+pub use layout::parameter_count;
 pub use pair::{Pair, Vector, common_relation_heads};
 pub use plan::{
     Mistake, Plan, PlanError, learning_rate, usual_relation_heads, usual_teacher_layer,
@@ -24,3 +26,4 @@ pub use recipe::{
     DeviceChoice, KernelChoice, Objective, Recipe, StudentRecipe, WeightPrecision, as_toml,
 };
 pub use rng::{Rng, mix};
+pub use shape::{Activation, Positions, Shape};

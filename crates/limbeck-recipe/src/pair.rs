@@ -63,6 +63,13 @@ impl Pair {
         self.row == self.column
     }
 
+    /// The pair that a report or a run calls `Q-K`; the inverse of its `Display`.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all()
+            .into_iter()
+            .find(|pair| pair.to_string() == name)
+    }
+
     /// The name in a recipe: `qq`, `qk`, ...
     pub fn key(self) -> String {
         format!("{:?}{:?}", self.row, self.column).to_lowercase()

@@ -1,11 +1,15 @@
 //! The recipe checked against the teacher. Every mistake is found at once, each with its field.
 
-use crate::config::{Config, Family, StudentSize, parameter_count};
+use crate::config::{Config, StudentSize};
+use crate::layout::parameter_count;
 use crate::pair::{Pair, Vector, common_relation_heads};
 use crate::recipe::{KernelChoice, Objective, Recipe};
 
 /// Parameters of the largest student: 8 GiB of weights.
 const MOST_PARAMETERS: u128 = 1 << 31;
+
+/// Batches of the longest step: a driver holds the token ids of all of them while it takes the step.
+const MOST_ACCUMULATED: usize = 4096;
 
 /// Something in a recipe that cannot be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,6 +160,16 @@ fn check_numbers(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) {
     mistakes.demand((1..=65_536).contains(&recipe.batch), "batch", || {
         format!("{} is not in 1..=65536 sequences", recipe.batch)
     });
+    mistakes.demand(
+        (1..=MOST_ACCUMULATED).contains(&recipe.accumulate),
+        "accumulate",
+        || {
+            format!(
+                "{} is not in 1..={MOST_ACCUMULATED} batches per step",
+                recipe.accumulate
+            )
+        },
+    );
     mistakes.demand(recipe.steps >= 1, "steps", || "at least one step".into());
     mistakes.demand(recipe.shuffle >= 1, "shuffle", || {
         "at least one line".into()
@@ -262,9 +276,8 @@ fn check_student(recipe: &Recipe, mistakes: &mut Mistakes) {
 
 /// The teacher's layer where nobody names one: upper-middle ones of large teachers, section 4 of MiniLMv2; the last otherwise.
 pub fn usual_teacher_layer(teacher: &Config) -> usize {
-    match (teacher.num_hidden_layers, teacher.family) {
-        (24, Family::Bert) => 21,
-        (24, Family::Roberta) => 19,
+    match (teacher.num_hidden_layers, teacher.layer_of_24()) {
+        (24, Some(layer)) => layer,
         (layers, _) => layers,
     }
 }

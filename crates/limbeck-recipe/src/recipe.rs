@@ -106,10 +106,13 @@ pub struct Recipe {
     pub corpus: Vec<String>,
     /// Part of the corpus's lines that is held out of training, to measure on (by a hash of the line).
     pub heldout: f64,
-    /// Tokens that a sequence has at most; longer lines are cut.
+    /// Maximum tokens per sequence; longer lines are truncated.
     pub max_length: usize,
-    /// Sequences a step.
+    /// Sequences per batch.
     pub batch: usize,
+    /// Batches per step. Their gradients are accumulated, so a step learns from accumulate x batch sequences with the
+    /// activations of one batch in memory.
+    pub accumulate: usize,
     /// Steps.
     pub steps: u64,
     /// Peak learning rate.
@@ -131,7 +134,7 @@ pub struct Recipe {
     pub seed: u64,
     /// Lines that are shuffled together in memory.
     pub shuffle: usize,
-    /// A checkpoint is written every so many steps.
+    /// Steps between checkpoints.
     pub checkpoint_every: u64,
     /// Where to compute: `auto`, `cpu` or `gpu`.
     pub device: DeviceChoice,
@@ -156,6 +159,7 @@ impl Default for Recipe {
             heldout: 0.01,
             max_length: 128,
             batch: 32,
+            accumulate: 1,
             steps: 1000,
             learning_rate: 6e-4,
             warmup: None,

@@ -7,7 +7,7 @@ use crate::colours::Rgb;
 pub struct Drawing {
     /// In the unit of all coordinates: a pixel of a screen.
     pub width: f32,
-    /// Likewise.
+    /// In the same unit.
     pub height: f32,
     /// What it is, in a few words.
     pub title: String,

@@ -1,12 +1,14 @@
 //! Which layer to learn from: every layer of the teacher and every pair beside the student as it is.
 
+use limbeck_recipe::Pair;
+
+use crate::projections::Projections;
 use crate::relation::{MapError, PairMaps};
-use crate::taps::{Pair, Taps, pair_name};
 
 /// One layer of the teacher and one pair.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerCell {
-    /// Mean entropy of the teacher's rows, in nats: 0 looks at one token, ln S at all alike.
+    /// Mean entropy of the teacher's rows, in nats: 0 if it is all on one token, ln S if uniform.
     pub entropy: f64,
     /// Mean overlap of the student's rows with the teacher's, the sum of the smaller probabilities: 1 if they are equal.
     pub overlap: f64,
@@ -19,15 +21,15 @@ pub struct LayerCell {
 /// # Errors
 /// [`MapError`] if a layer does not exist or A does not divide both hidden sizes.
 pub fn layer_cell(
-    (teacher, teacher_layer): (&Taps, usize),
-    (student, student_layer): (&Taps, usize),
+    (teacher, teacher_layer): (&Projections, usize),
+    (student, student_layer): (&Projections, usize),
     pair: Pair,
     heads: usize,
 ) -> Result<LayerCell, MapError> {
     let taught = teacher.map(teacher_layer, pair, heads)?;
     let learnt = student.map(student_layer, pair, heads)?;
     let size = teacher.size();
-    let maps = PairMaps::new(&pair_name(pair), (heads, size), taught, learnt)?;
+    let maps = PairMaps::new(pair, (heads, size), taught, learnt)?;
     Ok(maps.summary())
 }
 
@@ -59,7 +61,7 @@ mod tests {
     #[test]
     fn a_pair_in_three_numbers() {
         let maps = PairMaps::new(
-            "Q-Q",
+            Pair::QQ,
             (1, 2),
             vec![0.5, 0.5, 1.0, 0.0],
             vec![0.5, 0.5, 0.5, 0.5],
@@ -75,11 +77,12 @@ mod tests {
     #[test]
     fn equal_taps_overlap_fully() {
         let layer: Vec<f32> = (0..36).map(|i| (i as f32).sin()).collect();
-        let taps = Taps::new(3, 1, vec![layer.clone(), layer]).expect("3 x 3 x 4 numbers");
-        let cell = layer_cell((&taps, 1), (&taps, 2), (1, 2), 2).expect("layers that exist");
+        let taps = Projections::new(3, 1, vec![layer.clone(), layer]).expect("3 x 3 x 4 numbers");
+        let kv = "kv".parse().expect("a pair");
+        let cell = layer_cell((&taps, 1), (&taps, 2), kv, 2).expect("layers that exist");
         assert!((cell.overlap - 1.0).abs() < 1e-6 && cell.kl < 1e-9);
         assert!(cell.entropy > 0.0 && cell.entropy <= 3.0_f64.ln() + 1e-6);
-        assert!(layer_cell((&taps, 3), (&taps, 1), (0, 0), 2).is_err());
-        assert!(layer_cell((&taps, 1), (&taps, 1), (0, 0), 3).is_err());
+        assert!(layer_cell((&taps, 3), (&taps, 1), Pair::QQ, 2).is_err());
+        assert!(layer_cell((&taps, 1), (&taps, 1), Pair::QQ, 3).is_err());
     }
 }

@@ -11,11 +11,11 @@ mod layers;
 mod lines;
 mod page;
 mod png;
+mod projections;
 mod relation;
 mod roles;
 mod sheet;
 mod svg;
-mod taps;
 mod words;
 
 pub use colours::{Colours, DARK, LIGHT, Rgb, Scales, Stops, Theme};
@@ -24,11 +24,11 @@ pub use layers::{LayerCell, layer_cell};
 pub use lines::{Lines, lines, token_at};
 pub use page::page;
 pub use png::{base64, png, stored};
+pub use projections::{Projections, ProjectionsError, Quantised};
 pub use relation::{
     MapError, PairMaps, Reference, Relation, Relations, Token, farthest_first, kl_part, map, row_kl,
 };
 pub use roles::{Role, Sentence, Share};
 pub use sheet::{Large, Map, View, fitted, pair, sheet};
 pub use svg::{svg, write_items};
-pub use taps::{Pair, Quantised, Taps, TapsError, VECTORS, all_pairs, pair_name};
 pub use words::{clip, columns, escape, number, visible};

@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn chosen_tokens_are_summed_and_told_in_numbers() {
+    fn chosen_tokens_are_summed_and_given_in_numbers() {
         let (relation, tokens) = example();
         let chosen = Lines {
             tokens: vec![0, 1],

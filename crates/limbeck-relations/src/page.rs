@@ -35,8 +35,8 @@ pub fn page(relations: &Relations, view: &View, facts: &[(String, String)]) -> S
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
          <link rel=\"icon\" href=\"data:,\">\n<title>{title} · limbeck</title>\n\
          <style>{style}</style>\n</head>\n<body>\n<main>\n<h1>Relations, token to token</h1>\n\
-         <p class=\"muted\">Each row of a map is a probability distribution: how strongly one token goes with every other, to \
-         the {reference} and to the student. KL is KL({reference} ‖ student) of a row in nats; 0 means that the two rows are the same.</p>\n\
+         <p class=\"muted\">Each row of a map is a probability distribution: how strongly one token relates to every other, in \
+         the {reference} and in the student. KL is KL({reference} ‖ student) of a row in nats; 0 means that the two rows are the same.</p>\n\
          <dl>{facts}</dl>\n{sections}</main>\n</body>\n</html>\n"
     )
 }
@@ -44,11 +44,7 @@ pub fn page(relations: &Relations, view: &View, facts: &[(String, String)]) -> S
 fn section(html: &mut String, relations: &Relations, maps: &PairMaps, view: &View) {
     let (head, relation) = view.large.of(maps);
     // Writing to a string cannot fail.
-    let _ = writeln!(
-        html,
-        "<section>\n<h2 class=\"unseen\">{}</h2>",
-        escape(maps.name())
-    );
+    let _ = writeln!(html, "<section>\n<h2 class=\"unseen\">{}</h2>", maps.pair());
     for (class, theme) in [("light", Theme::light()), ("dark", Theme::dark())] {
         let drawing = pair(relations, maps, view, &theme);
         // Scrolled by keys too, hence the place in the order of tabs.
@@ -56,7 +52,7 @@ fn section(html: &mut String, relations: &Relations, maps: &PairMaps, view: &Vie
             html,
             "<div class=\"{class} scroll\" style=\"--width:{:.0}px\" tabindex=\"0\" role=\"group\" aria-label=\"Maps of {}\">{}</div>",
             drawing.width,
-            escape(maps.name()),
+            maps.pair(),
             svg(&drawing)
         );
     }
@@ -78,11 +74,11 @@ fn strongest(
     let _ = write!(
         html,
         "<details><summary>In words: the {STRONGEST} strongest tokens of each row, {}, {}</summary>\
-         <div class=\"scroll\"><table><caption>Tokens that the tokenizer puts around every text are left out where others are \
-         strongest; the last columns say how much they have.</caption><thead><tr><th scope=\"col\">token</th>\
+         <div class=\"scroll\"><table><caption>Special tokens are left out of the strongest; the last columns give \
+         their share.</caption><thead><tr><th scope=\"col\">token</th>\
          <th scope=\"col\">{reference}</th><th scope=\"col\">student</th><th scope=\"col\" class=\"number\">KL, nats</th>\
          <th scope=\"col\" class=\"number\">special tokens: {reference}</th><th scope=\"col\" class=\"number\">student</th></tr></thead><tbody>",
-        escape(maps.name()),
+        maps.pair(),
         head_name(head, maps.heads())
     );
     for row in 0..relation.size {
@@ -152,6 +148,8 @@ fn heads(html: &mut String, relations: &Relations, maps: &PairMaps) {
 
 #[cfg(test)]
 mod tests {
+    use limbeck_recipe::Pair;
+
     use super::*;
     use crate::relation::Token;
 
@@ -166,7 +164,7 @@ mod tests {
             relation_heads: 1,
             teacher_layer: 1,
             student_layer: 1,
-            pairs: PairMaps::new("Q-Q", (1, 1), vec![1.0], vec![1.0])
+            pairs: PairMaps::new(Pair::QQ, (1, 1), vec![1.0], vec![1.0])
                 .into_iter()
                 .collect(),
             ..Relations::default()

@@ -1,5 +1,6 @@
 //! Maps of a sentence, and the distance between teacher and student.
 
+use limbeck_recipe::Pair;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, SerializeStruct, Serializer};
 
 /// One token of the sentence.
@@ -69,7 +70,7 @@ pub struct Relations {
 /// All relation heads of one pair.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PairMaps {
-    name: String,
+    pair: Pair,
     size: usize,
     teacher: Vec<f32>,
     student: Vec<f32>,
@@ -82,8 +83,8 @@ pub enum MapError {
     /// Nothing to show.
     #[error("{pair}: {heads} relation heads of {size} tokens are nothing to show")]
     Empty {
-        /// Name of the pair.
-        pair: String,
+        /// Rows and columns.
+        pair: Pair,
         /// A.
         heads: usize,
         /// S.
@@ -108,8 +109,8 @@ pub enum MapError {
         "{pair}: the map of the {who} has {found} numbers instead of {wanted} ({heads} relation heads of {size} x {size} tokens)"
     )]
     Shape {
-        /// Name of the pair.
-        pair: String,
+        /// Rows and columns.
+        pair: Pair,
         /// "teacher" or "student".
         who: &'static str,
         /// Numbers that there are.
@@ -124,29 +125,24 @@ pub enum MapError {
 }
 
 impl PairMaps {
-    /// Of a pair such as `Q-Q`: (A, S, S) of teacher and student, row-major, rows summing to 1.
+    /// The maps of a pair: (A, S, S) of teacher and student, row-major, rows summing to 1.
     ///
     /// # Errors
     /// [`MapError`] if the numbers are not as many as A and S say.
     pub fn new(
-        name: &str,
+        pair: Pair,
         (heads, size): (usize, usize),
         teacher: Vec<f32>,
         student: Vec<f32>,
     ) -> Result<Self, MapError> {
-        let pair = || name.to_owned();
         if heads == 0 || size == 0 {
-            return Err(MapError::Empty {
-                pair: pair(),
-                heads,
-                size,
-            });
+            return Err(MapError::Empty { pair, heads, size });
         }
         let wanted = heads * size * size;
         for (who, map) in [("teacher", &teacher), ("student", &student)] {
             if map.len() != wanted {
                 return Err(MapError::Shape {
-                    pair: pair(),
+                    pair,
                     who,
                     found: map.len(),
                     wanted,
@@ -156,7 +152,7 @@ impl PairMaps {
             }
         }
         Ok(Self {
-            name: pair(),
+            pair,
             size,
             kl: kl_of_rows(size, &teacher, &student),
             teacher,
@@ -164,14 +160,9 @@ impl PairMaps {
         })
     }
 
-    /// The pair as the papers write it: `Q-Q`.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The pair as a recipe writes it: `qq`.
-    pub fn key(&self) -> String {
-        self.name.replace('-', "").to_lowercase()
+    /// Rows and columns.
+    pub fn pair(&self) -> Pair {
+        self.pair
     }
 
     /// (A, S, S) of teacher and student.
@@ -478,7 +469,7 @@ impl Serialize for ByKey<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for pair in self.0 {
-            map.serialize_entry(&pair.key(), &Named(pair, self.1))?;
+            map.serialize_entry(&pair.pair.key(), &Named(pair, self.1))?;
         }
         map.end()
     }
@@ -500,7 +491,7 @@ impl Relations {
                 let row = line % size;
                 csv.push_str(&format!(
                     "{},{},{},{},{},{},{p},{q},{},{},{}\n",
-                    pair.key(),
+                    pair.pair.key(),
                     line / size + 1,
                     row + 1,
                     column + 1,
@@ -547,7 +538,7 @@ mod tests {
     const STUDENT: [f32; 8] = [0.5, 0.5, 0.5, 0.5, 0.25, 0.75, 0.25, 0.75];
 
     fn pair() -> PairMaps {
-        PairMaps::new("Q-Q", (2, 2), TEACHER.into(), STUDENT.into()).expect("maps of 2 tokens")
+        PairMaps::new(Pair::QQ, (2, 2), TEACHER.into(), STUDENT.into()).expect("maps of 2 tokens")
     }
 
     #[test]
@@ -580,7 +571,7 @@ mod tests {
     fn what_is_not_a_number_comes_first() {
         let mut student = STUDENT;
         student[6] = f32::NAN;
-        let pair = PairMaps::new("K-K", (2, 2), TEACHER.into(), student.into()).expect("maps");
+        let pair = PairMaps::new(Pair::KK, (2, 2), TEACHER.into(), student.into()).expect("maps");
         assert_eq!(pair.by_kl(), [1, 0]);
     }
 
@@ -664,12 +655,13 @@ mod tests {
 
     #[test]
     fn maps_that_do_not_fit_are_refused() {
-        let error = PairMaps::new("Q-Q", (2, 2), TEACHER.into(), vec![0.5; 7]).expect_err("7 of 8");
+        let error =
+            PairMaps::new(Pair::QQ, (2, 2), TEACHER.into(), vec![0.5; 7]).expect_err("7 of 8");
         assert_eq!(
             error.to_string(),
             "Q-Q: the map of the student has 7 numbers instead of 8 (2 relation heads of 2 x 2 tokens)"
         );
-        assert!(PairMaps::new("Q-Q", (0, 2), vec![], vec![]).is_err());
+        assert!(PairMaps::new(Pair::QQ, (0, 2), vec![], vec![]).is_err());
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// All, in the order in which they are told.
+    /// All, in the order in which they are listed.
     pub const ALL: [Self; 9] = [
         Self::Previous,
         Self::Next,
@@ -40,7 +40,7 @@ impl Role {
         Self::Parse,
     ];
 
-    /// What follows "this head looks at".
+    /// What follows "this head attends to".
     pub fn words(self) -> &'static str {
         match self {
             Self::Itself => "the token itself",
@@ -50,7 +50,7 @@ impl Role {
             Self::Punctuation => "punctuation",
             Self::Pieces => "other pieces of the same word",
             Self::Same => "the same token elsewhere",
-            Self::Rare => "rare words (those in pieces)",
+            Self::Rare => "rare words (split into pieces)",
             Self::Parse => "the word it depends on, or its dependants",
         }
     }
@@ -74,20 +74,20 @@ pub struct Share {
     pub role: Role,
     /// Mean share of the mass of a row, over the rows that the role says anything of.
     pub share: f64,
-    /// What the same rows would give if they looked at all tokens alike.
+    /// What the same rows would give if they were uniform.
     pub even: f64,
 }
 
 impl Share {
-    /// Whether that is a habit: a fifth of the mass at least, and three times what an even look gives.
+    /// Whether that is a habit: a fifth of the mass at least, and three times what a uniform row gives.
     pub fn is_habit(&self) -> bool {
         self.share >= 0.2 && self.share >= 3.0 * self.even
     }
 
-    /// In words: `looks at the previous token: 61 % of its mass (evenly it would be 7 %)`.
+    /// In words: `attends to the previous token: 61 % of its probability (uniform: 7 %)`.
     pub fn words(&self) -> String {
         format!(
-            "looks at {}: {:.0} % of its mass (evenly it would be {:.0} %)",
+            "attends to {}: {:.0} % of its probability (uniform: {:.0} %)",
             self.role.words(),
             100.0 * self.share,
             100.0 * self.even
@@ -182,7 +182,7 @@ impl<'a> Sentence<'a> {
     }
 
     /// How the rows of a map (S, S) follow each role; roles that the sentence has nothing for are left out. Rows of special
-    /// tokens do not count: the habit of heads without anything to do is to look there.
+    /// tokens do not count: heads without anything to do attend to them.
     pub fn shares(&self, map: &[f32]) -> Vec<Share> {
         let size = self.tokens.len();
         let mut shares = Vec::new();
@@ -214,7 +214,7 @@ impl<'a> Sentence<'a> {
         shares
     }
 
-    /// The role that a map (S, S) follows most beyond what an even look gives; none if that is no habit.
+    /// The role that a map (S, S) follows most beyond what a uniform row gives; none if that is no habit.
     pub fn habit(&self, map: &[f32]) -> Option<Share> {
         strongest(self.shares(map).into_iter().filter(Share::is_habit))
     }
@@ -319,12 +319,12 @@ mod tests {
         assert!((habit.share - 0.7).abs() < 1e-6 && (habit.even - 1.0 / 6.0).abs() < 1e-12);
         assert_eq!(
             habit.words(),
-            "looks at the previous token: 70 % of its mass (evenly it would be 17 %)"
+            "attends to the previous token: 70 % of its probability (uniform: 17 %)"
         );
         assert_eq!(
             sentence.habit(&map(6, |_, _| 1.0 / 6.0)),
             None,
-            "an even look is no habit"
+            "a uniform row is no habit"
         );
     }
 

@@ -27,7 +27,7 @@ const LEAST_WIDTH: f32 = 820.0;
 pub struct View {
     /// What is drawn large.
     pub large: Large,
-    /// A row and a column, from 0, whose cell is framed and told in numbers.
+    /// A row and a column, from 0, whose cell is framed and given in numbers.
     pub cell: Option<(usize, usize)>,
     /// Lines from token to token instead of maps.
     pub lines: Option<Lines>,
@@ -102,7 +102,7 @@ impl Map {
         (self.cell * 0.74).clamp(6.0, 12.0)
     }
 
-    /// Only so many labels fit that each has its line.
+    /// Every how many tokens there is room for a label.
     fn every(&self) -> usize {
         (self.font() * 1.1 / self.cell).ceil().max(1.0) as usize
     }
@@ -169,7 +169,7 @@ impl Map {
     }
 }
 
-/// A map (S, S) with at most so many columns, and how many it has then: of the cells that share one, the value with the
+/// A map (S, S) with at most `most` columns, and how many it has then: of the cells that share one, the value with the
 /// greatest magnitude.
 pub fn fitted(values: &[f32], size: usize, most: usize) -> (usize, Cow<'_, [f32]>) {
     if size <= most {
@@ -197,10 +197,11 @@ pub fn sheet(relations: &Relations, view: &View, theme: &Theme) -> Drawing {
         .iter()
         .map(|maps| pair(relations, maps, view, theme))
         .collect();
-    let names: Vec<&str> = relations.pairs.iter().map(PairMaps::name).collect();
+    let names = relations.pairs.iter().map(|maps| maps.pair().to_string());
+    let names: Vec<String> = names.collect();
     sheet.title = format!("{} {}", names.join(", "), relations.subject());
-    let told: Vec<&str> = drawings.iter().map(|d| d.description.as_str()).collect();
-    sheet.description = told.join(" ");
+    let descriptions: Vec<&str> = drawings.iter().map(|d| d.description.as_str()).collect();
+    sheet.description = descriptions.join(" ");
     drawings
         .into_iter()
         .for_each(|drawing| sheet.append(drawing));
@@ -248,7 +249,7 @@ pub fn pair(relations: &Relations, maps: &PairMaps, view: &View, theme: &Theme) 
         None => panes(relations, &relation, view.cell, theme),
     };
     drawing.items.push(heading(maps, head, &relation, theme));
-    drawing.title = format!("{} {}", maps.name(), relations.subject());
+    drawing.title = format!("{} {}", maps.pair(), relations.subject());
     drawing.description = description(relations, maps, (head, &relation));
     if !matches!(view.large, Large::Head(_)) && maps.heads() > 1 {
         thumbs(&mut drawing, (relations, maps), head, theme);
@@ -267,7 +268,7 @@ fn description(
     format!(
         "{}, {}: KL {} nats, mean of {} rows. The row of the student that is farthest from the {reference}'s is “{}”, {} nats; \
          the {reference}'s strongest token there is “{}”.",
-        maps.name(),
+        maps.pair(),
         head_name(head, maps.heads()),
         number(relation.total()),
         relation.size,
@@ -287,7 +288,7 @@ fn bipartite(relations: &Relations, relation: &Relation, choice: &Lines, theme: 
     let items = drawing.items.into_iter().map(|item| item.moved(by));
     drawing.items = items.collect();
     let note = format!(
-        "Of each token the {} strongest of at least {:.0} %{}; the thicker and the darker, the stronger.{}",
+        "For each token, the {} strongest of at least {:.0} %{}; thicker and darker means stronger.{}",
         choice.most,
         100.0 * choice.least,
         if choice.no_special {
@@ -363,8 +364,8 @@ fn panes(
     let under = first.y + first.side() + 12.0;
     items.extend(legends((first.x, last.x, under), &scales, theme));
     if let Some(cell) = cell {
-        let told = told(relations, relation, cell);
-        let words = Words::new((MARGIN, under + 48.0), told, 12.0, theme.ink);
+        let text = in_numbers(relations, relation, cell);
+        let words = Words::new((MARGIN, under + 48.0), text, 12.0, theme.ink);
         items.push(Item::Text(words));
     }
     Drawing {
@@ -376,7 +377,7 @@ fn panes(
 }
 
 /// A cell in numbers.
-fn told(relations: &Relations, relation: &Relation, (row, column): (usize, usize)) -> String {
+fn in_numbers(relations: &Relations, relation: &Relation, (row, column): (usize, usize)) -> String {
     let at = row * relation.size + column;
     let (p, q) = (relation.teacher[at], relation.student[at]);
     format!(
@@ -408,7 +409,7 @@ fn label(token: &Token) -> String {
 fn heading(maps: &PairMaps, head: Option<usize>, relation: &Relation, theme: &Theme) -> Item {
     let text = format!(
         "{} · {} · KL {} nats, mean of the rows",
-        maps.name(),
+        maps.pair(),
         head_name(head, maps.heads()),
         number(relation.total())
     );
@@ -562,6 +563,8 @@ fn thumb(
 
 #[cfg(test)]
 mod tests {
+    use limbeck_recipe::Pair;
+
     use super::*;
     use crate::drawing::Curve;
 
@@ -587,9 +590,9 @@ mod tests {
             text: format!("t{at}"),
             special: at == 0,
         };
-        let pair = |name| {
+        let maps = |pair| {
             PairMaps::new(
-                name,
+                pair,
                 (heads, size),
                 map(heads, size, 0),
                 map(heads, size, 5),
@@ -600,9 +603,9 @@ mod tests {
             relation_heads: heads,
             teacher_layer: 4,
             student_layer: 2,
-            pairs: ["Q-Q", "V-V"]
+            pairs: [Pair::QQ, Pair::VV]
                 .into_iter()
-                .filter_map(|name| pair(name).ok())
+                .filter_map(|pair| maps(pair).ok())
                 .collect(),
             ..Relations::default()
         }
@@ -678,7 +681,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_is_framed_on_each_map_and_told_in_numbers() {
+    fn a_cell_is_framed_on_each_map_and_given_in_numbers() {
         let relations = relations(2, 4);
         let drawn = |cell| {
             let view = View {
@@ -734,7 +737,7 @@ mod tests {
     fn what_is_not_a_number_has_a_full_bar() {
         let mut student = map(1, 2, 5);
         student[0] = f32::NAN;
-        let maps = PairMaps::new("Q-Q", (1, 2), map(1, 2, 0), student);
+        let maps = PairMaps::new(Pair::QQ, (1, 2), map(1, 2, 0), student);
         let relations = Relations {
             pairs: maps.into_iter().collect(),
             ..relations(1, 2)

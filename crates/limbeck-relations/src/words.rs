@@ -91,15 +91,15 @@ pub fn clip(text: &str, most: usize) -> String {
     if columns(text) <= most {
         return text.to_owned();
     }
-    let (mut kept, mut room) = (String::new(), most.saturating_sub(1));
+    let (mut shown, mut room) = (String::new(), most.saturating_sub(1));
     for c in text.chars() {
         let Some(left) = room.checked_sub(width(c)) else {
             break;
         };
         room = left;
-        kept.push(c);
+        shown.push(c);
     }
-    kept + "…"
+    shown + "…"
 }
 
 #[cfg(test)]
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn scripts_stay_and_controls_are_shown() {
-        for kept in [
+        for text in [
             "[CLS]",
             "##ing",
             "▁the",
@@ -117,7 +117,7 @@ mod tests {
             "👩\u{200d}🔬",
             "e\u{301}",
         ] {
-            assert_eq!(visible(kept), kept);
+            assert_eq!(visible(text), text);
         }
         assert_eq!(visible("a\u{7}b\n"), "a\\u{7}b\\n");
         assert_eq!(visible("\u{202e}abc"), "\\u{202e}abc");

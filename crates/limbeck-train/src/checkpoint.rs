@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use limbeck_kernels::AdamWMoments;
-use limbeck_model::{Config, Encoder, ModelError, Named};
-use limbeck_recipe::Recipe;
+use limbeck_model::{Encoder, ModelError, Named};
+use limbeck_recipe::batching::DataPosition;
+use limbeck_recipe::{Config, Recipe};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use crate::batching::DataPosition;
+use crate::gradients::to_host;
 use crate::optimizer::State;
 use crate::{Run, TrainError};
 
@@ -18,7 +19,7 @@ const FORMAT: u32 = 1;
 const HEADER: &str = "limbeck";
 const CHECKSUM: &str = "crc32";
 
-/// What a checkpoint says of itself.
+/// What a checkpoint holds beside tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckpointHeader {
     /// Version of the layout.
@@ -26,15 +27,15 @@ pub struct CheckpointHeader {
     /// The recipe of the run; written as TOML, which gives every f64 back bit for bit (serde_json's parser does not).
     #[serde(with = "limbeck_recipe::as_toml")]
     pub recipe: Recipe,
-    /// Steps taken.
+    /// Steps taken, skipped ones counted.
     pub step: u64,
-    /// Steps whose loss was not a number, in all and up to now without a good one between.
+    /// Steps whose loss was not a number.
     pub skipped: u64,
-    /// See `skipped`.
+    /// Those of them since the last step that updated the student.
     pub skipped_in_a_row: u32,
-    /// Where the corpus goes on.
+    /// Where the corpus continues: after the last micro-batch of the last step.
     pub position: DataPosition,
-    /// What the run reads, as the front describes it, so that a resumed run can tell whether it is the same.
+    /// What the run reads, in the words of its front, so that a resumed run can tell whether it reads the same.
     pub inputs: BTreeMap<String, String>,
     /// How often each parameter was updated.
     pub updates: BTreeMap<String, u64>,
@@ -43,7 +44,7 @@ pub struct CheckpointHeader {
 /// A checkpoint in memory, checked.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
-    /// What it says of itself.
+    /// What it holds beside tensors.
     pub header: CheckpointHeader,
     tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
 }
@@ -56,7 +57,7 @@ impl Checkpoint {
     /// Reads and checks the bytes of a checkpoint.
     ///
     /// # Errors
-    /// Cut off, changed since it was written, or of a later version.
+    /// Truncated, changed since it was written, or of a later version.
     pub fn parse(bytes: &[u8]) -> Result<Self, TrainError> {
         let damaged = |e| {
             wrong(format!(
@@ -102,7 +103,7 @@ impl Checkpoint {
         Ok(Self { header, tensors })
     }
 
-    /// The student, tracked by nobody yet.
+    /// The student; its parameters are not tracked yet.
     pub(crate) fn student(&self, config: &Config, device: &Device) -> Result<Encoder, TrainError> {
         let encoder = Encoder::from_values(config, device, |name, _, shape| {
             let key = format!("student.{name}");
@@ -134,7 +135,7 @@ impl Checkpoint {
         device: &Device,
     ) -> Result<BTreeMap<String, State>, TrainError> {
         let mut states = BTreeMap::new();
-        for (name, time) in &self.header.updates {
+        for (name, updates) in &self.header.updates {
             let get = |moment: &str| {
                 let key = format!("{moment}.{name}");
                 self.tensors
@@ -145,11 +146,16 @@ impl Checkpoint {
             let count = |values: &Values| values.1.len();
             let parameter = self.tensors.get(&format!("student.{name}"));
             if first.0 != second.0 || parameter.map(count) != Some(count(first)) {
-                return Err(wrong(format!("the moments of {name} have not its shape")));
+                return Err(wrong(format!(
+                    "the moments of {name} do not have its shape"
+                )));
             }
-            let state = match first.0.len() {
-                1 => State::Vector(*time, moments(first, second, device)),
-                _ => State::Matrix(*time, moments(first, second, device)),
+            let state = State {
+                updates: *updates,
+                moments: AdamWMoments {
+                    first: moment(first, device),
+                    second: moment(second, device),
+                },
             };
             states.insert(name.clone(), state);
         }
@@ -159,14 +165,13 @@ impl Checkpoint {
 
 type Values = (Vec<usize>, Vec<f32>);
 
-fn moments<const D: usize>(first: &Values, second: &Values, device: &Device) -> AdamWMoments<D> {
-    let tensor = |(shape, values): &Values| {
-        Tensor::from_data(TensorData::new(values.clone(), shape.clone()), device)
+/// A moment as the optimizer has it: a vector of N values is one row, (1, N). In the file it is (N).
+fn moment((shape, values): &Values, device: &Device) -> Tensor<2> {
+    let shape = match shape[..] {
+        [n] => vec![1, n],
+        _ => shape.clone(),
     };
-    AdamWMoments {
-        first: tensor(first),
-        second: tensor(second),
-    }
+    Tensor::from_data(TensorData::new(values.clone(), shape), device)
 }
 
 pub(crate) async fn write(
@@ -187,19 +192,19 @@ pub(crate) async fn write(
             values,
         });
     }
-    let mut updates = BTreeMap::new();
-    for (name, state) in &run.optimizer().states {
-        let time = match state {
-            State::Matrix(time, moments) => {
-                push(&mut tensors, name, moments).await?;
-                time
-            }
-            State::Vector(time, moments) => {
-                push(&mut tensors, name, moments).await?;
-                time
-            }
-        };
-        updates.insert(name.clone(), *time);
+    let mut header_updates = BTreeMap::new();
+    for (name, State { updates, moments }) in &run.optimizer().states {
+        header_updates.insert(name.clone(), *updates);
+        for (moment, tensor) in [("first", &moments.first), ("second", &moments.second)] {
+            tensors.push(Named {
+                name: format!("{moment}.{name}"),
+                shape: match tensor.dims() {
+                    [1, n] => vec![n],
+                    dims => dims.to_vec(),
+                },
+                values: to_host(tensor.clone()).await?,
+            });
+        }
     }
     let header = CheckpointHeader {
         format: FORMAT,
@@ -209,32 +214,10 @@ pub(crate) async fn write(
         skipped_in_a_row: run.skipped_in_a_row(),
         position: *position,
         inputs: inputs.clone(),
-        updates,
+        updates: header_updates,
     };
     let header = serde_json::to_string(&header).map_err(|e| wrong(e.to_string()))?;
     serialize(&header, tensors)
-}
-
-async fn push<const D: usize>(
-    tensors: &mut Vec<Named>,
-    name: &str,
-    moments: &AdamWMoments<D>,
-) -> Result<(), TrainError> {
-    for (moment, tensor) in [("first", &moments.first), ("second", &moments.second)] {
-        let data = tensor
-            .to_data_async()
-            .await
-            .map_err(|e| ModelError::Device(e.to_string()))?;
-        let values = data
-            .try_to_vec()
-            .map_err(|e| ModelError::Device(format!("{e:?}")))?;
-        tensors.push(Named {
-            name: format!("{moment}.{name}"),
-            shape: tensor.dims().to_vec(),
-            values,
-        });
-    }
-    Ok(())
 }
 
 fn serialize(header: &str, mut tensors: Vec<Named>) -> Result<Vec<u8>, TrainError> {

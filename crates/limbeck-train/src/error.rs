@@ -10,17 +10,20 @@ pub enum TrainError {
     /// The recipe does not fit the teacher.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// The loss was not a finite number three times in a row.
+    /// A step needs something to learn from.
+    #[error("a step got no sequence: give Run::step at least one batch with a line in it")]
+    NoSequence,
+    /// The loss was not a finite number in several consecutive steps.
     #[error(
         "the loss was not a number in {in_a_row} steps in a row (up to step {step}). Lower learning_rate, raise warmup, \
              or look at the lines of the last batch"
     )]
     NotFinite {
-        /// The step that failed last, from 1.
+        /// The last of these steps, from 1.
         step: u64,
-        /// How many steps failed in a row.
+        /// How many steps there were.
         in_a_row: u32,
-        /// Corpus lines of the last batch: index of the file, number of the line.
+        /// Corpus lines of the last step: index of the file, number of the line.
         lines: Vec<(usize, u64)>,
     },
     /// A checkpoint cannot be used.

@@ -1,23 +1,26 @@
-//! A distillation run as a state machine without a world: a [`Recipe`] says what is wanted, a [`Plan`] is the recipe
-//! checked against the teacher, a [`Run`] takes batches and yields [`Event`]s. It opens no file, asks for no time and
-//! starts no thread; the fronts (command line, page) bring bytes and clocks.
+//! A distillation run as a state machine without a world: a [`Recipe`](limbeck_recipe::Recipe) says what is wanted, a
+//! [`Plan`](limbeck_recipe::Plan) is the recipe checked against the teacher, a [`Run`] takes batches and yields
+//! [`Event`]s. It opens no file, asks for no time and starts no thread; the fronts (command line, page) bring bytes and
+//! clocks.
+//!
+//! A step is made of verbs. Fronts call [`Run::step`], which composes them:
 //!
 //! ```text
-//! corpus line -> token ids -> Batch -> teacher taps, student taps -> relation loss by pair -> backward -> AdamW -> Event
+//! batch -> Lesson -> taps of teacher and student -> RelationObjective: Loss -> Gradients -> Run::apply -> Event
 //! ```
 #![warn(missing_docs)]
 
 mod checkpoint;
 mod error;
+mod gradients;
+mod lesson;
+mod objective;
 mod optimizer;
 mod run;
 
 pub use checkpoint::{Checkpoint, CheckpointHeader};
 pub use error::TrainError;
-pub use limbeck_recipe::batching;
-pub use limbeck_recipe::{
-    DeviceChoice, KernelChoice, Mistake, Objective, Plan, PlanError, Recipe, StudentRecipe,
-    WeightPrecision, learning_rate,
-};
-pub use optimizer::AdamW;
+pub use gradients::{Gradients, Numbers};
+pub use lesson::Lesson;
+pub use objective::{Loss, RelationObjective};
 pub use run::{Event, Phase, Run, StepEvent, check_kernels};

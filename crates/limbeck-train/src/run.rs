@@ -2,21 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Device, Gradients, Tensor};
-use limbeck_kernels::{Check, RelationLoss, SelfTestError, Taps, relation_loss, self_test};
-use limbeck_model::{Dropout, Encoder, ModelError, ParameterMut, TokenBatch, checks};
+use burn::tensor::{Device, Tensor};
+use limbeck_kernels::{Check, SelfTestError, Taps, self_test};
+use limbeck_model::{Dropout, Encoder, TokenBatch, checks};
+use limbeck_recipe::batching::{Batch, DataPosition};
 use limbeck_recipe::{KernelChoice, Plan};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
-use crate::batching::{Batch, DataPosition};
 use crate::checkpoint::{self, Checkpoint};
+use crate::gradients::{self, Gradients, to_host};
+use crate::lesson::Lesson;
+use crate::objective::RelationObjective;
 use crate::optimizer::{AdamW, Update};
 
-/// So many steps in a row whose loss is not a number stop the run.
+/// Consecutive steps with a non-finite loss or gradient after which the run stops.
 const PATIENCE: u32 = 3;
 
-/// The parts of a step, for those who measure them.
+/// The phases of a step, for benchmarks. Each micro-batch goes through the first four, and waiting for the norm of the
+/// gradient ends another `Backward`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -26,13 +30,13 @@ pub enum Phase {
     Student,
     /// The relation loss.
     Loss,
-    /// The backward pass, with the norm of the gradient.
+    /// The backward pass, or the norm of the gradient.
     Backward,
-    /// AdamW.
+    /// Clipping and AdamW.
     Optimizer,
 }
 
-/// Numbers of one step.
+/// Numbers of one step, over all of its micro-batches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepEvent {
     /// From 1.
@@ -45,21 +49,21 @@ pub struct StepEvent {
     pub learning_rate: f64,
     /// Global norm of the gradient before clipping.
     pub gradient_norm: f64,
-    /// Real tokens of the batch.
+    /// Tokens, padding not counted.
     pub tokens: usize,
 }
 
-/// What happened.
+/// What came of a step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// A step was taken.
+    /// The student was updated.
     Step(StepEvent),
     /// The loss or the gradient was not a number: nothing was updated.
     Skipped {
         /// From 1.
         step: u64,
-        /// Corpus lines of the batch: index of the file, number of the line.
+        /// Corpus lines of the step: index of the file, number of the line.
         lines: Vec<(usize, u64)>,
     },
 }
@@ -69,25 +73,11 @@ pub struct Run {
     plan: Plan,
     teacher: Encoder,
     student: Encoder,
+    objective: RelationObjective,
     optimizer: AdamW,
     step: u64,
     skipped: u64,
     skipped_in_a_row: u32,
-}
-
-/// A gradient, beside the parameter that it belongs to.
-enum Gradient {
-    Matrix(Tensor<2>),
-    Vector(Tensor<1>),
-}
-
-impl Gradient {
-    fn squared_norm(&self) -> Tensor<1> {
-        match self {
-            Self::Matrix(g) => g.clone().square().sum(),
-            Self::Vector(g) => g.clone().square().sum(),
-        }
-    }
 }
 
 impl Run {
@@ -106,23 +96,25 @@ impl Run {
 
     /// A run whose student has given weights; they are tracked from here on.
     pub fn with_student(plan: Plan, mut teacher: Encoder, mut student: Encoder) -> Self {
-        let optimizer = AdamW::new(&plan.recipe);
+        let (objective, optimizer) = (RelationObjective::new(&plan), AdamW::new(&plan.recipe));
         teacher.set_kernel(plan.kernel);
         student.set_kernel(plan.kernel);
-        let mut run = Self {
+        for (_, _, parameter) in student.parameters_mut() {
+            gradients::replace(parameter, |values| values);
+        }
+        Self {
             plan,
             teacher,
             student,
+            objective,
             optimizer,
             step: 0,
             skipped: 0,
             skipped_in_a_row: 0,
-        };
-        run.track();
-        run
+        }
     }
 
-    /// Goes on from a checkpoint.
+    /// Continues from a checkpoint.
     ///
     /// # Errors
     /// The checkpoint belongs to another student.
@@ -141,8 +133,8 @@ impl Run {
         Ok(run)
     }
 
-    /// Everything that is needed to go on, as the bytes of one file; see [`Checkpoint`]. `inputs` describes what the run
-    /// reads; it is kept in the header for whoever resumes.
+    /// Everything that [`Run::resume`] needs, as the bytes of one file; see [`Checkpoint`]. `position` is where the corpus
+    /// continues after the last step. `inputs` describes what the run reads; the header holds it for whoever resumes.
     ///
     /// # Errors
     /// A tensor cannot be read back.
@@ -154,7 +146,7 @@ impl Run {
         checkpoint::write(self, position, inputs).await
     }
 
-    /// What is being done.
+    /// The plan that the run follows.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
@@ -164,7 +156,12 @@ impl Run {
         self.step
     }
 
-    /// Steps whose loss was not a number.
+    /// What the run minimises.
+    pub fn objective(&self) -> &RelationObjective {
+        &self.objective
+    }
+
+    /// Steps whose loss or gradient was not a number.
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
@@ -191,98 +188,121 @@ impl Run {
         self.teacher.device()
     }
 
-    /// Takes one step.
+    /// Takes one step: the gradient of all sequences of `batches` together, then one update. Each batch is a micro-batch,
+    /// so the device holds the activations of one at a time. A driver hands over `accumulate` batches of the recipe and
+    /// writes checkpoints between steps only.
     ///
     /// # Errors
-    /// A batch that does not fit the models, or a third loss in a row that is not a number.
-    pub async fn step(&mut self, batch: &Batch) -> Result<Event, TrainError> {
-        self.step_observed(batch, &mut |_| ()).await
+    /// No batch, one that does not fit the models, or the third consecutive step whose loss is not a number.
+    pub async fn step(&mut self, batches: &[Batch]) -> Result<Event, TrainError> {
+        self.step_observed(batches, &mut |_| ()).await
     }
 
-    /// Takes one step and calls `done` at the end of each of its parts.
+    /// Takes one step and calls `done` at the end of each phase.
     ///
     /// # Errors
     /// See [`Run::step`].
     pub async fn step_observed(
         &mut self,
-        batch: &Batch,
+        batches: &[Batch],
         done: &mut dyn FnMut(Phase),
     ) -> Result<Event, TrainError> {
-        let step = self.step + 1;
-        let tokens = TokenBatch::new(&batch.ids, &batch.lengths, self.device())?;
-        let teacher = self.teacher.tap(&tokens, self.plan.teacher_layer, None)?;
+        let lessons: Vec<Lesson> = batches.iter().map(Lesson::from).collect();
+        let gradients = self.gradients(&lessons, done)?;
+        self.apply(gradients, batches, done).await
+    }
+
+    /// The loss and gradient of all sequences of the lessons together, as the next step needs them: each lesson is a
+    /// micro-batch with dropout masks of its own, and weighs as much as its share of the sequences. Nothing is read back
+    /// from the device.
+    ///
+    /// # Errors
+    /// No sequence, or a lesson that does not fit the models.
+    pub fn gradients(
+        &mut self,
+        lessons: &[Lesson],
+        done: &mut dyn FnMut(Phase),
+    ) -> Result<Gradients, TrainError> {
+        let sequences: usize = lessons.iter().map(Lesson::sequences).sum();
+        let mut sum: Option<Gradients> = None;
+        for (lesson, micro_batch) in lessons.iter().zip(0..) {
+            let share = lesson.sequences() as f64 / sequences as f64;
+            let gradients = self.backward(lesson, micro_batch, done)?.scale(share);
+            sum = Some(match sum {
+                Some(sum) => sum + gradients,
+                None => gradients,
+            });
+        }
+        sum.ok_or(TrainError::NoSequence)
+    }
+
+    /// Forward and backward pass of one micro-batch.
+    fn backward(
+        &mut self,
+        lesson: &Lesson,
+        micro_batch: u64,
+        done: &mut dyn FnMut(Phase),
+    ) -> Result<Gradients, TrainError> {
+        let tokens = self.tokens(lesson.batch)?;
+        let teacher = self.teach(lesson, &tokens)?;
         done(Phase::Teacher);
-        let mut dropout = Dropout::new(self.plan.recipe.seed, step);
-        let student = self.student.tap(
-            &tokens,
-            self.plan.student.num_hidden_layers,
-            Some(&mut dropout),
-        )?;
+        let mut dropout = Dropout::new(self.plan.recipe.seed, self.step + 1, micro_batch);
+        let layer = self.plan.student.num_hidden_layers;
+        let student = self.student.tap(&tokens, layer, Some(&mut dropout))?;
         done(Phase::Student);
-        let loss = self.loss(&student, &teacher, &tokens)?;
+        let loss = self.objective.loss(&student, &teacher, tokens.lengths())?;
         done(Phase::Loss);
-        let gradients = self.gradients(loss.total.backward());
-        let (by_pair, norm) = read(loss.by_pair, &gradients).await?;
+        let gradients = Gradients::of(&loss, &mut self.student);
         done(Phase::Backward);
-        self.step = step;
-        if !by_pair.iter().chain([&norm]).all(|x| x.is_finite()) {
-            return self.skip(batch);
+        Ok(gradients)
+    }
+
+    fn tokens(&self, batch: &Batch) -> Result<TokenBatch, TrainError> {
+        if batch.lengths.is_empty() {
+            return Err(TrainError::NoSequence);
+        }
+        Ok(TokenBatch::new(&batch.ids, &batch.lengths, self.device())?)
+    }
+
+    /// The teacher's taps of a lesson: those that it brings, or computed now.
+    fn teach(&self, lesson: &Lesson, tokens: &TokenBatch) -> Result<Taps, TrainError> {
+        match &lesson.taps {
+            Some(taps) => Ok(taps.clone()),
+            None => Ok(self.teacher.tap(tokens, self.plan.teacher_layer, None)?),
+        }
+    }
+
+    /// Ends a step with the gradient of `batches`: clips it by its norm and updates the student. Waits for the device once.
+    ///
+    /// # Errors
+    /// The third consecutive step whose loss or gradient is not a number, or the device fails.
+    pub async fn apply(
+        &mut self,
+        gradients: Gradients,
+        batches: &[Batch],
+        done: &mut dyn FnMut(Phase),
+    ) -> Result<Event, TrainError> {
+        let numbers = gradients.numbers().await?;
+        done(Phase::Backward);
+        self.step += 1;
+        if !numbers.are_finite() {
+            return self.skip(batches);
         }
         self.skipped_in_a_row = 0;
-        let learning_rate = self.plan.learning_rate(step);
-        self.update(gradients, learning_rate, norm);
+        let learning_rate = self.plan.learning_rate(self.step);
+        self.update(gradients, learning_rate, numbers.norm);
         done(Phase::Optimizer);
-        let loss = self
-            .plan
-            .pairs
-            .iter()
-            .zip(&by_pair)
-            .map(|((_, weight), kl)| weight * kl)
-            .sum();
-        let tokens = batch.tokens();
         Ok(Event::Step(StepEvent {
-            step,
-            loss,
-            by_pair,
+            step: self.step,
+            loss: self.objective.total(&numbers.parts),
+            by_pair: numbers.parts,
             learning_rate,
-            gradient_norm: norm,
-            tokens,
+            gradient_norm: numbers.norm,
+            tokens: batches.iter().map(Batch::tokens).sum(),
         }))
     }
 
-    fn loss(
-        &self,
-        student: &Taps,
-        teacher: &Taps,
-        tokens: &TokenBatch,
-    ) -> Result<RelationLoss, TrainError> {
-        let (pairs, heads) = (&self.plan.pairs, self.plan.relation_heads);
-        let loss = relation_loss(
-            self.plan.kernel,
-            student,
-            teacher,
-            pairs,
-            tokens.lengths(),
-            heads,
-        );
-        Ok(loss.map_err(ModelError::from)?)
-    }
-
-    /// The gradient of each parameter, in the order of the parameters; none for those that the loss does not reach.
-    fn gradients(&mut self, mut gradients: Gradients) -> Vec<Option<Gradient>> {
-        let parameters = self.student.parameters_mut().into_iter();
-        let each = parameters.map(|(_, _, parameter)| match parameter {
-            ParameterMut::Matrix(tensor) => {
-                tensor.grad_remove(&mut gradients).map(Gradient::Matrix)
-            }
-            ParameterMut::Vector(tensor) => {
-                tensor.grad_remove(&mut gradients).map(Gradient::Vector)
-            }
-        });
-        each.collect()
-    }
-
-    fn update(&mut self, gradients: Vec<Option<Gradient>>, learning_rate: f64, norm: f64) {
+    fn update(&mut self, gradients: Gradients, learning_rate: f64, norm: f64) {
         // torch.nn.utils.clip_grad_norm_: scale by max_norm / (norm + 1e-6), never up.
         let clip = self.plan.recipe.clip;
         let gradient_scale = if clip > 0.0 {
@@ -290,56 +310,37 @@ impl Run {
         } else {
             1.0
         };
-        for ((name, kind, parameter), gradient) in
-            self.student.parameters_mut().into_iter().zip(gradients)
-        {
+        let parameters = self.student.parameters_mut().into_iter();
+        for ((name, kind, parameter), gradient) in parameters.zip(gradients.into_values()) {
+            let Some(gradient) = gradient else { continue };
             let update = Update {
                 name: &name,
                 decays: kind.decays(),
                 learning_rate,
                 gradient_scale,
             };
-            match (parameter, gradient) {
-                (ParameterMut::Matrix(tensor), Some(Gradient::Matrix(gradient))) => {
-                    let plain = take(tensor);
-                    *tensor = tracked(self.optimizer.matrix(&update, plain, gradient));
-                }
-                (ParameterMut::Vector(tensor), Some(Gradient::Vector(gradient))) => {
-                    let plain = take(tensor);
-                    *tensor = tracked(self.optimizer.vector(&update, plain, gradient));
-                }
-                _ => {}
-            }
+            gradients::replace(parameter, |values| {
+                self.optimizer.update(&update, values, gradient)
+            });
         }
     }
 
-    fn track(&mut self) {
-        for (_, _, parameter) in self.student.parameters_mut() {
-            match parameter {
-                ParameterMut::Matrix(tensor) => *tensor = tracked(take(tensor)),
-                ParameterMut::Vector(tensor) => *tensor = tracked(take(tensor)),
-            }
-        }
-    }
-
-    fn skip(&mut self, batch: &Batch) -> Result<Event, TrainError> {
+    fn skip(&mut self, batches: &[Batch]) -> Result<Event, TrainError> {
         self.skipped += 1;
         self.skipped_in_a_row += 1;
-        let lines = batch.sources.clone();
-        if self.skipped_in_a_row >= PATIENCE {
+        let (step, in_a_row) = (self.step, self.skipped_in_a_row);
+        let lines = batches.iter().flat_map(|b| b.sources.clone()).collect();
+        if in_a_row >= PATIENCE {
             return Err(TrainError::NotFinite {
-                step: self.step,
-                in_a_row: PATIENCE,
+                step,
+                in_a_row,
                 lines,
             });
         }
-        Ok(Event::Skipped {
-            step: self.step,
-            lines,
-        })
+        Ok(Event::Skipped { step, lines })
     }
 
-    /// KL of each pair of the plan over batches (eq. 6, averaged over their sequences), in nats; without dropout.
+    /// The parts of the loss over batches (KL of each pair, eq. 6, averaged over their sequences), in nats; without dropout.
     ///
     /// # Errors
     /// A batch that does not fit the models.
@@ -348,10 +349,11 @@ impl Run {
         let mut sums = vec![0.0; self.plan.pairs.len()];
         let mut sequences = 0;
         for batch in batches {
-            let tokens = TokenBatch::new(&batch.ids, &batch.lengths, self.device())?;
-            let taught = self.teacher.tap(&tokens, self.plan.teacher_layer, None)?;
-            let learnt = student.tap(&tokens, self.plan.student.num_hidden_layers, None)?;
-            let losses = floats(self.loss(&learnt, &taught, &tokens)?.by_pair).await?;
+            let tokens = self.tokens(batch)?;
+            let teacher = self.teach(&Lesson::from(batch), &tokens)?;
+            let student = student.tap(&tokens, self.plan.student.num_hidden_layers, None)?;
+            let loss = self.objective.loss(&student, &teacher, tokens.lengths())?;
+            let losses = to_host(loss.parts).await?;
             let size = batch.lengths.len();
             sums.iter_mut()
                 .zip(losses)
@@ -364,7 +366,7 @@ impl Run {
             .collect())
     }
 
-    /// What the teacher makes of one sequence of S tokens: queries, keys and values of each layer, (3, S, H) row-major.
+    /// The teacher's queries, keys and values of one sequence of S tokens: (3, S, H) of each layer, row-major.
     ///
     /// # Errors
     /// A sequence that does not fit the model.
@@ -372,7 +374,7 @@ impl Run {
         self.taps(&self.teacher, ids).await
     }
 
-    /// What the student makes of it now, without dropout: as [`Run::teacher_taps`]. Nothing of the run changes by it.
+    /// The student's, as [`Run::teacher_taps`] gives the teacher's; without dropout. Nothing of the run changes.
     ///
     /// # Errors
     /// A sequence that does not fit the model.
@@ -386,13 +388,13 @@ impl Run {
         let layers = encoder.taps(&tokens)?;
         let area = 3 * ids.len() * encoder.config().hidden_size;
         let vectors = layers.into_iter().flat_map(|taps| [taps.q, taps.k, taps.v]);
-        let values = floats(Tensor::cat(vectors.collect(), 0)).await?;
+        let values = to_host(Tensor::cat(vectors.collect(), 0)).await?;
         Ok(values.chunks(area).map(<[f32]>::to_vec).collect())
     }
 }
 
-/// Sets the hand-written kernels beside the CPU's on small cases of the plan's widths, before a run. If they disagree, the
-/// plan falls back to plain tensor operations, and the reason comes back. A recipe that asks for plain operations has
+/// Compares the hand-written kernels with the CPU's on small cases of the plan's widths, before a run. If they disagree, the
+/// plan falls back to plain tensor operations, and the reason is returned. A recipe that asks for plain operations has
 /// nothing to compare.
 pub async fn check_kernels(plan: &mut Plan, device: &Device) -> Option<SelfTestError> {
     if plan.kernel == KernelChoice::Naive {
@@ -409,50 +411,4 @@ pub async fn check_kernels(plan: &mut Plan, device: &Device) -> Option<SelfTestE
         plan.kernel = KernelChoice::Naive;
     }
     failed
-}
-
-/// The losses by pair and the global norm of the gradient, in one wait for the device.
-async fn read(
-    by_pair: Tensor<1>,
-    gradients: &[Option<Gradient>],
-) -> Result<(Vec<f64>, f64), TrainError> {
-    let pairs = by_pair.dims()[0];
-    let squares: Vec<Tensor<1>> = gradients
-        .iter()
-        .flatten()
-        .map(Gradient::squared_norm)
-        .collect();
-    let all = match squares.is_empty() {
-        true => by_pair,
-        false => Tensor::cat(vec![by_pair, Tensor::cat(squares, 0)], 0),
-    };
-    let values = floats(all).await?;
-    let norm = values[pairs..]
-        .iter()
-        .map(|x| f64::from(*x))
-        .sum::<f64>()
-        .sqrt();
-    Ok((
-        values[..pairs].iter().map(|x| f64::from(*x)).collect(),
-        norm,
-    ))
-}
-
-async fn floats<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, TrainError> {
-    let data = tensor
-        .into_data_async()
-        .await
-        .map_err(|e| ModelError::Device(e.to_string()))?;
-    data.try_to_vec()
-        .map_err(|e| ModelError::Device(format!("{e:?}")).into())
-}
-
-/// Moves a parameter out of its place without its graph, so that nobody else holds its buffer and it can be updated there.
-fn take<const D: usize>(tensor: &mut Tensor<D>) -> Tensor<D> {
-    let empty = Tensor::empty([0; D], &tensor.device().without_autodiff());
-    std::mem::replace(tensor, empty).without_autodiff()
-}
-
-fn tracked<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
-    tensor.autodiff().require_grad()
 }

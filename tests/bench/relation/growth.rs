@@ -3,8 +3,7 @@
 
 use std::process::ExitCode;
 
-use limbeck_kernels::Pair;
-use limbeck_recipe::KernelChoice;
+use limbeck_recipe::{KernelChoice, Pair};
 use serde_json::json;
 
 use super::device_name;

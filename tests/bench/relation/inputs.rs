@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use it::read;
-use limbeck_kernels::{Lengths, Pair, Taps, Vector, relation, relation_loss};
+use limbeck_kernels::{Lengths, Taps, relation, relation_loss};
 use limbeck_oracle::cases::{self, SIGNAL};
 use limbeck_oracle::relation::Vector as OracleVector;
 use limbeck_oracle::rng::Rng;
-use limbeck_recipe::KernelChoice;
+use limbeck_recipe::{KernelChoice, Pair, Vector};
 
 /// Sizes of one call; every sequence is full.
 #[derive(Clone, Copy, Debug)]

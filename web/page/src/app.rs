@@ -13,9 +13,10 @@ mod measure;
 mod support;
 
 use leptos::prelude::*;
+use leptos::task::spawn_local;
 
 use crate::chart::Charts;
-use crate::data::Data;
+use crate::data::{Data, Inputs};
 use crate::form::Form;
 use crate::maps::{MapsPanel, Tour};
 use crate::numbers::Numbers;
@@ -29,21 +30,24 @@ use header::Header;
 use hide::{Hidden, Part};
 use keys::Keys;
 
-pub use keys::plain;
-
 /// The page as a whole: its parts, its keys, what is hidden.
 #[component]
 pub fn App() -> impl IntoView {
-    let (recipe, mut warnings) = crate::form::initial();
-    let page = Page::new(recipe);
+    let (recipe, preset, mut warnings) = crate::form::initial();
+    let page = Page::new(recipe, preset);
     provide_context(page);
+    let inputs = Inputs::new(page);
+    provide_context(inputs);
     let search = window().location().search().unwrap_or_default();
     let (hidden, unknown) = hide::read(&search);
     warnings.extend(unknown);
-    warnings.extend(page.view.open(&crate::form::parameters(&search)));
+    warnings.extend(crate::maps::provide(
+        page,
+        &crate::form::parameters(&search),
+    ));
 
     crate::recorded::play(page);
-    crate::engine::connect(page);
+    crate::engine::connect(page, move || spawn_local(crate::data::provide(inputs)));
     guards::keep(page);
     Effect::new(move |_| {
         if page.connection.get() == Connection::Open {

@@ -19,7 +19,7 @@ use leptos::prelude::*;
 
 use self::board::{Board, Earlier, Entry, Sheet, View, key};
 use self::summary::Summary;
-use crate::app::plain;
+use crate::keys::plain;
 use crate::recorded::Player;
 use crate::state::page;
 
@@ -104,7 +104,7 @@ fn plot(
                 node_ref=sheet.lines
                 tabindex="0"
                 role="img"
-                aria-label=format!("{label}. Left and right arrows read the values of a step; the text below tells the same.")
+                aria-label=format!("{label}. Left and right arrows read the values of a step; the text below says the same.")
                 on:pointermove=move |event| point(&moved, &event)
                 on:pointerdown=move |event| point(&pointed, &event)
                 on:pointerleave=move |event| if event.pointer_type() == "mouse" { left.leave() }
@@ -170,7 +170,7 @@ fn Legend(entries: Memo<Vec<Entry>>, view: View) -> impl IntoView {
         }
     };
     view! {
-        <div class="chart-legend" role="group" aria-label="Lines that are shown">
+        <div class="chart-legend" role="group" aria-label="Lines shown">
             <For each=move || entries.get() key=|entry| (entry.name.clone(), entry.pair) children=button />
             <Show when=move || !entries.with(Vec::is_empty)>
                 <span class="hint chart-dots"><i></i>"held-out lines"</span>
@@ -236,7 +236,7 @@ fn EarlierRuns(earlier: Memo<Vec<Earlier>>, view: View) -> impl IntoView {
     view! {
         <Show when=move || !earlier.with(Vec::is_empty)>
             <fieldset class="chart-earlier">
-                <legend class="hint">"Earlier runs, their sum of the loss, and what they had instead"</legend>
+                <legend class="hint">"Earlier runs: their total loss, and what was different"</legend>
                 <For each=move || earlier.get() key=|run| (run.key, run.tag.clone(), run.words.clone()) children=each />
             </fieldset>
         </Show>
@@ -268,7 +268,7 @@ fn Text() -> impl IntoView {
         <div class="visually-hidden" aria-live="off">
             <p>{move || summary.with(|all| all.sentence.clone())}</p>
             <table>
-                <caption>"Loss of some steps, in nats"</caption>
+                <caption>"Loss at selected steps, in nats"</caption>
                 <thead><tr>{move || summary.with(|all| all.header.clone()).into_iter().map(|name| view! { <th scope="col">{name}</th> }).collect_view()}</tr></thead>
                 <tbody>{move || summary.with(|all| all.rows.clone()).into_iter().map(|row| view! { <tr>{cells(row)}</tr> }).collect_view()}</tbody>
             </table>

@@ -17,22 +17,23 @@ mod unzip;
 use leptos::prelude::*;
 use limbeck_protocol::{Control, RunState};
 
-pub use chosen::{Chosen, provide};
+pub use chosen::{Chosen, Inputs, inputs, provide};
 
 use crate::state::page;
 
 /// Teacher, texts and checkpoints: bundled, dropped, or from the hub.
 #[component]
 pub fn Data() -> impl IntoView {
-    let page = page();
-    chosen::follow(page);
+    let inputs = inputs();
+    let page = inputs.page;
+    chosen::follow(inputs);
     let computes = move || matches!(page.state.get(), RunState::Running | RunState::Preparing);
     let locked = Signal::derive(computes);
     view! {
         <section class="panel data" id="data" aria-labelledby="data-title">
             <h2 id="data-title">"Data"</h2>
             <Show when=computes>
-                <p class="hint">"A run computes. Pause or stop it to change its data."</p>
+                <p class="hint">"A run is in progress. Pause or stop it to change its data."</p>
             </Show>
             <div class="data-parts">
                 <teacher::Teacher locked />

@@ -7,6 +7,7 @@ mod socket;
 mod worker;
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use js_sys::Uint8Array;
 use leptos::prelude::*;
@@ -33,6 +34,8 @@ enum Link {
 
 struct Engine {
     page: Page,
+    /// Fetches and sends the data at hand.
+    provide: Rc<dyn Fn()>,
     native: bool,
     link: Link,
     waiting: Vec<(Command, Vec<Uint8Array>)>,
@@ -46,10 +49,11 @@ thread_local! {
     static ENGINE: RefCell<Option<Engine>> = const { RefCell::new(None) };
 }
 
-/// Connects a page to its engine.
-pub fn connect(page: Page) {
+/// Connects a page to its engine; `provide` fetches and sends the data at hand to one that has none.
+pub fn connect(page: Page, provide: impl Fn() + 'static) {
     ENGINE.set(Some(Engine {
         page,
+        provide: Rc::new(provide),
         native: false,
         link: Link::Closed,
         waiting: Vec::new(),
@@ -94,8 +98,10 @@ pub fn native() -> Option<bool> {
 }
 
 /// Fetches and sends the data at hand, after a saved run was not taken.
-pub fn provide(page: Page) {
-    spawn_local(crate::data::provide(page));
+pub fn provide() {
+    if let Some(provide) = with(|engine| engine.provide.clone()) {
+        provide();
+    }
 }
 
 fn with<T>(change: impl FnOnce(&mut Engine) -> T) -> Option<T> {
@@ -125,7 +131,10 @@ impl Engine {
             (Link::Socket(socket), Ok(text)) => socket::post(socket, &text, &blobs),
         };
         if let Err(error) = sent {
-            let what = format!("the engine could not be told: {}", text_of(&error));
+            let what = format!(
+                "the command could not be sent to the engine: {}",
+                text_of(&error)
+            );
             self.page.problem(Control::Run, what);
         }
     }
@@ -217,7 +226,7 @@ fn hear(generation: u32, event: Event, blobs: Vec<Uint8Array>) {
     }
     match reaction.next {
         None => {}
-        Some(Next::Provide) => provide(page),
+        Some(Next::Provide) => provide(),
         Some(Next::Restore) => send(Command::Restore, Vec::new()),
         Some(Next::Resume) => send(Command::Resume, Vec::new()),
         Some(Next::GreetAnew) => {

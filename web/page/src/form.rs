@@ -22,16 +22,9 @@ use fields::{FIELDS, Group};
 
 pub use link::{parameters, query};
 
-/// The recipe that the page's address asks for, and what of it could not be taken.
-pub fn initial() -> (Recipe, Vec<String>) {
-    let (recipe, _, warnings) = link::read(&desk::search());
-    (recipe, warnings)
-}
-
-/// The preset that the page's address names, or the first.
-pub fn named_preset() -> &'static str {
-    let (_, preset, _) = link::read(&desk::search());
-    preset
+/// The recipe that the page's address asks for, the key of its preset, and what could not be taken from the address.
+pub fn initial() -> (Recipe, &'static str, Vec<String>) {
+    link::read(&desk::search())
 }
 
 /// Takes the preset that fits the engine, once it is known: not where a link names a recipe, nor over what was edited.
@@ -107,7 +100,7 @@ fn preset_cards(desk: Desk) -> AnyView {
     };
     view! {
         <fieldset class="presets">
-            <legend>"Begin with"</legend>
+            <legend>"Start from"</legend>
             {presets::presets().map(card).into_iter().collect_view()}
         </fieldset>
     }
@@ -118,7 +111,7 @@ fn preset_cards(desk: Desk) -> AnyView {
 fn notes(desk: Desk) -> AnyView {
     let changes = Memo::new(move |_| desk.changes());
     let counted = move || match changes.get() {
-        0 => "As the preset has it.".to_owned(),
+        0 => "Same as the preset.".to_owned(),
         1 => "1 field differs from the preset.".to_owned(),
         n => format!("{n} fields differ from the preset."),
     };
@@ -126,7 +119,7 @@ fn notes(desk: Desk) -> AnyView {
         desk.replaced.with(Option::is_some).then(|| {
             view! {
                 <button type="button" class="button quiet" on:click=move |_| desk.undo()>
-                    "Undo: bring my changes back"
+                    "Undo: restore my changes"
                 </button>
             }
         })
@@ -208,9 +201,9 @@ mod tests {
 
     #[test]
     fn an_address_without_a_recipe_gives_the_first_preset() {
-        let (recipe, warnings) = initial();
+        let (recipe, preset, warnings) = initial();
         assert_eq!(recipe, (presets::presets()[0].recipe)());
         assert!(warnings.is_empty());
-        assert_eq!(named_preset(), presets::FIRST);
+        assert_eq!(preset, presets::FIRST);
     }
 }

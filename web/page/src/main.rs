@@ -7,6 +7,9 @@ mod engine;
 #[cfg(test)]
 mod examples;
 mod form;
+#[cfg(test)]
+mod imports;
+mod keys;
 mod maps;
 mod numbers;
 mod out;

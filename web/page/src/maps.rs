@@ -1,16 +1,21 @@
 //! Relations of one sentence: teacher, student, difference, and what else can be seen in them.
 
+mod choice;
 mod choices;
+mod export;
 mod film;
-mod film_panel;
-mod heads;
-mod keep;
-mod layers;
-mod lines;
+mod ink;
+mod input;
 mod paint;
+mod panes;
 mod picture;
+mod pictures;
+mod reading;
+mod scrubber;
 mod seen;
+mod source;
 mod stage;
+mod thumbs;
 mod tour;
 mod view;
 
@@ -20,39 +25,93 @@ use leptos::ev;
 use leptos::html::{Canvas, Div};
 use leptos::prelude::*;
 use limbeck_protocol::{Command, Control};
-use wasm_bindgen::JsCast;
 
-pub use self::film::Film;
 pub use self::tour::Tour;
-pub use self::view::View;
 
-use self::choices::{choices, kinds};
-use self::heads::Heads;
-use self::keep::Keep;
-use self::layers::Layers;
-use self::lines::Lines;
-use self::stage::{Reading, Stage, Told, layers_of, title};
-use self::view::Kind;
-use crate::app::plain;
+use self::choice::Choice;
+use self::choices::choices;
+use self::export::Export;
+use self::film::Film;
+use self::input::Input;
+use self::picture::Picture;
+use self::pictures::{PICTURES, picture, switch};
+use self::reading::Reading;
+use self::source::Source;
+use self::stage::{Canvases, Scale, Stage};
+use self::view::{View, view};
 use crate::chart::surface;
-use crate::state::page;
+use crate::keys::{focus, plain};
+use crate::state::{Page, page};
+
+/// Gives the page what its relations are looked at with: the view that the parameters of its address name, and the film of
+/// the run. Says what of the view is not understood.
+pub fn provide(page: Page, parameters: &[(String, String)]) -> Vec<String> {
+    let view = View::new();
+    let unknown = view.open(parameters, &PICTURES.map(|picture| picture.key));
+    view.tour.update(|step| *step = step.map(tour::within));
+    provide_context(view);
+    let film = StoredValue::new_local(Film::default());
+    provide_context(film);
+    // With every event, not when the page draws next: that may see the last of several alone.
+    page.on_learnt(move |run| film.update_value(|film| film.take(run)));
+    unknown
+}
 
 /// Relations of one sentence: teacher, student, difference, and what else can be seen in them.
 #[component]
 pub fn MapsPanel() -> impl IntoView {
-    let page = page();
-    let view = page.view;
-    let (host, canvas, strip) = (
-        NodeRef::<Div>::new(),
-        NodeRef::<Canvas>::new(),
-        NodeRef::<Canvas>::new(),
-    );
-    let stage = Rc::new(Stage::new(page, host, canvas, strip));
-    surface::watch(host, stage.follow());
-    // A link to a view leads to it.
+    let (page, view) = (page(), view());
+    let canvases = Canvases {
+        host: NodeRef::new(),
+        maps: NodeRef::new(),
+        strip: NodeRef::new(),
+    };
+    let film = expect_context::<StoredValue<Film, LocalStorage>>();
+    let stage = Rc::new(Stage::new(view, Source::new(page, view, film), canvases));
+    let input = Rc::new(Input::new(page, view, stage.clone()));
+    surface::watch(canvases.host, stage.follow());
+    lead_to(view, canvases.host);
+    let some = Memo::new(move |_| {
+        page.runs
+            .with(|runs| runs.last().is_some_and(|run| run.learnt.is_some()))
+    });
+    let key = view.of(|choice| choice.picture);
+    let shown = move || picture(key.get());
+    let alone = view.of(|choice| choice.alone && choice.head.is_some());
+    let steps = stage.source.steps;
+    // What a view holds must be able to cross threads; this handle can.
+    let drawn = StoredValue::new_local(stage.clone());
+    let body = move || (shown().body)(view, drawn.get_value());
+    view! {
+        <section class="panel maps" id="relations" aria-labelledby="maps-title">
+            <div class="maps-head">
+                <h2 id="maps-title">
+                    "Relations " <span class="hint">"of one sentence: how strongly each token (row) relates to each other token (column)"</span>
+                </h2>
+                {tour::begin(view)}
+            </div>
+            <Sentence />
+            <p class="hint" hidden=move || some.get()>"Maps appear after the first evaluation of a run."</p>
+            <div class="maps-body" hidden=move || !some.get() node_ref=canvases.host>
+                {choices(view)}
+                {switch(view)}
+                <div hidden=move || !shown().of_head || alone.get()>{heads_strip(view, stage.clone(), input.clone(), canvases.strip)}</div>
+                {heading(view, input.clone(), shown, alone)}
+                <div hidden=move || !shown().panes>{panes(view, stage, input, canvases.maps)}</div>
+                {scrubber::scrubber(view, steps)}
+                {body}
+                {in_words(view)}
+                <Export />
+            </div>
+        </section>
+    }
+}
+
+/// A link to a view leads to it.
+fn lead_to(view: View, host: NodeRef<Div>) {
     let linked = view
         .choice
-        .with_untracked(|choice| *choice != view::Choice::default())
+        .with_untracked(|choice| *choice != Choice::default())
         || view.sentence.with_untracked(|text| !text.is_empty());
     Effect::new(move |_| {
         if let Some(host) = host.get().filter(|_| linked) {
@@ -60,82 +119,38 @@ pub fn MapsPanel() -> impl IntoView {
             panel.unwrap_or_else(|| (**host).clone()).scroll_into_view();
         }
     });
-    let told = stage.told;
-    let some = Memo::new(move |_| {
-        page.runs
-            .with(|runs| runs.last().is_some_and(|run| run.learnt.is_some()))
-    });
-    let kind = view.of(|choice| choice.kind);
-    let alone = view.of(|choice| choice.alone && choice.head.is_some());
-    let of_heads = move || matches!(kind.get(), Kind::Maps | Kind::Lines | Kind::Film);
-    let maps = move || matches!(kind.get(), Kind::Maps | Kind::Film);
-    let (top, body) = (stage.clone(), stage.clone());
-    // What a view holds must be able to cross threads; this handle can.
-    let film = StoredValue::new_local(stage.clone());
-    let other = move || match kind.get() {
-        Kind::Maps => ().into_any(),
-        Kind::Lines => view! { <Lines /> }.into_any(),
-        Kind::Film => film_panel::multiples(view, film.get_value()).into_any(),
-        Kind::Layers => view! { <Layers /> }.into_any(),
-        Kind::Heads => view! { <Heads /> }.into_any(),
-    };
-    view! {
-        <section class="panel maps" id="relations" aria-labelledby="maps-title">
-            <div class="maps-head">
-                <h2 id="maps-title">
-                    "Relations " <span class="hint">"of one sentence: how strongly each token (row) goes with each other (column)"</span>
-                </h2>
-                {tour::begin(view)}
-            </div>
-            <Sentence />
-            <p class="hint" hidden=move || some.get()>"Maps appear with the first evaluation of a run."</p>
-            <div class="maps-body" hidden=move || !some.get() node_ref=host>
-                {choices(view)}
-                {kinds(view)}
-                <div hidden=move || !of_heads() || alone.get()>{heads_strip(view, stage, strip)}</div>
-                {heading(view, top, kind, alone)}
-                <div hidden=move || !maps()>{panes(view, body, canvas)}</div>
-                {film_panel::scrubber(view, told)}
-                {other}
-                {in_words(view)}
-                <Keep />
-            </div>
-        </section>
-    }
 }
 
 /// What is seen, in words, and the way back from one head alone.
-fn heading(view: View, stage: Rc<Stage>, kind: Memo<Kind>, alone: Memo<bool>) -> impl IntoView {
+fn heading(
+    view: View,
+    input: Rc<Input>,
+    shown: impl Fn() -> &'static Picture + Copy + Send + Sync + 'static,
+    alone: Memo<bool>,
+) -> impl IntoView {
     let now = move || {
         view.seen.with(|seen| {
             let seen = seen.as_ref()?;
-            Some(match kind.get() {
-                Kind::Layers => format!(
-                    "All layers and pairs, {} relation heads, student layer {} at step {}",
-                    seen.how.heads, seen.how.student_layer, seen.learnt.step
-                ),
-                Kind::Heads => format!("{}, {}", seen.pair(), layers_of(seen)),
-                _ => title(seen, view.head(seen)),
-            })
+            Some((shown().title)(seen, view.head(seen)))
         })
     };
     let back = move || {
         view.choose(|choice| choice.alone = false);
         focus("maps-strip");
     };
-    let (nearer, farther) = (stage.clone(), stage);
+    let (nearer, farther) = (input.clone(), input);
     let zoom = view.of(|choice| choice.zoom);
     let whole = move || {
         let small = view
             .seen
             .with(|seen| seen.as_ref().is_none_or(|seen| seen.size() <= 8));
-        small || !matches!(kind.get(), Kind::Maps | Kind::Film)
+        small || !shown().panes
     };
     view! {
         <div class="maps-now">
             <p id="maps-now">{now}</p>
             <button type="button" class="button quiet" id="maps-all"
-                hidden=move || !alone.get() || matches!(kind.get(), Kind::Layers | Kind::Heads)
+                hidden=move || !alone.get() || !shown().of_head
                 on:keydown=move |event| if event.key() == "Escape" { back() }
                 on:click=move |_| back()>"Show all heads"</button>
             <span class="maps-zoom" hidden=whole>
@@ -146,22 +161,11 @@ fn heading(view: View, stage: Rc<Stage>, kind: Memo<Kind>, alone: Memo<bool>) ->
     }
 }
 
-/// Focuses what is shown only when all that was just changed is drawn.
-fn focus(id: &'static str) {
-    request_animation_frame(move || {
-        let element = document().get_element_by_id(id);
-        if let Some(element) = element.and_then(|e| e.dyn_into::<web_sys::HtmlElement>().ok()) {
-            // An element that takes no focus leaves it where it is.
-            let _ = element.focus();
-        }
-    });
-}
-
 /// A sentence of the reader's own.
 #[component]
 fn Sentence() -> impl IntoView {
-    let page = page();
-    let text = page.view.sentence;
+    let (page, view) = (page(), view());
+    let text = view.sentence;
     let recorded = Memo::new(move |_| {
         page.runs
             .with(|runs| runs.last().is_none_or(|run| run.recorded))
@@ -174,7 +178,7 @@ fn Sentence() -> impl IntoView {
     };
     let show = move |event: ev::SubmitEvent| {
         event.prevent_default();
-        page.view.free();
+        view.free();
         ask();
     };
     // A run begins with a sentence of its own; one that was written or came with a link is asked for again.
@@ -190,7 +194,7 @@ fn Sentence() -> impl IntoView {
             .with(|runs| runs.last()?.taught.as_ref().map(|t| t.left_out));
         let left_out = left_out.filter(|left_out| *left_out > 0)?;
         Some(format!(
-            "The sentence is too long to be drawn: its last {} tokens were cut off.",
+            "The sentence is too long to draw: its last {} tokens were truncated.",
             crate::words::count(left_out)
         ))
     };
@@ -207,8 +211,8 @@ fn Sentence() -> impl IntoView {
                 <button type="submit" class="button" disabled=move || recorded.get()>"Show"</button>
             </div>
             <p class="hint" hidden=move || !recorded.get()>
-                {move || if text.with(|text| text.trim().is_empty()) { "" } else { "These maps are of the recorded run's own sentence. " }}
-                "Start a run to look at a sentence of your own."
+                {move || if text.with(|text| text.trim().is_empty()) { "" } else { "These maps show the recorded run's own sentence. " }}
+                "Start a run to see a sentence of your own."
             </p>
             <p class="hint" role="status">{cut}</p>
             <div id="maps-text-mistakes" role="alert">
@@ -219,27 +223,30 @@ fn Sentence() -> impl IntoView {
 }
 
 /// Small maps of all relation heads.
-fn heads_strip(view: View, stage: Rc<Stage>, strip: NodeRef<Canvas>) -> impl IntoView {
-    let (over, choose, alone, walk) = (stage.clone(), stage.clone(), stage.clone(), stage);
+fn heads_strip(
+    view: View,
+    stage: Rc<Stage>,
+    input: Rc<Input>,
+    strip: NodeRef<Canvas>,
+) -> impl IntoView {
+    let (over, choose, alone) = (stage.clone(), stage.clone(), stage);
     let at = |stage: &Stage, event: &ev::MouseEvent| {
         stage.head_at(f64::from(event.offset_x()), f64::from(event.offset_y()))
     };
     let label = move || {
         let now = view.seen.with(|seen| {
             let seen = seen.as_ref()?;
-            Some(title(
-                seen,
-                seen.head(view.choice.with(|choice| choice.head)),
-            ))
+            let head = view.choice.with(|choice| choice.head);
+            Some(seen.title(seen.head(head)))
         });
         format!(
-            "Small maps of all relation heads. Now {}. Left and right go to another head, up and down to another teacher layer, Page up and Page down to another pair, Enter shows the head alone, Escape goes back to the mean.",
+            "Small maps of all relation heads. Showing {}. Left and right change the head, up and down the teacher layer, Page Up and Page Down the pair; Enter shows the head alone, Escape returns to the mean.",
             now.unwrap_or_default()
         )
     };
     view! {
         <div class="maps-strip" id="maps-strip" tabindex="0" role="group" aria-label=label
-            on:keydown=move |event| if let Some(key) = plain(&event).filter(|key| walk.walk(key)) {
+            on:keydown=move |event| if let Some(key) = plain(&event).filter(|key| input.strip_key(key)) {
                 event.prevent_default();
                 event.stop_propagation();
                 // The strip goes when a head is shown alone.
@@ -264,10 +271,10 @@ fn heads_strip(view: View, stage: Rc<Stage>, strip: NodeRef<Canvas>) -> impl Int
 }
 
 /// Three maps with one crosshair.
-fn panes(view: View, stage: Rc<Stage>, canvas: NodeRef<Canvas>) -> impl IntoView {
-    let told = stage.told;
-    let (moved, down, up, key) = (stage.clone(), stage.clone(), stage.clone(), stage.clone());
-    let lost = stage;
+fn panes(view: View, stage: Rc<Stage>, input: Rc<Input>, canvas: NodeRef<Canvas>) -> impl IntoView {
+    let reading = stage.reading;
+    let (moved, down, up, key) = (input.clone(), input.clone(), input.clone(), input.clone());
+    let lost = input;
     let at = |event: &ev::PointerEvent| (f64::from(event.offset_x()), f64::from(event.offset_y()));
     let locked = view.of(|choice| choice.cell.is_some());
     let zoom = view.of(|choice| choice.zoom);
@@ -280,9 +287,9 @@ fn panes(view: View, stage: Rc<Stage>, canvas: NodeRef<Canvas>) -> impl IntoView
     };
     view! {
         <div class="maps-canvas" id="maps-grid" tabindex="0" role="grid" aria-activedescendant=id
-            aria-label="Teacher, student and difference. Arrow keys go from cell to cell, Enter locks one, plus and minus zoom."
+            aria-label="Teacher, student and difference. Arrow keys move between cells, Enter locks a cell, plus and minus zoom."
             aria-rowcount=move || size().to_string() aria-colcount=move || size().to_string()
-            on:keydown=move |event| if plain(&event).is_some_and(|pressed| key.press(&pressed)) {
+            on:keydown=move |event| if plain(&event).is_some_and(|pressed| key.cell_key(&pressed)) {
                 event.prevent_default();
                 event.stop_propagation();
             }>
@@ -293,35 +300,34 @@ fn panes(view: View, stage: Rc<Stage>, canvas: NodeRef<Canvas>) -> impl IntoView
                 on:pointermove=move |event: ev::PointerEvent| { let (x, y) = at(&event); moved.point(x, y, event.buttons() == 1) }
                 on:pointerdown=move |event: ev::PointerEvent| if event.button() == 0 {
                     let (x, y) = at(&event);
-                    down.press_at(x, y);
+                    down.down(x, y);
                     let canvas: web_sys::Element = event_target(&event);
                     // Without it a drag ends at the edge of the map.
                     let _ = canvas.set_pointer_capture(event.pointer_id());
                 }
-                on:pointerup=move |event: ev::PointerEvent| if event.button() == 0 { let (x, y) = at(&event); up.release_at(x, y) }
-                on:pointercancel=move |_| lost.let_go()
+                on:pointerup=move |event: ev::PointerEvent| if event.button() == 0 { let (x, y) = at(&event); up.up(x, y) }
+                on:pointercancel=move |_| lost.cancel()
             ></canvas>
             <div role="row" class="visually-hidden" aria-rowindex=move || row().to_string()>
                 <span role="gridcell" id=id aria-colindex=move || column().to_string() aria-selected=move || locked.get().to_string()>
-                    {move || told.reading.with(Reading::sentence)}
+                    {move || reading.with(Reading::sentence)}
                 </span>
             </div>
         </div>
-        {cell(told, locked)}
-        {scales(view, told)}
+        {cell(reading, locked)}
+        {scales(view, stage.scales)}
     }
 }
 
 /// The cell under the crosshair.
-fn cell(told: Told, locked: Memo<bool>) -> impl IntoView {
-    let reading = told.reading;
+fn cell(reading: RwSignal<Reading>, locked: Memo<bool>) -> impl IntoView {
     view! {
         <div class="maps-cell" id="maps-cell">
             <p>
                 <b>{move || reading.with(|reading| reading.tokens.0.clone())}</b>
                 " \u{2192} "
                 <b>{move || reading.with(|reading| reading.tokens.1.clone())}</b>
-                <span class="hint">{move || if locked.get() { " locked; Esc or a click frees it" } else { "" }}</span>
+                <span class="hint">{move || if locked.get() { " locked; Esc or a click unlocks it" } else { "" }}</span>
             </p>
             <dl>
                 {move || reading.with(|reading| reading.values.clone()).into_iter().map(|(name, value)| view! {
@@ -334,26 +340,26 @@ fn cell(told: Told, locked: Memo<bool>) -> impl IntoView {
 }
 
 /// What the colours mean.
-fn scales(view: View, told: Told) -> impl IntoView {
+fn scales(view: View, scales: RwSignal<[Scale; 2]>) -> impl IntoView {
     let less = move || {
         let reference = view
             .seen
             .with(|seen| seen.as_ref().map(|seen| seen.reference));
-        format!("student less {}", reference.unwrap_or_default().word())
+        format!("student minus {}", reference.unwrap_or_default().word())
     };
     let scale = move |i: usize, note: AnyView| {
         view! {
             <span class="maps-scale">
-                <span class="number">{move || told.scales.with(|scales| scales[i].0.clone())}</span>
-                <i style:background=move || told.scales.with(|scales| scales[i].1.clone())></i>
-                <span class="number">{move || told.scales.with(|scales| scales[i].2.clone())}</span>
+                <span class="number">{move || scales.with(|scales| scales[i].0.clone())}</span>
+                <i style:background=move || scales.with(|scales| scales[i].1.clone())></i>
+                <span class="number">{move || scales.with(|scales| scales[i].2.clone())}</span>
                 <span>{note}</span>
             </span>
         }
     };
     view! {
         <div class="maps-scales hint">
-            {scale(0, "probability (colour by its square root)".into_any())}
+            {scale(0, "probability (square-root colour scale)".into_any())}
             {scale(1, less.into_any())}
         </div>
     }
@@ -369,7 +375,7 @@ fn in_words(view: View) -> impl IntoView {
         let lines = view.seen.with(|seen| {
             let seen = seen.as_ref()?;
             let head = seen.head(view.choice.with(|choice| choice.head));
-            let line = |token| lines::strongest(seen, head, token);
+            let line = |token| seen.strongest(head, token);
             Some((0..seen.size()).map(line).collect::<Vec<_>>())
         });
         lines.unwrap_or_default()

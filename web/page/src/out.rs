@@ -64,7 +64,7 @@ fn from_the_run(page: Page, asked: RwSignal<Option<Export>>) -> AnyView {
                 </button>
             </p>
             <p class="hint" id="out-run" aria-live="polite">{move || reason.get().or_else(packing)}</p>
-            <p class="hint">"A Hugging Face folder that opens in transformers; the checkpoint goes on here or with the command line."</p>
+            <p class="hint">"A Hugging Face folder that opens in transformers; resume the checkpoint here or from the command line."</p>
             <p class="out-note">{UNTRAINED}</p>
         </div>
     }
@@ -109,7 +109,7 @@ fn recipe(page: Page) -> AnyView {
                 <button type="button" class="button" on:click=save>"Recipe (TOML)"</button>
                 <CopyButton label="Copy link" text=move || link(page) disabled=false />
             </p>
-            <p class="hint">"As it is set now. The command line runs the file:"</p>
+            <p class="hint">"The current settings. The command line runs the file:"</p>
             <p class="row out-command">
                 <code>{COMMAND}</code>
                 <CopyButton label="Copy" text=|| COMMAND.to_owned() disabled=false />
@@ -141,7 +141,7 @@ fn link(page: Page) -> String {
 fn no_run(page: Page) -> Option<&'static str> {
     match page.state.get() {
         RunState::Idle if page.saved.with(Option::is_some) => {
-            Some("No run is open: take up the saved run, or start one.")
+            Some("No run is open: open the saved run, or start one.")
         }
         RunState::Idle => Some("No run yet: start one first."),
         RunState::Preparing => Some("The run has not taken a step yet."),

@@ -9,12 +9,9 @@ use limbeck_protocol::{
     TeacherInfo, TextInfo,
 };
 use limbeck_recipe::{Config, Mistake, Plan, Recipe};
-use limbeck_relations::{Taps, Token};
+use limbeck_relations::{Projections, Token};
 
-use crate::data::Chosen;
-use crate::maps::{Film, View};
-
-/// Runs that are kept for comparison, the present one counted.
+/// Runs that stay for comparison, the present one counted.
 pub const RUNS: usize = 5;
 
 /// The way to an engine.
@@ -47,7 +44,7 @@ pub struct Taught {
     /// Tokens that were cut off.
     pub left_out: u64,
     /// The teacher's queries, keys and values.
-    pub taps: Taps,
+    pub taps: Projections,
 }
 
 /// What the student makes of that sentence at a step.
@@ -56,7 +53,7 @@ pub struct Learnt {
     /// Steps taken before.
     pub step: u64,
     /// The student's queries, keys and values.
-    pub taps: Taps,
+    pub taps: Projections,
 }
 
 /// A run as the page has seen it.
@@ -72,13 +69,13 @@ pub struct RunLog {
     pub evaluations: Vec<Evaluation>,
     /// The sentence that is looked at.
     pub taught: Option<Arc<Taught>>,
-    /// The student on it, as it was told last.
+    /// The student on it, at the last step that the engine sent.
     pub learnt: Option<Arc<Learnt>>,
 }
 
 /// Where the last checkpoint is; see [`Event::Kept`].
 #[derive(Clone, Debug, PartialEq)]
-pub struct Kept {
+pub struct SavedCheckpoint {
     /// Its step.
     pub step: u64,
     /// Bytes.
@@ -94,7 +91,10 @@ pub struct Kept {
 /// Files that the engine has sent: a name for all, and path and content of each.
 pub type Files = (String, Vec<(String, Uint8Array)>);
 
-/// Everything that the page shows. It is in the context: `use_context::<Page>()` or [`page`].
+/// Is called with a run whose student has just been seen.
+type Listener = Box<dyn Fn(&RunLog)>;
+
+/// What an engine has sent, and the recipe for it. It is in the context: [`page`]. What a panel shows beside that is the panel's.
 #[derive(Clone, Copy)]
 pub struct Page {
     /// The way to the engine.
@@ -120,21 +120,17 @@ pub struct Page {
     /// The last runs, the present one last.
     pub runs: RwSignal<Vec<RunLog>>,
     /// Where the last checkpoint is.
-    pub kept: RwSignal<Option<Kept>>,
+    pub checkpoint: RwSignal<Option<SavedCheckpoint>>,
     /// Things to fix, newest last; an entry goes when its control is used with success.
     pub problems: RwSignal<Vec<Problem>>,
     /// The report on numbers.
     pub figures: RwSignal<Vec<Figure>>,
     /// Files that were asked for and not yet handed to the user.
     pub files: RwSignal<Option<Files>, LocalStorage>,
-    /// Teacher and texts as the user has chosen them.
-    pub chosen: RwSignal<Chosen, LocalStorage>,
-    /// How the relations are looked at.
-    pub view: View,
-    /// What the student made of the sentence at earlier steps.
-    pub film: StoredValue<Film, LocalStorage>,
     /// The last thing that a screen reader should say.
     pub announcement: RwSignal<String>,
+    /// What is called with every student that arrives.
+    listeners: StoredValue<Vec<Listener>, LocalStorage>,
 }
 
 /// The page of this context.
@@ -143,8 +139,8 @@ pub fn page() -> Page {
 }
 
 impl Page {
-    /// A page that knows nothing yet, with a recipe to edit.
-    pub fn new(recipe: Recipe) -> Self {
+    /// A page that knows nothing yet, with a recipe to edit and the key of its preset.
+    pub fn new(recipe: Recipe, preset: &'static str) -> Self {
         let teacher = RwSignal::new(None::<TeacherInfo>);
         let recipe = RwSignal::new(recipe);
         let plan = Memo::new(move |_| {
@@ -160,19 +156,23 @@ impl Page {
             texts: RwSignal::new(Vec::new()),
             saved: RwSignal::new(None),
             recipe,
-            preset: RwSignal::new(crate::form::named_preset()),
+            preset: RwSignal::new(preset),
             plan,
             state: RwSignal::new(RunState::Idle),
             runs: RwSignal::new(Vec::new()),
-            kept: RwSignal::new(None),
+            checkpoint: RwSignal::new(None),
             problems: RwSignal::new(Vec::new()),
             figures: RwSignal::new(Vec::new()),
             files: RwSignal::new_local(None),
-            chosen: RwSignal::new_local(Chosen::default()),
-            view: View::new(),
-            film: StoredValue::new_local(Film::default()),
             announcement: RwSignal::new(String::new()),
+            listeners: StoredValue::new_local(Vec::new()),
         }
+    }
+
+    /// Has `listener` called with the run whenever an engine has sent what the student makes of the sentence.
+    pub fn on_learnt(&self, listener: impl Fn(&RunLog) + 'static) {
+        self.listeners
+            .update_value(|listeners| listeners.push(Box::new(listener)));
     }
 
     /// Says something to a screen reader.
@@ -292,8 +292,8 @@ impl Page {
                 let learnt = Arc::new(Learnt { step, taps });
                 self.update_run(|run| {
                     run.learnt = Some(learnt);
-                    // Here, not when the page draws next: that may see the last of several alone.
-                    self.film.update_value(|film| film.take(run));
+                    self.listeners
+                        .with_value(|listeners| listeners.iter().for_each(|listen| listen(run)));
                 });
             }
             Event::State { state } => self.state.set(state),
@@ -303,7 +303,7 @@ impl Page {
                 only_in_memory,
                 used,
                 quota,
-            } => self.kept.set(Some(Kept {
+            } => self.checkpoint.set(Some(SavedCheckpoint {
                 step,
                 bytes,
                 only_in_memory,
@@ -321,8 +321,8 @@ impl Page {
     }
 
     /// Taps as they were sent; what does not fit is a problem of the sentence.
-    fn taps(&self, size: usize, heads: usize, blobs: &[Uint8Array]) -> Option<Taps> {
-        let taps = Taps::new(size, heads, blobs.iter().map(floats).collect());
+    fn taps(&self, size: usize, heads: usize, blobs: &[Uint8Array]) -> Option<Projections> {
+        let taps = Projections::new(size, heads, blobs.iter().map(floats).collect());
         taps.map_err(|e| self.problem(Control::Sentence, e.to_string()))
             .ok()
     }

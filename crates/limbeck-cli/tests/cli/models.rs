@@ -248,7 +248,7 @@ fn models_of_another_kind_are_refused_with_those_that_run() {
         (
             "model_type",
             "gpt2",
-            "model_type `gpt2` is not supported; supported: bert, roberta, xlm-roberta, camembert",
+            "model_type `gpt2` is not supported; supported: bert, roberta, xlm-roberta, camembert, distilbert, electra",
         ),
         (
             "hidden_act",
@@ -321,6 +321,40 @@ fn inspect_tells_what_a_model_is() {
         people.contains("relation_heads   [1,2,3,4,6,8,12,24]\n"),
         "{people}"
     );
+}
+
+/// A teacher of each family is inspected, teaches, and has a student of its own family that encodes.
+#[test]
+fn each_family_teaches_and_has_students() {
+    for (golden, model_type, layers, hidden) in [
+        ("tiny-distilbert", "distilbert", "n_layers", "dim"),
+        (
+            "tiny-electra",
+            "electra",
+            "num_hidden_layers",
+            "hidden_size",
+        ),
+    ] {
+        let scene = Scene::new();
+        // Config and weights over those of the tiny BERT, whose tokenizer stays.
+        scene.copy_golden(golden, "teacher");
+        let facts = scene
+            .run(&["inspect", "teacher", "--json"])
+            .done()
+            .objects();
+        assert_eq!(
+            (&facts[0]["model_type"], &facts[0]["hidden"]),
+            (&model_type.into(), &24.into())
+        );
+        scene.distill(&[]).done();
+        let config = scene.json("student/config.json");
+        assert_eq!(
+            (&config["model_type"], &config[layers], &config[hidden]),
+            (&model_type.into(), &1.into(), &12.into())
+        );
+        let encoded = scene.encode(&["--model", "student"], TEXT).done().objects();
+        assert_eq!(encoded[0]["embedding"].as_array().map(Vec::len), Some(12));
+    }
 }
 
 #[test]

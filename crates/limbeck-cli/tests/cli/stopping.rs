@@ -133,6 +133,24 @@ fn an_interrupted_run_saves_and_goes_on_as_if_nothing_had_been() {
 }
 
 #[test]
+fn a_run_that_accumulates_goes_on_as_if_nothing_had_been() {
+    let accumulate = ["--set", "accumulate=3"];
+    let whole = Scene::new();
+    whole.distill(&[&LONG, &accumulate[..]].concat()).done();
+    let card = whole.text("student/README.md");
+    assert!(card.contains("400 of 3 x 4 sequences"), "{card}");
+    assert!(card.contains("| Lines read | 4800, "), "{card}");
+    let (scene, _) = stopped(&accumulate);
+    scene
+        .run(&["distill", "--out", "student", "--resume", "--json"])
+        .done();
+    for file in ["metrics.jsonl", "model.safetensors"] {
+        let path = format!("student/{file}");
+        assert!(scene.read(&path) == whole.read(&path), "{file} differs");
+    }
+}
+
+#[test]
 fn a_terminated_run_saves_too() {
     let scene = Scene::new();
     let mut run = Running::distill(&scene, &LONG);

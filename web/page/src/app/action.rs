@@ -5,8 +5,8 @@ use limbeck_protocol::{Command, Control, Halt, RunState};
 use wasm_bindgen::JsCast;
 use web_sys::HtmlElement;
 
-use crate::data::Chosen;
-use crate::state::{Connection, Page};
+use crate::data::{Chosen, Inputs};
+use crate::state::Connection;
 
 /// What a run can be made to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,13 +41,14 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// Of a page; reactive.
-    pub fn of(page: &Page) -> Self {
+    /// Of a page and what is chosen on it; reactive.
+    pub fn of(inputs: Inputs) -> Self {
+        let page = inputs.page;
         Self {
             connection: page.connection.get(),
             teacher: page.teacher.with(Option::is_some),
             texts: page.texts.with(|texts| !texts.is_empty()),
-            reading: page.chosen.with(Chosen::is_read),
+            reading: inputs.chosen.with(Chosen::is_read),
             offered: page.saved.with(Option::is_some),
             state: page.state.get(),
         }
@@ -67,7 +68,7 @@ impl Ready {
         match &self.connection {
             Connection::Open => {}
             Connection::Loading(..) => return Some("The engine is still loading."),
-            Connection::Lost(_) => return Some("The engine is not there; it is tried again."),
+            Connection::Lost(_) => return Some("The engine does not respond; trying again."),
             Connection::Impossible(_) => return Some("There is no engine; see above."),
         }
         match (action, &self.state) {
@@ -79,7 +80,7 @@ impl Ready {
             | (Action::Resume | Action::Step, RunState::Paused) => None,
             (Action::Pause, RunState::Preparing) => Some("The run is still being prepared."),
             (Action::Step, RunState::Running) => {
-                Some("Single steps need a run that waits: pause it.")
+                Some("Single steps need a paused run: pause it first.")
             }
             (Action::Stop, RunState::Running | RunState::Paused | RunState::Preparing) => None,
             _ => Some("There is no run yet."),
@@ -90,16 +91,17 @@ impl Ready {
         match (self.teacher, self.texts) {
             (true, true) if self.reading => Some("The teacher or the texts are still being read."),
             (true, true) => None,
-            _ if self.offered => Some("A saved run was found: choose above what becomes of it."),
-            (false, _) => Some("There is no teacher yet: it is loading, or choose one."),
-            (true, false) => Some("There are no texts yet: they are loading, or choose some."),
+            _ if self.offered => Some("A saved run was found: choose above what to do with it."),
+            (false, _) => Some("No teacher yet: wait for it to load, or choose one."),
+            (true, false) => Some("No texts yet: wait for them to load, or choose some."),
         }
     }
 }
 
 /// Does it, or says why not. A recipe with mistakes is not started: the first control with one gets the focus.
-pub fn act(page: Page, action: Action) {
-    let ready = untrack(|| Ready::of(&page));
+pub fn act(inputs: Inputs, action: Action) {
+    let page = inputs.page;
+    let ready = untrack(|| Ready::of(inputs));
     if let Some(obstacle) = ready.obstacle(action) {
         page.announce(obstacle);
         return;
@@ -129,16 +131,16 @@ pub fn act(page: Page, action: Action) {
 }
 
 /// What a screen reader hears when a run changes; none at the very beginning.
-pub fn told(state: &RunState, step: u64) -> String {
+pub fn announcement(state: &RunState, step: u64) -> String {
     match state {
         RunState::Idle => String::new(),
         RunState::Preparing => "The run is being prepared.".into(),
         RunState::Running => "Training.".into(),
         RunState::Paused => format!("Paused after step {step}."),
         RunState::Ended { halt } => match halt {
-            Halt::Finished => format!("Finished: all {step} steps are taken."),
+            Halt::Finished => format!("Finished: all {step} steps are done."),
             Halt::Stopped => format!("Stopped after step {step}."),
-            Halt::Failed => format!("The run has failed after step {step}."),
+            Halt::Failed => format!("The run failed after step {step}."),
         },
     }
 }

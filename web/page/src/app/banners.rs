@@ -64,7 +64,7 @@ fn saved(page: Page) -> impl IntoView {
     });
     let without = move || {
         if page.teacher.with_untracked(Option::is_none) {
-            crate::engine::provide(page);
+            crate::engine::provide();
         }
     };
     let restore = move |_| {
@@ -78,19 +78,19 @@ fn saved(page: Page) -> impl IntoView {
     let discard = move |_| {
         crate::engine::send(Command::Discard, Vec::new());
         page.saved.set(None);
-        page.announce("The saved run is thrown away.");
+        page.announce("The saved run was discarded.");
         without();
     };
     move || {
         offered.get().map(|run| {
-            let go_on = if run.finished { "Open it" } else { "Go on" };
+            let go_on = if run.finished { "Open it" } else { "Resume" };
             view! {
                 <div class="notice" id="saved" role="group" aria-label="Saved run">
                     <p>{describe(&run)}</p>
                     <div class="row">
                         <button class="button primary" id="restore" on:click=restore>{go_on}</button>
                         <button class="button" id="not-now" on:click=not_now>"Not now"</button>
-                        <button class="button quiet" id="discard" on:click=discard>"Throw it away"</button>
+                        <button class="button quiet" id="discard" on:click=discard>"Discard it"</button>
                     </div>
                 </div>
             }
@@ -107,7 +107,7 @@ fn describe(run: &SavedRun) -> String {
         format!("A finished run of {of} steps was saved here{loss}.")
     } else {
         format!(
-            "A run of {of} steps was saved here at step {}{loss}. It can go on exactly there.",
+            "A run of {of} steps was saved here at step {}{loss}. It can resume exactly there.",
             count(run.step)
         )
     }
@@ -126,7 +126,7 @@ fn recorded(page: Page) -> impl IntoView {
             } else {
                 "Press “Distil a student” for your own."
             };
-            view! { <p class="notice" id="recorded">"This is a recorded run, at another pace than it had. " {then}</p> }
+            view! { <p class="notice" id="recorded">"This is a recorded run, played at a different speed. " {then}</p> }
         })
     }
 }
@@ -155,7 +155,7 @@ fn no_gpu(page: Page) -> impl IntoView {
                                 }).collect_view()}
                             </tbody>
                         </table>
-                        <p class="hint">"Or run " <code>"limbeck serve"</code> " on this machine: it drives this page with all cores or any GPU."</p>
+                        <p class="hint">"Or run " <code>"limbeck serve"</code> " on this machine: it runs this page's engine with all cores or any GPU."</p>
                     </details>
                 </div>
                 <button class="button quiet" on:click=move |_| away.set(true)>"Dismiss"</button>
@@ -174,9 +174,9 @@ fn reason(engine: &EngineInfo) -> Option<String> {
                 software: false, ..
             }),
         ) => None,
-        (_, None) => Some("This browser gives no GPU (WebGPU).".into()),
+        (_, None) => Some("This browser offers no GPU (WebGPU).".into()),
         (_, Some(adapter)) => Some(format!(
-            "The only GPU here is {}, which the CPU plays.",
+            "The only GPU here is {}, a software GPU.",
             adapter.name
         )),
     }

@@ -3,7 +3,8 @@
 use leptos::prelude::*;
 use limbeck_protocol::{Control, Halt, RunState};
 
-use super::action::{Action, Ready, act, told};
+use super::action::{Action, Ready, act, announcement};
+use crate::data::{Inputs, inputs};
 use crate::state::{Page, page};
 
 /// Problems that are shown at once; there may be one a step.
@@ -12,8 +13,9 @@ const SHOWN: usize = 3;
 /// Start, pause, step, stop.
 #[component]
 pub fn Controls() -> impl IntoView {
-    let page = page();
-    let ready = Memo::new(move |_| Ready::of(&page));
+    let inputs = inputs();
+    let page = inputs.page;
+    let ready = Memo::new(move |_| Ready::of(inputs));
     announce_changes(page);
     let title = move || page.with_run(|_| ()).map_or("The run", |()| "Your run");
     view! {
@@ -22,11 +24,11 @@ pub fn Controls() -> impl IntoView {
             <StateChip/>
         </div>
         <div class="row buttons" role="group" aria-label="The run">
-            {main_button(page, ready)}
-            {side_button(page, ready, Action::Step, "step", "Step")}
-            {side_button(page, ready, Action::Stop, "stop", "Stop")}
+            {main_button(inputs, ready)}
+            {side_button(inputs, ready, Action::Step, "step", "Step")}
+            {side_button(inputs, ready, Action::Stop, "stop", "Stop")}
             <Show when=move || ready.with(|ready| ready.state == RunState::Paused)>
-                {side_button(page, ready, Action::Start, "start-anew", "Start anew")}
+                {side_button(inputs, ready, Action::Start, "start-anew", "Start anew")}
             </Show>
         </div>
         {move || {
@@ -39,11 +41,11 @@ pub fn Controls() -> impl IntoView {
     }
 }
 
-fn main_button(page: Page, ready: Memo<Ready>) -> impl IntoView {
+fn main_button(inputs: Inputs, ready: Memo<Ready>) -> impl IntoView {
     let action = Memo::new(move |_| ready.with(Ready::main));
     let label = move || match (action.get(), ready.with(|ready| ready.state.clone())) {
         (Action::Pause, _) => "Pause",
-        (Action::Resume, _) => "Go on",
+        (Action::Resume, _) => "Resume",
         (_, RunState::Ended { .. }) => "Distil another student",
         _ => "Distil a student",
     };
@@ -51,7 +53,7 @@ fn main_button(page: Page, ready: Memo<Ready>) -> impl IntoView {
     view! {
         <button class="button primary large" id="main-action" aria-keyshortcuts="Space" aria-describedby="why-not"
             aria-disabled=move || obstacle().map(|_| "true") title=move || obstacle().unwrap_or("Space")
-            on:click=move |_| act(page, action.get_untracked())>
+            on:click=move |_| act(inputs, action.get_untracked())>
             {label}
         </button>
     }
@@ -59,7 +61,7 @@ fn main_button(page: Page, ready: Memo<Ready>) -> impl IntoView {
 
 /// It stays focusable while it cannot be used, so that its reason can be read.
 fn side_button(
-    page: Page,
+    inputs: Inputs,
     ready: Memo<Ready>,
     action: Action,
     id: &'static str,
@@ -68,7 +70,7 @@ fn side_button(
     let obstacle = move || ready.with(|ready| ready.obstacle(action));
     view! {
         <button class="button" id=id aria-disabled=move || obstacle().map(|_| "true")
-            title=move || obstacle().unwrap_or("") on:click=move |_| act(page, action)>
+            title=move || obstacle().unwrap_or("") on:click=move |_| act(inputs, action)>
             {label}
         </button>
     }
@@ -109,7 +111,7 @@ fn announce_changes(page: Page) {
         let state = page.state.get();
         if before.is_some_and(|before| before != state) {
             let step = untrack(|| page.with_run(|run| run.steps.last().map_or(0, |s| s.step)));
-            page.announce(told(&state, step.unwrap_or(0)));
+            page.announce(announcement(&state, step.unwrap_or(0)));
         }
         state
     });

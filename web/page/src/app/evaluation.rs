@@ -60,7 +60,7 @@ fn table(measured: Measured) -> impl IntoView {
             <h3>"On lines that the student never saw"</h3>
             <div class="scroll">
                 <table>
-                    <caption class="hint">"KL from the teacher's relations, in nats; less is nearer. " {note}</caption>
+                    <caption class="hint">"KL from the teacher's relations, in nats; lower is closer. " {note}</caption>
                     <thead><tr><th scope="col">"Pair"</th><th scope="col" class="number">{at(first.step)}</th>{now}</tr></thead>
                     <tbody>{rows.collect_view()}</tbody>
                 </table>

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use limbeck_protocol::{RunState, Stage};
 
 use super::measure::{figure, pace, percent, time};
-use crate::state::{Connection, Kept, Page, RunLog, page};
+use crate::state::{Connection, Page, RunLog, SavedCheckpoint, page};
 use crate::words::{bytes, count};
 
 /// The bar: text, done, of how much; 0 of 0 if it is not known.
@@ -22,7 +22,7 @@ pub fn Figures() -> impl IntoView {
         page.runs
             .with(|runs| runs.last().map(lines).unwrap_or_default())
     });
-    tell_quarters(page);
+    announce_quarters(page);
     view! {
         <div class="progress">
             <p class="progress-text number" id="progress-text">{move || progress.get().0}</p>
@@ -43,22 +43,22 @@ pub fn Figures() -> impl IntoView {
             }).collect_view()}
         </dl>
         {move || about(page)}
-        {move || page.kept.get().map(|kept| kept_line(&kept, &keeps(page)))}
+        {move || page.checkpoint.get().map(|saved| checkpoint_line(&saved, &storage(page)))}
     }
 }
 
 const NAMES: [(&str, &str); 8] = [
-    ("Step", "Steps taken, of all"),
+    ("Step", "Steps done, of all"),
     ("Loss", "Sum of the pairs' KL, weighted, in nats"),
     ("Learning rate", "Of the last step"),
     ("Gradient norm", "Of all gradients, before clipping"),
     (
-        "Tokens a second",
-        "Mean of the last 20 steps, without the compilation of shaders",
+        "Tokens per second",
+        "Mean of the last 20 steps, without shader compilation",
     ),
     ("Time left", "At the pace of the last 20 steps"),
     ("Elapsed", "Sum of the steps"),
-    ("Memory", "What the device has handed out"),
+    ("Memory", "Allocated on the device"),
 ];
 
 fn lines(run: &RunLog) -> Vec<Line> {
@@ -72,7 +72,7 @@ fn lines(run: &RunLog) -> Vec<Line> {
         ("Learning rate", figure(last.learning_rate)),
         ("Gradient norm", figure(last.gradient_norm)),
         (
-            "Tokens a second",
+            "Tokens per second",
             count(pace.tokens_a_second.round() as u64),
         ),
         ("Time left", time(pace.left)),
@@ -143,7 +143,7 @@ fn about(page: Page) -> Option<impl IntoView> {
     })
 }
 
-fn keeps(page: Page) -> String {
+fn storage(page: Page) -> String {
     page.engine.with(|engine| {
         engine
             .as_ref()
@@ -151,19 +151,19 @@ fn keeps(page: Page) -> String {
     })
 }
 
-fn kept_line(kept: &Kept, place: &str) -> AnyView {
-    let (step, size) = (count(kept.step), bytes(kept.bytes));
-    let Some(why) = &kept.only_in_memory else {
+fn checkpoint_line(saved: &SavedCheckpoint, place: &str) -> AnyView {
+    let (step, size) = (count(saved.step), bytes(saved.bytes));
+    let Some(why) = &saved.only_in_memory else {
         return view! {
-            <p class="hint" id="kept">{format!("Saved at step {step}: {size} in {place}.")}</p>
+            <p class="hint" id="saved-step">{format!("Saved at step {step}: {size} in {place}.")}</p>
         }
         .into_any();
     };
-    let room = if kept.quota > 0 {
+    let room = if saved.quota > 0 {
         format!(
             " Storage: {} of {} used.",
-            bytes(kept.used),
-            bytes(kept.quota)
+            bytes(saved.used),
+            bytes(saved.quota)
         )
     } else {
         String::new()
@@ -172,11 +172,11 @@ fn kept_line(kept: &Kept, place: &str) -> AnyView {
         "The checkpoint of step {step} ({size}) is in memory only: {why}. Closing or reloading this page would lose it.{room} \
          Make room, or export the checkpoint."
     );
-    view! { <p class="notice warn" id="kept">{text}</p> }.into_any()
+    view! { <p class="notice warn" id="saved-step">{text}</p> }.into_any()
 }
 
 /// A screen reader hears of a run at each quarter; every step would be noise.
-fn tell_quarters(page: Page) {
+fn announce_quarters(page: Page) {
     let quarter = Memo::new(move |_| {
         let at = page.with_run(|run| {
             let step = run.steps.last().map_or(0, |s| s.step);

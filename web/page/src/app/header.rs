@@ -21,7 +21,7 @@ pub fn Header() -> impl IntoView {
             </p>
             <h1>"Distil a Transformer in a tab"</h1>
             <p class="lead">
-                "A small student learns from a real teacher, on your own machine, while you watch. What you put in stays here."
+                "A small student learns from a real teacher, on your own machine, while you watch. Your data stays here."
             </p>
             <div class="head-tools"><EngineChip/><ThemeButton/></div>
         </header>
@@ -97,7 +97,7 @@ impl Theme {
     }
 
     /// The user's earlier choice.
-    fn kept() -> Self {
+    fn saved() -> Self {
         let storage = window().local_storage().ok().flatten();
         let name = storage.and_then(|storage| storage.get_item(THEME).ok().flatten());
         match name.as_deref() {
@@ -108,7 +108,7 @@ impl Theme {
     }
 
     /// Storage may be forbidden; then the choice lasts as long as the page.
-    fn keep(self) {
+    fn save(self) {
         let storage = window().local_storage().ok().flatten();
         if let (Some(root), Some(storage)) = (document().document_element(), storage) {
             let set = match self {
@@ -128,10 +128,10 @@ impl Theme {
 
 #[component]
 fn ThemeButton() -> impl IntoView {
-    let theme = RwSignal::new(Theme::kept());
-    Effect::new(move |_| theme.get().keep());
+    let theme = RwSignal::new(Theme::saved());
+    Effect::new(move |_| theme.get().save());
     view! {
-        <button class="button quiet" id="theme" title="Light, dark, or as the system says"
+        <button class="button quiet" id="theme" title="Light, dark, or as the system is set"
             on:click=move |_| theme.update(|theme| *theme = theme.next())>
             <svg viewBox="0 0 20 20" width="16" height="16" aria-hidden="true">
                 <circle cx="10" cy="10" r="7.500" fill="none" stroke="currentColor" stroke-width="1.600"/>

@@ -7,11 +7,12 @@ use wasm_bindgen::JsCast;
 use web_sys::{Element, KeyboardEvent};
 
 use super::action::{Action, Ready, act};
-use crate::state::{Page, page};
+use crate::data::{Inputs, inputs};
+use crate::keys::plain;
 
 const KEYS: [(&str, &str); 9] = [
-    ("Space", "start, pause, go on"),
-    (".", "one step of a run that waits"),
+    ("Space", "start, pause, resume"),
+    (".", "one step of a paused run"),
     ("?", "this list"),
     ("Esc", "close what is open"),
     (
@@ -25,23 +26,17 @@ const KEYS: [(&str, &str); 9] = [
     ("Page \u{2191} \u{2193}", "in the small maps: another pair"),
     (
         "Enter",
-        "in the small maps: the head alone; in a map or lines: lock what is pointed at",
+        "in the small maps: show the head alone; in a map or lines: lock the cell or token",
     ),
-    ("+ \u{2212}", "in a map: fewer tokens, larger; or more"),
+    ("+ \u{2212}", "in a map: zoom in or out"),
 ];
-
-/// The key of an event, unless it is pressed together with one that makes it the browser's own.
-pub fn plain(event: &KeyboardEvent) -> Option<String> {
-    let modified = event.ctrl_key() || event.alt_key() || event.meta_key();
-    (!modified).then(|| event.key())
-}
 
 /// The list of keys, and a link to it.
 #[component]
 pub fn Keys() -> impl IntoView {
-    let page = page();
+    let inputs = inputs();
     let dialog = NodeRef::<Dialog>::new();
-    let listener = window_event_listener(ev::keydown, move |event| pressed(page, dialog, &event));
+    let listener = window_event_listener(ev::keydown, move |event| pressed(inputs, dialog, &event));
     on_cleanup(move || listener.remove());
     view! {
         <p class="foot-line">
@@ -68,7 +63,7 @@ fn show(dialog: NodeRef<Dialog>) {
     }
 }
 
-fn pressed(page: Page, dialog: NodeRef<Dialog>, event: &KeyboardEvent) {
+fn pressed(inputs: Inputs, dialog: NodeRef<Dialog>, event: &KeyboardEvent) {
     let target = event.target().and_then(|target| target.dyn_into().ok());
     let open = document()
         .query_selector("dialog[open]")
@@ -81,10 +76,10 @@ fn pressed(page: Page, dialog: NodeRef<Dialog>, event: &KeyboardEvent) {
         " " if !takes_space(target.as_ref()) => {
             event.prevent_default();
             if !event.repeat() {
-                act(page, untrack(|| Ready::of(&page)).main());
+                act(inputs, untrack(|| Ready::of(inputs)).main());
             }
         }
-        "." if !takes_text(target.as_ref()) => act(page, Action::Step),
+        "." if !takes_text(target.as_ref()) => act(inputs, Action::Step),
         "?" if !takes_text(target.as_ref()) => {
             event.prevent_default();
             show(dialog);

@@ -16,7 +16,7 @@ pub struct Pace {
     pub elapsed: f64,
 }
 
-/// The pace of a run of so many steps; none before its first.
+/// The pace of a run of `of` steps; none before its first.
 pub fn pace(steps: &[StepRecord], of: u64) -> Option<Pace> {
     let last = steps.last()?;
     let recent = &steps[steps.len().saturating_sub(RECENT)..];

@@ -82,7 +82,7 @@ pub struct Readout {
 /// One line of a readout.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    /// What.
+    /// What is drawn.
     pub name: String,
     /// CSS colour of its line, if that is in the large chart.
     pub colour: Option<String>,

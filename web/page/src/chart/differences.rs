@@ -5,7 +5,7 @@ use limbeck_recipe::{Pair, usual_warmup};
 use serde_json::Value;
 
 /// Key of a recipe and the word for it, in the order in which a reader looks for them.
-const WORDS: [(&str, &str); 25] = [
+const WORDS: [(&str, &str); 26] = [
     ("teacher", "teacher"),
     ("teacher_layer", "teacher layer"),
     ("student.layers", "layers"),
@@ -21,6 +21,7 @@ const WORDS: [(&str, &str); 25] = [
     ("learning_rate", "learning rate"),
     ("warmup", "warm-up"),
     ("batch", "batch"),
+    ("accumulate", "accumulated batches"),
     ("max_length", "length"),
     ("seed", "seed"),
     ("heldout", "held out"),

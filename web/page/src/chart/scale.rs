@@ -36,7 +36,7 @@ impl Scale {
         }
     }
 
-    /// The value at a pixel, kept within the scale.
+    /// The value at a pixel, clamped to the scale.
     pub fn value(&self, pixel: f64) -> f64 {
         let part = ((pixel - self.from) / (self.to - self.from)).clamp(0.0, 1.0);
         let value = self.low + part * (self.high - self.low);

@@ -1,4 +1,4 @@
-//! The numbers of a run by column, kept up to date as the run grows.
+//! The numbers of a run by column, updated as the run grows.
 
 use limbeck_protocol::StepRecord;
 use limbeck_recipe::Recipe;
@@ -53,7 +53,7 @@ pub struct Series {
 }
 
 impl Series {
-    /// Of a run, smoothed over about so many steps.
+    /// Of a run, smoothed over about this number of steps.
     pub fn new(run: &RunLog, over: f64) -> Self {
         let mut series = Self {
             recipe: run.info.recipe.clone(),

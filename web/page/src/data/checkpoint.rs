@@ -26,7 +26,7 @@ pub fn Checkpoint(
     view! {
         <div class="data-part" id="checkpoint">
             <h3>"Checkpoint"</h3>
-            <p class="hint">"Goes on with a run that was saved as a file, with the same teacher and text."</p>
+            <p class="hint">"Resumes a run that was saved as a file, with the same teacher and text."</p>
             <Problems of=Control::Checkpoint />
             <DropPlace
                 hint="Drop a checkpoint, a .safetensors file"

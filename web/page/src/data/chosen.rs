@@ -119,51 +119,76 @@ impl Chosen {
     }
 }
 
+/// What the user has chosen, and the page that it is for. It is in the context: [`inputs`].
+#[derive(Clone, Copy)]
+pub struct Inputs {
+    /// The page.
+    pub page: Page,
+    /// Teacher and texts as the user has chosen them.
+    pub chosen: RwSignal<Chosen, LocalStorage>,
+}
+
+impl Inputs {
+    /// Nothing chosen yet.
+    pub fn new(page: Page) -> Self {
+        Self {
+            page,
+            chosen: RwSignal::new_local(Chosen::default()),
+        }
+    }
+}
+
+/// The inputs of this context.
+pub fn inputs() -> Inputs {
+    expect_context::<Inputs>()
+}
+
 /// Gives the engine what the user has chosen; unless they did, the bundled teacher and texts. For an engine that has
 /// neither: one that was just started.
-pub async fn provide(page: Page) {
-    let index = match index(page).await {
+pub async fn provide(inputs: Inputs) {
+    let index = match index(inputs).await {
         Ok(index) => index,
-        Err(message) => return page.problem(Control::Teacher, message),
+        Err(message) => return inputs.page.problem(Control::Teacher, message),
     };
-    drop_offers(page);
-    if let Err(message) = give_teacher(page, &index).await {
-        page.problem(Control::Teacher, message);
+    drop_offers(inputs);
+    if let Err(message) = give_teacher(inputs, &index).await {
+        inputs.page.problem(Control::Teacher, message);
     }
-    if let Err(message) = give_texts(page, &index).await {
-        page.problem(Control::Texts, message);
+    if let Err(message) = give_texts(inputs, &index).await {
+        inputs.page.problem(Control::Texts, message);
     }
 }
 
 /// What an engine was reading when it ended may be what ended it, so another does not get it.
-fn drop_offers(page: Page) {
-    let (teacher, texts) = page
+fn drop_offers(inputs: Inputs) {
+    let (teacher, texts) = inputs
         .chosen
         .try_update(|chosen| (chosen.offered_teacher.take(), chosen.offered_texts.take()))
         .unwrap_or_default();
     if let Some(model) = teacher {
         let message = format!(
-            "the engine ended while it read {}, so the teacher before is used. Choose it again, or a smaller one",
+            "the engine stopped while it read {}, so the previous teacher is used. Choose it again, or a smaller one",
             model.name
         );
-        page.problem(Control::Teacher, message);
+        inputs.page.problem(Control::Teacher, message);
     }
     if texts.is_some() {
-        let message = "the engine ended while it read the texts, so those before are used. Choose again, or less";
-        page.problem(Control::Texts, message);
+        let message = "the engine stopped while it read the texts, so the previous ones are used. Choose them again, or fewer";
+        inputs.page.problem(Control::Texts, message);
     }
 }
 
-async fn index(page: Page) -> Result<Index, String> {
-    if let Some(index) = page.chosen.with_untracked(|chosen| chosen.index.clone()) {
+async fn index(inputs: Inputs) -> Result<Index, String> {
+    if let Some(index) = inputs.chosen.with_untracked(|chosen| chosen.index.clone()) {
         return Ok(index);
     }
     let blob = bundled("index.json", |_| ()).await?;
     let json = blobs::read("index.json", &blob, 0..blobs::size(&blob)).await?;
     let index: Index = serde_json::from_slice(&json).map_err(|e| {
-        format!("data/index.json of this page is not understood ({e}). Reload the page")
+        format!("data/index.json of this page cannot be parsed ({e}). Reload the page")
     })?;
-    page.chosen
+    inputs
+        .chosen
         .update(|chosen| chosen.index = Some(index.clone()));
     Ok(index)
 }
@@ -179,14 +204,14 @@ async fn bundled(path: &str, progress: impl FnMut(u64)) -> Result<Blob, String> 
         )),
         Err(Failure::Trouble(message)) => Err(message),
         Err(Failure::Cancelled) => Err(format!(
-            "fetching data/{path} was broken off. Reload the page"
+            "fetching data/{path} was cancelled. Reload the page"
         )),
     }
 }
 
 /// Gives the present teacher, or what is offered in its place.
-pub async fn give_teacher(page: Page, index: &Index) -> Result<(), String> {
-    let own = page.chosen.with_untracked(|chosen| {
+pub async fn give_teacher(inputs: Inputs, index: &Index) -> Result<(), String> {
+    let own = inputs.chosen.with_untracked(|chosen| {
         chosen
             .offered_teacher
             .clone()
@@ -199,7 +224,7 @@ pub async fn give_teacher(page: Page, index: &Index) -> Result<(), String> {
             .files
             .iter()
             .map(|file| format!("teacher/{}", file.name));
-        let blobs = fetch_all(page, paths, total).await?;
+        let blobs = fetch_all(inputs.page, paths, total).await?;
         let files = index
             .teacher
             .files
@@ -231,8 +256,8 @@ pub async fn give_teacher(page: Page, index: &Index) -> Result<(), String> {
 }
 
 /// Gives the present texts, or what is offered in their place.
-pub async fn give_texts(page: Page, index: &Index) -> Result<(), String> {
-    let choice = page
+pub async fn give_texts(inputs: Inputs, index: &Index) -> Result<(), String> {
+    let choice = inputs
         .chosen
         .with_untracked(|chosen| chosen.wanted_texts().clone());
     let names = choice.names(index);
@@ -243,11 +268,11 @@ pub async fn give_texts(page: Page, index: &Index) -> Result<(), String> {
         .collect();
     let total = wanted.iter().map(|text| text.bytes).sum();
     let paths = wanted.iter().map(|text| format!("texts/{}", text.file));
-    let mut blobs = fetch_all(page, paths, total).await?;
+    let mut blobs = fetch_all(inputs.page, paths, total).await?;
     for (name, blob) in &choice.own {
         blobs.push(blobs::bytes(name, blob).await?);
     }
-    let wanted = page
+    let wanted = inputs
         .chosen
         .with_untracked(|chosen| *chosen.wanted_texts() == choice);
     // Else another choice was made since, and may even have been given already.
@@ -278,57 +303,57 @@ async fn fetch_all(
 }
 
 /// Notes that the user wants another teacher; the number is for [`still_wanted`].
-pub fn ask_teacher(page: Page) -> u64 {
+pub fn ask_teacher(inputs: Inputs) -> u64 {
     let ask = |chosen: &mut Chosen| {
         chosen.teachers_asked += 1;
         chosen.teachers_asked
     };
-    page.chosen.try_update(ask).unwrap_or_default()
+    inputs.chosen.try_update(ask).unwrap_or_default()
 }
 
 /// Whether no other teacher was asked for since.
-pub fn still_wanted(page: Page, asked: u64) -> bool {
-    page.chosen
+pub fn still_wanted(inputs: Inputs, asked: u64) -> bool {
+    inputs
+        .chosen
         .with_untracked(|chosen| chosen.teachers_asked == asked)
 }
 
 /// Offers the engine another teacher; none is the bundled one.
-pub async fn offer_teacher(page: Page, model: Option<Model>) -> Result<(), String> {
-    let index = index(page).await?;
-    page.solved(&Control::Teacher);
-    page.chosen.update(|chosen| {
+pub async fn offer_teacher(inputs: Inputs, model: Option<Model>) -> Result<(), String> {
+    let index = index(inputs).await?;
+    inputs.page.solved(&Control::Teacher);
+    inputs.chosen.update(|chosen| {
         if model.is_none() {
             chosen.teacher = None;
         }
         chosen.offered_teacher = model;
     });
-    give_teacher(page, &index).await
+    give_teacher(inputs, &index).await
 }
 
 /// Offers the engine other texts.
-pub async fn offer_texts(page: Page, texts: TextChoice) -> Result<(), String> {
-    let index = index(page).await?;
+pub async fn offer_texts(inputs: Inputs, texts: TextChoice) -> Result<(), String> {
+    let index = index(inputs).await?;
     if texts.names(&index).is_empty() {
         // The boxes are drawn again as they were.
-        page.chosen.update(|_| ());
-        return Err(
-            "There has to be a text to learn from: add another before you take the last away"
-                .into(),
-        );
+        inputs.chosen.update(|_| ());
+        return Err("A run needs at least one text: add another before you remove the last".into());
     }
-    page.solved(&Control::Texts);
-    page.chosen
+    inputs.page.solved(&Control::Texts);
+    inputs
+        .chosen
         .update(|chosen| chosen.offered_texts = Some(texts));
-    give_texts(page, &index).await
+    give_texts(inputs, &index).await
 }
 
-/// Keeps `page.chosen` in step with what the engine takes and refuses.
-pub fn follow(page: Page) {
+/// Keeps what is chosen in step with what the engine takes and refuses.
+pub fn follow(inputs: Inputs) {
     Effect::new(move || {
-        let name = page
+        let name = inputs
+            .page
             .teacher
             .with(|teacher| teacher.as_ref().map(|teacher| teacher.name.clone()));
-        page.chosen.update(|chosen| {
+        inputs.chosen.update(|chosen| {
             if chosen.offered_teacher.as_ref().map(|model| &model.name) == name.as_ref() {
                 chosen.teacher = chosen
                     .offered_teacher
@@ -338,10 +363,11 @@ pub fn follow(page: Page) {
         });
     });
     Effect::new(move || {
-        let names: Vec<String> = page
+        let names: Vec<String> = inputs
+            .page
             .texts
             .with(|texts| texts.iter().map(|text| text.name.clone()).collect());
-        page.chosen.update(|chosen| {
+        inputs.chosen.update(|chosen| {
             let (Some(index), Some(offered)) = (&chosen.index, &chosen.offered_texts) else {
                 return;
             };
@@ -351,9 +377,9 @@ pub fn follow(page: Page) {
         });
     });
     Effect::new(move || {
-        let refused = |control| !page.problems_of(control).is_empty();
+        let refused = |control| !inputs.page.problems_of(control).is_empty();
         let (teacher, texts) = (refused(&Control::Teacher), refused(&Control::Texts));
-        page.chosen.update(|chosen| {
+        inputs.chosen.update(|chosen| {
             if teacher {
                 chosen.offered_teacher = None;
             }

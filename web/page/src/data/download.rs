@@ -1,4 +1,4 @@
-//! Models of the hub: looked up, fetched in parts, and kept part by part, so that what broke off can go on, after a
+//! Models of the hub: looked up, fetched in parts, and stored part by part, so that what broke off can go on, after a
 //! reload too.
 
 use std::cell::RefCell;
@@ -27,23 +27,23 @@ extern "C" {
     async fn digest(algorithm: &str, data: &Uint8Array) -> Result<JsValue, JsValue>;
 }
 
-/// A model of which something is kept.
+/// A model of which something is stored.
 #[derive(Clone, Debug, PartialEq)]
-pub struct KeptModel {
-    /// It.
+pub struct StoredModel {
+    /// The model.
     pub model: HubModel,
-    /// Bytes that are kept.
+    /// Bytes that are stored.
     pub bytes: u64,
 }
 
-impl KeptModel {
-    /// Whether all of it is kept.
+impl StoredModel {
+    /// Whether all of it is stored.
     pub fn is_whole(&self) -> bool {
         self.bytes == self.model.bytes()
     }
 }
 
-/// Where parts are kept: the browser's cache, and memory where that fails.
+/// Where parts are stored: the browser's cache, and memory where that fails.
 #[derive(Clone)]
 pub struct Store {
     hub: String,
@@ -87,11 +87,11 @@ impl Store {
     }
 
     async fn put(&self, key: &str, blob: &Blob) {
-        let kept = async {
+        let stored = async {
             let response = Response::new_with_opt_blob(Some(blob))?;
             JsFuture::from(Self::cache().await?.put_with_str(key, &response)).await
         };
-        if let Err(error) = kept.await {
+        if let Err(error) = stored.await {
             self.memory_only.set(Some(memory_only(&error)));
             self.memory
                 .borrow_mut()
@@ -110,7 +110,7 @@ impl Store {
             .collect()
     }
 
-    /// Forgets all that is kept under addresses which begin so.
+    /// Forgets all that is stored under addresses which begin so.
     pub async fn clear(&self, prefix: &str) {
         self.memory
             .borrow_mut()
@@ -128,8 +128,8 @@ impl Store {
         }
     }
 
-    /// The models of which something is kept.
-    pub async fn list(&self) -> Vec<KeptModel> {
+    /// The models of which something is stored.
+    pub async fn list(&self) -> Vec<StoredModel> {
         let mut keys = Self::keys().await;
         keys.extend(self.memory.borrow().keys().cloned());
         let mut models = Vec::new();
@@ -150,10 +150,10 @@ impl Store {
                 .files
                 .iter()
                 .flat_map(|file| hub::parts(file.bytes).map(move |part| (file, part)));
-            let kept =
+            let stored =
                 parts.filter(|(file, part)| keys.contains(&model.key(&self.hub, file, part)));
-            let bytes = kept.map(|(_, part)| part.end - part.start).sum();
-            models.push(KeptModel { model, bytes });
+            let bytes = stored.map(|(_, part)| part.end - part.start).sum();
+            models.push(StoredModel { model, bytes });
         }
         models
     }
@@ -161,11 +161,11 @@ impl Store {
 
 fn memory_only(error: &JsValue) -> String {
     if blobs::kind(error) == "QuotaExceededError" {
-        return "The browser's storage is full, so this model is kept in memory until the page is closed. Clear a model \
+        return "The browser's storage is full, so this model stays in memory until the page is closed. Clear a model \
                 below to make room."
             .into();
     }
-    "This browser keeps no files for this page, so the model is kept in memory until the page is closed.".into()
+    "This browser stores no files for this page, so the model stays in memory until the page is closed.".into()
 }
 
 /// Asks the hub for a model.
@@ -193,16 +193,16 @@ pub async fn look_up(hub: &str, id: &str) -> Result<HubModel, Failure> {
 }
 
 fn busy(host: &str, status: u16) -> String {
-    format!("{host} answers HTTP {status}. Try again in a while; what has come is kept")
+    format!("{host} answered HTTP {status}. Try again in a while; what has arrived is saved")
 }
 
 /// A model that is being fetched.
 pub struct Download<'a> {
     /// From where.
     pub hub: &'a str,
-    /// What.
+    /// What to fetch.
     pub model: &'a HubModel,
-    /// Where its parts are kept.
+    /// Where its parts are stored.
     pub store: &'a Store,
     /// Ends it.
     pub abort: &'a AbortSignal,
@@ -211,10 +211,10 @@ pub struct Download<'a> {
 }
 
 impl Download<'_> {
-    /// Fetches what is not kept yet and gives all files.
+    /// Fetches what is not stored yet and gives all files.
     ///
     /// # Errors
-    /// Cancelled, or the network or the server fails. What has come is kept.
+    /// Cancelled, or the network or the server fails. What has arrived is stored.
     pub async fn run(&self) -> Result<Vec<NamedBlob>, Failure> {
         let manifest = serde_json::to_string(self.model).map_err(|e| e.to_string())?;
         let manifest = blobs::of_bytes(manifest.as_bytes())?;
@@ -236,7 +236,7 @@ impl Download<'_> {
         for part in hub::parts(file.bytes) {
             let key = self.model.key(self.hub, file, &part);
             let blob = match self.store.get(&key).await {
-                Some(kept) if blobs::size(&kept) == part.end - part.start => kept,
+                Some(stored) if blobs::size(&stored) == part.end - part.start => stored,
                 _ => self.part(file, &part, before).await?,
             };
             all.push(&blob);
@@ -267,7 +267,7 @@ impl Download<'_> {
         };
         if size != expected {
             return Err(Failure::Trouble(format!(
-                "{} broke off after {} of {}. Try again; what has come is kept",
+                "{} stopped after {} of {}. Try again; what has arrived is saved",
                 file.name,
                 words::bytes(size),
                 words::bytes(expected)
@@ -308,7 +308,7 @@ impl Download<'_> {
         }
         self.store.clear(&self.model.url(self.hub, file)).await;
         Err(Failure::Trouble(format!(
-            "{} has come damaged: its SHA-256 is not what the hub says. It was thrown away; try again",
+            "{} arrived damaged: its SHA-256 is not the hub's. It was discarded; try again",
             file.name
         )))
     }

@@ -33,7 +33,7 @@ impl Failure {
             .split_once("://")
             .map_or(url, |(_, rest)| rest.split('/').next().unwrap_or(rest));
         Self::Trouble(format!(
-            "the connection to {place} failed ({}). Check the network and try again; what has come is kept",
+            "the connection to {place} failed ({}). Check the network and try again; what has arrived is saved",
             blobs::reason(error)
         ))
     }

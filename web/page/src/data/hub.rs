@@ -32,7 +32,7 @@ pub struct HubFile {
     pub sha256: Option<String>,
 }
 
-/// A model on the hub at one revision; also what is kept of it in the cache.
+/// A model on the hub at one revision; also what is stored of it in the cache.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HubModel {
     /// Such as `sentence-transformers/all-MiniLM-L6-v2`.
@@ -71,7 +71,7 @@ impl HubModel {
     /// Not such an answer, or the model has no files that a browser can read.
     pub fn parse(id: &str, json: &str) -> Result<Self, String> {
         let answer: Answer = serde_json::from_str(json)
-            .map_err(|e| format!("the hub's answer on {id} is not understood: {e}"))?;
+            .map_err(|e| format!("the hub's answer for {id} cannot be parsed: {e}"))?;
         let names: Vec<String> = answer
             .siblings
             .iter()
@@ -118,17 +118,17 @@ impl HubModel {
         format!("{hub}/{}/resolve/{}/{}", self.id, self.revision, file.name)
     }
 
-    /// Under which address a part is kept.
+    /// Under which address a part is stored.
     pub fn key(&self, hub: &str, file: &HubFile, part: &Range<u64>) -> String {
         format!("{}?part={}-{}", self.url(hub, file), part.start, part.end)
     }
 
-    /// Under which address this description is kept; it begins like those of the parts.
+    /// Under which address this description is stored; it begins like those of the parts.
     pub fn manifest(&self, hub: &str) -> String {
         format!("{hub}/{}/resolve/{}/{MANIFEST}", self.id, self.revision)
     }
 
-    /// What the addresses of all that is kept of this model begin with.
+    /// What the addresses of all that is stored of this model begin with.
     pub fn prefix(&self, hub: &str) -> String {
         format!("{hub}/{}/resolve/{}/", self.id, self.revision)
     }
@@ -177,7 +177,7 @@ pub fn id(text: &str) -> Result<String, String> {
     };
     if names.len() > 2 || !names.iter().all(fits) {
         return Err(format!(
-            "`{text}` is no model id. An id is an owner and a name, such as sentence-transformers/all-MiniLM-L6-v2"
+            "`{text}` is not a model id. An id is an owner and a name, such as sentence-transformers/all-MiniLM-L6-v2"
         ));
     }
     Ok(names.join("/"))
@@ -205,7 +205,7 @@ pub fn base(asked: Option<&str>) -> Result<String, String> {
         return Ok(base.into());
     }
     Err(format!(
-        "hub={asked} in the address is no server: write http://HOST:PORT or https://HOST"
+        "hub={asked} in the address is not a server: write http://HOST:PORT or https://HOST"
     ))
 }
 

@@ -1,20 +1,20 @@
-//! A teacher from the hub: looked up by its id, downloaded with one bar, kept for the next time.
+//! A teacher from the hub: looked up by its id, downloaded with one bar, stored for the next time.
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use web_sys::{AbortController, UrlSearchParams};
 
-use super::download::{Download, KeptModel, Store, look_up};
+use super::chosen::{self, Inputs, inputs};
+use super::download::{Download, Store, StoredModel, look_up};
 use super::fetch::Failure;
 use super::hub::{self, HubModel};
-use super::{chosen, teacher};
-use crate::state::{Page, page};
+use super::teacher;
 use crate::words;
 
 /// What the panel knows.
 #[derive(Clone, Copy)]
 struct Panel {
-    page: Page,
+    inputs: Inputs,
     store: StoredValue<Store, LocalStorage>,
     hub: StoredValue<String>,
     /// What was looked up.
@@ -25,8 +25,8 @@ struct Panel {
     fetched: RwSignal<Option<u64>>,
     /// What went wrong.
     trouble: RwSignal<Option<String>>,
-    /// What is kept.
-    kept: RwSignal<Vec<KeptModel>>,
+    /// What is stored.
+    stored: RwSignal<Vec<StoredModel>>,
     abort: RwSignal<Option<AbortController>, LocalStorage>,
 }
 
@@ -38,7 +38,7 @@ pub fn HubPanel(
 ) -> impl IntoView {
     let base = hub::base(asked("hub").as_deref());
     let wrong = base.clone().err();
-    let panel = Panel::new(page(), base.unwrap_or_else(|_| hub::HUGGING_FACE.into()));
+    let panel = Panel::new(inputs(), base.unwrap_or_else(|_| hub::HUGGING_FACE.into()));
     // A link may name a teacher of the hub; it is not fetched before somebody has seen its size.
     let linked = asked("teacher").and_then(|text| hub::id(&text).ok());
     let opened = linked.is_some();
@@ -76,7 +76,7 @@ pub fn HubPanel(
                 {move || panel.memory_only().map(|memory_only| view! { <p class="hint">{memory_only}</p> })}
             </div>
             {move || panel.found.get().map(|model| view! { <Found panel model locked /> })}
-            <KeptList panel locked />
+            <StoredList panel locked />
         </details>
     }
 }
@@ -88,16 +88,16 @@ fn asked(name: &str) -> Option<String> {
 }
 
 impl Panel {
-    fn new(page: Page, hub: String) -> Self {
+    fn new(inputs: Inputs, hub: String) -> Self {
         let panel = Self {
-            page,
+            inputs,
             store: StoredValue::new_local(Store::new(hub.clone())),
             hub: StoredValue::new(hub),
             found: RwSignal::new(None),
             asking: RwSignal::new(false),
             fetched: RwSignal::new(None),
             trouble: RwSignal::new(None),
-            kept: RwSignal::new(Vec::new()),
+            stored: RwSignal::new(Vec::new()),
             abort: RwSignal::new_local(None),
         };
         panel.list();
@@ -114,15 +114,15 @@ impl Panel {
 
     fn list(self) {
         let store = self.store.get_value();
-        spawn_local(async move { self.kept.set(store.list().await) });
+        spawn_local(async move { self.stored.set(store.list().await) });
     }
 
     fn fail(&self, failure: Failure) {
         let message = match failure {
-            Failure::Cancelled => "Cancelled. What has come is kept.".into(),
+            Failure::Cancelled => "Cancelled. What has arrived is saved.".into(),
             Failure::Trouble(message) => message,
         };
-        self.page.announce(message.clone());
+        self.inputs.page.announce(message.clone());
         self.trouble.set(Some(message));
     }
 
@@ -151,7 +151,7 @@ impl Panel {
         self.trouble.set(None);
         self.found.set(Some(model.clone()));
         self.fetched.set(Some(0));
-        let asked_now = chosen::ask_teacher(self.page);
+        let asked_now = chosen::ask_teacher(self.inputs);
         let signal = controller.signal();
         self.abort.set(Some(controller));
         spawn_local(async move {
@@ -174,8 +174,8 @@ impl Panel {
                 Ok(files) => {
                     self.found.set(None);
                     teacher::settle(
-                        self.page,
-                        teacher::offer(self.page, model.id.clone(), files, asked_now).await,
+                        self.inputs.page,
+                        teacher::offer(self.inputs, model.id.clone(), files, asked_now).await,
                     );
                 }
                 Err(failure) => self.fail(failure),
@@ -196,7 +196,7 @@ impl Panel {
         spawn_local(async move {
             store.clear(&prefix).await;
             store.memory_only.set(None);
-            self.kept.set(store.list().await);
+            self.stored.set(store.list().await);
         });
     }
 }
@@ -241,18 +241,18 @@ fn Bar(panel: Panel, total: u64) -> impl IntoView {
 }
 
 #[component]
-fn KeptList(panel: Panel, locked: Signal<bool>) -> impl IntoView {
-    let entry = move |kept: KeptModel| {
-        let (id, whole) = (kept.model.id.clone(), kept.is_whole());
-        let size = words::bytes(kept.bytes);
+fn StoredList(panel: Panel, locked: Signal<bool>) -> impl IntoView {
+    let entry = move |stored: StoredModel| {
+        let (id, whole) = (stored.model.id.clone(), stored.is_whole());
+        let size = words::bytes(stored.bytes);
         let state = if whole {
             format!("cached ✓ {size}")
         } else {
-            format!("{size} of {}", words::bytes(kept.model.bytes()))
+            format!("{size} of {}", words::bytes(stored.model.bytes()))
         };
-        let action = if whole { "Use" } else { "Go on" };
+        let action = if whole { "Use" } else { "Resume" };
         let (use_label, clear_label) = (format!("{action}: {id}"), format!("Clear {id}"));
-        let (used, cleared) = (kept.model.clone(), kept.model);
+        let (used, cleared) = (stored.model.clone(), stored.model);
         view! {
             <li>
                 <span class="data-name">{id}</span>
@@ -278,5 +278,5 @@ fn KeptList(panel: Panel, locked: Signal<bool>) -> impl IntoView {
             </li>
         }
     };
-    view! { <ul class="data-list">{move || panel.kept.get().into_iter().map(entry).collect_view()}</ul> }
+    view! { <ul class="data-list">{move || panel.stored.get().into_iter().map(entry).collect_view()}</ul> }
 }

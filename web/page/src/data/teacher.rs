@@ -6,12 +6,12 @@ use limbeck_protocol::{Control, TeacherInfo};
 use limbeck_recipe::{Config, parameter_count};
 
 use super::blobs::{self, NamedBlob};
-use super::chosen::{self, Model};
+use super::chosen::{self, Inputs, Model, inputs};
 use super::drop::{DropPlace, Picked};
 use super::hub_panel::HubPanel;
 use super::unzip::Zip;
 use super::{Problems, check};
-use crate::state::{Page, page};
+use crate::state::Page;
 use crate::words;
 
 /// The teacher.
@@ -20,13 +20,15 @@ pub fn Teacher(
     /// Whether it cannot be changed now.
     locked: Signal<bool>,
 ) -> impl IntoView {
-    let page = page();
+    let inputs = inputs();
+    let page = inputs.page;
     let own = move || {
-        page.chosen
+        inputs
+            .chosen
             .with(|chosen| chosen.teacher.is_some() || chosen.offered_teacher.is_some())
     };
     let reading = move || {
-        page.chosen.with(|chosen| {
+        inputs.chosen.with(|chosen| {
             chosen
                 .offered_teacher
                 .as_ref()
@@ -34,16 +36,16 @@ pub fn Teacher(
         })
     };
     let back = move |_| {
-        chosen::ask_teacher(page);
-        spawn_local(async move { settle(page, chosen::offer_teacher(page, None).await) });
+        chosen::ask_teacher(inputs);
+        spawn_local(async move { settle(page, chosen::offer_teacher(inputs, None).await) });
     };
     let unpacking = RwSignal::new(false);
     let taken = move |files: Result<Vec<Picked>, String>| {
-        let asked = chosen::ask_teacher(page);
+        let asked = chosen::ask_teacher(inputs);
         unpacking.set(true);
         spawn_local(async move {
-            let result = take(page, files, asked).await;
-            if chosen::still_wanted(page, asked) {
+            let result = take(inputs, files, asked).await;
+            if chosen::still_wanted(inputs, asked) {
                 unpacking.set(false);
                 settle(page, result);
             }
@@ -109,8 +111,12 @@ pub fn settle(page: Page, result: Result<(), String>) {
     }
 }
 
-async fn take(page: Page, files: Result<Vec<Picked>, String>, asked: u64) -> Result<(), String> {
-    page.solved(&Control::Teacher);
+async fn take(
+    inputs: Inputs,
+    files: Result<Vec<Picked>, String>,
+    asked: u64,
+) -> Result<(), String> {
+    inputs.page.solved(&Control::Teacher);
     let files = files?;
     let (name, files) = match &files[..] {
         [only] if only.path.ends_with(".zip") => from_zip(only).await?,
@@ -120,21 +126,21 @@ async fn take(page: Page, files: Result<Vec<Picked>, String>, asked: u64) -> Res
         }
         _ => from_files(&files)?,
     };
-    offer(page, name, files, asked).await
+    offer(inputs, name, files, asked).await
 }
 
 /// Checks a model's files and offers them to the engine, unless another teacher was asked for meanwhile.
 pub async fn offer(
-    page: Page,
+    inputs: Inputs,
     name: String,
     files: Vec<NamedBlob>,
     asked: u64,
 ) -> Result<(), String> {
     check_files(&files).await?;
-    if !chosen::still_wanted(page, asked) {
+    if !chosen::still_wanted(inputs, asked) {
         return Ok(());
     }
-    chosen::offer_teacher(page, Some(Model { name, files })).await
+    chosen::offer_teacher(inputs, Some(Model { name, files })).await
 }
 
 fn from_files(files: &[Picked]) -> Result<(String, Vec<NamedBlob>), String> {

@@ -4,10 +4,10 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use limbeck_protocol::Control;
 
-use super::chosen::{self, BundledText, TextChoice};
+use super::chosen::{self, BundledText, Inputs, TextChoice, inputs};
 use super::drop::{DropPlace, Picked};
 use super::{Problems, blobs, check};
-use crate::state::{Page, page};
+use crate::state::Page;
 use crate::words;
 
 /// The texts.
@@ -16,9 +16,10 @@ pub fn Texts(
     /// Whether they cannot be changed now.
     locked: Signal<bool>,
 ) -> impl IntoView {
-    let page = page();
+    let inputs = inputs();
+    let page = inputs.page;
     let bundled = move || {
-        page.chosen.with(|chosen| {
+        inputs.chosen.with(|chosen| {
             chosen
                 .index
                 .clone()
@@ -27,7 +28,7 @@ pub fn Texts(
         })
     };
     let own = move || {
-        page.chosen.with(|chosen| {
+        inputs.chosen.with(|chosen| {
             chosen
                 .wanted_texts()
                 .own
@@ -37,7 +38,7 @@ pub fn Texts(
         })
     };
     let reading = move || {
-        page.chosen.with(|chosen| {
+        inputs.chosen.with(|chosen| {
             chosen
                 .offered_texts
                 .is_some()
@@ -45,7 +46,7 @@ pub fn Texts(
         })
     };
     let taken = move |files: Result<Vec<Picked>, String>| {
-        spawn_local(async move { settle(page, take(page, files).await) });
+        spawn_local(async move { settle(page, take(inputs, files).await) });
     };
     view! {
         <div class="data-part" id="texts">
@@ -61,7 +62,7 @@ pub fn Texts(
             <p class="hint" aria-live="polite">{reading}</p>
             <Problems of=Control::Texts />
             <DropPlace
-                hint="Your own: drop .txt or .gz files, a document a line"
+                hint="Your own: drop .txt or .gz files, one document per line"
                 accept=".txt,.gz,.md,.csv,.tsv,.jsonl,text/plain"
                 button="Choose files"
                 locked
@@ -87,18 +88,20 @@ fn measured(page: Page, name: &str) -> Option<String> {
 
 #[component]
 fn Bundled(text: BundledText, locked: Signal<bool>) -> impl IntoView {
-    let page = page();
+    let inputs = inputs();
+    let page = inputs.page;
     let (name, shown) = (text.name.clone(), text.name.clone());
     let used = {
         let name = name.clone();
         move || {
-            page.chosen
+            inputs
+                .chosen
                 .with(|chosen| !chosen.wanted_texts().left_out.contains(&name))
         }
     };
     let change = move |_| {
         let name = name.clone();
-        offer(page, move |choice| {
+        offer(inputs, move |choice| {
             let before = choice.left_out.len();
             choice.left_out.retain(|left| *left != name);
             if choice.left_out.len() == before {
@@ -120,11 +123,12 @@ fn Bundled(text: BundledText, locked: Signal<bool>) -> impl IntoView {
 
 #[component]
 fn Own(name: String, locked: Signal<bool>) -> impl IntoView {
-    let page = page();
+    let inputs = inputs();
+    let page = inputs.page;
     let (shown, label, of) = (name.clone(), format!("Remove {name}"), name.clone());
     let remove = move |_| {
         let name = name.clone();
-        offer(page, move |choice| {
+        offer(inputs, move |choice| {
             choice.own.retain(|(own, _)| *own != name)
         });
     };
@@ -139,11 +143,12 @@ fn Own(name: String, locked: Signal<bool>) -> impl IntoView {
 
 #[component]
 fn Paste(locked: Signal<bool>) -> impl IntoView {
-    let page = page();
+    let inputs = inputs();
+    let page = inputs.page;
     let text = RwSignal::new(String::new());
     let take = move |_| {
         spawn_local(async move {
-            let result = paste(page, &text.get_untracked()).await;
+            let result = paste(inputs, &text.get_untracked()).await;
             if result.is_ok() {
                 text.set(String::new());
             }
@@ -154,7 +159,7 @@ fn Paste(locked: Signal<bool>) -> impl IntoView {
         <details class="data-more">
             <summary>"Paste a text"</summary>
             <div class="field">
-                <label for="paste">"Text, a document a line"</label>
+                <label for="paste">"Text, one document per line"</label>
                 <textarea id="paste" rows="5" prop:value=move || text.get() on:input=move |event| text.set(event_target_value(&event))></textarea>
             </div>
             <button class="button" disabled=move || locked.get() on:click=take>"Use this text"</button>
@@ -168,26 +173,26 @@ fn settle(page: Page, result: Result<(), String>) {
     }
 }
 
-fn offer(page: Page, change: impl FnOnce(&mut TextChoice) + 'static) {
+fn offer(inputs: Inputs, change: impl FnOnce(&mut TextChoice) + 'static) {
     spawn_local(async move {
         // Another change may have come in since.
-        let mut choice = page
+        let mut choice = inputs
             .chosen
             .with_untracked(|chosen| chosen.wanted_texts().clone());
         change(&mut choice);
-        settle(page, chosen::offer_texts(page, choice).await);
+        settle(inputs.page, chosen::offer_texts(inputs, choice).await);
     });
 }
 
-async fn paste(page: Page, text: &str) -> Result<(), String> {
-    page.solved(&Control::Texts);
+async fn paste(inputs: Inputs, text: &str) -> Result<(), String> {
+    inputs.page.solved(&Control::Texts);
     check::text("The pasted text", text.as_bytes(), text.len() as u64)?;
     let blob = blobs::of_bytes(text.as_bytes())?;
-    add(page, vec![("pasted text".to_owned(), blob)]).await
+    add(inputs, vec![("pasted text".to_owned(), blob)]).await
 }
 
-async fn take(page: Page, files: Result<Vec<Picked>, String>) -> Result<(), String> {
-    page.solved(&Control::Texts);
+async fn take(inputs: Inputs, files: Result<Vec<Picked>, String>) -> Result<(), String> {
+    inputs.page.solved(&Control::Texts);
     let mut texts = Vec::new();
     for Picked { path, blob } in files? {
         let bytes = blobs::size(&blob);
@@ -196,11 +201,11 @@ async fn take(page: Page, files: Result<Vec<Picked>, String>) -> Result<(), Stri
         check::text(&path, &first, bytes)?;
         texts.push((path, blob));
     }
-    add(page, texts).await
+    add(inputs, texts).await
 }
 
-async fn add(page: Page, texts: Vec<blobs::NamedBlob>) -> Result<(), String> {
-    let mut choice = page
+async fn add(inputs: Inputs, texts: Vec<blobs::NamedBlob>) -> Result<(), String> {
+    let mut choice = inputs
         .chosen
         .with_untracked(|chosen| chosen.wanted_texts().clone());
     for (name, blob) in texts {
@@ -209,5 +214,5 @@ async fn add(page: Page, texts: Vec<blobs::NamedBlob>) -> Result<(), String> {
     }
     let sum = choice.own.iter().map(|(_, blob)| blobs::size(blob)).sum();
     check::size("Your texts together", sum)?;
-    chosen::offer_texts(page, choice).await
+    chosen::offer_texts(inputs, choice).await
 }

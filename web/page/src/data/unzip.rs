@@ -99,7 +99,7 @@ impl Zip {
                 inflated.map_err(|reason| wrong(&reason))
             }
             _ => Err(format!(
-                "{} in {} is packed in a way that is not read here. Unpack the zip and give the folder",
+                "{} in {} is compressed in a way that this page does not support. Unpack the zip and give the folder",
                 entry.path, self.name
             )),
         }
@@ -156,7 +156,7 @@ async fn inflate(packed: &[u8], entry: &Entry) -> Result<Blob, String> {
         if count == 0 {
             return match file.crc().sum() == entry.crc && sum == entry.bytes {
                 true => blobs::join(&parts),
-                false => Err("its check sum is another".to_owned()),
+                false => Err("its checksum does not match".to_owned()),
             };
         }
         sum += count as u64;

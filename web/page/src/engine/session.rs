@@ -281,8 +281,8 @@ mod tests {
         let mut same = Session::new(Goal::Provide);
         same.greeting(7);
         same.take(&hello(VERSION), &facts(false));
-        let kept = same.take(&started(Recipe::default()), &facts(false));
-        assert_eq!((kept.show, kept.next), (false, None));
+        let reaction = same.take(&started(Recipe::default()), &facts(false));
+        assert_eq!((reaction.show, reaction.next), (false, None));
 
         let mut other = Session::new(Goal::Provide);
         other.greeting(7);

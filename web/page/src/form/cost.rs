@@ -6,7 +6,7 @@ use limbeck_recipe::{Config, DeviceChoice, Estimate, Plan};
 /// Floating-point operations a second where nothing has been measured: a laptop's GPU in a browser.
 const GPU_GUESS: f64 = 3e11;
 
-/// Seconds a step that a GPU spends on starting kernels, however small they are; assumed, as the speeds are.
+/// Seconds per batch that a GPU spends on starting kernels, however small they are; assumed, as the speeds are.
 const GPU_STARTS: f64 = 0.03;
 
 /// One core in wasm.
@@ -26,7 +26,7 @@ const WASM_MEMORY: f64 = 3e9;
 pub struct Speed {
     /// How many.
     pub flops: f64,
-    /// Seconds of a step that do not depend on its size.
+    /// Seconds per batch that do not depend on its size.
     pub fixed: f64,
     /// Whether a run on this page has shown it.
     pub measured: bool,
@@ -101,7 +101,7 @@ pub fn too_large(plan: &Plan, engine: Option<&EngineInfo>, on_gpu: bool) -> Opti
     let limit = binding_limit(&engine.adapter.as_ref()?.limits)?;
     let (rows, hidden) = (
         plan.student.vocab_size as f64,
-        plan.student.hidden_size as f64,
+        plan.student.embedding_width() as f64,
     );
     let table = rows * hidden * 4.0;
     (table > limit as f64).then(|| {

@@ -154,7 +154,7 @@ impl Desk {
         match engine.adapter {
             None => Some("there is no GPU here: choose the CPU, or automatic".into()),
             Some(adapter) if adapter.software => Some(format!(
-                "`{}` is a GPU that the CPU plays: choosing the CPU is faster",
+                "`{}` is a software GPU; the CPU backend is faster",
                 adapter.name
             )),
             Some(_) => None,

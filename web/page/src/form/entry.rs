@@ -59,8 +59,8 @@ impl Entry {
                 Some(own) => *own == value,
                 None => error.with(Option::is_some),
             };
-            let kept = typed.get().filter(stands);
-            kept.map_or(value, |typed| typed.text)
+            let held = typed.get().filter(stands);
+            held.map_or(value, |typed| typed.text)
         };
         let (write, left_wrong) = (self.write, self.left_wrong);
         let on_input = move |event| {

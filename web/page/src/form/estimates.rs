@@ -28,7 +28,7 @@ fn sentence(text: &'static str) -> AnyView {
 fn figures(desk: Desk, plan: &Plan) -> AnyView {
     let estimate = Estimate::of(plan);
     let speed = desk.speed(plan);
-    let step = estimate.flops / speed.flops + speed.fixed;
+    let step = estimate.flops / speed.flops + speed.fixed * plan.recipe.accumulate as f64;
     let (kind, why) = if speed.measured {
         ("measured", "From the speed of the last run on this page.")
     } else {

@@ -450,7 +450,7 @@ fn kernel_choices(_: &Recipe, _: Option<&Config>) -> Vec<Choice> {
 
 fn device_choices(_: &Recipe, _: Option<&Config>) -> Vec<Choice> {
     named(&[
-        ("auto", "automatic: a real GPU, else the CPU"),
+        ("auto", "automatic: a hardware GPU, else the CPU"),
         ("gpu", "GPU"),
         ("cpu", "CPU"),
     ])
@@ -481,7 +481,7 @@ const fn required(
 }
 
 /// Every field, in the order of the form and of a link.
-pub static FIELDS: [Field; 26] = [
+pub static FIELDS: [Field; 27] = [
     required(
         ("student.layers", "Layers", "Depth of the student."),
         Group::Student,
@@ -500,7 +500,7 @@ pub static FIELDS: [Field; 26] = [
         (
             "student.heads",
             "Attention heads",
-            "They divide the hidden size.",
+            "Must divide the hidden size.",
         ),
         Group::Student,
         Kind::Choice(heads_choices),
@@ -513,7 +513,7 @@ pub static FIELDS: [Field; 26] = [
             (
                 "student.ffn",
                 "Feed-forward",
-                "Its width; empty is four times the hidden size.",
+                "Its width; if empty, four times the hidden size.",
             ),
             Group::Student,
             Kind::Whole,
@@ -525,7 +525,7 @@ pub static FIELDS: [Field; 26] = [
         (
             "student.dropout",
             "Dropout",
-            "Part of the values that training drops.",
+            "Fraction of values that training drops.",
         ),
         Group::Student,
         Kind::Decimal,
@@ -549,7 +549,7 @@ pub static FIELDS: [Field; 26] = [
             (
                 "relation_heads",
                 "Relation heads",
-                "A_r: queries, keys and values are split into so many; they divide both hidden sizes.",
+                "A_r: how many heads queries, keys and values are split into; it must divide both hidden sizes.",
             ),
             Group::Relations,
             Kind::Choice(relation_choices),
@@ -593,7 +593,7 @@ pub static FIELDS: [Field; 26] = [
         |r, text| put(&mut r.steps, count(text)),
     ),
     required(
-        ("batch", "Batch", "Sequences a step."),
+        ("batch", "Batch", "Sequences per batch."),
         Group::Training,
         Kind::Whole,
         |r| r.batch.to_string(),
@@ -601,9 +601,20 @@ pub static FIELDS: [Field; 26] = [
     ),
     required(
         (
+            "accumulate",
+            "Accumulate",
+            "Batches per step, for the gradient of a larger batch in the memory of one.",
+        ),
+        Group::More,
+        Kind::Whole,
+        |r| r.accumulate.to_string(),
+        |r, text| put(&mut r.accumulate, size(text)),
+    ),
+    required(
+        (
             "max_length",
             "Longest sequence",
-            "In tokens; longer lines are cut.",
+            "In tokens; longer lines are truncated.",
         ),
         Group::Training,
         Kind::Whole,
@@ -627,7 +638,7 @@ pub static FIELDS: [Field; 26] = [
             (
                 "warmup",
                 "Warm-up",
-                "Steps; empty is a tenth of all, at most 4000.",
+                "Steps; if empty, a tenth of all, at most 4000.",
             ),
             Group::Training,
             Kind::Whole,
@@ -636,7 +647,7 @@ pub static FIELDS: [Field; 26] = [
         )
     },
     required(
-        ("seed", "Seed", "Of weights, order of lines and dropout."),
+        ("seed", "Seed", "For weights, line order and dropout."),
         Group::Training,
         Kind::Whole,
         |r| r.seed.to_string(),
@@ -664,7 +675,7 @@ pub static FIELDS: [Field; 26] = [
         (
             "checkpoint_every",
             "Checkpoint every",
-            "So many steps; a reload goes on from the last.",
+            "Steps between checkpoints; a reload resumes from the last.",
         ),
         Group::More,
         Kind::Whole,
@@ -675,7 +686,7 @@ pub static FIELDS: [Field; 26] = [
         (
             "heldout",
             "Held out",
-            "Part of the lines that is only measured on, up to 0.5.",
+            "Fraction of lines used only for evaluation, up to 0.5.",
         ),
         Group::More,
         Kind::Decimal,
@@ -693,7 +704,7 @@ pub static FIELDS: [Field; 26] = [
         (
             "weight_decay",
             "Weight decay",
-            "Of matrices; biases and LayerNorms do not decay.",
+            "Applied to matrices; biases and LayerNorms do not decay.",
         ),
         Group::More,
         Kind::Decimal,

@@ -33,12 +33,12 @@ pub fn grid(desk: Desk, field: &'static Field) -> AnyView {
             </tr>
         }
     };
-    // What was left wrong is told with the other complaints of this field.
+    // What was left wrong is shown with the other complaints of this field.
     let wrong = move || {
-        let told = desk.complaints(field);
+        let shown = desk.complaints(field);
         let errors = errors.iter().zip(Pair::all());
         let texts = errors.filter_map(|(error, pair)| Some(format!("{pair}: {}", error.get()?)));
-        let texts = texts.filter(|text| !told.contains(text));
+        let texts = texts.filter(|text| !shown.contains(text));
         texts
             .map(|text| view! { <p class="mistake">{text}</p> })
             .collect_view()

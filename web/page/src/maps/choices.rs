@@ -1,11 +1,12 @@
-//! What is looked at: pair, layers, relation heads, and the way to show them.
+//! What is looked at: pair, layers, relation heads.
 
 use leptos::ev;
 use leptos::prelude::*;
-use limbeck_relations::{Pair, VECTORS, all_pairs, pair_name};
+use limbeck_recipe::Pair;
 
+use super::choice::Choice;
 use super::seen::{How, Seen};
-use super::view::{Choice, KINDS, Kind, View};
+use super::view::View;
 use crate::state::page;
 
 /// Pair, layers, relation heads.
@@ -43,8 +44,8 @@ fn pairs(view: View, how: Memo<Option<How>>) -> impl IntoView {
         })
     });
     let button = move |pair: Pair| {
-        let name = pair_name(pair);
-        let title = format!("rows: {}, columns: {}", VECTORS[pair.0], VECTORS[pair.1]);
+        let name = pair.to_string();
+        let title = format!("rows: {:?}, columns: {:?}", pair.row, pair.column);
         let shown = name.clone();
         view! {
             <button type="button" title=title class:taught=move || learnt.with(|pairs| pairs.contains(&name))
@@ -53,8 +54,8 @@ fn pairs(view: View, how: Memo<Option<How>>) -> impl IntoView {
         }
     };
     view! {
-        <div class="switch maps-pairs" role="group" aria-label="Pair; those that the run learns are underlined">
-            {all_pairs().map(button).collect_view()}
+        <div class="switch maps-pairs" role="group" aria-label="Pair; the run learns the underlined ones">
+            {Pair::all().map(button).into_iter().collect_view()}
         </div>
     }
 }
@@ -87,7 +88,7 @@ fn layer(view: View, how: Memo<Option<How>>, of_teacher: bool) -> impl IntoView 
         <label>
             {if of_teacher { "Teacher layer " } else { "Student layer " }}
             <select prop:value=move || now().to_string() on:change=choose disabled=move || !of_teacher && back.get()
-                title=move || if !of_teacher && back.get() { "The film keeps the student's last layer" } else { "" }>
+                title=move || if !of_teacher && back.get() { "The film stores only the student's last layer" } else { "" }>
                 <For each=move || 1..=count.get() key=|i| *i children=option />
             </select>
         </label>
@@ -128,25 +129,6 @@ fn cut(view: View, how: Memo<Option<How>>) -> impl IntoView {
             <input type="range" id="maps-heads" min="0" step="1" max=last prop:value=place aria-valuetext=words on:input=cut />
             <output class="number">{words}</output>
         </label>
-    }
-}
-
-/// The ways to show relations.
-pub fn kinds(view: View) -> impl IntoView {
-    let now = view.of(|choice| choice.kind);
-    let button = move |(kind, key, name): (Kind, &'static str, &'static str)| {
-        view! {
-            <button type="button" id=format!("maps-{key}-view") aria-pressed=move || (now.get() == kind).to_string()
-                on:click=move |_| view.choose(|choice| choice.kind = kind)>{name}</button>
-        }
-    };
-    view! {
-        <div class="maps-choices">
-            <div class="switch" role="group" aria-label="Way to show them">{KINDS.map(button).into_iter().collect_view()}</div>
-            <span hidden=move || matches!(now.get(), Kind::Layers | Kind::Heads)>
-                {check(view, "sort heads by KL", |choice| choice.by_kl, |choice, on| choice.by_kl = on)}
-            </span>
-        </div>
     }
 }
 

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use limbeck_recipe::Recipe;
-use limbeck_relations::{Pair, Quantised, Taps};
+use limbeck_recipe::{Pair, Recipe};
+use limbeck_relations::{Projections, Quantised};
 
 use super::seen::first_pair;
 use crate::state::{Learnt, RunLog, Taught};
@@ -69,7 +69,7 @@ impl Film {
         self.thin(MOST);
     }
 
-    /// Leaves every other frame out, the first and the last kept, until the rest fits.
+    /// Leaves every other frame out, but never the first and the last, until the rest fits.
     fn thin(&mut self, most: usize) {
         while self.frames.len() > 2 && self.bytes() > most {
             let last = self.frames.len() - 1;
@@ -122,11 +122,11 @@ impl Film {
 }
 
 /// The largest change of a probability of the last layer.
-fn error(taps: &Taps, quantised: &Quantised, pair: Pair, heads: usize) -> f32 {
+fn error(taps: &Projections, quantised: &Quantised, pair: Pair, heads: usize) -> f32 {
     let layer = taps.layers();
-    let mut kept = taps.clone();
-    kept.replace(layer, quantised.values());
-    match (taps.map(layer, pair, heads), kept.map(layer, pair, heads)) {
+    let mut stored = taps.clone();
+    stored.replace(layer, quantised.values());
+    match (taps.map(layer, pair, heads), stored.map(layer, pair, heads)) {
         (Ok(was), Ok(is)) => {
             let change = was.iter().zip(&is).map(|(was, is)| (was - is).abs());
             change.fold(0.0, f32::max)
@@ -148,7 +148,7 @@ mod tests {
                 .map(|i| ((i + seed) as f32 * 1.7).sin() * 3.0)
                 .collect()
         };
-        let taps = Taps::new(2, 2, vec![layer(0), layer(step)]).expect("3 x 2 x 4 numbers");
+        let taps = Projections::new(2, 2, vec![layer(0), layer(step)]).expect("3 x 2 x 4 numbers");
         run.learnt = Some(Arc::new(Learnt { step, taps }));
     }
 
@@ -157,7 +157,7 @@ mod tests {
             text: "a".into(),
             special: false,
         };
-        let taps = Taps::new(2, 2, vec![vec![0.5; 24]]).expect("3 x 2 x 4 numbers");
+        let taps = Projections::new(2, 2, vec![vec![0.5; 24]]).expect("3 x 2 x 4 numbers");
         let mut run = run();
         run.info.relation_heads = 2;
         run.taught = Some(Arc::new(Taught {
@@ -183,7 +183,7 @@ mod tests {
         let now = run.learnt.clone().expect("it was set");
         let back = film.student(15, &now).expect("the frame before");
         assert_eq!((back.step, back.taps.layer(1)), (10, now.taps.layer(1)));
-        let both = [&then.taps, &back.taps].map(|taps| taps.map(2, (0, 0), 2).expect("a map"));
+        let both = [&then.taps, &back.taps].map(|taps| taps.map(2, Pair::QQ, 2).expect("a map"));
         let change = both[0].iter().zip(&both[1]).map(|(a, b)| (a - b).abs());
         let change = change.fold(0.0, f32::max);
         assert!(
@@ -242,7 +242,7 @@ mod tests {
         let layer = (0..3 * 128 * 384)
             .map(|i| (i as f32 * 1.7).sin() * 3.0)
             .collect();
-        let taps = Taps::new(128, 384, vec![layer]).expect("3 x 128 x 384 numbers");
+        let taps = Projections::new(128, 384, vec![layer]).expect("3 x 128 x 384 numbers");
         run.info.relation_heads = 12;
         for step in 0..200 {
             let taps = taps.clone();

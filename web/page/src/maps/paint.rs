@@ -32,7 +32,7 @@ fn rgb([r, g, b]: Rgb) -> String {
     format!("rgb({r} {g} {b})")
 }
 
-/// A drawing on a canvas of its own, with so many pixels for each of the drawing.
+/// A drawing on a canvas of its own, with `scale` pixels for each of the drawing.
 pub fn painted(drawing: &Drawing, scale: f64) -> Option<HtmlCanvasElement> {
     let pixels = |side: f32| (f64::from(side) * scale) as u32;
     let (canvas, context) = canvas(pixels(drawing.width), pixels(drawing.height))?;

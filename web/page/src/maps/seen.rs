@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use limbeck_recipe::common_relation_heads;
+use limbeck_recipe::{Pair, Vector, common_relation_heads};
 use limbeck_relations::{
-    MapError, Pair, PairMaps, Reference, Relation, Relations, farthest_first, layer_cell, pair_name,
+    Large, LayerCell, MapError, PairMaps, Projections, Reference, Relation, Relations,
+    farthest_first, layer_cell, number, visible,
 };
 
-use super::view::{Choice, pair_named};
-use crate::state::{Learnt, Taught};
+use super::choice::Choice;
+use crate::state::{Learnt, RunLog, Taught};
 
 /// All relation heads of one pair in one layer of each model.
 pub struct Seen {
@@ -38,6 +39,17 @@ pub struct Usual {
     pub heads: usize,
     /// From 1.
     pub teacher_layer: usize,
+}
+
+impl Usual {
+    /// Of a run.
+    pub fn of(run: &RunLog) -> Self {
+        Self {
+            pair: first_pair(&run.info.pairs),
+            heads: run.info.relation_heads,
+            teacher_layer: run.info.teacher_layer,
+        }
+    }
 }
 
 /// A choice that a run can follow.
@@ -132,7 +144,7 @@ impl Seen {
             false => (0..each.len()).collect(),
         };
         let tokens = taught.tokens.iter();
-        let labels = tokens.map(|token| limbeck_relations::visible(&token.text));
+        let labels = tokens.map(|token| visible(&token.text));
         Ok(Self {
             labels: labels.collect(),
             mean: Relation::mean(&each),
@@ -143,6 +155,60 @@ impl Seen {
             learnt,
             reference,
         })
+    }
+
+    /// What a choice shows of a run as it is now; none before the student was seen.
+    pub fn of(run: &RunLog, choice: &Choice) -> Option<Self> {
+        let (taught, now) = (run.taught.clone()?, run.learnt.clone()?);
+        let how = How::new(choice, &Usual::of(run), &taught, &now);
+        Self::new(choice, how, taught, (now.clone(), &now)).ok()
+    }
+
+    /// What is seen, in words: `Q-K, head 3 of 8, teacher layer 4, student layer 2 at step 300, KL 0.12 nats`.
+    pub fn title(&self, head: Option<usize>) -> String {
+        let which = match (head, self.how.heads) {
+            (Some(head), heads) => format!("head {} of {heads}", head + 1),
+            (None, 1) => "the only head".to_owned(),
+            (None, heads) => format!("mean of {heads} heads"),
+        };
+        format!(
+            "{}, {which}, {}, KL {} nats",
+            self.how.pair,
+            self.layers(),
+            number(self.relation(head).total())
+        )
+    }
+
+    /// `teacher layer 4, student layer 2 at step 300`.
+    pub fn layers(&self) -> String {
+        let (layer, step) = (self.how.student_layer, self.learnt.step);
+        match self.reference {
+            Reference::Teacher => format!(
+                "teacher layer {}, student layer {layer} at step {step}",
+                self.how.teacher_layer
+            ),
+            Reference::StudentNow => {
+                format!("student layer {layer} at step {step}, compared with the current student")
+            }
+        }
+    }
+
+    /// The three strongest relations of a token in each model, in words.
+    pub fn strongest(&self, head: Option<usize>, token: usize) -> String {
+        let relation = self.relation(head);
+        let of = |map: &[f32]| {
+            let three = relation.strongest(map, token, 3, |_| false).into_iter();
+            let named = three
+                .map(|(to, p)| format!("\u{201c}{}\u{201d} {:.0} %", self.labels[to], 100.0 * p));
+            named.collect::<Vec<_>>().join(", ")
+        };
+        format!(
+            "\u{201c}{}\u{201d}: {} {}; student {}",
+            self.labels[token],
+            self.reference.word(),
+            of(&relation.teacher),
+            of(&relation.student)
+        )
     }
 
     /// One head, or the mean.
@@ -156,6 +222,11 @@ impl Seen {
         head.filter(|head| *head < self.each.len())
     }
 
+    /// What a file draws large: a head, or the mean.
+    pub fn large(&self, head: Option<usize>) -> Large {
+        self.head(head).map_or(Large::Mean, Large::Head)
+    }
+
     /// The heads, from 0, the farthest first.
     pub fn by_kl(&self) -> Vec<usize> {
         by_kl(&self.each)
@@ -164,11 +235,6 @@ impl Seen {
     /// S.
     pub fn size(&self) -> usize {
         self.taught.tokens.len()
-    }
-
-    /// The pair in words: `Q-K`.
-    pub fn pair(&self) -> String {
-        pair_name(self.how.pair)
     }
 
     /// All heads of a pair, which may be another than the one that is seen; beside the student itself there is only that.
@@ -192,16 +258,16 @@ impl Seen {
         if head >= self.how.heads || self.reference != Reference::Teacher {
             return None;
         }
-        let of = |taps: &limbeck_relations::Taps, layer: usize| {
+        let of = |taps: &Projections, layer: usize| {
             let (hidden, size) = (taps.hidden(), taps.size());
             let width = hidden / self.how.heads;
-            let vector = |vector: usize, token: usize| {
-                let start = (vector * size + token) * hidden + head * width;
+            let vector = |vector: Vector, token: usize| {
+                let start = (vector as usize * size + token) * hidden + head * width;
                 taps.layer(layer)?.get(start..start + width)
             };
             let (from, to) = (
-                vector(self.how.pair.0, row)?,
-                vector(self.how.pair.1, column)?,
+                vector(self.how.pair.row, row)?,
+                vector(self.how.pair.column, column)?,
             );
             let products = from
                 .iter()
@@ -222,7 +288,7 @@ impl Seen {
         let all = |of: fn(&Relation) -> &Vec<f32>| self.each.iter().flat_map(of).copied().collect();
         let size = (self.how.heads, self.size());
         let maps = PairMaps::new(
-            &self.pair(),
+            self.how.pair,
             size,
             all(|head| &head.teacher),
             all(|head| &head.student),
@@ -242,11 +308,7 @@ impl Seen {
     ///
     /// # Errors
     /// [`MapError`] if there is no such layer.
-    pub fn layer_cell(
-        &self,
-        layer: usize,
-        pair: Pair,
-    ) -> Result<limbeck_relations::LayerCell, MapError> {
+    pub fn layer_cell(&self, layer: usize, pair: Pair) -> Result<LayerCell, MapError> {
         let student = (&self.learnt.taps, self.how.student_layer);
         layer_cell((&self.taught.taps, layer), student, pair, self.how.heads)
     }
@@ -261,19 +323,19 @@ fn by_kl(each: &[Relation]) -> Vec<usize> {
 pub fn first_pair(pairs: &[String]) -> Pair {
     pairs
         .first()
-        .and_then(|name| pair_named(name))
-        .unwrap_or((0, 0))
+        .and_then(|name| Pair::named(name))
+        .unwrap_or(Pair::QQ)
 }
 
 #[cfg(test)]
 mod tests {
-    use limbeck_relations::{Taps, Token};
+    use limbeck_relations::Token;
 
     use super::*;
 
-    fn taps(hidden: usize, layers: usize) -> Taps {
+    fn taps(hidden: usize, layers: usize) -> Projections {
         let layer = |l: usize| (0..3 * 3 * hidden).map(move |i| ((i * (l + 2)) as f32).sin());
-        Taps::new(3, 2, (0..layers).map(|l| layer(l).collect()).collect()).expect("3 tokens")
+        Projections::new(3, 2, (0..layers).map(|l| layer(l).collect()).collect()).expect("3 tokens")
     }
 
     fn both() -> (Arc<Taught>, Arc<Learnt>) {
@@ -294,7 +356,7 @@ mod tests {
     }
 
     const RUN: Usual = Usual {
-        pair: (2, 2),
+        pair: Pair::VV,
         heads: 2,
         teacher_layer: 3,
     };
@@ -311,13 +373,13 @@ mod tests {
         let how = &seen.how;
         assert_eq!(
             (how.pair, how.heads, how.teacher_layer, how.student_layer),
-            ((2, 2), 2, 3, 2)
+            (Pair::VV, 2, 3, 2)
         );
         assert_eq!(
             (how.fits.as_slice(), how.instead.len()),
             ([1, 2, 4].as_slice(), 0)
         );
-        assert_eq!((seen.each.len(), seen.pair().as_str()), (2, "V-V"));
+        assert_eq!((seen.each.len(), how.pair), (2, Pair::VV));
     }
 
     #[test]
@@ -340,7 +402,7 @@ mod tests {
     #[test]
     fn a_score_gives_its_probability() {
         let seen = seen(&Choice {
-            pair: Some((0, 1)),
+            pair: Some(Pair::QK),
             ..Choice::default()
         });
         for (i, name) in [(0, "teacher"), (1, "student")] {
@@ -405,5 +467,16 @@ mod tests {
             [Some(0), Some(1), None, None]
         );
         assert_eq!(seen.relation(Some(11)), &seen.mean);
+    }
+
+    #[test]
+    fn a_run_begins_with_its_first_pair() {
+        let first = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            first_pair(&names)
+        };
+        assert_eq!(first(&["Q-K", "V-V"]), Pair::QK);
+        assert_eq!(first(&["V-V"]), Pair::VV);
+        assert_eq!([first(&[]), first(&["V"]), first(&["QK"])], [Pair::QQ; 3]);
     }
 }

@@ -2,11 +2,14 @@
 
 use leptos::html::Div;
 use leptos::prelude::*;
+use limbeck_recipe::Pair;
 
-use super::focus;
+use super::choice::Choice;
+use super::picture::Picture;
+use super::pictures::{FILM, LAYERS, LINES, MAPS};
 use super::seen::Seen;
-use super::stage::seen_of;
-use super::view::{Choice, Kind, View};
+use super::view::{View, view};
+use crate::keys::focus;
 use crate::state::page;
 
 /// A step of the tour.
@@ -19,10 +22,10 @@ struct Step {
     show: fn(&Seen) -> Choice,
 }
 
-/// A way to show things, and all else as a run has it.
-fn plainly(kind: Kind) -> Choice {
+/// A picture, and all else as a run has it.
+fn plainly(picture: &Picture) -> Choice {
     Choice {
-        kind,
+        picture: picture.key,
         ..Choice::default()
     }
 }
@@ -31,19 +34,19 @@ const STEPS: [Step; 8] = [
     Step {
         title: "Vectors",
         text: "In every layer a Transformer makes three vectors of each token: a query, a key and a value. Attention compares queries with keys. \
-            But any two of the three can be compared, and queries among themselves, too. MiniLMv2 teaches a student just these comparisons. \
+            But any two of the three can be compared, and so can queries with queries. MiniLMv2 teaches a student exactly these comparisons. \
             You see one sentence: its tokens are the rows and the columns.",
         place: "maps-strip",
-        show: |_| plainly(Kind::Maps),
+        show: |_| plainly(&MAPS),
     },
     Step {
         title: "Dot products",
-        text: "A cell begins as the product of two vectors, divided by the root of how many numbers they have: s = q \u{b7} q / \u{221a}D for two queries. One cell is locked: below the maps you \
-            see s of the teacher and of the student, with the numbers. The two models have vectors of different length. The products can be \
-            compared all the same, and that is the trick: a small student can learn from a large teacher.",
+        text: "A cell starts as the dot product of two vectors, divided by the square root of their length: s = q \u{b7} q / \u{221a}D for two queries. One cell is locked: below the maps you \
+            see s for the teacher and for the student, with the numbers. The vectors of the two models differ in length, yet their scaled products \
+            can be compared. That is the trick: a small student can learn from a large teacher.",
         place: "maps-cell",
         show: |seen| Choice {
-            pair: Some((0, 0)),
+            pair: Some(Pair::QQ),
             head: Some(0),
             cell: Some(seen.relation(Some(0)).worst()),
             ..Choice::default()
@@ -52,18 +55,18 @@ const STEPS: [Step; 8] = [
     Step {
         title: "Rows of a softmax",
         text: "A softmax over each row turns the products into probabilities: each row sums to 1 and says how one token spreads its attention over the \
-            sentence. Here are the rows as lines. One token is locked: its lines go to the tokens that it is most related to, in the teacher and in the student.",
+            sentence. Here the rows are drawn as lines. One token is locked: its lines go to the tokens that it is most related to, in the teacher and in the student.",
         place: "maps-lines",
         show: |seen| Choice {
             head: Some(0),
             tokens: vec![seen.relation(Some(0)).worst().0],
-            ..plainly(Kind::Lines)
+            ..plainly(&LINES)
         },
     },
     Step {
         title: "Relation heads",
-        text: "Teacher and student may have different numbers of attention heads. So their vectors are put together and cut anew, into as many relation heads as \
-            you like. The slider cuts while you watch: every number of heads makes other maps. They are not the attention heads: those are one cut among many.",
+        text: "Teacher and student may have different numbers of attention heads. So their vectors are concatenated and split again, into as many relation heads as \
+            you like. Move the slider and watch: each number of heads gives different maps. They are not the attention heads, which are one split among many.",
         place: "maps-cut",
         show: |seen| Choice {
             heads: seen.how.fits.iter().rfind(|heads| **heads <= 32).copied(),
@@ -72,8 +75,8 @@ const STEPS: [Step; 8] = [
     },
     Step {
         title: "KL divergence",
-        text: "How wrong is a row of the student? KL(teacher \u{2016} student) counts each probability of the teacher times the log of its ratio to the student's: \
-            0 if both are equal. The bars beside the difference are the KL of each row. The small maps are sorted by it, and the head that was worst when this step began is chosen.",
+        text: "How wrong is a row of the student? KL(teacher \u{2016} student) sums each probability of the teacher times the log of its ratio to the student's: \
+            0 if both rows are equal. The bars beside the difference are the KL of each row. The small maps are sorted by it, and the head that was worst when this step began is chosen.",
         place: "maps-strip",
         show: |seen| Choice {
             head: seen.by_kl().first().copied(),
@@ -83,24 +86,24 @@ const STEPS: [Step; 8] = [
     },
     Step {
         title: "The gradient",
-        text: "The loss is the mean of these KLs over heads and rows, summed over the pairs that the recipe names, say Q-Q, K-K and V-V. Training follows its gradient down: the \
-            curves are the loss, step by step. Start a run of your own with the button above; the maps change while it learns.",
+        text: "The loss is the mean of these KLs over heads and rows, summed over the pairs that the recipe names, say Q-Q, K-K and V-V. Training follows its gradient downhill: the \
+            curves show the loss, step by step. Start a run of your own with the button above; the maps change while it learns.",
         place: "charts-title",
         show: |_| Choice::default(),
     },
     Step {
         title: "The film of a run",
-        text: "Pictures on the way are kept. Press Play, or pull the slider: the student begins with even, blurred rows, finds the strong relations of the teacher first, \
-            and then the faint ones. Below, the same at several steps.",
+        text: "The page records the student while it trains. Press Play, or drag the slider: the student starts with even, blurred rows, finds the strong relations of the teacher first, \
+            and then the faint ones. Below, several steps side by side.",
         place: "maps-film",
-        show: |_| plainly(Kind::Film),
+        show: |_| plainly(&FILM),
     },
     Step {
         title: "What is not learned",
-        text: "The loss reads queries, keys and values of one layer of the teacher and of the student's last layer. What comes after them in that layer gets no gradient: it must be \
-            fine-tuned before use. And one layer was chosen to learn from: this picture compares the student with all of them. \u{201c}Roles of heads\u{201d} says in words what a head does.",
+        text: "The loss reads queries, keys and values of one layer of the teacher and of the student's last layer. What comes after them in that layer gets no gradient and must be \
+            fine-tuned before use. One layer was chosen to learn from; this picture compares the student with all of them. \u{201c}Roles of heads\u{201d} says in words what a head does.",
         place: "maps-layers",
-        show: |_| plainly(Kind::Layers),
+        show: |_| plainly(&LAYERS),
     },
 ];
 
@@ -121,8 +124,9 @@ pub fn begin(view: View) -> impl IntoView {
 /// The card of the tour, over the page.
 #[component]
 pub fn Tour() -> impl IntoView {
-    let page = page();
-    let view = page.view;
+    let (page, view) = (page(), view());
+    // What was chosen before the tour began.
+    let chosen = StoredValue::new(None::<Choice>);
     let card = NodeRef::<Div>::new();
     let waits = Memo::new(move |_| view.seen.with(Option::is_some));
     Effect::new(move |_| {
@@ -150,16 +154,19 @@ pub fn Tour() -> impl IntoView {
             return before;
         }
         let Some(number) = step else {
-            if let Some(choice) = view.before.try_update_value(Option::take).flatten() {
+            if let Some(choice) = chosen.try_update_value(Option::take).flatten() {
                 view.choice.set(choice);
             }
             return None;
         };
-        view.before.update_value(|before| {
-            before.get_or_insert_with(|| view.choice.get_untracked());
+        chosen.update_value(|chosen| {
+            chosen.get_or_insert_with(|| view.choice.get_untracked());
         });
         let step = &STEPS[number - 1];
-        if let Some(seen) = seen_of(page, &Choice::default()) {
+        let seen = page
+            .runs
+            .with_untracked(|runs| Seen::of(runs.last()?, &Choice::default()));
+        if let Some(seen) = seen {
             view.preview.set(None);
             view.choice.set((step.show)(&seen));
         }

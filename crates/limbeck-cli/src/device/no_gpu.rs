@@ -1,0 +1,30 @@
+//! What stands for `gpu.rs` in a build without the feature `gpu`: there is never a GPU.
+
+use burn::tensor::Device;
+
+use super::Adapter;
+use crate::error::CliError;
+
+/// Why there is no GPU.
+pub const NONE: &str = "this build of limbeck has no GPU support";
+
+/// What to do about it.
+pub const REMEDY: &str = "Build or install it with the cargo feature `gpu`, which is on by default";
+
+/// None.
+pub fn adapters() -> Vec<Adapter> {
+    Vec::new()
+}
+
+/// None.
+pub fn best_adapter() -> Option<limbeck_protocol::Adapter> {
+    None
+}
+
+/// Fails always.
+///
+/// # Errors
+/// There is no GPU.
+pub fn open() -> Result<Device, CliError> {
+    Err(CliError::Device(format!("{NONE}. {REMEDY}")))
+}

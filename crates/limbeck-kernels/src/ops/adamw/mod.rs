@@ -1,0 +1,92 @@
+//! One AdamW update of one parameter with PyTorch's semantics (Loshchilov and Hutter 2019; `torch.optim.AdamW`), in one
+//! pass. burn's own takes a dozen passes over each tensor, and the embedding table is most of a small student.
+//!
+//! GPUs take the plain composition, so there is no `gpu.rs`.
+
+mod cpu;
+mod naive;
+
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
+use burn::tensor::Tensor;
+
+/// The numbers of one update.
+#[derive(Clone, Copy, Debug)]
+pub struct AdamWScalars {
+    /// Learning rate of this step.
+    pub learning_rate: f64,
+    /// Decay rate of the first moment.
+    pub beta1: f64,
+    /// Decay rate of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Decoupled weight decay: the parameter is scaled by 1 - learning_rate * weight_decay.
+    pub weight_decay: f64,
+    /// Which update of this parameter it is, from 1: corrects the bias of the moments.
+    pub time: u64,
+    /// The gradient is scaled by this first (clipping by the global norm).
+    pub gradient_scale: f64,
+}
+
+impl AdamWScalars {
+    /// (step size, 1 / sqrt(1 - beta2^t)) as PyTorch computes them.
+    fn corrections(&self) -> (f64, f64) {
+        let time = self.time as f64;
+        let first = 1.0 - self.beta1.powf(time);
+        let second = 1.0 - self.beta2.powf(time);
+        (self.learning_rate / first, 1.0 / second.sqrt())
+    }
+}
+
+/// Running means of a parameter's gradient and of its square; both have the parameter's shape.
+#[derive(Clone, Debug)]
+pub struct AdamWMoments<const D: usize> {
+    /// First moment.
+    pub first: Tensor<D>,
+    /// Second moment.
+    pub second: Tensor<D>,
+}
+
+/// Updates one parameter; nothing is differentiable here, so pass plain tensors (no autodiff).
+///
+/// Takes everything by value: on the CPU the buffers are updated in place when nobody else holds them.
+pub fn adamw<const D: usize>(
+    parameter: Tensor<D>,
+    gradient: Tensor<D>,
+    moments: AdamWMoments<D>,
+    scalars: AdamWScalars,
+) -> (Tensor<D>, AdamWMoments<D>) {
+    let (parameter, first, second) = <Dispatch as AdamWOps>::adamw_update(
+        parameter.into_dispatch(),
+        gradient.into_dispatch(),
+        moments.first.into_dispatch(),
+        moments.second.into_dispatch(),
+        scalars,
+    );
+    let moments = AdamWMoments {
+        first: Tensor::from_dispatch(first),
+        second: Tensor::from_dispatch(second),
+    };
+    (Tensor::from_dispatch(parameter), moments)
+}
+
+#[backend_extension(Cube: cfg(feature = "gpu"), Flex, Autodiff)]
+trait AdamWOps: Backend {
+    /// (parameter, gradient, first, second) -> (parameter, first, second), as burn operations.
+    fn adamw_update(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        scalars: AdamWScalars,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        naive::update::<Self>(parameter, gradient, first, second, scalars)
+    }
+}
+
+#[cfg(feature = "gpu")]
+impl AdamWOps for burn_cubecl::CubeBackend {}
+
+impl<B: Backend + AdamWOps, C: CheckpointStrategy> AdamWOps for Autodiff<B, C> {}

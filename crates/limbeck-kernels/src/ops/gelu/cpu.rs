@@ -1,0 +1,115 @@
+//! GELU on the CPU: chunks of rows, in one pass each way, as loops that the compiler turns into SIMD.
+
+use std::f32::consts::FRAC_1_SQRT_2;
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Flex, TensorMetadata};
+use burn::tensor::TensorData;
+
+use super::GeluOps;
+use crate::cpu::{self, CHUNK};
+
+const INVERSE_SQRT_2PI: f32 = 0.398_942_3;
+
+impl GeluOps for Flex {
+    fn biased_gelu(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        let shape = x.shape();
+        let (x, bias) = (cpu::contiguous(x), cpu::contiguous(bias));
+        let (input, bias) = (cpu::values(&x), cpu::values(&bias));
+        let mut output = vec![0.0f32; input.len()];
+        let chunk = rows_of_chunk(bias.len()) * bias.len();
+        cpu::each(
+            output.chunks_mut(chunk).zip(input.chunks(chunk)),
+            |(output, input)| {
+                cpu::vectorised(
+                    #[inline(always)]
+                    || forward(output, input, bias),
+                );
+            },
+        );
+        FloatTensor::<Self>::from_data(TensorData::new(output, shape))
+    }
+
+    fn biased_gelu_backward(
+        x: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let shape = x.shape();
+        let [x, bias, gradient] = [x, bias, gradient].map(cpu::contiguous);
+        let [input, bias, gradient] = [&x, &bias, &gradient].map(cpu::values);
+        let width = bias.len();
+        let chunk = rows_of_chunk(width) * width;
+        let mut of_x = vec![0.0f32; input.len()];
+        // One sum a chunk, added up in the order of the chunks: the same bits with any number of threads.
+        let mut sums = vec![0.0f32; input.len().div_ceil(chunk) * width];
+        let chunks = of_x
+            .chunks_mut(chunk)
+            .zip(sums.chunks_mut(width))
+            .zip(input.chunks(chunk))
+            .zip(gradient.chunks(chunk));
+        cpu::each(chunks, |(((of_x, sum), input), gradient)| {
+            cpu::vectorised(
+                #[inline(always)]
+                || backward(of_x, sum, [input, gradient], bias),
+            );
+        });
+        let mut of_bias = vec![0.0f32; width];
+        for sum in sums.chunks(width) {
+            for (total, sum) in of_bias.iter_mut().zip(sum) {
+                *total += sum;
+            }
+        }
+        (
+            FloatTensor::<Self>::from_data(TensorData::new(of_x, shape)),
+            FloatTensor::<Self>::from_data(TensorData::new(of_bias, [width])),
+        )
+    }
+}
+
+/// Whole rows that a task takes.
+fn rows_of_chunk(width: usize) -> usize {
+    (CHUNK / width).max(1)
+}
+
+/// Some rows of the output.
+#[inline(always)]
+fn forward(output: &mut [f32], input: &[f32], bias: &[f32]) {
+    let width = bias.len();
+    for (output, input) in output
+        .chunks_exact_mut(width)
+        .zip(input.chunks_exact(width))
+    {
+        for ((y, x), bias) in output.iter_mut().zip(input).zip(bias) {
+            let u = x + bias;
+            *y = u * normal_cdf(u);
+        }
+    }
+}
+
+/// Some rows of the gradient of x, and their sum.
+#[inline(always)]
+fn backward(of_x: &mut [f32], sum: &mut [f32], [input, gradient]: [&[f32]; 2], bias: &[f32]) {
+    let width = bias.len();
+    let inputs = input.chunks_exact(width).zip(gradient.chunks_exact(width));
+    for (of_x, (input, gradient)) in of_x.chunks_exact_mut(width).zip(inputs) {
+        let sources = input.iter().zip(gradient).zip(bias);
+        for ((dx, sum), ((x, dy), bias)) in of_x.iter_mut().zip(sum.iter_mut()).zip(sources) {
+            let u = x + bias;
+            *dx = dy * (normal_cdf(u) + u * normal_density(u));
+            *sum += *dx;
+        }
+    }
+}
+
+/// Phi(x) of the standard normal distribution.
+#[inline(always)]
+fn normal_cdf(x: f32) -> f32 {
+    0.5 * (1.0 + cpu::erf(x * FRAC_1_SQRT_2))
+}
+
+/// phi(x) of the standard normal distribution.
+#[inline(always)]
+fn normal_density(x: f32) -> f32 {
+    INVERSE_SQRT_2PI * cpu::exp(-0.5 * x * x)
+}

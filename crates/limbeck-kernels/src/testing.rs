@@ -1,0 +1,26 @@
+//! What the tests need to see and to break. Nothing here is part of the public interface.
+
+use std::fmt::Debug;
+
+use burn_cubecl::template::KernelSource;
+
+use crate::ops::attention::AttentionSpec;
+use crate::ops::gelu::GeluSpec;
+use crate::ops::relation::RelationSpec;
+
+pub use crate::gpu::{fill_outputs_with, skip_launches};
+
+/// Every WGSL text that is ever launched, after the name of its variant.
+pub fn shaders() -> Vec<(String, String)> {
+    let mut all = rendered(RelationSpec::all());
+    all.extend(rendered(AttentionSpec::all()));
+    all.extend(rendered(GeluSpec::all()));
+    all
+}
+
+fn rendered(specs: Vec<impl KernelSource + Debug>) -> Vec<(String, String)> {
+    specs
+        .into_iter()
+        .map(|spec| (format!("{spec:?}"), spec.source().complete()))
+        .collect()
+}

@@ -1,0 +1,21 @@
+//! A linear layer.
+
+use burn::tensor::Tensor;
+use limbeck_kernels::matmul;
+use limbeck_recipe::layout::Linear;
+
+use super::Pass;
+
+impl Pass<'_> {
+    /// (B, S, in) to (B, S, out), as one matmul of (B * S, in): with three axes burn multiplies sequence by sequence, and sums
+    /// a gradient of the weights by sequence.
+    pub(super) fn linear(&self, at: Linear, x: Tensor<3>) -> Tensor<3> {
+        let [b, s, from] = x.dims();
+        let mut y = matmul(x.reshape([b * s, from]), self.parameters.matrix(at.weight));
+        if let Some(bias) = at.bias {
+            y = y + self.parameters.vector(bias).unsqueeze();
+        }
+        let to = y.dims()[1];
+        y.reshape([b, s, to])
+    }
+}

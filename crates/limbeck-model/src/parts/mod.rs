@@ -1,0 +1,41 @@
+//! The parts that encoders are assembled from. A part finds its tensors by the places of the layout
+//! ([`limbeck_recipe::layout`]), never by name.
+
+mod attention;
+mod block;
+mod embeddings;
+mod feed_forward;
+mod linear;
+mod norm;
+mod positions;
+
+use burn::tensor::Tensor;
+use limbeck_kernels::Lengths;
+use limbeck_recipe::{KernelChoice, Shape};
+
+use crate::Dropout;
+use crate::parameters::Parameters;
+
+/// A forward pass: what every part reads, and the dropout of a training step.
+pub(crate) struct Pass<'a> {
+    /// What the encoder computes.
+    pub shape: &'a Shape,
+    /// Its tensors.
+    pub parameters: &'a Parameters,
+    /// What computes attention and GELU.
+    pub kernel: KernelChoice,
+    /// The length of each sequence.
+    pub lengths: &'a Lengths,
+    /// Training's dropout; inference has none.
+    pub dropout: Option<&'a mut Dropout>,
+}
+
+impl Pass<'_> {
+    /// Drops hidden values in training.
+    fn drop_hidden(&mut self, x: Tensor<3>) -> Tensor<3> {
+        match &mut self.dropout {
+            Some(dropout) => dropout.apply(x, self.shape.hidden_dropout),
+            None => x,
+        }
+    }
+}

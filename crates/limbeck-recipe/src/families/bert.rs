@@ -1,0 +1,87 @@
+//! BERT (Devlin et al. 2019, <https://arxiv.org/abs/1810.04805>): learned positions from 0, token types, a LayerNorm after
+//! attention and after the feed-forward part. RoBERTa and ELECTRA build on what stands here.
+//!
+//! - Config: <https://github.com/huggingface/transformers/blob/main/src/transformers/models/bert/configuration_bert.py>
+//! - Code: <https://github.com/huggingface/transformers/blob/main/src/transformers/models/bert/modeling_bert.py>
+
+use serde_json::{Value, json};
+
+use super::{Family, Fields, Keys};
+use crate::config::ConfigError;
+use crate::layout::Names;
+use crate::shape::Shape;
+
+pub(super) static FAMILY: Family = Family {
+    models: &[("bert", "BertModel")],
+    keys: KEYS,
+    names: NAMES,
+    pad_token_id: 0,
+    layer_of_24: Some(21),
+    read,
+    inherited: INHERITED,
+    write,
+};
+
+pub(super) const KEYS: Keys = Keys {
+    hidden_size: "hidden_size",
+    num_hidden_layers: "num_hidden_layers",
+    num_attention_heads: "num_attention_heads",
+    intermediate_size: "intermediate_size",
+    activation: "hidden_act",
+    hidden_dropout: "hidden_dropout_prob",
+    attention_dropout: "attention_probs_dropout_prob",
+};
+
+pub(super) const NAMES: Names = Names {
+    word: "embeddings.word_embeddings",
+    position: "embeddings.position_embeddings",
+    token_type: "embeddings.token_type_embeddings",
+    embedding_norm: "embeddings.LayerNorm",
+    // ELECTRA's alone: BERT's tables are H wide.
+    embedding_projection: "embeddings_project",
+    layer: "encoder.layer",
+    query: "attention.self.query",
+    key: "attention.self.key",
+    value: "attention.self.value",
+    output: "attention.output.dense",
+    attention_norm: "attention.output.LayerNorm",
+    up: "intermediate.dense",
+    down: "output.dense",
+    norm: "output.LayerNorm",
+};
+
+pub(super) const INHERITED: &[&str] = &["layer_norm_eps"];
+
+pub(super) fn read(fields: &Fields) -> Result<Shape, ConfigError> {
+    let shape = fields.shape()?;
+    let types = fields.optional("type_vocab_size")?;
+    let eps = fields.optional("layer_norm_eps")?;
+    if fields.optional("is_decoder")?.unwrap_or(false) {
+        return Err(ConfigError::Unsupported {
+            field: "is_decoder",
+            value: "true".into(),
+            supported: "encoders (false)".into(),
+        });
+    }
+    let positions: Option<String> = fields.optional("position_embedding_type")?;
+    if let Some(value) = positions.filter(|positions| positions != "absolute") {
+        return Err(ConfigError::Unsupported {
+            field: "position_embedding_type",
+            value,
+            supported: "absolute".into(),
+        });
+    }
+    Ok(Shape {
+        // What `transformers` takes where config.json says nothing.
+        type_vocab_size: types.unwrap_or(2),
+        layer_norm_eps: eps.unwrap_or(1e-12),
+        ..shape
+    })
+}
+
+pub(super) fn write(shape: &Shape) -> Vec<(&'static str, Value)> {
+    vec![
+        ("type_vocab_size", json!(shape.type_vocab_size)),
+        ("position_embedding_type", json!("absolute")),
+    ]
+}

@@ -1,0 +1,41 @@
+//! ELECTRA (Clark et al. 2020, <https://arxiv.org/abs/2003.10555>), the discriminator: BERT, but the embedding tables may
+//! have a width of their own, from which a linear layer leads to H. A student's tables are as wide as its teacher's, but
+//! never wider than the student.
+//!
+//! - Config: <https://github.com/huggingface/transformers/blob/main/src/transformers/models/electra/configuration_electra.py>
+//! - Code: <https://github.com/huggingface/transformers/blob/main/src/transformers/models/electra/modeling_electra.py>
+
+use serde_json::{Value, json};
+
+use super::{Family, Fields, bert};
+use crate::config::ConfigError;
+use crate::shape::Shape;
+
+pub(super) static FAMILY: Family = Family {
+    models: &[("electra", "ElectraModel")],
+    keys: bert::KEYS,
+    names: bert::NAMES,
+    pad_token_id: 0,
+    layer_of_24: None,
+    read,
+    inherited: bert::INHERITED,
+    write,
+};
+
+const WIDTH: &str = "embedding_size";
+
+fn read(fields: &Fields) -> Result<Shape, ConfigError> {
+    let shape = bert::read(fields)?;
+    // `transformers` takes 128 where config.json says nothing.
+    let width = fields.optional(WIDTH)?.unwrap_or(128);
+    Ok(Shape {
+        embedding_size: Some(width),
+        ..shape
+    })
+}
+
+fn write(shape: &Shape) -> Vec<(&'static str, Value)> {
+    let mut fields = bert::write(shape);
+    fields.push((WIDTH, json!(shape.embedding_width())));
+    fields
+}

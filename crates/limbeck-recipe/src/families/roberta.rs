@@ -1,0 +1,35 @@
+//! RoBERTa (Liu et al. 2019, <https://arxiv.org/abs/1907.11692>), XLM-R (Conneau et al. 2020,
+//! <https://arxiv.org/abs/1911.02116>) and CamemBERT (Martin et al. 2020, <https://arxiv.org/abs/1911.03894>): BERT, but the
+//! first token takes the position behind the padding index.
+//!
+//! - Config: <https://github.com/huggingface/transformers/blob/main/src/transformers/models/roberta/configuration_roberta.py>
+//! - Code: <https://github.com/huggingface/transformers/blob/main/src/transformers/models/roberta/modeling_roberta.py>
+
+use super::{Family, Fields, bert};
+use crate::config::ConfigError;
+use crate::shape::{Positions, Shape};
+
+pub(super) static FAMILY: Family = Family {
+    models: &[
+        ("roberta", "RobertaModel"),
+        ("xlm-roberta", "XLMRobertaModel"),
+        ("camembert", "CamembertModel"),
+    ],
+    keys: bert::KEYS,
+    names: bert::NAMES,
+    pad_token_id: 1,
+    layer_of_24: Some(19),
+    read,
+    inherited: bert::INHERITED,
+    write: bert::write,
+};
+
+fn read(fields: &Fields) -> Result<Shape, ConfigError> {
+    Ok(Shape {
+        positions: Positions::Learned {
+            rows: fields.required("max_position_embeddings")?,
+            first: fields.pad_token_id as usize + 1,
+        },
+        ..bert::read(fields)?
+    })
+}

@@ -1,0 +1,99 @@
+//! What an encoder computes, whatever its config.json calls it.
+
+use crate::config::ConfigError;
+
+/// Activation functions of the feed-forward part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// x * Phi(x).
+    Gelu,
+    /// The tanh approximation of GELU.
+    GeluTanh,
+    /// max(x, 0).
+    Relu,
+    /// x * sigmoid(x).
+    Silu,
+}
+
+impl Activation {
+    /// The activation that `transformers` knows by this name; `key` is the name of the field in config.json.
+    pub(crate) fn named(key: &'static str, name: &str) -> Result<Self, ConfigError> {
+        match name {
+            "gelu" => Ok(Self::Gelu),
+            "gelu_new" | "gelu_pytorch_tanh" => Ok(Self::GeluTanh),
+            "relu" => Ok(Self::Relu),
+            "silu" | "swish" => Ok(Self::Silu),
+            _ => Err(ConfigError::Unsupported {
+                field: key,
+                value: name.into(),
+                supported: "gelu, gelu_new, gelu_pytorch_tanh, relu, silu".into(),
+            }),
+        }
+    }
+}
+
+/// How an encoder learns the order of its tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Positions {
+    /// A table of vectors that are added to those of the words.
+    Learned {
+        /// Rows of the table.
+        rows: usize,
+        /// The row that the first token takes.
+        first: usize,
+    },
+}
+
+impl Positions {
+    /// The longest sequence, in tokens, that the encoder has positions for.
+    pub fn max_length(self) -> usize {
+        match self {
+            Self::Learned { rows, first } => rows.saturating_sub(first),
+        }
+    }
+}
+
+/// The numbers that decide what an encoder computes and which parameters it has. Two models of one shape compute the same
+/// function of their weights, whatever family they belong to. Field names are BERT's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shape {
+    /// Rows of the word embedding table.
+    pub vocab_size: usize,
+    /// Width of the embedding tables where it is a number of its own: if it differs from H, a linear layer leads from it to
+    /// H. `None`: the tables are H wide.
+    pub embedding_size: Option<usize>,
+    /// H.
+    pub hidden_size: usize,
+    /// L.
+    pub num_hidden_layers: usize,
+    /// Attention heads; they divide H.
+    pub num_attention_heads: usize,
+    /// Width of the feed-forward part.
+    pub intermediate_size: usize,
+    /// Positions of tokens.
+    pub positions: Positions,
+    /// Rows of the token type table; 0: the model has none.
+    pub type_vocab_size: usize,
+    /// Epsilon of every LayerNorm.
+    pub layer_norm_eps: f64,
+    /// Activation of the feed-forward part.
+    pub activation: Activation,
+    /// Probability that training drops a hidden value.
+    pub hidden_dropout: f64,
+    /// Probability that training drops an attention probability.
+    pub attention_dropout: f64,
+    /// Whether training drops hidden values of the attention's output, too, and not of the feed-forward part's alone.
+    pub drops_attention_output: bool,
+}
+
+impl Shape {
+    /// Width of the embedding tables.
+    pub fn embedding_width(&self) -> usize {
+        self.embedding_size.unwrap_or(self.hidden_size)
+    }
+
+    /// The longest sequence, in tokens, that there are positions for.
+    pub fn max_length(&self) -> usize {
+        self.positions.max_length()
+    }
+}

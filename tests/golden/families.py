@@ -1,0 +1,119 @@
+"""Goldens of further encoder families: what transformers computes with a tiny random DistilBERT and a tiny random ELECTRA.
+
+Made by:  cargo xtask golden     (after encoder.py, whose WordPiece vocabulary both models have)
+Read by:  the parity tests of the encoder and the tests of the command line, which add tiny-bert's tokenizer
+
+Writes beside this file, always the same bytes:
+  tiny-distilbert/      config.json and weights as DistilBertForMaskedLM saves them: names with the prefix `distilbert.`, and
+                        the head's tensors, which an encoder does not need; layer_norm_eps is 1e-12 in every DistilBERT
+  tiny-electra/         the same of ElectraForPreTraining (`electra.`, `discriminator_predictions.`); embedding width 16,
+                        hidden size 24, layer_norm_eps 2e-3
+  families.safetensors  tensors of "distilbert" and "electra", named as encoder.py names those of "bert"; hidden.0 of ELECTRA
+                        is what leaves the projection behind the embeddings
+
+The activations are computed in float64 and rounded once to float32. Rows at or past a sequence's length mean nothing.
+"""
+
+import copy
+
+import torch
+import transformers
+from safetensors.torch import save_file
+from transformers import DistilBertConfig, DistilBertForMaskedLM, ElectraConfig, ElectraForPreTraining
+
+from encoder import HERE, wordpiece_tokenizer
+
+
+def main():
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    vocab_size = wordpiece_tokenizer().get_vocab_size()
+    distilbert, electra = tiny_distilbert(vocab_size), tiny_electra(vocab_size)
+    write_model(distilbert, HERE / "tiny-distilbert", weight_std=0.22, seed=21)
+    write_model(electra, HERE / "tiny-electra", weight_std=0.25, seed=22)
+    golden = activations("distilbert", distilbert.distilbert, distilbert_taps, lengths=[3, 10, 6], first_word=5, seed=23)
+    golden |= activations("electra", electra.electra, bert_taps, lengths=[8, 1, 12], first_word=5, seed=24)
+    save_file(golden, HERE / "families.safetensors")
+
+
+def tiny_distilbert(vocab_size):
+    return DistilBertForMaskedLM(
+        DistilBertConfig(
+            vocab_size=vocab_size,
+            dim=24,
+            n_heads=3,
+            n_layers=3,
+            hidden_dim=40,
+            max_position_embeddings=40,
+            activation="gelu",
+        )
+    )
+
+
+def tiny_electra(vocab_size):
+    return ElectraForPreTraining(
+        ElectraConfig(
+            vocab_size=vocab_size,
+            embedding_size=16,
+            hidden_size=24,
+            num_attention_heads=4,
+            num_hidden_layers=2,
+            intermediate_size=36,
+            layer_norm_eps=2e-3,
+            max_position_embeddings=40,
+            type_vocab_size=2,
+            hidden_act="gelu",
+        )
+    )
+
+
+def write_model(model, folder, weight_std, seed):
+    """Fills the model with weights in which no term of the formulas is a no-op, and saves it."""
+    random = torch.Generator().manual_seed(seed)
+    scales = {id(part.weight) for part in model.modules() if isinstance(part, torch.nn.LayerNorm)}
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=random)
+            if id(parameter) in scales:
+                parameter.copy_(1.0 + 0.2 * noise)
+            elif name.endswith("bias"):
+                parameter.copy_(0.2 * noise)
+            else:
+                parameter.copy_(weight_std * noise)
+    model.eval()
+    model.save_pretrained(folder)
+
+
+def distilbert_taps(model):
+    layers = [layer.attention for layer in model.transformer.layer]
+    return [(layer.q_lin, layer.k_lin, layer.v_lin) for layer in layers]
+
+
+def bert_taps(model):
+    layers = [layer.attention.self for layer in model.encoder.layer]
+    return [(layer.query, layer.key, layer.value) for layer in layers]
+
+
+def activations(name, model, taps, lengths, first_word, seed):
+    """Hidden states and projections of every layer on random sequences, by axis as encoder.py says."""
+    random = torch.Generator().manual_seed(seed)
+    longest, pad = max(lengths), model.config.pad_token_id
+    ids = torch.randint(first_word, model.config.vocab_size, (len(lengths), longest), generator=random)
+    real = torch.arange(longest) < torch.tensor(lengths)[:, None]
+    ids = torch.where(real, ids, pad)
+    exact = copy.deepcopy(model).double()
+    with torch.no_grad():
+        hidden = exact(ids, attention_mask=real.long(), output_hidden_states=True).hidden_states
+        golden = {f"{name}.ids": ids, f"{name}.lengths": torch.tensor(lengths)}
+        for number, state in enumerate(hidden):
+            golden[f"{name}.hidden.{number}"] = state.float().contiguous()
+        for number, projections in enumerate(taps(exact), start=1):
+            for letter, linear in zip("qkv", projections):
+                golden[f"{name}.{letter}.{number}"] = linear(hidden[number - 1]).float().contiguous()
+    return golden
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+//! Which relations are shown: made from the run, the film and what is chosen, and made again only if one of them has changed.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use leptos::prelude::*;
+use limbeck_protocol::Control;
+use limbeck_recipe::Pair;
+use limbeck_relations::Relation;
+
+use super::choice::Choice;
+use super::film::Film;
+use super::seen::{How, Seen, Usual};
+use super::view::View;
+use crate::state::{Learnt, Page, Taught};
+
+/// Which relations are shown.
+pub struct Source {
+    page: Page,
+    view: View,
+    film: StoredValue<Film, LocalStorage>,
+    /// Steps of the film.
+    pub steps: RwSignal<Vec<u64>>,
+    /// Bytes of the film, whether it has lost frames, and its largest error.
+    pub memory: RwSignal<(usize, bool, f32)>,
+    /// The sentence and the student that were there last.
+    shown: RefCell<Option<(Arc<Taught>, Arc<Learnt>)>>,
+    /// The film that was there last.
+    epoch: Cell<u64>,
+    /// What `view.seen` was made of, and the newest of the student.
+    made_of: RefCell<Option<(Arc<Learnt>, Choice)>>,
+    /// The head at several steps, and which head that is.
+    times: RefCell<(Option<Times>, Steps)>,
+}
+
+/// What is seen at each of several steps: film, pair, heads, layer of the teacher, and head.
+type Times = (u64, Pair, usize, usize, Option<usize>);
+/// A head at several steps.
+pub type Steps = Rc<Vec<(u64, Rc<Relation>)>>;
+
+impl Source {
+    /// Of a page and its film.
+    pub fn new(page: Page, view: View, film: StoredValue<Film, LocalStorage>) -> Self {
+        Self {
+            page,
+            view,
+            film,
+            steps: RwSignal::default(),
+            memory: RwSignal::default(),
+            shown: RefCell::default(),
+            epoch: Cell::default(),
+            made_of: RefCell::default(),
+            times: RefCell::default(),
+        }
+    }
+
+    /// Whether the sentence or the student is new; then it shows the state of the film anew. Reactive.
+    pub fn is_new(&self) -> bool {
+        let now = self.page.runs.with(|runs| {
+            let run = runs.last()?;
+            Some((run.taught.clone()?, run.learnt.clone()?))
+        });
+        let mut before = self.shown.borrow_mut();
+        let same = match (&*before, &now) {
+            (Some((taught, learnt)), Some(now)) => {
+                Arc::ptr_eq(taught, &now.0) && Arc::ptr_eq(learnt, &now.1)
+            }
+            (before, now) => before.is_none() && now.is_none(),
+        };
+        if same {
+            return false;
+        }
+        *before = now;
+        let (steps, film) = self
+            .film
+            .with_value(|film| (film.steps(), (film.bytes(), film.thinned(), film.error())));
+        // A film that began anew has nothing of what was chosen in the old one. What a link chose waits for the first.
+        let epoch = self.film.with_value(Film::epoch);
+        let old = self.epoch.replace(epoch);
+        let chosen = self.view.choice.with_untracked(|choice| choice.step);
+        if old != 0 && old != epoch && chosen.is_some() {
+            self.view.choose(|choice| choice.step = None);
+        }
+        self.steps.set(steps);
+        self.memory.set(film);
+        true
+    }
+
+    /// What is seen now; made anew only if what it is made of has changed.
+    pub fn see(&self) -> Option<Rc<Seen>> {
+        let choice = self.view.choice.get_untracked();
+        let seen = self.page.runs.with_untracked(|runs| {
+            let run = runs.last()?;
+            let (taught, now) = (run.taught.clone()?, run.learnt.clone()?);
+            let old = self.view.seen.get_untracked();
+            let fresh = self
+                .made_of
+                .borrow()
+                .as_ref()
+                .is_some_and(|(learnt, made)| {
+                    let shows = |c: &Choice| {
+                        (
+                            c.pair,
+                            c.heads,
+                            c.teacher_layer,
+                            c.student_layer,
+                            c.step,
+                            c.by_kl,
+                            c.beside_now,
+                        )
+                    };
+                    Arc::ptr_eq(learnt, &now) && shows(made) == shows(&choice)
+                });
+            if let Some(old) = old.filter(|old| fresh && Arc::ptr_eq(&old.taught, &taught)) {
+                return Some(Ok(old));
+            }
+            let filmed = choice
+                .step
+                .and_then(|step| self.film.with_value(|film| film.student(step, &now)));
+            let learnt = filmed.map_or_else(|| now.clone(), Arc::new);
+            let how = How::new(&choice, &Usual::of(run), &taught, &learnt);
+            let seen = Seen::new(&choice, how, taught, (learnt, &now)).map(Rc::new);
+            *self.made_of.borrow_mut() = Some((now, choice.clone()));
+            if let Ok(seen) = &seen {
+                self.view.seen.set(Some(seen.clone()));
+            }
+            Some(seen)
+        })?;
+        seen.map_err(|e| self.page.problem(Control::Sentence, e.to_string()))
+            .ok()
+    }
+
+    /// The student at each of some steps of the film, in the pair and head that are shown. What was worked out for the same
+    /// head before is not worked out again.
+    pub fn over_time(&self, steps: &[u64]) -> Steps {
+        let choice = self.view.choice.get_untracked();
+        let Some(seen) = self.see() else {
+            return Steps::default();
+        };
+        let (how, head) = (&seen.how, seen.head(choice.head));
+        let epoch = self.film.with_value(Film::epoch);
+        let key = (epoch, how.pair, how.heads, how.teacher_layer, head);
+        let mut times = self.times.borrow_mut();
+        let had = match times.0 == Some(key) {
+            true => times.1.clone(),
+            false => Steps::default(),
+        };
+        let frames = self.page.runs.with_untracked(|runs| {
+            let run = runs.last()?;
+            let (taught, now) = (run.taught.as_ref()?, run.learnt.as_ref()?);
+            let at = |step: &u64| {
+                if let Some(frame) = had.iter().find(|frame| frame.0 == *step) {
+                    return Some(frame.clone());
+                }
+                let filmed = self.film.with_value(|film| film.student(*step, now));
+                let learnt = Arc::new(filmed?);
+                let choice = Choice {
+                    step: Some(*step),
+                    beside_now: false,
+                    by_kl: false,
+                    ..choice.clone()
+                };
+                let how = How::new(&choice, &Usual::of(run), taught, &learnt);
+                let seen = Seen::new(&choice, how, taught.clone(), (learnt, now)).ok()?;
+                Some((*step, Rc::new(seen.relation(head).clone())))
+            };
+            Some(steps.iter().filter_map(at).collect())
+        });
+        let frames: Steps = Rc::new(frames.unwrap_or_default());
+        *times = (Some(key), frames.clone());
+        frames
+    }
+}
