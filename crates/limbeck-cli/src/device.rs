@@ -117,7 +117,7 @@ pub fn open(choice: DeviceChoice) -> Result<(Device, String), CliError> {
 /// The device of a choice, with what an engine wants to know of it.
 ///
 /// # Errors
-/// See [`open`].
+/// See [`open()`].
 pub fn open_for_engine(choice: DeviceChoice) -> Result<Opened, CliError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let cpu = || Opened {
