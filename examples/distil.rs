@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let ids: Vec<&[u32]> = tokens.iter().map(|line| line.ids.as_slice()).collect();
         let sources = (1..=lines.len() as u64).map(|line| (0, line)).collect();
         let batch = Batch::pad(&ids, sources, 0, 8, recipe.max_length);
-        if let Event::Step(step) = pollster::block_on(run.step(&batch))? {
+        if let Event::Step(step) = pollster::block_on(run.step(&[batch]))? {
             println!("step {:>2}: {:.4} nats", step.step, step.loss);
         }
     }
