@@ -10,7 +10,7 @@ use burn::tensor::Device;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_util::StreamExt;
 use futures_util::future::join;
-use limbeck_engine::{Opened, Request, To, World, serve};
+use limbeck_engine::{Opened, Request, To, World, heldout, serve};
 use limbeck_protocol::{Command, Control, EngineInfo, EngineKind, Event};
 use limbeck_recipe::DeviceChoice;
 
@@ -72,6 +72,7 @@ impl World for Memory {
             device: self.device.clone(),
             name: "a CPU".into(),
             on_gpu: self.device != cpu(),
+            heldout_lines: heldout::LINES,
         })
     }
 

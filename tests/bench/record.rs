@@ -7,8 +7,8 @@ use base64::Engine as _;
 use it::cpu;
 use it::talk::{Asker, Memory, Told, with_engine};
 use limbeck_model::Folder;
-use limbeck_protocol::{Command, Event, Halt, RunState, StepRecord};
-use limbeck_recipe::{DeviceChoice, Recipe};
+use limbeck_protocol::{Command, Event, Halt, RunState};
+use limbeck_recipe::{DeviceChoice, Recipe, Step};
 use limbeck_relations::Quantised;
 use serde_json::{Value, json};
 
@@ -76,7 +76,7 @@ fn recording(told: Vec<Told>) -> Value {
     let last = told.iter().rposition(is_look).unwrap();
     let mut info = Value::Null;
     let mut frames = Vec::new();
-    let mut steps: Vec<StepRecord> = Vec::new();
+    let mut steps: Vec<Step> = Vec::new();
     let mut seconds = 0.0;
     let mut tokens = 0;
     let mut next = 0;
@@ -122,15 +122,15 @@ fn recording(told: Vec<Told>) -> Value {
     json!({ "info": info, "frames": frames })
 }
 
-fn steps_event(steps: &mut Vec<StepRecord>) -> Event {
+fn steps_event(steps: &mut Vec<Step>) -> Event {
     Event::Steps {
         steps: std::mem::take(steps),
     }
 }
 
-fn rounded(step: StepRecord) -> StepRecord {
+fn rounded(step: Step) -> Step {
     let round = |x: f64| (x * DECIMALS).round() / DECIMALS;
-    StepRecord {
+    Step {
         loss: round(step.loss),
         by_pair: step.by_pair.into_iter().map(round).collect(),
         learning_rate: (step.learning_rate * 1e7).round() / 1e7,

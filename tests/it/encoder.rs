@@ -469,7 +469,7 @@ fn wrong_requests_are_named() {
     let long = TokenBatch::new(&[5; 41], &[41], &cpu()).unwrap();
     assert_eq!(
         tap(&long, 2),
-        "a sequence of 41 tokens, but the model has positions for 40; use max_length 40 or less"
+        "a sequence has 41 tokens, but the model has positions for 40; set max_length to 40 or less"
     );
     let odd = TokenBatch::new(&[5, 113], &[2], &cpu()).unwrap();
     assert_eq!(

@@ -8,8 +8,8 @@ use it::{cpu, gpu, read};
 use limbeck_engine::To;
 use limbeck_kernels::relation;
 use limbeck_model::{Encoder, Folder, Precision, TokenBatch, Tokenizer};
-use limbeck_protocol::{Command, Control, Event, Export, Halt, RunState, StepRecord, VERSION};
-use limbeck_recipe::{Config, Pair, Recipe, StudentRecipe};
+use limbeck_protocol::{Command, Control, Event, Export, Halt, RunState, VERSION};
+use limbeck_recipe::{Config, Pair, Recipe, Step, StudentRecipe};
 use limbeck_relations::Projections;
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -57,7 +57,7 @@ fn recipe() -> Recipe {
     }
 }
 
-fn steps(heard: &[Told]) -> Vec<StepRecord> {
+fn steps(heard: &[Told]) -> Vec<Step> {
     let mut steps = Vec::new();
     for (_, event, _) in heard {
         if let Event::Steps { steps: some } = event {
@@ -132,7 +132,7 @@ fn start(asker: &Asker) {
 }
 
 /// The run of `recipe`, not interrupted.
-async fn whole_run(device: &Device) -> Vec<StepRecord> {
+async fn whole_run(device: &Device) -> Vec<Step> {
     with_engine(Memory::new(device.clone()), async |asker| {
         provide(asker, &text()).await;
         start(asker);
@@ -243,10 +243,10 @@ async fn taken_up(device: Device) {
         steps(&asker.until(is(&FINISHED)).await)
     })
     .await;
-    let joined: Vec<StepRecord> = first.into_iter().chain(rest).collect();
+    let joined: Vec<Step> = first.into_iter().chain(rest).collect();
     // Memory is what the device holds at the moment, and not the run's.
-    let numbers = |steps: &[StepRecord]| -> Vec<(u64, Vec<f64>, f64)> {
-        let of = |s: &StepRecord| (s.step, s.by_pair.clone(), s.gradient_norm);
+    let numbers = |steps: &[Step]| -> Vec<(u64, Vec<f64>, f64)> {
+        let of = |s: &Step| (s.step, s.by_pair.clone(), s.gradient_norm);
         steps.iter().map(of).collect()
     };
     assert_eq!(numbers(&joined), numbers(&whole));
@@ -336,6 +336,100 @@ async fn a_full_storage_does_not_stop_a_run() {
         assert!(reasons.count() >= 3);
     })
     .await;
+}
+
+/// The tiny teacher with a tokenizer that fails on a word that it does not know, instead of calling it unknown.
+fn teacher_that_fails_on_unknown_words() -> Folder {
+    let files = tiny_bert();
+    let files = files.files().map(|(name, bytes)| {
+        let mut bytes = bytes.to_vec();
+        if name == "tokenizer.json" {
+            let mut json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+            json["model"]["unk_token"] = "[none]".into();
+            bytes = json.to_string().into_bytes();
+        }
+        (name.to_owned(), bytes)
+    });
+    Folder::from_files("tiny-bert", files.collect())
+}
+
+/// Texts that fail in mid-run lose no step: what was learnt since the last checkpoint is saved before the run ends, and can
+/// be taken up.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn texts_that_fail_in_mid_run_lose_no_step() {
+    let place = Memory::new(cpu());
+    // The last block of 8 lines is one that the tokenizer fails on.
+    let text = "the small model\n".repeat(296) + &"the \u{2603}\n".repeat(8);
+    let taken = with_engine(place.clone(), async |asker| {
+        provide_with(asker, &teacher_that_fails_on_unknown_words(), &text).await;
+        let recipe = Recipe {
+            steps: 1000,
+            heldout: 0.0,
+            shuffle: 8,
+            checkpoint_every: 1000,
+            ..recipe()
+        };
+        asker.ask(Command::Start { recipe }, Vec::new());
+        let failed = RunState::Ended { halt: Halt::Failed };
+        let heard = asker.until(is(&failed)).await;
+        let taken = steps(&heard).last().unwrap().step;
+        let refusal = heard.iter().find_map(|(_, event, _)| match event {
+            Event::Refused { control, message } => Some((control.clone(), message.clone())),
+            _ => None,
+        });
+        let (control, message) = refusal.unwrap();
+        assert_eq!(control, Control::Texts);
+        assert!(
+            message.contains("cannot tokenise the lines from words.txt, line "),
+            "{message}"
+        );
+        assert!(
+            message.ends_with(&format!("saved after step {taken}")),
+            "{message}"
+        );
+        taken
+    })
+    .await;
+    assert_eq!(taken, 74);
+    with_engine(place, async |asker| {
+        asker.ask(Command::Restore, Vec::new());
+        let heard = asker.until(is(&RunState::Paused)).await;
+        assert_eq!(steps(&heard).len() as u64, taken);
+    })
+    .await;
+}
+
+/// A place that dies between a checkpoint and its evaluation: the evaluation is made up for when the run is taken up, with
+/// the numbers that the whole run has.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn an_evaluation_that_a_kill_cut_off_is_made_up_for() {
+    let measured = |heard: &[Told]| -> Vec<(u64, Vec<f64>)> {
+        let of = |(_, event, _): &Told| match event {
+            Event::Evaluated { evaluation } => Some((evaluation.step, evaluation.by_pair.clone())),
+            _ => None,
+        };
+        heard.iter().filter_map(of).collect()
+    };
+    let place = Memory::new(cpu());
+    let whole = with_engine(place.clone(), async |asker| {
+        provide(asker, &text()).await;
+        start(asker);
+        measured(&asker.until(is(&FINISHED)).await)
+    })
+    .await;
+    let kept = place.files.borrow()["run.json"].clone();
+    let mut index: serde_json::Value = serde_json::from_slice(&kept).unwrap();
+    let evaluations = index["evaluations"].as_array_mut().unwrap();
+    assert_eq!(evaluations.len(), 4, "the last one is kept too");
+    evaluations.pop();
+    let index = index.to_string().into_bytes();
+    place.files.borrow_mut().insert("run.json".into(), index);
+    let resumed = with_engine(place, async |asker| {
+        asker.ask(Command::Restore, Vec::new());
+        measured(&asker.until(is(&FINISHED)).await)
+    })
+    .await;
+    assert_eq!(resumed.last(), whole.last());
 }
 
 /// A checkpoint that was damaged in the storage is refused, and a new run can begin.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use limbeck_recipe::{Config, Plan, Recipe};
 use serde_json::Value;
 
 /// crate -> the crates of ours that it may use.
@@ -230,34 +231,144 @@ fn recipe_relations_protocol_trainer_and_engine_have_no_world() {
     }
 }
 
-/// What the documents point to is there, and nothing in them waits to be filled in.
-#[test]
-fn documents_are_whole() {
-    let documents = [
+/// The documents of the project.
+fn documents() -> Vec<PathBuf> {
+    let root = root();
+    let named = [
         "README.md",
         "ARCHITECTURE.md",
+        "CHANGELOG.md",
         "CONTRIBUTING.md",
         "shaders/README.md",
         "assets/README.md",
     ];
+    let pages = std::fs::read_dir(root.join("docs")).unwrap();
+    let pages = pages.map(|entry| entry.unwrap().path());
+    named
+        .map(|name| root.join(name))
+        .into_iter()
+        .chain(pages)
+        .collect()
+}
+
+/// A link to a heading, as GitHub makes it.
+fn anchor(heading: &str) -> String {
+    let kept = |c: &char| c.is_alphanumeric() || [' ', '-', '_'].contains(c);
+    let text: String = heading.trim().to_lowercase().chars().filter(kept).collect();
+    text.replace(' ', "-")
+}
+
+fn has_heading(document: &Path, wanted: &str) -> bool {
+    let text = std::fs::read_to_string(document).unwrap();
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| anchor(line.trim_start_matches('#')))
+        .any(|found| found == wanted)
+}
+
+/// What the documents point to is there, and nothing in them waits to be filled in.
+#[test]
+fn documents_are_whole() {
     let mut links = 0;
-    for document in documents.map(|name| root().join(name)) {
+    for document in documents() {
         let text = std::fs::read_to_string(&document).unwrap();
         for word in ["TBD", "TODO", "COLD minutes", "WARM minutes"] {
             assert!(!text.contains(word), "{} has {word}", document.display());
         }
-        for link in text
-            .split("](")
-            .skip(1)
-            .filter_map(|rest| rest.split(')').next())
-        {
-            let file = link.split('#').next().unwrap_or_default();
-            if !file.is_empty() && !file.contains("://") {
-                let target = document.parent().unwrap().join(file);
-                assert!(target.exists(), "{} points to {file}", document.display());
-                links += 1;
+        let ends = [("](", ')'), ("src=\"", '"'), ("srcset=\"", '"')];
+        for link in ends.iter().flat_map(|(start, end)| {
+            let after = text.split(start).skip(1);
+            after.filter_map(|rest| rest.split(*end).next())
+        }) {
+            if link.contains("://") {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file.is_empty() {
+                true => document.clone(),
+                false => document.parent().unwrap().join(file),
+            };
+            assert!(target.exists(), "{} points to {file}", document.display());
+            assert!(
+                heading.is_empty() || has_heading(&target, heading),
+                "{} points to {link}, and there is no such heading",
+                document.display()
+            );
+            links += 1;
+        }
+    }
+    assert!(links >= 25, "{links} links");
+}
+
+/// A file or folder that a document names in backticks is there; NAME stands for what a reader chooses.
+#[test]
+fn documents_name_what_is_there() {
+    const PLACES: [&str; 8] = [
+        "assets/",
+        "crates/",
+        "docs/",
+        "examples/",
+        "shaders/",
+        "tests/",
+        "web/",
+        ".github/",
+    ];
+    let mut named = 0;
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for path in text.split('`').skip(1).step_by(2) {
+            let is_path = PLACES.iter().any(|place| path.starts_with(place));
+            if is_path && !path.contains(['*', '{', ' ', ':']) && !path.contains("NAME") {
+                let found = root().join(path).exists();
+                assert!(found, "{} names {path}", document.display());
+                named += 1;
             }
         }
     }
-    assert!(links >= 5);
+    assert!(named >= 30, "{named} paths");
+}
+
+/// The recipe in docs/recipes.md names every field, and a run without it would do the same.
+#[test]
+fn the_documented_recipe_is_the_default() {
+    let text = std::fs::read_to_string(root().join("docs/recipes.md")).unwrap();
+    let block = text.split("```toml\n").nth(1).unwrap();
+    let block = block.split("```").next().unwrap();
+    let written: toml::Table = block.parse().unwrap();
+    let student = written["student"].as_table().unwrap();
+
+    let source = root().join("crates/limbeck-recipe/src/recipe.rs");
+    let source = std::fs::read_to_string(source).unwrap();
+    let fields = source.lines().filter_map(|line| {
+        let field = line.strip_prefix("    pub ")?;
+        let (name, _) = field.split_once(": ")?;
+        Some(name).filter(|name| !name.starts_with("fn "))
+    });
+    let missing: Vec<&str> = fields
+        .filter(|name| !written.contains_key(*name) && !student.contains_key(*name))
+        .collect();
+    assert!(missing.is_empty(), "docs/recipes.md lacks {missing:?}");
+
+    let documented: Recipe = toml::from_str(block).unwrap();
+    let default = Recipe {
+        teacher: documented.teacher.clone(),
+        corpus: documented.corpus.clone(),
+        ..Recipe::default()
+    };
+    let printed: toml::Table = default.to_toml().parse().unwrap();
+    for (name, value) in printed.iter().filter(|(name, _)| *name != "student") {
+        assert_eq!(&written[name], value, "{name}");
+    }
+    for (name, value) in printed["student"].as_table().unwrap() {
+        assert_eq!(&student[name], value, "student.{name}");
+    }
+
+    // What is chosen by the teacher unless it is given.
+    let teacher = br#"{"model_type": "bert", "vocab_size": 30522, "hidden_size": 384, "num_hidden_layers": 6,
+        "num_attention_heads": 12, "intermediate_size": 1536, "max_position_embeddings": 512, "type_vocab_size": 2}"#;
+    let teacher = Config::parse("config.json", teacher).unwrap();
+    let chosen = Plan::new(&default, &teacher).unwrap();
+    let mut planned = Plan::new(&documented, &teacher).unwrap();
+    planned.recipe = chosen.recipe.clone();
+    assert_eq!(planned, chosen);
 }

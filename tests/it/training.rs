@@ -9,10 +9,8 @@ use limbeck_kernels::testing::skip_launches;
 use limbeck_model::{Dropout, Encoder, Named, TokenBatch};
 use limbeck_oracle::judge::{assert_as_good_as_within, relative_l2};
 use limbeck_recipe::batching::{Batch, DataPosition};
-use limbeck_recipe::{Estimate, Init, KernelChoice, Objective, Plan, Recipe, StudentRecipe};
-use limbeck_train::{
-    Checkpoint, Event, Gradients, Lesson, Run, StepEvent, TrainError, check_kernels,
-};
+use limbeck_recipe::{Estimate, Init, KernelChoice, Objective, Plan, Recipe, Step, StudentRecipe};
+use limbeck_train::{Checkpoint, Event, Gradients, Lesson, Run, TrainError, check_kernels};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use crate::encoder::tiny_bert;
@@ -93,11 +91,11 @@ fn split(batch: &Batch, sizes: &[usize]) -> Vec<Batch> {
     sizes.iter().map(part).collect()
 }
 
-async fn step(run: &mut Run, batch: &Batch) -> StepEvent {
+async fn step(run: &mut Run, batch: &Batch) -> Step {
     step_of(run, std::slice::from_ref(batch)).await
 }
 
-async fn step_of(run: &mut Run, batches: &[Batch]) -> StepEvent {
+async fn step_of(run: &mut Run, batches: &[Batch]) -> Step {
     match run.step(batches).await.unwrap() {
         Event::Step(event) => event,
         skipped => panic!("{skipped:?}"),
@@ -121,7 +119,7 @@ async fn follow_pytorch(device: &Device, sizes: &[usize], losses: f64, norms: f6
     for index in 0..10 {
         let whole = golden_batch(&golden, index);
         let event = step_of(&mut run, &split(&whole, sizes)).await;
-        assert_eq!(event.tokens, whole.tokens());
+        assert_eq!(event.tokens, whole.tokens() as u64);
         let what = |name: &str| format!("{name} of step {}", index + 1);
         near(event.loss, golden.get("loss")[index], losses, &what("loss"));
         for (kl, pair) in event.by_pair.iter().zip(["qq", "kk", "vv"]) {
@@ -367,7 +365,7 @@ async fn minilm_v1_follows_pytorch() {
     near(event.gradient_norm, golden.get("v1.norm")[0], 2e-5, "norm");
 }
 
-async fn steps(run: &mut Run, golden: &Golden, range: Range<usize>) -> Vec<StepEvent> {
+async fn steps(run: &mut Run, golden: &Golden, range: Range<usize>) -> Vec<Step> {
     accumulated_steps(run, golden, range, 1).await
 }
 
@@ -377,7 +375,7 @@ async fn accumulated_steps(
     golden: &Golden,
     range: Range<usize>,
     accumulate: usize,
-) -> Vec<StepEvent> {
+) -> Vec<Step> {
     let batches: Vec<Batch> = range.map(|index| golden_batch(golden, index)).collect();
     let mut events = Vec::new();
     for batches in batches.chunks(accumulate) {
@@ -625,14 +623,14 @@ fn a_wrong_recipe_is_told_everything() {
         ..recipe()
     };
     let expected = "the recipe has 8 mistakes:\n  \
-        max_length: 100 is not in 3..=40, the positions of the teacher\n  \
-        learning_rate: 0 is not above 0\n  \
+        max_length: must be 3 to 40 (the teacher's positions), not 100\n  \
+        learning_rate: must be above 0, not 0\n  \
         student.heads: 5 attention heads do not divide the hidden size 12; these do: [1, 2, 3, 4, 6, 12]\n  \
         teacher_layer: layer 3 does not exist: the teacher has layers 1 to 2\n  \
         relation_heads: 8 relation heads do not divide both hidden sizes, 12 (student) and 24 (teacher); these do: [1, 2, 3, 4, 6, 12]\n  \
         pairs: `qx` is not a pair; the nine pairs are qq, qk, qv, kq, kk, kv, vq, vk, vv\n  \
         pairs: no pair has a weight above 0\n  \
-        warmup: 11 steps of warm-up are more than the 10 steps of the run";
+        warmup: a warm-up of 11 steps is longer than the run of 10";
     assert_eq!(mistakes(&wrong), expected);
 }
 
@@ -645,7 +643,7 @@ fn absurd_accumulation_is_refused() {
             ..recipe()
         };
         let expected = format!(
-            "the recipe has a mistake:\n  accumulate: {accumulate} is not in 1..=4096 batches per step"
+            "the recipe has a mistake:\n  accumulate: must be 1 to 4096 batches, not {accumulate}"
         );
         assert_eq!(mistakes(&recipe), expected);
     }

@@ -22,7 +22,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// How long a page may take for anything; pipelines of a software GPU take most of it.
+/// How long a page may say the same while a test waits, and a program nothing. Pipelines of a software GPU take most of it.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A path that the chore which starts the tests gives.
@@ -160,6 +160,43 @@ pub enum Gpu {
     Software,
     /// No WebGPU.
     None,
+}
+
+/// A wait that lasts as long as the page makes progress, so that a slow machine passes.
+struct Wait<'a> {
+    what: &'a str,
+    since: Instant,
+    said: Value,
+}
+
+impl<'a> Wait<'a> {
+    fn new(what: &'a str) -> Self {
+        Self {
+            what,
+            since: Instant::now(),
+            said: Value::Null,
+        }
+    }
+
+    /// Panics if the page has said the same for [`PATIENCE`].
+    async fn go_on(&mut self, browser: &Browser) {
+        if self.since.elapsed() < PATIENCE {
+            return;
+        }
+        let text = browser.value("document.body.innerText").await;
+        if text == self.said {
+            if browser.watches {
+                browser.picture("stuck", 1440, 2400, false).await;
+            }
+            panic!(
+                "waited in vain until {}; the page says:\n{}",
+                self.what,
+                text.as_str().unwrap_or("")
+            );
+        }
+        self.said = text;
+        self.since = Instant::now();
+    }
 }
 
 /// A browser with a fresh profile.
@@ -323,27 +360,18 @@ impl Browser {
 
     /// Waits until an expression is true.
     pub async fn until(&self, what: &str, expression: &str) {
-        let start = Instant::now();
+        let mut wait = Wait::new(what);
         while self.value(&format!("!!({expression})")).await != Value::Bool(true) {
-            if start.elapsed() > PATIENCE {
-                let text = self.value("document.body.innerText").await;
-                if self.watches {
-                    self.picture("stuck", 1440, 2400, false).await;
-                }
-                panic!(
-                    "waited in vain until {what}; the page says:\n{}",
-                    text.as_str().unwrap_or("")
-                );
-            }
+            wait.go_on(self).await;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
     /// Waits until a promise gives true.
     pub async fn until_promised(&self, what: &str, expression: &str) {
-        let start = Instant::now();
+        let mut wait = Wait::new(what);
         while self.promised(expression).await != Value::Bool(true) {
-            assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+            wait.go_on(self).await;
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
     }

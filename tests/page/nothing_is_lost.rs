@@ -171,7 +171,7 @@ async fn a_second_tab_is_told_and_takes_over() {
     browser.client.switch_to_window(tab.clone()).await.unwrap();
     browser.open(&address(&site, LONG)).await;
     browser.click("#restore").await;
-    let told = ["Another tab of this browser has its run open"];
+    let told = ["Another tab of this browser has the saved run open"];
     said(&browser, "#run", &told).await;
 
     browser.client.switch_to_window(first).await.unwrap();

@@ -8,8 +8,7 @@ use std::process::ExitCode;
 
 use burn::tensor::Device;
 use clap::Args;
-use limbeck_engine::Opened;
-use limbeck_kernels::SelfTestError;
+use limbeck_engine::{Opened, heldout};
 use limbeck_recipe::DeviceChoice;
 
 use crate::error::CliError;
@@ -35,7 +34,7 @@ struct Adapter {
 /// Flags of `limbeck devices`.
 #[derive(Args)]
 pub struct Arguments {
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     json: bool,
 }
@@ -76,7 +75,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
             let software = if adapter.real {
                 ""
             } else {
-                ", software: slower than the CPU, for tests"
+                ", software: slower than the CPU; for tests"
             };
             writeln!(
                 out,
@@ -118,19 +117,21 @@ pub fn open(choice: DeviceChoice) -> Result<(Device, String), CliError> {
 /// The device of a choice, with what an engine wants to know of it.
 ///
 /// # Errors
-/// See [`open`].
+/// See [`open()`].
 pub fn open_for_engine(choice: DeviceChoice) -> Result<Opened, CliError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let cpu = || Opened {
         device: Device::flex(),
         name: format!("CPU, {cores} cores"),
         on_gpu: false,
+        heldout_lines: heldout::LINES,
     };
     let gpu = |name| {
         Ok(Opened {
             device: gpu::open()?,
             name,
             on_gpu: true,
+            heldout_lines: heldout::LINES,
         })
     };
     if choice == DeviceChoice::Cpu {
@@ -153,9 +154,9 @@ pub fn open_for_engine(choice: DeviceChoice) -> Result<Opened, CliError> {
 }
 
 /// What to know when the kernels of a device failed their test.
-pub fn self_test_failed(error: &SelfTestError) -> String {
+pub fn self_test_failed(error: &impl std::fmt::Display) -> String {
     format!(
-        "The kernels failed their test on this device: {error}. Plain operations take their place, slower and with more \
-         memory; an update of the graphics driver may help, and --device cpu is an alternative"
+        "The kernels failed their self-test on this device: {error}. Using plain tensor operations instead, which are \
+         slower and take more memory. Update the graphics driver, or use --device cpu"
     )
 }

@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::device;
 use crate::error::CliError;
+use crate::terminal;
 
 /// Flags of `limbeck encode`.
 #[derive(Args)]
@@ -22,21 +23,21 @@ pub struct Arguments {
     /// The model folder
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// Text files, one text a line; standard input unless given
+    /// Text files, one text per line; standard input if none is given
     files: Vec<PathBuf>,
-    /// Layer of `--tokens` and `--taps`, from 1 (0: the embeddings); the last unless given
+    /// Layer for --tokens and --taps, from 1 (0 is the embeddings) [default: the last]
     #[arg(long, value_name = "N", requires = "tokens")]
     layer: Option<usize>,
-    /// Write the tokens and the hidden states (S, H) of the layer instead of one vector
+    /// Write the tokens and the layer's hidden states (S, H) instead of one vector
     #[arg(long)]
     tokens: bool,
-    /// With --tokens: queries, keys and values (S, H) of the layer too
+    /// With --tokens: also write the layer's queries, keys and values (S, H)
     #[arg(long, requires = "tokens")]
     taps: bool,
-    /// Tokens that a text has at most; the model's own limit unless given
+    /// Maximum tokens per text; longer texts are truncated [default: the model's limit]
     #[arg(long)]
     max_length: Option<usize>,
-    /// Texts that are encoded together
+    /// Texts encoded together
     #[arg(long, default_value_t = 32)]
     batch: usize,
     /// Where to compute: auto, cpu or gpu
@@ -62,7 +63,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let mut encoder = Encoder::from_folder(&folder, &device)?;
     let checks = checks(encoder.config());
     if let Err(error) = pollster::block_on(self_test(&device, &checks)) {
-        eprintln!("{}", device::self_test_failed(&error));
+        terminal::say(device::self_test_failed(&error));
         encoder.set_kernel(KernelChoice::Naive);
     }
     let layers = encoder.config().num_hidden_layers;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use limbeck_corpus::CorpusError;
-use limbeck_engine::heldout::HeldoutError;
+use limbeck_engine::RunError;
 use limbeck_model::ModelError;
 use limbeck_recipe::PlanError;
 use limbeck_train::TrainError;
@@ -25,36 +25,28 @@ pub enum CliError {
         /// Why not.
         source: std::io::Error,
     },
-    /// No device to compute on.
+    /// No device can be opened.
     #[error("{0}")]
     Device(String),
     /// The corpus.
     #[error(transparent)]
     Corpus(#[from] CorpusError),
-    /// The lines to measure on.
-    #[error(transparent)]
-    Heldout(#[from] HeldoutError),
     /// A model.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The run.
+    /// The trainer.
     #[error(transparent)]
     Train(#[from] TrainError),
-    /// The run, with the lines of the corpus that it happened on.
-    #[error("{error}\n  {lines}")]
-    Lines {
-        /// What happened.
-        error: TrainError,
-        /// The lines by name.
-        lines: String,
-    },
-    /// The corpus failed in mid-run; nothing was lost.
+    /// The run.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The corpus failed during a run, which was saved first.
     #[error(
-        "{error}\n  saved after step {step}; once that is mended, go on with: limbeck distill --out {out} --resume"
+        "{error}\n  Saved at step {step}. Fix that, then resume with: limbeck distill --out {out} --resume"
     )]
     Saved {
         /// What happened.
-        error: Box<CliError>,
+        error: Box<RunError>,
         /// Steps taken.
         step: u64,
         /// The output folder.
@@ -78,7 +70,7 @@ impl From<PlanError> for CliError {
 }
 
 impl CliError {
-    /// For `map_err` on an operation with a file.
+    /// Makes the error of a failed file operation, for `map_err`.
     pub fn file(verb: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.display().to_string();
         move |source| Self::File { verb, path, source }
@@ -87,7 +79,9 @@ impl CliError {
     /// 2 for wrong use, 1 for everything else.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Usage(_) | Self::Train(TrainError::Plan(_)) => ExitCode::from(2),
+            Self::Usage(_)
+            | Self::Train(TrainError::Plan(_))
+            | Self::Run(RunError::Plan(_) | RunError::Changed(_)) => ExitCode::from(2),
             _ => ExitCode::FAILURE,
         }
     }

@@ -16,7 +16,7 @@ use crate::error::CliError;
 pub struct Arguments {
     /// The model folder
     model: PathBuf,
-    /// Hidden size of a student: list the relation heads that fit both
+    /// Hidden size of a student, to list the numbers of relation heads that fit both models
     #[arg(long)]
     student_hidden: Option<usize>,
     /// One JSON object

@@ -1,23 +1,27 @@
 //! limbeck: distil Transformers by their self-attention relations.
 
+mod ahead;
 mod config;
 mod device;
 mod distill;
 mod encode;
 mod error;
 mod inspect;
+mod interrupt;
+mod lock;
 mod output;
 mod progress;
 mod relations;
 mod report;
 mod serve;
+mod terminal;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Distil Transformer encoders by their self-attention relations (MiniLMv2): a small, fast encoder from a big one, on any
-/// GPU or on the CPU, without Python.
+/// Distil Transformer encoders by their self-attention relations (MiniLMv2): a small, fast encoder from a large one, on
+/// any GPU or on the CPU, without Python.
 #[derive(Parser)]
 #[command(name = "limbeck", version, max_term_width = 100, after_help = EXAMPLES)]
 struct Cli {
@@ -35,23 +39,23 @@ Examples:
   limbeck relations --teacher all-MiniLM-L6-v2 --student student --text 'a white cat' -o cat.html
   limbeck serve
 
-Exit codes: 0 done, 1 failed or stopped, 2 wrong use (flags, recipe, an output folder that is not empty).";
+Exit codes: 0 done, 1 failed or stopped, 2 wrong usage (flags, recipe, an output folder that is not empty).";
 
 #[derive(Subcommand)]
 enum Command {
     /// Distil a student from a teacher on text
     Distill(distill::Arguments),
-    /// Embed lines of text: one JSON object a line, from standard input or files
+    /// Turn lines of text into vectors: one JSON object per line, from files or standard input
     Encode(encode::Arguments),
-    /// Tell what a model folder is, and which numbers of relation heads fit it
+    /// Describe a model folder, and list the numbers of relation heads that fit it
     Inspect(inspect::Arguments),
-    /// Draw the relations of teacher and student on a sentence: HTML, SVG, PNG, or the numbers as JSON
+    /// Draw the relations of teacher and student on a sentence: HTML, SVG, PNG, or the numbers as JSON or CSV
     Relations(relations::Arguments),
-    /// List where limbeck can compute
+    /// List the devices that limbeck can compute on
     Devices(device::Arguments),
-    /// Open the page in a browser, with the engine on this machine: it goes on when the page is closed
+    /// Open the page in a browser, with the engine on this machine; a run continues when the page is closed
     Serve(serve::Arguments),
-    /// Recipes: their schema, an example, a check
+    /// Print a recipe's schema or an example, or check a recipe
     #[command(subcommand)]
     Config(config::Command),
 }
@@ -61,18 +65,18 @@ fn main() -> ExitCode {
     limbeck_kernels::keep_freed_memory();
     let result = std::panic::catch_unwind(|| run(&cli.command));
     let Ok(result) = result else {
-        eprintln!(
-            "limbeck: something failed that should not have; the message is above. A checkpoint that was written is whole: go on \
-             with --resume, if it was a GPU that failed with --device cpu too"
+        terminal::say(
+            "limbeck: internal error, see above. The last checkpoint is intact: resume with --resume (add --device \
+             cpu if the GPU failed)",
         );
         return ExitCode::FAILURE;
     };
     match result {
         Ok(code) => code,
-        // The reader of our output has gone (`| head`): nobody is left to tell.
+        // The reader of our output has gone (`| head`), so no one would see an error.
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("limbeck: {error}");
+            terminal::say(format_args!("limbeck: {error}"));
             error.exit_code()
         }
     }

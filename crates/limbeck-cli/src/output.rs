@@ -1,28 +1,33 @@
-//! What a run writes. Every file is written beside its place and renamed, so a reader finds it whole or not at all.
+//! The folder of a run: who may write there, and how. Every file is written beside its place and renamed, so a reader
+//! finds it whole or not at all.
 
-use std::io::{BufWriter, Write};
+use std::fs::DirEntry;
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use limbeck_engine::student::student_files;
-use limbeck_model::{Encoder, Folder};
-use limbeck_recipe::Plan;
+use limbeck_model::Folder;
 
 use crate::error::CliError;
+use crate::lock::{self, Lock, Taken};
 
 /// Names of files that are being written.
 const PREFIX: &str = ".limbeck-";
+/// Held while a run works in the folder.
+const LOCK: &str = ".limbeck.lock";
 
 /// The checkpoint of an unfinished run.
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
 /// The numbers of an unfinished run; renamed to metrics.jsonl at its end.
 pub const METRICS_IN_PROGRESS: &str = "metrics.jsonl.part";
+/// The numbers of a finished run.
+pub const METRICS: &str = "metrics.jsonl";
 
 /// Whether a run writes a file of this name: the student of an earlier run must not leave parts beside a new one.
 fn is_ours(name: &str) -> bool {
     const OURS: [&str; 11] = [
         CHECKPOINT,
         METRICS_IN_PROGRESS,
-        "metrics.jsonl",
+        METRICS,
         "config.json",
         "model.safetensors",
         "modules.json",
@@ -35,34 +40,72 @@ fn is_ours(name: &str) -> bool {
     OURS.contains(&name) || Folder::is_part_of_a_model(name)
 }
 
-/// The folder of a run's student.
+/// The folder of a run's student, which this process alone writes to.
 pub struct Output {
     folder: PathBuf,
+    /// The process that ended without releasing the folder, if one did.
+    pub abandoned_by: Option<String>,
+    /// Whether the folder was not there before.
+    made: bool,
+    /// Given back last.
+    _lock: Lock,
 }
 
 impl Output {
-    /// The folder as a new run needs it: absent, empty, or allowed to be written over.
+    /// Takes the folder for a new run: absent, empty, or allowed to be written over.
     ///
     /// # Errors
-    /// It holds files and `overwrite` is not set, or it cannot be made.
+    /// It cannot be listed or made, it holds files and `overwrite` is not set, or another process works there.
     pub fn create(folder: &Path, overwrite: bool) -> Result<Self, CliError> {
-        let output = Self::open(folder);
-        let kept = |name: &str| name != METRICS_IN_PROGRESS && !name.starts_with(PREFIX);
-        let taken = output
-            .entries()
-            .any(|entry| kept(&entry.file_name().to_string_lossy()));
-        if taken && !overwrite {
-            let resume = match output.checkpoint().exists() {
-                true => "go on with its run with --resume, ",
-                false => "",
-            };
-            return Err(CliError::Usage(format!(
-                "the output folder {} is not empty. Name another with --out, {resume}or write over it with --overwrite",
-                folder.display()
-            )));
+        if !overwrite {
+            require_empty(folder)?;
+        } else {
+            // What cannot be listed cannot be cleared.
+            list(folder)?;
         }
+        let made = !folder.exists();
         std::fs::create_dir_all(folder).map_err(CliError::file("make the folder", folder))?;
+        let output = Self::take(folder, made)?;
+        if !overwrite {
+            // Another run may have come and gone since.
+            require_empty(folder)?;
+        }
         Ok(output)
+    }
+
+    /// Takes the folder of a run that goes on.
+    ///
+    /// # Errors
+    /// There is no checkpoint in it, or another process works there.
+    pub fn resume(folder: &Path) -> Result<Self, CliError> {
+        let checkpoint = folder.join(CHECKPOINT);
+        let nothing = || {
+            CliError::Usage(format!(
+                "nothing to resume: {} does not exist (a finished run removes its checkpoint)",
+                checkpoint.display()
+            ))
+        };
+        if !checkpoint.exists() && !lock::is_held(&folder.join(LOCK)) {
+            return Err(nothing());
+        }
+        let output = Self::take(folder, false)?;
+        match checkpoint.exists() {
+            true => Ok(output),
+            false => Err(nothing()),
+        }
+    }
+
+    fn take(folder: &Path, made: bool) -> Result<Self, CliError> {
+        let path = folder.join(LOCK);
+        match lock::take(&path).map_err(CliError::file("lock", &path))? {
+            Taken::Ours(lock, abandoned_by) => Ok(Self {
+                folder: folder.to_owned(),
+                abandoned_by,
+                made,
+                _lock: lock,
+            }),
+            Taken::Held(process) => Err(in_use(folder, process.as_deref())),
+        }
     }
 
     /// Makes room, once nothing else can go wrong: removes what a killed run left of files that it was writing and, for a
@@ -71,7 +114,7 @@ impl Output {
     /// # Errors
     /// A file cannot be removed.
     pub fn clear(&self, new_run: bool) -> Result<(), CliError> {
-        for entry in self.entries() {
+        for entry in list(&self.folder)? {
             let name = entry.file_name().to_string_lossy().into_owned();
             if name.starts_with(PREFIX) || (new_run && is_ours(&name)) {
                 let path = entry.path();
@@ -79,20 +122,6 @@ impl Output {
             }
         }
         Ok(())
-    }
-
-    fn entries(&self) -> impl Iterator<Item = std::fs::DirEntry> {
-        std::fs::read_dir(&self.folder)
-            .into_iter()
-            .flatten()
-            .flatten()
-    }
-
-    /// The folder of a run that goes on.
-    pub fn open(folder: &Path) -> Self {
-        Self {
-            folder: folder.to_owned(),
-        }
     }
 
     /// The folder.
@@ -117,22 +146,64 @@ impl Output {
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CliError> {
         write_whole(&self.folder.join(name), |file| file.write_all(bytes))
     }
+}
 
-    /// The student's folder, but for its README.md.
-    ///
-    /// # Errors
-    /// A file cannot be written, or a tensor not be read back.
-    pub fn write_student(
-        &self,
-        plan: &Plan,
-        student: &Encoder,
-        teacher: &Folder,
-    ) -> Result<(), CliError> {
-        for (name, bytes) in pollster::block_on(student_files(plan, student, teacher))? {
-            self.write(&name, &bytes)?;
+impl Drop for Output {
+    /// A run that came to nothing leaves nothing. The lock is still held here, so the file is ours to remove.
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(self.folder.join(LOCK));
+        if self.made {
+            // Fails if there is anything in it, as it should.
+            let _ = std::fs::remove_dir(&self.folder);
         }
-        Ok(())
     }
+}
+
+/// The entries of a folder; none if it is not there.
+fn list(folder: &Path) -> Result<Vec<DirEntry>, CliError> {
+    let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match entries {
+        Ok(entries) => Ok(entries),
+        // Making it says what is wrong with a path through a file.
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(Vec::new())
+        }
+        Err(e) => Err(CliError::file("list", folder)(e)),
+    }
+}
+
+/// Files that a killed run left without a checkpoint do not count: nobody can go on with them.
+fn require_empty(folder: &Path) -> Result<(), CliError> {
+    let counts =
+        |name: &str| name != METRICS_IN_PROGRESS && name != LOCK && !name.starts_with(PREFIX);
+    let entries = list(folder)?;
+    let mut names = entries.iter().map(DirEntry::file_name);
+    if !names.any(|name| counts(&name.to_string_lossy())) {
+        return Ok(());
+    }
+    let lock = folder.join(LOCK);
+    if lock::is_held(&lock) {
+        let owner = std::fs::read_to_string(&lock).ok();
+        return Err(in_use(folder, owner.as_deref()));
+    }
+    let resume = match folder.join(CHECKPOINT).exists() {
+        true => "resume its run with --resume, ",
+        false => "",
+    };
+    Err(CliError::Usage(format!(
+        "the output folder {} is not empty. Choose another with --out, {resume}or overwrite it with --overwrite",
+        folder.display()
+    )))
+}
+
+fn in_use(folder: &Path, process: Option<&str>) -> CliError {
+    CliError::Usage(format!(
+        "another limbeck ({}) works in the output folder {}; it {}. Wait for its end, end it, or name another folder with \
+         --out",
+        lock::holder(process),
+        folder.display(),
+        lock::last_save(&folder.join(CHECKPOINT)),
+    ))
 }
 
 /// Writes a file, and the folders that it is in, by what `fill` gives.

@@ -3,47 +3,53 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use limbeck_recipe::Plan;
-use limbeck_train::StepEvent;
+use limbeck_recipe::{Plan, Step};
 use serde_json::{Value, json};
+
+use crate::terminal;
 
 /// A progress bar on standard error, or JSON lines on standard output.
 pub struct Progress {
     bar: ProgressBar,
     json: bool,
-    pairs: Vec<String>,
-    tokens: usize,
+    /// Names of the pairs, in the order of every `by_pair`.
+    pub pairs: Vec<String>,
+    tokens: u64,
 }
 
 impl Progress {
-    /// For a run that has taken `step` steps.
-    pub fn new(plan: &Plan, step: u64, json: bool) -> Self {
+    /// For a run that has not begun.
+    pub fn new(json: bool) -> Self {
         let target = if json {
             ProgressDrawTarget::hidden()
         } else {
             ProgressDrawTarget::stderr()
         };
-        let bar = ProgressBar::with_draw_target(Some(plan.recipe.steps), target);
-        let template = "{bar:24} {pos}/{len}  {msg}  {elapsed} gone, {eta} left";
+        let bar = ProgressBar::with_draw_target(Some(0), target);
+        let template = "{bar:24} {pos}/{len}  {msg}  {elapsed} elapsed, {eta} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        bar.set_position(step);
-        bar.reset_eta();
         Self {
             bar,
             json,
-            pairs: plan
-                .pairs
-                .iter()
-                .map(|(pair, _)| pair.to_string())
-                .collect(),
+            pairs: Vec::new(),
             tokens: 0,
         }
     }
 
+    /// The run has taken `step` steps and goes on from there.
+    pub fn begin(&mut self, plan: &Plan, step: u64) {
+        let pairs = plan.pairs.iter();
+        self.pairs = pairs.map(|(pair, _)| pair.to_string()).collect();
+        self.bar.set_length(plan.recipe.steps);
+        self.bar.set_position(step);
+        self.bar.reset_elapsed();
+        self.bar.reset_eta();
+    }
+
     /// After a step; `elapsed` since the run was started or resumed.
-    pub fn step(&mut self, event: &StepEvent, elapsed: Duration) {
+    pub fn step(&mut self, event: &Step, elapsed: Duration) {
         self.tokens += event.tokens;
         let rate = self.tokens as f64 / elapsed.as_secs_f64().max(1e-9);
         if self.json {
@@ -83,7 +89,7 @@ impl Progress {
             }
             self.line(object);
         } else if self.bar.is_hidden() || self.bar.is_finished() {
-            eprintln!("{text}");
+            terminal::say(text);
         } else {
             self.bar.println(text);
         }
@@ -95,8 +101,6 @@ impl Progress {
     }
 
     fn line(&self, object: Value) {
-        use std::io::Write;
-        // A reader that has gone must not stop a run.
-        let _ = writeln!(std::io::stdout(), "{object}");
+        terminal::print(object);
     }
 }

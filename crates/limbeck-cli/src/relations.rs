@@ -24,6 +24,7 @@ use limbeck_relations::{
 use crate::device;
 use crate::error::CliError;
 use crate::output::write_whole;
+use crate::terminal;
 
 /// Flags of `limbeck relations`.
 #[derive(Args)]
@@ -34,31 +35,31 @@ pub struct Arguments {
     /// Folder of the student, which must have the teacher's tokenizer
     #[arg(long, value_name = "DIR")]
     student: PathBuf,
-    /// The sentence; what is beyond the models' length is cut
+    /// The sentence; truncated if it is longer than the models allow
     #[arg(long, allow_hyphen_values = true)]
     text: String,
-    /// Pairs, from qq,qk,qv,kq,kk,kv,vq,vk,vv; those of the student's recipe unless given, else qq,kk,vv
+    /// Pairs, from qq,qk,qv,kq,kk,kv,vq,vk,vv [default: those of the student's recipe, else qq,kk,vv]
     #[arg(long, value_delimiter = ',', value_parser = Pair::from_str)]
     pairs: Vec<Pair>,
-    /// Relation heads A_r, which must divide both hidden sizes; as the student's recipe says unless given
+    /// Number of relation heads A_r; must divide both hidden sizes [default: from the student's recipe]
     #[arg(long, value_name = "A")]
     heads: Option<usize>,
-    /// Teacher layer, from 1; as the student's recipe says unless given, else the one that is usually taught
+    /// Teacher layer, from 1 [default: from the student's recipe, else the usual one]
     #[arg(long, value_name = "N")]
     layer: Option<usize>,
-    /// Student layer, from 1; the last unless given
+    /// Student layer, from 1 [default: the last]
     #[arg(long, value_name = "N")]
     student_layer: Option<usize>,
-    /// Draw this relation head alone, from 1; unless given the one with the largest KL, and small maps of all
+    /// Draw only this relation head, from 1 [default: the one with the largest KL, and small maps of all]
     #[arg(long, value_name = "H")]
     head: Option<usize>,
-    /// Draw lines from each token to the three that it goes with most, instead of maps
+    /// Instead of maps, draw lines from each token to the three that it relates to most
     #[arg(long)]
     lines: bool,
-    /// The file to write: its ending, .html, .svg, .png, .json or .csv, says what
+    /// File to write; its ending (.html, .svg, .png, .json or .csv) chooses the format
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
-    /// Write over a file that is there
+    /// Overwrite an existing file
     #[arg(long)]
     overwrite: bool,
     /// Where to compute: auto, cpu or gpu
@@ -117,7 +118,7 @@ impl Format {
             Some("json") => Ok(Self::Json),
             Some("csv") => Ok(Self::Csv),
             _ => Err(CliError::Usage(format!(
-                "what to write into {} is not clear: end its name in .html, .svg, .png, .json or .csv",
+                "cannot tell the format of {} from its name: end it in .html, .svg, .png, .json or .csv",
                 path.display()
             ))),
         }
@@ -153,7 +154,7 @@ fn refuse_to_write_over(arguments: &Arguments) -> Result<(), CliError> {
         return Ok(());
     }
     Err(CliError::Usage(format!(
-        "the file {} is there already. Name another with --out, or write over it with --overwrite",
+        "the file {} already exists. Choose another with --out, or replace it with --overwrite",
         arguments.out.display()
     )))
 }
@@ -180,20 +181,20 @@ impl Side {
     fn taps(&self, batch: &TokenBatch, layer: usize, device: &Device) -> Result<Taps, CliError> {
         let mut encoder = Encoder::from_folder(&self.folder, device)?;
         if let Err(error) = pollster::block_on(self_test(device, &checks(encoder.config()))) {
-            eprintln!("{}", device::self_test_failed(&error));
+            terminal::say(device::self_test_failed(&error));
             encoder.set_kernel(KernelChoice::Naive);
         }
         Ok(encoder.tap(batch, layer, None)?)
     }
 }
 
-/// How a student was made, if its folder tells. It only gives defaults, so one that cannot be read is said and left out.
+/// The recipe of a student, if its folder has one. It only gives defaults, so an unreadable one is reported and ignored.
 fn recipe(path: &Path) -> Option<Recipe> {
     let text = std::fs::read_to_string(path).ok()?;
     match toml::from_str(&text) {
         Ok(recipe) => Some(recipe),
         Err(error) => {
-            eprintln!("{} is not read: {error}", path.display());
+            terminal::say(format_args!("ignoring {}: {error}", path.display()));
             None
         }
     }
@@ -291,20 +292,20 @@ fn tokens(text: &str, teacher: &Side, student: &Side) -> Result<Text, CliError> 
     demand_one_tokenizer(teacher, student)?;
     let mut ids = encode(&teacher.tokenizer, text)?;
     if ids != encode(&student.tokenizer, text)? {
-        return Err(other_tokens("they cut this text into different tokens"));
+        return Err(other_tokens("they split this text into different tokens"));
     }
     let special = encode(&teacher.tokenizer, "")?;
     if ids.iter().all(|id| special.contains(id)) {
         return Err(CliError::Usage(
-            "the text has no token that a relation could be drawn of; give --text at least one word".into(),
+            "the text has no token to draw relations of; give --text at least one word".into(),
         ));
     }
     let longest = teacher.config.max_length().min(student.config.max_length());
     if ids.len() > longest {
-        eprintln!(
-            "The text has {} tokens and the models take {longest}: it was cut there",
+        terminal::say(format_args!(
+            "The text has {} tokens; truncated to {longest}, the models' limit",
             ids.len()
-        );
+        ));
         ids = encode(&teacher.tokenizer.clone().truncating(longest)?, text)?;
     }
     Ok(Text { ids, special })
@@ -319,14 +320,14 @@ fn demand_one_tokenizer(teacher: &Side, student: &Side) -> Result<(), CliError> 
     let [taught, learnt] = [teacher, student].map(|side| side.tokenizer.vocabulary());
     if taught != learnt {
         return Err(other_tokens(&format!(
-            "the teacher's knows {taught} tokens, the student's {learnt}"
+            "the teacher's has {taught} tokens, the student's {learnt}"
         )));
     }
     let token = |side: &Side, id: u32| side.tokenizer.token(id);
     let different = (0..taught as u32).find(|id| token(teacher, *id) != token(student, *id));
     match different {
         Some(id) => Err(other_tokens(&format!(
-            "token {id} is `{}` to the teacher and `{}` to the student",
+            "token {id} is `{}` for the teacher and `{}` for the student",
             token(teacher, id),
             token(student, id)
         ))),

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use limbeck_recipe::{Evaluation, Step};
 use limbeck_relations::{DARK, LIGHT, Stops, base64, escape, number, row_kl};
 use serde::Serialize;
 use serde_json::json;
@@ -22,11 +23,11 @@ pub struct Report {
     /// Name and value of what was run: teacher, student, pairs, A_r, data, steps, seed, machine, device, time.
     pub facts: Vec<(String, String)>,
     /// One row for each training step, oldest first.
-    pub steps: Vec<StepRow>,
+    pub steps: Vec<Step>,
     /// Names of the pairs, such as "Q-Q"; the order of every `by_pair`.
     pub pairs: Vec<String>,
     /// Evaluations on held-out lines: the first is "before", the last is "after".
-    pub evaluations: Vec<EvaluationRow>,
+    pub evaluations: Vec<Evaluation>,
     /// Which lines were held out, in one sentence.
     pub heldout_note: String,
     /// "held-out lines" or "training lines".
@@ -35,30 +36,6 @@ pub struct Report {
     pub relations: Option<RelationMaps>,
     /// What a reader must know: warnings, skipped steps, truncated lines.
     pub notes: Vec<String>,
-}
-
-/// One training step.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct StepRow {
-    /// Number of the step.
-    pub step: u64,
-    /// Weighted sum over the pairs, in nats.
-    pub loss: f32,
-    /// Relation loss of each pair, in nats.
-    pub by_pair: Vec<f32>,
-    /// Learning rate of this step.
-    pub learning_rate: f64,
-    /// Global gradient norm before clipping.
-    pub gradient_norm: f32,
-}
-
-/// Mean KL on held-out lines after a number of steps.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct EvaluationRow {
-    /// Steps done before this evaluation.
-    pub step: u64,
-    /// KL(teacher ‖ student) of each pair, in nats.
-    pub by_pair: Vec<f32>,
 }
 
 /// Relations of one sentence of S tokens. Each map is (A, S, S), row-major; a row is a probability distribution.
@@ -184,14 +161,15 @@ fn tick_label(x: f32) -> String {
 }
 
 /// Mean of the finite values; NaN when there are none.
-fn mean(values: &[f32]) -> f32 {
-    let finite: Vec<f32> = values.iter().copied().filter(|x| x.is_finite()).collect();
+fn mean(values: &[f64]) -> f32 {
+    let values = values.iter().map(|x| *x as f32);
+    let finite: Vec<f32> = values.filter(|x| x.is_finite()).collect();
     finite.iter().sum::<f32>() / finite.len() as f32
 }
 
 /// Value of a pair, NaN where the row is too short.
-fn of_pair(by_pair: &[f32], pair: usize) -> f32 {
-    by_pair.get(pair).copied().unwrap_or(f32::NAN)
+fn of_pair(by_pair: &[f64], pair: usize) -> f32 {
+    by_pair.get(pair).map_or(f32::NAN, |kl| *kl as f32)
 }
 
 /// Relative change, such as "−93 %".
@@ -205,7 +183,7 @@ fn change(before: f32, after: f32) -> String {
 }
 
 /// First and last evaluation, if there are two different ones.
-fn before_and_after(report: &Report) -> Option<(&EvaluationRow, &EvaluationRow)> {
+fn before_and_after(report: &Report) -> Option<(&Evaluation, &Evaluation)> {
     report
         .evaluations
         .first()
@@ -253,10 +231,11 @@ fn evaluations_html(report: &Report) -> String {
             "<p class=\"muted\">No evaluation on held-out lines was recorded. {note}</p>"
         );
     };
-    let unknown = EvaluationRow::default();
+    let unknown = Evaluation::default();
     let first = before_and_after(report).map_or(&unknown, |(first, _)| first);
-    let values = first.by_pair.iter().chain(&last.by_pair).copied();
+    let values = first.by_pair.iter().chain(&last.by_pair);
     let top = values
+        .map(|kl| *kl as f32)
         .filter(|x| x.is_finite())
         .fold(f32::MIN_POSITIVE, f32::max);
     let bar = |x: f32| {
@@ -374,15 +353,15 @@ fn rounded(x: f32) -> f32 {
 /// The numbers for the script, safe inside a script element: `<` never occurs.
 fn embedded(report: &Report) -> String {
     let steps = &report.steps;
-    let column = |of: &dyn Fn(&StepRow) -> f32| steps.iter().map(of).collect::<Vec<f32>>();
-    let loss = column(&|row| row.loss);
+    let column = |of: &dyn Fn(&Step) -> f32| steps.iter().map(of).collect::<Vec<f32>>();
+    let loss = column(&|row| row.loss as f32);
     let kept = decimate(&loss, 1200);
     let pick = |values: &[f32]| {
         kept.iter()
             .map(|&at| rounded(values[at]))
             .collect::<Vec<f32>>()
     };
-    let norm = column(&|row| row.gradient_norm);
+    let norm = column(&|row| row.gradient_norm as f32);
     let pairs: Vec<Vec<f32>> = (0..report.pairs.len())
         .map(|pair| column(&|row| of_pair(&row.by_pair, pair)))
         .collect();
@@ -393,7 +372,7 @@ fn embedded(report: &Report) -> String {
         .collect();
     let evaluations = decimate(&losses, 200).into_iter().map(|at| {
         let row = &report.evaluations[at];
-        json!({ "step": row.step, "by_pair": row.by_pair.iter().copied().map(rounded).collect::<Vec<f32>>() })
+        json!({ "step": row.step, "by_pair": row.by_pair.iter().map(|kl| rounded(*kl as f32)).collect::<Vec<f32>>() })
     });
     let value = json!({
         "pairs": report.pairs,

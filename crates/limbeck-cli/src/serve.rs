@@ -12,11 +12,9 @@ mod page;
 mod socket;
 mod world;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -36,6 +34,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 
 use crate::error::CliError;
+use crate::interrupt::on_interrupt;
+use crate::terminal;
 use engine::Given;
 use guard::{Guard, Way};
 use hub::Hub;
@@ -50,22 +50,22 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Flags of `limbeck serve`.
 #[derive(Args)]
 pub struct Arguments {
-    /// Port of 127.0.0.1; 0 means any that is free [default: 7878 if it is free, else any]
+    /// Port on 127.0.0.1; 0 takes any free one [default: 7878 if it is free, else any]
     #[arg(long, value_name = "N")]
     port: Option<u16>,
     /// Do not open the browser
     #[arg(long)]
     no_open: bool,
-    /// Folder of a teacher that every page finds
+    /// Folder of a teacher, offered to every page
     #[arg(long, value_name = "DIR")]
     teacher: Option<PathBuf>,
-    /// Text files that every page finds: UTF-8, a document a line, or gzip
+    /// Text files, offered to every page: UTF-8, one document per line, plain or .gz
     #[arg(long, value_name = "FILES", num_args = 1..)]
     corpus: Vec<PathBuf>,
-    /// Folder that the run is kept in [default: limbeck-serve where this system keeps data, such as ~/.local/share]
+    /// Folder to save the run in [default: limbeck-serve in this system's data folder, such as ~/.local/share]
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
-    /// Folder of a built page to serve in place of the one in this program
+    /// Folder of a built page to serve instead of the built-in one
     #[arg(long, value_name = "DIR")]
     page: Option<PathBuf>,
 }
@@ -85,7 +85,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|e| CliError::Serve(format!("cannot wait for connections: {e}")))?;
+        .map_err(|e| CliError::Serve(format!("cannot start the server: {e}")))?;
     runtime.block_on(async {
         let listener = listen(arguments.port).await?;
         let house = Arc::new(House {
@@ -94,7 +94,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
             hub: Arc::default(),
         });
         let end = engine::start(house.hub.clone(), keep.clone(), given)?;
-        invite(&house.guard.link(), !arguments.no_open)?;
+        invite(&house.guard.link(), !arguments.no_open);
         serve(listener, house, end, &keep).await
     })
 }
@@ -110,21 +110,20 @@ async fn listen(port: Option<u16>) -> Result<TcpListener, CliError> {
     };
     attempt.map_err(|e| {
         CliError::Serve(format!(
-            "cannot listen on 127.0.0.1:{port}: {e}. Leave --port out to get a free one"
+            "cannot listen on 127.0.0.1:{port}: {e}. Omit --port to get a free one"
         ))
     })
 }
 
-fn invite(link: &str, open: bool) -> Result<(), CliError> {
-    let mut out = std::io::stdout();
-    writeln!(
-        out,
-        "{link}  (ctrl-c ends it; a run that goes on is saved first)"
-    )?;
+fn invite(link: &str, open: bool) {
+    terminal::print(format_args!(
+        "{link}  (stop with ctrl-c; a run in progress is saved first)"
+    ));
     if open && let Err(e) = open::that_detached(link) {
-        eprintln!("limbeck: cannot open a browser ({e}): open the link yourself");
+        terminal::say(format_args!(
+            "limbeck: cannot open a browser ({e}): open the link yourself"
+        ));
     }
-    Ok(())
 }
 
 /// What answers need.
@@ -134,14 +133,16 @@ struct House {
     hub: Arc<Hub>,
 }
 
-/// Until ctrl-c or a failure of the engine that cannot be mended.
+/// Until ctrl-c, or until the engine fails for good.
 async fn serve(
     listener: TcpListener,
     house: Arc<House>,
     mut end: oneshot::Receiver<Result<(), CliError>>,
     keep: &Keep,
 ) -> Result<ExitCode, CliError> {
-    let interrupted = interruption()?;
+    let interrupted = Arc::new(Notify::new());
+    let told_first = interrupted.clone();
+    on_interrupt(move || told_first.notify_one())?;
     let hub = house.hub.clone();
     // A step's event is small, and must not wait for the next to fill a packet.
     let listener = listener.tap_io(|connection| {
@@ -154,7 +155,7 @@ async fn serve(
     }
     let ran = hub.known().running();
     if ran {
-        eprintln!("limbeck: saving the run; ctrl-c again ends at once");
+        terminal::say("limbeck: saving the run; press ctrl-c again to exit at once");
     }
     hub.close();
     let code = told(end.await)?;
@@ -171,9 +172,9 @@ async fn serve(
         known => {
             if let Some(step) = known.kept {
                 let folder = keep.folder().display();
-                eprintln!(
-                    "limbeck: the run is saved after step {step} in {folder}; the next limbeck serve offers to go on with it"
-                );
+                terminal::say(format_args!(
+                    "limbeck: saved the run at step {step} in {folder}; the next limbeck serve offers to resume it"
+                ));
             }
         }
     }
@@ -186,24 +187,10 @@ fn told(
     match ended {
         Ok(result) => result.map(|()| ExitCode::SUCCESS),
         Err(_) => Err(CliError::Serve(
-            "the engine's thread ended without a word; a message may be above".to_owned(),
+            "the engine's thread ended without an error message; see above for any output"
+                .to_owned(),
         )),
     }
-}
-
-/// Notified by the first ctrl-c; the second ends the program at once.
-fn interruption() -> Result<Arc<Notify>, CliError> {
-    let first = Arc::new(Notify::new());
-    let (told, again) = (first.clone(), AtomicBool::new(false));
-    let handler = move || {
-        if again.swap(true, Ordering::SeqCst) {
-            std::process::exit(1);
-        }
-        told.notify_one();
-    };
-    ctrlc::set_handler(handler)
-        .map_err(|e| CliError::Serve(format!("cannot listen for ctrl-c: {e}")))?;
-    Ok(first)
 }
 
 fn router(house: Arc<House>) -> Router {

@@ -8,10 +8,16 @@ mod distilling;
 mod encoding;
 #[path = "cli/models.rs"]
 mod models;
+#[cfg(unix)]
+#[path = "cli/owning.rs"]
+mod owning;
 #[path = "cli/recipes.rs"]
 mod recipes;
 #[path = "cli/relating.rs"]
 mod relating;
+#[cfg(unix)]
+#[path = "cli/running.rs"]
+mod running;
 #[path = "cli/scene.rs"]
 mod scene;
 #[cfg(unix)]

@@ -3,7 +3,8 @@
 #[path = "../src/report.rs"]
 mod report;
 
-use report::{EvaluationRow, RelationMaps, Report, StepRow, picture, render};
+use limbeck_recipe::{Evaluation, Step};
+use report::{RelationMaps, Report, picture, render};
 
 fn by_name(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
@@ -36,13 +37,14 @@ fn maps(pairs: &[&str], heads: usize, tokens: &[&str]) -> RelationMaps {
     }
 }
 
-fn step(step: u64, loss: f32) -> StepRow {
-    StepRow {
+fn step(step: u64, loss: f64) -> Step {
+    Step {
         step,
         loss,
         by_pair: vec![loss / 2.0; 2],
         learning_rate: 1e-3,
         gradient_norm: 1.0,
+        ..Step::default()
     }
 }
 
@@ -50,16 +52,18 @@ fn report(steps: u64) -> Report {
     Report {
         title: "A student".to_owned(),
         facts: vec![("seed".to_owned(), "7".to_owned())],
-        steps: (1..=steps).map(|at| step(at, 1.0 / at as f32)).collect(),
+        steps: (1..=steps).map(|at| step(at, 1.0 / at as f64)).collect(),
         pairs: by_name(&["Q-Q", "V-V"]),
         evaluations: vec![
-            EvaluationRow {
+            Evaluation {
                 step: 0,
                 by_pair: vec![1.0, 0.5],
+                ..Evaluation::default()
             },
-            EvaluationRow {
+            Evaluation {
                 step: steps,
                 by_pair: vec![0.1, 0.25],
+                ..Evaluation::default()
             },
         ],
         heldout_note: "64 lines of wiki.txt".to_owned(),
@@ -174,9 +178,9 @@ fn one_of_everything_is_enough() {
 #[test]
 fn what_is_not_a_number_is_shown_as_missing() {
     let mut subject = report(5);
-    subject.steps[2] = step(3, f32::NAN);
-    subject.steps[3].by_pair = vec![f32::INFINITY];
-    subject.evaluations[1].by_pair = vec![f32::NAN];
+    subject.steps[2] = step(3, f64::NAN);
+    subject.steps[3].by_pair = vec![f64::INFINITY];
+    subject.evaluations[1].by_pair = vec![f64::NAN];
     if let Some(relations) = &mut subject.relations {
         relations.after[0][0] = f32::NAN;
     }
@@ -199,7 +203,7 @@ fn what_is_not_a_number_is_shown_as_missing() {
     subject
         .steps
         .iter_mut()
-        .for_each(|row| *row = step(row.step, f32::NAN));
+        .for_each(|row| *row = step(row.step, f64::NAN));
     assert!(!picture(&subject).contains("NaN"));
     assert!(
         embedded(&render(&subject))["steps"]["loss"]

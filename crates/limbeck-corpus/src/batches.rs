@@ -15,7 +15,7 @@ use crate::error::CorpusError;
 const CHUNK_BATCHES: usize = 50;
 
 /// The first `count` held-out lines of the corpus, or all of them if there are fewer. `limits` must be those of the
-/// run: what is held out is decided by the text after a long line is cut.
+/// run: the text after truncation decides what is held out.
 pub fn held_out(
     corpus: &Corpus,
     limits: BlockLimits,
@@ -44,31 +44,31 @@ pub fn held_out(
 /// How lines become batches. Resuming needs the settings that the run began with.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LoaderSettings {
-    /// Sequences of a batch.
+    /// Sequences per batch.
     pub batch: usize,
-    /// Most tokens of a sequence.
+    /// Maximum tokens per sequence.
     pub max_length: usize,
     /// The token id of padding.
     pub pad_id: u32,
     /// S is rounded up to a multiple of this.
     pub pad_to_multiple: usize,
-    /// The part of the lines that is never trained on, 0 ..= 1.
+    /// The fraction of the lines that is never trained on, 0 ..= 1.
     pub held_out: f64,
     /// Whether the lines of a block that do not fill a batch make a smaller one. If not, a few lines of each block
     /// (other ones in each epoch) are left out. A block with fewer lines than one batch always gives a smaller one.
     pub keep_last: bool,
-    /// Decides all orders.
+    /// Seed of every order of lines and batches.
     pub seed: u64,
-    /// What is in memory at once.
+    /// How much of the corpus is in memory at once.
     pub limits: BlockLimits,
 }
 
-/// A batch, and where to go on after it.
+/// A batch, and where to continue after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
-    /// The batch.
+    /// The padded token ids, with their lengths and sources.
     pub batch: Batch,
-    /// Where a run that is resumed after this batch goes on.
+    /// Where a run that is resumed after this batch continues.
     pub next: DataPosition,
 }
 
@@ -81,8 +81,8 @@ struct Shuffled {
     order: Vec<usize>,
 }
 
-/// Batches without end, epoch after epoch, prepared when they are asked for: a block is read, or a chunk of its lines
-/// tokenised, once the one before it is used up. Ends only after an error.
+/// Endless batches, epoch after epoch, prepared on demand: it reads the next block, or tokenises the next chunk of its
+/// lines, once the one before is used up. Ends only after an error.
 pub struct Batches<T> {
     corpus: Corpus,
     tokenise: T,

@@ -14,16 +14,16 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// How much of a corpus is in memory at once, and how long a line may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockLimits {
-    /// Lines of a block; only lines of one block are shuffled with each other.
+    /// Lines per block; only lines of the same block are shuffled with each other.
     pub block_lines: usize,
-    /// Bytes of text of a block.
+    /// Bytes of text per block.
     pub block_bytes: usize,
-    /// Bytes of text of a line (at least 4, the longest character); what is longer is cut while it is read.
+    /// Bytes of text per line (at least 4, the longest character); longer lines are truncated while they are read.
     pub line_bytes: usize,
 }
 
 impl BlockLimits {
-    /// Blocks of 65,536 lines or 64 MiB, and lines of 32 bytes a token, several times what a token of any language
+    /// Blocks of 65,536 lines or 64 MiB, and lines of 32 bytes per token, several times what a token of any language
     /// takes on average.
     pub fn for_max_length(max_length: usize) -> Self {
         Self {
@@ -83,7 +83,7 @@ impl Iterator for Blocks {
 }
 
 impl Blocks {
-    /// From `start` on.
+    /// The blocks from `start` on.
     pub(crate) fn new(corpus: Corpus, start: Position, limits: BlockLimits) -> Self {
         Self {
             corpus,

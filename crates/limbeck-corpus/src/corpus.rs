@@ -19,7 +19,7 @@ const COUNTED_LINES: usize = 1024;
 /// What a model card says of one text of a corpus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSummary {
-    /// Name without folders (a published card says nothing of this machine).
+    /// Name without folders (a published card reveals nothing of this machine).
     pub name: String,
     /// Size, compressed if the text is.
     pub bytes: u64,
@@ -111,6 +111,14 @@ impl Corpus {
     /// The texts, in order.
     pub(crate) fn texts(&self) -> &[Text] {
         &self.texts
+    }
+
+    /// Where the texts are that are files.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.texts.iter().filter_map(|text| match text {
+            Text::File(path) => Some(path.as_path()),
+            Text::Memory { .. } => None,
+        })
     }
 
     /// File and line for a message, such as `corpus.txt, line 17`, of an entry of `Batch::sources`.

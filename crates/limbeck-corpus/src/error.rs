@@ -1,19 +1,19 @@
-//! What can be wrong with a corpus, for people.
+//! What can be wrong with a corpus, in messages for users.
 
 use std::io;
 
-/// Why a corpus cannot be read or batched.
+/// Why a corpus cannot be read or batched. Each message gives the values and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum CorpusError {
     /// The list of patterns is empty.
-    #[error("empty corpus: no file was named. Name text files or globs, with one document a line")]
+    #[error("empty corpus: no file given. Name text files or globs, with one document per line")]
     NoPattern,
     /// The list of texts is empty.
-    #[error("empty corpus: no text was given. Give texts with one document a line")]
+    #[error("empty corpus: no text given. Give texts with one document per line")]
     NoText,
     /// Nothing on disk fits the pattern.
     #[error(
-        "no file matches '{pattern}' (looked from {folder}). Check the path, or quote the glob"
+        "no file matches '{pattern}' (relative to {folder}). Check the path, or quote the glob"
     )]
     NoMatch {
         /// The pattern as it was given.
@@ -44,7 +44,7 @@ pub enum CorpusError {
         file: String,
     },
     /// Opening or reading fails.
-    #[error("cannot read {file}: {source}. Check that the file is there and that you may read it")]
+    #[error("cannot read {file}: {source}. Check that the file exists and that you may read it")]
     Unreadable {
         /// The file.
         file: String,
@@ -65,7 +65,7 @@ pub enum CorpusError {
         source: io::Error,
     },
     /// Only blank lines, or no lines, in all files.
-    #[error("empty corpus: no line of text in {files}. Name files with one document a line")]
+    #[error("empty corpus: no line of text in {files}. Name files with one document per line")]
     Empty {
         /// The files, or the first of them.
         files: String,
@@ -100,7 +100,7 @@ pub enum CorpusError {
     },
     /// An epoch is over without a single batch.
     #[error(
-        "the corpus gives no batch: all of its lines are held out or have no tokens. Add lines, or hold out fewer \
+        "the corpus yields no batch: all of its lines are held out or have no tokens. Add lines, or hold out fewer \
          (now {percent} %)"
     )]
     NoBatch {

@@ -14,7 +14,8 @@ use crate::error::CorpusError;
 /// Finished batches that wait for the trainer.
 const QUEUED_BATCHES: usize = 8;
 
-/// [`Batches`], prepared ahead on a thread. Ends only after an error. Dropping it stops the thread, at the latest when the tokenizer is done with the chunk at hand.
+/// [`Batches`], prepared ahead on a thread. Ends only after an error. Dropping it stops the thread, at the latest when
+/// the tokenizer has finished the current chunk.
 pub struct Loader {
     /// `None` once dropping has begun.
     loaded: Option<Receiver<Result<Loaded, CorpusError>>>,

@@ -20,7 +20,7 @@ pub(crate) const READ_BUFFER: usize = 64 << 10;
 pub(crate) enum Text {
     /// On disk.
     File(PathBuf),
-    /// Here.
+    /// In memory.
     Memory {
         /// What messages call it.
         name: String,

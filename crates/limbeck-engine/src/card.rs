@@ -1,4 +1,4 @@
-//! The facts of a run for people, and the model card.
+//! The facts of a run in words, and the model card.
 
 use std::time::Duration;
 
@@ -6,30 +6,30 @@ use limbeck_corpus::FileSummary;
 use limbeck_protocol::before_use;
 use limbeck_recipe::{Config, Objective, Plan, Recipe, parameter_count};
 
-/// Numbers of a finished run that its plan does not hold.
+/// Results of a finished run: what its plan does not hold.
 pub struct Outcome {
     /// KL of each pair on the held-out lines before the first step, in nats.
-    pub before: Vec<f32>,
+    pub before: Vec<f64>,
     /// The same after the last step.
-    pub after: Vec<f32>,
-    /// What the evaluation was made on.
+    pub after: Vec<f64>,
+    /// Which lines the evaluation measured, in one sentence.
     pub heldout_note: String,
-    /// Where it was computed.
+    /// Name of the device that computed it.
     pub device: String,
-    /// Since the run was started or resumed.
+    /// Spent in steps; those before a resumption are counted where their time was kept.
     pub elapsed: Duration,
     /// Steps whose loss was not a number.
     pub skipped: u64,
     /// Lines in all batches.
     pub lines: u64,
-    /// Lines that were cut at max_length.
+    /// Lines that were truncated at max_length.
     pub truncated: u64,
     /// The files of the corpus.
     pub files: Vec<FileSummary>,
 }
 
 impl Outcome {
-    /// Name and value of each.
+    /// The results as rows of a table: name and value.
     pub fn facts(&self) -> Vec<(String, String)> {
         let file =
             |file: &FileSummary| format!("{} ({:.1} MB)", file.name, file.bytes as f64 / 1e6);
@@ -44,7 +44,7 @@ impl Outcome {
             (
                 "Lines read".to_owned(),
                 format!(
-                    "{}, of which {} were cut at max_length",
+                    "{}, of which {} were truncated at max_length",
                     self.lines, self.truncated
                 ),
             ),
@@ -69,7 +69,7 @@ impl Outcome {
     }
 }
 
-/// Name and value of what defines a run.
+/// What defines a run, as rows of a table: name and value.
 pub fn facts(plan: &Plan) -> Vec<(String, String)> {
     let recipe = &plan.recipe;
     let pairs: Vec<String> = plan
@@ -135,13 +135,13 @@ fn sequences(recipe: &Recipe) -> String {
     }
 }
 
-/// The last part of a path: a published card says nothing of the machine.
+/// The last part of a path: a published card reveals nothing of the machine.
 pub fn name(path: &str) -> &str {
     let parts = path.trim_end_matches(['/', '\\']).rsplit(['/', '\\']);
     parts.into_iter().next().unwrap_or(path)
 }
 
-/// Layers x hidden size, heads and parameters.
+/// A model's size in words: layers x hidden size, heads and parameters.
 pub fn size(config: &Config) -> String {
     format!(
         "{} layers x {}, {} heads, {:.1} M parameters",

@@ -1,4 +1,4 @@
-//! The loop: commands in, steps between them, events out.
+//! The engine's loop: commands in, steps between them, events out.
 
 use std::rc::Rc;
 
@@ -7,28 +7,27 @@ use futures_util::StreamExt;
 use limbeck_corpus::Corpus;
 use limbeck_model::{Folder, ModelError, Tokenizer, Weights};
 use limbeck_protocol::{
-    Command, Control, Event, Export, Halt, RunState, Stage, StepRecord, TeacherInfo, TextInfo,
-    VERSION,
+    Command, Control, Event, Export, Halt, RunState, Stage, TeacherInfo, TextInfo, VERSION,
 };
-use limbeck_recipe::Recipe;
+use limbeck_recipe::{Evaluation, Recipe, Step};
 use limbeck_train::Checkpoint;
 
-use crate::saved::{self, Index, Text};
-use crate::sentence::Told;
-use crate::session::{Data, Session, Taken, Troubles};
-use crate::{World, numbers};
+use crate::pages::Pages;
+use crate::saved::{self, Text};
+use crate::trouble::{RunError, Troubles, of_device};
+use crate::{Opening, Session, World, numbers};
 
 /// A command with its binary parts.
 pub struct Request {
-    /// Who asks: the number of a connection.
+    /// The connection that sent it.
     pub client: u64,
-    /// What.
+    /// What it asks for.
     pub command: Command,
     /// Its binary parts.
     pub blobs: Vec<Vec<u8>>,
 }
 
-/// Whom an event is for.
+/// The recipients of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum To {
     /// Every connection.
@@ -37,29 +36,18 @@ pub enum To {
     One(u64),
 }
 
-/// Seconds from one telling of steps, or look at the student, to the next at least: a page that draws after each of hundreds a
-/// second does nothing else.
-const TELL_EVERY: f64 = 0.05;
-
 /// Serves commands until no sender of them is left. `tell` hands events to the transport.
 pub async fn serve<W: World>(
     world: W,
     mut requests: UnboundedReceiver<Request>,
     tell: impl FnMut(To, Event, Vec<Vec<u8>>),
 ) {
-    let saved = saved::index(&world).await;
     let mut engine = Engine {
-        world,
-        tell,
+        pages: Pages::new(world, tell).await,
         teacher: None,
         texts: Vec::new(),
         session: None,
-        saved,
         state: RunState::Idle,
-        kept: None,
-        untold: Vec::new(),
-        told_at: 0.0,
-        unkept: None,
     };
     loop {
         if engine.state != RunState::Running {
@@ -69,7 +57,7 @@ pub async fn serve<W: World>(
             }
             continue;
         }
-        engine.world.breathe().await;
+        engine.pages.world.breathe().await;
         match requests.try_recv() {
             Ok(request) => engine.answer(request).await,
             Err(error) if error.is_closed() => return,
@@ -84,23 +72,25 @@ struct Teacher {
     folder: Rc<Folder>,
 }
 
+/// The teacher and texts of a run.
+struct Data {
+    teacher: Rc<Folder>,
+    texts: Vec<Text>,
+}
+
+/// Where a run goes on, and what is known of the way there.
+struct Past {
+    checkpoint: Checkpoint,
+    steps: Vec<Step>,
+    evaluations: Vec<Evaluation>,
+}
+
 struct Engine<W, T> {
-    world: W,
-    tell: T,
+    pages: Pages<W, T>,
     teacher: Option<Teacher>,
     texts: Vec<(TextInfo, Text)>,
     session: Option<Session>,
-    /// The run in the storage, or why it cannot be read.
-    saved: Option<Result<Index, String>>,
     state: RunState,
-    /// The last `Kept`, for pages that come later.
-    kept: Option<Event>,
-    /// Steps that were taken and not told yet.
-    untold: Vec<StepRecord>,
-    /// When steps were told last.
-    told_at: f64,
-    /// Why what the run reads could not be kept, if so: a checkpoint alone would be of no use.
-    unkept: Option<String>,
 }
 
 impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
@@ -136,97 +126,73 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
 
     fn refuse(&mut self, to: To, troubles: Troubles) {
         for (control, message) in troubles.0 {
-            self.say(to, Event::Refused { control, message });
+            self.pages.say(to, Event::Refused { control, message });
         }
-        self.say(To::All, ready());
-    }
-
-    fn say(&mut self, to: To, event: Event) {
-        self.say_with_parts(to, (event, Vec::new()));
-    }
-
-    fn stage(&mut self, stage: Stage, done: usize, total: usize) {
-        let (done, total) = (done as u64, total as u64);
-        self.say(To::All, Event::Stage { stage, done, total });
+        self.pages.ready();
     }
 
     fn enter(&mut self, state: RunState) {
         self.state = state.clone();
-        self.say(To::All, Event::State { state });
-        // The first step from here is told at once.
-        self.told_at = f64::NEG_INFINITY;
+        self.pages.say(To::All, Event::State { state });
+        self.pages.tell_next_at_once();
     }
 
     /// Everything that a page needs to show what is.
     async fn greet(&mut self, client: u64, since_step: u64) {
         let to = To::One(client);
-        let engine = self.world.info().await;
+        let engine = self.pages.world.info().await;
         let version = VERSION;
-        self.say(to, Event::Hello { version, engine });
+        self.pages.say(to, Event::Hello { version, engine });
         if let Some(teacher) = &self.teacher {
             let teacher = teacher.info.clone();
-            self.say(to, Event::Teacher { teacher });
+            self.pages.say(to, Event::Teacher { teacher });
         }
         if !self.texts.is_empty() {
             self.say_texts(to);
         }
         self.say_saved(to);
-        if let Some(Err(message)) = self.saved.clone() {
+        if let Some(Err(message)) = self.pages.saved.clone() {
             let control = Control::Checkpoint;
-            self.say(to, Event::Refused { control, message });
+            self.pages.say(to, Event::Refused { control, message });
         }
         self.say_run(to, since_step);
         let state = self.state.clone();
-        self.say(to, Event::State { state });
-        if let Some(kept) = self.kept.clone() {
-            self.say(to, kept);
+        self.pages.say(to, Event::State { state });
+        if let Some(kept) = self.pages.kept.clone() {
+            self.pages.say(to, kept);
         }
     }
 
     fn say_texts(&mut self, to: To) {
         let texts = self.texts.iter().map(|(info, _)| info.clone()).collect();
-        self.say(to, Event::Texts { texts });
+        self.pages.say(to, Event::Texts { texts });
     }
 
     /// While a run is at hand its saved copy is no offer.
     fn say_saved(&mut self, to: To) {
-        let saved = self.saved.as_ref().filter(|_| self.session.is_none());
+        let saved = self.pages.saved.as_ref().filter(|_| self.session.is_none());
         let run = saved.and_then(|saved| Some(saved.as_ref().ok()?.summary()));
-        self.say(to, Event::Saved { run });
+        self.pages.say(to, Event::Saved { run });
     }
 
     /// The run with its steps and evaluations, and its sentence with the last taps.
     fn say_run(&mut self, to: To, since_step: u64) {
         let Some(session) = &self.session else { return };
-        let mut run = session.info.clone();
+        let mut run = session.info().clone();
         run.step = since_step;
-        let steps = session.steps.iter().filter(|s| s.step > since_step);
-        let steps: Vec<StepRecord> = steps.cloned().collect();
-        let evaluations = session.evaluations.clone();
+        let steps = session.steps().iter().filter(|s| s.step > since_step);
+        let steps: Vec<Step> = steps.cloned().collect();
+        let evaluations = session.evaluations().to_vec();
         let (sentence, taps) = session.sentence();
-        self.say(to, Event::Started { run });
+        self.pages.say(to, Event::Started { run });
         if !steps.is_empty() {
-            self.say(to, Event::Steps { steps });
+            self.pages.say(to, Event::Steps { steps });
         }
         for evaluation in evaluations {
-            self.say(to, Event::Evaluated { evaluation });
+            self.pages.say(to, Event::Evaluated { evaluation });
         }
         for told in [sentence].into_iter().chain(taps) {
-            self.say_with_parts(to, told);
-        }
-    }
-
-    /// Steps that were not told yet come first: what is told of a run is in its order.
-    fn say_with_parts(&mut self, to: To, (event, blobs): Told) {
-        self.tell_steps();
-        (self.tell)(to, event, blobs);
-    }
-
-    fn tell_steps(&mut self) {
-        let steps = std::mem::take(&mut self.untold);
-        if !steps.is_empty() {
-            self.told_at = self.world.seconds();
-            (self.tell)(To::All, Event::Steps { steps }, Vec::new());
+            self.pages.say_with_parts(to, told);
         }
     }
 
@@ -255,7 +221,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             info: teacher.clone(),
             folder: Rc::new(folder),
         });
-        self.say(To::All, Event::Teacher { teacher });
+        self.pages.say(To::All, Event::Teacher { teacher });
         Ok(())
     }
 
@@ -275,8 +241,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
     fn require_no_run(&self, control: Control) -> Done {
         match self.state {
             RunState::Running | RunState::Preparing | RunState::Paused => {
-                let message =
-                    "a run is going on with what it began with; stop it before you change its data";
+                let message = "a run is in progress; stop it before you change its data";
                 Err((control, message.to_owned()).into())
             }
             RunState::Idle | RunState::Ended { .. } => Ok(()),
@@ -284,7 +249,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
     }
 
     fn data(&self) -> Result<Data, Troubles> {
-        let missing = |control, what: &str| (control, format!("there is no {what} yet: take one"));
+        let missing = |control, what: &str| (control, format!("no {what} yet: choose one"));
         let teacher = self.teacher.as_ref();
         let teacher = teacher.ok_or_else(|| missing(Control::Teacher, "teacher"))?;
         if self.texts.is_empty() {
@@ -297,7 +262,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
     }
 
     async fn claim(&self) -> Done {
-        let claim = self.world.claim().await;
+        let claim = self.pages.world.claim().await;
         Ok(claim.map_err(|message| (Control::Run, message))?)
     }
 
@@ -307,25 +272,51 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         recipe.teacher = data.teacher.name().to_owned();
         recipe.corpus = data.texts.iter().map(|(name, _)| name.clone()).collect();
         self.claim().await?;
-        self.open(&recipe, &data, None).await?;
-        self.keep_inputs(&data).await;
+        self.open(recipe, &data, None).await?;
+        self.pages.keep_inputs(&data.teacher, &data.texts).await;
         self.say_run(To::All, 0);
-        self.look().await?;
-        self.evaluate().await?;
-        self.keep().await?;
+        self.begin().await?;
+        self.save().await?;
         self.enter(RunState::Running);
         Ok(())
     }
 
-    /// Opens device and session.
-    async fn open(&mut self, recipe: &Recipe, data: &Data, from: Option<&Checkpoint>) -> Done {
+    /// Opens a session: a new one, or one that goes on.
+    async fn open(&mut self, recipe: Recipe, data: &Data, past: Option<Past>) -> Done {
         self.session = None;
         self.enter(RunState::Preparing);
-        self.stage(Stage::Compiling, 0, 0);
-        let opened = self.world.open(recipe.device).await;
-        let opened = opened.map_err(|message| (Control::Device, message))?;
-        self.session = Some(Session::open(recipe, data, opened, from).await?);
-        self.say(To::All, ready());
+        self.pages.stage(Stage::Compiling, 0, 0);
+        let corpus = Corpus::in_memory(data.texts.clone()).map_err(RunError::from)?;
+        let (checkpoint, steps, evaluations) = match past {
+            Some(past) => (Some(past.checkpoint), past.steps, past.evaluations),
+            None => (None, Vec::new(), Vec::new()),
+        };
+        let opening = Opening {
+            recipe,
+            teacher: data.teacher.clone(),
+            corpus,
+            checkpoint,
+            steps,
+            evaluations,
+        };
+        self.session = Some(Session::open(opening, &self.pages).await?);
+        self.pages.ready();
+        Ok(())
+    }
+
+    /// The fresh student is drawn and measured.
+    async fn begin(&mut self) -> Done {
+        self.look().await?;
+        if let Some(session) = &mut self.session {
+            session.begin(&mut self.pages).await?;
+        }
+        Ok(())
+    }
+
+    async fn save(&mut self) -> Done {
+        if let Some(session) = &mut self.session {
+            session.save(&mut self.pages).await?;
+        }
         Ok(())
     }
 
@@ -340,119 +331,33 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let Some(session) = &mut self.session else {
             return Ok(());
         };
-        let world = &self.world;
-        let taken = session.step(|| world.seconds()).await;
+        session.advance(&mut self.pages).await?;
         let (finished, milestone) = (session.is_finished(), session.is_milestone());
-        let may_look = session.may_look();
         // Whoever takes single steps wants to see each.
         let single = self.state != RunState::Running;
-        let due = single || self.world.seconds() >= self.told_at + TELL_EVERY;
-        match taken? {
-            Taken::Step(step) => {
-                self.untold.push(step);
-                if due {
-                    self.tell_steps();
-                }
-            }
-            Taken::Skipped(step, lines) => self.say(To::All, Event::Skipped { step, lines }),
+        let due = single || self.pages.is_due();
+        if due {
+            self.pages.tell_steps();
         }
-        if finished || milestone {
-            self.evaluate().await?;
-            self.keep().await?;
-        } else if single || (due && may_look) {
+        if milestone || single || (due && session.may_look()) {
             self.look().await?;
         }
         if finished {
-            self.enter(RunState::Ended {
-                halt: Halt::Finished,
-            });
+            let halt = Halt::Finished;
+            self.enter(RunState::Ended { halt });
         }
         Ok(())
     }
 
-    async fn evaluate(&mut self) -> Done {
-        let batches = self.session.as_ref().map_or(0, Session::heldout_batches);
-        let mut sums: Vec<f64> = Vec::new();
-        let mut lines = 0;
-        for index in 0..batches {
-            self.stage(Stage::Evaluating, index, batches);
-            self.world.breathe().await;
-            let Some(session) = &self.session else { break };
-            let (by_pair, count) = session.evaluate_batch(index).await?;
-            sums.resize(by_pair.len(), 0.0);
-            sums.iter_mut()
-                .zip(by_pair)
-                .for_each(|(sum, kl)| *sum += kl);
-            lines += count;
-        }
-        if let Some(session) = &mut self.session {
-            let evaluation = session.evaluated(sums, lines);
-            self.say(To::All, Event::Evaluated { evaluation });
-        }
-        self.look().await?;
-        self.say(To::All, ready());
-        Ok(())
-    }
-
-    /// Tells what the student makes of the sentence now, if that is not told yet.
+    /// Sends the student's projections of the sentence, unless those of this step are sent already.
     async fn look(&mut self) -> Done {
         let Some(session) = &mut self.session else {
             return Ok(());
         };
-        let world = &self.world;
-        if let Some(taps) = session.look(|| world.seconds()).await? {
-            self.say_with_parts(To::All, taps);
+        let taps = session.look(&self.pages).await.map_err(RunError::from)?;
+        if let Some(taps) = taps {
+            self.pages.say_with_parts(To::All, taps);
         }
-        Ok(())
-    }
-
-    /// Keeps what the run reads, in place of any run before.
-    async fn keep_inputs(&mut self, data: &Data) {
-        self.saved = None;
-        self.kept = None;
-        let kept = saved::keep_inputs(&self.world, &data.teacher, &data.texts).await;
-        self.unkept = kept.err();
-    }
-
-    /// Writes a checkpoint. A storage that refuses it does not end the run.
-    async fn keep(&mut self) -> Done {
-        let Some(session) = &self.session else {
-            return Ok(());
-        };
-        let checkpoint = session.checkpoint().await?;
-        let step = session.steps_taken();
-        let index = Index {
-            recipe: session.info.recipe.clone(),
-            teacher: (
-                session.info.recipe.teacher.clone(),
-                self.teacher
-                    .iter()
-                    .flat_map(|t| file_names(&t.folder))
-                    .collect(),
-            ),
-            texts: session.info.recipe.corpus.clone(),
-            steps: session.steps.clone(),
-            evaluations: session.evaluations.clone(),
-        };
-        self.stage(Stage::Saving, 0, 0);
-        let kept = match self.unkept.clone() {
-            None => saved::keep(&self.world, &index, &checkpoint).await,
-            Some(reason) => Err(reason),
-        };
-        if kept.is_ok() {
-            self.saved = Some(Ok(index));
-        }
-        let (used, quota) = self.world.space().await;
-        let kept = Event::Kept {
-            step,
-            bytes: checkpoint.len() as u64,
-            only_in_memory: kept.err(),
-            used,
-            quota,
-        };
-        self.kept = Some(kept.clone());
-        self.say(To::All, kept);
-        self.say(To::All, ready());
         Ok(())
     }
 
@@ -461,13 +366,13 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             return refuse("there is no run to pause");
         }
         self.enter(RunState::Paused);
-        self.keep().await?;
+        self.save().await?;
         self.look().await
     }
 
     async fn single_step(&mut self) -> Done {
         if self.state != RunState::Paused {
-            return refuse("only a run that waits takes a single step: pause it first");
+            return refuse("only a paused run can take a single step: pause it first");
         }
         self.step().await;
         Ok(())
@@ -475,7 +380,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
 
     fn resume(&mut self) -> Done {
         if self.state != RunState::Paused {
-            return refuse("there is no run that waits");
+            return refuse("there is no paused run");
         }
         self.enter(RunState::Running);
         Ok(())
@@ -486,7 +391,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             return refuse("there is no run to stop");
         }
         self.enter(RunState::Paused);
-        self.keep().await?;
+        self.save().await?;
         self.look().await?;
         self.enter(RunState::Ended {
             halt: Halt::Stopped,
@@ -496,46 +401,58 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
 
     async fn restore(&mut self) -> Done {
         self.require_no_run(Control::Run)?;
-        let Some(index) = self.saved.clone() else {
+        if self.pages.saved.is_none() {
             return refuse("there is no saved run");
+        }
+        self.claim().await?;
+        // Another program may have trained on it since this one began.
+        self.pages.read_saved().await;
+        let Some(index) = self.pages.saved.clone() else {
+            return refuse("there is no saved run any more");
         };
         let index = index.map_err(|message| (Control::Checkpoint, message))?;
-        self.claim().await?;
-        self.stage(Stage::Reading, 0, 0);
-        let read = saved::read(&self.world, &index).await;
+        self.pages.stage(Stage::Reading, 0, 0);
+        let read = saved::read(&self.pages.world, &index).await;
         let (teacher, texts, checkpoint) =
             read.map_err(|message| (Control::Checkpoint, message))?;
         let checkpoint = parse(&checkpoint)?;
         self.take_teacher(teacher)?;
         self.texts = count_lines(texts)?;
         self.say_texts(To::All);
-        self.take_up(&index, &checkpoint).await
-    }
-
-    /// Goes on from a checkpoint with the teacher and texts at hand, and waits.
-    async fn take_up(&mut self, index: &Index, checkpoint: &Checkpoint) -> Done {
         let data = self.data()?;
         let step = checkpoint.header.step;
-        self.open(&checkpoint.header.recipe, &data, Some(checkpoint))
-            .await?;
-        let Some(session) = &mut self.session else {
-            return Ok(());
+        let (mut steps, mut evaluations) = (index.steps, index.evaluations);
+        steps.retain(|s| s.step <= step);
+        evaluations.retain(|e| e.step <= step);
+        let past = Past {
+            checkpoint,
+            steps,
+            evaluations,
         };
-        let steps = index.steps.iter().filter(|s| s.step <= step);
-        session.steps = steps.cloned().collect();
-        let evaluations = index.evaluations.iter().filter(|e| e.step <= step);
-        session.evaluations = evaluations.cloned().collect();
-        let finished = session.is_finished();
+        self.take_up(&data, past).await?;
+        self.begin().await?;
+        self.wait();
+        Ok(())
+    }
+
+    /// Opens a session that goes on, with the teacher and texts at hand.
+    async fn take_up(&mut self, data: &Data, past: Past) -> Done {
+        let recipe = past.checkpoint.header.recipe.clone();
+        self.open(recipe, data, Some(past)).await?;
         self.say_saved(To::All);
         self.say_run(To::All, 0);
-        self.look().await?;
+        Ok(())
+    }
+
+    /// What was taken up takes no step by itself.
+    fn wait(&mut self) {
+        let finished = self.session.as_ref().is_some_and(Session::is_finished);
         self.enter(match finished {
             true => RunState::Ended {
                 halt: Halt::Finished,
             },
             false => RunState::Paused,
         });
-        Ok(())
     }
 
     async fn import(&mut self, name: &str, mut blobs: Vec<Vec<u8>>) -> Done {
@@ -546,65 +463,69 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let checkpoint = parse(&bytes)?;
         self.claim().await?;
         let data = self.data()?;
-        let index = Index {
-            recipe: checkpoint.header.recipe.clone(),
-            teacher: (data.teacher.name().to_owned(), file_names(&data.teacher)),
-            texts: data.texts.iter().map(|(name, _)| name.clone()).collect(),
+        let past = Past {
+            checkpoint,
             steps: Vec::new(),
             evaluations: Vec::new(),
         };
-        self.take_up(&index, &checkpoint).await?;
-        self.keep_inputs(&data).await;
-        self.keep().await
+        self.take_up(&data, past).await?;
+        self.pages.keep_inputs(&data.teacher, &data.texts).await;
+        self.begin().await?;
+        self.save().await?;
+        self.wait();
+        Ok(())
     }
 
     async fn discard(&mut self) -> Done {
         self.require_no_run(Control::Run)?;
-        let forgotten = self.world.forget().await;
+        // Another program may be training on it.
+        self.claim().await?;
+        let forgotten = self.pages.world.forget().await;
         forgotten.map_err(|message| (Control::Storage, message))?;
-        self.saved = None;
-        self.kept = None;
+        self.pages.saved = None;
+        self.pages.kept = None;
         self.say_saved(To::All);
         Ok(())
     }
 
     async fn export(&mut self, client: u64, what: Export) -> Done {
         let Some(session) = &self.session else {
-            return refuse("there is no run whose files could be had");
+            return refuse("there is no run to export files from");
         };
         let (name, files) = match what {
-            Export::Student => ("student", session.student().await?),
+            Export::Student => ("student", session.student().await.map_err(of_device)?),
             Export::Checkpoint => {
-                let bytes = session.checkpoint().await?;
+                let bytes = session.checkpoint().await.map_err(of_device)?;
                 let file = format!("checkpoint-{}.safetensors", session.steps_taken());
                 ("checkpoint", vec![(file, bytes)])
             }
         };
         let (files, blobs) = files.into_iter().unzip();
         let name = name.to_owned();
-        self.say_with_parts(To::One(client), (Event::Files { name, files }, blobs));
+        self.pages
+            .say_with_parts(To::One(client), (Event::Files { name, files }, blobs));
         Ok(())
     }
 
     async fn choose(&mut self, text: &str) -> Done {
         let Some(session) = &mut self.session else {
-            let message = "relations are drawn of a run: start one first".to_owned();
+            let message = "there is no run to draw relations of: start one first".to_owned();
             return Err((Control::Sentence, message).into());
         };
         session.choose(text).await?;
         let (sentence, _) = session.sentence();
-        self.say_with_parts(To::All, sentence);
+        self.pages.say_with_parts(To::All, sentence);
         self.look().await
     }
 
     async fn measure(&mut self, client: u64) -> Done {
         if matches!(self.state, RunState::Running | RunState::Preparing) {
-            return refuse("a run computes: pause it before you measure");
+            return refuse("a run is in progress: pause it before you measure");
         }
-        self.stage(Stage::Measuring, 0, 0);
-        let figures = numbers::figures(&self.world).await;
-        self.say(To::One(client), Event::Numbers { figures });
-        self.say(To::All, ready());
+        self.pages.stage(Stage::Measuring, 0, 0);
+        let figures = numbers::figures(&self.pages.world).await;
+        self.pages.say(To::One(client), Event::Numbers { figures });
+        self.pages.ready();
         Ok(())
     }
 }
@@ -616,18 +537,6 @@ fn refuse(message: &str) -> Done {
     Err((Control::Run, message.to_owned()).into())
 }
 
-fn ready() -> Event {
-    Event::Stage {
-        stage: Stage::Ready,
-        done: 0,
-        total: 0,
-    }
-}
-
-fn file_names(folder: &Folder) -> Vec<String> {
-    folder.files().map(|(name, _)| name.to_owned()).collect()
-}
-
 fn parse(bytes: &[u8]) -> Result<Checkpoint, Troubles> {
     let checkpoint = Checkpoint::parse(bytes);
     Ok(checkpoint.map_err(|e| (Control::Checkpoint, e.to_string()))?)
@@ -637,7 +546,7 @@ fn same_number(control: Control, names: &[String], blobs: &[Vec<u8>]) -> Done {
     if names.len() == blobs.len() && !names.is_empty() {
         return Ok(());
     }
-    let message = format!("{} names came with {} files", names.len(), blobs.len());
+    let message = format!("received {} names for {} files", names.len(), blobs.len());
     Err((control, message).into())
 }
 

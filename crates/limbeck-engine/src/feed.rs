@@ -1,4 +1,4 @@
-//! How a run is fed: the batches of a plan, the same ones wherever it runs.
+//! The batches of a plan: the same ones wherever the run computes.
 
 use limbeck_corpus::{CorpusError, Loaded, LoaderSettings};
 use limbeck_model::Tokenizer;
@@ -40,7 +40,7 @@ pub fn next_step(
     }
 }
 
-/// Lines to token ids; `tokenizer` must truncate at the recipe's `max_length`.
+/// Turns lines into token ids; `tokenizer` must truncate at the recipe's `max_length`.
 pub fn tokenise(
     tokenizer: Tokenizer,
 ) -> impl Fn(&[&str]) -> Result<Vec<Encoded>, String> + Send + 'static {

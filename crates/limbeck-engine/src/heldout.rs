@@ -1,18 +1,21 @@
-//! What a run is measured on: held-out lines, and the sentence whose relations are drawn.
+//! What a run is evaluated on: held-out lines, and the sentence whose relations are drawn.
 
 use limbeck_corpus::{BlockLimits, Corpus, CorpusError, held_out};
 use limbeck_model::{ModelError, Tokenizer};
 use limbeck_recipe::batching::Batch;
 use limbeck_recipe::{Plan, Recipe};
 
-/// Lines that are measured on, where there is a whole machine for it.
+/// Held-out lines that a run is measured on.
 pub const LINES: usize = 256;
+/// The same on the CPU of a browser: one thread of WebAssembly reads some hundred tokens in the time of a step, so 256 lines
+/// would take the time of many steps at every checkpoint.
+pub const LINES_ON_ONE_THREAD: usize = 64;
 /// Tokens of the sentence whose relations are drawn.
 const PICTURE_TOKENS: usize = 20;
 /// S of a batch is rounded up to this: few distinct shapes keep a GPU's memory pools and pipelines small.
 pub const PAD_TO: usize = 8;
 
-/// Why there is nothing to measure on.
+/// Why there are no lines to evaluate on.
 #[derive(Debug, thiserror::Error)]
 pub enum HeldoutError {
     /// The corpus cannot be read, or has no token.
@@ -23,8 +26,9 @@ pub enum HeldoutError {
     Model(#[from] ModelError),
     /// Emoji alone, or a script that the vocabulary lacks: such texts are all the same to the teacher.
     #[error(
-        "the teacher's tokenizer does not know what the texts are made of: {unknown} of {tokens} tokens in the lines to \
-         measure on are unknown ones, which look all the same to it. Take texts of a language that it knows, or another teacher"
+        "the teacher's tokenizer does not know most of the text: {unknown} of {tokens} tokens in the lines to \
+         evaluate on are unknown to it, and it cannot tell them apart. Use text in a language that it knows, or another \
+         teacher"
     )]
     Unknown {
         /// Unknown tokens.
@@ -40,11 +44,11 @@ pub struct Heldout {
     pub batches: Vec<Batch>,
     /// "held-out lines" or "training lines".
     pub kind: &'static str,
-    /// What they are, for people.
+    /// Which lines they are, in one sentence.
     pub note: String,
     /// The tokens of a sentence of moderate length among them.
     pub picture: Vec<u32>,
-    /// How many tokens of that sentence were cut off.
+    /// How many tokens of that sentence were truncated.
     pub picture_left_out: u64,
 }
 
@@ -57,7 +61,7 @@ pub fn limits(recipe: &Recipe) -> BlockLimits {
 }
 
 impl Heldout {
-    /// Finds them, at most `lines`.
+    /// Finds at most `lines` of them.
     ///
     /// # Errors
     /// The corpus cannot be read, no line of it has a token, or most tokens are unknown.

@@ -1,4 +1,4 @@
-//! What a run reads, in few words, so that a resumed run can tell whether it is still the same.
+//! A short description of what a run reads, so that a resumed run notices a change.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub fn inputs(teacher: &Folder, texts: &[FileSummary]) -> BTreeMap<String, Strin
     texts.chain([teacher]).collect()
 }
 
-/// What is not as it was when the run began, in one sentence.
+/// Which input has changed since the run began, in one sentence.
 pub fn changed_input(
     before: &BTreeMap<String, String>,
     now: &BTreeMap<String, String>,
@@ -39,6 +39,6 @@ pub fn changed_input(
         .find(|key| before.get(*key) != now.get(*key))?;
     let (was, is) = (of(before, key), of(now, key));
     Some(format!(
-        "the run began with another {key} ({was}) than there is now ({is}). Restore it, or start a new run"
+        "the run began with a different {key} ({was}; now {is}). Restore it, or start a new run"
     ))
 }

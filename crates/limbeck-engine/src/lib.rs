@@ -1,4 +1,4 @@
-//! A run that is driven by commands and told in events, wherever it computes and stores.
+//! A run that commands drive and events report, wherever it computes and stores.
 //!
 //! ```text
 //! page --Command--> [worker: messages | serve: WebSocket] --> engine --Event--> page
@@ -10,17 +10,22 @@
 
 pub mod card;
 mod engine;
-pub mod feed;
+mod feed;
+mod front;
 pub mod heldout;
 mod inputs;
 mod numbers;
+mod pages;
 mod saved;
 mod sentence;
 mod session;
-pub mod student;
+mod student;
+mod trouble;
 mod world;
 
 pub use engine::{Request, To, serve};
-pub use inputs::{changed_input, inputs};
+pub use front::{BatchSource, Feed, Front, News, Tokenise};
 pub use limbeck_kernels::relaxed_simd;
+pub use session::{Opening, Session};
+pub use trouble::RunError;
 pub use world::{Opened, World};

@@ -1,4 +1,4 @@
-//! The report on numbers: is this device right, and how fast is it?
+//! The device report: are its results right, and how fast is it?
 
 use burn::tensor::{Device, Distribution, Tensor};
 use limbeck_kernels::{Check, Lengths, Taps, relation_loss, self_test};
@@ -11,7 +11,7 @@ use crate::World;
 const SHAPE: (usize, usize, usize, usize, usize) = (8, 8, 64, 8, 16);
 /// Side of the square matrices that are multiplied.
 const SIDE: usize = 256;
-/// The best of so many times is told; the first one, which compiles, is not among them.
+/// Number of timed repetitions, of which the best counts; the first call, which compiles, is not timed.
 const TIMES: usize = 3;
 
 /// Everything about the place, its devices, their self-test and their speed.

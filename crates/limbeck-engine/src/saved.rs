@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use limbeck_model::Folder;
-use limbeck_protocol::{Evaluation, SavedRun, StepRecord};
-use limbeck_recipe::Recipe;
+use limbeck_protocol::SavedRun;
+use limbeck_recipe::{Evaluation, Recipe, Step};
 use serde::{Deserialize, Serialize};
 
 use crate::World;
@@ -27,13 +27,13 @@ pub struct Index {
     /// Names of the texts.
     pub texts: Vec<String>,
     /// Steps up to the checkpoint.
-    pub steps: Vec<StepRecord>,
+    pub steps: Vec<Step>,
     /// Evaluations up to the checkpoint.
     pub evaluations: Vec<Evaluation>,
 }
 
 impl Index {
-    /// As a page is told of it.
+    /// What a page sees of it.
     pub fn summary(&self) -> SavedRun {
         let step = self.steps.last().map_or(0, |step| step.step);
         SavedRun {
@@ -51,7 +51,7 @@ pub async fn index<W: World>(world: &W) -> Option<Result<Index, String>> {
     let read = serde_json::from_slice(&bytes);
     Some(read.map_err(|error| {
         format!(
-            "a run was saved here, but its {INDEX} is damaged ({error}): it cannot be taken up, and the next run takes its place"
+            "a run was saved here, but its {INDEX} is damaged ({error}): it cannot be resumed, and the next run will replace it"
         )
     }))
 }
@@ -75,8 +75,13 @@ pub async fn keep_inputs<W: World>(
 /// Keeps a checkpoint and the steps up to it. The index goes last: it names a checkpoint of its step or, if that is as far
 /// as it came, the one before with a few steps more, which are cut when the run is taken up.
 pub async fn keep<W: World>(world: &W, index: &Index, checkpoint: &[u8]) -> Result<(), String> {
-    let text = serde_json::to_vec(index).map_err(|e| e.to_string())?;
     world.keep(CHECKPOINT, checkpoint).await?;
+    keep_index(world, index).await
+}
+
+/// Keeps the index alone: what was measured at the checkpoint after it was kept.
+pub async fn keep_index<W: World>(world: &W, index: &Index) -> Result<(), String> {
+    let text = serde_json::to_vec(index).map_err(|e| e.to_string())?;
     world.keep(INDEX, &text).await
 }
 

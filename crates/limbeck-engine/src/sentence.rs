@@ -1,11 +1,11 @@
 //! The sentence that a page draws: what both models make of it, and how often a run may spend time on that.
 
-use limbeck_model::Tokenizer;
+use limbeck_model::{ModelError, Tokenizer};
 use limbeck_protocol::{Control, Event};
 use limbeck_recipe::Plan;
-use limbeck_train::Run;
+use limbeck_train::{Run, TrainError};
 
-use crate::session::{Trouble, of_device};
+use crate::trouble::Trouble;
 
 /// Tokens of a sentence: a page draws the square of them.
 const MOST_TOKENS: usize = 128;
@@ -29,9 +29,9 @@ pub struct Tokens {
 /// # Errors
 /// It has no token but the special ones.
 pub fn cut(tokenizer: &Tokenizer, text: &str, plan: &Plan) -> Result<Tokens, Trouble> {
-    let ids = encode(tokenizer, text)?;
-    if ids.len() <= encode(tokenizer, "")?.len() {
-        let message = "the tokenizer finds no token in this sentence; write words".to_owned();
+    let ids = encode(tokenizer, text).map_err(wrong)?;
+    if ids.len() <= encode(tokenizer, "").map_err(wrong)?.len() {
+        let message = "this sentence has no tokens; enter at least one word".to_owned();
         return Err((Control::Sentence, message));
     }
     let positions = plan.teacher.max_length().min(plan.student.max_length());
@@ -39,18 +39,21 @@ pub fn cut(tokenizer: &Tokenizer, text: &str, plan: &Plan) -> Result<Tokens, Tro
     let all = ids.len();
     let ids = match all <= most {
         true => ids,
-        false => encode(&tokenizer.clone().truncating(most).map_err(wrong)?, text)?,
+        false => {
+            let truncating = tokenizer.clone().truncating(most).map_err(wrong)?;
+            encode(&truncating, text).map_err(wrong)?
+        }
     };
     let left_out = (all - ids.len()) as u64;
     Ok(Tokens { ids, left_out })
 }
 
-fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, Trouble> {
-    let tokens = tokenizer.encode(&[text]).map_err(wrong)?;
+fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, ModelError> {
+    let tokens = tokenizer.encode(&[text])?;
     Ok(tokens.into_iter().flat_map(|t| t.ids).collect())
 }
 
-fn wrong(error: impl std::fmt::Display) -> Trouble {
+fn wrong(error: ModelError) -> Trouble {
     (Control::Sentence, error.to_string())
 }
 
@@ -67,10 +70,14 @@ impl Sentence {
     ///
     /// # Errors
     /// The device fails.
-    pub async fn read(run: &Run, tokenizer: &Tokenizer, tokens: Tokens) -> Result<Self, Trouble> {
+    pub async fn read(
+        run: &Run,
+        tokenizer: &Tokenizer,
+        tokens: Tokens,
+    ) -> Result<Self, TrainError> {
         let Tokens { ids, left_out } = tokens;
         let around = encode(tokenizer, "")?;
-        let taps = run.teacher_taps(&ids).await.map_err(of_device)?;
+        let taps = run.teacher_taps(&ids).await?;
         let event = Event::Sentence {
             tokens: ids.iter().map(|id| tokenizer.token(*id)).collect(),
             special: ids.iter().map(|id| around.contains(id)).collect(),
@@ -88,8 +95,8 @@ impl Sentence {
     ///
     /// # Errors
     /// The device fails.
-    pub async fn look(&mut self, run: &Run) -> Result<Told, Trouble> {
-        let taps = run.student_taps(&self.ids).await.map_err(of_device)?;
+    pub async fn look(&mut self, run: &Run) -> Result<Told, TrainError> {
+        let taps = run.student_taps(&self.ids).await?;
         let step = run.steps_taken();
         let event = Event::Taps {
             step,
@@ -100,12 +107,12 @@ impl Sentence {
         Ok(told)
     }
 
-    /// After which step the student was last looked at.
+    /// The step after which the student was last sampled.
     pub fn looked_at(&self) -> Option<u64> {
         self.learnt.as_ref().map(|(step, _)| *step)
     }
 
-    /// What a page is told: `Sentence`, and the last `Taps` if there were any.
+    /// The events for a page: `Sentence`, and the last `Taps` if there were any.
     pub fn told(&self) -> (Told, Option<Told>) {
         let learnt = self.learnt.as_ref().map(|(_, told)| told.clone());
         (self.taught.clone(), learnt)
@@ -117,7 +124,7 @@ fn blobs(layers: &[Vec<f32>]) -> Vec<Vec<u8>> {
     layers.iter().map(bytes).collect()
 }
 
-/// Where a run's time goes: seconds of steps, and of looks at the student between them.
+/// Where a run's time goes: seconds of steps, and of samples of the student between them.
 #[derive(Default)]
 pub struct Share {
     taken: u64,
@@ -135,7 +142,7 @@ impl Share {
         self.taken += 1;
     }
 
-    /// The student was looked at.
+    /// The student was sampled.
     pub fn looked(&mut self, seconds: f64) {
         self.looks += seconds;
         self.last_look = seconds;

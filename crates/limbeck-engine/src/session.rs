@@ -1,56 +1,55 @@
-//! One run with its data: from texts and a teacher to steps, evaluations, taps and files.
+//! One run with its data, and its one driver: from a teacher and texts to steps, evaluations, checkpoints and files.
+//!
+//! Every front (the command line, `limbeck serve`, a browser's worker) opens a [`Session`], calls [`Session::begin`] and
+//! then [`Session::advance`] until it is finished. What is done in which order, when a run is saved and measured, and
+//! what becomes of it when its texts fail, is decided here alone.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use burn::tensor::Device;
-use limbeck_corpus::{Batches, Corpus};
-use limbeck_model::{Encoder, Folder, Tokenizer};
-use limbeck_protocol::{Control, Evaluation, RunInfo, StepRecord};
-use limbeck_recipe::batching::{DataPosition, Encoded};
-use limbeck_recipe::{Mistake, Plan, Recipe, parameter_count};
+use limbeck_corpus::{Corpus, FileSummary};
+use limbeck_model::{Encoder, Folder, ModelError, Tokenizer};
+use limbeck_protocol::{RunInfo, Stage};
+use limbeck_recipe::batching::DataPosition;
+use limbeck_recipe::{Evaluation, Plan, Recipe, Step, parameter_count};
 use limbeck_train::{Checkpoint, Event, Run, TrainError, check_kernels};
 
 use crate::card::{Outcome, model_card};
+use crate::feed;
+use crate::front::{BatchSource, Feed, Front, News};
 use crate::heldout::Heldout;
-use crate::saved::Text;
+use crate::inputs::{changed_input, inputs};
 use crate::sentence::{self, Sentence, Share, Tokens, Told};
 use crate::student::student_files;
-use crate::{Opened, changed_input, feed, inputs};
+use crate::trouble::{RunError, Trouble, of_device};
 
-/// Held-out lines that are measured on: few, because a browser's CPU reads some hundred tokens in the time of a step.
-const LINES: usize = 64;
-
-/// What is wrong, and where it is fixed.
-pub type Trouble = (Control, String);
-
-/// All that is wrong.
-pub struct Troubles(pub Vec<Trouble>);
-
-impl From<Trouble> for Troubles {
-    fn from(trouble: Trouble) -> Self {
-        Self(vec![trouble])
-    }
-}
-
-/// Text to token ids, for a corpus.
-type Tokenise = Box<dyn Fn(&[&str]) -> Result<Vec<Encoded>, String>>;
-
-/// The teacher and texts of a run.
-pub struct Data {
+/// What a session is opened with.
+pub struct Opening {
+    /// What to do.
+    pub recipe: Recipe,
     /// The teacher's files; shared, because they may be most of a browser's memory.
     pub teacher: Rc<Folder>,
     /// The texts.
-    pub texts: Vec<Text>,
+    pub corpus: Corpus,
+    /// Where to go on; none for a new run.
+    pub checkpoint: Option<Checkpoint>,
+    /// Steps up to the checkpoint, as far as they are known.
+    pub steps: Vec<Step>,
+    /// Evaluations up to the checkpoint, as far as they are known.
+    pub evaluations: Vec<Evaluation>,
 }
 
 /// A run and everything that belongs to it.
 pub struct Session {
     run: Run,
-    batches: Batches<Tokenise>,
+    /// To build a fresh student beside; its tensors are shared with the run's.
+    teacher: Encoder,
+    batches: BatchSource,
     position: DataPosition,
     corpus: Corpus,
+    files: Vec<FileSummary>,
     inputs: BTreeMap<String, String>,
     folder: Folder,
     /// Cuts nothing off: a sentence may be longer than the lines of a batch.
@@ -59,61 +58,63 @@ pub struct Session {
     sentence: Sentence,
     share: Share,
     device: Device,
-    /// What a page is told of it.
-    pub info: RunInfo,
-    /// Steps so far.
-    pub steps: Vec<StepRecord>,
-    /// Evaluations so far.
-    pub evaluations: Vec<Evaluation>,
-}
-
-/// What one step gave.
-pub enum Taken {
-    /// Numbers.
-    Step(StepRecord),
-    /// The loss of this step was not a number, on these lines.
-    Skipped(u64, String),
+    info: RunInfo,
+    steps: Vec<Step>,
+    evaluations: Vec<Evaluation>,
+    /// The step of the last checkpoint that outlives this program.
+    saved: Option<u64>,
 }
 
 impl Session {
-    /// Reads teacher and texts, checks the recipe and the device's kernels, and builds the student: a new one, or that of a
-    /// checkpoint.
+    /// Reads teacher and texts, checks the recipe and the device's kernels, and builds the student: a new one, or that of
+    /// a checkpoint. Whatever is cheap to check is checked first, and nothing is written.
     ///
     /// # Errors
-    /// Everything that is wrong, each with its place.
-    pub async fn open(
-        recipe: &Recipe,
-        data: &Data,
-        opened: Opened,
-        checkpoint: Option<&Checkpoint>,
-    ) -> Result<Self, Troubles> {
-        let device = opened.device;
-        let folder = &data.teacher;
-        let config = folder.config().map_err(of_model)?;
-        let mut plan = Plan::new(recipe, &config).map_err(|e| of_plan(e.0))?;
-        let corpus = Corpus::in_memory(data.texts.clone()).map_err(of_texts)?;
-        let tokenizer = Tokenizer::from_folder(folder).map_err(of_model)?;
-        let cutting = tokenizer.clone().truncating(recipe.max_length);
-        let cutting = cutting.map_err(of_model)?;
-        let inputs = inputs(folder, &corpus.describe().map_err(of_texts)?);
-        if let Some(checkpoint) = checkpoint
+    /// Everything that is wrong with the recipe, or the first other thing that is.
+    pub async fn open(opening: Opening, front: &impl Front) -> Result<Self, RunError> {
+        let Opening {
+            recipe,
+            teacher: source,
+            corpus,
+            checkpoint,
+            steps,
+            mut evaluations,
+        } = opening;
+        let mut plan = Plan::new(&recipe, &source.config()?)?;
+        let tokenizer = Tokenizer::from_folder(&source)?;
+        let truncating = tokenizer.clone().truncating(recipe.max_length)?;
+        let files = corpus.describe()?;
+        let inputs = inputs(&source, &files);
+        if let Some(checkpoint) = &checkpoint
             && let Some(changed) = changed_input(&checkpoint.header.inputs, &inputs)
         {
-            return Err((Control::Checkpoint, changed).into());
+            return Err(RunError::Changed(changed));
         }
-        let encoder = Encoder::from_folder(folder, &device).map_err(of_model)?;
-        let heldout = Heldout::find(&plan, &corpus, &cutting, LINES).map_err(of_texts)?;
-        let self_test_failure = check_kernels(&mut plan, &device).await;
+        let opened = front.open(recipe.device).await.map_err(RunError::Device)?;
+        let self_test_failure = check_kernels(&mut plan, &opened.device).await;
+        let teacher = Encoder::from_folder(&source, &opened.device)?;
+        let folder = source.without_weights();
+        drop(source);
+        let heldout = Heldout::find(&plan, &corpus, &truncating, opened.heldout_lines)?;
         if opened.on_gpu {
-            rehearse(&plan, &encoder, &heldout).await?;
+            rehearse(&plan, &teacher, &heldout).await?;
         }
-        let run = match checkpoint {
-            Some(checkpoint) => Run::resume(plan, encoder, checkpoint),
-            None => Run::new(plan, encoder).await,
+        let (run, position) = match &checkpoint {
+            Some(checkpoint) => (
+                Run::resume(plan, teacher.clone(), checkpoint)?,
+                checkpoint.header.position,
+            ),
+            None => (
+                Run::new(plan, teacher.clone()).await?,
+                DataPosition::default(),
+            ),
         };
-        let run = run.map_err(of_training)?;
-        let position = checkpoint.map_or(DataPosition::default(), |c| c.header.position);
-        let batches = batches(run.plan(), &corpus, cutting, position);
+        let batches = front.batches(Feed {
+            corpus: corpus.clone(),
+            tokenise: Box::new(feed::tokenise(truncating)),
+            settings: feed::settings(run.plan()),
+            from: position,
+        })?;
         let sentence = Sentence::read(&run, &tokenizer, picture(&heldout)).await?;
         let info = describe(
             &run,
@@ -121,22 +122,56 @@ impl Session {
             opened.on_gpu,
             self_test_failure.map(|e| e.to_string()),
         );
+        evaluations.sort_by_key(|evaluation| evaluation.step);
         Ok(Self {
+            saved: checkpoint.map(|checkpoint| checkpoint.header.step),
             run,
+            teacher,
             batches,
             position,
             corpus,
+            files,
             inputs,
-            folder: folder.without_weights(),
+            folder,
             tokenizer,
             heldout,
             sentence,
             share: Share::default(),
-            device,
+            device: opened.device,
             info,
-            steps: Vec::new(),
-            evaluations: Vec::new(),
+            steps,
+            evaluations,
         })
+    }
+
+    /// The run as a page sees it.
+    pub fn info(&self) -> &RunInfo {
+        &self.info
+    }
+
+    /// The run itself.
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// What it is measured on.
+    pub fn heldout(&self) -> &Heldout {
+        &self.heldout
+    }
+
+    /// The teacher's tokenizer, which cuts nothing off.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Steps so far, oldest first; skipped ones are not among them.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Evaluations so far, oldest first.
+    pub fn evaluations(&self) -> &[Evaluation] {
+        &self.evaluations
     }
 
     /// Steps taken, skipped ones counted.
@@ -149,87 +184,175 @@ impl Session {
         self.run.is_finished()
     }
 
-    /// Whether a checkpoint and an evaluation are due.
+    /// Whether a run is saved and measured where it is now.
     pub fn is_milestone(&self) -> bool {
         let every = self.run.plan().recipe.checkpoint_every;
-        self.steps_taken().is_multiple_of(every)
+        let step = self.steps_taken();
+        step > 0 && (self.is_finished() || step.is_multiple_of(every))
     }
 
-    /// Takes one step. `seconds` is a clock.
+    /// Measures what should be and is not measured: the fresh student, and one whose checkpoint was written but whose
+    /// program ended before it was measured. To be called once, before the first step.
     ///
     /// # Errors
-    /// A text that cannot be read on, or a third loss in a row that is not a number.
-    pub async fn step(&mut self, seconds: impl Fn() -> f64) -> Result<Taken, Trouble> {
-        let start = seconds();
-        let ended = || (Control::Texts, "the texts gave no further batch".to_owned());
-        let next = feed::next_step(self.run.plan(), &mut self.batches).ok_or_else(ended)?;
-        let (batches, position) = next.map_err(of_texts)?;
+    /// The device fails, or the front cannot keep the numbers.
+    pub async fn begin(&mut self, front: &mut impl Front) -> Result<(), RunError> {
+        let before = self.evaluations.len();
+        if !self.is_measured_after(0) {
+            let evaluation = match self.steps_taken() {
+                0 => measure(&self.run, &self.heldout, front).await?,
+                _ => measure(&self.fresh().await?, &self.heldout, front).await?,
+            };
+            self.take_in(0, evaluation, front)?;
+        }
+        if self.is_milestone() && !self.is_measured_after(self.steps_taken()) {
+            self.evaluate(front).await?;
+        }
+        if self.evaluations.len() > before {
+            self.save_numbers(front).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes one step and, where one is due, saves the run and then measures it. If the texts fail, what was learnt since
+    /// the last checkpoint is saved first.
+    ///
+    /// # Errors
+    /// Texts that cannot be read on, a third loss in a row that is not finite, or a front that cannot keep what it must.
+    pub async fn advance(&mut self, front: &mut impl Front) -> Result<(), RunError> {
+        if let Err(error) = self.step(front).await {
+            return Err(self.rescue(error, front).await);
+        }
+        if self.is_milestone() {
+            self.save(front).await?;
+            self.evaluate(front).await?;
+            self.save_numbers(front).await?;
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self, front: &mut impl Front) -> Result<(), RunError> {
+        let start = front.seconds();
+        let taken = feed::next_step(self.run.plan(), &mut self.batches);
+        let (batches, next) = taken.ok_or(RunError::NoMoreBatches)??;
         let event = self.run.step(&batches).await;
-        self.position = position;
-        let seconds = seconds() - start;
+        let seconds = front.seconds() - start;
         self.share.stepped(seconds);
-        match event.map_err(|e| self.name(e))? {
+        let news = match event.map_err(|e| self.with_lines(e))? {
             Event::Step(step) => {
-                let record = StepRecord {
-                    step: step.step,
-                    loss: step.loss,
-                    by_pair: step.by_pair,
-                    learning_rate: step.learning_rate,
-                    gradient_norm: step.gradient_norm,
-                    tokens: step.tokens as u64,
+                let memory = memory(&self.device);
+                let step = Step {
                     seconds,
-                    memory: memory(&self.device),
+                    memory,
+                    ..step
                 };
-                self.steps.push(record.clone());
-                Ok(Taken::Step(record))
+                self.steps.push(step.clone());
+                News::Step(step)
             }
-            Event::Skipped { step, lines } => Ok(Taken::Skipped(step, self.name_lines(&lines))),
+            Event::Skipped { step, lines } => {
+                let names = self.name_lines(&lines);
+                News::Skipped { step, lines, names }
+            }
+        };
+        self.position = next;
+        front.tell(news).map_err(RunError::Storage)
+    }
+
+    /// Saves what was learnt since the last checkpoint before an error of the texts ends the run.
+    async fn rescue(&mut self, error: RunError, front: &mut impl Front) -> RunError {
+        let step = self.steps_taken();
+        let is_saved = step == self.saved.unwrap_or_default();
+        if !error.is_of_texts() || is_saved {
+            return error;
+        }
+        // What is told is why the run ended; a storage that fails too adds nothing that would help.
+        match self.save(front).await {
+            Ok(()) if self.saved == Some(step) => RunError::Saved {
+                error: Box::new(error),
+                step,
+            },
+            _ => error,
         }
     }
 
-    fn name(&self, error: TrainError) -> Trouble {
+    /// Has the front persist the run as it is now.
+    ///
+    /// # Errors
+    /// The device fails, or the front cannot keep what it must.
+    pub async fn save(&mut self, front: &mut impl Front) -> Result<(), RunError> {
+        let saving = News::Stage(Stage::Saving, 0, 0);
+        front.tell(saving).map_err(RunError::Storage)?;
+        let checkpoint = self.checkpoint().await?;
+        let outlives = front.save(self, checkpoint).await;
+        if outlives.map_err(RunError::Storage)? {
+            self.saved = Some(self.steps_taken());
+        }
+        Ok(())
+    }
+
+    /// Numbers go into the storage beside the checkpoint that they belong to, or not at all.
+    async fn save_numbers(&mut self, front: &mut impl Front) -> Result<(), RunError> {
+        if self.saved != Some(self.steps_taken()) {
+            return Ok(());
+        }
+        let saved = front.save_numbers(self).await;
+        saved.map_err(RunError::Storage)
+    }
+
+    fn is_measured_after(&self, step: u64) -> bool {
+        self.evaluations.iter().any(|e| e.step == step)
+    }
+
+    async fn evaluate(&mut self, front: &mut impl Front) -> Result<(), RunError> {
+        let evaluation = measure(&self.run, &self.heldout, front).await?;
+        self.take_in(self.evaluations.len(), evaluation, front)
+    }
+
+    fn take_in(
+        &mut self,
+        at: usize,
+        evaluation: Evaluation,
+        front: &mut impl Front,
+    ) -> Result<(), RunError> {
+        self.evaluations.insert(at, evaluation.clone());
+        let told = front.tell(News::Evaluated(evaluation));
+        told.map_err(RunError::Storage)
+    }
+
+    /// A run of this plan that has not begun.
+    async fn fresh(&self) -> Result<Run, TrainError> {
+        Run::new(self.run.plan().clone(), self.teacher.clone()).await
+    }
+
+    /// What the fresh student makes of the held-out sentence, as [`Run::student_taps`].
+    ///
+    /// # Errors
+    /// The device fails.
+    pub async fn fresh_taps(&self) -> Result<Vec<Vec<f32>>, TrainError> {
+        match self.steps_taken() {
+            0 => self.run.student_taps(&self.heldout.picture).await,
+            _ => {
+                self.fresh()
+                    .await?
+                    .student_taps(&self.heldout.picture)
+                    .await
+            }
+        }
+    }
+
+    fn with_lines(&self, error: TrainError) -> RunError {
         match &error {
             TrainError::NotFinite { lines, .. } => {
                 let lines = self.name_lines(lines);
-                (Control::Run, format!("{error}: {lines}"))
+                RunError::NotFinite { error, lines }
             }
-            _ => (Control::Run, error.to_string()),
+            _ => error.into(),
         }
     }
 
     fn name_lines(&self, lines: &[(usize, u64)]) -> String {
         let names: Vec<String> = lines.iter().map(|l| self.corpus.name_line(*l)).collect();
         names.join("; ")
-    }
-
-    /// Batches of held-out lines.
-    pub fn heldout_batches(&self) -> usize {
-        self.heldout.batches.len()
-    }
-
-    /// KL by pair on one batch of held-out lines, weighted by its number of lines, and that number. So that a page hears of
-    /// progress, and messages get in between.
-    ///
-    /// # Errors
-    /// The device fails.
-    pub async fn evaluate_batch(&self, index: usize) -> Result<(Vec<f64>, usize), Trouble> {
-        let batch = &self.heldout.batches[index];
-        let by_pair = self.run.evaluate(std::slice::from_ref(batch)).await;
-        let by_pair = by_pair.map_err(of_device)?;
-        let lines = batch.lengths.len();
-        Ok((by_pair.iter().map(|kl| kl * lines as f64).collect(), lines))
-    }
-
-    /// Takes in what the batches gave: sums over `lines` lines.
-    pub fn evaluated(&mut self, sums: Vec<f64>, lines: usize) -> Evaluation {
-        let evaluation = Evaluation {
-            step: self.steps_taken(),
-            by_pair: sums.iter().map(|sum| sum / lines.max(1) as f64).collect(),
-            note: self.heldout.note.clone(),
-        };
-        self.evaluations.retain(|e| e.step != evaluation.step);
-        self.evaluations.push(evaluation.clone());
-        evaluation
     }
 
     /// Chooses the sentence that is drawn; an empty one gives back the held-out sentence.
@@ -242,34 +365,36 @@ impl Session {
             true => picture(&self.heldout),
             false => sentence::cut(&self.tokenizer, text, plan)?,
         };
-        self.sentence = Sentence::read(&self.run, &self.tokenizer, tokens).await?;
+        let sentence = Sentence::read(&self.run, &self.tokenizer, tokens).await;
+        self.sentence = sentence.map_err(of_device)?;
         Ok(())
     }
 
-    /// What a page is told of the chosen sentence, and of what the student made of it when it was last looked at.
+    /// The events about the chosen sentence: its tokens with the teacher's projections, and the student's when it was
+    /// last sampled.
     pub fn sentence(&self) -> (Told, Option<Told>) {
         self.sentence.told()
     }
 
-    /// Whether the student may be looked at again, for what that costs beside the steps.
+    /// Whether another sample of the student stays within its share of the time.
     pub fn may_look(&self) -> bool {
         self.share.allows_a_look()
     }
 
-    /// Has the student read the chosen sentence; none if it has done so since the last step. `seconds` is a clock.
+    /// Has the student read the chosen sentence; none if it has done so since the last step.
     ///
     /// # Errors
     /// The device fails.
-    pub async fn look(&mut self, seconds: impl Fn() -> f64) -> Result<Option<Told>, Trouble> {
+    pub async fn look(&mut self, front: &impl Front) -> Result<Option<Told>, TrainError> {
         if self.sentence.looked_at() == Some(self.steps_taken()) {
             return Ok(None);
         }
-        let start = seconds();
+        let start = front.seconds();
         let is_first = self.sentence.looked_at().is_none();
         let told = self.sentence.look(&self.run).await?;
         // A GPU may have to compile for a sentence of another length.
         if !is_first {
-            self.share.looked(seconds() - start);
+            self.share.looked(front.seconds() - start);
         }
         Ok(Some(told))
     }
@@ -278,51 +403,74 @@ impl Session {
     ///
     /// # Errors
     /// The device fails.
-    pub async fn checkpoint(&self) -> Result<Vec<u8>, Trouble> {
-        let bytes = self.run.checkpoint(&self.position, &self.inputs).await;
-        bytes.map_err(of_device)
+    pub async fn checkpoint(&self) -> Result<Vec<u8>, TrainError> {
+        self.run.checkpoint(&self.position, &self.inputs).await
     }
 
-    /// The student's folder: paths and contents.
-    ///
-    /// # Errors
-    /// The device fails.
-    pub async fn student(&self) -> Result<Vec<(String, Vec<u8>)>, Trouble> {
-        let plan = self.run.plan();
-        let files = student_files(plan, self.run.student(), &self.folder).await;
-        let mut files = files.map_err(of_device)?;
-        let measured = |evaluation: Option<&Evaluation>| -> Vec<f32> {
-            let by_pair = evaluation.iter().flat_map(|e| &e.by_pair);
-            by_pair.map(|kl| *kl as f32).collect()
-        };
-        let outcome = Outcome {
-            before: measured(self.evaluations.first()),
-            after: measured(self.evaluations.last()),
+    /// What the run came to, for the model card and the report.
+    pub fn outcome(&self) -> Outcome {
+        let by_pair = |e: Option<&Evaluation>| e.map_or_else(Vec::new, |e| e.by_pair.clone());
+        Outcome {
+            before: by_pair(self.evaluations.first()),
+            after: by_pair(self.evaluations.last()),
             heldout_note: self.heldout.note.clone(),
             device: self.info.device.clone(),
             elapsed: Duration::from_secs_f64(self.steps.iter().map(|s| s.seconds).sum()),
             skipped: self.run.skipped(),
             lines: self.position.lines,
             truncated: self.position.truncated_lines,
-            files: self.corpus.describe().unwrap_or_default(),
-        };
-        files.push(("README.md".into(), model_card(plan, &outcome).into_bytes()));
+            files: self.files.clone(),
+        }
+    }
+
+    /// The student's folder: paths and contents, in the order in which they are to be written.
+    ///
+    /// # Errors
+    /// The device fails, or the teacher's tokenizer cannot be written.
+    pub async fn student(&self) -> Result<Vec<(String, Vec<u8>)>, ModelError> {
+        let plan = self.run.plan();
+        let mut files = student_files(plan, self.run.student(), &self.folder).await?;
+        let card = model_card(plan, &self.outcome());
+        files.push(("README.md".into(), card.into_bytes()));
         Ok(files)
     }
 }
 
+/// KL by pair on all held-out lines, batch by batch, so that a page hears of progress and messages get in between.
+async fn measure(
+    run: &Run,
+    heldout: &Heldout,
+    front: &mut impl Front,
+) -> Result<Evaluation, RunError> {
+    let mut sums = vec![0.0; run.plan().pairs.len()];
+    let mut lines = 0;
+    for (index, batch) in heldout.batches.iter().enumerate() {
+        let stage = News::Stage(Stage::Evaluating, index, heldout.batches.len());
+        front.tell(stage).map_err(RunError::Storage)?;
+        front.breathe().await;
+        let by_pair = run.evaluate(std::slice::from_ref(batch)).await?;
+        let weight = batch.lengths.len() as f64;
+        let pairs = sums.iter_mut().zip(by_pair);
+        pairs.for_each(|(sum, kl)| *sum += kl * weight);
+        lines += batch.lengths.len();
+    }
+    Ok(Evaluation {
+        step: run.steps_taken(),
+        by_pair: sums.iter().map(|sum| sum / lines.max(1) as f64).collect(),
+        note: heldout.note.clone(),
+    })
+}
+
 /// One step of a throw-away run, and one look at it: they compile every shader, so that the time of the first real step is
 /// that of a step.
-async fn rehearse(plan: &Plan, encoder: &Encoder, heldout: &Heldout) -> Result<(), Troubles> {
-    let run = Run::new(plan.clone(), encoder.clone()).await;
-    let mut run = run.map_err(of_training)?;
+async fn rehearse(plan: &Plan, encoder: &Encoder, heldout: &Heldout) -> Result<(), TrainError> {
+    let mut run = Run::new(plan.clone(), encoder.clone()).await?;
     if !heldout.batches.is_empty() {
-        let batches = &heldout.batches[..1];
-        run.step(batches).await.map_err(of_training)?;
+        run.step(&heldout.batches[..1]).await?;
     }
     let ids = &heldout.picture;
-    run.teacher_taps(ids).await.map_err(of_training)?;
-    run.student_taps(ids).await.map_err(of_training)?;
+    run.teacher_taps(ids).await?;
+    run.student_taps(ids).await?;
     Ok(())
 }
 
@@ -332,16 +480,6 @@ fn picture(heldout: &Heldout) -> Tokens {
         ids: heldout.picture.clone(),
         left_out: heldout.picture_left_out,
     }
-}
-
-fn batches(
-    plan: &Plan,
-    corpus: &Corpus,
-    tokenizer: Tokenizer,
-    from: DataPosition,
-) -> Batches<Tokenise> {
-    let tokenise: Tokenise = Box::new(feed::tokenise(tokenizer));
-    Batches::new(corpus.clone(), tokenise, feed::settings(plan), from)
 }
 
 fn describe(run: &Run, device: String, on_gpu: bool, self_test_failure: Option<String>) -> RunInfo {
@@ -381,32 +519,4 @@ fn linear_memory() -> u64 {
 #[cfg(not(target_arch = "wasm32"))]
 fn linear_memory() -> u64 {
     0
-}
-
-fn of_model(error: impl std::fmt::Display) -> Trouble {
-    (Control::Teacher, error.to_string())
-}
-
-fn of_texts(error: impl std::fmt::Display) -> Trouble {
-    (Control::Texts, error.to_string())
-}
-
-pub(crate) fn of_device(error: impl std::fmt::Display) -> Trouble {
-    (Control::Device, error.to_string())
-}
-
-fn of_plan(mistakes: Vec<Mistake>) -> Troubles {
-    let each = mistakes.into_iter();
-    let each = each.map(|m| (Control::Field(m.field.to_owned()), m.message));
-    Troubles(each.collect())
-}
-
-fn of_training(error: TrainError) -> Troubles {
-    let control = match error {
-        TrainError::Plan(error) => return of_plan(error.0),
-        TrainError::Checkpoint(_) => Control::Checkpoint,
-        TrainError::NotFinite { .. } => Control::Run,
-        _ => Control::Device,
-    };
-    (control, error.to_string()).into()
 }

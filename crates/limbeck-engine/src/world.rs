@@ -1,22 +1,28 @@
-//! What an engine needs of the place that it lives in: a browser's worker, or a program.
+//! What an engine needs from its host: a browser's worker, or a program.
 
 use std::future::Future;
 
 use burn::tensor::Device;
+use limbeck_corpus::CorpusError;
 use limbeck_protocol::EngineInfo;
 use limbeck_recipe::DeviceChoice;
 
-/// A device that is open.
+use crate::front::{BatchSource, Feed};
+
+/// An open device.
 pub struct Opened {
-    /// To compute on.
+    /// burn's handle of the device.
     pub device: Device,
     /// Its name, for people.
     pub name: String,
     /// Whether it is a GPU.
     pub on_gpu: bool,
+    /// Held-out lines that a run on it is measured on: [`crate::heldout::LINES`], or fewer where reading them would take
+    /// the time of many steps.
+    pub heldout_lines: usize,
 }
 
-/// The place that an engine lives in. Errors are texts for people: what was wrong, and what to do.
+/// The host of an engine. Errors are messages for users: what was wrong, and what to do.
 pub trait World {
     /// Where the engine runs and on what.
     fn info(&self) -> impl Future<Output = EngineInfo>;
@@ -30,13 +36,21 @@ pub trait World {
     /// Seconds since some moment; never goes back.
     fn seconds(&self) -> f64;
 
-    /// Lets messages in that wait: a turn of the event loop in a browser, nothing in a program.
+    /// Lets waiting messages in: a turn of the event loop in a browser, nothing in a program.
     fn breathe(&self) -> impl Future<Output = ()>;
+
+    /// Starts the batches of a run: prepared when they are asked for, unless a place has threads to work ahead.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    fn batches(&self, feed: Feed) -> Result<BatchSource, CorpusError> {
+        Ok(feed.on_demand())
+    }
 
     /// Makes sure that no other engine trains on the same storage (another tab, say), for as long as this one lives.
     ///
     /// # Errors
-    /// Another does.
+    /// Another engine trains on it.
     fn claim(&self) -> impl Future<Output = Result<(), String>>;
 
     /// Writes a file of the saved run. A reader finds it whole or as it was before.
@@ -54,7 +68,7 @@ pub trait World {
     /// Removes every file of the saved run.
     ///
     /// # Errors
-    /// They cannot be removed.
+    /// A file cannot be removed.
     fn forget(&self) -> impl Future<Output = Result<(), String>>;
 
     /// Bytes of storage that are used, and that there are; zeros if that is not known.

@@ -1,4 +1,4 @@
-//! What can be wrong with a model folder or a request to a model.
+//! Why a model cannot be loaded, or cannot do what was asked.
 
 use limbeck_kernels::ShapeError;
 use limbeck_recipe::ConfigError;
@@ -12,12 +12,12 @@ pub enum ModelError {
     Read {
         /// The file.
         path: String,
-        /// Why.
+        /// The system's reason.
         source: std::io::Error,
     },
     /// There is no such folder.
     #[error(
-        "there is no folder {folder}. Name a Hugging Face model folder: one with config.json, model.safetensors and tokenizer.json"
+        "there is no folder {folder}. Name a Hugging Face model folder, with config.json, model.safetensors and tokenizer.json"
     )]
     NoFolder {
         /// The folder.
@@ -46,20 +46,20 @@ pub enum ModelError {
     },
     /// A tensor of the model is not in its weight files.
     #[error(
-        "no tensor `{name}` in the weights ({count} tensors, for instance `{example}`); config.json asks for it"
+        "no tensor `{name}` in the weights ({count} tensors, such as `{example}`), but config.json requires it"
     )]
     NoTensor {
-        /// Its name.
+        /// Name of the tensor, without the encoder's prefix.
         name: String,
         /// How many tensors there are.
         count: usize,
-        /// One that is there.
+        /// Name of one that is there.
         example: String,
     },
     /// A tensor has another shape than config.json says.
-    #[error("tensor `{name}` has shape {found:?}, but config.json asks for {expected:?}")]
+    #[error("tensor `{name}` has shape {found:?}, but config.json requires {expected:?}")]
     WrongShape {
-        /// Its name.
+        /// Name of the tensor, without the encoder's prefix.
         name: String,
         /// Shape in the file.
         found: Vec<usize>,
@@ -69,27 +69,27 @@ pub enum ModelError {
     /// A tensor has an element type that is not a float.
     #[error("tensor `{name}` is of type {dtype}; weights must be F32, F16, BF16 or F64")]
     WrongType {
-        /// Its name.
+        /// Name of the tensor, without the encoder's prefix.
         name: String,
         /// Its element type.
         dtype: String,
     },
-    /// No layer of that number.
+    /// The model has no layer of that number.
     #[error("layer {layer} does not exist: the model has layers 1 to {layers}")]
     NoLayer {
-        /// What was asked for, from 1.
+        /// The layer that was asked for, from 1.
         layer: usize,
-        /// How many there are.
+        /// Layers of the model.
         layers: usize,
     },
     /// A batch is longer than the model's positions.
     #[error(
-        "a sequence of {length} tokens, but the model has positions for {longest}; use max_length {longest} or less"
+        "a sequence has {length} tokens, but the model has positions for {longest}; set max_length to {longest} or less"
     )]
     TooLong {
-        /// Tokens.
+        /// Tokens of the longest sequence.
         length: usize,
-        /// What fits.
+        /// Positions of the model.
         longest: usize,
     },
     /// A token id beyond the vocabulary: tokenizer and model do not belong together.
@@ -105,7 +105,7 @@ pub enum ModelError {
     /// The tokenizer's file is wrong, or it failed on a text.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
-    /// Lengths and shapes do not fit.
+    /// Shapes or lengths do not match.
     #[error(transparent)]
     Shape(#[from] ShapeError),
     /// A tensor could not be read back from the device.

@@ -11,9 +11,9 @@ use crate::{Folder, ModelError};
 /// The token ids of one text, special tokens included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tokens {
-    /// Ids, at most the max_length that was asked for.
+    /// Token ids, at most `max_length` of them if the tokenizer truncates.
     pub ids: Vec<u32>,
-    /// Whether the text was longer.
+    /// Whether the text was longer and lost its end.
     pub truncated: bool,
 }
 
@@ -49,7 +49,7 @@ impl Tokenizer {
     /// From the bytes of a tokenizer.json; its own padding and truncation are left out.
     ///
     /// # Errors
-    /// It is not one.
+    /// The bytes are not a tokenizer.json.
     pub fn from_json(json: &[u8]) -> Result<Self, ModelError> {
         let mut inner = Inner::from_bytes(json)
             .map_err(|e| ModelError::Tokenizer(format!("tokenizer.json cannot be read: {e}")))?;
@@ -60,7 +60,7 @@ impl Tokenizer {
         Ok(Self { inner })
     }
 
-    /// BERT's WordPiece from a vocabulary of one token a line.
+    /// BERT's WordPiece from a vocabulary of one token per line.
     fn word_piece(vocabulary: &[u8], lowercase: bool) -> Result<Self, ModelError> {
         let wrong =
             |e: tokenizers::Error| ModelError::Tokenizer(format!("vocab.txt cannot be read: {e}"));
@@ -100,7 +100,7 @@ impl Tokenizer {
             .map_err(|e| ModelError::Tokenizer(e.to_string()))
     }
 
-    /// The same tokenizer, cutting every text to `max_length` tokens, special tokens included.
+    /// The same tokenizer, truncating every text to `max_length` tokens, special tokens included.
     ///
     /// # Errors
     /// `max_length` leaves no room beside the special tokens.
@@ -168,7 +168,7 @@ impl Tokenizer {
             .unwrap_or_else(|| format!("[{id}]"))
     }
 
-    /// How many tokens it knows, added ones counted.
+    /// Size of the vocabulary, added tokens included.
     pub fn vocabulary(&self) -> usize {
         self.inner.get_vocab_size(true)
     }

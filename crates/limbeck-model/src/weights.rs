@@ -6,13 +6,13 @@ use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use crate::{Folder, ModelError};
 
-/// Element type of weights that are written.
+/// Element type of weights on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
     /// 32 bits.
     #[default]
     F32,
-    /// 16 bits, half the file.
+    /// 16 bits, half the file size.
     F16,
 }
 
@@ -119,7 +119,7 @@ impl<'a> Weights<'a> {
     /// The values of a tensor of the encoder, row-major; `name` is without the prefix.
     ///
     /// # Errors
-    /// It is not there, or of another shape, or not of floats.
+    /// The file lacks it, or it has another shape or an element type that is not a float.
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
         let full = format!("{}{name}", self.prefix);
         // Checkpoints converted from TensorFlow call the LayerNorm's weight and bias gamma and beta.

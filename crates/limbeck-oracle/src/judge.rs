@@ -83,7 +83,7 @@ pub fn assert_as_good_as_within(
     }
 }
 
-/// |got - exact| / |exact| in the Euclidean norm, for f32 and f64 answers. Infinite where it cannot be told: a number that
+/// |got - exact| / |exact| in the Euclidean norm, for f32 and f64 answers. Infinite where it is undefined: a number that
 /// is not finite, lengths that differ, or an exact answer of zeros that is not met exactly.
 pub fn relative_l2<T: Copy + Into<f64>>(got: &[T], exact: &[f64]) -> f64 {
     if got.len() != exact.len() {

@@ -1,4 +1,4 @@
-//! The product of two matrices.
+//! Matrix multiplication.
 
 /// a (M, K) times b (K, N): (M, N), row after row.
 ///

@@ -34,7 +34,7 @@ impl Rng {
         (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// A number of the standard normal distribution (Box and Muller; the second of the pair is not kept).
+    /// A number of the standard normal distribution (Box and Muller; the second of the pair is discarded).
     pub fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt(); // 1 - u is never 0
         radius * (std::f64::consts::TAU * self.uniform()).cos()

@@ -1,4 +1,4 @@
-//! What a page asks of an engine.
+//! What a page sends to an engine.
 
 use limbeck_recipe::Recipe;
 use serde::{Deserialize, Serialize};
@@ -35,26 +35,26 @@ pub enum Command {
         /// What to do; its `teacher`, `corpus` and `out` are only names here.
         recipe: Recipe,
     },
-    /// Finishes the step, writes a checkpoint and waits.
+    /// Finishes the step, writes a checkpoint and pauses.
     Pause,
-    /// Takes one step of a run that waits.
+    /// Takes one step of a paused run.
     Step,
-    /// Goes on with a run that waits.
+    /// Continues a paused run.
     Resume,
-    /// Finishes the step, writes a checkpoint and ends. The run stays saved and can be taken up with `Restore`.
+    /// Finishes the step, writes a checkpoint and ends. The run stays saved, and `Restore` resumes it.
     Stop,
-    /// Takes up the saved run (teacher, texts, checkpoint and steps) and waits.
+    /// Opens the saved run (teacher, texts, checkpoint and steps), paused.
     Restore,
-    /// Forgets the saved run.
+    /// Deletes the saved run.
     Discard,
-    /// Takes up a checkpoint that was exported; the one blob is the file. Needs its teacher and texts at hand.
+    /// Opens an exported checkpoint, paused; the one blob is the file. Its teacher and texts must be loaded already.
     Checkpoint {
         /// Name of the file, for messages.
         name: String,
     },
     /// Asks for files. Answered by `Files`, to this page alone.
     Export {
-        /// Which.
+        /// Which files.
         what: Export,
     },
     /// Asks for what teacher and student make of a sentence, now and from now on; an empty text means the held-out sentence

@@ -1,10 +1,10 @@
-//! What an engine tells a page.
+//! What an engine sends to a page.
 
-use limbeck_recipe::{Init, Recipe};
+use limbeck_recipe::{Evaluation, Init, Recipe, Step};
 use serde::{Deserialize, Serialize};
 
-/// What must be known of every fresh student (microsoft/unilm issue 525): the loss does not reach the end of its last layer,
-/// which keeps the values that it started with.
+/// What must be known of every fresh student (<https://github.com/microsoft/unilm/issues/525>): the loss does not reach the
+/// end of its last layer, which keeps the values that it started with.
 pub fn before_use(init: Init) -> &'static str {
     match init {
         Init::Teacher => {
@@ -14,8 +14,8 @@ pub fn before_use(init: Init) -> &'static str {
         }
         Init::Random => {
             "The loss reads the queries, keys and values of the student's last layer. What comes after them in that layer \
-             (attention output, feed-forward, LayerNorms) gets no gradient and still has its initial random values: fine-tune \
-             before use, or read figures of the student as it is as zero-shot figures of an untrained last block."
+             (attention output, feed-forward, LayerNorms) gets no gradient and keeps its random initial values. Fine-tune the \
+             student before you use it; figures of the student as it is are zero-shot figures of an untrained last block."
         }
     }
 }
@@ -32,100 +32,100 @@ pub enum Event {
         /// Where it runs and on what.
         engine: EngineInfo,
     },
-    /// Something other than a step takes its time. `Stage::Ready` ends it.
+    /// The engine is busy with something other than a step. `Stage::Ready` ends it.
     Stage {
-        /// What.
+        /// What it is busy with.
         stage: Stage,
-        /// How far.
+        /// Units of work that are done.
         done: u64,
-        /// Of how much; 0 if that is not known.
+        /// Units of work in all; 0 if unknown.
         total: u64,
     },
     /// The teacher at hand.
     Teacher {
-        /// What it is.
+        /// Its name, its config and its size.
         teacher: TeacherInfo,
     },
     /// The texts at hand, in the order of `recipe.corpus`.
     Texts {
-        /// Each.
+        /// One entry per text.
         texts: Vec<TextInfo>,
     },
-    /// The run that can be taken up with `Restore`; none if there is none.
+    /// The run that `Restore` would resume, if there is one.
     Saved {
-        /// It.
+        /// Its recipe and its progress.
         run: Option<SavedRun>,
     },
-    /// A run begins, or goes on from a checkpoint.
+    /// A run begins, or continues from a checkpoint.
     Started {
-        /// What it is.
+        /// Its recipe, and what follows from it.
         run: RunInfo,
     },
     /// Steps that were taken, oldest first: those of a twentieth of a second, or one that took longer, while training; many
     /// after `Hello` or `Restore`.
     Steps {
         /// Each.
-        steps: Vec<StepRecord>,
+        steps: Vec<Step>,
     },
     /// A step whose loss was not a number: nothing was updated.
     Skipped {
-        /// From 1.
+        /// Number of the step, from 1.
         step: u64,
         /// The lines of its batch, for people.
         lines: String,
     },
     /// The student measured on lines that it never saw.
     Evaluated {
-        /// Result.
+        /// KL by pair on those lines.
         evaluation: Evaluation,
     },
-    /// A sentence and what the teacher makes of it. The blobs are f32, little endian, one for each layer of the teacher:
-    /// its queries, keys and values, (3, S, H) row-major. A page cuts them into relations by itself, any way it likes.
+    /// A sentence and the teacher's projections of it. The blobs are f32, little endian, one for each layer of the teacher:
+    /// its queries, keys and values, (3, S, H) row-major. A page computes any relation from them by itself.
     Sentence {
-        /// The S tokens.
+        /// The S tokens, as the vocabulary writes them.
         tokens: Vec<String>,
         /// Of each token, whether the tokenizer puts it around every text, such as `[CLS]`.
         special: Vec<bool>,
-        /// Tokens beyond the most that are drawn, which were cut off.
+        /// Tokens beyond the most that are drawn, which were truncated.
         left_out: u64,
         /// Attention heads of the teacher.
         attention_heads: usize,
     },
-    /// What the student makes of that sentence now: blobs as of `Sentence`, one for each layer of the student.
+    /// The student's projections of that sentence now: blobs as in `Sentence`, one for each layer of the student.
     Taps {
-        /// Steps taken before.
+        /// Steps that the student had taken; 0 for a fresh one.
         step: u64,
         /// Attention heads of the student.
         attention_heads: usize,
     },
-    /// What the run does now.
+    /// The run has changed its state.
     State {
-        /// It.
+        /// The state that it has entered.
         state: RunState,
     },
-    /// Where the last checkpoint is.
+    /// A checkpoint was written.
     Kept {
-        /// Its step.
+        /// The step after which it was written.
         step: u64,
         /// Its size in bytes.
         bytes: u64,
-        /// Why it is in memory only, if it is: a full storage, say. The run goes on, and a reload would lose it.
+        /// Why it is only in memory, if it is: because the storage is full, say. The run continues, but a reload would lose it.
         only_in_memory: Option<String>,
-        /// Bytes of storage that are used, and that there are; 0 and 0 if the browser does not say.
+        /// Bytes of storage in use; 0 if the browser does not say.
         used: u64,
-        /// See `used`.
+        /// Bytes of storage that this site may use; 0 if the browser does not say.
         quota: u64,
     },
-    /// Files that were asked for; the blobs are their contents.
+    /// Exported files; the blobs are their contents.
     Files {
         /// A name for all of them, such as `student`.
         name: String,
         /// Paths, `/` separates folders, in the order of the blobs.
         files: Vec<String>,
     },
-    /// Answer to `Numbers`.
+    /// Answer to `Numbers`: the device report.
     Numbers {
-        /// Name and value of each line of the report.
+        /// The lines of the report.
         figures: Vec<Figure>,
     },
     /// The engine is about to end by a failure that it cannot survive: a lost GPU, no memory, a panic. The page starts
@@ -134,7 +134,7 @@ pub enum Event {
         /// What happened, and what may help.
         reason: String,
     },
-    /// A command cannot be done, or the run has failed.
+    /// A command cannot be carried out, or the run has failed.
     Refused {
         /// The control of the page that fixes it.
         control: Control,
@@ -146,15 +146,15 @@ pub enum Event {
 /// Where an engine runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EngineInfo {
-    /// Worker or program.
+    /// Whether a worker of the page or a program runs it.
     pub kind: EngineKind,
     /// Version of the software.
     pub software: String,
     /// The GPU that `gpu` would take, if there is any.
     pub adapter: Option<Adapter>,
-    /// What the CPU is, for people: `1 core, wasm with SIMD`.
+    /// The CPU in words: `1 core, wasm with SIMD`.
     pub cpu: String,
-    /// Where checkpoints go, for people: `this browser's storage`, or a folder.
+    /// Where checkpoints are saved, in words: `this browser's storage`, or a folder.
     pub keeps: String,
 }
 
@@ -171,9 +171,9 @@ pub enum EngineKind {
 /// A GPU.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Adapter {
-    /// Name for people.
+    /// Its name, as the driver or the browser reports it.
     pub name: String,
-    /// Whether the CPU plays it: far slower than computing on the CPU directly, so `auto` does not take it.
+    /// Whether it is emulated on the CPU: far slower than the CPU backend, so `auto` does not take it.
     pub software: bool,
     /// Whether shaders can compute in 16 bits.
     pub f16: bool,
@@ -181,7 +181,7 @@ pub struct Adapter {
     pub limits: Vec<(String, u64)>,
 }
 
-/// What takes its time.
+/// What an engine is busy with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
@@ -202,7 +202,7 @@ pub enum Stage {
 /// A teacher at hand.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TeacherInfo {
-    /// For people.
+    /// Its name: a folder or a hub id.
     pub name: String,
     /// Its config.json, for [`limbeck_recipe::Config::parse`].
     pub config: String,
@@ -213,18 +213,18 @@ pub struct TeacherInfo {
 /// A text at hand.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TextInfo {
-    /// For people.
+    /// Name of the file.
     pub name: String,
-    /// Bytes as given.
+    /// Size in bytes, compressed if the text is.
     pub bytes: u64,
     /// Lines that are not blank.
     pub lines: u64,
 }
 
-/// A run that can be taken up.
+/// A saved run that can be resumed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SavedRun {
-    /// Its recipe.
+    /// The recipe of the run.
     pub recipe: Recipe,
     /// Steps taken.
     pub step: u64,
@@ -237,15 +237,15 @@ pub struct SavedRun {
 /// A run that has begun.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunInfo {
-    /// Its recipe.
+    /// The recipe of the run.
     pub recipe: Recipe,
     /// Names of its pairs, such as `Q-Q`, in the order of every `by_pair`.
     pub pairs: Vec<String>,
-    /// A_r.
+    /// Number of relation heads, A_r.
     pub relation_heads: usize,
     /// Teacher layer, from 1.
     pub teacher_layer: usize,
-    /// Where it computes, for people.
+    /// Name of the device that computes it.
     pub device: String,
     /// Whether that is a GPU.
     pub on_gpu: bool,
@@ -257,38 +257,6 @@ pub struct RunInfo {
     pub parameters: u64,
 }
 
-/// Numbers of one step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StepRecord {
-    /// From 1.
-    pub step: u64,
-    /// Sum over the pairs, weighted (eq. 5), in nats.
-    pub loss: f64,
-    /// KL of each pair, unweighted (eq. 6), in nats.
-    pub by_pair: Vec<f64>,
-    /// Learning rate of this step.
-    pub learning_rate: f64,
-    /// Global norm of the gradient before clipping.
-    pub gradient_norm: f64,
-    /// Real tokens of the batch.
-    pub tokens: u64,
-    /// Time of this step alone, in seconds.
-    pub seconds: f64,
-    /// Memory that the device has handed out, in bytes; 0 if it is not known.
-    pub memory: u64,
-}
-
-/// KL on held-out lines.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Evaluation {
-    /// Steps taken before.
-    pub step: u64,
-    /// KL of each pair, in nats.
-    pub by_pair: Vec<f64>,
-    /// What it was measured on, in one sentence.
-    pub note: String,
-}
-
 /// What a run does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -297,13 +265,13 @@ pub enum RunState {
     Idle,
     /// Reads, compiles, measures before the first step.
     Preparing,
-    /// Takes steps.
+    /// It is taking steps.
     Running,
-    /// Waits.
+    /// It waits between two steps.
     Paused,
-    /// Has ended.
+    /// It is over; another may start.
     Ended {
-        /// How.
+        /// Why it ended.
         halt: Halt,
     },
 }
@@ -314,7 +282,7 @@ pub enum RunState {
 pub enum Halt {
     /// All steps are taken.
     Finished,
-    /// By `Stop`.
+    /// The user stopped it ([`crate::Command::Stop`]).
     Stopped,
     /// By an error; [`Event::Refused`] says which. What was saved before is still there.
     Failed,
@@ -342,11 +310,11 @@ pub enum Control {
     Run,
 }
 
-/// One line of the report on numbers.
+/// One line of the device report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
-    /// What.
+    /// What was measured.
     pub name: String,
-    /// Value with its unit.
+    /// The value with its unit.
     pub value: String,
 }

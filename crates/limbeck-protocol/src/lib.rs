@@ -1,4 +1,4 @@
-//! What a page and an engine say to each other: [`Command`]s in, [`Event`]s out.
+//! The messages between a page and an engine: [`Command`]s in, [`Event`]s out.
 //!
 //! One protocol, two transports: a worker's messages and a WebSocket. On both a message is a text, the JSON of
 //! [`Message`], and after it as many binary parts ("blobs") as the text announces: files of a model, texts, taps. A
@@ -12,8 +12,8 @@ mod message;
 
 pub use command::{Command, Export};
 pub use event::{
-    Adapter, Control, EngineInfo, EngineKind, Evaluation, Event, Figure, Halt, RunInfo, RunState,
-    SavedRun, Stage, StepRecord, TeacherInfo, TextInfo, before_use,
+    Adapter, Control, EngineInfo, EngineKind, Event, Figure, Halt, RunInfo, RunState, SavedRun,
+    Stage, TeacherInfo, TextInfo, before_use,
 };
 pub use message::{Message, WireError};
 

@@ -18,7 +18,7 @@ pub struct Position {
     pub line: u64,
 }
 
-/// Where to go on after a batch. From it, and with the same corpus and settings, follow exactly the batches that an
+/// Where to continue after a batch. From there, with the same corpus and settings, exactly the batches follow that an
 /// uninterrupted run would have had. The default is the very beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataPosition {
@@ -34,7 +34,7 @@ pub struct DataPosition {
     pub batch: u64,
     /// Lines in all batches since the run began.
     pub lines: u64,
-    /// Of those lines, how many were too long for the model and lost their end.
+    /// How many of those lines were too long for the model and were truncated.
     pub truncated_lines: u64,
 }
 
@@ -44,7 +44,7 @@ impl DataPosition {
         self.start == Position::default() && self.block == 0 && self.chunk == 0 && self.batch == 0
     }
 
-    /// The start of the epoch that follows; the counts of lines go on.
+    /// The start of the epoch that follows; the counts of lines continue.
     #[must_use]
     pub fn next_epoch(&self) -> Self {
         Self {
@@ -72,7 +72,7 @@ pub struct Batch {
     pub ids: Vec<u32>,
     /// Real tokens of each sequence, (B), each 1 ..= S.
     pub lengths: Vec<usize>,
-    /// S.
+    /// The padded length S.
     pub padded: usize,
     /// File index and 1-based line number of each sequence, (B), to name a line in a message.
     pub sources: Vec<(usize, u64)>,
@@ -133,7 +133,7 @@ pub fn shuffled(count: usize, seed: u64, epoch: u64, block: u64) -> Vec<u32> {
     order
 }
 
-/// Whether a line is kept for measuring and never trained on. It depends on the text alone, so the same line is held
+/// Whether a line is held out for evaluation and never trained on. It depends on the text alone, so the same line is held
 /// out in every run, file and order, and equal lines are never on both sides. About `fraction` of different lines are.
 pub fn is_held_out(text: &str, fraction: f64) -> bool {
     // FNV-1a alone mixes the high bits of short texts badly.

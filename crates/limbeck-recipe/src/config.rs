@@ -42,10 +42,10 @@ pub enum ConfigError {
     Wrong {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         reason: String,
     },
-    /// The model is of a kind that we do not run.
+    /// limbeck does not support this kind of model.
     #[error("{field} `{value}` is not supported; supported: {supported}")]
     Unsupported {
         /// The field of config.json.
@@ -82,13 +82,13 @@ impl Deref for Config {
 /// Size of a student.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StudentSize {
-    /// L of the student.
+    /// Number of layers.
     pub layers: usize,
-    /// H of the student.
+    /// Hidden size H.
     pub hidden: usize,
-    /// Its attention heads.
+    /// Number of attention heads; must divide the hidden size.
     pub heads: usize,
-    /// Width of its feed-forward part.
+    /// Width of the feed-forward part.
     pub ffn: usize,
     /// Dropout of hidden values and attention probabilities.
     pub dropout: f64,
@@ -98,7 +98,7 @@ impl Config {
     /// Reads config.json. `file` names it in errors.
     ///
     /// # Errors
-    /// Not JSON, a missing field, sizes that cannot be, or a kind of model that we do not run.
+    /// Not JSON, a missing field, impossible sizes, or a kind of model that limbeck does not support.
     pub fn parse(file: &str, json: &[u8]) -> Result<Self, ConfigError> {
         let wrong = |reason: String| ConfigError::Wrong {
             file: file.to_owned(),

@@ -1,4 +1,4 @@
-//! What a run will cost, from its sizes alone: for the page, while a recipe is edited.
+//! What a run will cost, estimated from its sizes alone, for a page where a recipe is being edited.
 
 use crate::config::Config;
 use crate::layout::parameter_count;
@@ -12,9 +12,9 @@ const FLOAT: f64 = 4.0;
 /// measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
-    /// Numbers that the student has.
+    /// Parameters of the student.
     pub student_parameters: u128,
-    /// Numbers that the teacher has.
+    /// Parameters of the teacher.
     pub teacher_parameters: u128,
     /// Bytes on the device while training: weights of both, gradients and moments of the student, activations of one batch.
     pub bytes: f64,
@@ -24,7 +24,7 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Of a plan.
+    /// Estimates a plan.
     pub fn of(plan: &Plan) -> Self {
         let (student, teacher) = (&plan.student, &plan.teacher);
         let tokens = plan.recipe.batch as f64 * plan.recipe.max_length as f64;
@@ -61,12 +61,12 @@ impl Estimate {
     }
 }
 
-/// Values a token that one layer keeps for its backward pass.
+/// Values per token that one layer keeps for its backward pass.
 fn layer_values(config: &Config) -> f64 {
     10.0 * config.hidden_size as f64 + 2.0 * config.intermediate_size as f64
 }
 
-/// Attention probabilities a token; our kernels keep none.
+/// Attention probabilities per token; our kernels keep none.
 fn score_values(plan: &Plan, config: &Config, length: f64) -> f64 {
     match plan.kernel {
         KernelChoice::Fused => 0.0,
@@ -74,7 +74,7 @@ fn score_values(plan: &Plan, config: &Config, length: f64) -> f64 {
     }
 }
 
-/// Operations a token of one layer, forward: four projections, the feed-forward part, scores and their use.
+/// Floating-point operations per token of one layer, forward: four projections, the feed-forward part, scores and their use.
 fn layer_flops(config: &Config, length: f64) -> f64 {
     let (h, f) = (config.hidden_size as f64, config.intermediate_size as f64);
     2.0 * (4.0 * h * h + 2.0 * h * f) + 4.0 * length * h

@@ -38,7 +38,7 @@ pub struct Parameter {
 }
 
 impl Parameter {
-    /// How many numbers it holds.
+    /// Number of values that it holds.
     pub fn count(&self) -> u128 {
         self.shape.iter().map(|axis| *axis as u128).product()
     }
@@ -145,7 +145,7 @@ impl Layout {
     }
 }
 
-/// How many numbers a model of this config has, the pooler not counted.
+/// Number of parameters of a model with this config, without the pooler.
 pub fn parameter_count(config: &Config) -> u128 {
     let mut count = 0;
     let mut add = |parameter: Parameter| count += parameter.count();

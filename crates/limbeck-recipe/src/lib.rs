@@ -1,6 +1,6 @@
-//! What can be asked for, and whether it can be: recipes, encoder configs, pairs, and the plan that comes of them; and what
-//! follows from a seed alone: random numbers and the order of batches. No tensors and no files, so that a page can check a
-//! recipe while it is typed.
+//! What a user can ask for, and whether it is possible: recipes, encoder configs, pairs, and the plan they result in;
+//! and what follows from a seed alone: random numbers and the order of batches. No tensors and no files, so that a page
+//! can check a recipe while it is typed.
 #![warn(missing_docs)]
 
 pub mod batching;
@@ -13,6 +13,7 @@ mod plan;
 mod recipe;
 mod rng;
 mod shape;
+mod step;
 
 pub use config::{Config, ConfigError, StudentSize, TOKENIZER_FILES};
 pub use estimate::Estimate;
@@ -27,3 +28,4 @@ pub use recipe::{
 };
 pub use rng::{Rng, mix};
 pub use shape::{Activation, Positions, Shape};
+pub use step::{Evaluation, Step};

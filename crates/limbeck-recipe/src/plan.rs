@@ -1,4 +1,4 @@
-//! The recipe checked against the teacher. Every mistake is found at once, each with its field.
+//! A recipe, checked against its teacher. The check finds all mistakes at once, each with its field.
 
 use crate::config::{Config, StudentSize};
 use crate::layout::parameter_count;
@@ -11,28 +11,28 @@ const MOST_PARAMETERS: u128 = 1 << 31;
 /// Batches of the longest step: a driver holds the token ids of all of them while it takes the step.
 const MOST_ACCUMULATED: usize = 4096;
 
-/// Something in a recipe that cannot be.
+/// A field of a recipe with a value that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// The recipe's field.
+    /// The recipe's field, such as `student.heads`.
     pub field: &'static str,
-    /// What is wrong, with the values, and what would be right.
+    /// What is wrong, with the values, and what would be valid.
     pub message: String,
 }
 
-/// A run that can start: nothing of it is checked again.
+/// A run that can start. Whoever holds a plan checks nothing again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// What the user asked for.
     pub recipe: Recipe,
     /// Teacher layer, from 1.
     pub teacher_layer: usize,
-    /// A_r.
+    /// Number of relation heads, A_r.
     pub relation_heads: usize,
-    /// Pairs with their weights (alpha in eq. 5), those of weight 0 left out.
+    /// Pairs with their weights (alpha in eq. 5), without those of weight 0.
     pub pairs: Vec<(Pair, f64)>,
-    /// What computes the relation loss, attention and GELU: as the recipe says, or `Naive` on a device whose kernels failed
-    /// their test.
+    /// Implementation of the relation loss, attention and GELU: the recipe's, or `Naive` on a device whose kernels
+    /// failed the self-test.
     pub kernel: KernelChoice,
     /// Steps of warm-up.
     pub warmup: u64,
@@ -44,7 +44,7 @@ pub struct Plan {
     pub from_layers: Option<Vec<usize>>,
 }
 
-/// The mistakes of a recipe, all of them.
+/// All mistakes of a recipe.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", list(.0))]
 pub struct PlanError(pub Vec<Mistake>);
@@ -82,7 +82,7 @@ impl Plan {
     /// Checks a recipe against the teacher's config.
     ///
     /// # Errors
-    /// [`PlanError`] with every mistake that was found.
+    /// [`PlanError`] with every mistake.
     pub fn new(recipe: &Recipe, teacher: &Config) -> Result<Self, PlanError> {
         let mut mistakes = Mistakes::default();
         check_numbers(recipe, teacher, &mut mistakes);
@@ -94,7 +94,7 @@ impl Plan {
         let warmup = recipe.warmup.unwrap_or(usual_warmup(recipe.steps));
         mistakes.demand(warmup <= recipe.steps, "warmup", || {
             format!(
-                "{warmup} steps of warm-up are more than the {} steps of the run",
+                "a warm-up of {warmup} steps is longer than the run of {}",
                 recipe.steps
             )
         });
@@ -114,7 +114,7 @@ impl Plan {
             return Err(PlanError(vec![Mistake {
                 field: "student",
                 message: format!(
-                    "{parameters} parameters are more than {MOST_PARAMETERS}; make it smaller"
+                    "{parameters} parameters exceed the limit of {MOST_PARAMETERS}; reduce layers, hidden or ffn"
                 ),
             }]));
         }
@@ -142,13 +142,13 @@ impl Plan {
     }
 }
 
-/// Steps of warm-up where a recipe names none.
+/// Steps of warm-up unless a recipe names them: a tenth of the steps, at most 4000.
 pub fn usual_warmup(steps: u64) -> u64 {
     (steps / 10).min(4000)
 }
 
-/// Learning rate of a step (from 1): linear warm-up to `peak` over `warmup` steps, then a linear fall that reaches 0 one
-/// step after the last.
+/// Learning rate of a step (from 1): linear warm-up to `peak` over `warmup` steps, then a linear decay that reaches 0
+/// one step after the last.
 pub fn learning_rate(step: u64, peak: f64, warmup: u64, steps: u64) -> f64 {
     if step <= warmup {
         return peak * step as f64 / warmup as f64;
@@ -159,27 +159,27 @@ pub fn learning_rate(step: u64, peak: f64, warmup: u64, steps: u64) -> f64 {
 
 fn check_numbers(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) {
     mistakes.demand(!recipe.corpus.is_empty(), "corpus", || {
-        "no file or glob is given".into()
+        "no file or glob given".into()
     });
     mistakes.demand((1..=65_536).contains(&recipe.batch), "batch", || {
-        format!("{} is not in 1..=65536 sequences", recipe.batch)
+        format!("must be 1 to 65536 sequences, not {}", recipe.batch)
     });
     mistakes.demand(
         (1..=MOST_ACCUMULATED).contains(&recipe.accumulate),
         "accumulate",
         || {
             format!(
-                "{} is not in 1..={MOST_ACCUMULATED} batches per step",
+                "must be 1 to {MOST_ACCUMULATED} batches, not {}",
                 recipe.accumulate
             )
         },
     );
-    mistakes.demand(recipe.steps >= 1, "steps", || "at least one step".into());
+    mistakes.demand(recipe.steps >= 1, "steps", || "must be at least 1".into());
     mistakes.demand(recipe.shuffle >= 1, "shuffle", || {
-        "at least one line".into()
+        "must be at least 1".into()
     });
     mistakes.demand(recipe.checkpoint_every >= 1, "checkpoint_every", || {
-        "at least every step: 1".into()
+        "must be at least 1".into()
     });
     let longest = teacher.max_length();
     mistakes.demand(
@@ -187,7 +187,7 @@ fn check_numbers(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) {
         "max_length",
         || {
             format!(
-                "{} is not in 3..={longest}, the positions of the teacher",
+                "must be 3 to {longest} (the teacher's positions), not {}",
                 recipe.max_length
             )
         },
@@ -244,7 +244,7 @@ fn check_numbers(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) {
             "from 0 to below 1",
         ),
     ] {
-        mistakes.demand(holds, field, || format!("{value} is not {range}"));
+        mistakes.demand(holds, field, || format!("must be {range}, not {value}"));
     }
 }
 
@@ -256,12 +256,12 @@ fn check_student(recipe: &Recipe, mistakes: &mut Mistakes) {
         ("student.heads", student.heads),
     ] {
         mistakes.demand((1..=65_536).contains(&size), field, || {
-            format!("{size} is not in 1..=65536")
+            format!("must be 1 to 65536, not {size}")
         });
     }
     let ffn = student.ffn.unwrap_or(1);
     mistakes.demand((1..=1_048_576).contains(&ffn), "student.ffn", || {
-        format!("{ffn} is not in 1..=1048576")
+        format!("must be 1 to 1048576, not {ffn}")
     });
     let (hidden, heads) = (student.hidden, student.heads);
     mistakes.demand(
@@ -278,7 +278,7 @@ fn check_student(recipe: &Recipe, mistakes: &mut Mistakes) {
     );
 }
 
-/// The teacher's layer where nobody names one: upper-middle ones of large teachers, section 4 of MiniLMv2; the last otherwise.
+/// The teacher's layer unless a recipe names it: the last, or an upper-middle one of large teachers (section 4 of MiniLMv2).
 pub fn usual_teacher_layer(teacher: &Config) -> usize {
     match (teacher.num_hidden_layers, teacher.layer_of_24()) {
         (24, Some(layer)) => layer,
@@ -286,8 +286,8 @@ pub fn usual_teacher_layer(teacher: &Config) -> usize {
     }
 }
 
-/// A_r where nobody names it: the largest number that divides both hidden sizes, up to 48, or 64 for a teacher of 1024 and
-/// wider, as in the paper.
+/// A_r unless a recipe names it: the largest number that divides both hidden sizes, up to 48, or 64 for a teacher with
+/// a hidden size of 1024 or more, as in the paper.
 pub fn usual_relation_heads(student: usize, teacher: usize) -> usize {
     let most = if teacher >= 1024 { 64 } else { 48 };
     let fits = common_relation_heads(student, teacher).into_iter();
@@ -304,9 +304,11 @@ fn teacher_layer(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) -> 
     mistakes.demand((1..=layers).contains(&layer), "teacher_layer", || {
         format!("layer {layer} does not exist: the teacher has layers 1 to {layers}")
     });
-    mistakes.demand(recipe.objective == Objective::MinilmV2 || layer == layers, "teacher_layer", || {
-        format!("minilm-v1 teaches the last layer, {layers}; leave teacher_layer out or use minilm-v2")
-    });
+    mistakes.demand(
+        recipe.objective == Objective::MinilmV2 || layer == layers,
+        "teacher_layer",
+        || format!("minilm-v1 uses the last layer, {layers}; omit teacher_layer or use minilm-v2"),
+    );
     layer
 }
 
@@ -415,7 +417,7 @@ fn relation_heads(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) ->
             )
         });
         mistakes.demand(recipe.relation_heads.is_none_or(|a| a == heads), "relation_heads", || {
-            format!("minilm-v1 uses the {heads} attention heads; leave relation_heads out or use minilm-v2")
+            format!("minilm-v1 uses the {heads} attention heads; omit relation_heads or use minilm-v2")
         });
         return heads;
     }
@@ -433,7 +435,7 @@ fn relation_heads(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) ->
 fn pairs(recipe: &Recipe, mistakes: &mut Mistakes) -> Vec<(Pair, f64)> {
     if recipe.objective == Objective::MinilmV1 {
         mistakes.demand(recipe.pairs.is_none(), "pairs", || {
-            "minilm-v1 compares Q-K and V-V; leave pairs out or use minilm-v2".into()
+            "minilm-v1 compares Q-K and V-V; omit pairs or use minilm-v2".into()
         });
         let vv = Pair {
             row: Vector::V,
@@ -451,7 +453,7 @@ fn pairs(recipe: &Recipe, mistakes: &mut Mistakes) -> Vec<(Pair, f64)> {
             Ok(_) if !weight.is_finite() || *weight < 0.0 => {
                 mistakes.add(
                     "pairs",
-                    format!("the weight of {key} is {weight}, not 0 or more"),
+                    format!("the weight of {key} must be 0 or more, not {weight}"),
                 );
             }
             Ok(pair) if *weight > 0.0 => pairs.push((pair, *weight)),

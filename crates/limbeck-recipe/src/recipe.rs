@@ -1,19 +1,19 @@
-//! What the user asks for. One struct is the command line's flags, the TOML file, the header of a checkpoint and the page's
-//! form, so the doc comments below are also the help.
+//! What a user asks for. One struct serves as the command line's flags, the TOML file, the header of a checkpoint and
+//! the page's form, so its doc comments are also the help text and the descriptions in the JSON Schema.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What is compared.
+/// Which relations the loss compares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Objective {
-    /// MiniLMv2 (Wang et al. 2021): the relations of `pairs`, re-split into `relation_heads`.
+    /// MiniLMv2 (Wang et al. 2021): the relations of `pairs`, split anew into `relation_heads`.
     #[default]
     MinilmV2,
-    /// MiniLM (Wang et al. 2020): Q-K attention and V-V relation of the last layers, over the attention heads.
+    /// MiniLM (Wang et al. 2020): the attention (Q-K) and the value relation (V-V) of the last layers, by attention head.
     MinilmV1,
 }
 
@@ -21,12 +21,12 @@ pub enum Objective {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeviceChoice {
-    /// A real GPU if there is one, else the CPU. A software rasteriser is never chosen.
+    /// A real GPU if there is one, else the CPU; never a software GPU.
     #[default]
     Auto,
-    /// The CPU, all cores.
+    /// The CPU, on all cores.
     Cpu,
-    /// A GPU through wgpu (Vulkan, Metal or DX12), a software one too if there is no other.
+    /// A GPU through wgpu (Vulkan, Metal or DX12), even a software one if there is no other.
     Gpu,
 }
 
@@ -37,7 +37,7 @@ pub enum WeightPrecision {
     /// 32 bits.
     #[default]
     F32,
-    /// 16 bits: half the file.
+    /// 16 bits: half the file size.
     F16,
 }
 
@@ -48,7 +48,7 @@ pub enum KernelChoice {
     /// Our kernels: WGSL on a GPU, SIMD on the CPU. The relation loss and attention never hold an S x S tensor.
     #[default]
     Fused,
-    /// Plain tensor operations: for teaching, or to rule a kernel out.
+    /// Plain tensor operations, for teaching or to rule a kernel out.
     Naive,
 }
 
@@ -68,16 +68,16 @@ pub enum Init {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StudentRecipe {
-    /// Layers.
+    /// Number of layers.
     pub layers: usize,
     /// Hidden size H.
     pub hidden: usize,
-    /// Attention heads; they must divide the hidden size.
+    /// Number of attention heads; must divide the hidden size.
     pub heads: usize,
-    /// Width of the feed-forward part; 4 x hidden unless given, at most the teacher's where it starts from the teacher.
+    /// Width of the feed-forward layer; 4 x hidden unless given, at most the teacher's where it starts from the teacher.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ffn: Option<usize>,
-    /// Dropout of hidden values and attention probabilities while training.
+    /// Dropout probability of hidden states and attention probabilities during training.
     pub dropout: f64,
     /// Weights before the first step: the `teacher`'s, or `random` ones.
     pub init: Init,
@@ -101,30 +101,30 @@ impl Default for StudentRecipe {
     }
 }
 
-/// A whole run.
+/// Everything that defines a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recipe {
-    /// Folder of the teacher in Hugging Face layout.
+    /// Folder of the teacher, in Hugging Face layout.
     pub teacher: String,
-    /// Teacher layer whose relations are taught, from 1. Unless given: the last; of 24 layers the 21st (BERT) or the 19th
-    /// (RoBERTa, XLM-R), as in the paper.
+    /// Teacher layer whose relations the student learns, from 1. Default: the last; of 24 layers the 21st (BERT) or the
+    /// 19th (RoBERTa, XLM-R), as in the paper.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub teacher_layer: Option<usize>,
     /// Size of the student, and what it starts from.
     pub student: StudentRecipe,
-    /// Relation heads A_r; they must divide both hidden sizes. Unless given: the largest number that does, up to 48 (64 for
-    /// a teacher of 1024 and wider), as in the paper.
+    /// Number of relation heads A_r; must divide both hidden sizes. Default: the largest number that does, up to 48 (64
+    /// for a teacher with a hidden size of 1024 or more), as in the paper.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relation_heads: Option<usize>,
-    /// Weight of each pair, from `qq`, `qk`, `qv`, `kq`, `kk`, `kv`, `vq`, `vk`, `vv`; { qq = 1, kk = 1, vv = 1 } unless given.
+    /// Weight of each pair, from `qq`, `qk`, `qv`, `kq`, `kk`, `kv`, `vq`, `vk`, `vv`. Default: { qq = 1, kk = 1, vv = 1 }.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pairs: Option<BTreeMap<String, f64>>,
-    /// What is compared: `minilm-v2` or `minilm-v1`.
+    /// Which relations the loss compares: `minilm-v2` or `minilm-v1`.
     pub objective: Objective,
-    /// Text files or globs, one document a line, UTF-8, .gz too.
+    /// Text files or globs: one document per line, UTF-8, plain or .gz.
     pub corpus: Vec<String>,
-    /// Part of the corpus's lines that is held out of training, to measure on (by a hash of the line).
+    /// Fraction of the lines that is held out of training for evaluation, chosen by a hash of the line.
     pub heldout: f64,
     /// Maximum tokens per sequence; longer lines are truncated.
     pub max_length: usize,
@@ -133,14 +133,15 @@ pub struct Recipe {
     /// Batches per step. Their gradients are accumulated, so a step learns from accumulate x batch sequences with the
     /// activations of one batch in memory.
     pub accumulate: usize,
-    /// Steps.
+    /// Number of training steps.
     pub steps: u64,
     /// Peak learning rate.
     pub learning_rate: f64,
-    /// Steps of linear warm-up; a tenth of the steps, at most 4000, unless given. Then it falls linearly to 0.
+    /// Steps of linear warm-up, after which the learning rate decays linearly to 0. Default: a tenth of the steps, at
+    /// most 4000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup: Option<u64>,
-    /// Decoupled weight decay; biases and LayerNorms do not decay.
+    /// Decoupled weight decay; not applied to biases and LayerNorms.
     pub weight_decay: f64,
     /// AdamW's beta1.
     pub beta1: f64,
@@ -148,21 +149,21 @@ pub struct Recipe {
     pub beta2: f64,
     /// AdamW's epsilon.
     pub epsilon: f64,
-    /// Largest global norm of the gradient; 0 does not clip.
+    /// Maximum global norm of the gradient; 0 turns clipping off.
     pub clip: f64,
     /// Seed of everything random: initial weights, order of lines, dropout.
     pub seed: u64,
-    /// Lines that are shuffled together in memory.
+    /// Lines shuffled together in memory.
     pub shuffle: usize,
     /// Steps between checkpoints.
     pub checkpoint_every: u64,
     /// Where to compute: `auto`, `cpu` or `gpu`.
     pub device: DeviceChoice,
-    /// What computes the relation loss, attention and GELU: `fused`, our kernels, or `naive`, plain tensor operations.
+    /// Implementation of the relation loss, attention and GELU: `fused` (our kernels) or `naive` (plain tensor operations).
     pub kernel: KernelChoice,
     /// Element type of the student's weights on disk: `f32` or `f16`.
     pub precision: WeightPrecision,
-    /// Folder for the student and what the run wrote.
+    /// Output folder: the student, its report and, while the run lasts, the checkpoint.
     pub out: String,
 }
 
@@ -206,7 +207,7 @@ impl Recipe {
     }
 }
 
-/// A recipe inside of JSON: as TOML, which gives every f64 back bit for bit (serde_json's parser does not).
+/// A recipe inside JSON: as a TOML string, which restores every f64 bit for bit (serde_json's parser does not).
 pub mod as_toml {
     use serde::{Deserialize, Deserializer, Serializer, de, ser};
 
@@ -223,7 +224,7 @@ pub mod as_toml {
     /// For `#[serde(with = "limbeck_recipe::as_toml")]`.
     ///
     /// # Errors
-    /// It is not a recipe.
+    /// The string is not a recipe.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Recipe, D::Error> {
         toml::from_str(&String::deserialize(deserializer)?).map_err(de::Error::custom)
     }

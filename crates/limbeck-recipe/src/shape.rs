@@ -60,13 +60,13 @@ pub struct Shape {
     /// Rows of the word embedding table.
     pub vocab_size: usize,
     /// Width of the embedding tables where it is a number of its own: if it differs from H, a linear layer leads from it to
-    /// H. `None`: the tables are H wide.
+    /// Hidden size H. `None`: the tables are H wide.
     pub embedding_size: Option<usize>,
-    /// H.
+    /// Hidden size H.
     pub hidden_size: usize,
-    /// L.
+    /// Number of layers L.
     pub num_hidden_layers: usize,
-    /// Attention heads; they divide H.
+    /// Number of attention heads; divides H.
     pub num_attention_heads: usize,
     /// Width of the feed-forward part.
     pub intermediate_size: usize,

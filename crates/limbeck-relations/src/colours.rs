@@ -34,7 +34,7 @@ impl Colours {
         )
     }
 
-    /// The colour at a part of the scale from 0 to 1; what is not a number is [`NO_NUMBER`].
+    /// The colour at a part of the scale from 0 to 1; what is not a number is grey.
     pub fn at(&self, part: f32) -> Rgb {
         if part.is_nan() {
             return NO_NUMBER;

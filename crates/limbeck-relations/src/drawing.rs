@@ -88,7 +88,7 @@ pub struct Words {
     pub fill: Rgb,
     /// Which part of the text is at the point.
     pub anchor: Anchor,
-    /// Whether it runs upwards, turned by 90 degrees to the left.
+    /// Whether it runs upwards, rotated by 90 degrees to the left.
     pub upwards: bool,
 }
 

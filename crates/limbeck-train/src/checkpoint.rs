@@ -61,14 +61,16 @@ impl Checkpoint {
     pub fn parse(bytes: &[u8]) -> Result<Self, TrainError> {
         let damaged = |e| {
             wrong(format!(
-                "not whole ({e}); use an earlier one or start again"
+                "incomplete or damaged ({e}); use an earlier one or start again"
             ))
         };
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
         let files = SafeTensors::deserialize(bytes).map_err(damaged)?;
         let entries = metadata.metadata().clone().unwrap_or_default();
         let (Some(header), Some(sum)) = (entries.get(HEADER), entries.get(CHECKSUM)) else {
-            return Err(wrong("this safetensors file is no checkpoint of limbeck"));
+            return Err(wrong(
+                "this safetensors file is not a checkpoint of limbeck",
+            ));
         };
         let mut tensors = BTreeMap::new();
         for (name, view) in files.iter() {
@@ -93,10 +95,10 @@ impl Checkpoint {
             )));
         }
         let header: CheckpointHeader = serde_json::from_str(header)
-            .map_err(|e| wrong(format!("header not understood: {e}")))?;
+            .map_err(|e| wrong(format!("cannot read the header: {e}")))?;
         if header.format != FORMAT {
             return Err(wrong(format!(
-                "format {} is not {FORMAT}, the one this version reads",
+                "format {} is not supported; this version reads format {FORMAT}",
                 header.format
             )));
         }

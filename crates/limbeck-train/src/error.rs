@@ -1,4 +1,4 @@
-//! What can go wrong with a plan or a run.
+//! Why a run cannot start or continue.
 
 use limbeck_model::ModelError;
 use limbeck_recipe::PlanError;
@@ -15,8 +15,8 @@ pub enum TrainError {
     NoSequence,
     /// The loss was not a finite number in several consecutive steps.
     #[error(
-        "the loss was not a number in {in_a_row} steps in a row (up to step {step}). Lower learning_rate, raise warmup, \
-             or look at the lines of the last batch"
+        "the loss was not a number in {in_a_row} consecutive steps (up to step {step}). Lower learning_rate, increase \
+         warmup, or inspect the lines of the last batch"
     )]
     NotFinite {
         /// The last of these steps, from 1.
@@ -29,7 +29,7 @@ pub enum TrainError {
     /// A checkpoint cannot be used.
     #[error("checkpoint: {0}")]
     Checkpoint(String),
-    /// Something about a model.
+    /// Loading or running a model failed.
     #[error(transparent)]
     Model(#[from] ModelError),
 }

@@ -23,4 +23,4 @@ pub use error::TrainError;
 pub use gradients::{Gradients, Numbers};
 pub use lesson::Lesson;
 pub use objective::{Loss, RelationObjective};
-pub use run::{Event, Phase, Run, StepEvent, check_kernels};
+pub use run::{Event, Phase, Run, check_kernels};

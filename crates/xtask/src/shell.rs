@@ -2,9 +2,9 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 /// Why a chore stopped.
 #[derive(Debug)]
@@ -77,24 +77,39 @@ pub fn run(command: &mut Command) -> Result<()> {
     succeeded(line, status)
 }
 
-/// Like [`run`], and also returns what the command wrote to its standard output (still shown while it runs).
-pub fn run_and_read(command: &mut Command) -> Result<String> {
-    let line = show(command);
-    let not_started = |cause| Error::NotStarted {
-        command: line.clone(),
-        cause,
-    };
-    let mut child = command
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(not_started)?;
-    let mut text = String::new();
-    if let Some(output) = child.stdout.take() {
-        text = echo(BufReader::new(output)).map_err(not_started)?;
+/// Ends a program at once, with everything that it has started.
+pub fn end_all(child: &mut Child) {
+    if cfg!(windows) {
+        let id = child.id().to_string();
+        ask("taskkill", &["/F", "/T", "/PID", &id]);
+    } else if let Some(table) = ask("ps", &["-A", "-o", "pid=,ppid="]) {
+        let ids: Vec<String> = descendants(&table, child.id())
+            .iter()
+            .map(u32::to_string)
+            .collect();
+        ask("sh", &["-c", &format!("kill -KILL {}", ids.join(" "))]);
     }
-    let status = child.wait().map_err(not_started)?;
-    succeeded(line, status)?;
-    Ok(text)
+    // Both fail only for a process that has ended.
+    child.kill().ok();
+    child.wait().ok();
+}
+
+/// The processes below `root` in a table with the id of a process and that of its parent on each line.
+fn descendants(table: &str, root: u32) -> Vec<u32> {
+    let pair = |line: &str| -> Option<(u32, u32)> {
+        let mut numbers = line.split_whitespace().map(str::parse);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    };
+    let pairs: Vec<(u32, u32)> = table.lines().filter_map(pair).collect();
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(parent) = found.get(next).copied() {
+        let children = pairs.iter().filter(|(id, of)| *of == parent && *id != root);
+        found.extend(children.map(|(id, _)| *id));
+        next += 1;
+    }
+    found.remove(0);
+    found
 }
 
 /// The trimmed standard output of a question that costs nothing, or `None` if the program is absent or says no.
@@ -167,7 +182,8 @@ pub fn tree(folder: &Path) -> Result<Vec<String>> {
     Ok(found)
 }
 
-fn succeeded(command: String, status: ExitStatus) -> Result<()> {
+/// Fails if a command that ran reported failure.
+pub fn succeeded(command: String, status: ExitStatus) -> Result<()> {
     if status.success() {
         Ok(())
     } else {
@@ -176,7 +192,7 @@ fn succeeded(command: String, status: ExitStatus) -> Result<()> {
 }
 
 /// Prints the command to standard error, so that the output of `bench` stays clean, and returns it.
-fn show(command: &Command) -> String {
+pub fn show(command: &Command) -> String {
     let mut words = Vec::new();
     for (name, value) in command.get_envs() {
         if let Some(value) = value {
@@ -205,14 +221,15 @@ fn quoted(word: &OsStr) -> String {
     }
 }
 
-fn echo(mut from: impl BufRead) -> io::Result<String> {
-    let mut text = String::new();
-    let mut line = Vec::new();
-    while from.read_until(b'\n', &mut line)? > 0 {
-        io::stdout().write_all(&line)?;
-        io::stdout().flush()?;
-        text.push_str(&String::from_utf8_lossy(&line));
-        line.clear();
+#[cfg(test)]
+mod tests {
+    use super::descendants;
+
+    #[test]
+    fn descendants_are_children_and_theirs_and_nobody_else() {
+        let table =
+            "    1     0\n   10     1\n   11    10\n   12    11\n   13    10\n   20     1\n";
+        assert_eq!(descendants(table, 10), [11, 13, 12]);
+        assert!(descendants(table, 20).is_empty());
     }
-    Ok(text)
 }

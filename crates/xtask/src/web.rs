@@ -1,5 +1,5 @@
-//! The page as a web server takes it, and as the `limbeck` binary holds it: Trunk compiles and gathers, the rest of this
-//! module optimises the wasm, adds the bundled data, names files by their contents, compresses and weighs them.
+//! The page as a web server takes it, and as the `limbeck` binary holds it: compiled and gathered, its wasm optimised,
+//! with the bundled data, files named by their contents, compressed and weighed.
 
 mod budget;
 mod compress;
@@ -14,16 +14,14 @@ use std::path::{Path, PathBuf};
 pub use names::is_hashed;
 
 use crate::places::Places;
-use crate::shell::{self, Error, Result};
-use crate::wasm::Compiler;
+use crate::shell::{self, Result};
+use crate::wasm::{Compiler, PROFILE, TARGET};
 
 /// What the page is built with.
 pub struct PageTools {
     /// Compiles for wasm32.
     pub compiler: Compiler,
-    /// `trunk`.
-    pub trunk: PathBuf,
-    /// The folder of `wasm-bindgen`, of exactly the version in `Cargo.lock`; Trunk looks for it in `PATH`.
+    /// `wasm-bindgen`, of exactly the version in `Cargo.lock`.
     pub bindgen: PathBuf,
     /// `node`, which runs `wasm-opt`.
     pub node: PathBuf,
@@ -34,7 +32,12 @@ pub struct PageTools {
 /// Builds the page into [`Places::dist`] and fails if it is larger than its budget.
 pub fn build(places: &Places, tools: &PageTools) -> Result<()> {
     let stage = places.target.join("page");
-    trunk(places, tools, &stage)?;
+    remove_folder(&stage)?;
+    create_folder(&stage)?;
+    for module in MODULES {
+        compile(places, tools, &module, &stage)?;
+    }
+    gather(places, &stage)?;
     let cache = Cache::of(places)?;
     for (module, passes) in [
         ("page_bg.wasm", optimize::SMALLEST),
@@ -52,22 +55,45 @@ pub fn build(places: &Places, tools: &PageTools) -> Result<()> {
     budget::check(&sizes)
 }
 
-fn trunk(places: &Places, tools: &PageTools, stage: &Path) -> Result<()> {
-    // Trunk copies all that lies in wasm-bindgen's folder, also what an earlier build left there.
-    remove_folder(&places.web_target().join("wasm-bindgen"))?;
-    remove_folder(stage)?;
-    create_folder(stage)?;
-    let usual = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::iter::once(tools.bindgen.clone()).chain(std::env::split_paths(&usual));
-    let path = std::env::join_paths(folders)
-        .map_err(|cause| Error::Wrong(format!("PATH cannot be used: {cause}")))?;
-    let mut trunk = places.program(&tools.trunk);
-    trunk
-        .args(["build", "--release", "--color", "never", "--dist"])
+/// A program of the page: (package, binary, profile of Cargo.toml). One by one, because the page's features of web-sys
+/// would rebuild the worker's burn, which is that of the browser tests.
+const MODULES: [[&str; 3]; 2] = [
+    ["limbeck-page", "page", "page"],
+    ["limbeck-worker", "worker", PROFILE],
+];
+
+/// Compiles a module and writes it into `stage`, as `NAME_bg.wasm` and `NAME.js`.
+fn compile(
+    places: &Places,
+    tools: &PageTools,
+    [package, name, profile]: &[&str; 3],
+    stage: &Path,
+) -> Result<()> {
+    let mut cargo = places.cargo(&["build", "--package", package, "--bin", name]);
+    cargo.args(["--profile", profile, "--target", TARGET]);
+    tools.compiler.prepare(places, &mut cargo);
+    shell::run(&mut cargo)?;
+    let built = places.web_target().join(TARGET).join(profile);
+    let mut bindgen = places.program(&tools.bindgen);
+    bindgen
+        .args(["--target", "web", "--no-typescript", "--out-name", name])
+        .arg("--out-dir")
         .arg(stage)
-        .env("PATH", path);
-    tools.compiler.prepare(places, &mut trunk);
-    shell::run(&mut trunk)
+        .arg(built.join(format!("{name}.wasm")));
+    shell::run(&mut bindgen)
+}
+
+/// Copies what needs no compiler.
+fn gather(places: &Places, stage: &Path) -> Result<()> {
+    let page = places.root.join("web/page");
+    let mut files = shell::list(&page.join("static"))?;
+    files.extend(shell::list(&page.join("style"))?);
+    files.push(places.root.join("index.html"));
+    for file in files {
+        let to = stage.join(file.file_name().unwrap_or_default());
+        std::fs::copy(&file, &to).map_err(shell::file_error(&file))?;
+    }
+    Ok(())
 }
 
 /// Makes `to` equal to `from` and leaves alone what is equal already: the `limbeck` binary is built again when a file

@@ -1,7 +1,7 @@
 //! Runs to test with.
 
-use limbeck_protocol::{RunInfo, StepRecord};
-use limbeck_recipe::Recipe;
+use limbeck_protocol::RunInfo;
+use limbeck_recipe::{Recipe, Step};
 
 use crate::state::RunLog;
 
@@ -33,8 +33,8 @@ pub fn run() -> RunLog {
 }
 
 /// A step of it.
-pub fn step(step: u64, loss: f64, seconds: f64) -> StepRecord {
-    StepRecord {
+pub fn step(step: u64, loss: f64, seconds: f64) -> Step {
+    Step {
         step,
         loss,
         by_pair: vec![loss / 2.0],

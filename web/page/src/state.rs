@@ -5,10 +5,9 @@ use std::sync::Arc;
 use js_sys::Uint8Array;
 use leptos::prelude::*;
 use limbeck_protocol::{
-    Control, EngineInfo, Evaluation, Event, Figure, RunInfo, RunState, SavedRun, Stage, StepRecord,
-    TeacherInfo, TextInfo,
+    Control, EngineInfo, Event, Figure, RunInfo, RunState, SavedRun, Stage, TeacherInfo, TextInfo,
 };
-use limbeck_recipe::{Config, Mistake, Plan, Recipe};
+use limbeck_recipe::{Config, Evaluation, Mistake, Plan, Recipe, Step};
 use limbeck_relations::{Projections, Token};
 
 /// Runs that stay for comparison, the present one counted.
@@ -64,7 +63,7 @@ pub struct RunLog {
     /// Whether it is the recorded one that plays while the engine loads.
     pub recorded: bool,
     /// Oldest first.
-    pub steps: Vec<StepRecord>,
+    pub steps: Vec<Step>,
     /// Oldest first.
     pub evaluations: Vec<Evaluation>,
     /// The sentence that is looked at.
@@ -373,7 +372,7 @@ impl Page {
 }
 
 /// Steps may come twice after a lost connection.
-fn take_steps(run: &mut RunLog, steps: Vec<StepRecord>) {
+fn take_steps(run: &mut RunLog, steps: Vec<Step>) {
     let last = run.steps.last().map_or(0, |step| step.step);
     run.steps
         .extend(steps.into_iter().filter(|s| s.step > last));

@@ -1,9 +1,9 @@
-//! A browser's worker as the place that an engine lives in.
+//! A browser's worker as the host of an engine.
 
 use std::cell::{Cell, RefCell};
 
 use burn::tensor::Device;
-use limbeck_engine::{Opened, World};
+use limbeck_engine::{Opened, World, heldout};
 use limbeck_protocol::{Adapter, EngineInfo, EngineKind};
 use limbeck_recipe::DeviceChoice;
 
@@ -61,7 +61,7 @@ impl Browser {
             .await
             .map_err(|error| {
                 format!(
-                    "the GPU cannot be opened: {error}. Close other tabs that use it, start the browser again, update the \
+                    "cannot open the GPU: {error}. Close other tabs that use it, restart the browser, update the \
                      graphics driver, or choose the CPU as the device"
                 )
             })?;
@@ -96,6 +96,7 @@ impl World for Browser {
                 device: Device::flex(),
                 name: format!("CPU, {}", cpu()),
                 on_gpu: false,
+                heldout_lines: heldout::LINES_ON_ONE_THREAD,
             });
         };
         let software = if adapter.software { ", software" } else { "" };
@@ -103,6 +104,7 @@ impl World for Browser {
             device: self.open_gpu().await?,
             name: format!("{} (WebGPU{software})", adapter.name),
             on_gpu: true,
+            heldout_lines: heldout::LINES,
         })
     }
 

@@ -1,4 +1,4 @@
-//! Failures that end the worker: a panic, no memory, a lost GPU. The page learns of them by [`Event::Failing`].
+//! Failures that end the worker: a panic, no memory, a lost GPU. [`Event::Failing`] reports them to the page.
 
 use std::cell::{Cell, RefCell};
 
@@ -9,10 +9,10 @@ use wasm_bindgen::prelude::*;
 use crate::js::scope;
 use crate::transport;
 
-const GO_ON: &str = "Go on from the last checkpoint.";
-const LESS_GPU_MEMORY: &str = "If it happens again: take a smaller batch or shorter texts, close other tabs and programs \
+const GO_ON: &str = "Resume from the last checkpoint.";
+const LESS_GPU_MEMORY: &str = "If it happens again, use a smaller batch or shorter texts, close other tabs and programs \
     that use the GPU, or choose the CPU as the device.";
-const NO_MEMORY: &str = "The engine was cut off, most likely because it ran out of memory: a page has 4 GB at most, and a \
+const NO_MEMORY: &str = "The engine was terminated, most likely because it ran out of memory: a page has at most 4 GB, and a \
     phone far less. If it happens again: take a smaller batch, shorter texts or a smaller teacher.";
 
 /// Events of a worker that an exception which nobody caught ends in.
@@ -23,7 +23,7 @@ thread_local! {
     static LAST_WORDS: RefCell<Vec<Function>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Tells the page of whatever ends this worker from now on.
+/// Reports to the page whatever ends this worker from now on.
 pub fn watch() {
     std::panic::set_hook(Box::new(|panic| {
         console_error_panic_hook::hook(panic);
@@ -32,7 +32,7 @@ pub fn watch() {
     watch_aborts();
 }
 
-/// Tells the page that the GPU is lost, and ends.
+/// Reports to the page that the GPU is lost, and ends.
 pub fn gpu_lost(message: &str) {
     let said = if message.is_empty() {
         String::new()
@@ -42,7 +42,7 @@ pub fn gpu_lost(message: &str) {
     fail(format!("The GPU was lost{said}. {GO_ON} {LESS_GPU_MEMORY}"));
 }
 
-/// Tells the page why the worker ends, and ends it. Only the first reason counts: others follow from it.
+/// Reports to the page why the worker ends, and ends it. Only the first reason counts: others follow from it.
 fn fail(reason: String) {
     if FAILED.replace(true) {
         return;
@@ -89,7 +89,7 @@ fn reason_of_panic(panic: &str) -> String {
     let lower = panic.to_lowercase();
     if !panic.contains("wgpu error") {
         return format!(
-            "The engine stopped by a mistake of its own ({panic}). {GO_ON} If it happens again, choose another device or \
+            "The engine failed with an internal error ({panic}). {GO_ON} If it happens again, choose another device or \
              a smaller batch, and report it with this text."
         );
     }
@@ -97,6 +97,6 @@ fn reason_of_panic(panic: &str) -> String {
     if lower.contains("out of memory") || lower.contains("outofmemory") {
         format!("The GPU ran out of memory. {GO_ON} {LESS_GPU_MEMORY}")
     } else {
-        format!("The GPU refused what the engine asked of it ({panic}). {GO_ON} {LESS_GPU_MEMORY}")
+        format!("The GPU rejected a request of the engine ({panic}). {GO_ON} {LESS_GPU_MEMORY}")
     }
 }

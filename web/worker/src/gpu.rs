@@ -13,7 +13,7 @@ const LIMITS: [&str; 5] = [
     "maxComputeInvocationsPerWorkgroup",
 ];
 
-/// What names a GPU that the CPU plays, in lower case.
+/// Parts of the names of software GPUs, in lower case.
 const SOFTWARE: [&str; 3] = ["swiftshader", "llvmpipe", "microsoft basic render"];
 
 /// The adapter that the browser gives when asked for its fastest; none without WebGPU.
@@ -73,13 +73,13 @@ pub fn missing() -> String {
         scope().is_secure_context(),
         navigator.gpu().is_some(),
     );
-    format!("This browser gives no GPU. {advice} Or choose the CPU as the device.")
+    format!("This browser offers no GPU. {advice} Or choose the CPU as the device.")
 }
 
 fn advice(user_agent: &str, secure: bool, has_webgpu: bool) -> &'static str {
     let is = |text: &str| user_agent.contains(text);
     if !secure {
-        return "WebGPU works on secure pages only: open this one by https://, or as http://localhost or http://127.0.0.1.";
+        return "WebGPU needs a secure page: open this one by https://, or at http://localhost or http://127.0.0.1.";
     }
     if is("Firefox") {
         return "Firefox: update it (Windows needs 141, macOS on Apple silicon 145). On other systems set dom.webgpu.enabled to \

@@ -191,7 +191,7 @@ pub fn scope() -> Scope {
 /// Waits for what a call of the browser promised.
 ///
 /// # Errors
-/// It was refused.
+/// The promise was rejected.
 pub async fn settled<T: JsCast>(asked: Result<Promise, JsValue>) -> Result<T, Fault> {
     Ok(JsFuture::from(asked?).await?.unchecked_into())
 }

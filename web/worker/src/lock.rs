@@ -1,4 +1,4 @@
-//! Web locks: one tells the page that this worker lives, one keeps two tabs from training at once.
+//! Web locks: one shows the page that this worker is alive, one keeps two tabs from training at once.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -39,7 +39,8 @@ pub async fn claim_run() -> Result<(), String> {
         }
     }
     Err(
-        "Another tab of this browser has its run open, and two would write over each other. Close that tab, then try again."
+        "Another tab of this browser has the saved run open, and the two would overwrite each other. Close that tab, \
+         then try again."
             .to_owned(),
     )
 }

@@ -88,7 +88,7 @@ pub async fn kept(name: &str) -> Result<Option<Vec<u8>>, String> {
         }
     }
     Err(format!(
-        "{name} of the saved run is written by another tab all the time; close that tab"
+        "another tab keeps writing {name} of the saved run; close that tab"
     ))
 }
 
@@ -273,11 +273,11 @@ async fn explained(fault: &Fault, bytes: usize) -> String {
             )
         }
         "SecurityError" | "TypeError" => format!(
-            "this browser gives the page no storage ({}). Private windows and blocked site data do that; so do browsers \
+            "this browser offers the page no storage ({}). Private windows and blocked site data do that; so do browsers \
              older than Chrome 108, Firefox 111 and Safari 16.4",
             fault.message
         ),
-        _ => format!("the browser's storage does not take the file ({fault})"),
+        _ => format!("the browser's storage rejected the file ({fault})"),
     }
 }
 

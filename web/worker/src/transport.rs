@@ -22,7 +22,7 @@ pub fn listen(requests: UnboundedSender<Request>) {
     receive.forget();
 }
 
-/// Tells the page that commands are heard from now on.
+/// Reports to the page that the worker accepts commands from now on.
 pub fn ready() {
     scope().post_message(&js::text("ready"), &Array::new());
 }
@@ -51,9 +51,7 @@ pub fn encoded(event: Event, blobs: usize) -> JsValue {
 
 fn request(data: &JsValue) -> Result<Request, (Control, String)> {
     let wrong = |message: String| (Control::Run, message);
-    let shape = || {
-        wrong("a message that is no text with binary parts after it: reload the page".to_owned())
-    };
+    let shape = || wrong("received a malformed message: reload the page".to_owned());
     let parts = data.dyn_ref::<Array>().ok_or_else(shape)?;
     let text = parts.get(0).as_string().ok_or_else(shape)?;
     let message = Message::<Command>::decode(&text).map_err(|e| wrong(e.to_string()))?;
@@ -61,7 +59,7 @@ fn request(data: &JsValue) -> Result<Request, (Control, String)> {
     if given != message.blobs {
         let announced = message.blobs;
         return Err(wrong(format!(
-            "a message announces {announced} binary parts and has {given}: reload the page"
+            "a message announced {announced} binary parts but has {given}: reload the page"
         )));
     }
     let mut blobs = Vec::with_capacity(given);

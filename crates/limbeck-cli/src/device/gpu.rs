@@ -80,7 +80,7 @@ pub fn open() -> Result<Device, CliError> {
         .init()
         .map_err(|e| {
             CliError::Device(format!(
-                "the GPU cannot be opened: {e}. Update its driver, or use --device cpu"
+                "cannot open the GPU: {e}. Update its driver, or use --device cpu"
             ))
         })
 }

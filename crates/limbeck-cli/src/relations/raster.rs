@@ -185,7 +185,7 @@ impl Canvas {
     }
 }
 
-/// Characters from left to right, Arabic letters in the forms that join: runs of right-to-left scripts are turned around.
+/// Characters from left to right, Arabic letters in the forms that join: runs of right-to-left scripts are reversed.
 fn visual(text: &str) -> Vec<char> {
     let mut all: Vec<char> = preprocess_text(text).chars().collect();
     let mut start = 0;

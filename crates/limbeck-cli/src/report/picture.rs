@@ -93,7 +93,7 @@ fn draw_curves(svg: &mut String, report: &Report, width: f32) {
         let done = steps[at].step.saturating_sub(first.step) as f32 / span;
         plot.left + (plot.right - plot.left) * done
     };
-    let losses: Vec<f32> = steps.iter().map(|row| row.loss).collect();
+    let losses: Vec<f32> = steps.iter().map(|row| row.loss as f32).collect();
     let kept = decimate(&losses, 400);
     let mut ends = Vec::new();
     for (pair, curve) in curves.iter().enumerate() {
@@ -187,7 +187,7 @@ fn draw_bars(svg: &mut String, report: &Report) {
             .by_pair
             .iter()
             .chain(&last.by_pair)
-            .copied()
+            .map(|kl| *kl as f32)
             .filter(|x| x.is_finite())
     };
     let top = values().fold(f32::MIN_POSITIVE, f32::max);

@@ -61,7 +61,7 @@ fn request(command: Command, blobs: Vec<Vec<u8>>) -> Request {
     }
 }
 
-/// Starts the engine. What comes back tells when it has ended for good: after [`Hub::close`], or by a failure that another
+/// Starts the engine. The receiver reports when it has ended for good: after [`Hub::close`], or by a failure that another
 /// start would repeat.
 ///
 /// # Errors
@@ -107,7 +107,7 @@ fn supervise(
             Some(reason) if ended.closing => return Err(CliError::Serve(reason)),
             Some(reason) if !ended.asked => {
                 return Err(CliError::Serve(format!(
-                    "{reason}\n  nobody had asked it for anything, so another start would fail too"
+                    "{reason}\n  no page had asked it for anything, so starting it again would fail too"
                 )));
             }
             _ => next = connect(hub, given.read()?),
@@ -129,8 +129,8 @@ fn live(
     let ended = spawn("engine", work)?.join();
     Ok(ended.err().map(|panic| {
         format!(
-            "the engine failed: {}. Another one starts and finds what was saved. If it was the GPU that failed, update its \
-             driver or compute on the CPU; if it was memory, take a smaller batch",
+            "the engine failed: {}. It restarts with what was saved. If the GPU failed, update its driver or compute \
+             on the CPU; if memory ran out, use a smaller batch",
             message(panic.as_ref())
         )
     }))
@@ -139,7 +139,7 @@ fn live(
 fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("for no reason that it gave")
+        .unwrap_or("it gave no reason")
 }
 
 fn spawn(

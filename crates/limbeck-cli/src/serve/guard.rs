@@ -55,7 +55,7 @@ impl Guard {
         let host = headers.get(HOST).map_or("", text);
         if !self.hosts().iter().any(|ours| ours == host) {
             return Err(format!(
-                "limbeck serve answers to 127.0.0.1:{} alone, and was asked for `{host}`. Open the link that it has printed.",
+                "limbeck serve answers only on 127.0.0.1:{}, but the request was for `{host}`. Open the link that it printed.",
                 self.port
             ));
         }
@@ -63,7 +63,7 @@ impl Guard {
             && origin.strip_prefix("http://") != Some(host)
         {
             return Err(format!(
-                "limbeck serve answers to its own page alone, and was asked by a page of `{origin}`."
+                "limbeck serve answers only its own page, but the request came from a page of `{origin}`."
             ));
         }
         if is_public(uri) {
@@ -76,7 +76,7 @@ impl Guard {
             return Ok(Way::Cookie);
         }
         Err(
-            "This link has no token, or the token of an earlier start. Open the link that limbeck serve has printed."
+            "This link has no token, or one from an earlier start. Open the link that limbeck serve printed."
                 .to_owned(),
         )
     }

@@ -11,6 +11,8 @@ use limbeck_engine::{Request, To};
 use limbeck_protocol::{Command, Event, Message, RunState};
 use tokio::sync::{Notify, mpsc};
 
+use crate::terminal;
+
 /// Whoever sits at the terminal: asks for what flags name, and for the end.
 pub const TERMINAL: u64 = 0;
 
@@ -39,7 +41,7 @@ impl Parcel {
                 blobs: blobs.into_iter().map(Bytes::from).collect(),
             }),
             Err(error) => {
-                eprintln!("limbeck: an event cannot be sent: {error}");
+                terminal::say(format_args!("limbeck: cannot send an event: {error}"));
                 None
             }
         }
@@ -54,7 +56,7 @@ impl Parcel {
 pub struct Seat {
     /// Its number, from 1.
     pub number: u64,
-    /// Told when the connection is to be cut off, whatever still waits.
+    /// Notified when the connection must close, whatever is still queued.
     pub cut: Arc<Notify>,
     queue: mpsc::Receiver<Parcel>,
     waiting: Arc<AtomicUsize>,
@@ -283,7 +285,7 @@ impl Inner {
                 }
             }
             Event::Refused { message, .. } if matches!(to, To::All | To::One(TERMINAL)) => {
-                eprintln!("limbeck: {message}");
+                terminal::say(format_args!("limbeck: {message}"));
             }
             _ => {}
         }

@@ -36,12 +36,12 @@ impl Page {
                 Ok(Self::Folder(folder.to_owned()))
             }
             Some(folder) => Err(CliError::Usage(format!(
-                "{} holds no page: it has no index.html. Name the folder that `cargo xtask web` has built, with --page",
+                "{} holds no page: it has no index.html. Name a folder that `cargo xtask web` built with --page",
                 folder.display()
             ))),
             None if EMBEDDED.is_empty() => Err(CliError::Usage(
-                "this build of limbeck holds no page. Run `cargo xtask web` and build limbeck again, or name a built page \
-                 with --page"
+                "this build of limbeck contains no page. Run `cargo xtask web` and rebuild limbeck, or name a built \
+                 page with --page"
                     .to_owned(),
             )),
             None => Ok(Self::Embedded),

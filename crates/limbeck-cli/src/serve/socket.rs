@@ -42,7 +42,7 @@ async fn converse(mut socket: WebSocket, hub: &Hub) {
     hub.leave(number);
 }
 
-/// Until one side ends it; gives how to tell the page, if it can still be told.
+/// Runs until one side closes it; returns the close message for the page, if it can still receive one.
 async fn exchange(
     socket: &mut WebSocket,
     seat: &mut Seat,

@@ -1,17 +1,19 @@
 //! The place that the engine of `limbeck serve` lives in: this machine's devices, and a folder.
 
 use std::cell::RefCell;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use limbeck_engine::{Opened, World};
+use limbeck_corpus::CorpusError;
+use limbeck_engine::{BatchSource, Feed, Opened, World};
 use limbeck_protocol::{Adapter, EngineInfo, EngineKind};
 use limbeck_recipe::DeviceChoice;
 
 use crate::error::CliError;
-use crate::output::Output;
+use crate::lock::{self, Lock, Taken};
+use crate::output::{CHECKPOINT, write_whole};
+use crate::{ahead, terminal};
 
 /// Held while an engine trains; it also marks a folder as one of ours.
 const LOCK: &str = "limbeck.lock";
@@ -33,14 +35,14 @@ impl Keep {
         let keep = Self { folder };
         if keep.run().exists() && !keep.lock_file().exists() {
             return Err(CliError::Usage(format!(
-                "{} is there and not of limbeck serve. Name another folder with --keep",
+                "{} exists and was not made by limbeck serve. Choose another folder with --keep",
                 keep.run().display()
             )));
         }
         std::fs::create_dir_all(&keep.folder)
             .map_err(CliError::file("make the folder", &keep.folder))?;
         let lock = keep.lock_file();
-        open_lock(&lock).map_err(CliError::file("write", &lock))?;
+        lock::make(&lock).map_err(CliError::file("write", &lock))?;
         Ok(keep)
     }
 
@@ -58,41 +60,25 @@ impl Keep {
     }
 
     /// Locks the folder against other programs.
-    fn claim(&self) -> Result<File, String> {
+    fn claim(&self) -> Result<Lock, String> {
         let path = self.lock_file();
-        let failed = |e: std::io::Error| format!("cannot lock {}: {e}", path.display());
-        let mut lock = open_lock(&path).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {
-                // The number only helps people to find the other program.
-                let _ = lock.set_len(0);
-                let _ = write!(lock, "{}", std::process::id());
+        let folder = self.folder.display();
+        let taken = lock::take(&path).map_err(CliError::file("lock", &path));
+        match taken.map_err(|e| e.to_string())? {
+            Taken::Ours(lock, abandoned_by) => {
+                if let Some(process) = abandoned_by {
+                    terminal::say(format_args!(
+                        "limbeck: process {process} ended without releasing {folder}; this one takes it over"
+                    ));
+                }
                 Ok(lock)
             }
-            Err(TryLockError::WouldBlock) => Err(format!(
-                "another limbeck serve{} trains in {}. End it, or start this one with another folder: --keep DIR",
-                holder(&mut lock),
-                self.folder.display()
+            Taken::Held(process) => Err(format!(
+                "another limbeck serve ({}) trains in {folder}; it {}. End it, or start this one with another folder: --keep DIR",
+                lock::holder(process.as_deref()),
+                lock::last_save(&self.run().join(CHECKPOINT)),
             )),
-            Err(TryLockError::Error(e)) => Err(failed(e)),
         }
-    }
-}
-
-fn open_lock(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-}
-
-fn holder(lock: &mut File) -> String {
-    let mut process = String::new();
-    match lock.read_to_string(&mut process) {
-        Ok(1..) => format!(" (process {process})"),
-        _ => String::new(),
     }
 }
 
@@ -118,7 +104,7 @@ pub struct Machine {
     keep: Keep,
     adapter: Option<Adapter>,
     start: Instant,
-    lock: RefCell<Option<File>>,
+    lock: RefCell<Option<Lock>>,
 }
 
 impl Machine {
@@ -164,6 +150,10 @@ impl World for Machine {
 
     async fn breathe(&self) {}
 
+    fn batches(&self, feed: Feed) -> Result<BatchSource, CorpusError> {
+        ahead::batches(feed)
+    }
+
     async fn claim(&self) -> Result<(), String> {
         let mut lock = self.lock.borrow_mut();
         if lock.is_none() {
@@ -173,10 +163,8 @@ impl World for Machine {
     }
 
     async fn keep(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
-        self.place(name)?;
-        Output::open(&self.keep.run())
-            .write(name, bytes)
-            .map_err(|e| e.to_string())
+        let path = self.place(name)?;
+        write_whole(&path, |file| file.write_all(bytes)).map_err(|e| e.to_string())
     }
 
     async fn kept(&self, name: &str) -> Result<Option<Vec<u8>>, String> {

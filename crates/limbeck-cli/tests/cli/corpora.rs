@@ -54,13 +54,13 @@ fn long_lines_are_cut_and_counted() {
         .done();
     let card = scene.text("student/README.md");
     assert!(
-        card.contains("| Lines read | 12, of which 1 were cut at max_length |\n"),
+        card.contains("| Lines read | 12, of which 1 were truncated at max_length |\n"),
         "{card}"
     );
     assert!(
         scene
             .text("student/report.html")
-            .contains("12, of which 1 were cut at max_length")
+            .contains("12, of which 1 were truncated at max_length")
     );
 }
 
@@ -81,7 +81,8 @@ fn lines_without_tokens_are_left_out() {
 fn a_corpus_without_text_is_refused() {
     let scene = Scene::new();
     scene.write("blank.txt", "\n  \n\n");
-    let message = "empty corpus: no line of text in blank.txt. Name files with one document a line";
+    let message =
+        "empty corpus: no line of text in blank.txt. Name files with one document per line";
     scene
         .distill(&["--corpus", "blank.txt"])
         .refused(1, message);
@@ -91,8 +92,8 @@ fn a_corpus_without_text_is_refused() {
 fn a_corpus_that_the_tokenizer_does_not_know_is_refused() {
     let scene = Scene::new();
     scene.write("emoji.txt", "😀 😀 😀\n🎉\n");
-    let message = "the teacher's tokenizer does not know what the texts are made of: 4 of 4 tokens in the lines to \
-        measure on are unknown ones, which look all the same to it. Take texts of a language that it knows, or another teacher";
+    let message = "the teacher's tokenizer does not know most of the text: 4 of 4 tokens in the lines to evaluate on are \
+        unknown to it, and it cannot tell them apart. Use text in a language that it knows, or another teacher";
     scene
         .distill(&["--corpus", "emoji.txt"])
         .refused(1, message);
@@ -101,7 +102,7 @@ fn a_corpus_that_the_tokenizer_does_not_know_is_refused() {
 #[test]
 fn no_corpus_is_wrong_use() {
     let scene = Scene::new();
-    let message = "the recipe has a mistake:\n  corpus: no file or glob is given";
+    let message = "the recipe has a mistake:\n  corpus: no file or glob given";
     scene.distill(&["--set", "corpus=[]"]).refused(2, message);
 }
 
@@ -113,7 +114,7 @@ fn a_glob_that_matches_nothing_is_refused() {
     let folder = folder.display();
     outcome.refused(
         1,
-        &format!("no file matches 'texts/*.txt' (looked from {folder}). Check the path, or quote the glob"),
+        &format!("no file matches 'texts/*.txt' (relative to {folder}). Check the path, or quote the glob"),
     );
 }
 
@@ -172,6 +173,6 @@ fn a_corpus_of_held_out_lines_alone_gives_no_batch() {
         .find_map(held_out)
         .expect("about half of the lines are held out");
     refusal.failed(
-        "the corpus gives no batch: all of its lines are held out or have no tokens. Add lines, or hold out fewer (now 50 %)",
+        "the corpus yields no batch: all of its lines are held out or have no tokens. Add lines, or hold out fewer (now 50 %)",
     );
 }

@@ -256,7 +256,7 @@ fn minilm_v1_teaches_attention_and_values_over_the_attention_heads() {
 fn an_output_folder_with_files_is_left_alone_unless_told_otherwise() {
     let scene = Scene::new();
     scene.write("student/notes.txt", "mine");
-    let message = "the output folder student is not empty. Name another with --out, or write over it with --overwrite";
+    let message = "the output folder student is not empty. Choose another with --out, or overwrite it with --overwrite";
     scene.distill(&[]).refused(2, message);
     assert_eq!(scene.files("student"), ["notes.txt"]);
     scene.distill(&["--overwrite"]).done();
@@ -274,7 +274,7 @@ fn a_student_never_replaces_its_teacher() {
     let before = scene.read("teacher/model.safetensors");
     scene.distill(&["--out", "./teacher", "--overwrite"]).refused(
         2,
-        "the output folder ./teacher is the teacher's: the student would replace it. Name another with --out",
+        "the output folder ./teacher is the teacher's: the student would replace it. Choose another with --out",
     );
     assert_eq!(scene.read("teacher/model.safetensors"), before);
 }
@@ -335,8 +335,8 @@ fn a_teacher_that_is_not_a_number_stops_the_run_and_names_the_lines() {
         .expect("lines after the message");
     assert_eq!(
         message,
-        "the loss was not a number in 3 steps in a row (up to step 3). Lower learning_rate, raise warmup, or look at the \
-         lines of the last batch"
+        "the loss was not a number in 3 consecutive steps (up to step 3). Lower learning_rate, increase warmup, or \
+         inspect the lines of the last batch"
     );
     let named: Vec<&str> = lines.split("; ").collect();
     assert_eq!(named.len(), 2, "{lines}");

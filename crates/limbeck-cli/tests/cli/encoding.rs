@@ -114,8 +114,7 @@ fn a_layer_that_does_not_exist_is_wrong_use() {
 
 #[test]
 fn more_tokens_than_positions_are_wrong_use() {
-    let message =
-        "a sequence of 41 tokens, but the model has positions for 40; use max_length 40 or less";
+    let message = "a sequence has 41 tokens, but the model has positions for 40; set max_length to 40 or less";
     Scene::new()
         .encode(&["--max-length", "41"], "a\n")
         .refused(2, message);

@@ -146,8 +146,8 @@ fn a_missing_tensor_is_named() {
         drop(tensors.remove("encoder.layer.1.output.dense.weight"))
     });
     let message = format!(
-        "no tensor `encoder.layer.1.output.dense.weight` in the weights ({count} tensors, for instance \
-         `embeddings.LayerNorm.bias`); config.json asks for it"
+        "no tensor `encoder.layer.1.output.dense.weight` in the weights ({count} tensors, such as \
+         `embeddings.LayerNorm.bias`), but config.json requires it"
     );
     refused(&scene, &message);
     scene.distill(&[]).refused(1, &message);
@@ -161,8 +161,8 @@ fn weights_of_something_else_are_refused() {
     });
     refused(
         &scene,
-        "no tensor `embeddings.word_embeddings.weight` in the weights (1 tensors, for instance `pooler.dense.bias`); \
-         config.json asks for it",
+        "no tensor `embeddings.word_embeddings.weight` in the weights (1 tensors, such as `pooler.dense.bias`), but \
+         config.json requires it",
     );
 }
 

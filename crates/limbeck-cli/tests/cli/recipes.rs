@@ -253,7 +253,7 @@ fn a_student_starts_from_layers_that_exist() {
 fn sequences_must_fit_the_teacher() {
     mistaken(
         &["max_length=41"],
-        "max_length: 41 is not in 3..=40, the positions of the teacher",
+        "max_length: must be 3 to 40 (the teacher's positions), not 41",
     );
 }
 
@@ -266,7 +266,7 @@ fn pairs_must_be_pairs_with_weight() {
     mistaken(&["pairs={ qq = 0 }"], "pairs: no pair has a weight above 0");
     mistaken(
         &["pairs={ qq = -1, kk = 1 }"],
-        "pairs: the weight of qq is -1, not 0 or more",
+        "pairs: the weight of qq must be 0 or more, not -1",
     );
 }
 
@@ -280,11 +280,11 @@ fn minilm_v1_compares_equal_attention_heads_of_the_last_layer() {
     );
     mistaken(
         &[v1, "teacher_layer=1"],
-        "teacher_layer: minilm-v1 teaches the last layer, 2; leave teacher_layer out or use minilm-v2",
+        "teacher_layer: minilm-v1 uses the last layer, 2; omit teacher_layer or use minilm-v2",
     );
     mistaken(
         &[v1, "pairs={ qq = 1 }"],
-        "pairs: minilm-v1 compares Q-K and V-V; leave pairs out or use minilm-v2",
+        "pairs: minilm-v1 compares Q-K and V-V; omit pairs or use minilm-v2",
     );
 }
 
@@ -295,15 +295,15 @@ fn check_lists_every_mistake_at_once() {
                 [student]\nhidden = 12\nheads = 5\n";
     scene.write("mistakes.toml", text);
     let message = "the recipe has 8 mistakes:\
-        \n  corpus: no file or glob is given\
-        \n  max_length: 50 is not in 3..=40, the positions of the teacher\
-        \n  learning_rate: NaN is not above 0\
-        \n  heldout: 0.9 is not from 0 to 0.5\
+        \n  corpus: no file or glob given\
+        \n  max_length: must be 3 to 40 (the teacher's positions), not 50\
+        \n  learning_rate: must be above 0, not NaN\
+        \n  heldout: must be from 0 to 0.5, not 0.9\
         \n  student.heads: 5 attention heads do not divide the hidden size 12; these do: [1, 2, 3, 4, 6, 12]\
         \n  teacher_layer: layer 7 does not exist: the teacher has layers 1 to 2\
         \n  student.layers: 3 is more than the teacher's 2, and the student starts from the teacher; take at most 2, or set \
         student.init to `random`\
-        \n  warmup: 5000 steps of warm-up are more than the 1000 steps of the run";
+        \n  warmup: a warm-up of 5000 steps is longer than the run of 1000";
     scene
         .run(&["config", "check", "mistakes.toml"])
         .refused(2, message);

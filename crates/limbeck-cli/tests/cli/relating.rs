@@ -268,8 +268,7 @@ fn one_token_is_enough_and_none_is_not() {
         json_of(&scene, "key", &[])["tokens"],
         json!(["[CLS]", "key", "[SEP]"])
     );
-    let message =
-        "the text has no token that a relation could be drawn of; give --text at least one word";
+    let message = "the text has no token to draw relations of; give --text at least one word";
     for text in ["", "  \n", "\u{7}\u{1b}"] {
         relations(&scene, text, &["-o", "none.html"]).refused(2, message);
     }
@@ -312,7 +311,7 @@ fn ten_thousand_words_are_cut_and_still_a_picture() {
         let told = scene.run(&[&models[..], &flags].concat()).done();
         assert_eq!(
             told.stderr,
-            "The text has 10002 tokens and the models take 512: it was cut there\n"
+            "The text has 10002 tokens; truncated to 512, the models' limit\n"
         );
     }
     let svg = scene.text("long.svg");
@@ -384,7 +383,7 @@ fn other_tokenizers_are_refused() {
         "{}",
         outcome.stderr
     );
-    assert!(outcome.stderr.contains("` to the teacher and `"));
+    assert!(outcome.stderr.contains("` for the teacher and `"));
     assert_eq!(outcome.code, Some(2));
     let models = [
         "relations",
@@ -399,7 +398,7 @@ fn other_tokenizers_are_refused() {
     assert!(
         outcome
             .stderr
-            .contains("different tokenizers: the teacher's knows "),
+            .contains("different tokenizers: the teacher's has "),
         "{}",
         outcome.stderr
     );
@@ -450,13 +449,13 @@ fn outputs_that_cannot_be_are_named() {
         relations(&scene, "words", &["-o", name]).refused(
             2,
             &format!(
-                "what to write into {name} is not clear: end its name in .html, .svg, .png, .json or .csv"
+                "cannot tell the format of {name} from its name: end it in .html, .svg, .png, .json or .csv"
             ),
         );
     }
     relations(&scene, "words", &["-o", "student/config.json"]).refused(
         2,
-        "the file student/config.json is there already. Name another with --out, or write over it with --overwrite",
+        "the file student/config.json already exists. Choose another with --out, or replace it with --overwrite",
     );
     let outcome = relations(&scene, "words", &["-o", "corpus.txt/out.svg"]);
     assert!(

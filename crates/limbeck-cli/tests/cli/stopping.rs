@@ -1,12 +1,10 @@
 //! Runs that are interrupted, killed or out of disk, and what they leave for the next one.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
+use crate::running::Running;
 use crate::scene::{Outcome, Scene, corpus};
 
 const CHECKPOINT: &str = "student/checkpoint.safetensors";
@@ -14,69 +12,6 @@ const CHECKPOINT: &str = "student/checkpoint.safetensors";
 /// before the test has read what it waits for.
 const STEPS: &str = "steps=400";
 const LONG: [&str; 5] = ["--json", "--set", STEPS, "--set", "checkpoint_every=25"];
-
-/// A run in progress, read line by line.
-struct Running {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Running {
-    fn start(mut command: Command) -> Self {
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().expect("starting limbeck");
-        let stdout = BufReader::new(child.stdout.take().expect("a piped output"));
-        Self { child, stdout }
-    }
-
-    fn distill(scene: &Scene, flags: &[&str]) -> Self {
-        Self::start(scene.command(&[&["distill", "--config", "recipe.toml"], flags].concat()))
-    }
-
-    /// Reads up to an event of this kind at this step or a later one.
-    fn until(&mut self, kind: &str, step: u64) -> Value {
-        let mut line = String::new();
-        while self
-            .stdout
-            .read_line(&mut line)
-            .expect("reading limbeck's output")
-            > 0
-        {
-            let event: Value = serde_json::from_str(&line).expect("a JSON object");
-            if event["event"] == kind && event["step"].as_u64() >= Some(step) {
-                return event;
-            }
-            line.clear();
-        }
-        panic!("limbeck ended without {kind} {step}");
-    }
-
-    fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        let sent = Command::new("kill")
-            .args([name, &id])
-            .status()
-            .expect("running kill");
-        assert!(sent.success());
-    }
-
-    /// Reads what is left until the end.
-    fn end(mut self) -> Outcome {
-        let mut stdout = String::new();
-        self.stdout
-            .read_to_string(&mut stdout)
-            .expect("reading limbeck's output");
-        let outcome = self
-            .child
-            .wait_with_output()
-            .expect("the end of limbeck")
-            .into();
-        Outcome { stdout, ..outcome }
-    }
-}
 
 /// Steps and weights of a long run that nothing disturbs.
 fn undisturbed() -> &'static (Vec<String>, Vec<u8>) {
@@ -166,6 +101,38 @@ fn a_terminated_run_saves_too() {
     run.end();
 }
 
+/// `nohup`: a terminal that hangs up ends a run, unless whoever started it said otherwise.
+#[test]
+fn a_hang_up_that_was_ignored_stays_ignored() {
+    for ignored in [false, true] {
+        let scene = Scene::new();
+        let trap = if ignored { "trap '' HUP;" } else { "" };
+        let mut command = Command::new("sh");
+        command
+            .current_dir(scene.path(""))
+            .args([
+                "-c",
+                &format!("{trap} exec \"$@\""),
+                "sh",
+                env!("CARGO_BIN_EXE_limbeck"),
+            ])
+            .args(["distill", "--config", "recipe.toml"])
+            .args(LONG);
+        let mut run = Running::start(command);
+        run.until("step", 2);
+        run.signal("-HUP");
+        let outcome = run.end();
+        assert_eq!(
+            outcome.code,
+            Some(i32::from(!ignored)),
+            "{}",
+            outcome.stderr
+        );
+        let name = ["student/metrics.jsonl.part", "student/metrics.jsonl"][usize::from(ignored)];
+        assert_eq!(scene.steps(name).len() == 400, ignored);
+    }
+}
+
 #[test]
 fn an_interrupted_run_tells_people_how_to_go_on() {
     let scene = Scene::new();
@@ -183,7 +150,7 @@ fn an_interrupted_run_tells_people_how_to_go_on() {
     let outcome = run.end();
     let steps = scene.steps("student/metrics.jsonl.part").len();
     let message = format!(
-        "stopped after step {steps}, saved. Go on with: limbeck distill --out student --resume"
+        "Stopped after step {steps}, saved. Resume with: limbeck distill --out student --resume"
     );
     assert_eq!(outcome.stderr.lines().last(), Some(message.as_str()));
     assert_eq!(outcome.code, Some(1));
@@ -279,8 +246,8 @@ fn damaged_checkpoints_are_refused() {
         assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""));
     };
     let again = "use an earlier one or start again";
-    refused(&whole[..whole.len() / 2], "not whole (", again);
-    refused(b"", "not whole (", again);
+    refused(&whole[..whole.len() / 2], "incomplete or damaged (", again);
+    refused(b"", "incomplete or damaged (", again);
     let mut changed = whole.clone();
     *changed.last_mut().expect("bytes") ^= 1;
     refused(
@@ -301,7 +268,7 @@ fn damaged_checkpoints_are_refused() {
     );
     refused(
         &scene.read("teacher/model.safetensors"),
-        "this safetensors file is no checkpoint of limbeck",
+        "this safetensors file is not a checkpoint of limbeck",
         "",
     );
 }
@@ -334,8 +301,8 @@ fn another_teacher_or_corpus_is_not_resumed_with() {
     resume().refused(
         2,
         &format!(
-            "the run began with another corpus file 1 (corpus.txt, {was} bytes) than there is now (corpus.txt, {is} \
-             bytes). Restore it, or start a new run"
+            "the run began with a different corpus file 1 (corpus.txt, {was} bytes; now corpus.txt, {is} bytes). \
+             Restore it, or start a new run"
         ),
     );
     scene.write("corpus.txt", text);
@@ -347,7 +314,7 @@ fn another_teacher_or_corpus_is_not_resumed_with() {
     assert!(
         outcome
             .stderr
-            .contains("the run began with another teacher (checksum "),
+            .contains("the run began with a different teacher (checksum "),
         "{}",
         outcome.stderr
     );
@@ -366,7 +333,10 @@ fn a_run_killed_before_its_first_checkpoint_can_be_started_again() {
     run.until("step", 2);
     run.signal("-KILL");
     run.end();
-    assert_eq!(scene.files("student"), ["metrics.jsonl.part"]);
+    assert_eq!(
+        scene.files("student"),
+        [".limbeck.lock", "metrics.jsonl.part"]
+    );
     scene.distill(&[]).done();
 }
 
@@ -388,9 +358,74 @@ fn a_corpus_that_fails_in_mid_run_loses_no_step() {
     assert_eq!(outcome.code, Some(1));
     let saved = outcome.stderr.lines().last().expect("a message");
     assert!(
-        saved.contains("saved after step ")
+        saved.contains("Saved at step ")
             && saved.ends_with("limbeck distill --out student --resume"),
         "{saved}"
     );
     assert!(scene.path(CHECKPOINT).exists());
+}
+
+/// A kill between a checkpoint and its evaluation, and one in the middle of a line: the evaluation is made up for, and the
+/// file of the resumed run is that of the undisturbed one, byte for byte.
+#[test]
+fn an_evaluation_that_a_kill_cut_off_is_made_up_for() {
+    let scene = Scene::new();
+    let mut run = Running::distill(&scene, &LONG);
+    run.until("evaluated", 50);
+    run.signal("-KILL");
+    run.end();
+    let part = "student/metrics.jsonl.part";
+    let end = format!(r#""event":"evaluated","step":{}}}"#, saved_step(&scene));
+    let text = scene.text(part);
+    let lines = text.split_inclusive('\n');
+    let kept: String = lines.filter(|line| !line.contains(&end)).collect();
+    scene.write(part, kept + r#"{"by_pair":[0.1,"#);
+    resumes_as_if_undisturbed(&scene);
+    let undisturbed = Scene::new();
+    undisturbed.distill(&LONG).done();
+    let metrics = "student/metrics.jsonl";
+    assert_eq!(scene.text(metrics), undisturbed.text(metrics));
+}
+
+/// The step of the checkpoint, from its header: JSON in a string of JSON.
+fn saved_step(scene: &Scene) -> u64 {
+    let bytes = scene.read(CHECKPOINT);
+    let text = String::from_utf8_lossy(&bytes);
+    let (_, rest) = text.split_once(r#"\"step\":"#).expect("a header");
+    let (step, _) = rest.split_once(',').expect("more of the header");
+    step.parse().expect("a number")
+}
+
+#[test]
+fn a_damaged_line_of_the_numbers_is_named_and_the_others_are_kept() {
+    let (scene, step) = stopped(&[]);
+    let part = "student/metrics.jsonl.part";
+    let mut bytes = scene.read(part);
+    let second = bytes.iter().position(|b| *b == b'\n').expect("a line") + 3;
+    bytes[second] = 0xff;
+    scene.write(part, bytes);
+    let outcome = scene.run(&["distill", "--out", "student", "--resume", "--json"]);
+    let start = outcome.done().events("start").remove(0);
+    let told = start["metrics_damage"].as_str().expect("a reason");
+    let what = "is damaged in line 2, which is left out; without the numbers of 1 steps; the student is not affected";
+    assert_eq!(told, format!("metrics.jsonl.part {what}"));
+    assert!(step > 2);
+    assert_eq!(scene.steps("student/metrics.jsonl").len(), 399);
+}
+
+/// A kill after the end, before the checkpoint is removed, leaves a run that can be resumed to the same end.
+#[test]
+fn a_run_killed_while_it_puts_its_files_away_ends_when_resumed() {
+    let (scene, _) = stopped(&[]);
+    let checkpoint = scene.read(CHECKPOINT);
+    scene
+        .run(&["distill", "--out", "student", "--resume"])
+        .done();
+    let whole = scene.text("student/metrics.jsonl");
+    // As it is if the numbers were renamed and the checkpoint is still there.
+    scene.write(CHECKPOINT, checkpoint);
+    scene
+        .run(&["distill", "--out", "student", "--resume"])
+        .done();
+    assert_eq!(scene.text("student/metrics.jsonl"), whole);
 }

@@ -57,3 +57,28 @@ fn a_reader_that_has_gone_is_no_error() {
         );
     }
 }
+
+/// A run whose messages cannot be written goes on: its reader has gone, or the log's disk is full.
+#[test]
+fn a_run_needs_nobody_to_talk_to() {
+    for flags in [&["--json"][..], &[]] {
+        for full in [false, true] {
+            let scene = Scene::new();
+            let arguments = [&["distill", "--config", "recipe.toml"], flags].concat();
+            let mut command = scene.command(&arguments);
+            if full && cfg!(target_os = "linux") {
+                let full = || std::fs::File::options().write(true).open("/dev/full");
+                command.stdout(full().expect("/dev/full"));
+                command.stderr(full().expect("/dev/full"));
+            } else {
+                let (reader, writer) = std::io::pipe().expect("a pipe");
+                drop(reader);
+                command.stdout(writer.try_clone().expect("its other handle"));
+                command.stderr(writer);
+            }
+            let status = command.status().expect("starting limbeck");
+            assert_eq!(status.code(), Some(0), "{flags:?} {full}");
+            assert_eq!(scene.steps("student/metrics.jsonl").len(), 3);
+        }
+    }
+}

@@ -91,14 +91,14 @@ fn gzip_in_memory_is_known_by_its_content() {
 fn texts_without_text_are_refused() {
     assert_eq!(
         in_memory(&[]).expect_err("nothing").to_string(),
-        "empty corpus: no text was given. Give texts with one document a line"
+        "empty corpus: no text given. Give texts with one document per line"
     );
     for nothing in ["", "\n \r\n\t\n", "\u{feff}"] {
         assert_eq!(
             in_memory(&[("pasted text", nothing.as_bytes())])
                 .expect_err("empty")
                 .to_string(),
-            "empty corpus: no line of text in pasted text. Name files with one document a line"
+            "empty corpus: no line of text in pasted text. Name files with one document per line"
         );
     }
     let corpus = in_memory(&[("empty", b""), ("full", b"text")]).expect("text");

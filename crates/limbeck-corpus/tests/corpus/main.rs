@@ -229,7 +229,7 @@ fn an_empty_corpus_is_refused() {
     assert_eq!(
         open(&[&nothing]).expect_err("empty").to_string(),
         format!(
-            "empty corpus: no line of text in {}. Name files with one document a line",
+            "empty corpus: no line of text in {}. Name files with one document per line",
             pattern(&nothing)
         )
     );
@@ -238,7 +238,7 @@ fn an_empty_corpus_is_refused() {
             .expect_err("empty")
             .to_string(),
         format!(
-            "empty corpus: no line of text in {}, {}, {} and 1 more. Name files with one document a line",
+            "empty corpus: no line of text in {}, {}, {} and 1 more. Name files with one document per line",
             pattern(&nothing),
             pattern(&blank),
             pattern(&packed)
@@ -246,7 +246,7 @@ fn an_empty_corpus_is_refused() {
     );
     assert_eq!(
         Corpus::open(&[]).expect_err("empty").to_string(),
-        "empty corpus: no file was named. Name text files or globs, with one document a line"
+        "empty corpus: no file given. Name text files or globs, with one document per line"
     );
     let text = write(&folder, "e.txt", "text");
     assert_eq!(
@@ -295,7 +295,7 @@ fn a_pattern_without_files_is_named() {
             .expect_err("no file")
             .to_string(),
         format!(
-            "no file matches '{missing}' (looked from {}). Check the path, or quote the glob",
+            "no file matches '{missing}' (relative to {}). Check the path, or quote the glob",
             here.display()
         )
     );
@@ -332,7 +332,7 @@ fn devices_and_unreadable_files_are_refused() {
         message.starts_with(&format!("cannot read {}: ", pattern(&path))),
         "{message}"
     );
-    assert!(message.ends_with("Check that the file is there and that you may read it"));
+    assert!(message.ends_with("Check that the file exists and that you may read it"));
 }
 
 #[test]
@@ -914,7 +914,7 @@ fn an_epoch_without_batches_is_an_error() {
         held_out: 1.0,
         ..settings()
     };
-    let message = "the corpus gives no batch: all of its lines are held out or have no tokens. Add lines, or hold \
+    let message = "the corpus yields no batch: all of its lines are held out or have no tokens. Add lines, or hold \
                    out fewer (now 100 %)";
     assert_eq!(loader_error(&corpus, tokenise, all_held_out), message);
     let no_tokens = |lines: &[&str]| {

@@ -416,20 +416,20 @@ fn the_average_of_single_sequences_is_the_whole() {
     }
 }
 
-/// Scores of a self pair are inner products, so turning a head's features leaves them; a mixed pair must notice.
+/// Scores of a self pair are inner products, so rotating a head's features leaves them; a mixed pair must notice.
 #[test]
 fn rotating_a_head_leaves_the_loss_of_a_self_pair() {
     let mut rng = Rng::new(3);
     for case in ordinary().filter(|case| case.dims.ds > 1) {
         let Dims { b, s, a, ds, .. } = case.dims;
-        let mut turned = case.student.exact(Vector::Q);
+        let mut rotated = case.student.exact(Vector::Q);
         for head in 0..a {
             for c in 1..ds {
                 let (sin, cos) = (std::f64::consts::TAU * rng.uniform()).sin_cos();
                 for token in 0..b * s {
                     let at = (token * a + head) * ds;
-                    let (x, y) = (turned[at], turned[at + c]);
-                    (turned[at], turned[at + c]) = (cos * x - sin * y, sin * x + cos * y);
+                    let (x, y) = (rotated[at], rotated[at + c]);
+                    (rotated[at], rotated[at + c]) = (cos * x - sin * y, sin * x + cos * y);
                 }
             }
         }
@@ -443,7 +443,7 @@ fn rotating_a_head_leaves_the_loss_of_a_self_pair() {
             })
         };
         let of_self = loss(self_pair, &|_| {
-            teacher(self_pair, Side::of_self_pair(&turned))
+            teacher(self_pair, Side::of_self_pair(&rotated))
         });
         assert!(
             (of_self - case.forward(self_pair).value).abs() < CLOSE,
@@ -453,7 +453,7 @@ fn rotating_a_head_leaves_the_loss_of_a_self_pair() {
             teacher(
                 mixed,
                 Side {
-                    row: &turned,
+                    row: &rotated,
                     ..student
                 },
             )

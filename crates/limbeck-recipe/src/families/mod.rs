@@ -13,7 +13,7 @@ use crate::config::ConfigError;
 use crate::layout::Names;
 use crate::shape::{Activation, Positions, Shape};
 
-/// All families that we run.
+/// All supported families.
 static FAMILIES: [&Family; 4] = [
     &bert::FAMILY,
     &roberta::FAMILY,
@@ -43,9 +43,9 @@ pub(crate) struct Family {
 
 /// The keys of config.json for what every encoder has but families name differently.
 pub(crate) struct Keys {
-    /// H.
+    /// Hidden size H.
     pub hidden_size: &'static str,
-    /// L.
+    /// Number of layers L.
     pub num_hidden_layers: &'static str,
     /// Attention heads.
     pub num_attention_heads: &'static str,

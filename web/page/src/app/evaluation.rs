@@ -1,8 +1,8 @@
 //! The student on lines that it never saw, before and now.
 
 use leptos::prelude::*;
-use limbeck_protocol::{Evaluation, before_use};
-use limbeck_recipe::Init;
+use limbeck_protocol::before_use;
+use limbeck_recipe::{Evaluation, Init};
 
 use super::measure::figure;
 use crate::state::{RunLog, page};

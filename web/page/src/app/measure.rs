@@ -1,6 +1,6 @@
 //! Figures of a run, from its steps; and how figures are written.
 
-use limbeck_protocol::StepRecord;
+use limbeck_recipe::Step;
 
 /// Steps that a speed is the mean of.
 const RECENT: usize = 20;
@@ -17,7 +17,7 @@ pub struct Pace {
 }
 
 /// The pace of a run of `of` steps; none before its first.
-pub fn pace(steps: &[StepRecord], of: u64) -> Option<Pace> {
+pub fn pace(steps: &[Step], of: u64) -> Option<Pace> {
     let last = steps.last()?;
     let recent = &steps[steps.len().saturating_sub(RECENT)..];
     let seconds: f64 = recent.iter().map(|step| step.seconds).sum();
@@ -71,12 +71,12 @@ pub fn percent(done: u64, of: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use limbeck_protocol::StepRecord;
+    use limbeck_recipe::Step;
 
     use super::{figure, pace, percent, time};
     use crate::examples;
 
-    fn step(step: u64, seconds: f64) -> StepRecord {
+    fn step(step: u64, seconds: f64) -> Step {
         examples::step(step, 1.0, seconds)
     }
 

@@ -87,10 +87,11 @@ fn quote(field: &str) -> String {
 mod tests {
     use super::*;
     use crate::examples;
-    use limbeck_protocol::{Evaluation, RunInfo, StepRecord};
+    use limbeck_protocol::RunInfo;
+    use limbeck_recipe::{Evaluation, Step};
 
     fn run() -> RunLog {
-        let step = |step: u64, loss: f64| StepRecord {
+        let step = |step: u64, loss: f64| Step {
             by_pair: vec![0.1, 0.2],
             learning_rate: 6e-4,
             gradient_norm: 1.5,

@@ -1,7 +1,6 @@
 //! The numbers of a run by column, updated as the run grows.
 
-use limbeck_protocol::StepRecord;
-use limbeck_recipe::Recipe;
+use limbeck_recipe::{Recipe, Step};
 
 use super::columns::Smoother;
 use crate::state::RunLog;
@@ -99,7 +98,7 @@ impl Series {
         same && self.recipe == run.info.recipe && self.pairs.len() == run.info.pairs.len()
     }
 
-    fn extend(&mut self, steps: &[StepRecord]) {
+    fn extend(&mut self, steps: &[Step]) {
         for step in steps {
             self.steps.push(step.step as f64);
             self.loss.push(step.loss, self.over);
@@ -143,7 +142,7 @@ impl Series {
     }
 }
 
-fn mark(step: &StepRecord) -> (u64, u64) {
+fn mark(step: &Step) -> (u64, u64) {
     (step.step, step.loss.to_bits())
 }
 

@@ -15,7 +15,7 @@ use web_sys::{
 use super::{Link, fetch, hear, page, text_of, with};
 use crate::state::{Connection, Page};
 
-/// Where trunk puts the script that starts the worker, unless the page names another.
+/// The script that starts the worker, unless the page names another.
 const LOADER: &str = "./worker_loader.js";
 /// A start takes a second or two once the code is here; a phone may need ten.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,7 +1,7 @@
 //! What a run would cost, in words: from its sizes, and from the speed of the last run on this page.
 
-use limbeck_protocol::{EngineInfo, EngineKind, RunInfo, StepRecord};
-use limbeck_recipe::{Config, DeviceChoice, Estimate, Plan};
+use limbeck_protocol::{EngineInfo, EngineKind, RunInfo};
+use limbeck_recipe::{Config, DeviceChoice, Estimate, Plan, Step};
 
 /// Floating-point operations a second where nothing has been measured: a laptop's GPU in a browser.
 const GPU_GUESS: f64 = 3e11;
@@ -63,7 +63,7 @@ pub fn guess(engine: Option<&EngineInfo>, on_gpu: bool) -> Speed {
 }
 
 /// The speed of a run, by the middle of its last steps; none before it has taken three.
-pub fn measured(run: &RunInfo, steps: &[StepRecord], teacher: &Config) -> Option<Speed> {
+pub fn measured(run: &RunInfo, steps: &[Step], teacher: &Config) -> Option<Speed> {
     let plan = Plan::new(&run.recipe, teacher).ok()?;
     let mut seconds: Vec<f64> = steps
         .iter()
@@ -195,7 +195,7 @@ mod tests {
         }
     }
 
-    fn step(seconds: f64) -> StepRecord {
+    fn step(seconds: f64) -> Step {
         examples::step(1, 1.0, seconds)
     }
 

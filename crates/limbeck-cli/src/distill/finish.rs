@@ -1,0 +1,106 @@
+//! What a finished run leaves: the student's folder, the report, and a few lines for people.
+
+use limbeck_engine::Session;
+use limbeck_engine::card::{self, Outcome};
+use limbeck_protocol::before_use;
+use limbeck_recipe::{Plan, Vector};
+use limbeck_relations::map;
+use serde_json::json;
+
+use super::listener::Listener;
+use crate::error::CliError;
+use crate::output::{METRICS, Output};
+use crate::report::{self, RelationMaps, Report};
+
+/// Writes the student and its report, and removes what only an unfinished run needs.
+///
+/// # Errors
+/// A file cannot be written, or a tensor not be read back. The checkpoint is still there then.
+pub fn finish(session: &Session, listener: &Listener) -> Result<(), CliError> {
+    listener.progress.finish();
+    let (output, outcome) = (&listener.output, session.outcome());
+    for (name, bytes) in pollster::block_on(session.student())? {
+        output.write(&name, &bytes)?;
+    }
+    let report = report_of(session, &outcome)?;
+    output.write("report.html", report::render(&report).as_bytes())?;
+    output.write("report.svg", report::picture(&report).as_bytes())?;
+    put_away(output)?;
+    let folder = output.folder().display();
+    let table = outcome.table(session.run().plan());
+    let facts: Vec<String> = outcome
+        .facts()
+        .iter()
+        .map(|(name, value)| format!("  {name:<16} {value}"))
+        .collect();
+    let text = format!(
+        "\n{table}{}\n\n{}\nstudent: {folder}\nreport:  {folder}/report.html",
+        outcome.heldout_note,
+        facts.join("\n")
+    );
+    let fields = json!({
+        "out": output.folder(), "seconds": listener.elapsed().as_secs_f64(), "skipped": outcome.skipped,
+    });
+    listener.progress.say(&text, "done", &fields);
+    Ok(())
+}
+
+/// The checkpoint goes last: as long as it is there, the run can be resumed and ends in this again.
+fn put_away(output: &Output) -> Result<(), CliError> {
+    let metrics = output.metrics_in_progress();
+    std::fs::rename(&metrics, output.folder().join(METRICS))
+        .map_err(CliError::file("rename", &metrics))?;
+    let checkpoint = output.checkpoint();
+    std::fs::remove_file(&checkpoint).map_err(CliError::file("remove", &checkpoint))
+}
+
+fn report_of(session: &Session, outcome: &Outcome) -> Result<Report, CliError> {
+    let (run, heldout) = (session.run(), session.heldout());
+    let plan = run.plan();
+    let ids = &heldout.picture;
+    let taught = pollster::block_on(run.teacher_taps(ids))?;
+    let before = pollster::block_on(session.fresh_taps())?;
+    let after = pollster::block_on(run.student_taps(ids))?;
+    let pairs = session.info().pairs.clone();
+    let relations = RelationMaps {
+        tokens: ids
+            .iter()
+            .map(|id| session.tokenizer().token(*id))
+            .collect(),
+        pairs: pairs.clone(),
+        heads: plan.relation_heads,
+        teacher: maps(plan, taught.get(plan.teacher_layer - 1), ids)?,
+        before: maps(plan, before.last(), ids)?,
+        after: maps(plan, after.last(), ids)?,
+    };
+    Ok(Report {
+        title: format!(
+            "{} from {}",
+            card::size(&plan.student),
+            card::name(&plan.recipe.teacher)
+        ),
+        facts: card::facts(plan)
+            .into_iter()
+            .chain(outcome.facts())
+            .collect(),
+        steps: session.steps().to_vec(),
+        pairs,
+        evaluations: session.evaluations().to_vec(),
+        heldout_note: outcome.heldout_note.clone(),
+        measured_on: heldout.kind.to_owned(),
+        relations: Some(relations),
+        notes: vec![before_use(plan.recipe.student.init).to_owned()],
+    })
+}
+
+/// The map of each pair of the plan, from a layer's (3, S, H).
+fn maps(plan: &Plan, layer: Option<&Vec<f32>>, ids: &[u32]) -> Result<Vec<Vec<f32>>, CliError> {
+    let layer = layer.map(Vec::as_slice).unwrap_or_default();
+    let vectors: Vec<&[f32]> = layer.chunks((layer.len() / 3).max(1)).collect();
+    let vector = |vector: Vector| vectors.get(vector as usize).copied().unwrap_or_default();
+    let pairs = plan.pairs.iter().map(|(pair, _)| {
+        let (row, column) = (vector(pair.row), vector(pair.column));
+        Ok(map(row, column, ids.len(), plan.relation_heads)?)
+    });
+    pairs.collect()
+}

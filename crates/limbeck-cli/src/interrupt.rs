@@ -1,0 +1,54 @@
+//! Ctrl-c, a request to end, and a terminal that hangs up.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::error::CliError;
+
+/// Has the first signal call `first`; the second ends the program at once. A hang-up that was ignored when the program
+/// started (`nohup`) stays ignored.
+///
+/// # Errors
+/// The system takes no handler.
+pub fn on_interrupt(first: impl Fn() + Send + 'static) -> Result<(), CliError> {
+    let hang_up = ignored_hang_up();
+    let again = AtomicBool::new(false);
+    let handler = move || {
+        if again.swap(true, Ordering::SeqCst) {
+            std::process::exit(1);
+        }
+        first();
+    };
+    ctrlc::set_handler(handler)
+        .map_err(|e| CliError::Device(format!("cannot handle ctrl-c: {e}")))?;
+    if hang_up {
+        ignore_hang_up();
+    }
+    Ok(())
+}
+
+/// Whether whoever started this program has it ignore SIGHUP.
+#[cfg(unix)]
+fn ignored_hang_up() -> bool {
+    // SAFETY: sigaction with no new action only fills in the old one, for which all zeros are a valid value.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        let known = libc::sigaction(libc::SIGHUP, std::ptr::null(), &raw mut action);
+        known == 0 && action.sa_sigaction == libc::SIG_IGN
+    }
+}
+
+#[cfg(unix)]
+fn ignore_hang_up() {
+    // SAFETY: SIG_IGN runs no code of ours.
+    unsafe {
+        libc::signal(libc::SIGHUP, libc::SIG_IGN);
+    }
+}
+
+#[cfg(not(unix))]
+fn ignored_hang_up() -> bool {
+    false
+}
+
+#[cfg(not(unix))]
+fn ignore_hang_up() {}

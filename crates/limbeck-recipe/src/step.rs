@@ -1,0 +1,61 @@
+//! The numbers of a run, one record of each kind: what the trainer computes, an engine emits, a front stores and a chart draws.
+
+use serde::{Deserialize, Serialize};
+
+/// Numbers of one training step, over all of its micro-batches. A KL is in nats, and pairs are in the order of the plan.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// From 1.
+    pub step: u64,
+    /// Sum over the pairs, weighted (eq. 5), in nats.
+    pub loss: f64,
+    /// KL of each pair, unweighted (eq. 6), in nats.
+    pub by_pair: Vec<f64>,
+    /// Learning rate of this step.
+    pub learning_rate: f64,
+    /// Global norm of the gradient before clipping.
+    pub gradient_norm: f64,
+    /// Tokens of all its batches, padding not counted.
+    pub tokens: u64,
+    /// Time of this step alone, in seconds. The driver of a run fills it in; the trainer has no clock.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub seconds: f64,
+    /// Bytes that the device has handed out, filled in by the driver; 0 if it does not say.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub memory: u64,
+}
+
+impl Step {
+    /// The same without time and memory, which differ from one run to the next: what a file keeps that must be equal
+    /// for equal runs.
+    #[must_use]
+    pub fn timeless(&self) -> Self {
+        Self {
+            seconds: 0.0,
+            memory: 0,
+            ..self.clone()
+        }
+    }
+}
+
+/// KL(teacher ‖ student) on held-out lines after a number of steps.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Steps taken before; 0 is the fresh student.
+    pub step: u64,
+    /// KL of each pair, in nats, in the order of the plan.
+    pub by_pair: Vec<f64>,
+    /// The lines that it was measured on, in one sentence; empty where the reader knows.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(seconds: &f64) -> bool {
+    *seconds == 0.0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_none(bytes: &u64) -> bool {
+    *bytes == 0
+}
