@@ -172,7 +172,7 @@ fn a_tensor_of_another_shape_is_named_with_both_shapes() {
     scene.set_config("intermediate_size", 48);
     refused(
         &scene,
-        "tensor `encoder.layer.0.intermediate.dense.weight` has shape [40, 24], but config.json asks for [48, 24]",
+        "tensor `encoder.layer.0.intermediate.dense.weight` has shape [40, 24], but config.json requires [48, 24]",
     );
 }
 

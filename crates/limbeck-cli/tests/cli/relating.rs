@@ -254,7 +254,7 @@ fn lines_are_drawn_instead_of_maps() {
         (12..=2 * 3 * 6).contains(&curves),
         "{curves} lines of 6 tokens in two models"
     );
-    assert!(!svg.contains("<image ") && svg.contains("Of each token the 3 strongest"));
+    assert!(!svg.contains("<image ") && svg.contains("For each token, the 3 strongest"));
     with("lines.png", &["--lines"]);
     with("maps.png", &[]);
     let [lines, maps] = ["lines.png", "maps.png"].map(|name| scene.read(name));

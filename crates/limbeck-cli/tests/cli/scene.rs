@@ -129,6 +129,7 @@ impl Scene {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_limbeck"));
         command.current_dir(self.folder.path()).args(arguments);
+        set_hang_up(&mut command, false);
         command
     }
 
@@ -278,3 +279,27 @@ impl Outcome {
             .collect()
     }
 }
+
+/// Has the program ignore SIGHUP from its start, or not: `nohup` around the tests must not decide.
+#[cfg(unix)]
+pub fn set_hang_up(command: &mut Command, ignored: bool) {
+    use std::os::unix::process::CommandExt;
+    let action = if ignored {
+        libc::SIG_IGN
+    } else {
+        libc::SIG_DFL
+    };
+    let set = move || {
+        // SAFETY: signal is async-signal-safe, and no handler of ours is installed.
+        match unsafe { libc::signal(libc::SIGHUP, action) } {
+            libc::SIG_ERR => Err(std::io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    };
+    // SAFETY: between fork and exec only signal is called.
+    unsafe { command.pre_exec(set) };
+}
+
+/// Elsewhere there is no SIGHUP.
+#[cfg(not(unix))]
+pub fn set_hang_up(_: &mut Command, _: bool) {}

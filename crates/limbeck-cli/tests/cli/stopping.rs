@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::running::Running;
-use crate::scene::{Outcome, Scene, corpus};
+use crate::scene::{Outcome, Scene, corpus, set_hang_up};
 
 const CHECKPOINT: &str = "student/checkpoint.safetensors";
 /// So many steps print more JSON than a pipe and a reader's buffer hold (64 and 8 KiB on Linux): such a run cannot end
@@ -106,18 +106,9 @@ fn a_terminated_run_saves_too() {
 fn a_hang_up_that_was_ignored_stays_ignored() {
     for ignored in [false, true] {
         let scene = Scene::new();
-        let trap = if ignored { "trap '' HUP;" } else { "" };
-        let mut command = Command::new("sh");
-        command
-            .current_dir(scene.path(""))
-            .args([
-                "-c",
-                &format!("{trap} exec \"$@\""),
-                "sh",
-                env!("CARGO_BIN_EXE_limbeck"),
-            ])
-            .args(["distill", "--config", "recipe.toml"])
-            .args(LONG);
+        let mut command = scene.command(&["distill", "--config", "recipe.toml"]);
+        command.args(LONG);
+        set_hang_up(&mut command, ignored);
         let mut run = Running::start(command);
         run.until("step", 2);
         run.signal("-HUP");
