@@ -335,9 +335,12 @@ fn the_example_is_a_recipe() {
     let example = example
         .replace("all-MiniLM-L6-v2", "teacher")
         .replace("texts/*.txt", "corpus.txt");
+    // The teacher here is smaller than the one that the example names, and than the student.
     scene.write(
         "example.toml",
-        example.replace("max_length = 128", "max_length = 40"),
+        example
+            .replace("max_length = 128", "max_length = 40")
+            .replace("init = \"teacher\"", "init = \"random\""),
     );
     scene.run(&["config", "check", "example.toml"]).done();
 }
