@@ -19,7 +19,7 @@ use std::process::ExitCode;
 static ALLOCATOR: memory::Counting = memory::Counting;
 
 fn main() -> ExitCode {
-    // As the product does.
+    // As the limbeck binary does.
     limbeck_kernels::keep_freed_memory();
     // `cargo bench` adds --bench.
     let arguments: Vec<String> = std::env::args()

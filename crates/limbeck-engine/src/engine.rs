@@ -36,14 +36,14 @@ pub enum To {
     One(u64),
 }
 
-/// Serves commands until no sender of them is left. `tell` hands events to the transport.
+/// Serves commands until no sender of them is left. `send` hands events to the transport.
 pub async fn serve<W: World>(
     world: W,
     mut requests: UnboundedReceiver<Request>,
-    tell: impl FnMut(To, Event, Vec<Vec<u8>>),
+    send: impl FnMut(To, Event, Vec<Vec<u8>>),
 ) {
     let mut engine = Engine {
-        pages: Pages::new(world, tell).await,
+        pages: Pages::new(world, send).await,
         teacher: None,
         texts: Vec::new(),
         session: None,
@@ -126,15 +126,15 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
 
     fn refuse(&mut self, to: To, troubles: Troubles) {
         for (control, message) in troubles.0 {
-            self.pages.say(to, Event::Refused { control, message });
+            self.pages.emit(to, Event::Refused { control, message });
         }
         self.pages.ready();
     }
 
     fn enter(&mut self, state: RunState) {
         self.state = state.clone();
-        self.pages.say(To::All, Event::State { state });
-        self.pages.tell_next_at_once();
+        self.pages.emit(To::All, Event::State { state });
+        self.pages.emit_next_at_once();
     }
 
     /// Everything that a page needs to show what is.
@@ -142,41 +142,41 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let to = To::One(client);
         let engine = self.pages.world.info().await;
         let version = VERSION;
-        self.pages.say(to, Event::Hello { version, engine });
+        self.pages.emit(to, Event::Hello { version, engine });
         if let Some(teacher) = &self.teacher {
             let teacher = teacher.info.clone();
-            self.pages.say(to, Event::Teacher { teacher });
+            self.pages.emit(to, Event::Teacher { teacher });
         }
         if !self.texts.is_empty() {
-            self.say_texts(to);
+            self.emit_texts(to);
         }
-        self.say_saved(to);
+        self.emit_saved(to);
         if let Some(Err(message)) = self.pages.saved.clone() {
             let control = Control::Checkpoint;
-            self.pages.say(to, Event::Refused { control, message });
+            self.pages.emit(to, Event::Refused { control, message });
         }
-        self.say_run(to, since_step);
+        self.emit_run(to, since_step);
         let state = self.state.clone();
-        self.pages.say(to, Event::State { state });
+        self.pages.emit(to, Event::State { state });
         if let Some(kept) = self.pages.kept.clone() {
-            self.pages.say(to, kept);
+            self.pages.emit(to, kept);
         }
     }
 
-    fn say_texts(&mut self, to: To) {
+    fn emit_texts(&mut self, to: To) {
         let texts = self.texts.iter().map(|(info, _)| info.clone()).collect();
-        self.pages.say(to, Event::Texts { texts });
+        self.pages.emit(to, Event::Texts { texts });
     }
 
     /// While a run is at hand its saved copy is no offer.
-    fn say_saved(&mut self, to: To) {
+    fn emit_saved(&mut self, to: To) {
         let saved = self.pages.saved.as_ref().filter(|_| self.session.is_none());
         let run = saved.and_then(|saved| Some(saved.as_ref().ok()?.summary()));
-        self.pages.say(to, Event::Saved { run });
+        self.pages.emit(to, Event::Saved { run });
     }
 
     /// The run with its steps and evaluations, and its sentence with the last taps.
-    fn say_run(&mut self, to: To, since_step: u64) {
+    fn emit_run(&mut self, to: To, since_step: u64) {
         let Some(session) = &self.session else { return };
         let mut run = session.info().clone();
         run.step = since_step;
@@ -184,15 +184,15 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let steps: Vec<Step> = steps.cloned().collect();
         let evaluations = session.evaluations().to_vec();
         let (sentence, taps) = session.sentence();
-        self.pages.say(to, Event::Started { run });
+        self.pages.emit(to, Event::Started { run });
         if !steps.is_empty() {
-            self.pages.say(to, Event::Steps { steps });
+            self.pages.emit(to, Event::Steps { steps });
         }
         for evaluation in evaluations {
-            self.pages.say(to, Event::Evaluated { evaluation });
+            self.pages.emit(to, Event::Evaluated { evaluation });
         }
-        for told in [sentence].into_iter().chain(taps) {
-            self.pages.say_with_parts(to, told);
+        for event in [sentence].into_iter().chain(taps) {
+            self.pages.emit_with_parts(to, event);
         }
     }
 
@@ -221,7 +221,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             info: teacher.clone(),
             folder: Rc::new(folder),
         });
-        self.pages.say(To::All, Event::Teacher { teacher });
+        self.pages.emit(To::All, Event::Teacher { teacher });
         Ok(())
     }
 
@@ -234,7 +234,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             .map(|(name, bytes)| (name, bytes.into()))
             .collect();
         self.texts = count_lines(texts)?;
-        self.say_texts(To::All);
+        self.emit_texts(To::All);
         Ok(())
     }
 
@@ -274,7 +274,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         self.claim().await?;
         self.open(recipe, &data, None).await?;
         self.pages.keep_inputs(&data.teacher, &data.texts).await;
-        self.say_run(To::All, 0);
+        self.emit_run(To::All, 0);
         self.begin().await?;
         self.save().await?;
         self.enter(RunState::Running);
@@ -306,7 +306,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
 
     /// The fresh student is drawn and measured.
     async fn begin(&mut self) -> Done {
-        self.look().await?;
+        self.sample().await?;
         if let Some(session) = &mut self.session {
             session.begin(&mut self.pages).await?;
         }
@@ -337,10 +337,10 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let single = self.state != RunState::Running;
         let due = single || self.pages.is_due();
         if due {
-            self.pages.tell_steps();
+            self.pages.emit_steps();
         }
-        if milestone || single || (due && session.may_look()) {
-            self.look().await?;
+        if milestone || single || (due && session.may_sample()) {
+            self.sample().await?;
         }
         if finished {
             let halt = Halt::Finished;
@@ -350,13 +350,13 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
     }
 
     /// Sends the student's projections of the sentence, unless those of this step are sent already.
-    async fn look(&mut self) -> Done {
+    async fn sample(&mut self) -> Done {
         let Some(session) = &mut self.session else {
             return Ok(());
         };
-        let taps = session.look(&self.pages).await.map_err(RunError::from)?;
+        let taps = session.sample(&self.pages).await.map_err(RunError::from)?;
         if let Some(taps) = taps {
-            self.pages.say_with_parts(To::All, taps);
+            self.pages.emit_with_parts(To::All, taps);
         }
         Ok(())
     }
@@ -367,7 +367,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         }
         self.enter(RunState::Paused);
         self.save().await?;
-        self.look().await
+        self.sample().await
     }
 
     async fn single_step(&mut self) -> Done {
@@ -392,7 +392,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         }
         self.enter(RunState::Paused);
         self.save().await?;
-        self.look().await?;
+        self.sample().await?;
         self.enter(RunState::Ended {
             halt: Halt::Stopped,
         });
@@ -418,7 +418,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let checkpoint = parse(&checkpoint)?;
         self.take_teacher(teacher)?;
         self.texts = count_lines(texts)?;
-        self.say_texts(To::All);
+        self.emit_texts(To::All);
         let data = self.data()?;
         let step = checkpoint.header.step;
         let (mut steps, mut evaluations) = (index.steps, index.evaluations);
@@ -439,8 +439,8 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
     async fn take_up(&mut self, data: &Data, past: Past) -> Done {
         let recipe = past.checkpoint.header.recipe.clone();
         self.open(recipe, data, Some(past)).await?;
-        self.say_saved(To::All);
-        self.say_run(To::All, 0);
+        self.emit_saved(To::All);
+        self.emit_run(To::All, 0);
         Ok(())
     }
 
@@ -484,7 +484,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         forgotten.map_err(|message| (Control::Storage, message))?;
         self.pages.saved = None;
         self.pages.kept = None;
-        self.say_saved(To::All);
+        self.emit_saved(To::All);
         Ok(())
     }
 
@@ -503,7 +503,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let (files, blobs) = files.into_iter().unzip();
         let name = name.to_owned();
         self.pages
-            .say_with_parts(To::One(client), (Event::Files { name, files }, blobs));
+            .emit_with_parts(To::One(client), (Event::Files { name, files }, blobs));
         Ok(())
     }
 
@@ -514,8 +514,8 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         };
         session.choose(text).await?;
         let (sentence, _) = session.sentence();
-        self.pages.say_with_parts(To::All, sentence);
-        self.look().await
+        self.pages.emit_with_parts(To::All, sentence);
+        self.sample().await
     }
 
     async fn measure(&mut self, client: u64) -> Done {
@@ -524,7 +524,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         }
         self.pages.stage(Stage::Measuring, 0, 0);
         let figures = numbers::figures(&self.pages.world).await;
-        self.pages.say(To::One(client), Event::Numbers { figures });
+        self.pages.emit(To::One(client), Event::Numbers { figures });
         self.pages.ready();
         Ok(())
     }

@@ -84,7 +84,7 @@ pub trait Front {
     ///
     /// # Errors
     /// It cannot be kept, and the run must not go on without.
-    fn tell(&mut self, news: News) -> Result<(), String>;
+    fn report(&mut self, news: News) -> Result<(), String>;
 
     /// Persists a checkpoint, and the steps and evaluations up to it. False if they are in memory only.
     ///

@@ -8,44 +8,44 @@ use limbeck_recipe::{DeviceChoice, Step};
 use crate::engine::To;
 use crate::front::{BatchSource, Feed, Front, News};
 use crate::saved::{self, Index, Text};
-use crate::sentence::Told;
+use crate::sentence::EventParts;
 use crate::{Opened, Session, World};
 
-/// Seconds from one telling of steps, or look at the student, to the next at least: a page that draws after each of hundreds a
+/// Minimum seconds between two emissions of steps, or samples of the student: a page that draws after each of hundreds a
 /// second does nothing else.
-const TELL_EVERY: f64 = 0.05;
+const EMIT_EVERY: f64 = 0.05;
 
-/// Whoever listens, and where the run is kept.
+/// The pages that listen, and the storage that holds the run.
 pub struct Pages<W, T> {
     /// The place that the engine lives in.
     pub world: W,
-    tell: T,
+    send: T,
     /// The run in the storage, or why it cannot be read.
     pub saved: Option<Result<Index, String>>,
     /// The last `Kept`, for pages that come later.
     pub kept: Option<Event>,
     /// Names of the teacher's files in the storage.
     teacher: Vec<String>,
-    /// Why what the run reads could not be kept, if so: a checkpoint alone would be of no use.
-    unkept: Option<String>,
+    /// Why the inputs of the run could not be saved, if so: a checkpoint alone would be of no use.
+    unsaved_because: Option<String>,
     /// Steps that were taken but not sent yet.
-    untold: Vec<Step>,
+    unsent: Vec<Step>,
     /// When steps were last sent.
-    told_at: f64,
+    emitted_at: f64,
 }
 
 impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Pages<W, T> {
     /// With whatever run the storage holds.
-    pub async fn new(world: W, tell: T) -> Self {
+    pub async fn new(world: W, send: T) -> Self {
         let mut pages = Self {
             world,
-            tell,
+            send,
             saved: None,
             kept: None,
             teacher: Vec::new(),
-            unkept: None,
-            untold: Vec::new(),
-            told_at: 0.0,
+            unsaved_because: None,
+            unsent: Vec::new(),
+            emitted_at: 0.0,
         };
         pages.read_saved().await;
         pages
@@ -60,20 +60,20 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Pages<W, T> {
     }
 
     /// Sends an event without parts.
-    pub fn say(&mut self, to: To, event: Event) {
-        self.say_with_parts(to, (event, Vec::new()));
+    pub fn emit(&mut self, to: To, event: Event) {
+        self.emit_with_parts(to, (event, Vec::new()));
     }
 
     /// Pending steps go first, so that events stay in the order of the run.
-    pub fn say_with_parts(&mut self, to: To, (event, blobs): Told) {
-        self.tell_steps();
-        (self.tell)(to, event, blobs);
+    pub fn emit_with_parts(&mut self, to: To, (event, blobs): EventParts) {
+        self.emit_steps();
+        (self.send)(to, event, blobs);
     }
 
     /// Sends the progress of a stage to all pages.
     pub fn stage(&mut self, stage: Stage, done: usize, total: usize) {
         let (done, total) = (done as u64, total as u64);
-        self.say(To::All, Event::Stage { stage, done, total });
+        self.emit(To::All, Event::Stage { stage, done, total });
     }
 
     /// Reports to all pages that the engine is ready.
@@ -82,21 +82,21 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Pages<W, T> {
     }
 
     /// The next step is sent as soon as it is taken.
-    pub fn tell_next_at_once(&mut self) {
-        self.told_at = f64::NEG_INFINITY;
+    pub fn emit_next_at_once(&mut self) {
+        self.emitted_at = f64::NEG_INFINITY;
     }
 
     /// Whether steps have waited long enough.
     pub fn is_due(&self) -> bool {
-        self.world.seconds() >= self.told_at + TELL_EVERY
+        self.world.seconds() >= self.emitted_at + EMIT_EVERY
     }
 
     /// Sends the pending steps.
-    pub fn tell_steps(&mut self) {
-        let steps = std::mem::take(&mut self.untold);
+    pub fn emit_steps(&mut self) {
+        let steps = std::mem::take(&mut self.unsent);
         if !steps.is_empty() {
-            self.told_at = self.world.seconds();
-            (self.tell)(To::All, Event::Steps { steps }, Vec::new());
+            self.emitted_at = self.world.seconds();
+            (self.send)(To::All, Event::Steps { steps }, Vec::new());
         }
     }
 
@@ -106,7 +106,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Pages<W, T> {
         self.kept = None;
         self.teacher = teacher.files().map(|(name, _)| name.to_owned()).collect();
         let kept = saved::keep_inputs(&self.world, teacher, texts).await;
-        self.unkept = kept.err();
+        self.unsaved_because = kept.err();
     }
 
     fn index(&self, session: &Session) -> Index {
@@ -138,16 +138,16 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Front for Pages<W, T> {
         self.world.breathe().await;
     }
 
-    fn tell(&mut self, news: News) -> Result<(), String> {
+    fn report(&mut self, news: News) -> Result<(), String> {
         match news {
             News::Stage(stage, done, total) => self.stage(stage, done, total),
-            News::Step(step) => self.untold.push(step),
+            News::Step(step) => self.unsent.push(step),
             News::Skipped { step, names, .. } => {
                 let lines = names;
-                self.say(To::All, Event::Skipped { step, lines });
+                self.emit(To::All, Event::Skipped { step, lines });
             }
             News::Evaluated(evaluation) => {
-                self.say(To::All, Event::Evaluated { evaluation });
+                self.emit(To::All, Event::Evaluated { evaluation });
                 self.ready();
             }
         }
@@ -157,7 +157,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Front for Pages<W, T> {
     /// A storage that refuses does not end the run: pages learn that it is in memory only.
     async fn save(&mut self, session: &Session, checkpoint: Vec<u8>) -> Result<bool, String> {
         let index = self.index(session);
-        let kept = match self.unkept.clone() {
+        let kept = match self.unsaved_because.clone() {
             None => saved::keep(&self.world, &index, &checkpoint).await,
             Some(reason) => Err(reason),
         };
@@ -174,7 +174,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Front for Pages<W, T> {
             quota,
         };
         self.kept = Some(kept.clone());
-        self.say(To::All, kept);
+        self.emit(To::All, kept);
         self.ready();
         Ok(outlives)
     }

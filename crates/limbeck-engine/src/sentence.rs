@@ -9,11 +9,11 @@ use crate::trouble::Trouble;
 
 /// Tokens of a sentence: a page draws the square of them.
 const MOST_TOKENS: usize = 128;
-/// What looking at the student may cost, as a share of the time that steps take.
+/// What sampling the student may cost, as a share of the time that steps take.
 const SHARE: f64 = 0.04;
 
 /// An event with its binary parts.
-pub type Told = (Event, Vec<Vec<u8>>);
+pub type EventParts = (Event, Vec<Vec<u8>>);
 
 /// The token ids of a sentence.
 pub struct Tokens {
@@ -60,9 +60,9 @@ fn wrong(error: ModelError) -> Trouble {
 /// A sentence with what the models make of it.
 pub struct Sentence {
     ids: Vec<u32>,
-    taught: Told,
+    taught: EventParts,
     /// With the number of steps before.
-    learnt: Option<(u64, Told)>,
+    learnt: Option<(u64, EventParts)>,
 }
 
 impl Sentence {
@@ -95,26 +95,26 @@ impl Sentence {
     ///
     /// # Errors
     /// The device fails.
-    pub async fn look(&mut self, run: &Run) -> Result<Told, TrainError> {
+    pub async fn sample(&mut self, run: &Run) -> Result<EventParts, TrainError> {
         let taps = run.student_taps(&self.ids).await?;
         let step = run.steps_taken();
         let event = Event::Taps {
             step,
             attention_heads: run.plan().student.num_attention_heads,
         };
-        let told = (event, blobs(&taps));
-        self.learnt = Some((step, told.clone()));
-        Ok(told)
+        let event = (event, blobs(&taps));
+        self.learnt = Some((step, event.clone()));
+        Ok(event)
     }
 
     /// The step after which the student was last sampled.
-    pub fn looked_at(&self) -> Option<u64> {
+    pub fn sampled_at(&self) -> Option<u64> {
         self.learnt.as_ref().map(|(step, _)| *step)
     }
 
     /// The events for a page: `Sentence`, and the last `Taps` if there were any.
-    pub fn told(&self) -> (Told, Option<Told>) {
-        let learnt = self.learnt.as_ref().map(|(_, told)| told.clone());
+    pub fn events(&self) -> (EventParts, Option<EventParts>) {
+        let learnt = self.learnt.as_ref().map(|(_, event)| event.clone());
         (self.taught.clone(), learnt)
     }
 }
@@ -129,8 +129,8 @@ fn blobs(layers: &[Vec<f32>]) -> Vec<Vec<u8>> {
 pub struct Share {
     taken: u64,
     steps: f64,
-    looks: f64,
-    last_look: f64,
+    samples: f64,
+    last_sample: f64,
 }
 
 impl Share {
@@ -143,13 +143,13 @@ impl Share {
     }
 
     /// The student was sampled.
-    pub fn looked(&mut self, seconds: f64) {
-        self.looks += seconds;
-        self.last_look = seconds;
+    pub fn sampled(&mut self, seconds: f64) {
+        self.samples += seconds;
+        self.last_sample = seconds;
     }
 
-    /// Whether another look like the last keeps within the share; always after the first step.
-    pub fn allows_a_look(&self) -> bool {
-        self.taken == 1 || self.looks + self.last_look <= SHARE * self.steps
+    /// Whether another sample like the last keeps within the share; always after the first step.
+    pub fn allows_a_sample(&self) -> bool {
+        self.taken == 1 || self.samples + self.last_sample <= SHARE * self.steps
     }
 }

@@ -21,7 +21,7 @@ use crate::feed;
 use crate::front::{BatchSource, Feed, Front, News};
 use crate::heldout::Heldout;
 use crate::inputs::{changed_input, inputs};
-use crate::sentence::{self, Sentence, Share, Tokens, Told};
+use crate::sentence::{self, EventParts, Sentence, Share, Tokens};
 use crate::student::student_files;
 use crate::trouble::{RunError, Trouble, of_device};
 
@@ -255,7 +255,7 @@ impl Session {
             }
         };
         self.position = next;
-        front.tell(news).map_err(RunError::Storage)
+        front.report(news).map_err(RunError::Storage)
     }
 
     /// Saves what was learnt since the last checkpoint before an error of the texts ends the run.
@@ -265,7 +265,7 @@ impl Session {
         if !error.is_of_texts() || is_saved {
             return error;
         }
-        // What is told is why the run ended; a storage that fails too adds nothing that would help.
+        // The error reported is why the run ended; a storage that fails too adds nothing that would help.
         match self.save(front).await {
             Ok(()) if self.saved == Some(step) => RunError::Saved {
                 error: Box::new(error),
@@ -281,7 +281,7 @@ impl Session {
     /// The device fails, or the front cannot keep what it must.
     pub async fn save(&mut self, front: &mut impl Front) -> Result<(), RunError> {
         let saving = News::Stage(Stage::Saving, 0, 0);
-        front.tell(saving).map_err(RunError::Storage)?;
+        front.report(saving).map_err(RunError::Storage)?;
         let checkpoint = self.checkpoint().await?;
         let outlives = front.save(self, checkpoint).await;
         if outlives.map_err(RunError::Storage)? {
@@ -315,8 +315,8 @@ impl Session {
         front: &mut impl Front,
     ) -> Result<(), RunError> {
         self.evaluations.insert(at, evaluation.clone());
-        let told = front.tell(News::Evaluated(evaluation));
-        told.map_err(RunError::Storage)
+        let reported = front.report(News::Evaluated(evaluation));
+        reported.map_err(RunError::Storage)
     }
 
     /// A run of this plan that has not begun.
@@ -372,31 +372,31 @@ impl Session {
 
     /// The events about the chosen sentence: its tokens with the teacher's projections, and the student's when it was
     /// last sampled.
-    pub fn sentence(&self) -> (Told, Option<Told>) {
-        self.sentence.told()
+    pub fn sentence(&self) -> (EventParts, Option<EventParts>) {
+        self.sentence.events()
     }
 
     /// Whether another sample of the student stays within its share of the time.
-    pub fn may_look(&self) -> bool {
-        self.share.allows_a_look()
+    pub fn may_sample(&self) -> bool {
+        self.share.allows_a_sample()
     }
 
     /// Has the student read the chosen sentence; none if it has done so since the last step.
     ///
     /// # Errors
     /// The device fails.
-    pub async fn look(&mut self, front: &impl Front) -> Result<Option<Told>, TrainError> {
-        if self.sentence.looked_at() == Some(self.steps_taken()) {
+    pub async fn sample(&mut self, front: &impl Front) -> Result<Option<EventParts>, TrainError> {
+        if self.sentence.sampled_at() == Some(self.steps_taken()) {
             return Ok(None);
         }
         let start = front.seconds();
-        let is_first = self.sentence.looked_at().is_none();
-        let told = self.sentence.look(&self.run).await?;
+        let is_first = self.sentence.sampled_at().is_none();
+        let event = self.sentence.sample(&self.run).await?;
         // A GPU may have to compile for a sentence of another length.
         if !is_first {
-            self.share.looked(front.seconds() - start);
+            self.share.sampled(front.seconds() - start);
         }
-        Ok(Some(told))
+        Ok(Some(event))
     }
 
     /// The bytes of a checkpoint.
@@ -446,7 +446,7 @@ async fn measure(
     let mut lines = 0;
     for (index, batch) in heldout.batches.iter().enumerate() {
         let stage = News::Stage(Stage::Evaluating, index, heldout.batches.len());
-        front.tell(stage).map_err(RunError::Storage)?;
+        front.report(stage).map_err(RunError::Storage)?;
         front.breathe().await;
         let by_pair = run.evaluate(std::slice::from_ref(batch)).await?;
         let weight = batch.lengths.len() as f64;
@@ -461,7 +461,7 @@ async fn measure(
     })
 }
 
-/// One step of a throw-away run, and one look at it: they compile every shader, so that the time of the first real step is
+/// One step of a throw-away run, and one sample of it: they compile every shader, so that the time of the first real step is
 /// that of a step.
 async fn rehearse(plan: &Plan, encoder: &Encoder, heldout: &Heldout) -> Result<(), TrainError> {
     let mut run = Run::new(plan.clone(), encoder.clone()).await?;

@@ -203,7 +203,7 @@ impl Axes {
 
 /// The teacher's parameters by name.
 async fn parameters(teacher: &Encoder) -> Result<BTreeMap<String, Parameter>, ModelError> {
-    let layout = Layout::of(teacher.config());
+    let layout = teacher.config().layout();
     let Axes { matrices, vectors } = Axes::of(&layout, teacher.config());
     let (mut matrices, mut vectors) = (matrices.into_iter(), vectors.into_iter());
     let values = teacher.values().await?.into_iter();

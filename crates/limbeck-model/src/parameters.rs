@@ -38,7 +38,7 @@ impl Parameters {
         device: &Device,
         mut provide: impl FnMut(&str, Kind, &[usize]) -> Result<Vec<f32>, ModelError>,
     ) -> Result<Self, ModelError> {
-        let layout = Layout::of(config);
+        let layout = config.layout();
         let (mut matrices, mut vectors) = (Vec::new(), Vec::new());
         for parameter in &layout.parameters {
             let mut shape = parameter.shape.clone();

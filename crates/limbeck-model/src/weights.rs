@@ -1,7 +1,6 @@
 //! Weight files: safetensors (whole or in shards) and PyTorch's own, as f32 by name.
 
 use half::{bf16, f16};
-use limbeck_recipe::layout::Layout;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use crate::{Folder, ModelError};
@@ -52,7 +51,7 @@ impl<'a> Weights<'a> {
             source: Self::source(folder)?,
             prefix: String::new(),
         };
-        let layout = Layout::of(&folder.config()?);
+        let layout = folder.config()?.layout();
         let Some(first) = layout.parameters.first() else {
             return Ok(weights);
         };

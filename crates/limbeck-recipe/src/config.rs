@@ -4,8 +4,9 @@ use std::ops::Deref;
 
 use serde_json::{Map, Value, json};
 
-use crate::families::{Family, Fields};
-use crate::layout::Names;
+use crate::error::ConfigError;
+use crate::families::{self, Family, Fields};
+use crate::layout::{self, Layout};
 use crate::shape::{Positions, Shape};
 
 /// The files of a tokenizer that a folder may hold: a model needs some of them, and its student inherits all.
@@ -33,29 +34,6 @@ const INHERITED: [&str; 7] = [
     "eos_token_id",
     "initializer_range",
 ];
-
-/// Why a config.json cannot be used, with the values.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// config.json is not JSON, or not an encoder's.
-    #[error("{file}: {reason}")]
-    Wrong {
-        /// The file.
-        file: String,
-        /// What is wrong with the file.
-        reason: String,
-    },
-    /// limbeck does not support this kind of model.
-    #[error("{field} `{value}` is not supported; supported: {supported}")]
-    Unsupported {
-        /// The field of config.json.
-        field: &'static str,
-        /// Its value.
-        value: String,
-        /// The values that we support.
-        supported: String,
-    },
-}
 
 /// A config.json: the shape of an encoder, whose fields a config has, too (`config.hidden_size`), and what the family needs
 /// to write a student's config.json.
@@ -114,7 +92,7 @@ impl Config {
             .and_then(Value::as_str)
             .unwrap_or("")
             .to_owned();
-        let family = Family::of(&model_type)?;
+        let family = families::of(&model_type)?;
         let mut fields = Fields {
             file,
             map: &raw,
@@ -181,9 +159,9 @@ impl Config {
         Ok(())
     }
 
-    /// What the family calls its tensors.
-    pub(crate) fn names(&self) -> &'static Names {
-        &self.family.names
+    /// Every parameter of a model with this config, by name and place.
+    pub fn layout(&self) -> Layout {
+        Layout::of(&self.shape, &self.family.names)
     }
 
     /// The layer that MiniLMv2 (section 4) taps in a teacher of 24 layers, for families that the paper covers.
@@ -245,4 +223,9 @@ impl Config {
         text.push('\n');
         text
     }
+}
+
+/// Number of parameters of a model with this config, without the pooler.
+pub fn parameter_count(config: &Config) -> u128 {
+    layout::count(&config.shape, &config.family.names)
 }

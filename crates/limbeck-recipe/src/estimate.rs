@@ -1,7 +1,7 @@
 //! What a run will cost, estimated from its sizes alone, for a page where a recipe is being edited.
 
 use crate::config::Config;
-use crate::layout::parameter_count;
+use crate::config::parameter_count;
 use crate::plan::Plan;
 use crate::recipe::KernelChoice;
 

@@ -1,7 +1,6 @@
 //! The parameters of an encoder: one walk over its shape gives each a name, a kind, a shape and a place. Whoever builds,
 //! initialises, lists, saves or counts parameters goes by this walk, so nothing about them is written down twice.
 
-use crate::config::Config;
 use crate::shape::{Positions, Shape};
 
 /// What a parameter is: decides its layout in files, its initial value and whether it decays.
@@ -132,11 +131,11 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout of a model with this config.
-    pub fn of(config: &Config) -> Self {
+    /// The layout of a shape under the names of a family.
+    pub(crate) fn of(shape: &Shape, names: &Names) -> Self {
         let mut parameters = Vec::new();
         let mut keep = |parameter| parameters.push(parameter);
-        let (embeddings, blocks) = walk(config, config.names(), &mut keep);
+        let (embeddings, blocks) = walk(shape, names, &mut keep);
         Self {
             parameters,
             embeddings,
@@ -145,11 +144,11 @@ impl Layout {
     }
 }
 
-/// Number of parameters of a model with this config, without the pooler.
-pub fn parameter_count(config: &Config) -> u128 {
+/// Number of values in the parameters of a shape.
+pub(crate) fn count(shape: &Shape, names: &Names) -> u128 {
     let mut count = 0;
     let mut add = |parameter: Parameter| count += parameter.count();
-    walk(config, config.names(), &mut add);
+    walk(shape, names, &mut add);
     count
 }
 

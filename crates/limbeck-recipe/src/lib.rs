@@ -5,6 +5,7 @@
 
 pub mod batching;
 mod config;
+mod error;
 mod estimate;
 mod families;
 pub mod layout;
@@ -15,9 +16,9 @@ mod rng;
 mod shape;
 mod step;
 
-pub use config::{Config, ConfigError, StudentSize, TOKENIZER_FILES};
+pub use config::{Config, StudentSize, TOKENIZER_FILES, parameter_count};
+pub use error::ConfigError;
 pub use estimate::Estimate;
-pub use layout::parameter_count;
 pub use pair::{Pair, Vector, common_relation_heads};
 pub use plan::{
     Mistake, Plan, PlanError, learning_rate, usual_ffn, usual_from_layers, usual_relation_heads,

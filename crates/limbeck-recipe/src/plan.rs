@@ -1,7 +1,6 @@
 //! A recipe, checked against its teacher. The check finds all mistakes at once, each with its field.
 
-use crate::config::{Config, StudentSize};
-use crate::layout::parameter_count;
+use crate::config::{Config, StudentSize, parameter_count};
 use crate::pair::{Pair, Vector, common_relation_heads};
 use crate::recipe::{Init, KernelChoice, Objective, Recipe, StudentRecipe};
 

@@ -1,6 +1,6 @@
 //! What an encoder computes, whatever its config.json calls it.
 
-use crate::config::ConfigError;
+use crate::error::ConfigError;
 
 /// Activation functions of the feed-forward part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

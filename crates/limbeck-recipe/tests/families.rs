@@ -1,6 +1,6 @@
 //! Families of encoders: what each reads from its config.json, how its tensors are called, and what a student of it writes.
 
-use limbeck_recipe::layout::{Kind, Layout};
+use limbeck_recipe::layout::Kind;
 use limbeck_recipe::{Activation, Config, Positions, Shape, StudentSize, parameter_count};
 use serde_json::{Value, json};
 
@@ -41,7 +41,7 @@ fn electra() -> Value {
 
 /// Name and shape of each parameter, in order.
 fn parameters(config: &Config) -> Vec<(String, Vec<usize>)> {
-    let layout = Layout::of(config);
+    let layout = config.layout();
     let list = layout.parameters.into_iter();
     list.map(|parameter| (parameter.name, parameter.shape))
         .collect()
@@ -147,7 +147,7 @@ fn parameters_of_electra() {
 
 #[test]
 fn places_belong_to_the_parameters_that_they_name() {
-    let layout = Layout::of(&parse(&electra()));
+    let layout = parse(&electra()).layout();
     let of = |matrix: bool| {
         let list = layout.parameters.iter();
         let list = list.filter(|p| matches!(p.kind, Kind::Embedding | Kind::Linear) == matrix);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Measured, device_name};
 use crate::shared::{median, rounded, threads};
 
-/// Rows, columns and depth of the matrix product.
+/// Rows, columns and depth of the matmul.
 const SIDE: usize = 1024;
 /// Bytes of the buffer that is copied: beyond any cache.
 const COPIED: usize = 256 << 20;
@@ -40,10 +40,10 @@ impl Measured {
         Some(flops / self.seconds / self.ceilings.gemm_flops)
     }
 
-    /// Products and exponentials take the same units, so the times that they need add up.
+    /// Matmuls and exponentials take the same units, so the times that they need add up.
     fn share_of_both(&self) -> Option<f64> {
-        let products = self.executed_flops / self.ceilings.gemm_flops;
-        Some((products + self.exponentials / self.ceilings.exponentials?) / self.seconds)
+        let matmuls = self.executed_flops / self.ceilings.gemm_flops;
+        Some((matmuls + self.exponentials / self.ceilings.exponentials?) / self.seconds)
     }
 }
 
@@ -77,7 +77,7 @@ fn rate(amount: usize, runs: usize, mut run: impl FnMut()) -> f64 {
     amount as f64 / median(seconds.collect())
 }
 
-/// FLOPs a second of burn's own matrix product.
+/// FLOPs a second of burn's own matmul.
 async fn gemm_flops(runs: usize) -> f64 {
     let random = || Tensor::<2>::random([SIDE, SIDE], Distribution::Default, &Device::flex());
     let (left, right) = (random(), random());

@@ -145,7 +145,7 @@ impl Front for Listener {
 
     async fn breathe(&self) {}
 
-    fn tell(&mut self, news: News) -> Result<(), String> {
+    fn report(&mut self, news: News) -> Result<(), String> {
         self.take(news).map_err(|e| e.to_string())
     }
 

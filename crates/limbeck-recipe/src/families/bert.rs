@@ -6,8 +6,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Family, Fields, Keys};
-use crate::config::ConfigError;
+use super::family::{Family, Fields, Keys};
+use crate::error::ConfigError;
 use crate::layout::Names;
 use crate::shape::Shape;
 

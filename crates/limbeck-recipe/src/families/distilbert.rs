@@ -6,8 +6,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Family, Fields, Keys, bert};
-use crate::config::ConfigError;
+use super::bert;
+use super::family::{Family, Fields, Keys};
+use crate::error::ConfigError;
 use crate::layout::Names;
 use crate::shape::Shape;
 

@@ -7,8 +7,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Family, Fields, bert};
-use crate::config::ConfigError;
+use super::bert;
+use super::family::{Family, Fields};
+use crate::error::ConfigError;
 use crate::shape::Shape;
 
 pub(super) static FAMILY: Family = Family {

@@ -5,8 +5,9 @@
 //! - Config: <https://github.com/huggingface/transformers/blob/main/src/transformers/models/roberta/configuration_roberta.py>
 //! - Code: <https://github.com/huggingface/transformers/blob/main/src/transformers/models/roberta/modeling_roberta.py>
 
-use super::{Family, Fields, bert};
-use crate::config::ConfigError;
+use super::bert;
+use super::family::{Family, Fields};
+use crate::error::ConfigError;
 use crate::shape::{Positions, Shape};
 
 pub(super) static FAMILY: Family = Family {

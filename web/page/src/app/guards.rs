@@ -155,13 +155,13 @@ impl Visibility {
     /// Watches a page.
     pub fn watch(page: Page) -> Self {
         let slowed = RwSignal::new(false);
-        let turned = window_event_listener(ev::visibilitychange, move |_| {
+        let listener = window_event_listener(ev::visibilitychange, move |_| {
             let busy = page.state.get_untracked() == RunState::Running;
             if !is_visible() && busy && native() == Some(false) {
                 slowed.set(true);
             }
         });
-        on_cleanup(move || turned.remove());
+        on_cleanup(move || listener.remove());
         Self(slowed)
     }
 
