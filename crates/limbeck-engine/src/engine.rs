@@ -470,8 +470,9 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         };
         self.take_up(&data, past).await?;
         self.pages.keep_inputs(&data.teacher, &data.texts).await;
-        self.begin().await?;
+        // Before anything is measured: the inputs alone are no run that a page could take up.
         self.save().await?;
+        self.begin().await?;
         self.wait();
         Ok(())
     }

@@ -158,7 +158,10 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Front for Pages<W, T> {
     async fn save(&mut self, session: &Session, checkpoint: Vec<u8>) -> Result<bool, String> {
         let index = self.index(session);
         let kept = match self.unsaved_because.clone() {
-            None => saved::keep(&self.world, &index, &checkpoint).await,
+            None => {
+                let is_first = !matches!(self.saved, Some(Ok(_)));
+                saved::keep(&self.world, &index, &checkpoint, is_first).await
+            }
             Some(reason) => Err(reason),
         };
         let outlives = kept.is_ok();

@@ -47,7 +47,14 @@ impl Index {
 
 /// The saved run if there is one, or why it cannot be read.
 pub async fn index<W: World>(world: &W) -> Option<Result<Index, String>> {
-    let bytes = world.kept(INDEX).await.ok()??;
+    let bytes = match world.kept(INDEX).await {
+        Ok(bytes) => bytes?,
+        Err(reason) => {
+            return Some(Err(format!(
+                "the run that was saved here cannot be read ({reason}); the next run will replace it"
+            )));
+        }
+    };
     let read = serde_json::from_slice(&bytes);
     Some(read.map_err(|error| {
         format!(
@@ -72,11 +79,23 @@ pub async fn keep_inputs<W: World>(
     Ok(())
 }
 
-/// Keeps a checkpoint and the steps up to it. The index goes last: it names a checkpoint of its step or, if that is as far
-/// as it came, the one before with a few steps more, which are cut when the run is taken up.
-pub async fn keep<W: World>(world: &W, index: &Index, checkpoint: &[u8]) -> Result<(), String> {
+/// Saves a checkpoint and the steps up to it. The index goes first, so that whatever cuts this off leaves no gap in the
+/// steps: those past the checkpoint are dropped when the run is resumed. Only the first index waits for its checkpoint,
+/// because alone it would offer a run that cannot be resumed.
+pub async fn keep<W: World>(
+    world: &W,
+    index: &Index,
+    checkpoint: &[u8],
+    is_first: bool,
+) -> Result<(), String> {
+    if !is_first {
+        keep_index(world, index).await?;
+    }
     world.keep(CHECKPOINT, checkpoint).await?;
-    keep_index(world, index).await
+    if is_first {
+        keep_index(world, index).await?;
+    }
+    Ok(())
 }
 
 /// Keeps the index alone: what was measured at the checkpoint after it was kept.

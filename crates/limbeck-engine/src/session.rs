@@ -235,9 +235,14 @@ impl Session {
         let start = front.seconds();
         let taken = feed::next_step(self.run.plan(), &mut self.batches);
         let (batches, next) = taken.ok_or(RunError::NoMoreBatches)??;
+        let before = self.steps_taken();
         let event = self.run.step(&batches).await;
         let seconds = front.seconds() - start;
         self.share.stepped(seconds);
+        // Also of a step that ends the run: its lines are not read again.
+        if self.steps_taken() > before {
+            self.position = next;
+        }
         let news = match event.map_err(|e| self.with_lines(e))? {
             Event::Step(step) => {
                 let memory = memory(&self.device);
@@ -254,7 +259,6 @@ impl Session {
                 News::Skipped { step, lines, names }
             }
         };
-        self.position = next;
         front.report(news).map_err(RunError::Storage)
     }
 

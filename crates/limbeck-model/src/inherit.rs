@@ -6,8 +6,8 @@
 //! - one set of hidden columns for the whole model, because the residual stream joins all layers: those with the largest sum
 //!   of squared LayerNorm weights. Behind a LayerNorm that square is the variance of a column, up to a factor that differs
 //!   little between columns;
-//! - whole attention heads where the student has heads as wide as the teacher's, by the norms of their values and output
-//!   projections; narrower heads keep a part of the dimensions of each;
+//! - the strongest attention heads, by the norms of their values and output projections, and of each as many dimensions as a
+//!   head of the student has; a student with more or wider heads keeps an equal share of each group of neighbouring heads;
 //! - feed-forward units by the norms of their up and down projections.
 //!
 //! Norms are taken over the hidden columns that are kept.

@@ -3,7 +3,7 @@
 
 use crate::shape::{Positions, Shape};
 
-/// What a parameter is: decides its layout in files, its initial value and whether it decays.
+/// The role of a parameter: decides its layout in files, its initial value and whether it decays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A table of vectors (rows, width).

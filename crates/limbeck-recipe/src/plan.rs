@@ -364,8 +364,15 @@ fn from_layers(
         });
     }
     let tables = teacher.embedding_width();
+    mistakes.demand(tables <= teacher.hidden_size, "student.init", || {
+        format!(
+            "the teacher's embedding tables ({tables}) are wider than its hidden states ({}), and a student cannot start \
+             from such a teacher; set student.init to `random`",
+            teacher.hidden_size
+        )
+    });
     mistakes.demand(
-        tables == teacher.hidden_size || student.hidden > tables,
+        tables >= teacher.hidden_size || student.hidden > tables,
         "student.hidden",
         || {
             format!(

@@ -143,11 +143,11 @@ pub struct Recipe {
     pub warmup: Option<u64>,
     /// Decoupled weight decay; not applied to biases and LayerNorms.
     pub weight_decay: f64,
-    /// AdamW's beta1.
+    /// AdamW's beta1: decay rate of the running mean of the gradient.
     pub beta1: f64,
-    /// AdamW's beta2.
+    /// AdamW's beta2: decay rate of the running mean of its square.
     pub beta2: f64,
-    /// AdamW's epsilon.
+    /// AdamW's epsilon: added to the root of that mean.
     pub epsilon: f64,
     /// Maximum global norm of the gradient; 0 turns clipping off.
     pub clip: f64,
@@ -211,7 +211,7 @@ impl Recipe {
 pub mod as_toml {
     use serde::{Deserialize, Deserializer, Serializer, de, ser};
 
-    use super::Recipe;
+    use super::{Init, Recipe};
 
     /// For `#[serde(with = "limbeck_recipe::as_toml")]`.
     ///
@@ -226,6 +226,14 @@ pub mod as_toml {
     /// # Errors
     /// The string is not a recipe.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Recipe, D::Error> {
-        toml::from_str(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+        let text = String::deserialize(deserializer)?;
+        let table: toml::Table = toml::from_str(&text).map_err(de::Error::custom)?;
+        let mut recipe: Recipe = toml::from_str(&text).map_err(de::Error::custom)?;
+        // Programs write every field. One that wrote no `init` knew random students only.
+        let says_init = |student: &toml::Value| student.get("init").is_some();
+        if !table.get("student").is_some_and(says_init) {
+            recipe.student.init = Init::Random;
+        }
+        Ok(recipe)
     }
 }

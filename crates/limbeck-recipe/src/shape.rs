@@ -60,7 +60,7 @@ pub struct Shape {
     /// Rows of the word embedding table.
     pub vocab_size: usize,
     /// Width of the embedding tables where it is a number of its own: if it differs from H, a linear layer leads from it to
-    /// Hidden size H. `None`: the tables are H wide.
+    /// H. `None`: the tables are H wide.
     pub embedding_size: Option<usize>,
     /// Hidden size H.
     pub hidden_size: usize,

@@ -20,7 +20,7 @@ impl<'a> From<&'a Batch> for Lesson<'a> {
 }
 
 impl Lesson<'_> {
-    /// B.
+    /// Number of sequences B.
     pub fn sequences(&self) -> usize {
         self.batch.lengths.len()
     }

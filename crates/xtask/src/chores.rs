@@ -96,7 +96,7 @@ pub fn golden(places: &Places) -> Result<()> {
     Ok(())
 }
 
-/// Runs the benchmarks, or the one named. With the release profile it reuses what the tests have built.
+/// Runs a benchmark. With the release profile it reuses what the tests have built.
 pub fn bench(places: &Places, name: Option<&str>, args: &[String]) -> Result<()> {
     setup::vulkan()?;
     if name == Some("browser") {

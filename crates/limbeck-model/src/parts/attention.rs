@@ -1,4 +1,4 @@
-//! Self-attention.
+//! Self-attention: the projections that are tapped, and what follows them.
 
 use burn::tensor::Tensor;
 use limbeck_kernels::{Taps, attention};

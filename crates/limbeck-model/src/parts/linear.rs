@@ -1,4 +1,4 @@
-//! A linear layer.
+//! A linear layer, as one matmul of two axes.
 
 use burn::tensor::Tensor;
 use limbeck_kernels::matmul;

@@ -1,4 +1,4 @@
-//! LayerNorm.
+//! LayerNorm over the last axis, with the shape's epsilon.
 
 use burn::tensor::Tensor;
 use burn::tensor::module::layer_norm;

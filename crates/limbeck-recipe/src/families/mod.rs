@@ -11,7 +11,7 @@ pub(crate) use family::{Family, Fields};
 
 use crate::error::ConfigError;
 
-/// All supported families.
+/// All supported families, in the order in which messages list them.
 static FAMILIES: [&Family; 4] = [
     &bert::FAMILY,
     &roberta::FAMILY,
