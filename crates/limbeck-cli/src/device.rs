@@ -16,10 +16,6 @@ use crate::error::CliError;
 pub use gpu::best_adapter;
 
 /// A GPU, for people to choose from.
-#[cfg_attr(
-    not(feature = "gpu"),
-    expect(dead_code, reason = "such a build finds none")
-)]
 struct Adapter {
     name: String,
     /// Vulkan, Metal or DX12.
@@ -27,7 +23,7 @@ struct Adapter {
     driver: String,
     /// What wgpu takes it for: `DiscreteGpu`, ...
     kind: String,
-    /// Not a CPU that plays a GPU.
+    /// Whether it is hardware, not a software GPU.
     real: bool,
 }
 
