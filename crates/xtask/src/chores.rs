@@ -282,6 +282,9 @@ fn lint(places: &Places, tools: &PageTools) -> Result<()> {
     const STRICT: [&str; 3] = ["--", "-D", "warnings"];
     let native = &mut places.cargo(&["clippy", "--release"]);
     shell::run(native.args(NATIVE).arg("--all-targets").args(STRICT))?;
+    // What the first demo of a fresh clone is built as.
+    let without_gpu = &mut places.cargo(&["clippy", "--release", "--package", "limbeck-cli"]);
+    shell::run(without_gpu.arg("--no-default-features").args(STRICT))?;
     // They end browsers by process groups, which Windows has not.
     if cfg!(unix) {
         let page_tests = &mut places.cargo(&["clippy", "--release", "--package", "it-page"]);
