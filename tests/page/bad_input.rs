@@ -65,7 +65,10 @@ async fn a_file_of_no_use_is_named() {
         browser.drop_files("#texts .drop", &[file]).await;
         said(&browser, "#texts .mistake", &words).await;
     }
-    for (text, words) in [("   ", "it is blank"), ("😀 😀\n🎉🎉", "unknown ones")] {
+    for (text, words) in [
+        ("   ", "it is blank"),
+        ("😀 😀\n🎉🎉", "does not know most of the text"),
+    ] {
         browser
             .value("document.querySelector('#texts details').open = true")
             .await;

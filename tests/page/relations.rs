@@ -497,7 +497,7 @@ async fn any_sentence_is_shown_or_named() {
         .until("128 tokens are drawn", &drawn("#maps-grid canvas"))
         .await;
     ask(&browser, " \u{7} ").await;
-    said(&browser, "#maps-text-mistakes", &["finds no token"]).await;
+    said(&browser, "#maps-text-mistakes", &["has no tokens"]).await;
     ask(&browser, "").await;
     browser
         .until(
