@@ -123,8 +123,8 @@ fn damaged(error: &std::io::Error) -> Response {
     (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
 }
 
-/// The bundler starts the page by a script within the HTML, which a strict policy forbids unless it carries a secret of
-/// this answer.
+/// Gives each script of the HTML a secret of this answer, so that the policy allows it also where it stands within the
+/// HTML. The page that `cargo xtask web` builds has none within.
 fn html(bytes: &[u8], guard: &Guard) -> Response {
     let Ok(nonce) = guard::secret() else {
         return (
@@ -144,7 +144,7 @@ fn html(bytes: &[u8], guard: &Guard) -> Response {
     response
 }
 
-/// Names are made by the bundler and us, so nothing but plain ones is needed: no `..`, no drive, no escapes.
+/// Names are made by the page build, so nothing but plain ones is needed: no `..`, no drive, no escapes.
 fn stays_inside(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     name.split('/')

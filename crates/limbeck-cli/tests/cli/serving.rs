@@ -13,7 +13,7 @@ use tungstenite::{Error, Message as Frame, WebSocket};
 
 use crate::scene::{CORPUS_LINES, Outcome, Scene};
 
-/// A page as the bundler makes it: a script within, and files that are named by their content.
+/// A small page: a script within the HTML, and files that are named by their content.
 const INDEX: &str = "<!doctype html><title>limbeck</title><script type=\"module\">start()</script>";
 const SCRIPT: &str = "page-0123456789abcdef.js";
 /// Longer than anything here takes; a test that waits for what never comes fails by it.
