@@ -111,7 +111,7 @@ impl World for Memory {
         Ok(())
     }
 
-    async fn kept(&self, name: &str) -> Result<Option<Vec<u8>>, String> {
+    async fn read(&self, name: &str) -> Result<Option<Vec<u8>>, String> {
         Ok(self.files.borrow().get(name).cloned())
     }
 
@@ -126,12 +126,12 @@ impl World for Memory {
 }
 
 /// An event, for whom it is, and its binary parts.
-pub type Told = (To, Event, Vec<Vec<u8>>);
+pub type Message = (To, Event, Vec<Vec<u8>>);
 
 /// One who asks an engine and hears what it tells.
 pub struct Asker {
     requests: UnboundedSender<Request>,
-    told: UnboundedReceiver<Told>,
+    reported: UnboundedReceiver<Message>,
 }
 
 impl Asker {
@@ -153,12 +153,12 @@ impl Asker {
     ///
     /// # Panics
     /// If the engine ends before.
-    pub async fn until(&mut self, wanted: impl Fn(&Event) -> bool) -> Vec<Told> {
+    pub async fn until(&mut self, wanted: impl Fn(&Event) -> bool) -> Vec<Message> {
         let mut heard = Vec::new();
         loop {
-            let told = self.told.next().await.expect("the engine goes on");
-            let found = wanted(&told.1);
-            heard.push(told);
+            let reported = self.reported.next().await.expect("the engine goes on");
+            let found = wanted(&reported.1);
+            heard.push(reported);
             if found {
                 return heard;
             }
@@ -181,8 +181,8 @@ impl Asker {
 /// Runs an engine while one talks to it.
 pub async fn with_engine<T>(world: Memory, act: impl AsyncFnOnce(&mut Asker) -> T) -> T {
     let (requests, commands) = unbounded();
-    let (tell, told) = unbounded();
-    let mut asker = Asker { requests, told };
+    let (tell, reported) = unbounded();
+    let mut asker = Asker { requests, reported };
     let serving = serve(world, commands, move |to, event, blobs| {
         tell.unbounded_send((to, event, blobs)).ok();
     });

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use base64::Engine as _;
 use it::cpu;
-use it::talk::{Asker, Memory, Told, with_engine};
+use it::talk::{Asker, Memory, Message, with_engine};
 use limbeck_model::Folder;
 use limbeck_protocol::{Command, Event, Halt, RunState};
 use limbeck_recipe::{DeviceChoice, Recipe, Step};
@@ -34,7 +34,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
     recipe.device = DeviceChoice::Cpu;
     recipe.checkpoint_every = recipe.steps / 12;
     let texts: Vec<Vec<u8>> = recipe.corpus.iter().map(|path| read(path)).collect();
-    let told = pollster::block_on(with_engine(Memory::new(cpu()), async |asker| {
+    let reported = pollster::block_on(with_engine(Memory::new(cpu()), async |asker| {
         let names = recipe.corpus.clone();
         give_teacher(asker, &root.join(&recipe.teacher), &recipe.teacher);
         asker.ask(Command::Texts { names }, texts);
@@ -53,7 +53,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
             })
             .await
     }));
-    let recording = recording(told);
+    let recording = recording(reported);
     std::fs::write(root.join(out), recording.to_string()).unwrap();
     ExitCode::SUCCESS
 }
@@ -68,19 +68,19 @@ fn give_teacher(asker: &Asker, folder: &Path, name: &str) {
 
 /// What the page's player reads: who ran, and frames with their time in seconds. Of the looks at the student those are kept
 /// that come after ever more steps, and the last one.
-fn recording(told: Vec<Told>) -> Value {
+fn recording(reported: Vec<Message>) -> Value {
     // A run begins with a sentence of its own, which is of no use here.
-    let is_sentence = |(_, event, _): &Told| matches!(event, Event::Sentence { .. });
-    let from = told.iter().rposition(is_sentence).unwrap();
-    let is_look = |(_, event, _): &Told| matches!(event, Event::Taps { .. });
-    let last = told.iter().rposition(is_look).unwrap();
+    let is_sentence = |(_, event, _): &Message| matches!(event, Event::Sentence { .. });
+    let from = reported.iter().rposition(is_sentence).unwrap();
+    let is_sample = |(_, event, _): &Message| matches!(event, Event::Taps { .. });
+    let last = reported.iter().rposition(is_sample).unwrap();
     let mut info = Value::Null;
     let mut frames = Vec::new();
     let mut steps: Vec<Step> = Vec::new();
     let mut seconds = 0.0;
     let mut tokens = 0;
     let mut next = 0;
-    for (index, (_, event, blobs)) in told.into_iter().enumerate() {
+    for (index, (_, event, blobs)) in reported.into_iter().enumerate() {
         let kept = match &event {
             Event::Started { run } => {
                 info = json!(run);

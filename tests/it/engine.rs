@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
-use it::talk::{Asker, Memory, Told, with_engine};
+use it::talk::{Asker, Memory, Message, with_engine};
 use it::{cpu, gpu, read};
 use limbeck_engine::To;
 use limbeck_kernels::relation;
@@ -57,7 +57,7 @@ fn recipe() -> Recipe {
     }
 }
 
-fn steps(heard: &[Told]) -> Vec<Step> {
+fn steps(heard: &[Message]) -> Vec<Step> {
     let mut steps = Vec::new();
     for (_, event, _) in heard {
         if let Event::Steps { steps: some } = event {
@@ -76,8 +76,8 @@ struct Sentence {
     layers: Vec<Vec<u8>>,
 }
 
-fn sentence(heard: &[Told]) -> Sentence {
-    let told = heard
+fn sentence(heard: &[Message]) -> Sentence {
+    let reported = heard
         .iter()
         .rev()
         .find_map(|(_, event, blobs)| match event {
@@ -95,16 +95,16 @@ fn sentence(heard: &[Told]) -> Sentence {
             }),
             _ => None,
         });
-    told.unwrap()
+    reported.unwrap()
 }
 
 /// Every `Taps` that was told: its step and layers.
-fn looks(heard: &[Told]) -> Vec<(u64, Vec<Vec<u8>>)> {
-    let looks = heard.iter().filter_map(|(_, event, blobs)| match event {
+fn samples(heard: &[Message]) -> Vec<(u64, Vec<Vec<u8>>)> {
+    let samples = heard.iter().filter_map(|(_, event, blobs)| match event {
         Event::Taps { step, .. } => Some((*step, blobs.clone())),
         _ => None,
     });
-    looks.collect()
+    samples.collect()
 }
 
 /// As a page takes them in.
@@ -161,8 +161,8 @@ async fn a_run_is_told_from_start_to_end() {
         assert_eq!(sentence.layers.len(), 2);
         let bytes = 4 * 3 * sentence.tokens.len() * 24;
         assert!(sentence.layers.iter().all(|layer| layer.len() == bytes));
-        let looks = looks(&heard);
-        let seen: Vec<u64> = looks.iter().map(|(step, _)| *step).collect();
+        let samples = samples(&heard);
+        let seen: Vec<u64> = samples.iter().map(|(step, _)| *step).collect();
         assert!(seen.is_sorted_by(|a, b| a < b), "{seen:?}");
         assert!(
             [0, 1, 4, 8, 9].iter().all(|step| seen.contains(step)),
@@ -171,11 +171,11 @@ async fn a_run_is_told_from_start_to_end() {
         let bytes = bytes / 2;
         let whole = |layers: &Vec<Vec<u8>>| layers.iter().all(|layer| layer.len() == bytes);
         assert!(
-            looks
+            samples
                 .iter()
                 .all(|(_, layers)| layers.len() == 2 && whole(layers))
         );
-        assert!(looks.windows(2).all(|pair| pair[0].1 != pair[1].1));
+        assert!(samples.windows(2).all(|pair| pair[0].1 != pair[1].1));
         asker.ask(
             Command::Export {
                 what: Export::Student,
@@ -213,7 +213,7 @@ async fn taken_up(device: Device) {
         let mut taken = steps(&heard);
         taken.extend(steps(
             &asker
-                .until(|e| matches!(e, Event::Kept { step, .. } if *step > 4))
+                .until(|e| matches!(e, Event::Checkpoint { step, .. } if *step > 4))
                 .await,
         ));
         taken
@@ -330,7 +330,7 @@ async fn a_full_storage_does_not_stop_a_run() {
         let heard = asker.until(is(&FINISHED)).await;
         assert_eq!(steps(&heard).len(), 9);
         let reasons = heard.iter().filter_map(|(_, event, _)| match event {
-            Event::Kept { only_in_memory, .. } => Some(only_in_memory.clone().unwrap()),
+            Event::Checkpoint { only_in_memory, .. } => Some(only_in_memory.clone().unwrap()),
             _ => None,
         });
         assert!(reasons.count() >= 3);
@@ -403,8 +403,8 @@ async fn texts_that_fail_in_mid_run_lose_no_step() {
 /// the numbers that the whole run has.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn an_evaluation_that_a_kill_cut_off_is_made_up_for() {
-    let measured = |heard: &[Told]| -> Vec<(u64, Vec<f64>)> {
-        let of = |(_, event, _): &Told| match event {
+    let measured = |heard: &[Message]| -> Vec<(u64, Vec<f64>)> {
+        let of = |(_, event, _): &Message| match event {
             Event::Evaluated { evaluation } => Some((evaluation.step, evaluation.by_pair.clone())),
             _ => None,
         };
@@ -490,7 +490,7 @@ async fn a_damaged_index_is_told_and_no_end() {
     .await;
 }
 
-async fn ask_sentence(asker: &mut Asker, text: &str) -> Vec<Told> {
+async fn ask_sentence(asker: &mut Asker, text: &str) -> Vec<Message> {
     let text = text.to_owned();
     asker.ask(Command::Sentence { text }, Vec::new());
     asker.until(|e| matches!(e, Event::Taps { .. })).await
@@ -518,7 +518,7 @@ async fn taps_are_relations(device: Device) {
         let sentence = sentence(&heard);
         let size = sentence.tokens.len();
         assert!(size > 5 && sentence.left_out == 0);
-        let [(9, learnt)] = &looks(&heard)[..] else {
+        let [(9, from_student)] = &samples(&heard)[..] else {
             panic!("other than the last step")
         };
         let sides = [
@@ -527,19 +527,19 @@ async fn taps_are_relations(device: Device) {
                 24,
                 taps(size, sentence.heads, &sentence.layers),
             ),
-            (exported(asker).await, 12, taps(size, 3, learnt)),
+            (exported(asker).await, 12, taps(size, 3, from_student)),
         ];
         let ids = Tokenizer::from_folder(&tiny_bert()).unwrap();
         let ids = ids.encode(&[text]).unwrap().remove(0).ids;
         let batch = TokenBatch::new(&ids, &[ids.len()], &cpu()).unwrap();
-        for (folder, hidden, told) in sides {
-            assert_eq!((told.layers(), told.hidden()), (2, hidden));
+        for (folder, hidden, reported) in sides {
+            assert_eq!((reported.layers(), reported.hidden()), (2, hidden));
             let encoder = Encoder::from_folder(&folder, &cpu()).unwrap();
             for layer in [1, 2] {
                 let exact = encoder.tap(&batch, layer, None).unwrap();
                 for pair in Pair::all() {
                     for heads in [1, 3, 6, 12] {
-                        let got = told.map(layer, pair, heads).unwrap();
+                        let got = reported.map(layer, pair, heads).unwrap();
                         let exact = relation(&exact, pair, batch.lengths(), heads).unwrap();
                         let exact = read(exact).await;
                         assert_eq!(got.len(), exact.len());
@@ -597,16 +597,16 @@ async fn a_long_sentence_is_cut_and_said_so() {
             asker.until(is(&FINISHED)).await;
             for (words, left_out) in [(most - 2, 0), (most - 1, 1), (10_000, 10_002 - most)] {
                 let heard = ask_sentence(asker, &"the ".repeat(words)).await;
-                let told = sentence(&heard);
-                assert_eq!(told.left_out, left_out as u64, "{words} words");
-                assert_eq!(told.tokens.len(), most);
+                let reported = sentence(&heard);
+                assert_eq!(reported.left_out, left_out as u64, "{words} words");
+                assert_eq!(reported.tokens.len(), most);
                 assert_eq!(
-                    (&*told.tokens[0], &*told.tokens[most - 1]),
+                    (&*reported.tokens[0], &*reported.tokens[most - 1]),
                     ("[CLS]", "[SEP]")
                 );
-                assert!(told.special[0] && told.special[most - 1]);
-                assert!(told.special[1..most - 1].iter().all(|special| !special));
-                taps(most, 3, &looks(&heard)[0].1);
+                assert!(reported.special[0] && reported.special[most - 1]);
+                assert!(reported.special[1..most - 1].iter().all(|special| !special));
+                taps(most, 3, &samples(&heard)[0].1);
             }
         })
         .await;
@@ -661,7 +661,7 @@ async fn looks_keep_within_their_share() {
         };
         asker.ask(Command::Start { recipe }, Vec::new());
         let heard = asker.until(is(&FINISHED)).await;
-        let seen: Vec<u64> = looks(&heard).iter().map(|(step, _)| *step).collect();
+        let seen: Vec<u64> = samples(&heard).iter().map(|(step, _)| *step).collect();
         assert_eq!(seen, [0, 1, 51, 76, 101, 120]);
     })
     .await;
@@ -680,8 +680,8 @@ async fn quick_steps_are_told_together() {
         };
         asker.ask(Command::Start { recipe }, Vec::new());
         let heard = asker.until(is(&FINISHED)).await;
-        let told: Vec<u64> = steps(&heard).iter().map(|step| step.step).collect();
-        assert_eq!(told, (1..=40).collect::<Vec<_>>());
+        let reported: Vec<u64> = steps(&heard).iter().map(|step| step.step).collect();
+        assert_eq!(reported, (1..=40).collect::<Vec<_>>());
         let tellings = heard
             .iter()
             .filter(|(_, event, _)| matches!(event, Event::Steps { .. }));
@@ -689,7 +689,7 @@ async fn quick_steps_are_told_together() {
         let before = heard.iter().take_while(|(_, event, _)| {
             !matches!(event, Event::Evaluated { evaluation } if evaluation.step == 20)
         });
-        let before: Vec<Told> = before.cloned().collect();
+        let before: Vec<Message> = before.cloned().collect();
         assert_eq!(steps(&before).len(), 20);
     })
     .await;
@@ -706,7 +706,7 @@ async fn single_steps_are_looked_at() {
         asker.until(second).await;
         asker.ask(Command::Pause, Vec::new());
         let heard = asker.until(|e| matches!(e, Event::Taps { .. })).await;
-        let paused = looks(&heard)[0].0;
+        let paused = samples(&heard)[0].0;
         assert!(
             heard
                 .iter()
@@ -716,7 +716,7 @@ async fn single_steps_are_looked_at() {
         asker.ask(Command::Step, Vec::new());
         for step in [paused + 1, paused + 2] {
             let heard = asker.until(|e| matches!(e, Event::Taps { .. })).await;
-            assert_eq!(looks(&heard)[0].0, step);
+            assert_eq!(samples(&heard)[0].0, step);
         }
     })
     .await;

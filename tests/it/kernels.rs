@@ -410,12 +410,12 @@ async fn no_gradient_where_none_belongs() {
         assert!(got.gradients[0][..6 * h].iter().any(|g| *g != 0.0));
 
         let mut inputs = inputs(&case, &device);
-        let taught = inputs.teacher.v.autodiff().require_grad();
-        inputs.teacher.v = taught.clone();
+        let from_teacher = inputs.teacher.v.autodiff().require_grad();
+        inputs.teacher.v = from_teacher.clone();
         let loss = inputs
             .loss(KernelChoice::Fused, &[(Pair::VV, 1.0)], 2)
             .total;
-        assert!(taught.grad(&loss.backward()).is_none());
+        assert!(from_teacher.grad(&loss.backward()).is_none());
     }
 }
 

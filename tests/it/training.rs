@@ -426,9 +426,13 @@ async fn looking_changes_nothing() {
             .unwrap();
         let ids = [2, 7, 9, 11, 3];
         let mut before = seen.student_taps(&ids).await.unwrap();
-        let taught = seen.teacher_taps(&ids).await.unwrap();
-        assert_eq!((taught.len(), before.len()), (2, 2));
-        assert!(taught.iter().all(|layer| layer.len() == 3 * ids.len() * 24));
+        let from_teacher = seen.teacher_taps(&ids).await.unwrap();
+        assert_eq!((from_teacher.len(), before.len()), (2, 2));
+        assert!(
+            from_teacher
+                .iter()
+                .all(|layer| layer.len() == 3 * ids.len() * 24)
+        );
         for index in 0..4 {
             let step = steps(&mut seen, &golden, index..index + 1).await;
             assert_eq!(step, expected[index..=index]);
@@ -438,7 +442,7 @@ async fn looking_changes_nothing() {
             assert_eq!(after, seen.student_taps(&ids).await.unwrap());
             before = after;
         }
-        assert_eq!(taught, seen.teacher_taps(&ids).await.unwrap());
+        assert_eq!(from_teacher, seen.teacher_taps(&ids).await.unwrap());
         let values = seen.student().values().await.unwrap();
         assert_eq!(values, unseen.student().values().await.unwrap());
     }

@@ -148,8 +148,8 @@ pub fn limbeck() -> Command {
 /// Runs a program to its end. A failure shows what it said.
 pub fn ran(program: &mut Command) -> Output {
     let output = program.output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
+    let reported = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{reported}");
     output
 }
 

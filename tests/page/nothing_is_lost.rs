@@ -171,19 +171,19 @@ async fn a_second_tab_is_told_and_takes_over() {
     browser.client.switch_to_window(tab.clone()).await.unwrap();
     browser.open(&address(&site, LONG)).await;
     browser.click("#restore").await;
-    let told = ["Another tab of this browser has the saved run open"];
-    said(&browser, "#run", &told).await;
+    let reported = ["Another tab of this browser has the saved run open"];
+    said(&browser, "#run", &reported).await;
 
     browser.client.switch_to_window(first).await.unwrap();
     browser.client.close_window().await.unwrap();
     browser.client.switch_to_window(tab).await.unwrap();
     browser.click("#restore").await;
     wait(&browser, "Paused").await;
-    let told = format!(
+    let reported = format!(
         "document.querySelector('#run').textContent.includes('{}')",
-        told[0]
+        reported[0]
     );
-    assert_eq!(browser.value(&told).await, false);
+    assert_eq!(browser.value(&reported).await, false);
     browser.close().await;
 }
 

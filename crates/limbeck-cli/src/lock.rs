@@ -19,7 +19,7 @@ pub enum Taken {
 }
 
 /// How often the number of an owner is looked for that has just taken its lock, and how long between.
-const LOOKS: u32 = 20;
+const TRIES: u32 = 20;
 const BETWEEN: Duration = Duration::from_millis(5);
 
 /// Takes the lock that the file at `path` stands for; the file is made if it is not there.
@@ -92,7 +92,7 @@ fn owner(file: &mut File) -> Option<String> {
 
 /// An owner locks first and writes its number then.
 fn patiently(file: &mut File) -> Option<String> {
-    for _ in 0..LOOKS {
+    for _ in 0..TRIES {
         let found = owner(file);
         if found.is_some() {
             return found;

@@ -317,14 +317,14 @@ fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, CliError> {
 }
 
 fn demand_one_tokenizer(teacher: &Side, student: &Side) -> Result<(), CliError> {
-    let [taught, learnt] = [teacher, student].map(|side| side.tokenizer.vocabulary());
-    if taught != learnt {
+    let [from_teacher, from_student] = [teacher, student].map(|side| side.tokenizer.vocabulary());
+    if from_teacher != from_student {
         return Err(other_tokens(&format!(
-            "the teacher's has {taught} tokens, the student's {learnt}"
+            "the teacher's has {from_teacher} tokens, the student's {from_student}"
         )));
     }
     let token = |side: &Side, id: u32| side.tokenizer.token(id);
-    let different = (0..taught as u32).find(|id| token(teacher, *id) != token(student, *id));
+    let different = (0..from_teacher as u32).find(|id| token(teacher, *id) != token(student, *id));
     match different {
         Some(id) => Err(other_tokens(&format!(
             "token {id} is `{}` for the teacher and `{}` for the student",
@@ -349,8 +349,8 @@ fn compute(
     device: &Device,
 ) -> Result<Relations, CliError> {
     let batch = TokenBatch::new(ids, &[ids.len()], device)?;
-    let taught = read(&teacher.taps(&batch, choice.teacher_layer, device)?)?;
-    let learnt = read(&student.taps(&batch, choice.student_layer, device)?)?;
+    let from_teacher = read(&teacher.taps(&batch, choice.teacher_layer, device)?)?;
+    let from_student = read(&student.taps(&batch, choice.student_layer, device)?)?;
     let mut pairs = Vec::new();
     for pair in &choice.pairs {
         let of = |taps: &[Vec<f32>; 3]| {
@@ -358,7 +358,12 @@ fn compute(
             map(row, column, ids.len(), choice.heads)
         };
         let size = (choice.heads, ids.len());
-        pairs.push(PairMaps::new(*pair, size, of(&taught)?, of(&learnt)?)?);
+        pairs.push(PairMaps::new(
+            *pair,
+            size,
+            of(&from_teacher)?,
+            of(&from_student)?,
+        )?);
     }
     let token = |id: &u32| Token {
         text: teacher.tokenizer.token(*id),

@@ -151,26 +151,26 @@ async fn serve(
     tokio::spawn(async move { axum::serve(listener, router(house)).await });
     tokio::select! {
         () = interrupted.notified() => {}
-        ended = &mut end => return told(ended),
+        ended = &mut end => return reported(ended),
     }
     let ran = hub.known().running();
     if ran {
         terminal::say("limbeck: saving the run; press ctrl-c again to exit at once");
     }
     hub.close();
-    let code = told(end.await)?;
+    let code = reported(end.await)?;
     // A page that does not listen must not keep the program.
     let _ = tokio::time::timeout(FAREWELL, hub.empty()).await;
     match hub.known() {
         _ if !ran => {}
-        known if known.not_kept.is_some() => {
-            let reason = known.not_kept.unwrap_or_default();
+        known if known.not_saved.is_some() => {
+            let reason = known.not_saved.unwrap_or_default();
             return Err(CliError::Serve(format!(
                 "the run could not be saved: {reason}"
             )));
         }
         known => {
-            if let Some(step) = known.kept {
+            if let Some(step) = known.saved_at {
                 let folder = keep.folder().display();
                 terminal::say(format_args!(
                     "limbeck: saved the run at step {step} in {folder}; the next limbeck serve offers to resume it"
@@ -181,7 +181,7 @@ async fn serve(
     Ok(code)
 }
 
-fn told(
+fn reported(
     ended: Result<Result<(), CliError>, oneshot::error::RecvError>,
 ) -> Result<ExitCode, CliError> {
     match ended {

@@ -158,7 +158,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         self.emit_run(to, since_step);
         let state = self.state.clone();
         self.pages.emit(to, Event::State { state });
-        if let Some(kept) = self.pages.kept.clone() {
+        if let Some(kept) = self.pages.checkpoint.clone() {
             self.pages.emit(to, kept);
         }
     }
@@ -484,7 +484,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let forgotten = self.pages.world.forget().await;
         forgotten.map_err(|message| (Control::Storage, message))?;
         self.pages.saved = None;
-        self.pages.kept = None;
+        self.pages.checkpoint = None;
         self.emit_saved(To::All);
         Ok(())
     }

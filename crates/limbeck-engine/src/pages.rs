@@ -22,8 +22,8 @@ pub struct Pages<W, T> {
     send: T,
     /// The run in the storage, or why it cannot be read.
     pub saved: Option<Result<Index, String>>,
-    /// The last `Kept`, for pages that come later.
-    pub kept: Option<Event>,
+    /// The last `Checkpoint`, for pages that come later.
+    pub checkpoint: Option<Event>,
     /// Names of the teacher's files in the storage.
     teacher: Vec<String>,
     /// Why the inputs of the run could not be saved, if so: a checkpoint alone would be of no use.
@@ -41,7 +41,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Pages<W, T> {
             world,
             send,
             saved: None,
-            kept: None,
+            checkpoint: None,
             teacher: Vec::new(),
             unsaved_because: None,
             unsent: Vec::new(),
@@ -103,7 +103,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Pages<W, T> {
     /// Keeps what a run reads, in place of any run before.
     pub async fn keep_inputs(&mut self, teacher: &Folder, texts: &[Text]) {
         self.saved = None;
-        self.kept = None;
+        self.checkpoint = None;
         self.teacher = teacher.files().map(|(name, _)| name.to_owned()).collect();
         let kept = saved::keep_inputs(&self.world, teacher, texts).await;
         self.unsaved_because = kept.err();
@@ -169,14 +169,14 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Front for Pages<W, T> {
             self.saved = Some(Ok(index));
         }
         let (used, quota) = self.world.space().await;
-        let kept = Event::Kept {
+        let kept = Event::Checkpoint {
             step: session.steps_taken(),
             bytes: checkpoint.len() as u64,
             only_in_memory: kept.err(),
             used,
             quota,
         };
-        self.kept = Some(kept.clone());
+        self.checkpoint = Some(kept.clone());
         self.emit(To::All, kept);
         self.ready();
         Ok(outlives)

@@ -47,7 +47,7 @@ impl Index {
 
 /// The saved run if there is one, or why it cannot be read.
 pub async fn index<W: World>(world: &W) -> Option<Result<Index, String>> {
-    let bytes = match world.kept(INDEX).await {
+    let bytes = match world.read(INDEX).await {
         Ok(bytes) => bytes?,
         Err(reason) => {
             return Some(Err(format!(
@@ -111,7 +111,7 @@ pub async fn read<W: World>(
 ) -> Result<(Folder, Vec<Text>, Vec<u8>), String> {
     let read = async |name: &str| -> Result<Vec<u8>, String> {
         let missing = || format!("{name} of the saved run is missing; start a new run");
-        world.kept(name).await?.ok_or_else(missing)
+        world.read(name).await?.ok_or_else(missing)
     };
     let mut files = BTreeMap::new();
     for name in &index.teacher.1 {

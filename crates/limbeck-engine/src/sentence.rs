@@ -60,9 +60,9 @@ fn wrong(error: ModelError) -> Trouble {
 /// A sentence with what the models make of it.
 pub struct Sentence {
     ids: Vec<u32>,
-    taught: EventParts,
+    from_teacher: EventParts,
     /// With the number of steps before.
-    learnt: Option<(u64, EventParts)>,
+    from_student: Option<(u64, EventParts)>,
 }
 
 impl Sentence {
@@ -86,8 +86,8 @@ impl Sentence {
         };
         Ok(Self {
             ids,
-            taught: (event, blobs(&taps)),
-            learnt: None,
+            from_teacher: (event, blobs(&taps)),
+            from_student: None,
         })
     }
 
@@ -103,19 +103,19 @@ impl Sentence {
             attention_heads: run.plan().student.num_attention_heads,
         };
         let event = (event, blobs(&taps));
-        self.learnt = Some((step, event.clone()));
+        self.from_student = Some((step, event.clone()));
         Ok(event)
     }
 
     /// The step after which the student was last sampled.
     pub fn sampled_at(&self) -> Option<u64> {
-        self.learnt.as_ref().map(|(step, _)| *step)
+        self.from_student.as_ref().map(|(step, _)| *step)
     }
 
     /// The events for a page: `Sentence`, and the last `Taps` if there were any.
     pub fn events(&self) -> (EventParts, Option<EventParts>) {
-        let learnt = self.learnt.as_ref().map(|(_, event)| event.clone());
-        (self.taught.clone(), learnt)
+        let from_student = self.from_student.as_ref().map(|(_, event)| event.clone());
+        (self.from_teacher.clone(), from_student)
     }
 }
 

@@ -63,7 +63,7 @@ pub trait World {
     ///
     /// # Errors
     /// It cannot be read.
-    fn kept(&self, name: &str) -> impl Future<Output = Result<Option<Vec<u8>>, String>>;
+    fn read(&self, name: &str) -> impl Future<Output = Result<Option<Vec<u8>>, String>>;
 
     /// Removes every file of the saved run.
     ///

@@ -104,7 +104,7 @@ pub enum Event {
         state: RunState,
     },
     /// A checkpoint was written.
-    Kept {
+    Checkpoint {
         /// The step after which it was written.
         step: u64,
         /// Its size in bytes.

@@ -26,10 +26,10 @@ pub fn layer_cell(
     pair: Pair,
     heads: usize,
 ) -> Result<LayerCell, MapError> {
-    let taught = teacher.map(teacher_layer, pair, heads)?;
-    let learnt = student.map(student_layer, pair, heads)?;
+    let from_teacher = teacher.map(teacher_layer, pair, heads)?;
+    let from_student = student.map(student_layer, pair, heads)?;
     let size = teacher.size();
-    let maps = PairMaps::new(pair, (heads, size), taught, learnt)?;
+    let maps = PairMaps::new(pair, (heads, size), from_teacher, from_student)?;
     Ok(maps.summary())
 }
 

@@ -27,8 +27,8 @@ pub fn run() -> RunLog {
         recorded: false,
         steps: Vec::new(),
         evaluations: Vec::new(),
-        taught: None,
-        learnt: None,
+        from_teacher: None,
+        from_student: None,
     }
 }
 

@@ -53,7 +53,7 @@ pub fn provide(page: Page, parameters: &[(String, String)]) -> Vec<String> {
     let film = StoredValue::new_local(Film::default());
     provide_context(film);
     // With every event, not when the page draws next: that may see the last of several alone.
-    page.on_learnt(move |run| film.update_value(|film| film.take(run)));
+    page.on_step(move |run| film.update_value(|film| film.take(run)));
     unknown
 }
 
@@ -73,7 +73,7 @@ pub fn MapsPanel() -> impl IntoView {
     lead_to(view, canvases.host);
     let some = Memo::new(move |_| {
         page.runs
-            .with(|runs| runs.last().is_some_and(|run| run.learnt.is_some()))
+            .with(|runs| runs.last().is_some_and(|run| run.from_student.is_some()))
     });
     let key = view.of(|choice| choice.picture);
     let shown = move || picture(key.get());
@@ -182,7 +182,10 @@ fn Sentence() -> impl IntoView {
         ask();
     };
     // A run begins with a sentence of its own; one that was written or came with a link is asked for again.
-    let trained = Memo::new(move |_| page.with_run(|run| run.taught.is_some()).unwrap_or(false));
+    let trained = Memo::new(move |_| {
+        page.with_run(|run| run.from_teacher.is_some())
+            .unwrap_or(false)
+    });
     Effect::new(move |_| {
         if trained.get() && text.with_untracked(|text| !text.trim().is_empty()) {
             ask();
@@ -191,7 +194,7 @@ fn Sentence() -> impl IntoView {
     let cut = move || {
         let left_out = page
             .runs
-            .with(|runs| runs.last()?.taught.as_ref().map(|t| t.left_out));
+            .with(|runs| runs.last()?.from_teacher.as_ref().map(|t| t.left_out));
         let left_out = left_out.filter(|left_out| *left_out > 0)?;
         Some(format!(
             "The sentence is too long to draw: its last {} tokens were truncated.",

@@ -67,9 +67,9 @@ pub struct RunLog {
     /// Oldest first.
     pub evaluations: Vec<Evaluation>,
     /// The sentence that is looked at.
-    pub taught: Option<Arc<Taught>>,
+    pub from_teacher: Option<Arc<Taught>>,
     /// The student on it, at the last step that the engine sent.
-    pub learnt: Option<Arc<Learnt>>,
+    pub from_student: Option<Arc<Learnt>>,
 }
 
 /// Where the last checkpoint is; see [`Event::Kept`].
@@ -169,7 +169,7 @@ impl Page {
     }
 
     /// Has `listener` called with the run whenever an engine has sent what the student makes of the sentence.
-    pub fn on_learnt(&self, listener: impl Fn(&RunLog) + 'static) {
+    pub fn on_step(&self, listener: impl Fn(&RunLog) + 'static) {
         self.listeners
             .update_value(|listeners| listeners.push(Box::new(listener)));
     }
@@ -264,16 +264,16 @@ impl Page {
                 let Some(taps) = self.taps(tokens.len(), attention_heads, &blobs) else {
                     return;
                 };
-                let taught = Taught {
+                let from_teacher = Taught {
                     tokens,
                     left_out,
                     taps,
                 };
                 self.update_run(|run| {
                     // After a lost connection the same sentence comes again: its film goes on.
-                    if run.taught.as_deref() != Some(&taught) {
-                        run.taught = Some(Arc::new(taught));
-                        run.learnt = None;
+                    if run.from_teacher.as_deref() != Some(&from_teacher) {
+                        run.from_teacher = Some(Arc::new(from_teacher));
+                        run.from_student = None;
                     }
                 });
             }
@@ -282,21 +282,21 @@ impl Page {
                 attention_heads,
             } => {
                 let size = self.runs.with_untracked(|runs| {
-                    let taught = runs.last().and_then(|run| run.taught.as_ref());
-                    taught.map_or(0, |taught| taught.tokens.len())
+                    let from_teacher = runs.last().and_then(|run| run.from_teacher.as_ref());
+                    from_teacher.map_or(0, |from_teacher| from_teacher.tokens.len())
                 });
                 let Some(taps) = self.taps(size, attention_heads, &blobs) else {
                     return;
                 };
-                let learnt = Arc::new(Learnt { step, taps });
+                let from_student = Arc::new(Learnt { step, taps });
                 self.update_run(|run| {
-                    run.learnt = Some(learnt);
+                    run.from_student = Some(from_student);
                     self.listeners
                         .with_value(|listeners| listeners.iter().for_each(|listen| listen(run)));
                 });
             }
             Event::State { state } => self.state.set(state),
-            Event::Kept {
+            Event::Checkpoint {
                 step,
                 bytes,
                 only_in_memory,
@@ -346,15 +346,15 @@ impl Page {
             }
             // Only the last run's sentence is looked at.
             for old in runs.iter_mut() {
-                (old.taught, old.learnt) = (None, None);
+                (old.from_teacher, old.from_student) = (None, None);
             }
             runs.push(RunLog {
                 info,
                 recorded,
                 steps: Vec::new(),
                 evaluations: Vec::new(),
-                taught: None,
-                learnt: None,
+                from_teacher: None,
+                from_student: None,
             });
             if runs.len() > RUNS {
                 runs.remove(0);

@@ -128,8 +128,8 @@ impl World for Browser {
         storage::keep(name, bytes).await
     }
 
-    async fn kept(&self, name: &str) -> Result<Option<Vec<u8>>, String> {
-        storage::kept(name).await
+    async fn read(&self, name: &str) -> Result<Option<Vec<u8>>, String> {
+        storage::read(name).await
     }
 
     async fn forget(&self) -> Result<(), String> {

@@ -62,7 +62,7 @@ pub async fn keep(name: &str, bytes: &[u8]) -> Result<(), String> {
 ///
 /// # Errors
 /// It is damaged, or there is no memory for it.
-pub async fn kept(name: &str) -> Result<Option<Vec<u8>>, String> {
+pub async fn read(name: &str) -> Result<Option<Vec<u8>>, String> {
     let Ok(folder) = folder().await else {
         // Where nothing can be kept, nothing is.
         return Ok(None);

@@ -58,7 +58,7 @@ fn report_of(session: &Session, outcome: &Outcome) -> Result<Report, CliError> {
     let (run, heldout) = (session.run(), session.heldout());
     let plan = run.plan();
     let ids = &heldout.picture;
-    let taught = pollster::block_on(run.teacher_taps(ids))?;
+    let from_teacher = pollster::block_on(run.teacher_taps(ids))?;
     let before = pollster::block_on(session.fresh_taps())?;
     let after = pollster::block_on(run.student_taps(ids))?;
     let pairs = session.info().pairs.clone();
@@ -69,7 +69,7 @@ fn report_of(session: &Session, outcome: &Outcome) -> Result<Report, CliError> {
             .collect(),
         pairs: pairs.clone(),
         heads: plan.relation_heads,
-        teacher: maps(plan, taught.get(plan.teacher_layer - 1), ids)?,
+        teacher: maps(plan, from_teacher.get(plan.teacher_layer - 1), ids)?,
         before: maps(plan, before.last(), ids)?,
         after: maps(plan, after.last(), ids)?,
     };

@@ -97,9 +97,9 @@ impl Client {
 pub struct Known {
     running: bool,
     /// Step of the last checkpoint.
-    pub kept: Option<u64>,
+    pub saved_at: Option<u64>,
     /// Why the last checkpoint could not be written.
-    pub not_kept: Option<String>,
+    pub not_saved: Option<String>,
 }
 
 #[derive(Default)]
@@ -274,14 +274,14 @@ impl Inner {
                     RunState::Idle | RunState::Ended { .. } => false,
                 };
             }
-            Event::Kept {
+            Event::Checkpoint {
                 step,
                 only_in_memory,
                 ..
             } => {
-                self.known.not_kept.clone_from(only_in_memory);
+                self.known.not_saved.clone_from(only_in_memory);
                 if only_in_memory.is_none() {
-                    self.known.kept = Some(*step);
+                    self.known.saved_at = Some(*step);
                 }
             }
             Event::Refused { message, .. } if matches!(to, To::All | To::One(TERMINAL)) => {

@@ -167,7 +167,7 @@ impl World for Machine {
         write_whole(&path, |file| file.write_all(bytes)).map_err(|e| e.to_string())
     }
 
-    async fn kept(&self, name: &str) -> Result<Option<Vec<u8>>, String> {
+    async fn read(&self, name: &str) -> Result<Option<Vec<u8>>, String> {
         let path = self.place(name)?;
         match std::fs::read(&path) {
             Ok(bytes) => Ok(Some(bytes)),

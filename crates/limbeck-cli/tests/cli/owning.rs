@@ -113,8 +113,9 @@ fn a_folder_that_a_kill_left_is_taken_over_and_that_is_said() {
     let resumed = scene
         .run(&["distill", "--out", "student", "--resume"])
         .done();
-    let told = format!("process {process} ended without releasing student; this one takes it over");
-    assert!(resumed.stderr.contains(&told), "{}", resumed.stderr);
+    let reported =
+        format!("process {process} ended without releasing student; this one takes it over");
+    assert!(resumed.stderr.contains(&reported), "{}", resumed.stderr);
     assert_eq!(scene.steps("student/metrics.jsonl").len(), 400);
     assert!(!scene.path("student/.limbeck.lock").exists());
     let again = scene.distill(&["--overwrite"]).done();

@@ -127,9 +127,12 @@ fn the_numbers_are_rows_of_probabilities_and_their_kl() {
                     );
                 }
                 let kl: f64 = p.iter().zip(&q).map(|(p, q)| p * (p / q).ln()).sum();
-                let told = pair["kl"][head][at].as_f64().unwrap_or(f64::NAN);
+                let reported = pair["kl"][head][at].as_f64().unwrap_or(f64::NAN);
                 // JSON has the shortest digits of an f32: half a rounding of each probability.
-                assert!((told - kl.max(0.0)).abs() < 5e-7, "{key}: {told} and {kl}");
+                assert!(
+                    (reported - kl.max(0.0)).abs() < 5e-7,
+                    "{key}: {reported} and {kl}"
+                );
             }
         }
     }
@@ -206,9 +209,12 @@ fn each_ending_gives_its_file() {
         "out.json",
         "out.csv",
     ] {
-        let told = relations(&scene, "the teacher reads", &["-o", name]).done();
-        assert!(told.stdout.starts_with("Q-Q  KL ") && told.stdout.ends_with(&format!("{name}\n")));
-        assert_eq!(told.stderr, "");
+        let reported = relations(&scene, "the teacher reads", &["-o", name]).done();
+        assert!(
+            reported.stdout.starts_with("Q-Q  KL ")
+                && reported.stdout.ends_with(&format!("{name}\n"))
+        );
+        assert_eq!(reported.stderr, "");
     }
     let svg = scene.text("deep/er/out.svg");
     assert_is_xml(&svg);
@@ -308,9 +314,9 @@ fn ten_thousand_words_are_cut_and_still_a_picture() {
             "--text",
             &text,
         ];
-        let told = scene.run(&[&models[..], &flags].concat()).done();
+        let reported = scene.run(&[&models[..], &flags].concat()).done();
         assert_eq!(
-            told.stderr,
+            reported.stderr,
             "The text has 10002 tokens; truncated to 512, the models' limit\n"
         );
     }

@@ -367,9 +367,9 @@ fn the_link_opens_the_page_and_its_cookie_the_rest() {
 
     let engine = serving.get_as_page("/engine.json");
     assert_eq!(engine.header("Content-Type"), "application/json");
-    let told: serde_json::Value = serde_json::from_str(&engine.body).expect("JSON");
+    let reported: serde_json::Value = serde_json::from_str(&engine.body).expect("JSON");
     let wanted = serde_json::json!({ "kind": "native", "protocol": VERSION });
-    assert_eq!(told, wanted);
+    assert_eq!(reported, wanted);
 }
 
 #[test]
@@ -463,12 +463,15 @@ fn every_page_is_told() {
     let serving = Serving::start(&scene, &[]);
     let (mut one, mut two) = (serving.page(), serving.page());
     one.send(texts("mine"), &[b"one\ntwo\n"]);
-    let told = |socket: &mut Socket| match socket.until(|e| matches!(e, Event::Texts { .. })) {
+    let reported = |socket: &mut Socket| match socket.until(|e| matches!(e, Event::Texts { .. })) {
         Event::Texts { texts } => (texts[0].name.clone(), texts[0].bytes, texts[0].lines),
         other => panic!("{other:?}"),
     };
     let wanted = ("mine".to_owned(), 8, 2);
-    assert_eq!((told(&mut one), told(&mut two)), (wanted.clone(), wanted));
+    assert_eq!(
+        (reported(&mut one), reported(&mut two)),
+        (wanted.clone(), wanted)
+    );
 }
 
 #[test]
@@ -590,8 +593,8 @@ fn a_run_is_saved_by_ctrl_c_and_goes_on_in_the_next_start() {
     let Event::Saved { run: Some(saved) } = page.until(|e| matches!(e, Event::Saved { .. })) else {
         panic!("no saved run");
     };
-    let told = format!("saved the run at step {} in kept", saved.step);
-    assert!(outcome.stderr.contains(&told), "{saved:?} {outcome:?}");
+    let reported = format!("saved the run at step {} in kept", saved.step);
+    assert!(outcome.stderr.contains(&reported), "{saved:?} {outcome:?}");
     page.send(Command::Restore, &[]);
     let Event::Steps { steps } = page.until(has_steps) else {
         unreachable!("it was waited for");
@@ -646,7 +649,9 @@ fn a_file_of_a_teacher_cannot_leave_the_folder() {
     let blobs: Vec<&[u8]> = blobs.iter().map(Vec::as_slice).collect();
     page.send(Command::Teacher { name, files }, &blobs);
     page.send(long_run(&scene), &[]);
-    let Event::Kept { only_in_memory, .. } = page.until(|e| matches!(e, Event::Kept { .. })) else {
+    let Event::Checkpoint { only_in_memory, .. } =
+        page.until(|e| matches!(e, Event::Checkpoint { .. }))
+    else {
         unreachable!("it was waited for");
     };
     let reason = only_in_memory.expect("a reason");
@@ -692,8 +697,9 @@ fn a_folder_that_a_kill_left_is_taken_over() {
             }
     });
     let outcome = second.interrupt();
-    let told = format!("process {process} ended without releasing kept; this one takes it over");
-    assert!(outcome.stderr.contains(&told), "{outcome:?}");
+    let reported =
+        format!("process {process} ended without releasing kept; this one takes it over");
+    assert!(outcome.stderr.contains(&reported), "{outcome:?}");
     assert_eq!(scene.text("kept/limbeck.lock"), "");
 }
 
@@ -742,15 +748,15 @@ fn serve_and_distill_take_the_same_steps() {
     let mut recipe: Recipe = toml::from_str(&scene.text("recipe.toml")).expect("a recipe");
     (recipe.steps, recipe.checkpoint_every) = (12, 5);
     page.send(Command::Start { recipe }, &[]);
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     loop {
         match page.next().expect("an event") {
-            Event::Steps { steps } => told.extend(steps.iter().map(|step| {
+            Event::Steps { steps } => reported.extend(steps.iter().map(|step| {
                 let mut line = serde_json::json!(step.timeless());
                 line["event"] = "step".into();
                 line
             })),
-            Event::Evaluated { evaluation } => told.push(serde_json::json!({
+            Event::Evaluated { evaluation } => reported.push(serde_json::json!({
                 "event": "evaluated", "step": evaluation.step, "by_pair": evaluation.by_pair,
             })),
             Event::State { state } if state == FINISHED => break,
@@ -762,7 +768,7 @@ fn serve_and_distill_take_the_same_steps() {
         .map(|line| serde_json::from_str(line).expect("JSON"));
     let kept: Vec<serde_json::Value> = kept.collect();
     assert_eq!(kept.len(), 12 + 4);
-    assert_eq!(told, kept);
+    assert_eq!(reported, kept);
 }
 
 const FINISHED: RunState = RunState::Ended {

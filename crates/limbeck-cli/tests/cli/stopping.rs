@@ -397,9 +397,9 @@ fn a_damaged_line_of_the_numbers_is_named_and_the_others_are_kept() {
     scene.write(part, bytes);
     let outcome = scene.run(&["distill", "--out", "student", "--resume", "--json"]);
     let start = outcome.done().events("start").remove(0);
-    let told = start["metrics_damage"].as_str().expect("a reason");
+    let reported = start["metrics_damage"].as_str().expect("a reason");
     let what = "is damaged in line 2, which is left out; without the numbers of 1 steps; the student is not affected";
-    assert_eq!(told, format!("metrics.jsonl.part {what}"));
+    assert_eq!(reported, format!("metrics.jsonl.part {what}"));
     assert!(step > 2);
     assert_eq!(scene.steps("student/metrics.jsonl").len(), 399);
 }

@@ -36,7 +36,7 @@ fn of<T: Default>(how: Memo<Option<How>>, part: impl Fn(&How) -> T) -> T {
 
 fn pairs(view: View, how: Memo<Option<How>>) -> impl IntoView {
     let page = page();
-    let learnt = Memo::new(move |_| {
+    let from_student = Memo::new(move |_| {
         page.runs.with(|runs| {
             runs.last()
                 .map(|run| run.info.pairs.clone())
@@ -48,7 +48,7 @@ fn pairs(view: View, how: Memo<Option<How>>) -> impl IntoView {
         let title = format!("rows: {:?}, columns: {:?}", pair.row, pair.column);
         let shown = name.clone();
         view! {
-            <button type="button" title=title class:taught=move || learnt.with(|pairs| pairs.contains(&name))
+            <button type="button" title=title class:from_teacher=move || from_student.with(|pairs| pairs.contains(&name))
                 aria-pressed=move || of(how, |how| how.pair == pair).to_string()
                 on:click=move |_| view.choose(|choice| choice.pair = Some(pair))>{shown}</button>
         }
@@ -62,8 +62,8 @@ fn pairs(view: View, how: Memo<Option<How>>) -> impl IntoView {
 
 fn layer(view: View, how: Memo<Option<How>>, of_teacher: bool) -> impl IntoView {
     let layers = move |seen: &Seen| match of_teacher {
-        true => seen.taught.taps.layers(),
-        false => seen.learnt.taps.layers(),
+        true => seen.from_teacher.taps.layers(),
+        false => seen.from_student.taps.layers(),
     };
     let back = view.of(|choice| choice.step.is_some());
     let count = Memo::new(move |_| {
@@ -112,7 +112,7 @@ fn cut(view: View, how: Memo<Option<How>>) -> impl IntoView {
         view.seen.with(|seen| {
             let seen = seen.as_ref()?;
             let heads = seen.how.heads;
-            let own = [&seen.taught.taps, &seen.learnt.taps].map(|taps| {
+            let own = [&seen.from_teacher.taps, &seen.from_student.taps].map(|taps| {
                 let own = taps.attention_heads();
                 let same = if own == heads { " (this cut)" } else { "" };
                 format!("{own}{same}")

@@ -95,7 +95,7 @@ fn name(seen: &Seen, ending: &str) -> String {
         "relations-{}-layer-{}-step-{}.{ending}",
         seen.how.pair.key(),
         seen.how.teacher_layer,
-        seen.learnt.step
+        seen.from_student.step
     )
 }
 

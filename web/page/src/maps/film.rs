@@ -25,7 +25,7 @@ pub struct Film {
     /// How many films there were: another run or sentence begins another.
     epoch: u64,
     recipe: Option<Recipe>,
-    taught: Option<Arc<Taught>>,
+    from_teacher: Option<Arc<Taught>>,
     frames: Vec<Frame>,
     thinned: bool,
     error: f32,
@@ -35,35 +35,41 @@ impl Film {
     /// Takes in what the student makes of the sentence now. Another run or sentence begins another film. The quantisation
     /// error is measured in the first pair of the run, in some of the frames.
     pub fn take(&mut self, run: &RunLog) {
-        let (Some(taught), Some(learnt)) = (&run.taught, &run.learnt) else {
+        let (Some(from_teacher), Some(from_student)) = (&run.from_teacher, &run.from_student)
+        else {
             return;
         };
         let (pair, heads) = (first_pair(&run.info.pairs), run.info.relation_heads);
         let same = self.recipe.as_ref() == Some(&run.info.recipe)
-            && self.taught.as_ref().is_some_and(|t| Arc::ptr_eq(t, taught));
+            && self
+                .from_teacher
+                .as_ref()
+                .is_some_and(|t| Arc::ptr_eq(t, from_teacher));
         let last = self.frames.last().map(|frame| frame.step);
-        if same && last == Some(learnt.step) {
+        if same && last == Some(from_student.step) {
             return;
         }
         if !same {
             *self = Self {
                 epoch: self.epoch + 1,
                 recipe: Some(run.info.recipe.clone()),
-                taught: Some(taught.clone()),
+                from_teacher: Some(from_teacher.clone()),
                 ..Self::default()
             };
         }
         // A run that went back to a checkpoint takes these steps again.
-        self.frames.retain(|frame| frame.step < learnt.step);
-        let layers = learnt.taps.layers();
-        let values = learnt.taps.layer(layers).unwrap_or_default();
-        let taps = Quantised::of(values, learnt.taps.hidden());
+        self.frames.retain(|frame| frame.step < from_student.step);
+        let layers = from_student.taps.layers();
+        let values = from_student.taps.layer(layers).unwrap_or_default();
+        let taps = Quantised::of(values, from_student.taps.hidden());
         // Two whole maps a frame would be felt at 128 tokens; frames 1, 2, 4, 8 and so on tell enough.
         if (self.frames.len() + 1).is_power_of_two() {
-            self.error = self.error.max(error(&learnt.taps, &taps, pair, heads));
+            self.error = self
+                .error
+                .max(error(&from_student.taps, &taps, pair, heads));
         }
         self.frames.push(Frame {
-            step: learnt.step,
+            step: from_student.step,
             taps,
         });
         self.thin(MOST);
@@ -149,7 +155,7 @@ mod tests {
                 .collect()
         };
         let taps = Projections::new(2, 2, vec![layer(0), layer(step)]).expect("3 x 2 x 4 numbers");
-        run.learnt = Some(Arc::new(Learnt { step, taps }));
+        run.from_student = Some(Arc::new(Learnt { step, taps }));
     }
 
     fn example() -> RunLog {
@@ -160,7 +166,7 @@ mod tests {
         let taps = Projections::new(2, 2, vec![vec![0.5; 24]]).expect("3 x 2 x 4 numbers");
         let mut run = run();
         run.info.relation_heads = 2;
-        run.taught = Some(Arc::new(Taught {
+        run.from_teacher = Some(Arc::new(Taught {
             tokens: vec![token.clone(), token],
             left_out: 0,
             taps,
@@ -176,11 +182,11 @@ mod tests {
         at(&mut run, 10);
         film.take(&run);
         film.take(&run);
-        let then = run.learnt.clone().expect("it was set");
+        let then = run.from_student.clone().expect("it was set");
         at(&mut run, 20);
         film.take(&run);
         assert_eq!(film.steps(), [10, 20]);
-        let now = run.learnt.clone().expect("it was set");
+        let now = run.from_student.clone().expect("it was set");
         let back = film.student(15, &now).expect("the frame before");
         assert_eq!((back.step, back.taps.layer(1)), (10, now.taps.layer(1)));
         let both = [&then.taps, &back.taps].map(|taps| taps.map(2, Pair::QQ, 2).expect("a map"));
@@ -204,7 +210,7 @@ mod tests {
         let (mut film, mut run) = (Film::default(), example());
         at(&mut run, 10);
         film.take(&run);
-        run.taught = example().taught;
+        run.from_teacher = example().from_teacher;
         at(&mut run, 20);
         film.take(&run);
         assert_eq!(
@@ -246,7 +252,7 @@ mod tests {
         run.info.relation_heads = 12;
         for step in 0..200 {
             let taps = taps.clone();
-            run.learnt = Some(Arc::new(Learnt { step, taps }));
+            run.from_student = Some(Arc::new(Learnt { step, taps }));
             film.take(&run);
         }
         assert!(!film.thinned());

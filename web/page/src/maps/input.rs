@@ -158,7 +158,7 @@ impl Input {
         let by_index = |index: usize| index.checked_sub(1).map(|i| seen.order[i]);
         let pairs = Pair::all();
         let pair = pairs.iter().position(|p| *p == seen.how.pair).unwrap_or(0);
-        let layers = seen.taught.taps.layers();
+        let layers = seen.from_teacher.taps.layers();
         let layer = seen.how.teacher_layer;
         let mut choice = self.view.choice.get_untracked();
         match key {

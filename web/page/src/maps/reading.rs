@@ -44,9 +44,9 @@ impl Reading {
             formula.push(format!(
                 "p = exp(s) / sum of the row, s = {vectors} / \u{221a}D: {} for the teacher (D = {}), {} for the student (D = {})",
                 number(teacher),
-                width(&seen.taught.taps),
+                width(&seen.from_teacher.taps),
                 number(student),
-                width(&seen.learnt.taps)
+                width(&seen.from_student.taps)
             ));
         }
         Some(Self {

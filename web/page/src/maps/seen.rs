@@ -14,9 +14,9 @@ use crate::state::{Learnt, RunLog, Taught};
 /// All relation heads of one pair in one layer of each model.
 pub struct Seen {
     /// The sentence and the teacher.
-    pub taught: Arc<Taught>,
+    pub from_teacher: Arc<Taught>,
     /// The student, at a step of the film or now.
-    pub learnt: Arc<Learnt>,
+    pub from_student: Arc<Learnt>,
     /// What is shown.
     pub how: How,
     /// Every head.
@@ -71,8 +71,8 @@ pub struct How {
 
 impl How {
     /// What of a choice fits a run; the run's own where it does not.
-    pub fn new(choice: &Choice, run: &Usual, taught: &Taught, learnt: &Learnt) -> Self {
-        let (teacher, student) = (&taught.taps, &learnt.taps);
+    pub fn new(choice: &Choice, run: &Usual, from_teacher: &Taught, from_student: &Learnt) -> Self {
+        let (teacher, student) = (&from_teacher.taps, &from_student.taps);
         let fits = common_relation_heads(student.hidden(), teacher.hidden());
         let mut instead = Vec::new();
         let mut heads = choice.heads.unwrap_or(run.heads);
@@ -124,8 +124,8 @@ impl Seen {
     pub fn new(
         choice: &Choice,
         how: How,
-        taught: Arc<Taught>,
-        (learnt, now): (Arc<Learnt>, &Learnt),
+        from_teacher: Arc<Taught>,
+        (from_student, now): (Arc<Learnt>, &Learnt),
     ) -> Result<Self, MapError> {
         let (reference, first) = match choice.beside_now && choice.step.is_some() {
             true => (
@@ -134,16 +134,20 @@ impl Seen {
             ),
             false => (
                 Reference::Teacher,
-                taught.taps.map(how.teacher_layer, how.pair, how.heads)?,
+                from_teacher
+                    .taps
+                    .map(how.teacher_layer, how.pair, how.heads)?,
             ),
         };
-        let student = learnt.taps.map(how.student_layer, how.pair, how.heads)?;
-        let each = Relation::heads(taught.tokens.len(), &first, &student);
+        let student = from_student
+            .taps
+            .map(how.student_layer, how.pair, how.heads)?;
+        let each = Relation::heads(from_teacher.tokens.len(), &first, &student);
         let order = match choice.by_kl {
             true => by_kl(&each),
             false => (0..each.len()).collect(),
         };
-        let tokens = taught.tokens.iter();
+        let tokens = from_teacher.tokens.iter();
         let labels = tokens.map(|token| visible(&token.text));
         Ok(Self {
             labels: labels.collect(),
@@ -151,17 +155,17 @@ impl Seen {
             order,
             each,
             how,
-            taught,
-            learnt,
+            from_teacher,
+            from_student,
             reference,
         })
     }
 
     /// What a choice shows of a run as it is now; none before the student was seen.
     pub fn of(run: &RunLog, choice: &Choice) -> Option<Self> {
-        let (taught, now) = (run.taught.clone()?, run.learnt.clone()?);
-        let how = How::new(choice, &Usual::of(run), &taught, &now);
-        Self::new(choice, how, taught, (now.clone(), &now)).ok()
+        let (from_teacher, now) = (run.from_teacher.clone()?, run.from_student.clone()?);
+        let how = How::new(choice, &Usual::of(run), &from_teacher, &now);
+        Self::new(choice, how, from_teacher, (now.clone(), &now)).ok()
     }
 
     /// What is seen, in words: `Q-K, head 3 of 8, teacher layer 4, student layer 2 at step 300, KL 0.12 nats`.
@@ -181,7 +185,7 @@ impl Seen {
 
     /// `teacher layer 4, student layer 2 at step 300`.
     pub fn layers(&self) -> String {
-        let (layer, step) = (self.how.student_layer, self.learnt.step);
+        let (layer, step) = (self.how.student_layer, self.from_student.step);
         match self.reference {
             Reference::Teacher => format!(
                 "teacher layer {}, student layer {layer} at step {step}",
@@ -234,7 +238,7 @@ impl Seen {
 
     /// S.
     pub fn size(&self) -> usize {
-        self.taught.tokens.len()
+        self.from_teacher.tokens.len()
     }
 
     /// All heads of a pair, which may be another than the one that is seen; beside the student itself there is only that.
@@ -243,8 +247,14 @@ impl Seen {
             return self.each.clone();
         }
         let how = &self.how;
-        let teacher = self.taught.taps.map(how.teacher_layer, pair, how.heads);
-        let student = self.learnt.taps.map(how.student_layer, pair, how.heads);
+        let teacher = self
+            .from_teacher
+            .taps
+            .map(how.teacher_layer, pair, how.heads);
+        let student = self
+            .from_student
+            .taps
+            .map(how.student_layer, pair, how.heads);
         // They fit, as they did for the pair that is seen.
         match (teacher, student) {
             (Ok(teacher), Ok(student)) => Relation::heads(self.size(), &teacher, &student),
@@ -275,8 +285,8 @@ impl Seen {
                 .map(|(a, b)| f64::from(*a) * f64::from(*b));
             Some(products.sum::<f64>() / (width as f64).sqrt())
         };
-        let teacher = of(&self.taught.taps, self.how.teacher_layer)?;
-        let student = of(&self.learnt.taps, self.how.student_layer)?;
+        let teacher = of(&self.from_teacher.taps, self.how.teacher_layer)?;
+        let student = of(&self.from_student.taps, self.how.student_layer)?;
         Some([teacher, student])
     }
 
@@ -295,8 +305,8 @@ impl Seen {
         )?;
         Ok(Relations {
             reference: self.reference,
-            step: Some(self.learnt.step),
-            tokens: self.taught.tokens.clone(),
+            step: Some(self.from_student.step),
+            tokens: self.from_teacher.tokens.clone(),
             relation_heads: self.how.heads,
             teacher_layer: self.how.teacher_layer,
             student_layer: self.how.student_layer,
@@ -309,8 +319,13 @@ impl Seen {
     /// # Errors
     /// [`MapError`] if there is no such layer.
     pub fn layer_cell(&self, layer: usize, pair: Pair) -> Result<LayerCell, MapError> {
-        let student = (&self.learnt.taps, self.how.student_layer);
-        layer_cell((&self.taught.taps, layer), student, pair, self.how.heads)
+        let student = (&self.from_student.taps, self.how.student_layer);
+        layer_cell(
+            (&self.from_teacher.taps, layer),
+            student,
+            pair,
+            self.how.heads,
+        )
     }
 }
 
@@ -343,16 +358,16 @@ mod tests {
             text: text.into(),
             special: text.starts_with('['),
         };
-        let taught = Taught {
+        let from_teacher = Taught {
             tokens: vec![token("[CLS]"), token("tea"), token("[SEP]")],
             left_out: 0,
             taps: taps(8, 3),
         };
-        let learnt = Learnt {
+        let from_student = Learnt {
             step: 5,
             taps: taps(4, 2),
         };
-        (Arc::new(taught), Arc::new(learnt))
+        (Arc::new(from_teacher), Arc::new(from_student))
     }
 
     const RUN: Usual = Usual {
@@ -362,9 +377,15 @@ mod tests {
     };
 
     fn seen(choice: &Choice) -> Seen {
-        let (taught, learnt) = both();
-        let how = How::new(choice, &RUN, &taught, &learnt);
-        Seen::new(choice, how, taught, (learnt.clone(), &learnt)).expect("they fit")
+        let (from_teacher, from_student) = both();
+        let how = How::new(choice, &RUN, &from_teacher, &from_student);
+        Seen::new(
+            choice,
+            how,
+            from_teacher,
+            (from_student.clone(), &from_student),
+        )
+        .expect("they fit")
     }
 
     #[test]

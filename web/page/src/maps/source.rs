@@ -59,12 +59,12 @@ impl Source {
     pub fn is_new(&self) -> bool {
         let now = self.page.runs.with(|runs| {
             let run = runs.last()?;
-            Some((run.taught.clone()?, run.learnt.clone()?))
+            Some((run.from_teacher.clone()?, run.from_student.clone()?))
         });
         let mut before = self.shown.borrow_mut();
         let same = match (&*before, &now) {
-            (Some((taught, learnt)), Some(now)) => {
-                Arc::ptr_eq(taught, &now.0) && Arc::ptr_eq(learnt, &now.1)
+            (Some((from_teacher, from_student)), Some(now)) => {
+                Arc::ptr_eq(from_teacher, &now.0) && Arc::ptr_eq(from_student, &now.1)
             }
             (before, now) => before.is_none() && now.is_none(),
         };
@@ -92,13 +92,13 @@ impl Source {
         let choice = self.view.choice.get_untracked();
         let seen = self.page.runs.with_untracked(|runs| {
             let run = runs.last()?;
-            let (taught, now) = (run.taught.clone()?, run.learnt.clone()?);
+            let (from_teacher, now) = (run.from_teacher.clone()?, run.from_student.clone()?);
             let old = self.view.seen.get_untracked();
             let fresh = self
                 .made_of
                 .borrow()
                 .as_ref()
-                .is_some_and(|(learnt, made)| {
+                .is_some_and(|(from_student, made)| {
                     let shows = |c: &Choice| {
                         (
                             c.pair,
@@ -110,17 +110,19 @@ impl Source {
                             c.beside_now,
                         )
                     };
-                    Arc::ptr_eq(learnt, &now) && shows(made) == shows(&choice)
+                    Arc::ptr_eq(from_student, &now) && shows(made) == shows(&choice)
                 });
-            if let Some(old) = old.filter(|old| fresh && Arc::ptr_eq(&old.taught, &taught)) {
+            if let Some(old) =
+                old.filter(|old| fresh && Arc::ptr_eq(&old.from_teacher, &from_teacher))
+            {
                 return Some(Ok(old));
             }
             let filmed = choice
                 .step
                 .and_then(|step| self.film.with_value(|film| film.student(step, &now)));
-            let learnt = filmed.map_or_else(|| now.clone(), Arc::new);
-            let how = How::new(&choice, &Usual::of(run), &taught, &learnt);
-            let seen = Seen::new(&choice, how, taught, (learnt, &now)).map(Rc::new);
+            let from_student = filmed.map_or_else(|| now.clone(), Arc::new);
+            let how = How::new(&choice, &Usual::of(run), &from_teacher, &from_student);
+            let seen = Seen::new(&choice, how, from_teacher, (from_student, &now)).map(Rc::new);
             *self.made_of.borrow_mut() = Some((now, choice.clone()));
             if let Ok(seen) = &seen {
                 self.view.seen.set(Some(seen.clone()));
@@ -148,21 +150,22 @@ impl Source {
         };
         let frames = self.page.runs.with_untracked(|runs| {
             let run = runs.last()?;
-            let (taught, now) = (run.taught.as_ref()?, run.learnt.as_ref()?);
+            let (from_teacher, now) = (run.from_teacher.as_ref()?, run.from_student.as_ref()?);
             let at = |step: &u64| {
                 if let Some(frame) = had.iter().find(|frame| frame.0 == *step) {
                     return Some(frame.clone());
                 }
                 let filmed = self.film.with_value(|film| film.student(*step, now));
-                let learnt = Arc::new(filmed?);
+                let from_student = Arc::new(filmed?);
                 let choice = Choice {
                     step: Some(*step),
                     beside_now: false,
                     by_kl: false,
                     ..choice.clone()
                 };
-                let how = How::new(&choice, &Usual::of(run), taught, &learnt);
-                let seen = Seen::new(&choice, how, taught.clone(), (learnt, now)).ok()?;
+                let how = How::new(&choice, &Usual::of(run), from_teacher, &from_student);
+                let seen =
+                    Seen::new(&choice, how, from_teacher.clone(), (from_student, now)).ok()?;
                 Some((*step, Rc::new(seen.relation(head).clone())))
             };
             Some(steps.iter().filter_map(at).collect())

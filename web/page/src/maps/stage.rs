@@ -284,7 +284,7 @@ impl Stage {
             reference.title().to_owned(),
             match reference {
                 Reference::Teacher => "Student".to_owned(),
-                Reference::StudentNow => format!("Student, step {}", seen.learnt.step),
+                Reference::StudentNow => format!("Student, step {}", seen.from_student.step),
             },
             format!("Student \u{2212} {}", reference.word()),
         ];

@@ -97,7 +97,7 @@ fn Heads(view: View) -> impl IntoView {
     };
     let table = move || {
         let seen = view.seen.get()?;
-        let tokens = &seen.taught.tokens;
+        let tokens = &seen.from_teacher.tokens;
         let parsed = view
             .parse
             .with(|heads| Sentence::new(tokens).with_parse(heads));
@@ -107,11 +107,14 @@ fn Heads(view: View) -> impl IntoView {
         };
         mistake.set(wrong);
         let rows = rows(&seen, &sentence);
-        let learnt = page
+        let from_student = page
             .runs
             .with(|runs| runs.last().map(|run| run.info.pairs.clone()))?;
         let pairs: Vec<Pair> = match seen.reference {
-            Reference::Teacher => learnt.iter().filter_map(|name| Pair::named(name)).collect(),
+            Reference::Teacher => from_student
+                .iter()
+                .filter_map(|name| Pair::named(name))
+                .collect(),
             Reference::StudentNow => vec![seen.how.pair],
         };
         let names: Vec<String> = pairs.iter().map(Pair::to_string).collect();
@@ -149,7 +152,7 @@ fn Heads(view: View) -> impl IntoView {
     };
     let words = move || {
         let seen = view.seen.get()?;
-        let words = Sentence::new(&seen.taught.tokens).words();
+        let words = Sentence::new(&seen.from_teacher.tokens).words();
         let numbered = words
             .iter()
             .enumerate()

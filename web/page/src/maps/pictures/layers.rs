@@ -29,7 +29,7 @@ pub const LAYERS: Picture = Picture {
     title: |seen, _| {
         format!(
             "All layers and pairs, {} relation heads, student layer {} at step {}",
-            seen.how.heads, seen.how.student_layer, seen.learnt.step
+            seen.how.heads, seen.how.student_layer, seen.from_student.step
         )
     },
     body: |view, _| view! { <Layers view /> }.into_any(),
@@ -113,7 +113,7 @@ fn Layers(view: View) -> impl IntoView {
         let seen = view.seen.get()?;
         let colours = theme().sequential;
         let measure = measure.get();
-        let taught = page.recipe.with(|recipe| recipe.teacher_layer);
+        let from_teacher = page.recipe.with(|recipe| recipe.teacher_layer);
         Some(cells.with(|cells| {
             let values: Vec<f64> = cells.iter().flatten().map(|cell| measure.of(cell)).collect();
             let least = values.iter().copied().fold(f64::INFINITY, f64::min);
@@ -127,7 +127,7 @@ fn Layers(view: View) -> impl IntoView {
                     measure.words(most),
                 ),
             });
-            let layers = (1..=seen.taught.taps.layers()).rev();
+            let layers = (1..=seen.from_teacher.taps.layers()).rev();
             layers
                 .map(|layer| {
                     let row = cells.get(layer - 1).cloned().unwrap_or_default();
@@ -144,7 +144,7 @@ fn Layers(view: View) -> impl IntoView {
                             </td>
                         }
                     };
-                    let is_taught = taught == Some(layer);
+                    let is_taught = from_teacher == Some(layer);
                     view! {
                         <tr>
                             <th scope="row">{format!("layer {layer}")}</th>
@@ -198,7 +198,7 @@ fn fill(view: View, cells: RwSignal<Cells>, busy: Rc<Cell<bool>>) {
     let seen = move || view.seen.get_untracked();
     spawn_local(async move {
         while let Some(now) = seen() {
-            let layers = now.taught.taps.layers();
+            let layers = now.from_teacher.taps.layers();
             'layers: for layer in 1..=layers {
                 let mut row = Vec::new();
                 for pair in Pair::all() {
@@ -232,12 +232,14 @@ fn fill(view: View, cells: RwSignal<Cells>, busy: Rc<Cell<bool>>) {
 fn is_alike(a: &Seen, b: &Seen) -> bool {
     a.how.heads == b.how.heads
         && a.how.student_layer == b.how.student_layer
-        && Arc::ptr_eq(&a.taught, &b.taught)
+        && Arc::ptr_eq(&a.from_teacher, &b.from_teacher)
 }
 
 /// Whether the cells of one are those of the other.
 fn is_equal(a: &Seen, b: &Seen) -> bool {
-    is_alike(a, b) && (Arc::ptr_eq(&a.learnt, &b.learnt) || a.learnt.taps == b.learnt.taps)
+    is_alike(a, b)
+        && (Arc::ptr_eq(&a.from_student, &b.from_student)
+            || a.from_student.taps == b.from_student.taps)
 }
 
 /// Lets the browser draw and answer, for this many milliseconds at least.

@@ -54,7 +54,7 @@ fn drawing(view: View, seen: &Seen, hovered: Option<usize>, width: f32) -> Drawi
     }
     let relation = seen.relation(untrack(|| view.head(seen)));
     let names = [seen.reference.title(), "Student"].map(str::to_owned);
-    let both = (relation, seen.taught.tokens.as_slice());
+    let both = (relation, seen.from_teacher.tokens.as_slice());
     lines(both, &names, &choice, width, &theme())
 }
 
