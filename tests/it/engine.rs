@@ -128,14 +128,18 @@ const FINISHED: RunState = RunState::Ended {
 };
 
 fn start(asker: &Asker) {
-    asker.ask(Command::Start { recipe: recipe() }, Vec::new());
+    start_with(asker, recipe());
 }
 
-/// The run of `recipe`, not interrupted.
-async fn whole_run(device: &Device) -> Vec<Step> {
+fn start_with(asker: &Asker, recipe: Recipe) {
+    asker.ask(Command::Start { recipe }, Vec::new());
+}
+
+/// The run of a recipe, not interrupted.
+async fn whole_run(device: &Device, recipe: Recipe) -> Vec<Step> {
     with_engine(Memory::new(device.clone()), async |asker| {
         provide(asker, &text()).await;
-        start(asker);
+        start_with(asker, recipe);
         steps(&asker.until(is(&FINISHED)).await)
     })
     .await
@@ -197,23 +201,23 @@ async fn a_run_is_told_from_start_to_end() {
     .await;
 }
 
-/// Paused in its middle, then taken up by another engine on the same files: the losses are those of the whole run, bit for
-/// bit.
-async fn taken_up(device: Device) {
-    let whole = whole_run(&device).await;
+/// Paused after step `middle`, then taken up by another engine on the same files: the losses are those of the whole run, bit
+/// for bit.
+async fn taken_up(device: Device, recipe: Recipe, middle: u64) {
+    let whole = whole_run(&device, recipe.clone()).await;
     // Each step is told at once.
     let place = Memory::ticking(device, 1.0);
     let first = with_engine(place.clone(), async |asker| {
         provide(asker, &text()).await;
-        start(asker);
+        start_with(asker, recipe);
         let heard = asker
-            .until(|e| matches!(e, Event::Steps { steps } if steps[0].step == 5))
+            .until(|e| matches!(e, Event::Steps { steps } if steps[0].step == middle))
             .await;
         asker.ask(Command::Pause, Vec::new());
         let mut taken = steps(&heard);
         taken.extend(steps(
             &asker
-                .until(|e| matches!(e, Event::Checkpoint { step, .. } if *step > 4))
+                .until(|e| matches!(e, Event::Checkpoint { step, .. } if *step >= middle))
                 .await,
         ));
         taken
@@ -254,12 +258,18 @@ async fn taken_up(device: Device) {
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn a_run_is_taken_up_where_it_was() {
-    taken_up(cpu()).await;
+    taken_up(cpu(), recipe(), 5).await;
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn a_run_on_the_gpu_is_taken_up_where_it_was() {
-    taken_up(gpu().await).await;
+    // A step takes a software adapter in a browser three seconds.
+    let short = Recipe {
+        steps: 5,
+        checkpoint_every: 2,
+        ..recipe()
+    };
+    taken_up(gpu().await, short, 3).await;
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
@@ -511,14 +521,18 @@ async fn exported(asker: &mut Asker) -> Folder {
 async fn taps_are_relations(device: Device) {
     with_engine(Memory::new(device), async |asker| {
         provide(asker, &text()).await;
-        start(asker);
+        let short = Recipe {
+            steps: 2,
+            ..recipe()
+        };
+        start_with(asker, short);
         asker.until(is(&FINISHED)).await;
         let text = "a small word of the text";
         let heard = ask_sentence(asker, text).await;
         let sentence = sentence(&heard);
         let size = sentence.tokens.len();
         assert!(size > 5 && sentence.left_out == 0);
-        let [(9, from_student)] = &samples(&heard)[..] else {
+        let [(2, from_student)] = &samples(&heard)[..] else {
             panic!("other than the last step")
         };
         let sides = [

@@ -163,11 +163,11 @@ async fn ten_steps_follow_pytorch_on_the_gpu() {
     follow_pytorch(&gpu().await, &[4], 1e-4, 1e-3, 1e-4).await;
 }
 
-/// A step of one and three sequences is the step of all four: losses, norm and weights follow within the same bounds.
+/// A step of one and three sequences is the step of all four: losses, norm and weights follow within the same bounds. That a
+/// GPU's gradients add up is seen by `accumulated_batches_equal_the_whole_batch`, in one step.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn accumulated_steps_follow_pytorch() {
     follow_pytorch(&cpu(), &[1, 3], 5e-6, 2e-5, 1e-5).await;
-    follow_pytorch(&gpu().await, &[1, 3], 1e-4, 1e-3, 1e-4).await;
 }
 
 fn gradients(run: &mut Run, batches: &[Batch]) -> Gradients {
@@ -277,7 +277,7 @@ async fn a_lesson_may_bring_the_teachers_taps() {
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn both_kernels_train_alike() {
     let golden = golden();
-    for device in [cpu(), gpu().await] {
+    for (device, count) in [(cpu(), 5), (gpu().await, 2)] {
         let mut losses = Vec::new();
         for kernel in [KernelChoice::Fused, KernelChoice::Naive] {
             let recipe = Recipe {
@@ -285,7 +285,7 @@ async fn both_kernels_train_alike() {
                 ..with_dropout()
             };
             let mut run = golden_run(&golden, &recipe, &device);
-            let events = steps(&mut run, &golden, 0..5).await;
+            let events = steps(&mut run, &golden, 0..count).await;
             losses.push(events.iter().map(|e| e.loss).collect::<Vec<f64>>());
         }
         for (fused, naive) in losses[0].iter().zip(&losses[1]) {
@@ -452,17 +452,17 @@ async fn looking_changes_nothing() {
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn a_resumed_run_is_the_same_run() {
     let golden = golden();
-    for (device, accumulate, end) in [
-        (cpu(), 1, 6),
-        (gpu().await, 1, 6),
-        (cpu(), 2, 5),
-        (gpu().await, 2, 5),
+    for (device, accumulate, stop, end) in [
+        (cpu(), 1, 3, 6),
+        (cpu(), 2, 3, 5),
+        (gpu().await, 1, 2, 3),
+        (gpu().await, 2, 1, 2),
     ] {
         let recipe = Recipe {
             accumulate,
             ..with_dropout()
         };
-        let (middle, end) = (3 * accumulate, end * accumulate);
+        let (middle, end) = (stop * accumulate, end * accumulate);
         let mut whole = Run::new(plan(&recipe), teacher(&device)).await.unwrap();
         let expected = accumulated_steps(&mut whole, &golden, 0..end, accumulate).await;
         let mut first = Run::new(plan(&recipe), teacher(&device)).await.unwrap();
@@ -477,7 +477,7 @@ async fn a_resumed_run_is_the_same_run() {
         let checkpoint = Checkpoint::parse(&bytes).unwrap();
         assert_eq!(
             (checkpoint.header.step, checkpoint.header.position),
-            (3, position)
+            (stop as u64, position)
         );
         let mut second = Run::resume(
             plan(&checkpoint.header.recipe),
@@ -486,7 +486,7 @@ async fn a_resumed_run_is_the_same_run() {
         )
         .unwrap();
         let resumed = accumulated_steps(&mut second, &golden, middle..end, accumulate).await;
-        assert_eq!(resumed, expected[3..]);
+        assert_eq!(resumed, expected[stop..]);
         assert_eq!(
             second.student().values().await.unwrap(),
             whole.student().values().await.unwrap()
