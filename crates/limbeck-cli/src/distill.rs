@@ -53,6 +53,9 @@ pub struct Arguments {
     /// Recipe (TOML); flags and --set override it. `limbeck config example` prints one
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Recipe that comes with limbeck, such as quick; flags and --set override it. `limbeck recipes` lists them
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    recipe: Option<String>,
     /// Set one field of the recipe, such as student.layers=2; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_setting)]
     set: Vec<(String, Value)>,
@@ -63,7 +66,7 @@ pub struct Arguments {
     #[arg(long)]
     overwrite: bool,
     /// Resume the run that was stopped in the output folder, with its own recipe
-    #[arg(long, conflicts_with_all = ["teacher", "corpus", "config", "set", "overwrite"], requires = "out")]
+    #[arg(long, conflicts_with_all = ["teacher", "corpus", "config", "recipe", "set", "overwrite"], requires = "out")]
     resume: bool,
     /// Print one JSON object per line on standard output instead of a progress bar
     #[arg(long)]

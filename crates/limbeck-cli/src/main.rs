@@ -11,6 +11,7 @@ mod interrupt;
 mod lock;
 mod output;
 mod progress;
+mod recipes;
 mod relations;
 mod report;
 mod serve;
@@ -33,6 +34,7 @@ const EXAMPLES: &str = "\
 Examples:
   limbeck distill --teacher all-MiniLM-L6-v2 --corpus 'texts/*.txt' --out student
   limbeck distill --config run.toml --set student.layers=2 --set steps=5000
+  limbeck distill --recipe quick --teacher all-MiniLM-L6-v2 --corpus texts.txt --out student
   limbeck distill --out student --resume
   echo 'a white cat' | limbeck encode --model student
   limbeck inspect all-MiniLM-L6-v2
@@ -55,6 +57,8 @@ enum Command {
     Devices(device::Arguments),
     /// Open the page in a browser, with the engine on this machine; a run continues when the page is closed
     Serve(serve::Arguments),
+    /// List the recipes that come with limbeck, or print one: the papers', and one for minutes
+    Recipes(recipes::Arguments),
     /// Print a recipe's schema or an example, or check a recipe
     #[command(subcommand)]
     Config(config::Command),
@@ -90,6 +94,7 @@ fn run(command: &Command) -> Result<ExitCode, error::CliError> {
         Command::Relations(arguments) => relations::main(arguments),
         Command::Devices(arguments) => device::main(arguments),
         Command::Serve(arguments) => serve::main(arguments),
+        Command::Recipes(arguments) => recipes::main(arguments),
         Command::Config(command) => config::main(command),
     }
 }

@@ -9,6 +9,7 @@ mod error;
 mod estimate;
 mod families;
 pub mod layout;
+mod named;
 mod pair;
 mod plan;
 mod recipe;
@@ -19,6 +20,7 @@ mod step;
 pub use config::{Config, StudentSize, TOKENIZER_FILES, parameter_count};
 pub use error::ConfigError;
 pub use estimate::Estimate;
+pub use named::{NAMED, NamedRecipe, named};
 pub use pair::{Pair, Vector, common_relation_heads};
 pub use plan::{
     Mistake, Plan, PlanError, learning_rate, usual_ffn, usual_from_layers, usual_relation_heads,

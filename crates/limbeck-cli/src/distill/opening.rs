@@ -13,7 +13,7 @@ use limbeck_train::Checkpoint;
 use super::Arguments;
 use super::listener::Listener;
 use super::metrics::Past;
-use crate::config;
+use crate::config::{self, Base};
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -76,7 +76,8 @@ pub fn open(arguments: &Arguments) -> Result<(Session, Listener), CliError> {
 }
 
 fn recipe(arguments: &Arguments) -> Result<Recipe, CliError> {
-    let mut recipe = config::load(arguments.config.as_deref(), &arguments.set)?;
+    let base = Base::of(arguments.config.as_deref(), arguments.recipe.as_deref())?;
+    let mut recipe = config::load(&base, &arguments.set)?;
     if let Some(teacher) = &arguments.teacher {
         recipe.teacher = teacher.clone();
     }

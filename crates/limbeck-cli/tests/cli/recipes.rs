@@ -393,3 +393,53 @@ fn the_version_names_the_program() {
     let version = Scene::new().run(&["--version"]).done().stdout;
     assert!(version.starts_with("limbeck 0."), "{version}");
 }
+
+/// The recipes that come with limbeck are listed and printed, and a run starts from one; what is none of them is refused
+/// with their names.
+#[test]
+fn recipes_have_names() {
+    let scene = Scene::new();
+    let list = scene.run(&["recipes"]).done().stdout;
+    assert!(
+        list.starts_with("quick ") && list.lines().count() == 9,
+        "{list}"
+    );
+    let printed = scene.run(&["recipes", "paper-6x384-base"]).done().stdout;
+    assert!(
+        printed.starts_with("# The paper's student of 6 x 384"),
+        "{printed}"
+    );
+    assert!(printed.contains("\nwarmup = 4000\n"), "{printed}");
+    let flags = [
+        "distill",
+        "--recipe",
+        "quick",
+        "--teacher",
+        "teacher",
+        "--corpus",
+        "corpus.txt",
+        "--json",
+        "--device",
+        "cpu",
+    ];
+    let smaller = [
+        "student.layers=1",
+        "student.hidden=12",
+        "student.heads=3",
+        "max_length=16",
+        "steps=1",
+    ];
+    let smaller: Vec<&str> = smaller.iter().flat_map(|field| ["--set", field]).collect();
+    let recipe = scene
+        .run(&[&flags[..], &smaller].concat())
+        .done()
+        .events("start")[0]["recipe"]
+        .clone();
+    let fields = ["learning_rate", "checkpoint_every", "steps"].map(|field| recipe[field].as_f64());
+    assert_eq!(fields, [Some(2e-4), Some(100.0), Some(1.0)]);
+    let message = "there is no recipe `quickest`; these come with limbeck: quick, paper-6x384-base, paper-6x768-base, \
+                   paper-6x384-large, paper-12x384-large, multilingual-6x384, multilingual-12x384, multilingual-6x768, v1";
+    scene
+        .run(&["distill", "--recipe", "quickest"])
+        .refused(2, message);
+}
