@@ -183,8 +183,7 @@ fn require_empty(folder: &Path) -> Result<(), CliError> {
     }
     let lock = folder.join(LOCK);
     if lock::is_held(&lock) {
-        let owner = std::fs::read_to_string(&lock).ok();
-        return Err(in_use(folder, owner.as_deref()));
+        return Err(in_use(folder, lock::owner_at(&lock).as_deref()));
     }
     let resume = match folder.join(CHECKPOINT).exists() {
         true => "resume its run with --resume, ",

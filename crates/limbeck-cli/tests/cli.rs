@@ -6,6 +6,10 @@ mod corpora;
 mod distilling;
 #[path = "cli/encoding.rs"]
 mod encoding;
+#[cfg(unix)]
+#[path = "../src/lock.rs"]
+#[allow(dead_code, reason = "its tests need no message")]
+mod lock;
 #[path = "cli/models.rs"]
 mod models;
 #[cfg(unix)]
