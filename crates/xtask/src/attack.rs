@@ -1,7 +1,7 @@
 //! `cargo xtask attack`: the built program under kills, damaged files, random recipes and hostile clients.
 //!
 //! One thread a kind, until the time is up. Everything random in a try follows from the seed, the kind and the number of
-//! the try, so `--seed S --only KIND` takes the same tries again; when a signal arrives is up to the machine. What a try
+//! the try, so `--seed S --only KIND --first N` takes the same try again; when a signal arrives is up to the machine. What a try
 //! did is kept if it found something: its folder, and in it a file with the commands.
 
 mod corruptions;
@@ -42,6 +42,9 @@ pub struct Options {
     /// Only this kind
     #[arg(long)]
     pub only: Option<Kind>,
+    /// Number of the first try, to repeat one
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub first: u64,
 }
 
 /// Those of the gate.
@@ -51,6 +54,7 @@ impl Default for Options {
             minutes: MINUTES,
             seed: None,
             only: None,
+            first: 1,
         }
     }
 }
@@ -108,7 +112,8 @@ pub fn run(places: &Places, options: &Options) -> Result<()> {
         .map_or_else(|| Kind::value_variants().to_vec(), |kind| vec![kind]);
     let tallies = std::thread::scope(|scope| {
         let (source, folder) = (&source, folder.as_path());
-        let attack = |kind| scope.spawn(move || attack(kind, seed, end, source, folder));
+        let first = options.first;
+        let attack = |kind| scope.spawn(move || attack(kind, (seed, first), end, source, folder));
         // All are started before the first is waited for.
         let running: Vec<_> = kinds.into_iter().map(attack).collect();
         let ended = running.into_iter().map(|thread| {
@@ -133,7 +138,13 @@ pub fn run(places: &Places, options: &Options) -> Result<()> {
 }
 
 /// One kind, until the time is up.
-fn attack(kind: Kind, seed: u64, end: Instant, source: &Source, folder: &Path) -> Result<Tally> {
+fn attack(
+    kind: Kind,
+    (seed, first): (u64, u64),
+    end: Instant,
+    source: &Source,
+    folder: &Path,
+) -> Result<Tally> {
     let base = folder.join(format!("{}-base", kind.name()));
     let mut attack: Box<dyn Attack> = match kind {
         Kind::Kills => Box::new(kills::Kills::prepare(source, &base)?),
@@ -142,17 +153,21 @@ fn attack(kind: Kind, seed: u64, end: Instant, source: &Source, folder: &Path) -
         Kind::Serve => Box::new(serving::Serve::prepare(source, &base)?),
     };
     let mut tally = Tally::new(kind);
+    let mut number = first;
     while Instant::now() < end {
-        tally.tries += 1;
-        let mut rng = random(seed, kind, tally.tries);
-        let place = folder.join(format!("{}-{}", kind.name(), tally.tries));
+        let place = folder.join(format!("{}-{number}", kind.name()));
         let mut scene = Scene::new(source, place)?;
-        attack.attempt(&mut scene, &mut rng)?;
+        attack.attempt(&mut scene, &mut random(seed, kind, number))?;
         for finding in &scene.findings {
             tally.add(finding.fault);
-            eprintln!("{} {}: {finding}", kind.name(), tally.tries);
+            eprintln!("{} {number}: {finding}", kind.name());
         }
-        scene.close(seed, kind.name(), tally.tries)?;
+        scene.close(&format!(
+            "--seed {seed} --only {} --first {number}",
+            kind.name()
+        ))?;
+        tally.tries += 1;
+        number += 1;
     }
     Ok(tally)
 }
@@ -198,13 +213,13 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<14}{:>7}", "attack", "tries")?;
         for fault in Fault::ALL {
-            write!(f, "{:>21}", fault.name())?;
+            write!(f, "{:>20}", fault.name())?;
         }
         writeln!(f)?;
         for tally in &self.0 {
             write!(f, "{:<14}{:>7}", tally.kind.name(), tally.tries)?;
             for count in tally.faults {
-                write!(f, "{count:>21}")?;
+                write!(f, "{count:>20}")?;
             }
             writeln!(f)?;
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -19,8 +20,12 @@ use crate::shell::{self, Result};
 const DONE: &str = "done";
 const STUDENT: &str = "student";
 const KEPT: &str = "kept";
+/// What a resumed run reads, its own files in the greater number.
+const STOPPED: [&str; 3] = [STUDENT, "corpus.txt", "teacher"];
 /// Where the run is stopped, and so is that of serve.
 const STOPPED_AFTER: u64 = 12;
+/// About as long as a run takes.
+const LONGEST_RUN: Duration = Duration::from_millis(300);
 /// Sentences for `limbeck encode`.
 const LINES: &[u8] = b"the teacher reads two small words\n\nkey\n";
 
@@ -88,7 +93,7 @@ fn stop_serving(base: &mut Scene, recipe: &Value) -> Result<()> {
 
 impl Attack for Corruptions {
     fn attempt(&mut self, scene: &mut Scene, rng: &mut Rng) -> Result<()> {
-        let groups: [&[&str]; 4] = [&INPUTS, &[DONE], &[STUDENT], &[KEPT]];
+        let groups: [&[&str]; 5] = [&INPUTS, &[DONE], &STOPPED, &[KEPT], &["corpus.txt"]];
         let group = groups[rng.usize(..groups.len())];
         for name in [DONE, STUDENT, KEPT] {
             copy(&self.base.path(name), &scene.path(name))?;
@@ -96,10 +101,13 @@ impl Attack for Corruptions {
         let mut names: Vec<String> = scene.files(group)?.into_keys().collect();
         names.retain(|name| !is_only_for_people(name));
         let name = &names[rng.usize(..names.len())];
+        if group == ["corpus.txt"] {
+            return self.in_mid_run(scene, name, &names, rng);
+        }
         harm(scene, name, &names, rng)?;
         match group {
             [DONE] => read_student(scene, rng),
-            [STUDENT] => self.resume(scene, name, &INPUTS),
+            [STUDENT, ..] => self.resume(scene, name),
             [KEPT] => self.restore(scene),
             _ => self.read_inputs(scene, name, rng),
         }
@@ -204,15 +212,15 @@ impl Corruptions {
             3 => {
                 scene.run(&["config", "check", "recipe.toml"], b"")?;
             }
-            4 => self.resume(scene, name, &INPUTS)?,
+            4 => self.resume(scene, name)?,
             _ => distil(scene)?,
         }
         scene.untouched(&read, &was)
     }
 
     /// Resumes the stopped run: the student is that of the undisturbed run, and its numbers are, unless damage is told.
-    fn resume(&self, scene: &mut Scene, name: &str, read: &[&str]) -> Result<()> {
-        let was = scene.files(read)?;
+    fn resume(&self, scene: &mut Scene, name: &str) -> Result<()> {
+        let was = scene.files(&INPUTS)?;
         let outcome = scene.run(&RESUME, b"")?;
         if outcome.succeeded() {
             let excused = name.contains("metrics") && oracle::tells_of_damage(&outcome);
@@ -221,7 +229,29 @@ impl Corruptions {
                 scene.found(Fault::Silent, what);
             }
         }
-        scene.untouched(read, &was)
+        scene.untouched(&INPUTS, &was)
+    }
+
+    /// The texts change while a new run reads them: it ends as if they had not, or says so.
+    fn in_mid_run(
+        &self,
+        scene: &mut Scene,
+        name: &str,
+        names: &[String],
+        rng: &mut Rng,
+    ) -> Result<()> {
+        let mut running = scene.start(&[&START[..], &["--overwrite"]].concat())?;
+        running.wait(LONGEST_RUN.mul_f64(rng.f64()))?;
+        harm(scene, name, names, rng)?;
+        let was = scene.files(&INPUTS)?;
+        let outcome = scene.end(running, Done::Nothing)?;
+        if outcome.succeeded() && !oracle::tells_of_change(&outcome) {
+            let student = files(&scene.path(STUDENT))?;
+            if let Some(what) = oracle::differences(&student, &self.whole()?, true) {
+                scene.found(Fault::Silent, what);
+            }
+        }
+        scene.untouched(&INPUTS, &was)
     }
 
     /// Restores the run of serve and exports its student, which is that of the undisturbed run.

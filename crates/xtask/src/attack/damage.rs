@@ -3,9 +3,17 @@
 use std::ops::Range;
 
 use fastrand::Rng;
+use serde_json::{Value, json};
 
 /// Damages the bytes of a file, and says how.
 pub fn damage(bytes: &mut Vec<u8>, rng: &mut Rng) -> String {
+    if rng.bool()
+        && let Ok(mut json) = serde_json::from_slice::<Value>(bytes)
+    {
+        let what = restructure(&mut json, rng);
+        *bytes = json.to_string().into_bytes();
+        return what;
+    }
     let some = part(bytes.len(), rng);
     let at = format!("bytes {} to {}", some.start, some.end);
     match rng.usize(..10) {
@@ -39,6 +47,48 @@ pub fn damage(bytes: &mut Vec<u8>, rng: &mut Rng) -> String {
         }
         _ => number(bytes, rng),
     }
+}
+
+/// Puts another value in the place of one of a JSON file, or takes it out; the file stays JSON.
+fn restructure(json: &mut Value, rng: &mut Rng) -> String {
+    let mut place = String::new();
+    let mut at = json;
+    // Not always to the bottom, where most of a vocabulary is alike.
+    while place.is_empty() || rng.usize(..4) > 0 {
+        let keys: Vec<String> = match at {
+            Value::Object(entries) => entries.keys().cloned().collect(),
+            Value::Array(items) => (0..items.len()).map(|index| index.to_string()).collect(),
+            _ => Vec::new(),
+        };
+        let Some(key) = rng.choice(&keys) else { break };
+        place += &format!("/{key}");
+        let is_removed = rng.usize(..10) == 0;
+        at = match at {
+            Value::Object(entries) if is_removed => {
+                entries.remove(key);
+                return format!("{place} removed");
+            }
+            Value::Object(entries) => &mut entries[key],
+            inner => &mut inner[key.parse::<usize>().unwrap_or_default()],
+        };
+    }
+    let was = at.take();
+    *at = match rng.usize(..12) {
+        0 => Value::Null,
+        1 => json!([]),
+        2 => json!({}),
+        3 => json!(""),
+        4 => json!(0),
+        5 => json!(-1),
+        6 => json!(u64::MAX),
+        7 => json!(1e300),
+        8 => json!([was]),
+        9 => json!("[UNK]"),
+        10 => json!(!was.as_bool().unwrap_or_default()),
+        _ => was.as_u64().map_or(was, |number| json!(number ^ 1)),
+    };
+    let shown: String = at.to_string().chars().take(60).collect();
+    format!("{place} became {shown}")
 }
 
 /// A range within so many bytes.
@@ -119,8 +169,22 @@ fn numbers(bytes: &[u8]) -> Vec<Range<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{damage, numbers};
+    use super::{damage, numbers, restructure};
     use fastrand::Rng;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_restructured_stays_json_and_differs_most_often() {
+        let whole =
+            json!({ "model": { "vocab": { "a": 0, "b": 1 }, "type": "x" }, "list": [true, null] });
+        let mut changed = 0;
+        for seed in 0..200 {
+            let mut json = whole.clone();
+            assert!(restructure(&mut json, &mut Rng::with_seed(seed)).starts_with('/'));
+            changed += usize::from(json != whole);
+        }
+        assert!(changed > 150, "{changed}");
+    }
 
     #[test]
     fn numbers_are_runs_of_digits() {

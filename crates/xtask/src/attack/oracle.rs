@@ -35,7 +35,7 @@ impl Fault {
             Self::Panic => "panics",
             Self::Hang => "hangs",
             Self::Silent => "silent differences",
-            Self::Touched => "others' files touched",
+            Self::Touched => "files touched",
             Self::Other => "other",
         }
     }
@@ -126,18 +126,28 @@ fn has_sentence(outcome: &Outcome) -> bool {
         })
 }
 
-/// Whether an output tells of damage.
+/// Whether an output tells of damage to a file.
 pub fn tells_of_damage(outcome: &Outcome) -> bool {
+    tells(
+        outcome,
+        &[
+            "damage",
+            "without the numbers",
+            "left out",
+            "checksum",
+            "cannot be read",
+        ],
+    )
+}
+
+/// Whether an output tells that a file is not what it was.
+pub fn tells_of_change(outcome: &Outcome) -> bool {
+    tells(outcome, &["changed", "no longer", "different"])
+}
+
+fn tells(outcome: &Outcome, words: &[&str]) -> bool {
     let text = format!("{}{}", outcome.stdout, outcome.stderr).to_lowercase();
-    [
-        "damage",
-        "without the numbers",
-        "left out",
-        "checksum",
-        "cannot be read",
-    ]
-    .iter()
-    .any(|word| text.contains(word))
+    words.iter().any(|word| text.contains(word))
 }
 
 type Files = BTreeMap<String, Vec<u8>>;
@@ -230,7 +240,10 @@ mod tests {
     use std::process::Command;
     use std::time::Duration;
 
-    use super::{Done, Fault, KILL, differences, judge, not_finite, tells_of_damage, touched};
+    use super::{
+        Done, Fault, KILL, differences, judge, not_finite, tells_of_change, tells_of_damage,
+        touched,
+    };
     use crate::attack::process::{Outcome, Running};
 
     /// How a program ends that is this script.
@@ -369,10 +382,13 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_told_in_words() {
+    fn damage_and_change_are_told_in_words() {
         let told = ended("echo 'metrics.jsonl.part is damaged in line 2' >&2", 20.0);
         assert!(tells_of_damage(&told));
-        assert!(!tells_of_damage(&ended("echo done", 20.0)));
+        let changed = ended("echo 'limbeck: corpus.txt has changed' >&2", 20.0);
+        assert!(tells_of_change(&changed));
+        let done = ended("echo done", 20.0);
+        assert!(!tells_of_damage(&done) && !tells_of_change(&done));
     }
 
     #[test]

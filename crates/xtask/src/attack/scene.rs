@@ -208,16 +208,16 @@ impl Scene {
         }
     }
 
-    /// Removes the folder, or leaves it with what was done if that found something.
+    /// Removes the folder, or leaves it if something was found, with what was done and the flags that repeat it.
     ///
     /// # Errors
     /// It cannot be removed or written.
-    pub fn close(self, seed: u64, kind: &str, number: u64) -> Result<()> {
+    pub fn close(self, flags: &str) -> Result<()> {
         if self.findings.is_empty() {
             return remove(&self.folder);
         }
         let mut text = format!(
-            "try {number} of: cargo xtask attack --seed {seed} --only {kind}\n\nin this folder, as the last command left it:\n{}\n",
+            "cargo xtask attack {flags}\n\nin this folder, as the last command left it:\n{}\n",
             self.log
         );
         for finding in &self.findings {

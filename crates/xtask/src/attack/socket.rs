@@ -58,6 +58,7 @@ impl Link {
             stream,
             unread: rest,
             patience,
+            heard: Vec::new(),
         })
     }
 
@@ -119,6 +120,8 @@ pub struct Socket {
     pub stream: TcpStream,
     unread: Vec<u8>,
     patience: Duration,
+    /// Every event that was read, in short.
+    pub heard: Vec<String>,
 }
 
 impl Socket {
@@ -151,6 +154,8 @@ impl Socket {
             for _ in 0..message["blobs"].as_u64()? {
                 parts.push(self.message()?.1);
             }
+            let shown = message["body"].to_string();
+            self.heard.push(shown.chars().take(80).collect());
             if wanted(&message["body"]) {
                 return Some((message["body"].clone(), parts));
             }
