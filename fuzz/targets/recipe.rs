@@ -25,6 +25,9 @@ fuzz_target!(|text: &str| {
     Estimate::of(&plan);
     for step in [1, plan.warmup, plan.warmup.saturating_add(1), recipe.steps] {
         let rate = plan.learning_rate(step);
-        assert!((0.0..=recipe.learning_rate).contains(&rate), "{rate} at step {step}");
+        assert!(
+            (0.0..=recipe.learning_rate).contains(&rate),
+            "{rate} at step {step}"
+        );
     }
 });

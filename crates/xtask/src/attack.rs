@@ -1,8 +1,8 @@
 //! `cargo xtask attack`: the built program under kills, damaged files, random recipes and hostile clients.
 //!
 //! One thread a kind, until the time is up. Everything random in a try follows from the seed, the kind and the number of
-//! the try, so `--seed S --only KIND --first N` takes the same try again; when a signal arrives is up to the machine. What a try
-//! did is kept if it found something: its folder, and in it a file with the commands.
+//! the try, so `--seed S --only KIND --first N` takes the same try again; when a signal arrives is up to the machine. What
+//! a try did is kept if it found something: its folder, and in it a file with the commands.
 
 mod corruptions;
 mod damage;

@@ -1,4 +1,5 @@
-//! A client of `limbeck serve` by hand: HTTP and WebSocket (RFC 6455) on a bare connection, so that it can also be a bad one.
+//! A client of `limbeck serve` by hand: HTTP and WebSocket (RFC 6455) on a bare connection, so that it can also be a bad
+//! one.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
