@@ -27,8 +27,10 @@ pub fn damage(bytes: &mut Vec<u8>, rng: &mut Rng) -> String {
             "emptied".to_owned()
         }
         4 => {
-            bytes[some].fill(0);
-            format!("{at} zeroed")
+            // All bits set are not a number in every float.
+            let byte = [0, 255][rng.usize(..2)];
+            bytes[some].fill(byte);
+            format!("{at} filled with {byte}")
         }
         5 => {
             let twice = bytes[some.clone()].to_vec();
