@@ -18,7 +18,7 @@ mod step;
 
 pub use config::{Config, StudentSize, TOKENIZER_FILES, parameter_count};
 pub use error::ConfigError;
-pub use estimate::Estimate;
+pub use estimate::{Estimate, beyond_memory, memory};
 pub use pair::{Pair, Vector, common_relation_heads};
 pub use plan::{
     Mistake, Plan, PlanError, learning_rate, usual_ffn, usual_from_layers, usual_relation_heads,
