@@ -241,7 +241,7 @@ fn the_beginning_of_a_long_text_is_enough() {
         let special = full.special_tokens().unwrap();
         for most in [6, 200] {
             let short = full.clone().truncating(most).unwrap();
-            for text in &texts {
+            for text in texts.iter().map(String::as_str) {
                 let whole = full.encode(&[text]).unwrap().remove(0).ids;
                 let found = short.encode(&[text]).unwrap().remove(0);
                 let mut expected = whole.clone();
@@ -270,9 +270,8 @@ fn a_text_of_a_mebibyte_without_tokens_is_cut() {
         .unwrap()
         .truncating(6)
         .unwrap();
-    let tokens = tokenizer
-        .encode(&[&format!("the{}model", " ".repeat(MOST_BYTES))])
-        .unwrap();
+    let text = format!("the{}model", " ".repeat(MOST_BYTES));
+    let tokens = tokenizer.encode(&[text.as_str()]).unwrap();
     assert!(
         tokens[0].truncated && tokens[0].ids.len() == 3,
         "{tokens:?}"
