@@ -310,6 +310,50 @@ async fn what_cannot_be_is_refused_where_it_is_fixed() {
     .await;
 }
 
+/// A teacher that would end the engine, or teach what is not a number, is refused when it is chosen; the engine goes on.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_teacher_that_would_break_the_engine_is_refused() {
+    let changed = |file: &str, change: &dyn Fn(Vec<u8>) -> Vec<u8>| {
+        let files = tiny_bert();
+        let files = files.files().map(|(name, bytes)| {
+            let bytes = bytes.to_vec();
+            let bytes = if name == file { change(bytes) } else { bytes };
+            (name.to_owned(), bytes)
+        });
+        Folder::from_files("tiny-bert", files.collect())
+    };
+    // A library that panics ends a browser's worker.
+    let panics = changed("tokenizer.json", &|bytes| {
+        let mut json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        json["normalizer"] =
+            serde_json::json!({ "type": "Precompiled", "precompiled_charsmap": null });
+        json.to_string().into_bytes()
+    });
+    let not_finite = changed("model.safetensors", &|mut bytes| {
+        let header = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+        bytes[8 + header..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
+        bytes
+    });
+    with_engine(Memory::new(cpu()), async |asker| {
+        for (teacher, reason) in [
+            (panics, "precompiled_charsmap is not a text in base64"),
+            (not_finite, "the weights of tiny-bert hold NaN in "),
+        ] {
+            let files = teacher.files();
+            let (files, blobs) = files
+                .map(|(name, bytes)| (name.to_owned(), bytes.to_vec()))
+                .unzip();
+            let name = "tiny-bert".into();
+            asker.ask(Command::Teacher { name, files }, blobs);
+            let (control, message) = asker.refusal().await;
+            assert_eq!(control, Control::Teacher);
+            assert!(message.contains(reason), "{message}");
+        }
+        provide(asker, &text()).await;
+    })
+    .await;
+}
+
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn a_second_engine_does_not_train() {
     let place = Memory {

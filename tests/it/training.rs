@@ -6,7 +6,7 @@ use std::ops::Range;
 use burn::tensor::{Device, Tensor};
 use it::{cpu, gpu};
 use limbeck_kernels::testing::skip_launches;
-use limbeck_model::{Dropout, Encoder, Named, TokenBatch};
+use limbeck_model::{Dropout, Encoder, Named, Precision, TokenBatch};
 use limbeck_oracle::judge::{assert_as_good_as_within, relative_l2};
 use limbeck_recipe::batching::{Batch, DataPosition};
 use limbeck_recipe::{Estimate, Init, KernelChoice, Objective, Plan, Recipe, Step, StudentRecipe};
@@ -567,15 +567,63 @@ async fn one_batch_is_learnt_by_heart() {
     near(evaluated, last, 0.2, "evaluation");
 }
 
+/// A student of numbers that compute none.
+fn overflowing(plan: &Plan) -> Encoder {
+    let huge = |_: &str, _, shape: &[usize]| Ok(vec![3e38; shape.iter().product()]);
+    Encoder::from_values(&plan.student, &cpu(), huge).unwrap()
+}
+
+/// A student whose weights are not numbers takes no step, and is neither saved nor exported.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_broken_student_is_not_saved() {
+    let golden = golden();
+    let plan = plan(&Recipe {
+        learning_rate: 1e300,
+        warmup: Some(0),
+        ..recipe()
+    });
+    let mut run = Run::new(plan, teacher(&cpu())).await.unwrap();
+    let batches = [golden_batch(&golden, 0)];
+    let is_broken = |error: &TrainError| matches!(error, TrainError::Broken { step: 1, .. });
+    run.step(&batches).await.unwrap();
+    let saved = run
+        .checkpoint(&DataPosition::default(), &BTreeMap::new())
+        .await;
+    assert!(is_broken(&saved.unwrap_err()));
+    let exported = run.student().to_safetensors(Precision::F32).await;
+    assert!(exported.unwrap_err().to_string().contains(" hold NaN in "));
+    let error = run.step(&batches).await.unwrap_err();
+    assert!(is_broken(&error), "{error:?}");
+}
+
+/// What f16 has no number for is not written as infinity.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn weights_beyond_16_bits_are_refused() {
+    let plan = plan(&recipe());
+    let student = Encoder::from_values(&plan.student, &cpu(), |name, _, shape| {
+        let mut values = vec![0.0; shape.iter().product()];
+        if name == "embeddings.LayerNorm.bias" {
+            values[3] = -70_000.0;
+        }
+        Ok(values)
+    });
+    let student = student.unwrap();
+    let error = student.to_safetensors(Precision::F16).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the student's weights hold -70000 in embeddings.LayerNorm.bias, first at [3]. f16 holds numbers up to 65504; write the \
+         student with precision = \"f32\""
+    );
+    student.to_safetensors(Precision::F32).await.unwrap();
+}
+
 /// A loss that is not a number: skipped, counted, and at the third in a row the run stops and names the lines.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn a_loss_that_is_no_number_stops_the_run() {
     let golden = golden();
     let plan = plan(&recipe());
-    let broken = Encoder::from_values(&plan.student, &cpu(), |_, _, shape| {
-        Ok(vec![f32::NAN; shape.iter().product()])
-    });
-    let mut run = Run::with_student(plan, teacher(&cpu()), broken.unwrap());
+    let student = overflowing(&plan);
+    let mut run = Run::with_student(plan, teacher(&cpu()), student);
     for expected in 1..=2 {
         let event = run.step(&[golden_batch(&golden, 0)]).await.unwrap();
         assert!(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use limbeck_model::Folder;
+use limbeck_model::{Folder, read_file};
 use limbeck_recipe::{NamedRecipe, Plan, Recipe};
 use toml::{Table, Value};
 
@@ -106,7 +106,7 @@ impl<'a> Base<'a> {
             Self::Defaults => ("the recipe".to_owned(), String::new()),
             Self::Named(recipe) => (format!("recipe {}", recipe.name), recipe.toml.to_owned()),
             Self::File(file) => {
-                let text = std::fs::read_to_string(file).map_err(CliError::file("read", file))?;
+                let text = read_text(file)?;
                 (file.display().to_string(), text)
             }
         })
@@ -134,6 +134,21 @@ pub fn load(base: &Base, settings: &[(String, Value)]) -> Result<Recipe, CliErro
     Value::Table(table)
         .try_into()
         .map_err(|e| CliError::Usage(format!("{source}: {}", e.to_string().trim_end())))
+}
+
+/// The text of a recipe's file.
+///
+/// # Errors
+/// It cannot be read, or is not UTF-8.
+fn read_text(file: &Path) -> Result<String, CliError> {
+    let bytes = read_file(file).map_err(CliError::file("read", file))?;
+    String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to() + 1;
+        CliError::Usage(format!(
+            "{} is not UTF-8 at byte {at}, as TOML must be. Convert it (iconv -t UTF-8)",
+            file.display()
+        ))
+    })
 }
 
 fn set(table: &mut Table, key: &str, value: Value) -> Result<(), CliError> {

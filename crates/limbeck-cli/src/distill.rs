@@ -83,10 +83,10 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     on_interrupt(move || seen.store(true, Ordering::SeqCst))?;
     let (mut session, mut listener) = opening::open(arguments)?;
     match pollster::block_on(drive(&mut session, &mut listener, &stop)) {
-        Ok(true) => {
-            finish::finish(&session, &listener)?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Ok(true) => match finish::finish(&session, &listener) {
+            Err(error @ CliError::File { .. }) => Err(not_kept(error, &session, &listener)),
+            finished => finished.map(|()| ExitCode::SUCCESS),
+        },
         Ok(false) => {
             pause(&session, &listener);
             Ok(ExitCode::FAILURE)
@@ -96,7 +96,23 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
             step,
             out: listener.output.folder().display().to_string(),
         }),
+        Err(error @ RunError::Storage(_)) => Err(not_kept(error.into(), &session, &listener)),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// A file could not be written: what there is of the run, and how to go on.
+fn not_kept(error: CliError, session: &Session, listener: &Listener) -> CliError {
+    let out = listener.output.folder().display();
+    let what_now = match session.saved_at() {
+        Some(step) => format!(
+            "The checkpoint of step {step} is whole. Fix that, then resume with: limbeck distill --out {out} --resume"
+        ),
+        None => "There is no checkpoint yet. Fix that, then start again".to_owned(),
+    };
+    CliError::NotKept {
+        error: Box::new(error),
+        what_now,
     }
 }
 

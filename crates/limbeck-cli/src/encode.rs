@@ -1,6 +1,6 @@
 //! `limbeck encode`: lines in, vectors out.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,7 +8,9 @@ use burn::tensor::Tensor;
 use clap::Args;
 use limbeck_corpus::CorpusError;
 use limbeck_kernels::self_test;
-use limbeck_model::{Encoder, Folder, ModelError, TokenBatch, Tokenizer, Tokens, checks};
+use limbeck_model::{
+    Encoder, Folder, MOST_BYTES, ModelError, TokenBatch, Tokenizer, Tokens, checks,
+};
 use limbeck_recipe::batching::Batch;
 use limbeck_recipe::{DeviceChoice, KernelChoice};
 use serde_json::{Map, Value, json};
@@ -53,6 +55,22 @@ struct Session {
     taps: bool,
 }
 
+/// A line of a file.
+struct Line {
+    text: String,
+    /// File and number, for messages.
+    place: String,
+    /// Whether it was longer than any text that is looked at.
+    cut: bool,
+}
+
+/// The lines that were longer than what is encoded of them.
+#[derive(Default)]
+struct Cut {
+    lines: usize,
+    first: String,
+}
+
 /// Runs `limbeck encode`.
 ///
 /// # Errors
@@ -91,22 +109,45 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
         taps: arguments.taps,
     };
     let mut out = std::io::stdout().lock();
-    let mut waiting = Vec::new();
+    let (mut waiting, mut cut) = (Vec::new(), Cut::default());
     for_each_line(&arguments.files, |line| {
         waiting.push(line);
         if waiting.len() >= arguments.batch.max(1) {
-            session.write(&std::mem::take(&mut waiting), &mut out)?;
+            session.write(&std::mem::take(&mut waiting), &mut cut, &mut out)?;
         }
         Ok(())
     })?;
-    session.write(&waiting, &mut out)?;
+    session.write(&waiting, &mut cut, &mut out)?;
     out.flush()?;
+    cut.tell(max_length);
     Ok(ExitCode::SUCCESS)
+}
+
+impl Cut {
+    fn add(&mut self, line: &Line) {
+        if self.lines == 0 {
+            self.first.clone_from(&line.place);
+        }
+        self.lines += 1;
+    }
+
+    fn tell(&self, max_length: usize) {
+        let lines = match self.lines {
+            0 => return,
+            1 => "1 text lost its end".to_owned(),
+            lines => format!("{lines} texts lost their ends"),
+        };
+        terminal::say(format_args!(
+            "{lines}, the first one at {}: a text is read up to {max_length} tokens (--max-length), and no further than {} MiB",
+            self.first,
+            MOST_BYTES >> 20
+        ));
+    }
 }
 
 fn for_each_line(
     files: &[PathBuf],
-    mut body: impl FnMut(String) -> Result<(), CliError>,
+    mut body: impl FnMut(Line) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
     let standard = [PathBuf::from("-")];
     let files = if files.is_empty() {
@@ -123,45 +164,68 @@ fn for_each_line(
         };
         let mut bytes = Vec::new();
         for number in 1.. {
-            bytes.clear();
-            if reader
-                .read_until(b'\n', &mut bytes)
-                .map_err(CliError::file("read", path))?
-                == 0
-            {
+            let cut = read_line(&mut reader, &mut bytes).map_err(CliError::file("read", path))?;
+            if bytes.is_empty() {
                 break;
             }
-            body(line(&bytes, number, path)?)?;
+            body(line(&bytes, cut, number, path)?)?;
         }
     }
     Ok(())
 }
 
-fn line(bytes: &[u8], number: u64, path: &Path) -> Result<String, CliError> {
+/// Reads a line with its end, and no more of it than is looked at; whether it was longer.
+fn read_line(reader: &mut impl BufRead, bytes: &mut Vec<u8>) -> std::io::Result<bool> {
+    // One byte more, so that what is looked at is cut, too.
+    let most = MOST_BYTES + 1;
+    bytes.clear();
+    reader.by_ref().take(most as u64).read_until(b'\n', bytes)?;
+    let cut = bytes.len() == most && !bytes.ends_with(b"\n");
+    if cut {
+        reader.skip_until(b'\n')?;
+    }
+    Ok(cut)
+}
+
+fn line(bytes: &[u8], cut: bool, number: u64, path: &Path) -> Result<Line, CliError> {
+    let file = match path.as_os_str() == "-" {
+        true => "standard input".to_owned(),
+        false => path.display().to_string(),
+    };
     let bytes = if number == 1 {
         bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes)
     } else {
         bytes
     };
-    let text = std::str::from_utf8(bytes).map_err(|e| CorpusError::NotUtf8 {
-        file: match path.as_os_str() == "-" {
-            true => "standard input".into(),
-            false => path.display().to_string(),
-        },
-        line: number,
-        byte: e.valid_up_to() + 1,
-        encoding: "LATIN1",
-    })?;
-    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+    let text = match std::str::from_utf8(bytes) {
+        // Only the cut goes through a character.
+        Err(e) if cut && e.error_len().is_none() => {
+            std::str::from_utf8(&bytes[..e.valid_up_to()]).unwrap_or_default()
+        }
+        text => text.map_err(|e| CorpusError::NotUtf8 {
+            file: file.clone(),
+            line: number,
+            byte: e.valid_up_to() + 1,
+            encoding: "LATIN1",
+        })?,
+    };
+    Ok(Line {
+        text: text.trim_end_matches(['\n', '\r']).to_owned(),
+        place: format!("{file}, line {number}"),
+        cut,
+    })
 }
 
 impl Session {
-    fn write(&self, lines: &[String], out: &mut impl Write) -> Result<(), CliError> {
+    fn write(&self, lines: &[Line], cut: &mut Cut, out: &mut impl Write) -> Result<(), CliError> {
         if lines.is_empty() {
             return Ok(());
         }
-        let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
         let mut tokens = self.tokenizer.encode(&texts)?;
+        let lost = lines.iter().zip(&tokens);
+        lost.filter(|(line, tokens)| line.cut || tokens.truncated)
+            .for_each(|(line, _)| cut.add(line));
         // A tokenizer without special tokens makes nothing of an empty line; padding stands for it.
         let pad = self.encoder.config().pad_token_id;
         tokens
@@ -183,7 +247,8 @@ impl Session {
         } else {
             self.vectors(&batch)?
         };
-        for object in objects {
+        for (line, object) in lines.iter().zip(objects) {
+            require_numbers(&object, &line.place)?;
             writeln!(out, "{}", Value::Object(object))?;
         }
         Ok(())
@@ -228,6 +293,24 @@ impl Session {
             object
         };
         Ok(tokens.iter().enumerate().map(object).collect())
+    }
+}
+
+/// JSON has no word for what is not a number, and `null` is no part of a vector.
+fn require_numbers(object: &Map<String, Value>, place: &str) -> Result<(), CliError> {
+    fn has_null(value: &Value) -> bool {
+        match value {
+            Value::Null => true,
+            Value::Array(items) => items.iter().any(has_null),
+            _ => false,
+        }
+    }
+    match object.values().any(has_null) {
+        false => Ok(()),
+        true => Err(CliError::NotFinite(format!(
+            "{place}: the model computes what is not a number for this text, so there is no vector of it. Its weights are too \
+             large for 32-bit floats: take another model, or one of an earlier step"
+        ))),
     }
 }
 

@@ -9,6 +9,7 @@ mod error;
 mod inspect;
 mod interrupt;
 mod lock;
+mod memory;
 mod output;
 mod progress;
 mod recipes;
@@ -67,12 +68,13 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     limbeck_kernels::keep_freed_memory();
+    interrupt::survive_file_limits();
     let result = std::panic::catch_unwind(|| run(&cli.command));
     let Ok(result) = result else {
-        terminal::say(
-            "limbeck: internal error, see above. The last checkpoint is intact: resume with --resume (add --device \
-             cpu if the GPU failed)",
-        );
+        terminal::say(format_args!(
+            "limbeck: internal error, see above. {}",
+            what_now(&cli.command)
+        ));
         return ExitCode::FAILURE;
     };
     match result {
@@ -82,6 +84,22 @@ fn main() -> ExitCode {
         Err(error) => {
             terminal::say(format_args!("limbeck: {error}"));
             error.exit_code()
+        }
+    }
+}
+
+/// What to do after a failure that nobody foresaw.
+fn what_now(command: &Command) -> &'static str {
+    match command {
+        Command::Distill(_) => {
+            "What the last checkpoint holds, if there is one, is intact: resume with --resume (add --device cpu if the GPU failed)"
+        }
+        Command::Serve(_) => {
+            "What the last checkpoint holds, if there is one, is intact: start limbeck serve again, and resume from the page"
+        }
+        _ => {
+            "Nothing of yours was changed. Please report it, with the command and the lines above (if the GPU failed, try \
+             --device cpu)"
         }
     }
 }

@@ -22,6 +22,9 @@ pub const METRICS_IN_PROGRESS: &str = "metrics.jsonl.part";
 /// The numbers of a finished run.
 pub const METRICS: &str = "metrics.jsonl";
 
+/// The folder in a student's folder that says how sentence-transformers pools.
+const POOLING: &str = "1_Pooling";
+
 /// Whether a run writes a file of this name: the student of an earlier run must not leave parts beside a new one.
 fn is_ours(name: &str) -> bool {
     const OURS: [&str; 11] = [
@@ -114,13 +117,12 @@ impl Output {
     /// # Errors
     /// A file cannot be removed.
     pub fn clear(&self, new_run: bool) -> Result<(), CliError> {
-        for entry in list(&self.folder)? {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with(PREFIX) || (new_run && is_ours(&name)) {
-                let path = entry.path();
-                std::fs::remove_file(&path).map_err(CliError::file("remove the old", &path))?;
-            }
-        }
+        clear_folder(&self.folder, |name| new_run && is_ours(name))?;
+        // Only files that bear a name of ours, or are temporary, are removed: the folder may be somebody else's.
+        let pooling = self.folder.join(POOLING);
+        clear_folder(&pooling, |name| new_run && name == "config.json")?;
+        // Fails if there is anything in it, as it should.
+        let _ = std::fs::remove_dir(&pooling);
         Ok(())
     }
 
@@ -157,6 +159,18 @@ impl Drop for Output {
             let _ = std::fs::remove_dir(&self.folder);
         }
     }
+}
+
+/// Removes temporary files, and those of a name.
+fn clear_folder(folder: &Path, goes: impl Fn(&str) -> bool) -> Result<(), CliError> {
+    for entry in list(folder)? {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(PREFIX) || goes(&name) {
+            let path = entry.path();
+            std::fs::remove_file(&path).map_err(CliError::file("remove the old", &path))?;
+        }
+    }
+    Ok(())
 }
 
 /// The entries of a folder; none if it is not there.

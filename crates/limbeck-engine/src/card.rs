@@ -180,6 +180,28 @@ fn start(plan: &Plan) -> String {
     text
 }
 
+/// A text as Markdown shows it: names of folders and files may hold what is markup there, or HTML.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    let mut before = ' ';
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let in_word = before.is_alphanumeric() && chars.peek().is_some_and(|c| c.is_alphanumeric());
+        match c {
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '&' => escaped.push_str("&amp;"),
+            // A new line would end the table.
+            c if c.is_control() => escaped.push(' '),
+            '_' if in_word => escaped.push('_'),
+            c if r"\`*_[]|~$".contains(c) => escaped.extend(['\\', c]),
+            c => escaped.push(c),
+        }
+        before = c;
+    }
+    escaped
+}
+
 /// README.md of a student's folder.
 pub fn model_card(plan: &Plan, outcome: &Outcome) -> String {
     let mut card = String::from(
@@ -191,7 +213,7 @@ pub fn model_card(plan: &Plan, outcome: &Outcome) -> String {
          and of the text it was distilled on apply.\n\n| | |\n|---|---|\n",
     );
     for (name, value) in facts(plan).into_iter().chain(outcome.facts()) {
-        card.push_str(&format!("| {name} | {value} |\n"));
+        card.push_str(&format!("| {name} | {} |\n", escape(&value)));
     }
     card.push_str(&format!(
         "\n## How far its relations are from the teacher's\n\n{}",

@@ -210,7 +210,9 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let wrong = |e: ModelError| (Control::Teacher, e.to_string());
         folder.config().map_err(wrong)?;
         Tokenizer::from_folder(&folder).map_err(wrong)?;
-        Weights::open(&folder).map_err(wrong)?;
+        Weights::open(&folder)
+            .and_then(|weights| weights.check())
+            .map_err(wrong)?;
         let config = String::from_utf8_lossy(folder.get("config.json").unwrap_or_default());
         let teacher = TeacherInfo {
             name: folder.name().to_owned(),

@@ -126,6 +126,10 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Front for Pages<W, T> {
         self.world.open(choice).await
     }
 
+    fn free_memory(&self) -> Option<u64> {
+        self.world.free_memory()
+    }
+
     fn batches(&self, feed: Feed) -> Result<BatchSource, CorpusError> {
         self.world.batches(feed)
     }

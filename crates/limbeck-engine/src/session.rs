@@ -13,7 +13,7 @@ use limbeck_corpus::{Corpus, FileSummary};
 use limbeck_model::{Encoder, Folder, ModelError, Tokenizer};
 use limbeck_protocol::{RunInfo, Stage};
 use limbeck_recipe::batching::DataPosition;
-use limbeck_recipe::{Evaluation, Plan, Recipe, Step, parameter_count};
+use limbeck_recipe::{Evaluation, Plan, PlanError, Recipe, Step, beyond_memory, parameter_count};
 use limbeck_train::{Checkpoint, Event, Run, TrainError, check_kernels};
 
 use crate::card::{Outcome, model_card};
@@ -91,6 +91,12 @@ impl Session {
             return Err(RunError::Changed(changed));
         }
         let opened = front.open(recipe.device).await.map_err(RunError::Device)?;
+        // What a GPU has free, no driver says.
+        if let Some(free) = front.free_memory().filter(|_| !opened.on_gpu)
+            && let Some(mistake) = beyond_memory(&plan, free as f64)
+        {
+            return Err(PlanError(vec![mistake]).into());
+        }
         let self_test_failure = check_kernels(&mut plan, &opened.device).await;
         let teacher = Encoder::from_folder(&source, &opened.device)?;
         let folder = source.without_weights();
@@ -174,6 +180,11 @@ impl Session {
         &self.evaluations
     }
 
+    /// The step of the last checkpoint that outlives this program, if there is one.
+    pub fn saved_at(&self) -> Option<u64> {
+        self.saved
+    }
+
     /// Steps taken, skipped ones counted.
     pub fn steps_taken(&self) -> u64 {
         self.run.steps_taken()
@@ -218,17 +229,52 @@ impl Session {
     /// the last checkpoint is saved first.
     ///
     /// # Errors
-    /// Texts that cannot be read on, a third loss in a row that is not finite, or a front that cannot keep what it must.
+    /// Texts that cannot be read on, a third loss in a row that is not finite, a student that broke, or a front that cannot keep
+    /// what it must.
     pub async fn advance(&mut self, front: &mut impl Front) -> Result<(), RunError> {
         if let Err(error) = self.step(front).await {
-            return Err(self.rescue(error, front).await);
+            let error = self.rescue(error, front).await;
+            return Err(self.kept(error));
         }
         if self.is_milestone() {
+            // A student that is broken is not saved over one that is whole.
+            let evaluation = measure(&self.run, &self.heldout, front).await?;
+            self.require_sound(&evaluation).await?;
             self.save(front).await?;
-            self.evaluate(front).await?;
+            self.take_in(self.evaluations.len(), evaluation, front)?;
             self.save_numbers(front).await?;
         }
         Ok(())
+    }
+
+    /// Refuses a student whose relations are not numbers any more. Those of a teacher may never have been, on some lines.
+    async fn require_sound(&self, evaluation: &Evaluation) -> Result<(), RunError> {
+        let is_finite = |e: &Evaluation| e.by_pair.iter().all(|kl| kl.is_finite());
+        if is_finite(evaluation) {
+            return Ok(());
+        }
+        self.run
+            .require_finite()
+            .await
+            .map_err(|e| self.kept(e.into()))?;
+        match self.evaluations.first().is_some_and(is_finite) {
+            true => Err(self.kept(RunError::Unsound {
+                step: evaluation.step,
+                learning_rate: self.run.plan().recipe.learning_rate,
+            })),
+            false => Ok(()),
+        }
+    }
+
+    /// An error of a student that broke, with what is left of the run.
+    fn kept(&self, error: RunError) -> RunError {
+        match self.saved {
+            Some(step) if error.is_of_student() => RunError::Kept {
+                error: Box::new(error),
+                step,
+            },
+            _ => error,
+        }
     }
 
     async fn step(&mut self, front: &mut impl Front) -> Result<(), RunError> {
@@ -286,7 +332,8 @@ impl Session {
     pub async fn save(&mut self, front: &mut impl Front) -> Result<(), RunError> {
         let saving = News::Stage(Stage::Saving, 0, 0);
         front.report(saving).map_err(RunError::Storage)?;
-        let checkpoint = self.checkpoint().await?;
+        let checkpoint = self.checkpoint().await;
+        let checkpoint = checkpoint.map_err(|e| self.kept(e.into()))?;
         let outlives = front.save(self, checkpoint).await;
         if outlives.map_err(RunError::Storage)? {
             self.saved = Some(self.steps_taken());

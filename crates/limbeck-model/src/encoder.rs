@@ -104,7 +104,7 @@ impl Encoder {
     /// The weights as a safetensors file that `transformers` opens.
     ///
     /// # Errors
-    /// A tensor cannot be read back from the device.
+    /// A tensor cannot be read back from the device, or holds what is not a number or does not fit the precision.
     pub async fn to_safetensors(&self, precision: Precision) -> Result<Vec<u8>, ModelError> {
         to_safetensors(&self.values().await?, precision)
     }

@@ -1,6 +1,7 @@
 //! A Hugging Face folder as bytes: read from disk natively, or handed over file by file in a browser.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -55,7 +56,8 @@ impl Folder {
             return Ok(folder);
         }
         let pytorch = path.join("pytorch_model.bin");
-        if pytorch.is_file() {
+        if pytorch.exists() {
+            require_file(&pytorch).map_err(unreadable(&pytorch))?;
             folder.pytorch = Some(pytorch);
             return Ok(folder);
         }
@@ -73,16 +75,13 @@ impl Folder {
 
     fn take(&mut self, path: &Path, file: &str) -> Result<bool, ModelError> {
         let full = path.join(file);
-        match std::fs::read(&full) {
+        match read_file(&full) {
             Ok(bytes) => {
                 self.files.insert(file.to_owned(), bytes);
                 Ok(true)
             }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(source) => Err(ModelError::Read {
-                path: full.display().to_string(),
-                source,
-            }),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(unreadable(&full)(source)),
         }
     }
 
@@ -197,4 +196,30 @@ impl Folder {
 
 fn is_weights(name: &str) -> bool {
     name.ends_with(".safetensors")
+}
+
+fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> ModelError {
+    let path = path.display().to_string();
+    move |source| ModelError::Read { path, source }
+}
+
+/// The bytes of a file. A pipe, a socket or a device is refused before it is opened: it could keep the program waiting for
+/// ever, or give bytes without end.
+///
+/// # Errors
+/// There is no such file, it is of another kind, or it cannot be read.
+pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    require_file(path)?;
+    std::fs::read(path)
+}
+
+/// Links are followed. That a folder is no file, the system says itself.
+fn require_file(path: &Path) -> io::Result<()> {
+    let kind = path.metadata()?.file_type();
+    match kind.is_file() || kind.is_dir() {
+        true => Ok(()),
+        false => Err(io::Error::other(
+            "it is a pipe, a socket or a device, not a regular file; write its content to a file first",
+        )),
+    }
 }

@@ -19,6 +19,7 @@
 #![warn(missing_docs)]
 
 mod batch;
+mod caught;
 mod dropout;
 mod encoder;
 mod error;
@@ -27,14 +28,15 @@ mod inherit;
 mod parameters;
 mod parts;
 mod tokenizer;
+mod tokenizer_file;
 mod weights;
 
 pub use batch::TokenBatch;
 pub use dropout::Dropout;
 pub use encoder::{Encoder, checks};
 pub use error::ModelError;
-pub use folder::Folder;
+pub use folder::{Folder, read_file};
 pub use limbeck_kernels::Taps;
 pub use parameters::ParameterMut;
-pub use tokenizer::{Tokenizer, Tokens};
+pub use tokenizer::{MOST_BYTES, Tokenizer, Tokens};
 pub use weights::{Named, Precision, Weights};

@@ -2,11 +2,21 @@
 
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
+use tokenizers::parallelism::MaybeParallelRefIterator;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::processors::bert::BertProcessing;
 use tokenizers::{Tokenizer as Inner, TruncationDirection, TruncationParams, TruncationStrategy};
 
-use crate::{Folder, ModelError};
+use crate::caught::caught;
+use crate::{Folder, ModelError, tokenizer_file};
+
+/// Bytes of a text that a truncating tokenizer looks at, at most: what is tokenised takes 125 times its size.
+pub const MOST_BYTES: usize = 1 << 20;
+/// Bytes of a text that it looks at first for each token of `max_length`: several times what a token of any language takes on
+/// average, so that the first look is the last for almost every text.
+const BYTES_A_TOKEN: usize = 32;
+/// Bytes that it looks at first, at least: words and spaces may be long.
+const FIRST_BYTES: usize = 4096;
 
 /// The token ids of one text, special tokens included.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,10 +27,19 @@ pub struct Tokens {
     pub truncated: bool,
 }
 
+/// The tokens of the first bytes of a text.
+struct Beginning {
+    ids: Vec<u32>,
+    /// Tokens after them that truncation cut off.
+    beyond: usize,
+}
+
 /// A tokenizer of a model folder: WordPiece, byte-level BPE or Unigram, whatever tokenizer.json says.
 #[derive(Clone)]
 pub struct Tokenizer {
     inner: Inner,
+    /// The length at which texts are truncated, if they are.
+    max_length: Option<usize>,
 }
 
 impl Tokenizer {
@@ -51,13 +70,22 @@ impl Tokenizer {
     /// # Errors
     /// The bytes are not a tokenizer.json.
     pub fn from_json(json: &[u8]) -> Result<Self, ModelError> {
-        let mut inner = Inner::from_bytes(json)
-            .map_err(|e| ModelError::Tokenizer(format!("tokenizer.json cannot be read: {e}")))?;
+        let wrong = |reason: String| {
+            ModelError::Tokenizer(format!("tokenizer.json cannot be read: {reason}"))
+        };
+        tokenizer_file::check(json).map_err(wrong)?;
+        let read = caught(|| Inner::from_bytes(json)).map_err(wrong)?;
+        let mut inner = read.map_err(|e| wrong(e.to_string()))?;
         inner.with_padding(None);
         inner
             .with_truncation(None)
             .map_err(|e| ModelError::Tokenizer(e.to_string()))?;
-        Ok(Self { inner })
+        Ok(Self::whole(inner))
+    }
+
+    fn whole(inner: Inner) -> Self {
+        let max_length = None;
+        Self { inner, max_length }
     }
 
     /// BERT's WordPiece from a vocabulary of one token per line.
@@ -83,7 +111,7 @@ impl Tokenizer {
             .map_err(wrong)?;
         inner.with_pre_tokenizer(Some(BertPreTokenizer));
         inner.with_post_processor(Some(ends));
-        Ok(Self { inner })
+        Ok(Self::whole(inner))
     }
 
     /// tokenizer.json of this tokenizer.
@@ -100,7 +128,8 @@ impl Tokenizer {
             .map_err(|e| ModelError::Tokenizer(e.to_string()))
     }
 
-    /// The same tokenizer, truncating every text to `max_length` tokens, special tokens included.
+    /// The same tokenizer, truncating every text to `max_length` tokens, special tokens included. It looks at no more of a
+    /// text than that takes, and never at more than [`MOST_BYTES`].
     ///
     /// # Errors
     /// `max_length` leaves no room beside the special tokens.
@@ -120,6 +149,7 @@ impl Tokenizer {
         self.inner
             .with_truncation(Some(truncation))
             .map_err(|e| ModelError::Tokenizer(e.to_string()))?;
+        self.max_length = Some(max_length);
         Ok(self)
     }
 
@@ -128,15 +158,42 @@ impl Tokenizer {
     /// # Errors
     /// The tokenizer fails on a text.
     pub fn encode(&self, texts: &[&str]) -> Result<Vec<Tokens>, ModelError> {
-        let encodings = self
-            .inner
-            .encode_batch_fast(texts.to_vec(), true)
-            .map_err(|e| ModelError::Tokenizer(e.to_string()))?;
-        let tokens = encodings.iter().map(|e| Tokens {
-            ids: e.get_ids().to_vec(),
-            truncated: !e.get_overflowing().is_empty(),
-        });
-        Ok(tokens.collect())
+        let tokens = texts.maybe_par_iter().map(|text| self.encode_one(text));
+        tokens.collect()
+    }
+
+    /// A text that is longer than what is looked at first is looked at again, twice as far, until as much again is cut off as is
+    /// kept: then what follows changes nothing in what is kept.
+    fn encode_one(&self, text: &str) -> Result<Tokens, ModelError> {
+        let Some(max_length) = self.max_length else {
+            let ids = self.beginning(text)?.ids;
+            let truncated = false;
+            return Ok(Tokens { ids, truncated });
+        };
+        let most = text.len().min(MOST_BYTES);
+        let mut bytes = max_length.saturating_mul(BYTES_A_TOKEN).max(FIRST_BYTES);
+        loop {
+            let looked_at = until_a_word_ends(text, bytes.min(most));
+            let Beginning { ids, beyond } = self.beginning(looked_at)?;
+            if bytes >= most || beyond >= max_length {
+                let truncated = beyond > 0 || looked_at.len() < text.len();
+                return Ok(Tokens { ids, truncated });
+            }
+            bytes *= 2;
+        }
+    }
+
+    fn beginning(&self, text: &str) -> Result<Beginning, ModelError> {
+        let wrong = |reason: String| {
+            ModelError::Tokenizer(format!("it fails on the text `{}`: {reason}", shown(text)))
+        };
+        let encoding = caught(|| self.inner.encode_fast(text, true)).map_err(wrong)?;
+        let encoding = encoding.map_err(|e| wrong(e.to_string()))?;
+        let beyond = encoding.get_overflowing().iter();
+        Ok(Beginning {
+            ids: encoding.get_ids().to_vec(),
+            beyond: beyond.map(|encoding| encoding.get_ids().len()).sum(),
+        })
     }
 
     /// How many special tokens a text gets.
@@ -154,13 +211,6 @@ impl Tokenizer {
         names.iter().find_map(|name| self.inner.token_to_id(name))
     }
 
-    fn encode_one(&self, text: &str) -> Result<Tokens, ModelError> {
-        let mut tokens = self.encode(&[text])?;
-        tokens
-            .pop()
-            .ok_or_else(|| ModelError::Tokenizer("no encoding of a text".into()))
-    }
-
     /// The token of an id as the vocabulary writes it.
     pub fn token(&self, id: u32) -> String {
         self.inner
@@ -171,5 +221,29 @@ impl Tokenizer {
     /// Size of the vocabulary, added tokens included.
     pub fn vocabulary(&self) -> usize {
         self.inner.get_vocab_size(true)
+    }
+}
+
+/// The first bytes of a text, to the end of a word if one ends in their second half.
+fn until_a_word_ends(text: &str, bytes: usize) -> &str {
+    if bytes >= text.len() {
+        return text;
+    }
+    let start = &text[..text.floor_char_boundary(bytes)];
+    let word_ends = start
+        .rfind(char::is_whitespace)
+        .map(|space| start[..space].trim_end());
+    match word_ends {
+        Some(words) if words.len() >= bytes / 2 => words,
+        _ => start,
+    }
+}
+
+/// A text for a message.
+fn shown(text: &str) -> String {
+    const MOST: usize = 60;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }

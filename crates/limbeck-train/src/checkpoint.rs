@@ -127,9 +127,24 @@ impl Checkpoint {
                     expected: shape.to_vec(),
                 });
             }
-            Ok(values.clone())
+            let tensor = Named {
+                name: key,
+                shape: found.clone(),
+                values: values.clone(),
+            };
+            if let Some(found) = tensor.not_finite() {
+                return Err(ModelError::NotFinite {
+                    of: "its weights".to_owned(),
+                    found,
+                    advice: "Use an earlier one, or start again",
+                });
+            }
+            Ok(tensor.values)
         });
-        encoder.map_err(|e| wrong(format!("it holds another student: {e}")))
+        encoder.map_err(|e| match e {
+            ModelError::NotFinite { .. } => wrong(e.to_string()),
+            _ => wrong(format!("it holds another student: {e}")),
+        })
     }
 
     pub(crate) fn optimizer_states(
@@ -182,16 +197,11 @@ pub(crate) async fn write(
     inputs: &BTreeMap<String, String>,
 ) -> Result<Vec<u8>, TrainError> {
     let mut tensors = Vec::new();
-    for Named {
-        name,
-        shape,
-        values,
-    } in run.student().values().await?
-    {
+    for tensor in run.student().values().await? {
+        run.require_finite_tensor(&tensor)?;
         tensors.push(Named {
-            name: format!("student.{name}"),
-            shape,
-            values,
+            name: format!("student.{}", tensor.name),
+            ..tensor
         });
     }
     let mut header_updates = BTreeMap::new();

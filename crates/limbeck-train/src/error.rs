@@ -26,6 +26,21 @@ pub enum TrainError {
         /// Corpus lines of the last step: index of the file, number of the line.
         lines: Vec<(usize, u64)>,
     },
+    /// An update left a weight of the student that is not a finite number.
+    #[error(
+        "the student broke at step {step}: its weights hold {found}, and no later step can mend that. Lower learning_rate (now \
+         {learning_rate:e}), or increase warmup (now {warmup} steps), and start again"
+    )]
+    Broken {
+        /// The step whose update it was, from 1; 0: the student began like that.
+        step: u64,
+        /// What they hold and where.
+        found: String,
+        /// The recipe's.
+        learning_rate: f64,
+        /// The plan's.
+        warmup: u64,
+    },
     /// A checkpoint cannot be used.
     #[error("checkpoint: {0}")]
     Checkpoint(String),

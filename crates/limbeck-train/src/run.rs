@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor};
 use limbeck_kernels::{Check, SelfTestError, Taps, self_test};
-use limbeck_model::{Dropout, Encoder, TokenBatch, checks};
+use limbeck_model::{Dropout, Encoder, Named, TokenBatch, checks};
 use limbeck_recipe::batching::{Batch, DataPosition};
 use limbeck_recipe::{KernelChoice, Plan, Step};
 use serde::Serialize;
@@ -120,7 +120,7 @@ impl Run {
     /// continues after the last step. `inputs` describes what the run reads; the header holds it for whoever resumes.
     ///
     /// # Errors
-    /// A tensor cannot be read back.
+    /// A tensor cannot be read back, or a weight of the student is not a finite number: that is nothing to resume from.
     pub async fn checkpoint(
         &self,
         position: &DataPosition,
@@ -176,7 +176,8 @@ impl Run {
     /// writes checkpoints between steps only.
     ///
     /// # Errors
-    /// No batch, one that does not fit the models, or the third consecutive step whose loss is not a number.
+    /// No batch, one that does not fit the models, a student that an earlier step broke, or the third consecutive step whose
+    /// loss is not a number.
     pub async fn step(&mut self, batches: &[Batch]) -> Result<Event, TrainError> {
         self.step_observed(batches, &mut |_| ()).await
     }
@@ -258,7 +259,8 @@ impl Run {
     /// Ends a step with the gradient of `batches`: clips it by its norm and updates the student. Waits for the device once.
     ///
     /// # Errors
-    /// The third consecutive step whose loss or gradient is not a number, or the device fails.
+    /// The third consecutive step whose loss or gradient is not a number, a student that an earlier step broke, or the device
+    /// fails.
     pub async fn apply(
         &mut self,
         gradients: Gradients,
@@ -269,7 +271,7 @@ impl Run {
         done(Phase::Backward);
         self.step += 1;
         if !numbers.are_finite() {
-            return self.skip(batches);
+            return self.skip(batches).await;
         }
         self.skipped_in_a_row = 0;
         let learning_rate = self.plan.learning_rate(self.step);
@@ -309,9 +311,11 @@ impl Run {
         }
     }
 
-    fn skip(&mut self, batches: &[Batch]) -> Result<Event, TrainError> {
+    async fn skip(&mut self, batches: &[Batch]) -> Result<Event, TrainError> {
         self.skipped += 1;
         self.skipped_in_a_row += 1;
+        // The lines are not to blame if the student is.
+        self.require_finite().await?;
         let (step, in_a_row) = (self.step, self.skipped_in_a_row);
         let lines = batches.iter().flat_map(|b| b.sources.clone()).collect();
         if in_a_row >= PATIENCE {
@@ -322,6 +326,31 @@ impl Run {
             });
         }
         Ok(Event::Skipped { step, lines })
+    }
+
+    /// Refuses a student with a weight that is not a finite number. Reads all of them back.
+    ///
+    /// # Errors
+    /// Which weight it is, and since which step.
+    pub async fn require_finite(&self) -> Result<(), TrainError> {
+        let values = self.student.values().await?;
+        values
+            .iter()
+            .try_for_each(|tensor| self.require_finite_tensor(tensor))
+    }
+
+    /// [`Run::require_finite`] of one tensor that was read back. What breaks the student is the last step that updated it,
+    /// because the loss of the next one shows it.
+    pub(crate) fn require_finite_tensor(&self, tensor: &Named) -> Result<(), TrainError> {
+        match tensor.not_finite() {
+            None => Ok(()),
+            Some(found) => Err(TrainError::Broken {
+                step: self.step - u64::from(self.skipped_in_a_row),
+                found,
+                learning_rate: self.plan.recipe.learning_rate,
+                warmup: self.plan.warmup,
+            }),
+        }
     }
 
     /// The parts of the loss over batches (KL of each pair, eq. 6, averaged over their sequences), in nats; without dropout.

@@ -13,7 +13,7 @@ use super::metrics::{Metrics, Past};
 use crate::error::CliError;
 use crate::output::{CHECKPOINT, Output};
 use crate::progress::Progress;
-use crate::{ahead, device};
+use crate::{ahead, device, memory};
 
 /// The front of a run at a terminal.
 pub struct Listener {
@@ -133,6 +133,10 @@ impl Front for Listener {
     async fn open(&self, choice: DeviceChoice) -> Result<Opened, String> {
         let choice = self.device.unwrap_or(choice);
         device::open_for_engine(choice).map_err(|e| e.to_string())
+    }
+
+    fn free_memory(&self) -> Option<u64> {
+        memory::free()
     }
 
     fn batches(&self, feed: Feed) -> Result<BatchSource, CorpusError> {

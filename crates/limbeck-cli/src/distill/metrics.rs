@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
+use limbeck_model::read_file;
 use limbeck_recipe::{Evaluation, Step};
 use limbeck_train::Event;
 use serde::{Deserialize, Serialize};
@@ -109,7 +110,7 @@ impl Past {
 fn bytes(output: &Output) -> Result<Vec<u8>, CliError> {
     let finished = output.folder().join(METRICS);
     for path in [output.metrics_in_progress(), finished] {
-        match std::fs::read(&path) {
+        match read_file(&path) {
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             read => return read.map_err(CliError::file("read", &path)),
         }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use limbeck_corpus::Corpus;
 use limbeck_engine::{Opening, Session};
-use limbeck_model::Folder;
+use limbeck_model::{Folder, read_file};
 use limbeck_recipe::{Plan, Recipe};
 use limbeck_train::Checkpoint;
 
@@ -91,7 +91,7 @@ fn recipe(arguments: &Arguments) -> Result<Recipe, CliError> {
 }
 
 fn read_checkpoint(path: &Path) -> Result<Checkpoint, CliError> {
-    let bytes = std::fs::read(path).map_err(CliError::file("read", path))?;
+    let bytes = read_file(path).map_err(CliError::file("read", path))?;
     Ok(Checkpoint::parse(&bytes)?)
 }
 

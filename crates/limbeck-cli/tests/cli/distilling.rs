@@ -22,6 +22,9 @@ const STUDENT_FILES: [&str; 14] = [
     "vocab.txt",
 ];
 
+/// A weight that is a number, and with which nothing computes one.
+const HUGE: f32 = 3e38;
+
 fn number(value: &Value) -> f64 {
     value
         .as_f64()
@@ -308,15 +311,22 @@ fn an_output_folder_that_cannot_be_made_is_refused() {
 }
 
 #[test]
-fn a_teacher_that_is_not_a_number_stops_the_run_and_names_the_lines() {
+fn a_teacher_that_overflows_stops_the_run_and_names_the_lines() {
     let scene = Scene::new();
     weights::edit(&scene, |tensors| {
         let query = tensors
             .get_mut("encoder.layer.1.attention.self.query.weight")
             .expect("a query");
-        *query = query.map(|_, _| f32::NAN);
+        *query = query.map(|_, _| HUGE);
     });
-    let outcome = scene.distill(&["--set", "steps=9", "--set", "batch=2"]);
+    let outcome = scene.distill(&[
+        "--set",
+        "steps=9",
+        "--set",
+        "batch=2",
+        "--set",
+        "student.init=random",
+    ]);
     assert_eq!(outcome.code, Some(1));
     let skipped = |line: &&str| {
         line.starts_with("step ")
@@ -363,7 +373,7 @@ fn a_step_that_is_not_a_number_is_skipped_and_counted() {
             .expect("a table");
         *words = words.map(|at, x| {
             if at / TEACHER_HIDDEN == digit {
-                f32::NAN
+                HUGE
             } else {
                 x
             }
@@ -387,6 +397,8 @@ fn a_step_that_is_not_a_number_is_skipped_and_counted() {
             "steps=8",
             "--set",
             "heldout=0",
+            "--set",
+            "student.init=random",
         ])
         .done();
     let skipped = outcome.events("skipped");
@@ -403,4 +415,78 @@ fn a_step_that_is_not_a_number_is_skipped_and_counted() {
             .text("student/README.md")
             .contains("| Steps skipped | 2 (loss not a number) |")
     );
+}
+
+/// What an update makes of the weights with such a learning rate is not a number: that is found out before anything is written,
+/// whichever step was the last.
+#[test]
+fn a_student_that_breaks_is_never_written() {
+    for (steps, every) in [("1", "1000"), ("2", "1000"), ("9", "1"), ("9", "1000")] {
+        let scene = Scene::new();
+        let (steps, every) = (
+            format!("steps={steps}"),
+            format!("checkpoint_every={every}"),
+        );
+        let outcome = scene.distill(&[
+            "--set",
+            "learning_rate=1e300",
+            "--set",
+            "warmup=0",
+            "--set",
+            &steps,
+            "--set",
+            &every,
+        ]);
+        let (_, message) = outcome.stderr.split_once("limbeck: ").expect("an error");
+        assert!(
+            message.starts_with("the student broke at step 1: its weights hold NaN in embeddings.word_embeddings.weight, first at [")
+                && message.contains("Lower learning_rate (now 1e300), or increase warmup (now 0 steps)"),
+            "{message}"
+        );
+        assert_eq!(outcome.code, Some(1));
+        assert_eq!(
+            scene.files("student"),
+            ["metrics.jsonl.part"],
+            "{steps} {every}"
+        );
+    }
+}
+
+/// Weights that are numbers, but compute none: no student either.
+#[test]
+fn a_student_that_computes_no_numbers_is_never_written() {
+    let scene = Scene::new();
+    let flags = ["learning_rate=1e37", "warmup=0", "steps=1"].map(|set| ["--set", set]);
+    let outcome = scene.distill(&flags.concat());
+    let message = "the student broke by step 1: its relations on the held-out lines are not numbers any more. Lower learning_rate \
+                   (now 1e37), or increase warmup, and start again";
+    outcome.failed(message);
+    assert_eq!(scene.files("student"), ["metrics.jsonl.part"]);
+}
+
+/// A folder's name is a text in the card, and no markup.
+#[cfg(unix)]
+#[test]
+fn names_are_no_markup_in_the_card() {
+    let scene = Scene::new();
+    let name = "a_b|<img src=x onerror=alert(1)>_[x](y)`&";
+    scene.copy_golden("tiny-bert", name);
+    let texts = name.replace("a_b", "c");
+    scene.write(&texts, scene.read("corpus.txt"));
+    scene
+        .distill(&["--teacher", name, "--corpus", &texts])
+        .done();
+    let card = scene.text("student/README.md");
+    let shown = r"a_b\|&lt;img src=x onerror=alert(1)&gt;\_\[x\](y)\`&amp;";
+    assert!(
+        card.contains(&format!("| Teacher | {shown}, 2 layers")),
+        "{card}"
+    );
+    let corpus = shown.replace("a_b", "c");
+    assert!(card.contains(&format!("| Data | {corpus} |")), "{card}");
+    assert!(
+        card.contains(&format!("| Corpus files | {corpus} (")),
+        "{card}"
+    );
+    assert!(!card.contains("<img"), "{card}");
 }

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+#[cfg(target_os = "linux")]
+use crate::scene::Outcome;
 use crate::scene::Scene;
 
 const FIELDS: &str = "`teacher`, `teacher_layer`, `student`, `relation_heads`, `pairs`, `objective`, `corpus`, `heldout`, \
@@ -442,4 +444,56 @@ fn recipes_have_names() {
     scene
         .run(&["distill", "--recipe", "quickest"])
         .refused(2, message);
+}
+
+/// What a run takes is known before it takes it: an allocation that fails would abort without a word.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_beyond_the_memory_is_refused_with_what_to_lower() {
+    for (sets, field, message) in [
+        (
+            &["student.hidden=8192", "student.heads=8"][..],
+            "student.hidden",
+            "Lower student.hidden (now 8192): it is what most of that is for",
+        ),
+        (
+            &["batch=65536", "max_length=40"],
+            "batch",
+            "Lower batch (now 65536): it is what most of that is for",
+        ),
+    ] {
+        let scene = Scene::new();
+        let mut limited = std::process::Command::new("sh");
+        limited
+            .current_dir(scene.path(""))
+            .args([
+                "-c",
+                "ulimit -v 3000000; exec \"$@\"",
+                "sh",
+                env!("CARGO_BIN_EXE_limbeck"),
+            ])
+            .args([
+                "distill",
+                "--config",
+                "recipe.toml",
+                "--set",
+                "student.init=random",
+            ]);
+        for set in sets {
+            limited.args(["--set", set]);
+        }
+        let outcome = Outcome::from(limited.output().expect("starting sh"));
+        let start = format!("limbeck: the recipe has a mistake:\n  {field}: a run takes about ");
+        let told = outcome.stderr.trim_end();
+        assert!(
+            told.starts_with(&start) && told.ends_with(message),
+            "{told}"
+        );
+        assert!(
+            told.contains(" GB of memory, and 2.") && told.contains(" GB are free here."),
+            "{told}"
+        );
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(2), ""));
+        assert!(!scene.path("student").exists());
+    }
 }

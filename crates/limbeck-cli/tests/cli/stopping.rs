@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::running::Running;
 use crate::scene::{Outcome, Scene, corpus, set_hang_up};
+use crate::weights::{self, Tensors};
 
 const CHECKPOINT: &str = "student/checkpoint.safetensors";
 /// So many steps print more JSON than a pipe and a reader's buffer hold (64 and 8 KiB on Linux): such a run cannot end
@@ -186,7 +187,7 @@ fn a_full_disk_stops_the_run_and_leaves_the_last_checkpoint_whole() {
     ];
     let (scene, step) = stopped(&larger);
     let before = scene.read(CHECKPOINT);
-    // The limit lies between the metrics of a whole run and a checkpoint; without the trap the signal would kill.
+    // The limit lies between the metrics of a whole run and a checkpoint. The signal that comes with it must not kill.
     let blocks_of_512 = 200;
     assert!(
         before.len() > 512 * blocks_of_512,
@@ -194,7 +195,7 @@ fn a_full_disk_stops_the_run_and_leaves_the_last_checkpoint_whole() {
         before.len()
     );
     let mut limited = Command::new("sh");
-    let script = format!("trap '' XFSZ; ulimit -f {blocks_of_512}; exec \"$@\"");
+    let script = format!("ulimit -f {blocks_of_512}; exec \"$@\"");
     limited
         .current_dir(scene.path(""))
         .args(["-c", &script, "sh", env!("CARGO_BIN_EXE_limbeck")]);
@@ -203,6 +204,10 @@ fn a_full_disk_stops_the_run_and_leaves_the_last_checkpoint_whole() {
     let (_, message) = outcome.stderr.split_once("limbeck: ").expect("an error");
     let expected = format!("cannot write {CHECKPOINT}: File too large (os error 27)");
     assert!(message.starts_with(&expected), "{message}");
+    let what_now = format!(
+        "\n  The checkpoint of step {step} is whole. Fix that, then resume with: limbeck distill --out student --resume\n"
+    );
+    assert!(message.ends_with(&what_now), "{message}");
     assert_eq!(outcome.code, Some(1));
     assert!(
         scene.read(CHECKPOINT) == before,
@@ -419,4 +424,91 @@ fn a_run_killed_while_it_puts_its_files_away_ends_when_resumed() {
         .run(&["distill", "--out", "student", "--resume"])
         .done();
     assert_eq!(scene.text("student/metrics.jsonl"), whole);
+}
+
+/// Writes the checkpoint anew with another header or other tensors, and the checksum that they have.
+fn forge(scene: &Scene, header: impl Fn(&str) -> String, change: impl Fn(&mut Tensors)) {
+    let mut metadata = weights::metadata(scene, CHECKPOINT);
+    let mut tensors = weights::read(scene, CHECKPOINT);
+    change(&mut tensors);
+    let header = header(&metadata["limbeck"]);
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(header.as_bytes());
+    for (name, stored) in &tensors {
+        sum.update(name.as_bytes());
+        sum.update(&stored.bytes);
+    }
+    metadata.insert("crc32".into(), format!("{:08x}", sum.finalize()));
+    metadata.insert("limbeck".into(), header);
+    weights::write_with(scene, CHECKPOINT, &tensors, metadata);
+}
+
+/// The step that breaks a student leaves the checkpoint before it as it is.
+#[test]
+fn a_student_that_breaks_leaves_the_last_checkpoint_whole() {
+    let (scene, step) = stopped(&[]);
+    let raise = |header: &str| {
+        let raised = header.replace("learning_rate = 0.01", "learning_rate = 1e300");
+        assert_ne!(raised, header, "the recipe in the header");
+        raised
+    };
+    forge(&scene, raise, |_| ());
+    let before = scene.read(CHECKPOINT);
+    let outcome = scene.run(&["distill", "--out", "student", "--resume"]);
+    let (_, message) = outcome.stderr.split_once("limbeck: ").expect("an error");
+    let start = format!("the student broke at step {}: its weights hold ", step + 1);
+    let end = format!("\n  The checkpoint of step {step} is from before that\n");
+    assert!(
+        message.starts_with(&start) && message.ends_with(&end),
+        "{message}"
+    );
+    assert_eq!(outcome.code, Some(1));
+    assert!(
+        scene.read(CHECKPOINT) == before,
+        "the checkpoint was touched"
+    );
+}
+
+#[test]
+fn a_checkpoint_of_a_broken_student_is_not_resumed() {
+    let (scene, _) = stopped(&[]);
+    let name = "student.encoder.layer.0.attention.self.key.bias";
+    forge(&scene, str::to_owned, |tensors| {
+        let bias = tensors.get_mut(name).expect("a bias");
+        *bias = bias.map(|at, x| if at == 5 { f32::INFINITY } else { x });
+    });
+    scene.run(&["distill", "--out", "student", "--resume"]).refused(
+        1,
+        &format!(
+            "checkpoint: its weights hold infinity in {name}, first at [5]. Use an earlier one, or start \
+             again"
+        ),
+    );
+}
+
+/// A kill may leave temporary files wherever a run writes; the next run in the folder removes them.
+#[test]
+fn temporary_files_of_a_killed_run_are_removed() {
+    let (scene, _) = stopped(&[]);
+    for file in ["student/.limbeck-a", "student/1_Pooling/.limbeck-b"] {
+        scene.write(file, "half");
+    }
+    scene
+        .run(&["distill", "--out", "student", "--resume"])
+        .done();
+    let left = |scene: &Scene| {
+        let files = scene.files("student").into_iter();
+        files
+            .filter(|file| file.contains(".limbeck"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(left(&scene), [""; 0]);
+    scene.write("student/1_Pooling/.limbeck-c", "half");
+    let mut run = Running::distill(&scene, &[&LONG[..], &["--overwrite"]].concat());
+    run.until("step", 3);
+    run.signal("-KILL");
+    run.end();
+    let files = scene.files("student").into_iter();
+    let files: Vec<String> = files.filter(|file| file.starts_with("1_Pooling")).collect();
+    assert_eq!(files, [""; 0], "nothing of the student before");
 }
