@@ -523,6 +523,62 @@ async fn a_damaged_checkpoint_is_refused() {
     }
 }
 
+/// So is one whose header says something else of the same bytes: another shape of the same
+/// size, another type or name, an entry more in the metadata.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_checkpoint_with_another_header_is_refused() {
+    let golden = golden();
+    let mut run = Run::new(plan(&recipe()), teacher(&cpu())).await.unwrap();
+    steps(&mut run, &golden, 0..1).await;
+    let position = DataPosition::default();
+    let bytes = run.checkpoint(&position, &BTreeMap::new()).await.unwrap();
+    let length = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+    let (header, data) = bytes[8..].split_at(length);
+    let header: serde_json::Value = serde_json::from_slice(header).unwrap();
+    let with = |header: &serde_json::Value| {
+        let text = header.to_string().into_bytes();
+        [&(text.len() as u64).to_le_bytes()[..], &text, data].concat()
+    };
+    assert!(Checkpoint::parse(&with(&header)).is_ok());
+    let refused = |header: &serde_json::Value, what: &str| {
+        let error = Checkpoint::parse(&with(header));
+        assert!(matches!(error, Err(TrainError::Checkpoint(_))), "{what}");
+    };
+    let tensors = header.as_object().unwrap();
+    let tensors: Vec<&String> = tensors.keys().filter(|k| *k != "__metadata__").collect();
+    let of_moments = tensors.iter().filter(|name| !name.starts_with("student."));
+    assert!(of_moments.clone().count() > 10);
+    for name in of_moments {
+        let parameter = name.split_once('.').unwrap().1;
+        let shape: Vec<u64> = serde_json::from_value(header[*name]["shape"].clone()).unwrap();
+        let size: u64 = shape.iter().product();
+        for other in [vec![size], vec![1, size], vec![1, 1, size], vec![size, 1]] {
+            if other == shape {
+                continue;
+            }
+            let mut changed = header.clone();
+            for moment in ["first", "second"] {
+                changed[format!("{moment}.{parameter}")]["shape"] = other.clone().into();
+            }
+            refused(&changed, &format!("{name} as {other:?}"));
+        }
+    }
+    for name in &tensors {
+        for (key, value) in [("dtype", "U32"), ("dtype", "I32")] {
+            let mut changed = header.clone();
+            changed[*name][key] = value.into();
+            refused(&changed, &format!("{key} {value} of {name}"));
+        }
+        let mut changed = header.clone();
+        let entry = changed.as_object_mut().unwrap().remove(*name).unwrap();
+        changed[format!("{name}s")] = entry;
+        refused(&changed, name);
+    }
+    let mut changed = header.clone();
+    changed["__metadata__"]["format"] = "pt".into();
+    refused(&changed, "an entry more");
+}
+
 /// The teacher's weights are the same bits after training.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn the_teacher_is_frozen() {

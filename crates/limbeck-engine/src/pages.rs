@@ -117,6 +117,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Pages<W, T> {
             recipe,
             steps: session.steps().to_vec(),
             evaluations: session.evaluations().to_vec(),
+            is_damaged: false,
         }
     }
 }

@@ -4,7 +4,6 @@
 //! then [`Session::advance`] until it is finished. What is done in which order, when a run is saved and measured, and
 //! what becomes of it when its texts fail, is decided here alone.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use crate::card::{Outcome, model_card};
 use crate::feed;
 use crate::front::{BatchSource, Feed, Front, News};
 use crate::heldout::Heldout;
-use crate::inputs::{changed_input, inputs};
+use crate::inputs::{Inputs, examine, of_teacher};
 use crate::sentence::{self, EventParts, Sentence, Share, Tokens};
 use crate::student::student_files;
 use crate::trouble::{RunError, Trouble, of_device};
@@ -50,7 +49,7 @@ pub struct Session {
     position: DataPosition,
     corpus: Corpus,
     files: Vec<FileSummary>,
-    inputs: BTreeMap<String, String>,
+    inputs: Inputs,
     folder: Folder,
     /// Cuts nothing off: a sentence may be longer than the lines of a batch.
     tokenizer: Tokenizer,
@@ -83,13 +82,9 @@ impl Session {
         let mut plan = Plan::new(&recipe, &source.config()?)?;
         let tokenizer = Tokenizer::from_folder(&source)?;
         let truncating = tokenizer.clone().truncating(recipe.max_length)?;
+        let before = checkpoint.as_ref().map(|c| &c.header.inputs);
+        let (corpus, inputs) = examine(before, of_teacher(&source), corpus)?;
         let files = corpus.describe()?;
-        let inputs = inputs(&source, &files);
-        if let Some(checkpoint) = &checkpoint
-            && let Some(changed) = changed_input(&checkpoint.header.inputs, &inputs)
-        {
-            return Err(RunError::Changed(changed));
-        }
         let opened = front.open(recipe.device).await.map_err(RunError::Device)?;
         // What a GPU has free, no driver says.
         if let Some(free) = front.free_memory().filter(|_| !opened.on_gpu)

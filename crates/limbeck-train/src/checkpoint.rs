@@ -1,5 +1,6 @@
 //! A run on disk: one safetensors file with the student's weights and the optimizer's moments, and in its metadata a header
-//! and a checksum over both. Nothing else is needed: initial weights, order of lines and dropout follow from the seed.
+//! and a checksum of all that the file says. Nothing else is needed: initial weights, order of lines and dropout follow from the
+//! seed.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,7 +16,7 @@ use crate::gradients::to_host;
 use crate::optimizer::State;
 use crate::{Run, TrainError};
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const HEADER: &str = "limbeck";
 const CHECKSUM: &str = "crc32";
 
@@ -72,35 +73,31 @@ impl Checkpoint {
                 "this safetensors file is not a checkpoint of limbeck",
             ));
         };
+        let found = checksum(&entries, files.iter());
+        let changed =
+            |what: String| wrong(format!("{what}: the file was damaged; use an earlier one"));
+        let read = serde_json::from_str::<CheckpointHeader>(header);
+        // Of another version, the checksum would be too.
+        if let Ok(CheckpointHeader { format, .. }) = &read
+            && *format != FORMAT
+        {
+            return Err(wrong(format!(
+                "format {format} is not supported; this version reads format {FORMAT}"
+            )));
+        }
+        if *sum != found {
+            return Err(changed(format!("checksum {found} instead of {sum}")));
+        }
+        let header = read.map_err(|e| changed(format!("cannot read the header: {e}")))?;
         let mut tensors = BTreeMap::new();
         for (name, view) in files.iter() {
-            let values: Vec<f32> = view
-                .data()
-                .as_chunks::<4>()
-                .0
-                .iter()
-                .map(|b| f32::from_le_bytes(*b))
-                .collect();
+            if view.dtype() != Dtype::F32 {
+                let dtype = view.dtype();
+                return Err(wrong(format!("{name} is {dtype:?} instead of F32")));
+            }
+            let values = view.data().as_chunks::<4>().0.iter();
+            let values = values.map(|bytes| f32::from_le_bytes(*bytes)).collect();
             tensors.insert(name.to_owned(), (view.shape().to_vec(), values));
-        }
-        let found = checksum(
-            header,
-            tensors
-                .iter()
-                .map(|(name, (_, values))| (name.as_str(), values.as_slice())),
-        );
-        if *sum != found {
-            return Err(wrong(format!(
-                "checksum {found} instead of {sum}: the file was damaged; use an earlier one"
-            )));
-        }
-        let header: CheckpointHeader = serde_json::from_str(header)
-            .map_err(|e| wrong(format!("cannot read the header: {e}")))?;
-        if header.format != FORMAT {
-            return Err(wrong(format!(
-                "format {} is not supported; this version reads format {FORMAT}",
-                header.format
-            )));
         }
         Ok(Self { header, tensors })
     }
@@ -232,18 +229,7 @@ pub(crate) async fn write(
     serialize(&header, tensors)
 }
 
-fn serialize(header: &str, mut tensors: Vec<Named>) -> Result<Vec<u8>, TrainError> {
-    tensors.sort_by(|a, b| a.name.cmp(&b.name));
-    let sum = checksum(
-        header,
-        tensors
-            .iter()
-            .map(|t| (t.name.as_str(), t.values.as_slice())),
-    );
-    let metadata = HashMap::from([
-        (HEADER.to_owned(), header.to_owned()),
-        (CHECKSUM.to_owned(), sum),
-    ]);
+fn serialize(header: &str, tensors: Vec<Named>) -> Result<Vec<u8>, TrainError> {
     let bytes: Vec<Vec<u8>> = tensors
         .iter()
         .map(|t| t.values.iter().flat_map(|v| v.to_le_bytes()).collect())
@@ -252,21 +238,39 @@ fn serialize(header: &str, mut tensors: Vec<Named>) -> Result<Vec<u8>, TrainErro
     for (tensor, bytes) in tensors.iter().zip(&bytes) {
         let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)
             .map_err(|e| wrong(e.to_string()))?;
-        views.push((tensor.name.clone(), view));
+        views.push((tensor.name.as_str(), view));
     }
-    safetensors::serialize(views, Some(metadata)).map_err(|e| wrong(e.to_string()))
+    let mut metadata = HashMap::from([(HEADER.to_owned(), header.to_owned())]);
+    let views = || views.iter().map(|(name, view)| (*name, view.clone()));
+    let sum = checksum(&metadata, views());
+    metadata.insert(CHECKSUM.to_owned(), sum);
+    safetensors::serialize(views(), Some(metadata)).map_err(|e| wrong(e.to_string()))
 }
 
-/// CRC-32 over the header, and over the names and values of the tensors in order of their names.
-fn checksum<'a>(header: &str, tensors: impl Iterator<Item = (&'a str, &'a [f32])>) -> String {
+/// CRC-32 of all that the file says: the metadata but for the checksum itself, and of each tensor its name, type, shape and
+/// bytes, in order of the names. Each part goes after its length, so that nothing can move from one to the next.
+fn checksum<'a>(
+    metadata: &HashMap<String, String>,
+    tensors: impl Iterator<Item = (&'a str, TensorView<'a>)>,
+) -> String {
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(header.as_bytes());
-    for (name, values) in tensors {
-        hasher.update(name.as_bytes());
-        for chunk in values.chunks(4096) {
-            let bytes: Vec<u8> = chunk.iter().flat_map(|v| v.to_le_bytes()).collect();
-            hasher.update(&bytes);
-        }
+    let mut part = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    let entries: BTreeMap<_, _> = metadata
+        .iter()
+        .filter(|(key, _)| *key != CHECKSUM)
+        .collect();
+    for (key, value) in entries {
+        part(key.as_bytes());
+        part(value.as_bytes());
+    }
+    let tensors: BTreeMap<_, _> = tensors.collect();
+    for (name, view) in tensors {
+        part(name.as_bytes());
+        part(format!("{:?} {:?}", view.dtype(), view.shape()).as_bytes());
+        part(view.data());
     }
     format!("{:08x}", hasher.finalize())
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::metrics::{Metrics, Past};
 use crate::error::CliError;
-use crate::output::{CHECKPOINT, Output};
+use crate::output::{CHECKPOINT, METRICS_IN_PROGRESS, Output};
 use crate::progress::Progress;
 use crate::{ahead, device, memory};
 
@@ -68,11 +68,12 @@ impl Listener {
             let folder = self.output.folder().display();
             format!("process {process} ended without releasing {folder}; this one takes it over")
         });
-        let lines = [self_test, abandoned, past.damage()].into_iter().flatten();
+        let damage = past.damage(METRICS_IN_PROGRESS);
+        let lines = [self_test, abandoned, damage.clone()].into_iter().flatten();
         let text: Vec<String> = facts.into_iter().chain(lines).collect();
         let fields = json!({
             "recipe": plan.recipe, "device": info.device, "step": step, "self_test_failure": info.self_test_failure,
-            "taken_over_from": self.output.abandoned_by, "metrics_damage": past.damage(),
+            "taken_over_from": self.output.abandoned_by, "metrics_damage": damage,
         });
         self.progress.say(&text.join("\n"), "start", &fields);
         Ok(())

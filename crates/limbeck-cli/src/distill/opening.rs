@@ -59,7 +59,7 @@ pub fn open(arguments: &Arguments) -> Result<(Session, Listener), CliError> {
     };
     let new_run = checkpoint.is_none();
     let steps = checkpoint.as_ref().map_or(0, |c| c.header.step);
-    let mut past = Past::read(&output, steps)?;
+    let mut past = Past::read(&output, &recipe, steps)?;
     let mut listener = Listener::new(output, arguments.device, arguments.json);
     let opening = Opening {
         recipe,
