@@ -50,6 +50,7 @@ impl Estimate {
             * length
             * (student.hidden_size + teacher.hidden_size) as f64;
         let flops = forward(teacher, plan.teacher_layer)
+            + output_share(plan) * forward(teacher, teacher.num_hidden_layers - plan.teacher_layer)
             + 3.0 * forward(student, student.num_hidden_layers)
             + relations;
         Self {
@@ -59,6 +60,16 @@ impl Estimate {
             flops: flops * plan.recipe.accumulate as f64,
         }
     }
+}
+
+/// Share of the steps in which the teacher runs to its end.
+fn output_share(plan: &Plan) -> f64 {
+    let steps = plan.recipe.steps;
+    let stage = plan
+        .output
+        .as_ref()
+        .map_or(0, |stage| steps + 1 - stage.from);
+    stage as f64 / steps as f64
 }
 
 /// Values per token that one layer keeps for its backward pass.

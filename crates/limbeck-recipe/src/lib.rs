@@ -10,6 +10,7 @@ mod estimate;
 mod families;
 pub mod layout;
 mod pair;
+mod part;
 mod plan;
 mod recipe;
 mod rng;
@@ -20,12 +21,14 @@ pub use config::{Config, StudentSize, TOKENIZER_FILES, parameter_count};
 pub use error::ConfigError;
 pub use estimate::Estimate;
 pub use pair::{Pair, Vector, common_relation_heads};
+pub use part::Part;
 pub use plan::{
-    Mistake, Plan, PlanError, learning_rate, usual_ffn, usual_from_layers, usual_relation_heads,
-    usual_teacher_layer, usual_warmup,
+    Mistake, OutputStage, Plan, PlanError, learning_rate, usual_ffn, usual_from_layers,
+    usual_relation_heads, usual_teacher_layer, usual_warmup,
 };
 pub use recipe::{
-    DeviceChoice, Init, KernelChoice, Objective, Recipe, StudentRecipe, WeightPrecision, as_toml,
+    DeviceChoice, Init, KernelChoice, Objective, OutputRecipe, Recipe, StudentRecipe,
+    WeightPrecision, as_toml,
 };
 pub use rng::{Rng, mix};
 pub use shape::{Activation, Positions, Shape};

@@ -164,14 +164,14 @@ fn Legend(entries: Memo<Vec<Entry>>, view: View) -> impl IntoView {
         };
         view! {
             <button type="button" aria-pressed=move || hidden.with(|all| !all.contains(&shown)).to_string() on:click=toggle>
-                {sample(entry.css(), entry.svg_dash(), if entry.pair.is_some() { "2" } else { "2.6" })}
+                {sample(entry.css(), entry.svg_dash(), if entry.part.is_some() { "2" } else { "2.6" })}
                 {entry.name.clone()}
             </button>
         }
     };
     view! {
         <div class="chart-legend" role="group" aria-label="Lines shown">
-            <For each=move || entries.get() key=|entry| (entry.name.clone(), entry.pair) children=button />
+            <For each=move || entries.get() key=|entry| (entry.name.clone(), entry.part) children=button />
             <Show when=move || !entries.with(Vec::is_empty)>
                 <span class="hint chart-dots"><i></i>"held-out lines"</span>
             </Show>

@@ -366,11 +366,12 @@ fn an_evaluation_that_a_kill_cut_off_is_made_up_for() {
     run.signal("-KILL");
     run.end();
     let part = "student/metrics.jsonl.part";
-    let end = format!(r#""event":"evaluated","step":{}}}"#, saved_step(&scene));
+    let end = format!(r#","step":{}}}"#, saved_step(&scene));
+    let is_cut_off = |line: &str| line.contains(r#""evaluated""#) && line.contains(&end);
     let text = scene.text(part);
     let lines = text.split_inclusive('\n');
-    let kept: String = lines.filter(|line| !line.contains(&end)).collect();
-    scene.write(part, kept + r#"{"by_pair":[0.1,"#);
+    let kept: String = lines.filter(|line| !is_cut_off(line)).collect();
+    scene.write(part, kept + r#"{"event":"evaluated","parts":{"K-K":0.1,"#);
     resumes_as_if_undisturbed(&scene);
     let undisturbed = Scene::new();
     undisturbed.distill(&LONG).done();
