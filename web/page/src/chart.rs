@@ -58,7 +58,7 @@ pub fn Charts() -> impl IntoView {
     view! {
         <section class="panel charts" aria-labelledby="charts-title">
             <div class="charts-head">
-                <h2 id="charts-title">"Loss" <span class="hint">"by pair, in nats, over steps"</span></h2>
+                <h2 id="charts-title">"Loss" <span class="hint">"by part, over steps"</span></h2>
                 <Switches view />
             </div>
             <Player />
@@ -268,7 +268,7 @@ fn Text() -> impl IntoView {
         <div class="visually-hidden" aria-live="off">
             <p>{move || summary.with(|all| all.sentence.clone())}</p>
             <table>
-                <caption>"Loss at selected steps, in nats"</caption>
+                <caption>"Loss at selected steps"</caption>
                 <thead><tr>{move || summary.with(|all| all.header.clone()).into_iter().map(|name| view! { <th scope="col">{name}</th> }).collect_view()}</tr></thead>
                 <tbody>{move || summary.with(|all| all.rows.clone()).into_iter().map(|row| view! { <tr>{cells(row)}</tr> }).collect_view()}</tbody>
             </table>
