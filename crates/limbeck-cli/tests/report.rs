@@ -302,7 +302,7 @@ fn a_large_report_stays_small() {
 fn the_output_stage_is_shown_beside_the_pairs() {
     let mut subject = report(6);
     subject.parts.push(Part::Cosine);
-    for (step, cosine) in subject.steps.iter_mut().skip(3).zip([0.5, 0.4, 0.3]) {
+    for (step, cosine) in subject.steps.iter_mut().skip(3).zip([0.5, 0.25, 0.125]) {
         step.parts.insert(Part::Cosine, cosine);
     }
     for (evaluation, cosine) in subject.evaluations.iter_mut().zip([8.0, 2.0]) {
@@ -313,7 +313,7 @@ fn the_output_stage_is_shown_beside_the_pairs() {
     assert_eq!(data["parts"], serde_json::json!(["Q-Q", "V-V", "cosine"]));
     assert_eq!(
         data["steps"]["parts"][2],
-        serde_json::json!([null, null, null, 0.5, 0.4, 0.3])
+        serde_json::json!([null, null, null, 0.5, 0.25, 0.125])
     );
     assert_eq!(data["evaluations"][1]["parts"][2], 2.0);
     assert!(page.contains("from <b>0.750 to 0.175 nats</b>"), "{page}");

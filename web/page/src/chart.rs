@@ -1,4 +1,4 @@
-//! Curves of a run: loss by pair, learning rate, gradient norm, speed; and the runs before it.
+//! Curves of a run: loss by part, learning rate, gradient norm, speed; and the runs before it.
 
 mod board;
 mod columns;
@@ -29,7 +29,7 @@ const SMALL: [&str; 3] = ["Learning rate", "Gradient norm", "Tokens a second"];
 /// How often the text beside the curves is written anew.
 const SUMMARY_EVERY: Duration = Duration::from_secs(5);
 
-/// Curves of a run: loss by pair, learning rate, gradient norm, speed; and the runs before it.
+/// Curves of a run: loss by part, learning rate, gradient norm, speed; and the runs before it.
 #[component]
 pub fn Charts() -> impl IntoView {
     let page = page();
@@ -65,7 +65,7 @@ pub fn Charts() -> impl IntoView {
             <Legend entries view />
             <div class="charts-body" node_ref=host>
                 <div class="plot-large">
-                    {plot(&board, 0, sheets[0], "Loss by pair over steps")}
+                    {plot(&board, 0, sheets[0], "Loss by part over steps")}
                     <Show when=move || empty.get()>
                         <p class="plot-empty">"Curves appear with the first step."</p>
                     </Show>

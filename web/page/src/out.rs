@@ -90,7 +90,7 @@ fn numbers_of_the_run(page: Page) -> AnyView {
                 <button type="button" class="button" disabled=move || none.get() on:click=move |_| write("json", metrics::json)>"JSON"</button>
             </p>
             <p class="hint">
-                {move || if none.get() { "No step yet: start a run first." } else { "Loss by pair, learning rate, gradient norm and speed of every step." }}
+                {move || if none.get() { "No step yet: start a run first." } else { "Loss by part, learning rate, gradient norm and speed of every step." }}
             </p>
         </div>
     }

@@ -94,6 +94,8 @@ fn metrics_have_one_line_a_step_and_the_loss_falls() {
             "--set",
             "steps=60",
             "--set",
+            "output.share=0.5",
+            "--set",
             "student.dropout=0",
             "--set",
             "student.init=random",
