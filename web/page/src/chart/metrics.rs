@@ -14,7 +14,7 @@ pub fn csv(run: &RunLog) -> String {
     let mut text = row(&header);
     for step in &run.steps {
         let mut fields = vec![step.step.to_string(), exact(step.loss)];
-        let value = |part| step.parts.get(part).map_or_else(String::new, |v| exact(*v));
+        let value = |part: &Part| step.parts.get(part).map_or_else(String::new, |v| exact(*v));
         fields.extend(run.info.parts.iter().map(value));
         fields.extend([
             exact(step.learning_rate),

@@ -55,7 +55,7 @@ impl Summary {
             (0..count).map(|i| &run.steps[if count > 1 { i * end / (count - 1) } else { 0 }]);
         let rows = rows.map(|step| {
             let mut row = vec![step.step.to_string(), number(step.loss)];
-            let value = |part| {
+            let value = |part: &Part| {
                 step.parts
                     .get(part)
                     .map_or_else(String::new, |v| number(*v))
