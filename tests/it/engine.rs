@@ -9,7 +9,7 @@ use limbeck_engine::{To, seal, unseal};
 use limbeck_kernels::relation;
 use limbeck_model::{Encoder, Folder, Precision, TokenBatch, Tokenizer};
 use limbeck_protocol::{Command, Control, Event, Export, Halt, RunState, VERSION};
-use limbeck_recipe::{Config, Pair, Recipe, Step, StudentRecipe};
+use limbeck_recipe::{Config, Pair, Part, Recipe, Step, StudentRecipe};
 use limbeck_relations::Projections;
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -249,8 +249,8 @@ async fn taken_up(device: Device, recipe: Recipe, middle: u64) {
     .await;
     let joined: Vec<Step> = first.into_iter().chain(rest).collect();
     // Memory is what the device holds at the moment, and not the run's.
-    let numbers = |steps: &[Step]| -> Vec<(u64, Vec<f64>, f64)> {
-        let of = |s: &Step| (s.step, s.by_pair.clone(), s.gradient_norm);
+    let numbers = |steps: &[Step]| -> Vec<(u64, BTreeMap<Part, f64>, f64)> {
+        let of = |s: &Step| (s.step, s.parts.clone(), s.gradient_norm);
         steps.iter().map(of).collect()
     };
     assert_eq!(numbers(&joined), numbers(&whole));
@@ -457,9 +457,9 @@ async fn texts_that_fail_in_mid_run_lose_no_step() {
 /// the numbers that the whole run has.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn an_evaluation_that_a_kill_cut_off_is_made_up_for() {
-    let measured = |heard: &[Message]| -> Vec<(u64, Vec<f64>)> {
+    let measured = |heard: &[Message]| -> Vec<(u64, BTreeMap<Part, f64>)> {
         let of = |(_, event, _): &Message| match event {
-            Event::Evaluated { evaluation } => Some((evaluation.step, evaluation.by_pair.clone())),
+            Event::Evaluated { evaluation } => Some((evaluation.step, evaluation.parts.clone())),
             _ => None,
         };
         heard.iter().filter_map(of).collect()

@@ -12,6 +12,7 @@ mod engine;
 mod golden;
 mod inherit;
 mod kernels;
+mod output;
 mod relations;
 mod training;
 

@@ -9,19 +9,24 @@ use limbeck_kernels::testing::skip_launches;
 use limbeck_model::{Dropout, Encoder, Named, Precision, TokenBatch};
 use limbeck_oracle::judge::{assert_as_good_as_within, relative_l2};
 use limbeck_recipe::batching::{Batch, DataPosition};
-use limbeck_recipe::{Estimate, Init, KernelChoice, Objective, Plan, Recipe, Step, StudentRecipe};
-use limbeck_train::{Checkpoint, Event, Gradients, Lesson, Run, TrainError, check_kernels};
+use limbeck_recipe::{
+    Estimate, Init, KernelChoice, Objective, OutputRecipe, Pair, Part, Plan, Recipe, Step,
+    StudentRecipe,
+};
+use limbeck_train::{
+    Checkpoint, Event, Gradients, Lesson, Reading, Run, TrainError, check_kernels,
+};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use crate::encoder::tiny_bert;
 use crate::golden::Golden;
 
-fn golden() -> Golden {
+pub fn golden() -> Golden {
     Golden::parse(include_bytes!("../golden/training.safetensors"))
 }
 
 /// The recipe of `golden/training.py`.
-fn recipe() -> Recipe {
+pub fn recipe() -> Recipe {
     Recipe {
         student: StudentRecipe {
             layers: 2,
@@ -40,19 +45,20 @@ fn recipe() -> Recipe {
         learning_rate: 5e-3,
         warmup: Some(3),
         clip: 0.15,
+        output: OutputRecipe::none(),
         ..Recipe::default()
     }
 }
 
-fn plan(recipe: &Recipe) -> Plan {
+pub fn plan(recipe: &Recipe) -> Plan {
     Plan::new(recipe, &tiny_bert().config().unwrap()).unwrap()
 }
 
-fn teacher(device: &Device) -> Encoder {
+pub fn teacher(device: &Device) -> Encoder {
     Encoder::from_folder(&tiny_bert(), device).unwrap()
 }
 
-fn golden_batch(golden: &Golden, index: usize) -> Batch {
+pub fn golden_batch(golden: &Golden, index: usize) -> Batch {
     let ids = golden.ids(&format!("batch.{index}.ids"));
     let lengths = golden.lengths(&format!("batch.{index}.lengths"));
     let sources = (0..lengths.len())
@@ -66,7 +72,7 @@ fn golden_batch(golden: &Golden, index: usize) -> Batch {
     }
 }
 
-fn golden_run(golden: &Golden, recipe: &Recipe, device: &Device) -> Run {
+pub fn golden_run(golden: &Golden, recipe: &Recipe, device: &Device) -> Run {
     let plan = plan(recipe);
     let student = Encoder::from_values(&plan.student, device, |name, _, shape| {
         let name = format!("init.{name}");
@@ -77,7 +83,7 @@ fn golden_run(golden: &Golden, recipe: &Recipe, device: &Device) -> Run {
 }
 
 /// A batch as several, of `sizes` sequences, padded to the longest of them.
-fn split(batch: &Batch, sizes: &[usize]) -> Vec<Batch> {
+pub fn split(batch: &Batch, sizes: &[usize]) -> Vec<Batch> {
     assert_eq!(sizes.iter().sum::<usize>(), batch.lengths.len());
     let sequence = |row: usize| &batch.ids[row * batch.padded..][..batch.lengths[row]];
     let mut start = 0;
@@ -91,7 +97,7 @@ fn split(batch: &Batch, sizes: &[usize]) -> Vec<Batch> {
     sizes.iter().map(part).collect()
 }
 
-async fn step(run: &mut Run, batch: &Batch) -> Step {
+pub async fn step(run: &mut Run, batch: &Batch) -> Step {
     step_of(run, std::slice::from_ref(batch)).await
 }
 
@@ -102,7 +108,7 @@ async fn step_of(run: &mut Run, batches: &[Batch]) -> Step {
     }
 }
 
-fn near(got: f64, expected: f64, relative: f64, what: &str) {
+pub fn near(got: f64, expected: f64, relative: f64, what: &str) {
     assert!(
         (got - expected).abs() <= relative * expected.abs(),
         "{what}: {got} and {expected}"
@@ -115,14 +121,15 @@ fn near(got: f64, expected: f64, relative: f64, what: &str) {
 async fn follow_pytorch(device: &Device, sizes: &[usize], losses: f64, norms: f64, weights: f64) {
     let golden = golden();
     let mut run = golden_run(&golden, &recipe(), device);
-    assert_eq!(run.objective().names(), ["Q-Q", "K-K", "V-V"]);
+    let names = run.plan().parts().into_iter().map(|part| part.to_string());
+    assert_eq!(names.collect::<Vec<_>>(), ["Q-Q", "K-K", "V-V"]);
     for index in 0..10 {
         let whole = golden_batch(&golden, index);
         let event = step_of(&mut run, &split(&whole, sizes)).await;
         assert_eq!(event.tokens, whole.tokens() as u64);
         let what = |name: &str| format!("{name} of step {}", index + 1);
         near(event.loss, golden.get("loss")[index], losses, &what("loss"));
-        for (kl, pair) in event.by_pair.iter().zip(["qq", "kk", "vv"]) {
+        for (kl, pair) in event.parts.values().zip(["qq", "kk", "vv"]) {
             near(
                 *kl,
                 golden.get(&format!("loss.{pair}"))[index],
@@ -260,10 +267,13 @@ async fn a_lesson_may_bring_the_teachers_taps() {
         let tokens = TokenBatch::new(&batch.ids, &batch.lengths, &device).unwrap();
         let mut losses = Vec::new();
         for layer in [None, Some(2), Some(1)] {
-            let taps = layer.map(|layer| teacher(&device).tap(&tokens, layer, None).unwrap());
+            let reading = layer.map(|layer| Reading {
+                taps: teacher(&device).tap(&tokens, layer, None).unwrap(),
+                states: None,
+            });
             let lesson = Lesson {
                 batch: &batch,
-                taps,
+                teacher: reading,
             };
             let gradients = run.gradients(&[lesson], &mut |_| ()).unwrap();
             losses.push(gradients.numbers().await.unwrap());
@@ -360,12 +370,22 @@ async fn minilm_v1_follows_pytorch() {
     };
     let mut run = golden_run(&golden, &recipe, &cpu());
     let event = step(&mut run, &golden_batch(&golden, 0)).await;
-    near(event.by_pair[0], golden.get("v1.loss.qk")[0], 5e-6, "Q-K");
-    near(event.by_pair[1], golden.get("v1.loss.vv")[0], 5e-6, "V-V");
+    near(
+        event.parts[&Part::Relation(Pair::QK)],
+        golden.get("v1.loss.qk")[0],
+        5e-6,
+        "Q-K",
+    );
+    near(
+        event.parts[&Part::Relation(Pair::VV)],
+        golden.get("v1.loss.vv")[0],
+        5e-6,
+        "V-V",
+    );
     near(event.gradient_norm, golden.get("v1.norm")[0], 2e-5, "norm");
 }
 
-async fn steps(run: &mut Run, golden: &Golden, range: Range<usize>) -> Vec<Step> {
+pub async fn steps(run: &mut Run, golden: &Golden, range: Range<usize>) -> Vec<Step> {
     accumulated_steps(run, golden, range, 1).await
 }
 
@@ -384,7 +404,7 @@ async fn accumulated_steps(
     events
 }
 
-fn with_dropout() -> Recipe {
+pub fn with_dropout() -> Recipe {
     let recipe = recipe();
     Recipe {
         student: StudentRecipe {
@@ -619,7 +639,7 @@ async fn one_batch_is_learnt_by_heart() {
         last = step(&mut run, &batch).await.loss;
     }
     assert!(last < 0.01 * first, "from {first} to {last}");
-    let evaluated: f64 = run.evaluate(&[batch]).await.unwrap().iter().sum();
+    let evaluated: f64 = run.evaluate(&[batch]).await.unwrap().values().sum();
     near(evaluated, last, 0.2, "evaluation");
 }
 

@@ -1,17 +1,18 @@
 //! The facts of a run in words, and the model card.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use limbeck_corpus::FileSummary;
 use limbeck_protocol::before_use;
-use limbeck_recipe::{Config, Objective, Plan, Recipe, parameter_count};
+use limbeck_recipe::{Config, Objective, OutputStage, Part, Plan, Recipe, parameter_count};
 
 /// Results of a finished run: what its plan does not hold.
 pub struct Outcome {
-    /// KL of each pair on the held-out lines before the first step, in nats.
-    pub before: Vec<f64>,
+    /// The parts of the loss on the held-out lines before the first step.
+    pub before: BTreeMap<Part, f64>,
     /// The same after the last step.
-    pub after: Vec<f64>,
+    pub after: BTreeMap<Part, f64>,
     /// Which lines the evaluation measured, in one sentence.
     pub heldout_note: String,
     /// Name of the device that computed it.
@@ -58,12 +59,21 @@ impl Outcome {
         facts
     }
 
-    /// KL by pair before and after, as a Markdown table.
+    /// The parts of the loss before and after, as a Markdown table.
     pub fn table(&self, plan: &Plan) -> String {
-        let mut table = String::from("| pair | KL before (nats) | after |\n|---|---|---|\n");
-        let measured = self.before.iter().zip(&self.after);
-        for ((pair, _), (before, after)) in plan.pairs.iter().zip(measured) {
-            table.push_str(&format!("| {pair} | {before:.4} | {after:.4} |\n"));
+        let mut table = String::from("| part of the loss | before | after |\n|---|---|---|\n");
+        for part in plan.parts() {
+            let name = match part {
+                Part::Relation(pair) => format!("{pair}, KL in nats"),
+                Part::SentenceRelation => format!("{part}, KL in nats"),
+                _ => part.to_string(),
+            };
+            let value = |of: &BTreeMap<Part, f64>| match of.get(&part) {
+                Some(value) => format!("{value:.4}"),
+                None => "-".to_owned(),
+            };
+            let (before, after) = (value(&self.before), value(&self.after));
+            table.push_str(&format!("| {name} | {before} | {after} |\n"));
         }
         table
     }
@@ -75,13 +85,7 @@ pub fn facts(plan: &Plan) -> Vec<(String, String)> {
     let pairs: Vec<String> = plan
         .pairs
         .iter()
-        .map(|(pair, weight)| {
-            if *weight == 1.0 {
-                pair.to_string()
-            } else {
-                format!("{weight} x {pair}")
-            }
-        })
+        .map(|(pair, weight)| weighted(*weight, pair.to_string()))
         .collect();
     let objective = match recipe.objective {
         Objective::MinilmV2 => "MiniLMv2 relations",
@@ -106,6 +110,7 @@ pub fn facts(plan: &Plan) -> Vec<(String, String)> {
         fact("Objective", objective.to_owned()),
         fact("Pairs", pairs.join(", ")),
         fact("Relation heads", plan.relation_heads.to_string()),
+        fact("Output stage", output(plan.output.as_ref())),
         fact("Data", data.join(", ")),
         fact(
             "Steps",
@@ -125,6 +130,29 @@ pub fn facts(plan: &Plan) -> Vec<(String, String)> {
         ),
         fact("Seed", recipe.seed.to_string()),
     ]
+}
+
+/// `cosine`, or `2 x cosine` for another weight than 1.
+fn weighted(weight: f64, name: String) -> String {
+    match weight {
+        1.0 => name,
+        _ => format!("{weight} x {name}"),
+    }
+}
+
+/// What the output stage trains by, and from which step on.
+fn output(stage: Option<&OutputStage>) -> String {
+    let Some(stage) = stage else {
+        return "none".into();
+    };
+    let parts = stage.parts.iter();
+    let mut parts: Vec<String> = parts
+        .map(|(part, weight)| weighted(*weight, part.to_string()))
+        .collect();
+    if stage.relations > 0.0 {
+        parts.insert(0, weighted(stage.relations, "relations".into()));
+    }
+    format!("{} from step {}", parts.join(", "), stage.from)
 }
 
 /// The sequences of a step: `32`, or `4 x 32` where batches are accumulated.
@@ -216,13 +244,13 @@ pub fn model_card(plan: &Plan, outcome: &Outcome) -> String {
         card.push_str(&format!("| {name} | {} |\n", escape(&value)));
     }
     card.push_str(&format!(
-        "\n## How far its relations are from the teacher's\n\n{}",
+        "\n## How far it is from the teacher\n\n{}",
         outcome.table(plan)
     ));
     card.push_str(&format!(
         "\n{}\n\n## Before you use it\n\n{}\n",
         outcome.heldout_note,
-        before_use(plan.recipe.student.init)
+        before_use(&plan.recipe)
     ));
     card
 }

@@ -455,10 +455,10 @@ impl Session {
 
     /// What the run came to, for the model card and the report.
     pub fn outcome(&self) -> Outcome {
-        let by_pair = |e: Option<&Evaluation>| e.map_or_else(Vec::new, |e| e.by_pair.clone());
+        let parts = |e: Option<&Evaluation>| e.map_or_else(BTreeMap::new, |e| e.parts.clone());
         Outcome {
-            before: by_pair(self.evaluations.first()),
-            after: by_pair(self.evaluations.last()),
+            before: parts(self.evaluations.first()),
+            after: parts(self.evaluations.last()),
             heldout_note: self.heldout.note.clone(),
             device: self.info.device.clone(),
             elapsed: Duration::from_secs_f64(self.steps.iter().map(|s| s.seconds).sum()),
@@ -482,37 +482,47 @@ impl Session {
     }
 }
 
-/// KL by pair on all held-out lines, batch by batch, so that a page hears of progress and messages get in between.
+/// The parts of the loss on all held-out lines, batch by batch, so that a page hears of progress and messages get in between.
 async fn measure(
     run: &Run,
     heldout: &Heldout,
     front: &mut impl Front,
 ) -> Result<Evaluation, RunError> {
-    let mut sums = vec![0.0; run.plan().pairs.len()];
-    let mut lines = 0;
+    let mut sums = BTreeMap::new();
+    let mut lines = 0.0;
     for (index, batch) in heldout.batches.iter().enumerate() {
         let stage = News::Stage(Stage::Evaluating, index, heldout.batches.len());
         front.report(stage).map_err(RunError::Storage)?;
         front.breathe().await;
-        let by_pair = run.evaluate(std::slice::from_ref(batch)).await?;
         let weight = batch.lengths.len() as f64;
-        let pairs = sums.iter_mut().zip(by_pair);
-        pairs.for_each(|(sum, kl)| *sum += kl * weight);
-        lines += batch.lengths.len();
+        for (part, value) in run.evaluate(std::slice::from_ref(batch)).await? {
+            *sums.entry(part).or_insert(0.0) += value * weight;
+        }
+        lines += weight;
     }
+    sums.values_mut().for_each(|sum| *sum /= lines);
     Ok(Evaluation {
         step: run.steps_taken(),
-        by_pair: sums.iter().map(|sum| sum / lines.max(1) as f64).collect(),
+        parts: sums,
         note: heldout.note.clone(),
     })
 }
 
-/// One step of a throw-away run, and one sample of it: they compile every shader, so that the time of the first real step is
-/// that of a step.
+/// One step of a throw-away run, one of its output stage, and one sample of it: they compile every shader, so that the time of
+/// the first real step is that of a step.
 async fn rehearse(plan: &Plan, encoder: &Encoder, heldout: &Heldout) -> Result<(), TrainError> {
     let mut run = Run::new(plan.clone(), encoder.clone()).await?;
-    if !heldout.batches.is_empty() {
-        run.step(&heldout.batches[..1]).await?;
+    let first = heldout.batches.get(..1).unwrap_or_default();
+    if !first.is_empty() {
+        run.step(first).await?;
+        let mut at_once = plan.clone();
+        if let Some(stage) = at_once.output.as_mut().filter(|stage| stage.from > 1) {
+            stage.from = 1;
+            Run::new(at_once, encoder.clone())
+                .await?
+                .step(first)
+                .await?;
+        }
     }
     let ids = &heldout.picture;
     run.teacher_taps(ids).await?;
@@ -537,6 +547,7 @@ fn describe(run: &Run, device: String, on_gpu: bool, self_test_failure: Option<S
             .iter()
             .map(|(pair, _)| pair.to_string())
             .collect(),
+        parts: plan.parts(),
         relation_heads: plan.relation_heads,
         teacher_layer: plan.teacher_layer,
         device,

@@ -1,7 +1,7 @@
 //! The encoder: embeddings and layers assembled from [`crate::parts`], and what can be read off them.
 
 use burn::tensor::{Device, Tensor};
-use limbeck_kernels::{Check, Taps};
+use limbeck_kernels::{Check, Lengths, Taps};
 use limbeck_recipe::layout::{Block, Kind};
 use limbeck_recipe::{Config, KernelChoice};
 
@@ -23,6 +23,13 @@ pub struct Encoder {
 pub fn checks(config: &Config) -> [Check; 2] {
     let width = config.hidden_size / config.num_attention_heads;
     [Check::Attention { width }, Check::Gelu]
+}
+
+/// Mean over the real tokens of each sequence: (B, S, H) to (B, H).
+pub fn mean_of_tokens(x: Tensor<3>, lengths: &Lengths) -> Tensor<2> {
+    let (b, s) = (lengths.batch(), lengths.padded());
+    let weights = lengths.row_weights(1).mul_scalar(b as f32);
+    (x * weights.reshape([b, s, 1])).sum_dim(1).squeeze_dim(1)
 }
 
 impl Encoder {
@@ -136,6 +143,30 @@ impl Encoder {
         Ok(pass.project(&target.attention, &x))
     }
 
+    /// What [`Encoder::tap`] gives, and the hidden states of the last layer, (B, S, H), in one pass. With the same dropout the
+    /// taps are the same bits as those of [`Encoder::tap`].
+    ///
+    /// # Errors
+    /// See [`Encoder::tap`].
+    pub fn tap_to_the_end(
+        &self,
+        batch: &TokenBatch,
+        layer: usize,
+        dropout: Option<&mut Dropout>,
+    ) -> Result<(Taps, Tensor<3>), ModelError> {
+        let target = self.block(layer)?;
+        let (mut pass, mut x) = self.start(batch, dropout)?;
+        for before in &self.blocks()[..layer - 1] {
+            x = pass.block(before, x);
+        }
+        let taps = pass.project(&target.attention, &x);
+        x = pass.after_projections(target, x, taps.clone());
+        for after in &self.blocks()[layer..] {
+            x = pass.block(after, x);
+        }
+        Ok((taps, x))
+    }
+
     /// What [`Encoder::tap`] gives of every layer, the first one first, in one pass and without dropout.
     ///
     /// # Errors
@@ -177,10 +208,7 @@ impl Encoder {
         for block in self.blocks() {
             x = pass.block(block, x);
         }
-        let lengths = batch.lengths();
-        let (b, s) = (lengths.batch(), lengths.padded());
-        let weights = lengths.row_weights(1).mul_scalar(b as f32);
-        Ok((x * weights.reshape([b, s, 1])).sum_dim(1).squeeze_dim(1))
+        Ok(mean_of_tokens(x, batch.lengths()))
     }
 
     fn blocks(&self) -> &[Block] {

@@ -33,7 +33,7 @@ mod weights;
 
 pub use batch::TokenBatch;
 pub use dropout::Dropout;
-pub use encoder::{Encoder, checks};
+pub use encoder::{Encoder, checks, mean_of_tokens};
 pub use error::ModelError;
 pub use folder::{Folder, read_file};
 pub use limbeck_kernels::Taps;

@@ -54,6 +54,7 @@ impl Estimate {
             * length
             * (student.hidden_size + teacher.hidden_size) as f64;
         let flops = forward(teacher, plan.teacher_layer)
+            + output_share(plan) * forward(teacher, teacher.num_hidden_layers - plan.teacher_layer)
             + 3.0 * forward(student, student.num_hidden_layers)
             + relations;
         let activations = FLOAT * tokens * kept;
@@ -138,6 +139,16 @@ pub fn memory(bytes: f64) -> String {
     };
     let digits = usize::from(number < 9.95);
     format!("{number:.digits$} {unit}")
+}
+
+/// Share of the steps in which the teacher runs to its end.
+fn output_share(plan: &Plan) -> f64 {
+    let steps = plan.recipe.steps;
+    let stage = plan
+        .output
+        .as_ref()
+        .map_or(0, |stage| steps + 1 - stage.from);
+    stage as f64 / steps as f64
 }
 
 /// Values per token that one layer keeps for its backward pass.

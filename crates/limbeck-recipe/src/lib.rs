@@ -11,6 +11,7 @@ mod families;
 pub mod layout;
 mod named;
 mod pair;
+mod part;
 mod plan;
 mod recipe;
 mod rng;
@@ -22,12 +23,14 @@ pub use error::ConfigError;
 pub use estimate::{Estimate, beyond_memory, memory};
 pub use named::{NAMED, NamedRecipe, named};
 pub use pair::{Pair, Vector, common_relation_heads};
+pub use part::Part;
 pub use plan::{
-    Mistake, Plan, PlanError, learning_rate, usual_ffn, usual_from_layers, usual_relation_heads,
-    usual_teacher_layer, usual_warmup,
+    Mistake, OutputStage, Plan, PlanError, learning_rate, usual_ffn, usual_from_layers,
+    usual_relation_heads, usual_teacher_layer, usual_warmup,
 };
 pub use recipe::{
-    DeviceChoice, Init, KernelChoice, Objective, Recipe, StudentRecipe, WeightPrecision, as_toml,
+    DeviceChoice, Init, KernelChoice, Objective, OutputRecipe, Recipe, StudentRecipe,
+    WeightPrecision, as_toml,
 };
 pub use rng::{Rng, mix};
 pub use shape::{Activation, Positions, Shape};

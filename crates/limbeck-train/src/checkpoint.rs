@@ -1,6 +1,6 @@
-//! A run on disk: one safetensors file with the student's weights and the optimizer's moments, and in its metadata a header
-//! and a checksum of all that the file says. Nothing else is needed: initial weights, order of lines and dropout follow from the
-//! seed.
+//! A run on disk: one safetensors file with the student's weights, the output stage's map and the optimizer's moments, and in its
+//! metadata a header and a checksum of all that the file says. Nothing else is needed: initial weights, order of lines and dropout
+//! follow from the seed.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,12 +8,13 @@ use burn::tensor::{Device, Tensor, TensorData};
 use limbeck_kernels::AdamWMoments;
 use limbeck_model::{Encoder, ModelError, Named};
 use limbeck_recipe::batching::DataPosition;
-use limbeck_recipe::{Config, Recipe};
+use limbeck_recipe::{Config, Plan, Recipe};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::gradients::to_host;
 use crate::optimizer::State;
+use crate::output::{self, MAP};
 use crate::{Run, TrainError};
 
 const FORMAT: u32 = 2;
@@ -144,6 +145,25 @@ impl Checkpoint {
         })
     }
 
+    /// The map of the output stage, if the plan has one; not tracked yet.
+    pub(crate) fn map(
+        &self,
+        plan: &Plan,
+        device: &Device,
+    ) -> Result<Option<Tensor<2>>, TrainError> {
+        if !plan.output.as_ref().is_some_and(|stage| stage.has_map) {
+            return Ok(None);
+        }
+        let expected = [plan.student.hidden_size, plan.teacher.hidden_size];
+        match self.tensors.get(MAP) {
+            Some((shape, values)) if *shape == expected => {
+                Ok(Some(output::map(values.clone(), expected, device)))
+            }
+            Some((shape, _)) => Err(wrong(format!("{MAP} is {shape:?} instead of {expected:?}"))),
+            None => Err(wrong(format!("no tensor {MAP}"))),
+        }
+    }
+
     pub(crate) fn optimizer_states(
         &self,
         device: &Device,
@@ -158,7 +178,10 @@ impl Checkpoint {
             };
             let (first, second) = (get("first")?, get("second")?);
             let count = |values: &Values| values.1.len();
-            let parameter = self.tensors.get(&format!("student.{name}"));
+            let parameter = match name == MAP {
+                true => self.tensors.get(MAP),
+                false => self.tensors.get(&format!("student.{name}")),
+            };
             if first.0 != second.0 || parameter.map(count) != Some(count(first)) {
                 return Err(wrong(format!(
                     "the moments of {name} do not have its shape"
@@ -199,6 +222,13 @@ pub(crate) async fn write(
         tensors.push(Named {
             name: format!("student.{}", tensor.name),
             ..tensor
+        });
+    }
+    if let Some(map) = run.map() {
+        tensors.push(Named {
+            name: MAP.to_owned(),
+            shape: map.dims().to_vec(),
+            values: to_host(map.clone().without_autodiff()).await?,
         });
     }
     let mut header_updates = BTreeMap::new();

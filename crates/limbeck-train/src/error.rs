@@ -13,6 +13,16 @@ pub enum TrainError {
     /// A step needs something to learn from.
     #[error("a step got no sequence: give Run::step at least one batch with a line in it")]
     NoSequence,
+    /// The output stage compares what one side did not bring.
+    #[error(
+        "the output stage compares the last hidden states of both models: give them in each Reading"
+    )]
+    NoStates,
+    /// Nothing is compared.
+    #[error(
+        "no part of the loss has a weight above 0: give one to a pair, or to a part of the output stage"
+    )]
+    NoPart,
     /// The loss was not a finite number in several consecutive steps.
     #[error(
         "the loss was not a number in {in_a_row} consecutive steps (up to step {step}). Lower learning_rate, increase \

@@ -3,10 +3,12 @@
 //! Gradients and the optimizer's moments are matrices, whatever their parameter is: a vector of N values is one row (1, N).
 //! `as_matrix` and `replace` are where the two meet.
 
+use std::collections::BTreeMap;
 use std::ops::Add;
 
 use burn::tensor::{Gradients as Backward, Tensor};
-use limbeck_model::{Encoder, ModelError, Named, ParameterMut};
+use limbeck_model::{ModelError, Named, ParameterMut};
+use limbeck_recipe::Part;
 
 use crate::TrainError;
 use crate::objective::Loss;
@@ -15,17 +17,19 @@ use crate::objective::Loss;
 /// ... sequences, each scaled by B_i / (B_1 + B_2 + ...), add up to the gradient of all these sequences as one batch.
 #[derive(Clone, Debug)]
 pub struct Gradients {
+    /// Names of the parts of the loss, P of them.
+    names: Vec<Part>,
     /// (P): the parts of the loss.
     parts: Tensor<1>,
-    /// Name and gradient of each parameter, in the order of the model; none where the loss does not reach.
+    /// Name and gradient of each parameter, in the order of the run; none where the loss does not reach.
     by_parameter: Vec<(String, Option<Tensor<2>>)>,
 }
 
 /// What a step reads back from the device.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Numbers {
-    /// The parts of the loss, P of them, in nats.
-    pub parts: Vec<f64>,
+    /// The parts of the loss, unweighted.
+    pub parts: BTreeMap<Part, f64>,
     /// The norm of the gradient over all parameters together.
     pub norm: f64,
 }
@@ -33,18 +37,22 @@ pub struct Numbers {
 impl Numbers {
     /// Whether none of them is infinite or not a number.
     pub fn are_finite(&self) -> bool {
-        self.parts.iter().chain([&self.norm]).all(|x| x.is_finite())
+        self.parts
+            .values()
+            .chain([&self.norm])
+            .all(|x| x.is_finite())
     }
 }
 
 impl Gradients {
-    /// Backpropagates a loss to the parameters of the student that it was computed with. Its graph is gone afterwards.
-    pub(crate) fn of(loss: &Loss, student: &mut Encoder) -> Self {
+    /// Backpropagates a loss to the parameters that it was computed with. Its graph is gone afterwards.
+    pub(crate) fn of(loss: &Loss, parameters: Vec<(String, ParameterMut)>) -> Self {
         let mut backward = loss.total.backward();
-        let parameters = student.parameters_mut().into_iter();
+        let parameters = parameters.into_iter();
         let gradients =
-            parameters.map(|(name, _, parameter)| (name, remove(&parameter, &mut backward)));
+            parameters.map(|(name, parameter)| (name, remove(&parameter, &mut backward)));
         Self {
+            names: loss.names.clone(),
             parts: loss.parts.clone(),
             by_parameter: gradients.collect(),
         }
@@ -59,6 +67,7 @@ impl Gradients {
         let gradients = self.by_parameter.into_iter();
         let scaled = gradients.map(|(name, gradient)| (name, gradient.map(|g| g * factor)));
         Self {
+            names: self.names,
             parts: self.parts * factor,
             by_parameter: scaled.collect(),
         }
@@ -75,8 +84,9 @@ impl Gradients {
         let all = [self.parts.clone()].into_iter().chain(squares).collect();
         let values = to_host(Tensor::cat(all, 0)).await?;
         let (parts, squares) = values.split_at(count);
+        let parts = parts.iter().map(|x| f64::from(*x));
         Ok(Numbers {
-            parts: parts.iter().map(|x| f64::from(*x)).collect(),
+            parts: self.names.iter().copied().zip(parts).collect(),
             norm: squares.iter().map(|x| f64::from(*x)).sum::<f64>().sqrt(),
         })
     }
@@ -100,13 +110,13 @@ impl Gradients {
         Ok(read)
     }
 
-    /// One for each parameter, in the order of the model.
+    /// One for each parameter, in the order of the run.
     pub(crate) fn into_values(self) -> impl Iterator<Item = Option<Tensor<2>>> {
         self.by_parameter.into_iter().map(|(_, gradient)| gradient)
     }
 }
 
-/// The sum. A parameter without gradient on one side has the gradient of the other side.
+/// The sum, of losses with the same parts. A parameter without gradient on one side has the gradient of the other side.
 impl Add for Gradients {
     type Output = Self;
 
@@ -120,6 +130,7 @@ impl Add for Gradients {
             (name, sum)
         });
         Self {
+            names: self.names,
             parts: self.parts + other.parts,
             by_parameter: sum.collect(),
         }

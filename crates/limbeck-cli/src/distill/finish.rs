@@ -70,13 +70,12 @@ fn report_of(session: &Session, outcome: &Outcome) -> Result<Report, CliError> {
     let from_teacher = pollster::block_on(run.teacher_taps(ids))?;
     let before = pollster::block_on(session.fresh_taps())?;
     let after = pollster::block_on(run.student_taps(ids))?;
-    let pairs = session.info().pairs.clone();
     let relations = RelationMaps {
         tokens: ids
             .iter()
             .map(|id| session.tokenizer().token(*id))
             .collect(),
-        pairs: pairs.clone(),
+        pairs: session.info().pairs.clone(),
         heads: plan.relation_heads,
         teacher: maps(plan, from_teacher.get(plan.teacher_layer - 1), ids)?,
         before: maps(plan, before.last(), ids)?,
@@ -93,12 +92,12 @@ fn report_of(session: &Session, outcome: &Outcome) -> Result<Report, CliError> {
             .chain(outcome.facts())
             .collect(),
         steps: session.steps().to_vec(),
-        pairs,
+        parts: plan.parts(),
         evaluations: session.evaluations().to_vec(),
         heldout_note: outcome.heldout_note.clone(),
         measured_on: heldout.kind.to_owned(),
         relations: Some(relations),
-        notes: vec![before_use(plan.recipe.student.init).to_owned()],
+        notes: vec![before_use(&plan.recipe).to_owned()],
     })
 }
 

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::metrics::{Metrics, Past};
 use crate::error::CliError;
 use crate::output::{CHECKPOINT, METRICS_IN_PROGRESS, Output};
-use crate::progress::Progress;
+use crate::progress::{Progress, in_words};
 use crate::{ahead, device, memory};
 
 /// The front of a run at a terminal.
@@ -111,17 +111,10 @@ impl Listener {
         Ok(())
     }
 
-    fn say(&self, Evaluation { step, by_pair, .. }: &Evaluation) {
-        let pairs = || self.progress.pairs.iter().zip(by_pair);
-        let parts: Vec<String> = pairs()
-            .map(|(pair, kl)| format!("{pair} {kl:.4}"))
-            .collect();
-        let by_pair: serde_json::Map<_, _> = pairs()
-            .map(|(pair, kl)| (pair.clone(), json!(kl)))
-            .collect();
-        let (kind, parts) = (self.measured_on, parts.join("  "));
-        let text = format!("step {step}: KL on {kind}, in nats: {parts}");
-        let fields = json!({ "step": step, "by_pair": by_pair });
+    fn say(&self, Evaluation { step, parts, .. }: &Evaluation) {
+        let (kind, values) = (self.measured_on, in_words(parts, 4));
+        let text = format!("step {step}: on {kind}: {values}");
+        let fields = json!({ "step": step, "parts": parts });
         self.progress.say(&text, "evaluated", &fields);
     }
 

@@ -97,6 +97,8 @@ fn metrics_have_one_line_a_step_and_the_loss_falls() {
             "--set",
             "steps=60",
             "--set",
+            "output.share=0.5",
+            "--set",
             "student.dropout=0",
             "--set",
             "student.init=random",
@@ -112,23 +114,25 @@ fn metrics_have_one_line_a_step_and_the_loss_falls() {
         .filter_map(|step| step["step"].as_u64())
         .collect();
     assert_eq!(numbers, (1..=60).collect::<Vec<_>>());
-    let losses: Vec<f64> = steps.iter().map(|step| number(&step["loss"])).collect();
+    let relations = |step: &Value| -> f64 {
+        let pairs = ["K-K", "Q-Q", "V-V"].iter();
+        pairs.map(|pair| number(&step["parts"][*pair])).sum()
+    };
+    let losses: Vec<f64> = steps.iter().map(relations).collect();
     let (before, after) = (mean(&losses[..10]), mean(&losses[50..]));
     assert!(
         after < 0.8 * before,
         "the loss went from {before} to {after}"
     );
     for step in &steps {
-        let pairs: Vec<f64> = step["by_pair"]
-            .as_array()
-            .expect("pairs")
-            .iter()
-            .map(number)
-            .collect();
-        assert!(
-            (pairs.iter().sum::<f64>() - number(&step["loss"])).abs() < 1e-6,
-            "{step}"
-        );
+        let parts = step["parts"].as_object().expect("parts");
+        let names: Vec<&String> = parts.keys().collect();
+        match number(&step["step"]) > 30.0 {
+            true => assert_eq!(names, ["K-K", "Q-Q", "V-V", "cosine"]),
+            false => assert_eq!(names, ["K-K", "Q-Q", "V-V"]),
+        }
+        let sum: f64 = parts.values().map(number).sum();
+        assert!((sum - number(&step["loss"])).abs() < 1e-6, "{step}");
     }
 }
 
@@ -142,12 +146,12 @@ fn the_held_out_lines_come_nearer_to_the_teacher() {
     let rows: Vec<&str> = card
         .lines()
         .filter(|line| {
-            ["| Q-Q", "| K-K", "| V-V"]
+            ["| Q-Q", "| K-K", "| V-V", "| cosine"]
                 .iter()
                 .any(|p| line.starts_with(p))
         })
         .collect();
-    assert_eq!(rows.len(), 3, "{card}");
+    assert_eq!(rows.len(), 4, "{card}");
     for row in rows {
         let cells: Vec<f64> = row
             .split('|')
@@ -187,8 +191,8 @@ fn json_prints_every_event_and_nothing_else() {
     assert_eq!(outcome.stderr, "");
     let evaluated = outcome.events("evaluated").remove(0);
     assert_eq!(evaluated["step"], 2);
-    for pair in ["Q-Q", "K-K", "V-V"] {
-        assert!(number(&evaluated["by_pair"][pair]) > 0.0, "{evaluated}");
+    for part in ["Q-Q", "K-K", "V-V", "cosine"] {
+        assert!(number(&evaluated["parts"][part]) > 0.0, "{evaluated}");
     }
     assert_eq!(outcome.events("done")[0]["out"], "student");
 }
@@ -199,7 +203,8 @@ fn people_read_progress_on_standard_error() {
     assert_eq!(outcome.stdout, "");
     for part in [
         "Relation heads   12",
-        "| pair | KL before (nats) | after |",
+        "| part of the loss | before | after |",
+        "| cosine | ",
         "report:  student/report.html",
     ] {
         assert!(
@@ -226,10 +231,16 @@ fn the_same_seed_gives_the_same_student() {
 fn pairs_and_their_weights_make_the_loss() {
     let scene = Scene::new();
     let outcome = scene
-        .distill(&["--json", "--set", "pairs={ vv = 0.5, qk = 2, kv = 0 }"])
+        .distill(&[
+            "--json",
+            "--set",
+            "pairs={ vv = 0.5, qk = 2, kv = 0 }",
+            "--set",
+            "output.share=0",
+        ])
         .done();
     for step in outcome.events("step") {
-        let pairs = step["by_pair"].as_object().expect("pairs");
+        let pairs = step["parts"].as_object().expect("pairs");
         assert_eq!(pairs.keys().collect::<Vec<_>>(), ["Q-K", "V-V"]);
         let weighted = 2.0 * number(&pairs["Q-K"]) + 0.5 * number(&pairs["V-V"]);
         assert!((weighted - number(&step["loss"])).abs() < 1e-6, "{step}");

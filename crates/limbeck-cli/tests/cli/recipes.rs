@@ -6,8 +6,8 @@ use serde_json::Value;
 use crate::scene::Outcome;
 use crate::scene::Scene;
 
-const FIELDS: &str = "`teacher`, `teacher_layer`, `student`, `relation_heads`, `pairs`, `objective`, `corpus`, `heldout`, \
-                      `max_length`, `batch`, `accumulate`, `steps`, `learning_rate`, `warmup`, `weight_decay`, `beta1`, `beta2`, \
+const FIELDS: &str = "`teacher`, `teacher_layer`, `student`, `relation_heads`, `pairs`, `objective`, `output`, `corpus`, \
+                      `heldout`, `max_length`, `batch`, `accumulate`, `steps`, `learning_rate`, `warmup`, `weight_decay`, `beta1`, `beta2`, \
                       `epsilon`, `clip`, `seed`, `shuffle`, `checkpoint_every`, `device`, `kernel`, `precision`, `out`";
 
 /// A recipe with this mistake must be refused as wrong use, with this as the only mistake.
@@ -291,6 +291,22 @@ fn minilm_v1_compares_equal_attention_heads_of_the_last_layer() {
 }
 
 #[test]
+fn mistakes_of_the_output_stage_are_told() {
+    for share in ["-0.1", "1.5", "nan"] {
+        let told = share.replace("nan", "NaN");
+        mistaken(
+            &[&format!("output.share={share}")],
+            &format!("output.share: must be from 0 (no output stage) to 1, not {told}"),
+        );
+    }
+    mistaken(&["output.l2=-1"], "output.l2: must be 0 or more, not -1");
+    mistaken(
+        &["output.cosine=0"],
+        "output.share: no part of the output stage has a weight above 0; give one to output.cosine, or set the share to 0",
+    );
+}
+
+#[test]
 fn check_lists_every_mistake_at_once() {
     let scene = Scene::new();
     let text = "teacher = 'teacher'\nmax_length = 50\nlearning_rate = nan\nheldout = 0.9\nwarmup = 5000\nteacher_layer = 7\n\
@@ -319,6 +335,7 @@ fn check_tells_what_a_run_would_do() {
         "Start            layer 2 of the teacher, 12 of 24 columns",
         "Pairs            Q-Q, K-K, V-V",
         "Relation heads   12",
+        "Output stage     relations, cosine from step 2",
         "Steps            3 of 4 sequences, up to 16 tokens",
     ] {
         assert!(

@@ -1000,7 +1000,7 @@ fn serve_and_distill_take_the_same_steps() {
                 line
             })),
             Event::Evaluated { evaluation } => reported.push(serde_json::json!({
-                "event": "evaluated", "step": evaluation.step, "by_pair": evaluation.by_pair,
+                "event": "evaluated", "step": evaluation.step, "parts": evaluation.parts,
             })),
             Event::State { state } if state == FINISHED => break,
             _ => {}
