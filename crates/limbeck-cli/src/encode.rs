@@ -4,12 +4,11 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use clap::Args;
 use limbeck_corpus::CorpusError;
 use limbeck_kernels::self_test;
-use limbeck_model::{Encoder, Folder, ModelError, TokenBatch, Tokenizer, Tokens, checks};
-use limbeck_recipe::batching::Batch;
+use limbeck_model::{Folder, ModelError, SentenceModel, TokenBatch, Tokens, checks};
 use limbeck_recipe::{DeviceChoice, KernelChoice};
 use serde_json::{Map, Value, json};
 
@@ -34,9 +33,12 @@ pub struct Arguments {
     /// With --tokens: also write the layer's queries, keys and values (S, H)
     #[arg(long, requires = "tokens")]
     taps: bool,
-    /// Maximum tokens per text; longer texts are truncated [default: the model's limit]
+    /// Maximum tokens per text; longer texts are cut [default: what the folder says, or the model's limit]
     #[arg(long)]
     max_length: Option<usize>,
+    /// Put this prompt of config_sentence_transformers.json before each text [default: the one that it names, if any]
+    #[arg(long, value_name = "NAME")]
+    prompt: Option<String>,
     /// Texts encoded together
     #[arg(long, default_value_t = 32)]
     batch: usize,
@@ -46,11 +48,12 @@ pub struct Arguments {
 }
 
 struct Session {
-    encoder: Encoder,
-    tokenizer: Tokenizer,
+    model: SentenceModel,
     layer: usize,
     tokens: bool,
     taps: bool,
+    texts: u64,
+    cut: u64,
 }
 
 /// Runs `limbeck encode`.
@@ -60,35 +63,22 @@ struct Session {
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let folder = Folder::read(&arguments.model)?;
     let (device, _) = device::open(arguments.device)?;
-    let mut encoder = Encoder::from_folder(&folder, &device)?;
-    let checks = checks(encoder.config());
-    if let Err(error) = pollster::block_on(self_test(&device, &checks)) {
-        terminal::say(device::self_test_failed(&error));
-        encoder.set_kernel(KernelChoice::Naive);
-    }
-    let layers = encoder.config().num_hidden_layers;
+    let prompt = arguments.prompt.as_deref();
+    let model = open(&folder, prompt, arguments.max_length, &device)?;
+    let layers = model.encoder().config().num_hidden_layers;
     let layer = arguments.layer.unwrap_or(layers);
     if layer > layers || (arguments.taps && layer == 0) {
         return Err(CliError::Usage(
             ModelError::NoLayer { layer, layers }.to_string(),
         ));
     }
-    let longest = encoder.config().max_length();
-    let max_length = arguments.max_length.unwrap_or(longest);
-    if max_length > longest {
-        let error = ModelError::TooLong {
-            length: max_length,
-            longest,
-        };
-        return Err(CliError::Usage(error.to_string()));
-    }
-    let tokenizer = Tokenizer::from_folder(&folder)?.truncating(max_length)?;
-    let session = Session {
-        encoder,
-        tokenizer,
+    let mut session = Session {
+        model,
         layer,
         tokens: arguments.tokens,
         taps: arguments.taps,
+        texts: 0,
+        cut: 0,
     };
     let mut out = std::io::stdout().lock();
     let mut waiting = Vec::new();
@@ -101,7 +91,42 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     })?;
     session.write(&waiting, &mut out)?;
     out.flush()?;
+    let length = session.model.max_length();
+    if let Some(cut) = cut_in_words(session.cut, session.texts, length) {
+        terminal::say(cut);
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Opens a model folder for sentences, on kernels that the device computes rightly.
+///
+/// # Errors
+/// The folder cannot be used. What a flag asked for in vain is wrong use.
+pub fn open(
+    folder: &Folder,
+    prompt: Option<&str>,
+    max_length: Option<usize>,
+    device: &Device,
+) -> Result<SentenceModel, CliError> {
+    let model = SentenceModel::from_folder(folder, prompt, max_length, device);
+    let mut model = model.map_err(|error| match error {
+        ModelError::TooLong { .. } | ModelError::NoPrompt(_) => CliError::Usage(error.to_string()),
+        error => error.into(),
+    })?;
+    let checks = checks(model.encoder().config());
+    if let Err(error) = pollster::block_on(self_test(device, &checks)) {
+        terminal::say(device::self_test_failed(&error));
+        model.set_kernel(KernelChoice::Naive);
+    }
+    Ok(model)
+}
+
+/// How many texts lost their end, in words; none if none did.
+pub fn cut_in_words(cut: u64, texts: u64, length: usize) -> Option<String> {
+    let were = if cut == 1 { "was" } else { "were" };
+    let words =
+        || format!("{cut} of {texts} texts {were} cut: the model reads {length} tokens of a text");
+    (cut > 0).then(words)
 }
 
 fn for_each_line(
@@ -156,28 +181,14 @@ fn line(bytes: &[u8], number: u64, path: &Path) -> Result<String, CliError> {
 }
 
 impl Session {
-    fn write(&self, lines: &[String], out: &mut impl Write) -> Result<(), CliError> {
+    fn write(&mut self, lines: &[String], out: &mut impl Write) -> Result<(), CliError> {
         if lines.is_empty() {
             return Ok(());
         }
         let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
-        let mut tokens = self.tokenizer.encode(&texts)?;
-        // A tokenizer without special tokens makes nothing of an empty line; padding stands for it.
-        let pad = self.encoder.config().pad_token_id;
-        tokens
-            .iter_mut()
-            .filter(|t| t.ids.is_empty())
-            .for_each(|t| t.ids.push(pad));
-        let sequences: Vec<&[u32]> = tokens.iter().map(|t| t.ids.as_slice()).collect();
-        let config = self.encoder.config();
-        let padded = Batch::pad(
-            &sequences,
-            vec![(0, 0); lines.len()],
-            config.pad_token_id,
-            1,
-            config.max_length(),
-        );
-        let batch = TokenBatch::new(&padded.ids, &padded.lengths, self.encoder.device())?;
+        let (tokens, batch) = self.model.read(&texts)?;
+        self.texts += lines.len() as u64;
+        self.cut += tokens.iter().filter(|tokens| tokens.truncated).count() as u64;
         let objects = if self.tokens {
             self.layer_objects(&batch, &tokens)?
         } else {
@@ -190,7 +201,7 @@ impl Session {
     }
 
     fn vectors(&self, batch: &TokenBatch) -> Result<Vec<Map<String, Value>>, CliError> {
-        let rows = read(self.encoder.mean_pooled(batch)?.unsqueeze_dim(0))?.remove(0);
+        let rows = read(self.model.vectors(batch)?.unsqueeze_dim(0))?.remove(0);
         Ok(rows
             .into_iter()
             .map(|row| Map::from_iter([("embedding".to_owned(), json!(row))]))
@@ -202,10 +213,14 @@ impl Session {
         batch: &TokenBatch,
         tokens: &[Tokens],
     ) -> Result<Vec<Map<String, Value>>, CliError> {
-        let hidden = self.encoder.hidden_states(batch)?.swap_remove(self.layer);
+        let hidden = self
+            .model
+            .encoder()
+            .hidden_states(batch)?
+            .swap_remove(self.layer);
         let mut parts = vec![("hidden", read(hidden)?)];
         if self.taps {
-            let taps = self.encoder.tap(batch, self.layer, None)?;
+            let taps = self.model.encoder().tap(batch, self.layer, None)?;
             parts.extend([
                 ("q", read(taps.q)?),
                 ("k", read(taps.k)?),
@@ -216,7 +231,7 @@ impl Session {
             let names: Vec<String> = tokens
                 .ids
                 .iter()
-                .map(|id| self.tokenizer.token(*id))
+                .map(|id| self.model.tokenizer().token(*id))
                 .collect();
             let mut object = Map::from_iter([
                 ("tokens".to_owned(), json!(names)),

@@ -20,6 +20,8 @@ mod relating;
 mod running;
 #[path = "cli/scene.rs"]
 mod scene;
+#[path = "cli/sentences.rs"]
+mod sentences;
 #[cfg(unix)]
 #[path = "cli/serving.rs"]
 mod serving;

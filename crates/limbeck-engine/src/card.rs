@@ -14,6 +14,8 @@ pub struct Outcome {
     pub after: Vec<f64>,
     /// Which lines the evaluation measured, in one sentence.
     pub heldout_note: String,
+    /// How the student makes one vector of a text.
+    pub vectors: String,
     /// Name of the device that computed it.
     pub device: String,
     /// Spent in steps; those before a resumption are counted where their time was kept.
@@ -35,6 +37,7 @@ impl Outcome {
             |file: &FileSummary| format!("{} ({:.1} MB)", file.name, file.bytes as f64 / 1e6);
         let files: Vec<String> = self.files.iter().map(file).collect();
         let mut facts = vec![
+            ("Sentence vectors".to_owned(), self.vectors.clone()),
             ("Corpus files".to_owned(), files.join(", ")),
             ("Device".to_owned(), self.device.clone()),
             (

@@ -22,7 +22,7 @@ use crate::front::{BatchSource, Feed, Front, News};
 use crate::heldout::Heldout;
 use crate::inputs::{changed_input, inputs};
 use crate::sentence::{self, EventParts, Sentence, Share, Tokens};
-use crate::student::student_files;
+use crate::student::{student_files, vectors_in_words};
 use crate::trouble::{RunError, Trouble, of_device};
 
 /// What a session is opened with.
@@ -52,6 +52,7 @@ pub struct Session {
     files: Vec<FileSummary>,
     inputs: BTreeMap<String, String>,
     folder: Folder,
+    vectors: String,
     /// Cuts nothing off: a sentence may be longer than the lines of a batch.
     tokenizer: Tokenizer,
     heldout: Heldout,
@@ -81,6 +82,7 @@ impl Session {
             mut evaluations,
         } = opening;
         let mut plan = Plan::new(&recipe, &source.config()?)?;
+        let vectors = vectors_in_words(&plan, &source.sentence_head()?);
         let tokenizer = Tokenizer::from_folder(&source)?;
         let truncating = tokenizer.clone().truncating(recipe.max_length)?;
         let files = corpus.describe()?;
@@ -133,6 +135,7 @@ impl Session {
             files,
             inputs,
             folder,
+            vectors,
             tokenizer,
             heldout,
             sentence,
@@ -157,6 +160,11 @@ impl Session {
     /// What it is measured on.
     pub fn heldout(&self) -> &Heldout {
         &self.heldout
+    }
+
+    /// How the student makes one vector of a text, in words.
+    pub fn vectors(&self) -> &str {
+        &self.vectors
     }
 
     /// The teacher's tokenizer, which cuts nothing off.
@@ -418,6 +426,7 @@ impl Session {
             before: by_pair(self.evaluations.first()),
             after: by_pair(self.evaluations.last()),
             heldout_note: self.heldout.note.clone(),
+            vectors: self.vectors.clone(),
             device: self.info.device.clone(),
             elapsed: Duration::from_secs_f64(self.steps.iter().map(|s| s.seconds).sum()),
             skipped: self.run.skipped(),

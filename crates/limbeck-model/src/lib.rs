@@ -26,6 +26,7 @@ mod folder;
 mod inherit;
 mod parameters;
 mod parts;
+mod sentence;
 mod tokenizer;
 mod weights;
 
@@ -36,5 +37,6 @@ pub use error::ModelError;
 pub use folder::Folder;
 pub use limbeck_kernels::Taps;
 pub use parameters::ParameterMut;
+pub use sentence::{Head, SentenceModel, Vectors, normalized, pool};
 pub use tokenizer::{Tokenizer, Tokens};
 pub use weights::{Named, Precision, Weights};

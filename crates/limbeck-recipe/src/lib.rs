@@ -13,6 +13,7 @@ mod pair;
 mod plan;
 mod recipe;
 mod rng;
+mod sentence;
 mod shape;
 mod step;
 
@@ -28,5 +29,8 @@ pub use recipe::{
     DeviceChoice, Init, KernelChoice, Objective, Recipe, StudentRecipe, WeightPrecision, as_toml,
 };
 pub use rng::{Rng, mix};
+pub use sentence::{
+    Dense, DenseActivation, FileOf, HeadModule, Pooling, PoolingMode, SentenceHead,
+};
 pub use shape::{Activation, Positions, Shape};
 pub use step::{Evaluation, Step};
