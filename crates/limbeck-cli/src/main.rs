@@ -6,6 +6,7 @@ mod device;
 mod distill;
 mod encode;
 mod error;
+mod evaluate;
 mod inspect;
 mod interrupt;
 mod lock;
@@ -35,6 +36,7 @@ Examples:
   limbeck distill --config run.toml --set student.layers=2 --set steps=5000
   limbeck distill --out student --resume
   echo 'a white cat' | limbeck encode --model student
+  limbeck evaluate --models all-MiniLM-L6-v2 student --tasks sts.tsv
   limbeck inspect all-MiniLM-L6-v2
   limbeck relations --teacher all-MiniLM-L6-v2 --student student --text 'a white cat' -o cat.html
   limbeck serve
@@ -47,6 +49,8 @@ enum Command {
     Distill(distill::Arguments),
     /// Turn lines of text into vectors: one JSON object per line, from files or standard input
     Encode(encode::Arguments),
+    /// Compare models by their sentence vectors: similarity and retrieval, with intervals
+    Evaluate(evaluate::Arguments),
     /// Describe a model folder, and list the numbers of relation heads that fit it
     Inspect(inspect::Arguments),
     /// Draw the relations of teacher and student on a sentence: HTML, SVG, PNG, or the numbers as JSON or CSV
@@ -86,6 +90,7 @@ fn run(command: &Command) -> Result<ExitCode, error::CliError> {
     match command {
         Command::Distill(arguments) => distill::main(arguments),
         Command::Encode(arguments) => encode::main(arguments),
+        Command::Evaluate(arguments) => evaluate::main(arguments),
         Command::Inspect(arguments) => inspect::main(arguments),
         Command::Relations(arguments) => relations::main(arguments),
         Command::Devices(arguments) => device::main(arguments),
