@@ -1,12 +1,14 @@
 //! limbeck: distil Transformers by their self-attention relations.
 
 mod ahead;
+mod baseline;
 mod config;
 mod device;
 mod distill;
 mod encode;
 mod error;
 mod evaluate;
+mod inputs;
 mod inspect;
 mod interrupt;
 mod lock;
@@ -47,6 +49,8 @@ Exit codes: 0 done, 1 failed or stopped, 2 wrong usage (flags, recipe, an output
 enum Command {
     /// Distil a student from a teacher on text
     Distill(distill::Arguments),
+    /// Write the student that a run would start from, copied from the teacher and not trained, to compare with
+    Baseline(baseline::Arguments),
     /// Turn lines of text into vectors: one JSON object per line, from files or standard input
     Encode(encode::Arguments),
     /// Compare models by their sentence vectors: similarity and retrieval, with intervals
@@ -89,6 +93,7 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<ExitCode, error::CliError> {
     match command {
         Command::Distill(arguments) => distill::main(arguments),
+        Command::Baseline(arguments) => baseline::main(arguments),
         Command::Encode(arguments) => encode::main(arguments),
         Command::Evaluate(arguments) => evaluate::main(arguments),
         Command::Inspect(arguments) => inspect::main(arguments),

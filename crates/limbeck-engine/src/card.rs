@@ -63,7 +63,11 @@ impl Outcome {
 
     /// KL by pair before and after, as a Markdown table.
     pub fn table(&self, plan: &Plan) -> String {
-        let mut table = String::from("| pair | KL before (nats) | after |\n|---|---|---|\n");
+        let start = match plan.from_layers {
+            Some(_) => "KL of the copied student (nats)",
+            None => "KL before (nats)",
+        };
+        let mut table = format!("| pair | {start} | after |\n|---|---|---|\n");
         let measured = self.before.iter().zip(&self.after);
         for ((pair, _), (before, after)) in plan.pairs.iter().zip(measured) {
             table.push_str(&format!("| {pair} | {before:.4} | {after:.4} |\n"));
@@ -181,6 +185,23 @@ fn start(plan: &Plan) -> String {
         }
     }
     text
+}
+
+/// README.md of the folder of a student that was copied from its teacher, and took no step.
+pub fn baseline_card(plan: &Plan, vectors: &str) -> String {
+    let mut card = String::from(
+        "---\nlibrary_name: sentence-transformers\npipeline_tag: feature-extraction\ntags:\n- limbeck\n---\n\n\
+         # A student copied from its teacher, not trained\n\n\
+         Copied with limbeck: what a student takes from its teacher before the first step of a distillation. It is here to \
+         be held beside the distilled student (`limbeck evaluate`). The licence of the teacher applies.\n\n| | |\n|---|---|\n",
+    );
+    let copied =
+        |(name, _): &(String, String)| ["Teacher", "Student", "Start"].contains(&name.as_str());
+    let vectors = ("Sentence vectors".to_owned(), vectors.to_owned());
+    for (name, value) in facts(plan).into_iter().filter(copied).chain([vectors]) {
+        card.push_str(&format!("| {name} | {value} |\n"));
+    }
+    card
 }
 
 /// README.md of a student's folder.

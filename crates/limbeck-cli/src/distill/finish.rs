@@ -86,6 +86,7 @@ fn report_of(session: &Session, outcome: &Outcome) -> Result<Report, CliError> {
         steps: session.steps().to_vec(),
         pairs,
         evaluations: session.evaluations().to_vec(),
+        copied: plan.from_layers.is_some(),
         heldout_note: outcome.heldout_note.clone(),
         measured_on: heldout.kind.to_owned(),
         relations: Some(relations),

@@ -1,9 +1,10 @@
-//! `limbeck evaluate`: models beside each other, on tasks without training.
+//! `limbeck evaluate` and `limbeck baseline`: models beside each other, on tasks without training.
 
 use limbeck_score::{Metric, Task};
 use serde_json::Value;
 
 use crate::scene::{CORPUS_LINES, Outcome, Scene, corpus};
+use crate::weights;
 
 /// Pairs of lines with scores.
 fn similarity() -> String {
@@ -263,4 +264,115 @@ fn zeros(name: &str, shape: &[usize]) -> Vec<u8> {
     let view =
         safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.to_vec(), &bytes);
     safetensors::serialize([(name, view.expect("a tensor"))], None).expect("a file")
+}
+
+#[test]
+fn a_baseline_is_the_student_before_the_first_step() {
+    let scene = Scene::new();
+    let set = [
+        "--set",
+        "student.hidden=24",
+        "--set",
+        "student.layers=1",
+        "--set",
+        "student.heads=4",
+        "--set",
+        "max_length=16",
+    ];
+    let flags = [
+        "--teacher",
+        "teacher",
+        "--out",
+        "copied",
+        "--set",
+        "student.from_layers=[2]",
+    ];
+    let outcome = scene
+        .run(&[&["baseline"][..], &flags, &set].concat())
+        .done();
+    assert_eq!(outcome.stdout, "");
+    for said in [
+        "Start            layer 2 of the teacher",
+        "copied student: copied",
+        "mean pooling",
+    ] {
+        assert!(
+            outcome.stderr.contains(said),
+            "no {said} in {}",
+            outcome.stderr
+        );
+    }
+    let teacher = weights::read(&scene, "teacher/model.safetensors");
+    let copied = weights::read(&scene, "copied/model.safetensors");
+    assert!(copied.len() > 10, "{} tensors", copied.len());
+    for (name, tensor) in &copied {
+        let source = name.replace("layer.0.", "layer.1.");
+        assert!(
+            tensor.bytes == teacher[&source].bytes,
+            "{name} is not {source}"
+        );
+    }
+    let card = scene.text("copied/README.md");
+    assert!(
+        card.contains("# A student copied from its teacher, not trained"),
+        "{card}"
+    );
+    assert!(
+        card.contains("| Start | layer 2 of the teacher |") && !card.contains("| Steps |"),
+        "{card}"
+    );
+    scene.encode(&["--model", "copied"], "a word\n").done();
+    assert!(
+        !scene
+            .files("copied")
+            .iter()
+            .any(|file| file.contains("metrics") || file.contains("report"))
+    );
+}
+
+#[test]
+fn a_baseline_starts_as_a_run_of_the_same_recipe() {
+    let scene = Scene::new();
+    scene
+        .run(&["baseline", "--config", "recipe.toml", "--out", "copied"])
+        .done();
+    // So small a rate that no weight moves: a run's student is the one that it began with.
+    let still = ["--set", "learning_rate=1e-30", "--set", "weight_decay=0.0"];
+    scene
+        .distill(&[&still[..], &["--out", "student"]].concat())
+        .done();
+    let [copied, student] =
+        ["copied", "student"].map(|out| weights::read(&scene, &format!("{out}/model.safetensors")));
+    for (name, tensor) in &student {
+        assert!(tensor.bytes == copied[name].bytes, "{name}");
+    }
+}
+
+#[test]
+fn a_baseline_that_copies_nothing_or_writes_over_its_teacher_is_refused() {
+    let scene = Scene::new();
+    let refused = |flags: &[&str], message: &str| {
+        scene
+            .run(&[&["baseline", "--config", "recipe.toml"], flags].concat())
+            .refused(2, message);
+    };
+    refused(
+        &["--out", "copied", "--set", "student.init=random"],
+        "the recipe has a mistake:\n  student.init: a baseline is copied from the teacher, and `random` copies nothing; leave it \
+         out, or set it to `teacher`",
+    );
+    refused(
+        &["--out", "teacher"],
+        "the output folder teacher is the teacher's: the student would replace it. Choose another with --out",
+    );
+    scene.write("full/file", "");
+    refused(
+        &["--out", "full"],
+        "the output folder full is not empty. Choose another with --out, or overwrite it with --overwrite",
+    );
+    scene.run(&["baseline", "--out", "copied"]).refused(
+        2,
+        "no teacher: name its folder with --teacher, or `teacher` in the recipe",
+    );
+    assert!(!scene.path("copied").exists());
 }
