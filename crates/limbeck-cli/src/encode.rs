@@ -4,14 +4,13 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use clap::Args;
 use limbeck_corpus::CorpusError;
 use limbeck_kernels::self_test;
 use limbeck_model::{
-    Encoder, Folder, MOST_BYTES, ModelError, TokenBatch, Tokenizer, Tokens, checks,
+    Folder, MOST_BYTES, ModelError, SentenceModel, TokenBatch, Tokens, checks,
 };
-use limbeck_recipe::batching::Batch;
 use limbeck_recipe::{DeviceChoice, KernelChoice};
 use serde_json::{Map, Value, json};
 
@@ -36,9 +35,12 @@ pub struct Arguments {
     /// With --tokens: also write the layer's queries, keys and values (S, H)
     #[arg(long, requires = "tokens")]
     taps: bool,
-    /// Maximum tokens per text; longer texts are truncated [default: the model's limit]
+    /// Maximum tokens per text; longer texts are cut [default: what the folder says, or the model's limit]
     #[arg(long)]
     max_length: Option<usize>,
+    /// Put this prompt of config_sentence_transformers.json before each text [default: the one that it names, if any]
+    #[arg(long, value_name = "NAME")]
+    prompt: Option<String>,
     /// Texts encoded together
     #[arg(long, default_value_t = 32)]
     batch: usize,
@@ -48,11 +50,11 @@ pub struct Arguments {
 }
 
 struct Session {
-    encoder: Encoder,
-    tokenizer: Tokenizer,
+    model: SentenceModel,
     layer: usize,
     tokens: bool,
     taps: bool,
+    texts: u64,
 }
 
 /// A line of a file.
@@ -67,7 +69,7 @@ struct Line {
 /// The lines that were longer than what is encoded of them.
 #[derive(Default)]
 struct Cut {
-    lines: usize,
+    lines: u64,
     first: String,
 }
 
@@ -78,35 +80,21 @@ struct Cut {
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let folder = Folder::read(&arguments.model)?;
     let (device, _) = device::open(arguments.device)?;
-    let mut encoder = Encoder::from_folder(&folder, &device)?;
-    let checks = checks(encoder.config());
-    if let Err(error) = pollster::block_on(self_test(&device, &checks)) {
-        terminal::say(device::self_test_failed(&error));
-        encoder.set_kernel(KernelChoice::Naive);
-    }
-    let layers = encoder.config().num_hidden_layers;
+    let prompt = arguments.prompt.as_deref();
+    let model = open(&folder, prompt, arguments.max_length, &device)?;
+    let layers = model.encoder().config().num_hidden_layers;
     let layer = arguments.layer.unwrap_or(layers);
     if layer > layers || (arguments.taps && layer == 0) {
         return Err(CliError::Usage(
             ModelError::NoLayer { layer, layers }.to_string(),
         ));
     }
-    let longest = encoder.config().max_length();
-    let max_length = arguments.max_length.unwrap_or(longest);
-    if max_length > longest {
-        let error = ModelError::TooLong {
-            length: max_length,
-            longest,
-        };
-        return Err(CliError::Usage(error.to_string()));
-    }
-    let tokenizer = Tokenizer::from_folder(&folder)?.truncating(max_length)?;
-    let session = Session {
-        encoder,
-        tokenizer,
+    let mut session = Session {
+        model,
         layer,
         tokens: arguments.tokens,
         taps: arguments.taps,
+        texts: 0,
     };
     let mut out = std::io::stdout().lock();
     let (mut waiting, mut cut) = (Vec::new(), Cut::default());
@@ -119,7 +107,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     })?;
     session.write(&waiting, &mut cut, &mut out)?;
     out.flush()?;
-    cut.tell(max_length);
+    cut.tell(session.texts, session.model.max_length());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -131,18 +119,42 @@ impl Cut {
         self.lines += 1;
     }
 
-    fn tell(&self, max_length: usize) {
-        let lines = match self.lines {
-            0 => return,
-            1 => "1 text lost its end".to_owned(),
-            lines => format!("{lines} texts lost their ends"),
-        };
-        terminal::say(format_args!(
-            "{lines}, the first one at {}: a text is read up to {max_length} tokens (--max-length), and no further than {} MiB",
-            self.first,
-            MOST_BYTES >> 20
-        ));
+    fn tell(&self, texts: u64, length: usize) {
+        if let Some(cut) = cut_in_words(self.lines, texts, length) {
+            terminal::say(format_args!("{cut}; the first is {}", self.first));
+        }
     }
+}
+
+/// Opens a model folder for sentences, on kernels that the device computes rightly.
+///
+/// # Errors
+/// The folder cannot be used. What a flag asked for in vain is wrong use.
+pub fn open(
+    folder: &Folder,
+    prompt: Option<&str>,
+    max_length: Option<usize>,
+    device: &Device,
+) -> Result<SentenceModel, CliError> {
+    let model = SentenceModel::from_folder(folder, prompt, max_length, device);
+    let mut model = model.map_err(|error| match error {
+        ModelError::TooLong { .. } | ModelError::NoPrompt(_) => CliError::Usage(error.to_string()),
+        error => error.into(),
+    })?;
+    let checks = checks(model.encoder().config());
+    if let Err(error) = pollster::block_on(self_test(device, &checks)) {
+        terminal::say(device::self_test_failed(&error));
+        model.set_kernel(KernelChoice::Naive);
+    }
+    Ok(model)
+}
+
+/// How many texts lost their end, in words; none if none did. No more than [`MOST_BYTES`] of a text are looked at.
+pub fn cut_in_words(cut: u64, texts: u64, length: usize) -> Option<String> {
+    let were = if cut == 1 { "was" } else { "were" };
+    let words =
+        || format!("{cut} of {texts} texts {were} cut: the model reads {length} tokens of a text");
+    (cut > 0).then(words)
 }
 
 fn for_each_line(
@@ -217,31 +229,21 @@ fn line(bytes: &[u8], cut: bool, number: u64, path: &Path) -> Result<Line, CliEr
 }
 
 impl Session {
-    fn write(&self, lines: &[Line], cut: &mut Cut, out: &mut impl Write) -> Result<(), CliError> {
+    fn write(
+        &mut self,
+        lines: &[Line],
+        cut: &mut Cut,
+        out: &mut impl Write,
+    ) -> Result<(), CliError> {
         if lines.is_empty() {
             return Ok(());
         }
         let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
-        let mut tokens = self.tokenizer.encode(&texts)?;
+        let (tokens, batch) = self.model.read(&texts)?;
+        self.texts += lines.len() as u64;
         let lost = lines.iter().zip(&tokens);
         lost.filter(|(line, tokens)| line.cut || tokens.truncated)
             .for_each(|(line, _)| cut.add(line));
-        // A tokenizer without special tokens makes nothing of an empty line; padding stands for it.
-        let pad = self.encoder.config().pad_token_id;
-        tokens
-            .iter_mut()
-            .filter(|t| t.ids.is_empty())
-            .for_each(|t| t.ids.push(pad));
-        let sequences: Vec<&[u32]> = tokens.iter().map(|t| t.ids.as_slice()).collect();
-        let config = self.encoder.config();
-        let padded = Batch::pad(
-            &sequences,
-            vec![(0, 0); lines.len()],
-            config.pad_token_id,
-            1,
-            config.max_length(),
-        );
-        let batch = TokenBatch::new(&padded.ids, &padded.lengths, self.encoder.device())?;
         let objects = if self.tokens {
             self.layer_objects(&batch, &tokens)?
         } else {
@@ -255,7 +257,7 @@ impl Session {
     }
 
     fn vectors(&self, batch: &TokenBatch) -> Result<Vec<Map<String, Value>>, CliError> {
-        let rows = read(self.encoder.mean_pooled(batch)?.unsqueeze_dim(0))?.remove(0);
+        let rows = read(self.model.vectors(batch)?.unsqueeze_dim(0))?.remove(0);
         Ok(rows
             .into_iter()
             .map(|row| Map::from_iter([("embedding".to_owned(), json!(row))]))
@@ -267,10 +269,14 @@ impl Session {
         batch: &TokenBatch,
         tokens: &[Tokens],
     ) -> Result<Vec<Map<String, Value>>, CliError> {
-        let hidden = self.encoder.hidden_states(batch)?.swap_remove(self.layer);
+        let hidden = self
+            .model
+            .encoder()
+            .hidden_states(batch)?
+            .swap_remove(self.layer);
         let mut parts = vec![("hidden", read(hidden)?)];
         if self.taps {
-            let taps = self.encoder.tap(batch, self.layer, None)?;
+            let taps = self.model.encoder().tap(batch, self.layer, None)?;
             parts.extend([
                 ("q", read(taps.q)?),
                 ("k", read(taps.k)?),
@@ -281,7 +287,7 @@ impl Session {
             let names: Vec<String> = tokens
                 .ids
                 .iter()
-                .map(|id| self.tokenizer.token(*id))
+                .map(|id| self.model.tokenizer().token(*id))
                 .collect();
             let mut object = Map::from_iter([
                 ("tokens".to_owned(), json!(names)),

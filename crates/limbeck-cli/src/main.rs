@@ -1,11 +1,14 @@
 //! limbeck: distil Transformers by their self-attention relations.
 
 mod ahead;
+mod baseline;
 mod config;
 mod device;
 mod distill;
 mod encode;
 mod error;
+mod evaluate;
+mod inputs;
 mod inspect;
 mod interrupt;
 mod lock;
@@ -38,6 +41,7 @@ Examples:
   limbeck distill --recipe quick --teacher all-MiniLM-L6-v2 --corpus texts.txt --out student
   limbeck distill --out student --resume
   echo 'a white cat' | limbeck encode --model student
+  limbeck evaluate --models all-MiniLM-L6-v2 student --tasks sts.tsv
   limbeck inspect all-MiniLM-L6-v2
   limbeck relations --teacher all-MiniLM-L6-v2 --student student --text 'a white cat' -o cat.html
   limbeck serve
@@ -48,8 +52,12 @@ Exit codes: 0 done, 1 failed or stopped, 2 wrong usage (flags, recipe, an output
 enum Command {
     /// Distil a student from a teacher on text
     Distill(distill::Arguments),
+    /// Write the student that a run would start from, copied from the teacher and not trained, to compare with
+    Baseline(baseline::Arguments),
     /// Turn lines of text into vectors: one JSON object per line, from files or standard input
     Encode(encode::Arguments),
+    /// Compare models by their sentence vectors: similarity and retrieval, with intervals
+    Evaluate(evaluate::Arguments),
     /// Describe a model folder, and list the numbers of relation heads that fit it
     Inspect(inspect::Arguments),
     /// Draw the relations of teacher and student on a sentence: HTML, SVG, PNG, or the numbers as JSON or CSV
@@ -107,7 +115,9 @@ fn what_now(command: &Command) -> &'static str {
 fn run(command: &Command) -> Result<ExitCode, error::CliError> {
     match command {
         Command::Distill(arguments) => distill::main(arguments),
+        Command::Baseline(arguments) => baseline::main(arguments),
         Command::Encode(arguments) => encode::main(arguments),
+        Command::Evaluate(arguments) => evaluate::main(arguments),
         Command::Inspect(arguments) => inspect::main(arguments),
         Command::Relations(arguments) => relations::main(arguments),
         Command::Devices(arguments) => device::main(arguments),

@@ -27,13 +27,14 @@ const POOLING: &str = "1_Pooling";
 
 /// Whether a run writes a file of this name: the student of an earlier run must not leave parts beside a new one.
 fn is_ours(name: &str) -> bool {
-    const OURS: [&str; 11] = [
+    const OURS: [&str; 12] = [
         CHECKPOINT,
         METRICS_IN_PROGRESS,
         METRICS,
         "config.json",
         "model.safetensors",
         "modules.json",
+        "config_sentence_transformers.json",
         "sentence_bert_config.json",
         "recipe.toml",
         "README.md",

@@ -28,6 +28,8 @@ pub struct Report {
     pub parts: Vec<Part>,
     /// Evaluations on held-out lines: the first is "before", the last is "after".
     pub evaluations: Vec<Evaluation>,
+    /// Whether the student was a copy of parts of its teacher before the first step.
+    pub copied: bool,
     /// Which lines were held out, in one sentence.
     pub heldout_note: String,
     /// "held-out lines" or "training lines".
@@ -271,9 +273,14 @@ fn evaluations_html(report: &Report) -> String {
     };
     let rows: String = report.parts.iter().enumerate().map(row).collect();
     format!(
-        "<table><thead><tr><th>Part</th><th class=\"number\">before</th><th class=\"number\">after</th>\
+        "<table><thead><tr><th>Part</th><th class=\"number\">{}</th><th class=\"number\">after</th>\
          <th class=\"number change\">change</th><th>KL of a pair in nats</th></tr></thead><tbody>{rows}</tbody></table>\
          <p class=\"muted\">{note}</p>{}",
+        if report.copied {
+            "copied student"
+        } else {
+            "before"
+        },
         all_evaluations_html(report)
     )
 }
@@ -400,6 +407,7 @@ fn embedded(report: &Report) -> String {
             "gradient_norm_smooth": pick(&smooth(&norm)),
         },
         "evaluations": evaluations.collect::<Vec<_>>(),
+        "copied": report.copied,
         "relations": report.relations.as_ref().filter(|maps| maps.problem().is_none()).map(embedded_maps),
     });
     value.to_string().replace('<', "\\u003c")

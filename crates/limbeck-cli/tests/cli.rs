@@ -6,6 +6,8 @@ mod corpora;
 mod distilling;
 #[path = "cli/encoding.rs"]
 mod encoding;
+#[path = "cli/evaluating.rs"]
+mod evaluating;
 #[cfg(unix)]
 #[path = "../src/lock.rs"]
 #[allow(dead_code, reason = "its tests need no message")]
@@ -24,6 +26,8 @@ mod relating;
 mod running;
 #[path = "cli/scene.rs"]
 mod scene;
+#[path = "cli/sentences.rs"]
+mod sentences;
 #[cfg(unix)]
 #[path = "cli/serving.rs"]
 mod serving;

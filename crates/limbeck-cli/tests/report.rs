@@ -76,6 +76,7 @@ fn report(steps: u64) -> Report {
                 ..Evaluation::default()
             },
         ],
+        copied: false,
         heldout_note: "64 lines of wiki.txt".to_owned(),
         measured_on: "held-out lines".into(),
         relations: Some(maps(&["Q-Q", "V-V"], 3, &["[CLS]", "tea", "[SEP]"])),
@@ -156,6 +157,22 @@ fn the_headline_says_before_and_after() {
     let mut worse = report(3);
     worse.evaluations.reverse();
     assert!(render(&worse).contains("moved away from the teacher"));
+}
+
+#[test]
+fn a_copied_student_is_called_that() {
+    let random = report(3);
+    let mut copied = report(3);
+    copied.copied = true;
+    for (report, header, caption, is_copied) in [
+        (random, ">before<", "Student, before", false),
+        (copied, ">copied student<", "Copied student", true),
+    ] {
+        let page = render(&report);
+        assert!(page.contains(header), "no {header}");
+        assert_eq!(embedded(&page)["copied"], is_copied);
+        assert!(picture(&report).contains(caption), "no {caption}");
+    }
 }
 
 #[test]

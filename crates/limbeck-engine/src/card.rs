@@ -15,6 +15,8 @@ pub struct Outcome {
     pub after: BTreeMap<Part, f64>,
     /// Which lines the evaluation measured, in one sentence.
     pub heldout_note: String,
+    /// How the student makes one vector of a text.
+    pub vectors: String,
     /// Name of the device that computed it.
     pub device: String,
     /// Spent in steps; those before a resumption are counted where their time was kept.
@@ -36,6 +38,7 @@ impl Outcome {
             |file: &FileSummary| format!("{} ({:.1} MB)", file.name, file.bytes as f64 / 1e6);
         let files: Vec<String> = self.files.iter().map(file).collect();
         let mut facts = vec![
+            ("Sentence vectors".to_owned(), self.vectors.clone()),
             ("Corpus files".to_owned(), files.join(", ")),
             ("Device".to_owned(), self.device.clone()),
             (
@@ -61,7 +64,11 @@ impl Outcome {
 
     /// The parts of the loss before and after, as a Markdown table.
     pub fn table(&self, plan: &Plan) -> String {
-        let mut table = String::from("| part of the loss | before | after |\n|---|---|---|\n");
+        let start = match plan.from_layers {
+            Some(_) => "copied student",
+            None => "before",
+        };
+        let mut table = format!("| part of the loss | {start} | after |\n|---|---|---|\n");
         for part in plan.parts() {
             let name = match part {
                 Part::Relation(pair) => format!("{pair}, KL in nats"),
@@ -228,6 +235,23 @@ fn escape(text: &str) -> String {
         before = c;
     }
     escaped
+}
+
+/// README.md of the folder of a student that was copied from its teacher, and took no step.
+pub fn baseline_card(plan: &Plan, vectors: &str) -> String {
+    let mut card = String::from(
+        "---\nlibrary_name: sentence-transformers\npipeline_tag: feature-extraction\ntags:\n- limbeck\n---\n\n\
+         # A student copied from its teacher, not trained\n\n\
+         Copied with limbeck: what a student takes from its teacher before the first step of a distillation. It is here to \
+         be held beside the distilled student (`limbeck evaluate`). The licence of the teacher applies.\n\n| | |\n|---|---|\n",
+    );
+    let copied =
+        |(name, _): &(String, String)| ["Teacher", "Student", "Start"].contains(&name.as_str());
+    let vectors = ("Sentence vectors".to_owned(), vectors.to_owned());
+    for (name, value) in facts(plan).into_iter().filter(copied).chain([vectors]) {
+        card.push_str(&format!("| {name} | {value} |\n"));
+    }
+    card
 }
 
 /// README.md of a student's folder.

@@ -8,6 +8,7 @@
 //! besides (held-out lines, the files of a student, its card) is here too, and the command line uses the same.
 #![warn(missing_docs)]
 
+mod baseline;
 pub mod card;
 mod engine;
 mod feed;
@@ -24,6 +25,7 @@ mod student;
 mod trouble;
 mod world;
 
+pub use baseline::{Baseline, baseline};
 pub use engine::{Request, To, serve};
 pub use front::{BatchSource, Feed, Front, News, Tokenise};
 pub use limbeck_kernels::relaxed_simd;

@@ -21,7 +21,7 @@ use crate::front::{BatchSource, Feed, Front, News};
 use crate::heldout::Heldout;
 use crate::inputs::{Inputs, examine, of_teacher};
 use crate::sentence::{self, EventParts, Sentence, Share, Tokens};
-use crate::student::student_files;
+use crate::student::{student_files, vectors_in_words};
 use crate::trouble::{RunError, Trouble, of_device};
 
 /// What a session is opened with.
@@ -51,6 +51,7 @@ pub struct Session {
     files: Vec<FileSummary>,
     inputs: Inputs,
     folder: Folder,
+    vectors: String,
     /// Cuts nothing off: a sentence may be longer than the lines of a batch.
     tokenizer: Tokenizer,
     heldout: Heldout,
@@ -80,6 +81,7 @@ impl Session {
             mut evaluations,
         } = opening;
         let mut plan = Plan::new(&recipe, &source.config()?)?;
+        let vectors = vectors_in_words(&plan, &source.sentence_head()?);
         let tokenizer = Tokenizer::from_folder(&source)?;
         let truncating = tokenizer.clone().truncating(recipe.max_length)?;
         let before = checkpoint.as_ref().map(|c| &c.header.inputs);
@@ -134,6 +136,7 @@ impl Session {
             files,
             inputs,
             folder,
+            vectors,
             tokenizer,
             heldout,
             sentence,
@@ -158,6 +161,11 @@ impl Session {
     /// What it is measured on.
     pub fn heldout(&self) -> &Heldout {
         &self.heldout
+    }
+
+    /// How the student makes one vector of a text, in words.
+    pub fn vectors(&self) -> &str {
+        &self.vectors
     }
 
     /// The teacher's tokenizer, which cuts nothing off.
@@ -244,7 +252,7 @@ impl Session {
 
     /// Refuses a student whose relations are not numbers any more. Those of a teacher may never have been, on some lines.
     async fn require_sound(&self, evaluation: &Evaluation) -> Result<(), RunError> {
-        let is_finite = |e: &Evaluation| e.by_pair.iter().all(|kl| kl.is_finite());
+        let is_finite = |e: &Evaluation| e.parts.values().all(|value| value.is_finite());
         if is_finite(evaluation) {
             return Ok(());
         }
@@ -460,6 +468,7 @@ impl Session {
             before: parts(self.evaluations.first()),
             after: parts(self.evaluations.last()),
             heldout_note: self.heldout.note.clone(),
+            vectors: self.vectors.clone(),
             device: self.info.device.clone(),
             elapsed: Duration::from_secs_f64(self.steps.iter().map(|s| s.seconds).sum()),
             skipped: self.run.skipped(),

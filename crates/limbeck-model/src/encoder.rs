@@ -3,10 +3,11 @@
 use burn::tensor::{Device, Tensor};
 use limbeck_kernels::{Check, Lengths, Taps};
 use limbeck_recipe::layout::{Block, Kind};
-use limbeck_recipe::{Config, KernelChoice};
+use limbeck_recipe::{Config, KernelChoice, Pooling};
 
 use crate::parameters::{ParameterMut, Parameters};
 use crate::parts::Pass;
+use crate::sentence::pool;
 use crate::weights::{Named, to_safetensors};
 use crate::{Dropout, Folder, ModelError, Precision, TokenBatch, Weights};
 
@@ -23,13 +24,6 @@ pub struct Encoder {
 pub fn checks(config: &Config) -> [Check; 2] {
     let width = config.hidden_size / config.num_attention_heads;
     [Check::Attention { width }, Check::Gelu]
-}
-
-/// Mean over the real tokens of each sequence: (B, S, H) to (B, H).
-pub fn mean_of_tokens(x: Tensor<3>, lengths: &Lengths) -> Tensor<2> {
-    let (b, s) = (lengths.batch(), lengths.padded());
-    let weights = lengths.row_weights(1).mul_scalar(b as f32);
-    (x * weights.reshape([b, s, 1])).sum_dim(1).squeeze_dim(1)
 }
 
 impl Encoder {
@@ -199,16 +193,30 @@ impl Encoder {
         Ok(states)
     }
 
+    /// The last layer's output, (B, S, H). Dropout is applied where the model has it if one is given (training), never
+    /// otherwise.
+    ///
+    /// # Errors
+    /// A batch longer than the model's positions.
+    pub fn last_hidden(
+        &self,
+        batch: &TokenBatch,
+        dropout: Option<&mut Dropout>,
+    ) -> Result<Tensor<3>, ModelError> {
+        let (mut pass, mut x) = self.start(batch, dropout)?;
+        for block in self.blocks() {
+            x = pass.block(block, x);
+        }
+        Ok(x)
+    }
+
     /// Mean of the last hidden states over the real tokens of each sequence, (B, H); not normalised.
     ///
     /// # Errors
     /// A batch longer than the model's positions.
     pub fn mean_pooled(&self, batch: &TokenBatch) -> Result<Tensor<2>, ModelError> {
-        let (mut pass, mut x) = self.start(batch, None)?;
-        for block in self.blocks() {
-            x = pass.block(block, x);
-        }
-        Ok(mean_of_tokens(x, batch.lengths()))
+        let hidden = self.last_hidden(batch, None)?;
+        Ok(pool(hidden, batch.lengths(), &Pooling::default(), 0))
     }
 
     fn blocks(&self) -> &[Block] {

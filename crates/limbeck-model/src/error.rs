@@ -112,6 +112,9 @@ pub enum ModelError {
         /// Rows of the embedding table.
         vocabulary: usize,
     },
+    /// The folder has no prompt of this name.
+    #[error("{0}")]
+    NoPrompt(String),
     /// The tokenizer's file is wrong, or it failed on a text.
     #[error("tokenizer: {0}")]
     Tokenizer(String),

@@ -1,7 +1,8 @@
 //! Text to token ids, with the teacher's own tokenizer.
 
+use limbeck_recipe::SentenceHead;
 use tokenizers::models::wordpiece::WordPiece;
-use tokenizers::normalizers::BertNormalizer;
+use tokenizers::normalizers::{BertNormalizer, Lowercase, NormalizerWrapper, Sequence};
 use tokenizers::parallelism::MaybeParallelRefIterator;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::processors::bert::BertProcessing;
@@ -40,29 +41,55 @@ pub struct Tokenizer {
     inner: Inner,
     /// The length at which texts are truncated, if they are.
     max_length: Option<usize>,
+    /// The end of a long text that is cut off.
+    cuts: TruncationDirection,
 }
 
 impl Tokenizer {
-    /// From tokenizer.json, or for BERT from vocab.txt.
+    /// From tokenizer.json, or for BERT from vocab.txt. Texts are lower-cased and cut as the folder's settings say.
     ///
     /// # Errors
     /// Neither is there, or it cannot be read.
     pub fn from_folder(folder: &Folder) -> Result<Self, ModelError> {
-        if let Some(json) = folder.get("tokenizer.json") {
-            return Self::from_json(json);
-        }
-        let Some(vocabulary) = folder.get("vocab.txt") else {
-            return Err(folder.missing("tokenizer.json or vocab.txt"));
-        };
         let config = folder.get("tokenizer_config.json").unwrap_or(b"{}");
         let config: serde_json::Value = serde_json::from_slice(config).map_err(|e| {
             ModelError::Tokenizer(format!("tokenizer_config.json is not JSON: {e}"))
         })?;
-        let lowercase = config
-            .get("do_lower_case")
-            .and_then(serde_json::Value::as_bool)
-            .unwrap_or(true);
-        Self::word_piece(vocabulary, lowercase)
+        let mut tokenizer = match (folder.get("tokenizer.json"), folder.get("vocab.txt")) {
+            (Some(json), _) => Self::from_json(json)?,
+            (None, Some(vocabulary)) => {
+                let lowercase = config["do_lower_case"].as_bool().unwrap_or(true);
+                Self::word_piece(vocabulary, lowercase)?
+            }
+            (None, None) => return Err(folder.missing("tokenizer.json or vocab.txt")),
+        };
+        if config["truncation_side"] == "left" {
+            tokenizer.cuts = TruncationDirection::Left;
+        }
+        let file = |name: &str| folder.get(name);
+        match SentenceHead::lower_cases(folder.name(), &file)? {
+            true => tokenizer.lower_casing(),
+            false => Ok(tokenizer),
+        }
+    }
+
+    /// The same tokenizer with letters made small before anything else, as sentence-transformers does where a folder asks
+    /// for it.
+    fn lower_casing(mut self) -> Result<Self, ModelError> {
+        let own = self.inner.get_normalizer().cloned();
+        let mut all: Vec<NormalizerWrapper> = match own {
+            Some(NormalizerWrapper::Sequence(sequence)) => sequence.into_iter().collect(),
+            own => own.into_iter().collect(),
+        };
+        let is_lowercase = |own: &NormalizerWrapper| matches!(own, NormalizerWrapper::Lowercase(_));
+        if !all.iter().any(is_lowercase) {
+            all.insert(0, Lowercase.into());
+        }
+        let all = Some(Sequence::new(all));
+        self.inner
+            .with_normalizer(all)
+            .map_err(|e| ModelError::Tokenizer(e.to_string()))?;
+        Ok(self)
     }
 
     /// From the bytes of a tokenizer.json; its own padding and truncation are left out.
@@ -84,8 +111,11 @@ impl Tokenizer {
     }
 
     fn whole(inner: Inner) -> Self {
-        let max_length = None;
-        Self { inner, max_length }
+        Self {
+            inner,
+            max_length: None,
+            cuts: TruncationDirection::Right,
+        }
     }
 
     /// BERT's WordPiece from a vocabulary of one token per line.
@@ -141,7 +171,7 @@ impl Tokenizer {
             )));
         }
         let truncation = TruncationParams {
-            direction: TruncationDirection::Right,
+            direction: self.cuts,
             max_length,
             strategy: TruncationStrategy::LongestFirst,
             stride: 0,
@@ -163,13 +193,19 @@ impl Tokenizer {
     }
 
     /// A text that is longer than what is looked at first is looked at again, twice as far, until as much again is cut off as is
-    /// kept: then what follows changes nothing in what is kept.
+    /// kept: then what follows changes nothing in what is kept. Where the beginning of a text is cut off, all of its end is looked at.
     fn encode_one(&self, text: &str) -> Result<Tokens, ModelError> {
         let Some(max_length) = self.max_length else {
             let ids = self.beginning(text)?.ids;
             let truncated = false;
             return Ok(Tokens { ids, truncated });
         };
+        if self.cuts == TruncationDirection::Left {
+            let start = text.ceil_char_boundary(text.len().saturating_sub(MOST_BYTES));
+            let Beginning { ids, beyond } = self.beginning(&text[start..])?;
+            let truncated = beyond > 0 || start > 0;
+            return Ok(Tokens { ids, truncated });
+        }
         let most = text.len().min(MOST_BYTES);
         let mut bytes = max_length.saturating_mul(BYTES_A_TOKEN).max(FIRST_BYTES);
         loop {
@@ -202,6 +238,17 @@ impl Tokenizer {
     /// The tokenizer fails.
     pub fn special_tokens(&self) -> Result<usize, ModelError> {
         Ok(self.encode_one("")?.ids.len())
+    }
+
+    /// How many tokens of a text are those of a prompt before it: without the special token at its end.
+    ///
+    /// # Errors
+    /// The tokenizer fails.
+    pub(crate) fn prompt_tokens(&self, prompt: &str) -> Result<usize, ModelError> {
+        let ids = self.encode_one(prompt)?.ids;
+        let added = self.inner.get_added_tokens_decoder();
+        let is_special = |id: &u32| added.get(id).is_some_and(|token| token.special);
+        Ok(ids.len() - usize::from(ids.last().is_some_and(is_special)))
     }
 
     /// The token for what the vocabulary lacks, by the names that it has in WordPiece and Unigram vocabularies; bytes

@@ -75,6 +75,23 @@ impl<'a> Weights<'a> {
         Ok(())
     }
 
+    /// Opens the weights of a module of the folder, such as `2_Dense`: `linear.weight` and `linear.bias`.
+    ///
+    /// # Errors
+    /// They are not there, or damaged.
+    pub(crate) fn of_module(folder: &'a Folder, module: &str) -> Result<Self, ModelError> {
+        let [safetensors, pytorch] =
+            ["model.safetensors", "pytorch_model.bin"].map(|file| format!("{module}/{file}"));
+        let source = match folder.get(&safetensors) {
+            Some(bytes) => Source::Safe(vec![parse(folder, &safetensors, bytes)?]),
+            None => {
+                pytorch_on_disk(folder, &pytorch)?.ok_or_else(|| folder.missing(&safetensors))?
+            }
+        };
+        let prefix = String::new();
+        Ok(Self { source, prefix })
+    }
+
     fn source(folder: &'a Folder) -> Result<Source<'a>, ModelError> {
         if let Some(bytes) = folder.get("model.safetensors") {
             return Ok(Source::Safe(vec![parse(
@@ -182,6 +199,26 @@ impl<'a> Weights<'a> {
             }
         }
     }
+}
+
+/// PyTorch's weights of a module, if there are any.
+#[cfg(not(target_family = "wasm"))]
+fn pytorch_on_disk(folder: &Folder, file: &str) -> Result<Option<Source<'static>>, ModelError> {
+    let Some(path) = folder.on_disk(file) else {
+        return Ok(None);
+    };
+    let reader = pytorch_reader::PytorchReader::new(path);
+    let reader = reader.map_err(|e| ModelError::Damaged {
+        file: folder.path(file),
+        reason: e.to_string(),
+    })?;
+    Ok(Some(Source::PyTorch(reader)))
+}
+
+/// A browser reads safetensors alone.
+#[cfg(target_family = "wasm")]
+fn pytorch_on_disk(_: &Folder, _: &str) -> Result<Option<Source<'static>>, ModelError> {
+    Ok(None)
 }
 
 /// Little-endian bytes of a float type, named as safetensors names it, as f32.

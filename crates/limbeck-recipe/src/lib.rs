@@ -15,6 +15,7 @@ mod part;
 mod plan;
 mod recipe;
 mod rng;
+mod sentence;
 mod shape;
 mod step;
 
@@ -33,5 +34,8 @@ pub use recipe::{
     WeightPrecision, as_toml,
 };
 pub use rng::{Rng, mix};
+pub use sentence::{
+    Dense, DenseActivation, FileOf, HeadModule, Pooling, PoolingMode, SentenceHead,
+};
 pub use shape::{Activation, Positions, Shape};
 pub use step::{Evaluation, Step};

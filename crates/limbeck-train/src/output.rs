@@ -2,8 +2,8 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use limbeck_kernels::{Lengths, Taps, matmul, relation_loss};
-use limbeck_model::{Encoder, ModelError, mean_of_tokens};
-use limbeck_recipe::{KernelChoice, Pair, Part, Plan};
+use limbeck_model::{Encoder, ModelError, pool};
+use limbeck_recipe::{KernelChoice, Pair, Part, Plan, Pooling};
 
 use crate::TrainError;
 
@@ -38,8 +38,8 @@ impl<'a> Outputs<'a> {
         let of_teacher = teacher.clone().without_autodiff();
         Self {
             states: student,
-            vectors: mean_of_tokens(student.clone(), lengths),
-            teacher_vectors: mean_of_tokens(of_teacher.clone(), lengths),
+            vectors: pool(student.clone(), lengths, &Pooling::default(), 0),
+            teacher_vectors: pool(of_teacher.clone(), lengths, &Pooling::default(), 0),
             of_teacher,
             map,
             lengths,

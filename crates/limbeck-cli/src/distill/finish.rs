@@ -94,6 +94,7 @@ fn report_of(session: &Session, outcome: &Outcome) -> Result<Report, CliError> {
         steps: session.steps().to_vec(),
         parts: plan.parts(),
         evaluations: session.evaluations().to_vec(),
+        copied: plan.from_layers.is_some(),
         heldout_note: outcome.heldout_note.clone(),
         measured_on: heldout.kind.to_owned(),
         relations: Some(relations),

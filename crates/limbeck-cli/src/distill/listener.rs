@@ -55,6 +55,8 @@ impl Listener {
         self.progress.begin(plan, step);
         let info = session.info();
         let mut facts = card::facts(plan);
+        let vectors = session.vectors().to_owned();
+        facts.push(("Sentence vectors".to_owned(), vectors));
         facts.push(("Device".to_owned(), info.device.clone()));
         let facts: Vec<String> = facts
             .iter()

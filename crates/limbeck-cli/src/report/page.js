@@ -198,7 +198,7 @@ function relationMaps(maps) {
   const average = (rows) => rows.reduce((a, b) => a + (b ?? NaN), 0) / rows.length;
   const largest = (values, least) => values.reduce((a, b) => Math.max(a, Math.abs(b) || 0), least);
   let pair = 0, head = MEAN, preview = null, row = 0, column = 0, locked = false, shown = null;
-  const section = find("maps"), panels = find("panels"), names = ["Teacher", "Student before", "Student after", "After − teacher"];
+  const section = find("maps"), panels = find("panels"), names = ["Teacher", data.copied ? "Copied student" : "Student before", "Student after", "After − teacher"];
   section.hidden = false;
   panels.tabIndex = 0;
   panels.setAttribute("aria-label", "Relation maps; arrow keys move the cell");

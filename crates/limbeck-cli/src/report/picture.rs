@@ -42,7 +42,7 @@ pub fn picture(report: &Report) -> String {
     );
     draw_bars(&mut svg, report);
     if let Some(maps) = maps {
-        draw_maps(&mut svg, maps);
+        draw_maps(&mut svg, maps, report.copied);
     }
     svg.push_str("</svg>");
     svg
@@ -222,7 +222,12 @@ fn draw_bars(svg: &mut String, report: &Report) {
 }
 
 /// Teacher, student before and student after, side by side from x = 516, mean of heads.
-fn draw_maps(svg: &mut String, maps: &RelationMaps) {
+fn draw_maps(svg: &mut String, maps: &RelationMaps, copied: bool) {
+    let start = if copied {
+        "Copied student"
+    } else {
+        "Student, before"
+    };
     let size = maps.tokens.len();
     let mean_of = |student: &[Vec<f32>]| {
         Relation::mean(&Relation::heads(size, &maps.teacher[0], &student[0]))
@@ -240,7 +245,7 @@ fn draw_maps(svg: &mut String, maps: &RelationMaps) {
     let kl = |relation: &Relation| format!("KL {}", number(relation.total()));
     let panes = [
         ("Teacher", String::new(), &before.teacher),
-        ("Student, before", kl(&before), &before.student),
+        (start, kl(&before), &before.student),
         ("Student, after", kl(&after), &after.student),
     ];
     let tokens = maps.tokens.iter().map(|token| clip(&visible(token), 9));

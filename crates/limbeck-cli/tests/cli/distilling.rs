@@ -203,7 +203,7 @@ fn people_read_progress_on_standard_error() {
     assert_eq!(outcome.stdout, "");
     for part in [
         "Relation heads   12",
-        "| part of the loss | before | after |",
+        "| part of the loss | copied student | after |",
         "| cosine | ",
         "report:  student/report.html",
     ] {
@@ -212,6 +212,24 @@ fn people_read_progress_on_standard_error() {
             "no `{part}` in\n{}",
             outcome.stderr
         );
+    }
+}
+
+#[test]
+fn the_report_says_what_the_student_was_before() {
+    let scene = Scene::new();
+    for (init, card, page) in [
+        (
+            "teacher",
+            "KL of the copied student (nats)",
+            ">copied student<",
+        ),
+        ("random", "KL before (nats)", ">before<"),
+    ] {
+        let init = format!("student.init={init}");
+        scene.distill(&["--overwrite", "--set", &init]).done();
+        assert!(scene.text("student/README.md").contains(card), "{card}");
+        assert!(scene.text("student/report.html").contains(page), "{page}");
     }
 }
 

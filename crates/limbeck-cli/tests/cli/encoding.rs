@@ -256,8 +256,7 @@ fn a_line_of_20_megabytes_takes_no_more_memory_than_its_beginning() {
     assert_eq!(long.stdout, short.stdout);
     let cut = |file: &str| {
         format!(
-            "1 text lost its end, the first one at {file}, line 2: a text is read up to 40 tokens (--max-length), and no further \
-             than 1 MiB\n"
+            "1 of 3 texts was cut: the model reads 40 tokens of a text; the first is {file}, line 2\n"
         )
     };
     assert_eq!(long.stderr, cut("long.txt"));
