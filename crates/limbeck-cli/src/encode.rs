@@ -8,9 +8,7 @@ use burn::tensor::{Device, Tensor};
 use clap::Args;
 use limbeck_corpus::CorpusError;
 use limbeck_kernels::self_test;
-use limbeck_model::{
-    Folder, MOST_BYTES, ModelError, SentenceModel, TokenBatch, Tokens, checks,
-};
+use limbeck_model::{Folder, MOST_BYTES, ModelError, SentenceModel, TokenBatch, Tokens, checks};
 use limbeck_recipe::{DeviceChoice, KernelChoice};
 use serde_json::{Map, Value, json};
 

@@ -1,7 +1,7 @@
 //! The encoder: embeddings and layers assembled from [`crate::parts`], and what can be read off them.
 
 use burn::tensor::{Device, Tensor};
-use limbeck_kernels::{Check, Lengths, Taps};
+use limbeck_kernels::{Check, Taps};
 use limbeck_recipe::layout::{Block, Kind};
 use limbeck_recipe::{Config, KernelChoice, Pooling};
 

@@ -117,7 +117,11 @@ fn texts_that_lose_their_end_are_counted() {
     ] {
         let outcome = with_head(name).encode(flags, lines(&golden)).done();
         let said = format!("{said}; the first is standard input, line ");
-        assert!(outcome.stderr.starts_with(&said), "{name} {flags:?}: {}", outcome.stderr);
+        assert!(
+            outcome.stderr.starts_with(&said),
+            "{name} {flags:?}: {}",
+            outcome.stderr
+        );
     }
     assert_eq!(with_head("length").encode(&[], "key\n").done().stderr, "");
 }
