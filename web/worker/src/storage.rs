@@ -80,7 +80,7 @@ pub async fn read(name: &str) -> Result<Option<Vec<u8>>, String> {
                 Ok(None)
             };
         };
-        match read(contents).await {
+        match bytes_of(contents).await {
             Ok(bytes) => return bytes.map(Some),
             // Another tab has written the file anew since, and this is the old one.
             Err(fault) if fault.name == "NotFoundError" || fault.name == "NotReadableError" => (),
@@ -183,7 +183,7 @@ fn newest(slots: &[Slot; 2]) -> Option<(usize, u64, &Blob)> {
 }
 
 /// The contents, unless the browser refuses; the inner error is that of too little memory.
-async fn read(contents: &Blob) -> Result<Result<Vec<u8>, String>, Fault> {
+async fn bytes_of(contents: &Blob) -> Result<Result<Vec<u8>, String>, Fault> {
     let size = contents.size() as usize;
     let mut bytes = Vec::new();
     if bytes.try_reserve_exact(size).is_err() {

@@ -221,10 +221,14 @@ fn the_report_says_what_the_student_was_before() {
     for (init, card, page) in [
         (
             "teacher",
-            "KL of the copied student (nats)",
+            "| part of the loss | copied student | after |",
             ">copied student<",
         ),
-        ("random", "KL before (nats)", ">before<"),
+        (
+            "random",
+            "| part of the loss | before | after |",
+            ">before<",
+        ),
     ] {
         let init = format!("student.init={init}");
         scene.distill(&["--overwrite", "--set", &init]).done();
