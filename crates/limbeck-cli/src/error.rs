@@ -52,6 +52,9 @@ pub enum CliError {
         /// The output folder.
         out: String,
     },
+    /// A file of labelled text: which one, what was found and what was expected.
+    #[error("{0}")]
+    Labelled(String),
     /// Relations that do not fit their sentence.
     #[error(transparent)]
     Maps(#[from] limbeck_relations::MapError),

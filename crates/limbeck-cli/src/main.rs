@@ -6,6 +6,8 @@ mod device;
 mod distill;
 mod encode;
 mod error;
+mod finetune;
+mod inputs;
 mod inspect;
 mod interrupt;
 mod lock;
@@ -34,6 +36,7 @@ Examples:
   limbeck distill --teacher all-MiniLM-L6-v2 --corpus 'texts/*.txt' --out student
   limbeck distill --config run.toml --set student.layers=2 --set steps=5000
   limbeck distill --out student --resume
+  limbeck finetune --model student --train train.tsv --dev dev.tsv --out tuned
   echo 'a white cat' | limbeck encode --model student
   limbeck inspect all-MiniLM-L6-v2
   limbeck relations --teacher all-MiniLM-L6-v2 --student student --text 'a white cat' -o cat.html
@@ -45,6 +48,8 @@ Exit codes: 0 done, 1 failed or stopped, 2 wrong usage (flags, recipe, an output
 enum Command {
     /// Distil a student from a teacher on text
     Distill(distill::Arguments),
+    /// Fine-tune a model on labelled text, with several seeds, and score it
+    Finetune(finetune::Arguments),
     /// Turn lines of text into vectors: one JSON object per line, from files or standard input
     Encode(encode::Arguments),
     /// Describe a model folder, and list the numbers of relation heads that fit it
@@ -85,6 +90,7 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<ExitCode, error::CliError> {
     match command {
         Command::Distill(arguments) => distill::main(arguments),
+        Command::Finetune(arguments) => finetune::main(arguments),
         Command::Encode(arguments) => encode::main(arguments),
         Command::Inspect(arguments) => inspect::main(arguments),
         Command::Relations(arguments) => relations::main(arguments),

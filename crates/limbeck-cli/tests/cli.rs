@@ -6,6 +6,8 @@ mod corpora;
 mod distilling;
 #[path = "cli/encoding.rs"]
 mod encoding;
+#[path = "cli/finetuning.rs"]
+mod finetuning;
 #[path = "cli/models.rs"]
 mod models;
 #[cfg(unix)]

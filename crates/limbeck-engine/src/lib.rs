@@ -27,5 +27,6 @@ pub use engine::{Request, To, serve};
 pub use front::{BatchSource, Feed, Front, News, Tokenise};
 pub use limbeck_kernels::relaxed_simd;
 pub use session::{Opening, Session};
+pub use student::{sentence_transformers, tokenizer_files};
 pub use trouble::RunError;
 pub use world::{Opened, World};

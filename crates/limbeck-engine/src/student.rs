@@ -18,18 +18,12 @@ pub async fn student_files(
         WeightPrecision::F32 => Precision::F32,
         WeightPrecision::F16 => Precision::F16,
     };
-    let mut files: Vec<(String, Vec<u8>)> = teacher
-        .tokenizer_files()
-        .map(|(name, bytes)| (name.to_owned(), bytes.to_vec()))
-        .collect();
+    let mut files = tokenizer_files(teacher)?;
     let mut add = |name: &str, bytes: Vec<u8>| files.push((name.to_owned(), bytes));
-    if teacher.get("tokenizer.json").is_none() {
-        let tokenizer = Tokenizer::from_folder(teacher)?.to_json()?;
-        add("tokenizer.json", tokenizer.into_bytes());
-    }
     let config = plan.student.to_json(precision.torch_name());
     add("config.json", config.into_bytes());
-    for (name, content) in sentence_transformers(plan) {
+    let modules = sentence_transformers(plan.student.hidden_size, plan.recipe.max_length);
+    for (name, content) in modules {
         add(name, format!("{content:#}\n").into_bytes());
     }
     add("recipe.toml", plan.recipe.to_toml().into_bytes());
@@ -40,20 +34,39 @@ pub async fn student_files(
     Ok(files)
 }
 
+/// Names and contents of a model's tokenizer files, with a tokenizer.json in any case.
+///
+/// # Errors
+/// The tokenizer cannot be written as tokenizer.json.
+pub fn tokenizer_files(model: &Folder) -> Result<Vec<(String, Vec<u8>)>, ModelError> {
+    let files = model.tokenizer_files();
+    let mut files: Vec<(String, Vec<u8>)> = files
+        .map(|(name, bytes)| (name.to_owned(), bytes.to_vec()))
+        .collect();
+    if model.get("tokenizer.json").is_none() {
+        let tokenizer = Tokenizer::from_folder(model)?.to_json()?;
+        files.push(("tokenizer.json".to_owned(), tokenizer.into_bytes()));
+    }
+    Ok(files)
+}
+
 /// modules.json and what it names: mean pooling over the real tokens.
-fn sentence_transformers(plan: &Plan) -> [(&'static str, serde_json::Value); 3] {
+pub fn sentence_transformers(
+    hidden_size: usize,
+    max_length: usize,
+) -> [(&'static str, serde_json::Value); 3] {
     let modules = json!([
         { "idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer" },
         { "idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling" },
     ]);
     let pooling = json!({
-        "word_embedding_dimension": plan.student.hidden_size,
+        "word_embedding_dimension": hidden_size,
         "pooling_mode_cls_token": false,
         "pooling_mode_mean_tokens": true,
         "pooling_mode_max_tokens": false,
         "pooling_mode_mean_sqrt_len_tokens": false,
     });
-    let transformer = json!({ "max_seq_length": plan.recipe.max_length, "do_lower_case": false });
+    let transformer = json!({ "max_seq_length": max_length, "do_lower_case": false });
     [
         ("modules.json", modules),
         ("1_Pooling/config.json", pooling),

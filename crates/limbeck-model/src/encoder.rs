@@ -1,7 +1,7 @@
 //! The encoder: embeddings and layers assembled from [`crate::parts`], and what can be read off them.
 
 use burn::tensor::{Device, Tensor};
-use limbeck_kernels::{Check, Taps};
+use limbeck_kernels::{Check, Lengths, Taps};
 use limbeck_recipe::layout::{Block, Kind};
 use limbeck_recipe::{Config, KernelChoice};
 
@@ -80,6 +80,11 @@ impl Encoder {
     /// Sets what computes attention and GELU from now on; our kernels do unless this says otherwise.
     pub fn set_kernel(&mut self, kernel: KernelChoice) {
         self.kernel = kernel;
+    }
+
+    /// What computes attention and GELU.
+    pub(crate) fn kernel(&self) -> KernelChoice {
+        self.kernel
     }
 
     /// Every parameter in place, with its name as `transformers` has it, in the order in which checkpoints and initial
@@ -168,19 +173,29 @@ impl Encoder {
         Ok(states)
     }
 
+    /// The last layer's output, (B, S, H). Dropout is applied where the model has it if one is given.
+    ///
+    /// # Errors
+    /// A batch longer than the model's positions.
+    pub fn last_hidden(
+        &self,
+        batch: &TokenBatch,
+        dropout: Option<&mut Dropout>,
+    ) -> Result<Tensor<3>, ModelError> {
+        let (mut pass, mut x) = self.start(batch, dropout)?;
+        for block in self.blocks() {
+            x = pass.block(block, x);
+        }
+        Ok(x)
+    }
+
     /// Mean of the last hidden states over the real tokens of each sequence, (B, H); not normalised.
     ///
     /// # Errors
     /// A batch longer than the model's positions.
     pub fn mean_pooled(&self, batch: &TokenBatch) -> Result<Tensor<2>, ModelError> {
-        let (mut pass, mut x) = self.start(batch, None)?;
-        for block in self.blocks() {
-            x = pass.block(block, x);
-        }
-        let lengths = batch.lengths();
-        let (b, s) = (lengths.batch(), lengths.padded());
-        let weights = lengths.row_weights(1).mul_scalar(b as f32);
-        Ok((x * weights.reshape([b, s, 1])).sum_dim(1).squeeze_dim(1))
+        let x = self.last_hidden(batch, None)?;
+        Ok(mean_over_tokens(x, batch.lengths()))
     }
 
     fn blocks(&self) -> &[Block] {
@@ -219,7 +234,19 @@ impl Encoder {
             lengths: batch.lengths(),
             dropout,
         };
-        let x = pass.embeddings(&self.parameters.layout().embeddings, batch.ids());
+        let at = &self.parameters.layout().embeddings;
+        let x = pass.embeddings(at, batch.ids(), batch.types());
         Ok((pass, x))
     }
+}
+
+/// Mean of (B, S, H) over the real tokens of each sequence, (B, H).
+pub(crate) fn mean_over_tokens(x: Tensor<3>, lengths: &Lengths) -> Tensor<2> {
+    let (b, s) = (lengths.batch(), lengths.padded());
+    let weights = lengths.row_weights(1).mul_scalar(b as f32);
+    let weights = match x.is_autodiff() {
+        true => weights.autodiff(),
+        false => weights,
+    };
+    (x * weights.reshape([b, s, 1])).sum_dim(1).squeeze_dim(1)
 }

@@ -19,6 +19,7 @@
 #![warn(missing_docs)]
 
 mod batch;
+mod classifier;
 mod dropout;
 mod encoder;
 mod error;
@@ -30,11 +31,12 @@ mod tokenizer;
 mod weights;
 
 pub use batch::TokenBatch;
+pub use classifier::Classifier;
 pub use dropout::Dropout;
 pub use encoder::{Encoder, checks};
 pub use error::ModelError;
 pub use folder::Folder;
 pub use limbeck_kernels::Taps;
 pub use parameters::ParameterMut;
-pub use tokenizer::{Tokenizer, Tokens};
+pub use tokenizer::{PairTokens, Tokenizer, Tokens};
 pub use weights::{Named, Precision, Weights};

@@ -17,6 +17,17 @@ pub struct Tokens {
     pub truncated: bool,
 }
 
+/// The token ids of two texts as one sequence, special tokens included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairTokens {
+    /// Token ids.
+    pub ids: Vec<u32>,
+    /// The token type of each: which of the two texts it belongs to, where the tokenizer says so.
+    pub types: Vec<u32>,
+    /// Whether the texts were longer and lost their ends.
+    pub truncated: bool,
+}
+
 /// A tokenizer of a model folder: WordPiece, byte-level BPE or Unigram, whatever tokenizer.json says.
 #[derive(Clone)]
 pub struct Tokenizer {
@@ -134,6 +145,23 @@ impl Tokenizer {
             .map_err(|e| ModelError::Tokenizer(e.to_string()))?;
         let tokens = encodings.iter().map(|e| Tokens {
             ids: e.get_ids().to_vec(),
+            truncated: !e.get_overflowing().is_empty(),
+        });
+        Ok(tokens.collect())
+    }
+
+    /// Ids and token types of each pair of texts, by the tokenizer's template for pairs.
+    ///
+    /// # Errors
+    /// The tokenizer fails on a text.
+    pub fn encode_pairs(&self, pairs: &[(&str, &str)]) -> Result<Vec<PairTokens>, ModelError> {
+        let encodings = self
+            .inner
+            .encode_batch_fast(pairs.to_vec(), true)
+            .map_err(|e| ModelError::Tokenizer(e.to_string()))?;
+        let tokens = encodings.iter().map(|e| PairTokens {
+            ids: e.get_ids().to_vec(),
+            types: e.get_type_ids().to_vec(),
             truncated: !e.get_overflowing().is_empty(),
         });
         Ok(tokens.collect())

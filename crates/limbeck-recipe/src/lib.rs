@@ -8,6 +8,7 @@ mod config;
 mod error;
 mod estimate;
 mod families;
+mod head;
 pub mod layout;
 mod pair;
 mod plan;
@@ -19,6 +20,7 @@ mod step;
 pub use config::{Config, StudentSize, TOKENIZER_FILES, parameter_count};
 pub use error::ConfigError;
 pub use estimate::Estimate;
+pub use head::{FamilyHead, HeadActivation, HeadChoice};
 pub use pair::{Pair, Vector, common_relation_heads};
 pub use plan::{
     Mistake, Plan, PlanError, learning_rate, usual_ffn, usual_from_layers, usual_relation_heads,

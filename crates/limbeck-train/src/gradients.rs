@@ -6,7 +6,8 @@
 use std::ops::Add;
 
 use burn::tensor::{Gradients as Backward, Tensor};
-use limbeck_model::{Encoder, ModelError, Named, ParameterMut};
+use limbeck_model::{ModelError, Named, ParameterMut};
+use limbeck_recipe::layout::Kind;
 
 use crate::TrainError;
 use crate::objective::Loss;
@@ -38,12 +39,12 @@ impl Numbers {
 }
 
 impl Gradients {
-    /// Backpropagates a loss to the parameters of the student that it was computed with. Its graph is gone afterwards.
-    pub(crate) fn of(loss: &Loss, student: &mut Encoder) -> Self {
+    /// Backpropagates a loss to the parameters that it was computed with. Its graph is gone afterwards.
+    pub(crate) fn of(loss: &Loss, parameters: Vec<(String, Kind, ParameterMut)>) -> Self {
         let mut backward = loss.total.backward();
-        let parameters = student.parameters_mut().into_iter();
-        let gradients =
-            parameters.map(|(name, _, parameter)| (name, remove(&parameter, &mut backward)));
+        let gradients = parameters
+            .into_iter()
+            .map(|(name, _, parameter)| (name, remove(&parameter, &mut backward)));
         Self {
             parts: loss.parts.clone(),
             by_parameter: gradients.collect(),

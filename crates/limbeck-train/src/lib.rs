@@ -17,6 +17,7 @@ mod lesson;
 mod objective;
 mod optimizer;
 mod run;
+mod tuning;
 
 pub use checkpoint::{Checkpoint, CheckpointHeader};
 pub use error::TrainError;
@@ -24,3 +25,4 @@ pub use gradients::{Gradients, Numbers};
 pub use lesson::Lesson;
 pub use objective::{Loss, RelationObjective};
 pub use run::{Event, Phase, Run, check_kernels};
+pub use tuning::{Targets, Tuned, Tuning, TuningRecipe};

@@ -14,7 +14,7 @@ use crate::checkpoint::{self, Checkpoint};
 use crate::gradients::{self, Gradients, to_host};
 use crate::lesson::Lesson;
 use crate::objective::RelationObjective;
-use crate::optimizer::{AdamW, Update};
+use crate::optimizer::{AdamW, Pace, clip_scale};
 
 /// Consecutive steps with a non-finite loss or gradient after which the run stops.
 const PATIENCE: u32 = 3;
@@ -235,7 +235,7 @@ impl Run {
         done(Phase::Student);
         let loss = self.objective.loss(&student, &teacher, tokens.lengths())?;
         done(Phase::Loss);
-        let gradients = Gradients::of(&loss, &mut self.student);
+        let gradients = Gradients::of(&loss, self.student.parameters_mut());
         done(Phase::Backward);
         Ok(gradients)
     }
@@ -287,26 +287,12 @@ impl Run {
     }
 
     fn update(&mut self, gradients: Gradients, learning_rate: f64, norm: f64) {
-        // torch.nn.utils.clip_grad_norm_: scale by max_norm / (norm + 1e-6), never up.
-        let clip = self.plan.recipe.clip;
-        let gradient_scale = if clip > 0.0 {
-            (clip / (norm + 1e-6)).min(1.0)
-        } else {
-            1.0
+        let pace = Pace {
+            learning_rate,
+            gradient_scale: clip_scale(self.plan.recipe.clip, norm),
         };
-        let parameters = self.student.parameters_mut().into_iter();
-        for ((name, kind, parameter), gradient) in parameters.zip(gradients.into_values()) {
-            let Some(gradient) = gradient else { continue };
-            let update = Update {
-                name: &name,
-                decays: kind.decays(),
-                learning_rate,
-                gradient_scale,
-            };
-            gradients::replace(parameter, |values| {
-                self.optimizer.update(&update, values, gradient)
-            });
-        }
+        let parameters = self.student.parameters_mut();
+        self.optimizer.step(&pace, parameters, gradients);
     }
 
     fn skip(&mut self, batches: &[Batch]) -> Result<Event, TrainError> {

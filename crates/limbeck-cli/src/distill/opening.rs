@@ -1,6 +1,5 @@
 //! From flags to a session: what is read, what is refused, and whose folder it is.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -15,6 +14,7 @@ use super::listener::Listener;
 use super::metrics::Past;
 use crate::config;
 use crate::error::CliError;
+use crate::inputs::Inputs;
 use crate::output::Output;
 
 /// Opens a run: nothing is written before everything is checked, but the lock of the output folder.
@@ -47,10 +47,15 @@ pub fn open(arguments: &Arguments) -> Result<(Session, Listener), CliError> {
     // All mistakes of the recipe come before the first of a file.
     Plan::new(&recipe, &teacher.config()?)?;
     let corpus = Corpus::open(&recipe.corpus)?;
+    let config = arguments.config.as_deref();
     let inputs = Inputs {
-        teacher: Path::new(&recipe.teacher),
-        corpus: &corpus,
-        config: arguments.config.as_deref(),
+        model: ("teacher", Path::new(&recipe.teacher)),
+        result: "student",
+        files: corpus
+            .paths()
+            .map(|path| ("corpus file", path))
+            .chain(config.map(|path| ("recipe", path)))
+            .collect(),
     };
     inputs.are_outside(&out)?;
     let output = match output {
@@ -103,72 +108,4 @@ fn require_out(out: &str) -> Result<(), CliError> {
         )),
         false => Ok(()),
     }
-}
-
-/// What a run reads.
-struct Inputs<'a> {
-    teacher: &'a Path,
-    corpus: &'a Corpus,
-    config: Option<&'a Path>,
-}
-
-impl Inputs<'_> {
-    /// A run must not write over what it reads, nor clear it away.
-    fn are_outside(&self, out: &Path) -> Result<(), CliError> {
-        // What is no folder holds nothing, and cannot become the output folder either.
-        let Some(folder) = resolved(out)?.filter(|folder| folder.is_dir()) else {
-            return Ok(());
-        };
-        if resolved(self.teacher)?.as_ref() == Some(&folder) {
-            return Err(CliError::Usage(format!(
-                "the output folder {} is the teacher's: the student would replace it. Choose another with --out",
-                out.display()
-            )));
-        }
-        let files = files_of(self.teacher)?;
-        let teacher = files.iter().map(PathBuf::as_path);
-        let teacher = std::iter::once(self.teacher).chain(teacher);
-        let corpus = self.corpus.paths().map(|path| ("corpus file", path));
-        let config = self.config.map(|path| ("recipe", path));
-        let inputs = teacher.map(|path| ("teacher", path));
-        for (what, path) in inputs.chain(corpus).chain(config) {
-            if lies_in(path, &folder)? {
-                return Err(CliError::Usage(format!(
-                    "the {what} {} is in the output folder {}, where it could be removed or overwritten. Move it, or \
-                     choose another folder with --out",
-                    path.display(),
-                    out.display()
-                )));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn files_of(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
-    let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let entries = entries.map_err(CliError::file("list", folder))?;
-    Ok(entries.iter().map(std::fs::DirEntry::path).collect())
-}
-
-/// Where a path leads; none if nothing is there.
-fn resolved(path: &Path) -> Result<Option<PathBuf>, CliError> {
-    match path.canonicalize() {
-        Ok(path) => Ok(Some(path)),
-        // Making the folder says what is wrong with a path through a file.
-        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-        Err(e) => Err(CliError::file("resolve", path)(e)),
-    }
-}
-
-/// Whether a path leads into a folder, or a link of that name stands in it.
-fn lies_in(path: &Path, folder: &Path) -> Result<bool, CliError> {
-    let parent = match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => path,
-    };
-    let ends = [resolved(path)?, resolved(parent)?];
-    let [there, parent] = ends.map(|end| end.is_some_and(|end| end.starts_with(folder)));
-    Ok(there || parent)
 }

@@ -1,0 +1,79 @@
+//! The files that a run reads must not be where it writes.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::error::CliError;
+
+/// What a run reads.
+pub struct Inputs<'a> {
+    /// A model folder, and what it is called.
+    pub model: (&'a str, &'a Path),
+    /// What the run makes of it.
+    pub result: &'a str,
+    /// Files, and what each is called.
+    pub files: Vec<(&'a str, &'a Path)>,
+}
+
+impl Inputs<'_> {
+    /// A run must not write over what it reads, nor clear it away.
+    ///
+    /// # Errors
+    /// One of them is in the output folder, or cannot be looked for.
+    pub fn are_outside(&self, out: &Path) -> Result<(), CliError> {
+        // What is no folder holds nothing, and cannot become the output folder either.
+        let Some(folder) = resolved(out)?.filter(|folder| folder.is_dir()) else {
+            return Ok(());
+        };
+        let (name, model) = self.model;
+        if resolved(model)?.as_ref() == Some(&folder) {
+            let (out, result) = (out.display(), self.result);
+            return Err(CliError::Usage(format!(
+                "the output folder {out} is the {name}'s: the {result} would replace it. Choose another with --out"
+            )));
+        }
+        let in_model = files_of(model)?;
+        let in_model = in_model.iter().map(PathBuf::as_path);
+        let model = std::iter::once(model).chain(in_model);
+        let model = model.map(|path| (name, path));
+        for (what, path) in model.chain(self.files.iter().copied()) {
+            if lies_in(path, &folder)? {
+                return Err(CliError::Usage(format!(
+                    "the {what} {} is in the output folder {}, where it could be removed or overwritten. Move it, or \
+                     choose another folder with --out",
+                    path.display(),
+                    out.display()
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
+    let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let entries = entries.map_err(CliError::file("list", folder))?;
+    Ok(entries.iter().map(std::fs::DirEntry::path).collect())
+}
+
+/// Where a path leads; none if nothing is there.
+fn resolved(path: &Path) -> Result<Option<PathBuf>, CliError> {
+    match path.canonicalize() {
+        Ok(path) => Ok(Some(path)),
+        // Making the folder says what is wrong with a path through a file.
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(e) => Err(CliError::file("resolve", path)(e)),
+    }
+}
+
+/// Whether a path leads into a folder, or a link of that name stands in it.
+fn lies_in(path: &Path, folder: &Path) -> Result<bool, CliError> {
+    let parent = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => path,
+    };
+    let ends = [resolved(path)?, resolved(parent)?];
+    let [there, parent] = ends.map(|end| end.is_some_and(|end| end.starts_with(folder)));
+    Ok(there || parent)
+}
