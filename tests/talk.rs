@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::ops::Range;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -27,6 +28,10 @@ pub struct Memory {
     pub quota: usize,
     /// Whether another engine trains.
     pub claimed: bool,
+    /// Writes so far, removals too.
+    pub writes: Rc<Cell<usize>>,
+    /// Which of them are refused, counted from 0.
+    pub refused: Range<usize>,
     /// A clock that goes on by so many seconds whenever it is read, and by nothing else; otherwise the real one.
     pub clock: Option<(Rc<Cell<f64>>, f64)>,
 }
@@ -39,6 +44,8 @@ impl Memory {
             files: Rc::default(),
             quota: usize::MAX,
             claimed: false,
+            writes: Rc::default(),
+            refused: 0..0,
             clock: None,
         }
     }
@@ -48,6 +55,25 @@ impl Memory {
         Self {
             clock: Some((Rc::default(), by)),
             ..Self::new(device)
+        }
+    }
+
+    /// A place of its own with the same files.
+    pub fn copy(&self) -> Self {
+        Self {
+            files: Rc::new(RefCell::new(self.files.borrow().clone())),
+            writes: Rc::default(),
+            ..self.clone()
+        }
+    }
+
+    /// Counts a write, and refuses it if it is one of those.
+    fn write(&self) -> Result<(), String> {
+        let number = self.writes.get();
+        self.writes.set(number + 1);
+        match self.refused.contains(&number) {
+            true => Err(format!("write {number} is refused")),
+            false => Ok(()),
         }
     }
 
@@ -103,6 +129,7 @@ impl World for Memory {
     }
 
     async fn keep(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
+        self.write()?;
         if self.used() + bytes.len() > self.quota {
             return Err(format!("{} bytes are full", self.quota));
         }
@@ -116,6 +143,7 @@ impl World for Memory {
     }
 
     async fn forget(&self) -> Result<(), String> {
+        self.write()?;
         self.files.borrow_mut().clear();
         Ok(())
     }

@@ -132,7 +132,9 @@ fn rounded(step: Step) -> Step {
     let round = |x: f64| (x * DECIMALS).round() / DECIMALS;
     Step {
         loss: round(step.loss),
-        by_pair: step.by_pair.into_iter().map(round).collect(),
+        parts: (step.parts.into_iter())
+            .map(|(part, value)| (part, round(value)))
+            .collect(),
         learning_rate: (step.learning_rate * 1e7).round() / 1e7,
         gradient_norm: round(step.gradient_norm),
         seconds: round(step.seconds),

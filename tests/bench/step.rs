@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use limbeck_model::Encoder;
 use limbeck_recipe::batching::Batch;
-use limbeck_recipe::{Config, Init, Plan, Recipe, Rng, StudentRecipe};
+use limbeck_recipe::{Config, Init, OutputRecipe, Plan, Recipe, Rng, StudentRecipe};
 use limbeck_train::{Event, Phase, Run};
 use serde_json::{Value, json};
 
@@ -62,6 +62,7 @@ async fn ours(sizes: &Sizes) -> Value {
             ..StudentRecipe::default()
         },
         relation_heads: Some(RELATION_HEADS),
+        output: OutputRecipe::none(),
         corpus: vec!["bench".into()],
         max_length: sizes.length,
         ..Recipe::default()

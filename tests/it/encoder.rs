@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Tensor};
 use it::{cpu, gpu, read};
 use limbeck_model::{
-    Dropout, Encoder, Folder, ModelError, Named, Precision, TokenBatch, Tokenizer,
+    Dropout, Encoder, Folder, MOST_BYTES, ModelError, Named, Precision, TokenBatch, Tokenizer,
 };
 use limbeck_recipe::{Config, Rng, StudentSize, parameter_count};
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -150,16 +150,7 @@ async fn electra_agrees_with_transformers() {
 fn tokens_agree_with_transformers() {
     let expected: serde_json::Value =
         serde_json::from_slice(include_bytes!("../golden/tokens.json")).unwrap();
-    let roberta = include_bytes!("../golden/tiny-roberta-tokenizer/tokenizer.json");
-    let tokenizers = [
-        ("tiny-bert", Tokenizer::from_folder(&tiny_bert()).unwrap()),
-        ("tiny-xlmr", Tokenizer::from_folder(&tiny_xlmr()).unwrap()),
-        (
-            "tiny-roberta-tokenizer",
-            Tokenizer::from_json(roberta).unwrap(),
-        ),
-    ];
-    for (name, tokenizer) in tokenizers {
+    for (name, tokenizer) in tokenizers() {
         let cases = expected[name].as_array().unwrap();
         assert!(cases.len() >= 8);
         for case in cases {
@@ -168,6 +159,19 @@ fn tokens_agree_with_transformers() {
             assert_eq!(serde_json::json!(ids), case["ids"], "{name}: {text:?}");
         }
     }
+}
+
+/// WordPiece, Unigram and byte-level BPE.
+fn tokenizers() -> [(&'static str, Tokenizer); 3] {
+    let roberta = include_bytes!("../golden/tiny-roberta-tokenizer/tokenizer.json");
+    [
+        ("tiny-bert", Tokenizer::from_folder(&tiny_bert()).unwrap()),
+        ("tiny-xlmr", Tokenizer::from_folder(&tiny_xlmr()).unwrap()),
+        (
+            "tiny-roberta-tokenizer",
+            Tokenizer::from_json(roberta).unwrap(),
+        ),
+    ]
 }
 
 /// vocab.txt alone gives the tokens of tokenizer.json.
@@ -209,6 +213,105 @@ fn long_texts_are_cut_and_said_so() {
     assert_eq!(
         tokenizer.truncating(2).err().unwrap().to_string(),
         "tokenizer: max_length 2 leaves no room beside 2 special tokens"
+    );
+}
+
+/// A truncating tokenizer looks at the beginning of a text alone, and finds the tokens that the whole text begins with: whatever
+/// has no spaces, no tokens, or nothing but spaces.
+#[wasm_bindgen_test(unsupported = test)]
+fn the_beginning_of_a_long_text_is_enough() {
+    let words = "The small model, reading two words: an under-estimated café! ";
+    let texts = [
+        words.repeat(2_000),
+        words.replace(' ', "").repeat(2_000),
+        "layer".repeat(20_000),
+        "模型读两个词。".repeat(5_000),
+        format!("{}the model", " ".repeat(100_000)),
+        format!(
+            "{}the model {}",
+            "\u{200b}\t \u{a0}".repeat(20_000),
+            words.repeat(2_000)
+        ),
+        format!("the {} model {}", "x".repeat(50_000), words.repeat(500)),
+        "e\u{301}\u{323}".repeat(20_000),
+        "👩‍👩‍👧‍👦🇩🇪 ".repeat(3_000),
+        format!("{}\u{3a3}. the", "ΣΑΣ ".repeat(10_000)),
+    ];
+    for (name, full) in tokenizers() {
+        let special = full.special_tokens().unwrap();
+        for most in [6, 200] {
+            let short = full.clone().truncating(most).unwrap();
+            for text in texts.iter().map(String::as_str) {
+                let whole = full.encode(&[text]).unwrap().remove(0).ids;
+                let found = short.encode(&[text]).unwrap().remove(0);
+                let mut expected = whole.clone();
+                if whole.len() > most {
+                    // One special token before the text and one after it.
+                    assert_eq!(special, 2);
+                    expected.truncate(most - 1);
+                    expected.extend(whole.last());
+                }
+                let shown: String = text.chars().take(40).collect();
+                assert_eq!(found.ids, expected, "{name}, {most}: {shown}");
+                assert_eq!(
+                    found.truncated,
+                    whole.len() > most,
+                    "{name}, {most}: {shown}"
+                );
+            }
+        }
+    }
+}
+
+/// So it is for two texts as one sequence, whichever of them is long.
+#[wasm_bindgen_test(unsupported = test)]
+fn the_beginnings_of_two_long_texts_are_enough() {
+    let words = "The small model, reading two words: an under-estimated café! ";
+    let (beginning, whole) = (words.repeat(20), words.repeat(5_000));
+    for (name, tokenizer) in tokenizers() {
+        let short = tokenizer.truncating(20).unwrap();
+        let [first, second] = [(&beginning, &whole), (&whole, &beginning)];
+        let pairs = [first, second, (&whole, &whole), (&beginning, &beginning)];
+        let pairs = pairs.map(|(a, b)| (a.as_str(), b.as_str()));
+        let tokens = short.encode_pairs(&pairs).unwrap();
+        for found in &tokens {
+            assert!(found.truncated && found.ids.len() == 20, "{name}");
+            assert_eq!(found, &tokens[3], "{name}");
+        }
+        let tokens = short.encode_pairs(&[("the", "model"), ("the", &whole)]);
+        let [all, cut] = &tokens.unwrap()[..] else {
+            panic!("{name}: two pairs")
+        };
+        assert!(!all.truncated && all.ids.len() < 20, "{name}");
+        assert!(cut.truncated && cut.ids.len() == 20, "{name}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn two_texts_need_room_beside_their_special_tokens() {
+    let tokenizer = Tokenizer::from_folder(&tiny_bert())
+        .unwrap()
+        .truncating(3)
+        .unwrap();
+    let error = tokenizer.encode_pairs(&[("the", "model")]).err().unwrap();
+    assert_eq!(
+        error.to_string(),
+        "tokenizer: max_length 3 leaves no room beside 3 special tokens"
+    );
+}
+
+/// Beyond a MiB of text without a token, nobody looks for one.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_text_of_a_mebibyte_without_tokens_is_cut() {
+    let tokenizer = Tokenizer::from_folder(&tiny_bert())
+        .unwrap()
+        .truncating(6)
+        .unwrap();
+    let text = format!("the{}model", " ".repeat(MOST_BYTES));
+    let tokens = tokenizer.encode(&[text.as_str()]).unwrap();
+    assert!(
+        tokens[0].truncated && tokens[0].ids.len() == 3,
+        "{tokens:?}"
     );
 }
 

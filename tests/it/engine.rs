@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use burn::tensor::Device;
 use it::talk::{Asker, Memory, Message, with_engine};
 use it::{cpu, gpu, read};
-use limbeck_engine::To;
+use limbeck_engine::{To, seal, unseal};
 use limbeck_kernels::relation;
 use limbeck_model::{Encoder, Folder, Precision, TokenBatch, Tokenizer};
 use limbeck_protocol::{Command, Control, Event, Export, Halt, RunState, VERSION};
-use limbeck_recipe::{Config, Pair, Recipe, Step, StudentRecipe};
+use limbeck_recipe::{Config, Pair, Part, Recipe, Step, StudentRecipe};
 use limbeck_relations::Projections;
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -128,14 +128,18 @@ const FINISHED: RunState = RunState::Ended {
 };
 
 fn start(asker: &Asker) {
-    asker.ask(Command::Start { recipe: recipe() }, Vec::new());
+    start_with(asker, recipe());
 }
 
-/// The run of `recipe`, not interrupted.
-async fn whole_run(device: &Device) -> Vec<Step> {
+fn start_with(asker: &Asker, recipe: Recipe) {
+    asker.ask(Command::Start { recipe }, Vec::new());
+}
+
+/// The run of a recipe, not interrupted.
+async fn whole_run(device: &Device, recipe: Recipe) -> Vec<Step> {
     with_engine(Memory::new(device.clone()), async |asker| {
         provide(asker, &text()).await;
-        start(asker);
+        start_with(asker, recipe);
         steps(&asker.until(is(&FINISHED)).await)
     })
     .await
@@ -197,23 +201,23 @@ async fn a_run_is_told_from_start_to_end() {
     .await;
 }
 
-/// Paused in its middle, then taken up by another engine on the same files: the losses are those of the whole run, bit for
-/// bit.
-async fn taken_up(device: Device) {
-    let whole = whole_run(&device).await;
+/// Paused after step `middle`, then taken up by another engine on the same files: the losses are those of the whole run, bit
+/// for bit.
+async fn taken_up(device: Device, recipe: Recipe, middle: u64) {
+    let whole = whole_run(&device, recipe.clone()).await;
     // Each step is told at once.
     let place = Memory::ticking(device, 1.0);
     let first = with_engine(place.clone(), async |asker| {
         provide(asker, &text()).await;
-        start(asker);
+        start_with(asker, recipe);
         let heard = asker
-            .until(|e| matches!(e, Event::Steps { steps } if steps[0].step == 5))
+            .until(|e| matches!(e, Event::Steps { steps } if steps[0].step == middle))
             .await;
         asker.ask(Command::Pause, Vec::new());
         let mut taken = steps(&heard);
         taken.extend(steps(
             &asker
-                .until(|e| matches!(e, Event::Checkpoint { step, .. } if *step > 4))
+                .until(|e| matches!(e, Event::Checkpoint { step, .. } if *step >= middle))
                 .await,
         ));
         taken
@@ -245,8 +249,8 @@ async fn taken_up(device: Device) {
     .await;
     let joined: Vec<Step> = first.into_iter().chain(rest).collect();
     // Memory is what the device holds at the moment, and not the run's.
-    let numbers = |steps: &[Step]| -> Vec<(u64, Vec<f64>, f64)> {
-        let of = |s: &Step| (s.step, s.by_pair.clone(), s.gradient_norm);
+    let numbers = |steps: &[Step]| -> Vec<(u64, BTreeMap<Part, f64>, f64)> {
+        let of = |s: &Step| (s.step, s.parts.clone(), s.gradient_norm);
         steps.iter().map(of).collect()
     };
     assert_eq!(numbers(&joined), numbers(&whole));
@@ -254,12 +258,18 @@ async fn taken_up(device: Device) {
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn a_run_is_taken_up_where_it_was() {
-    taken_up(cpu()).await;
+    taken_up(cpu(), recipe(), 5).await;
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn a_run_on_the_gpu_is_taken_up_where_it_was() {
-    taken_up(gpu().await).await;
+    // A step takes a software adapter in a browser three seconds.
+    let short = Recipe {
+        steps: 5,
+        checkpoint_every: 2,
+        ..recipe()
+    };
+    taken_up(gpu().await, short, 3).await;
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
@@ -296,6 +306,50 @@ async fn what_cannot_be_is_refused_where_it_is_fixed() {
         let text = String::new();
         asker.ask(Command::Sentence { text }, Vec::new());
         assert_eq!(asker.refusal().await.0, Control::Sentence);
+    })
+    .await;
+}
+
+/// A teacher that would end the engine, or teach what is not a number, is refused when it is chosen; the engine goes on.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_teacher_that_would_break_the_engine_is_refused() {
+    let changed = |file: &str, change: &dyn Fn(Vec<u8>) -> Vec<u8>| {
+        let files = tiny_bert();
+        let files = files.files().map(|(name, bytes)| {
+            let bytes = bytes.to_vec();
+            let bytes = if name == file { change(bytes) } else { bytes };
+            (name.to_owned(), bytes)
+        });
+        Folder::from_files("tiny-bert", files.collect())
+    };
+    // A library that panics ends a browser's worker.
+    let panics = changed("tokenizer.json", &|bytes| {
+        let mut json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        json["normalizer"] =
+            serde_json::json!({ "type": "Precompiled", "precompiled_charsmap": null });
+        json.to_string().into_bytes()
+    });
+    let not_finite = changed("model.safetensors", &|mut bytes| {
+        let header = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+        bytes[8 + header..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
+        bytes
+    });
+    with_engine(Memory::new(cpu()), async |asker| {
+        for (teacher, reason) in [
+            (panics, "precompiled_charsmap is not a text in base64"),
+            (not_finite, "the weights of tiny-bert hold NaN in "),
+        ] {
+            let files = teacher.files();
+            let (files, blobs) = files
+                .map(|(name, bytes)| (name.to_owned(), bytes.to_vec()))
+                .unzip();
+            let name = "tiny-bert".into();
+            asker.ask(Command::Teacher { name, files }, blobs);
+            let (control, message) = asker.refusal().await;
+            assert_eq!(control, Control::Teacher);
+            assert!(message.contains(reason), "{message}");
+        }
+        provide(asker, &text()).await;
     })
     .await;
 }
@@ -403,9 +457,9 @@ async fn texts_that_fail_in_mid_run_lose_no_step() {
 /// the numbers that the whole run has.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn an_evaluation_that_a_kill_cut_off_is_made_up_for() {
-    let measured = |heard: &[Message]| -> Vec<(u64, Vec<f64>)> {
+    let measured = |heard: &[Message]| -> Vec<(u64, BTreeMap<Part, f64>)> {
         let of = |(_, event, _): &Message| match event {
-            Event::Evaluated { evaluation } => Some((evaluation.step, evaluation.by_pair.clone())),
+            Event::Evaluated { evaluation } => Some((evaluation.step, evaluation.parts.clone())),
             _ => None,
         };
         heard.iter().filter_map(of).collect()
@@ -418,11 +472,12 @@ async fn an_evaluation_that_a_kill_cut_off_is_made_up_for() {
     })
     .await;
     let kept = place.files.borrow()["run.json"].clone();
-    let mut index: serde_json::Value = serde_json::from_slice(&kept).unwrap();
+    let index = unseal(&kept).expect("what was kept is whole");
+    let mut index: serde_json::Value = serde_json::from_str(&index).unwrap();
     let evaluations = index["evaluations"].as_array_mut().unwrap();
     assert_eq!(evaluations.len(), 4, "the last one is kept too");
     evaluations.pop();
-    let index = index.to_string().into_bytes();
+    let index = seal(&index.to_string()).into_bytes();
     place.files.borrow_mut().insert("run.json".into(), index);
     let resumed = with_engine(place, async |asker| {
         asker.ask(Command::Restore, Vec::new());
@@ -490,6 +545,259 @@ async fn a_damaged_index_is_told_and_no_end() {
     .await;
 }
 
+/// Numbers of the curves that were damaged, in an index that can still be read: the run is taken up, and the page is told.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn damaged_numbers_are_told() {
+    let place = Memory::new(cpu());
+    with_engine(place.clone(), async |asker| {
+        provide(asker, &text()).await;
+        start(asker);
+        asker.until(is(&FINISHED)).await;
+    })
+    .await;
+    let kept = String::from_utf8(place.files.borrow()["run.json"].clone()).unwrap();
+    let (before, loss) = kept.split_once(r#""loss":"#).unwrap();
+    let other = if loss.starts_with('1') { "2" } else { "1" };
+    let damaged = format!(r#"{before}"loss":{other}{}"#, &loss[1..]);
+    assert_eq!(damaged.len(), kept.len());
+    place
+        .files
+        .borrow_mut()
+        .insert("run.json".into(), damaged.into_bytes());
+    with_engine(place, async |asker| {
+        asker.ask(Command::Restore, Vec::new());
+        asker.until(is(&FINISHED)).await;
+        let (control, message) = asker.refusal().await;
+        assert_eq!(control, Control::Checkpoint);
+        assert!(
+            message.contains("run.json of the saved run was damaged"),
+            "{message}"
+        );
+    })
+    .await;
+}
+
+/// Texts that are not those that the run began with, of the same size: in the storage, and beside an imported checkpoint.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn changed_texts_are_not_gone_on_with() {
+    let place = Memory::new(cpu());
+    with_engine(place.clone(), async |asker| {
+        provide(asker, &text()).await;
+        start(asker);
+        asker.until(is(&FINISHED)).await;
+    })
+    .await;
+    let checkpoint = place.files.borrow()["checkpoint.safetensors"].clone();
+    let other = text().replace("line 40 of", "lime 40 of");
+    let other_bytes = other.clone().into_bytes();
+    place
+        .files
+        .borrow_mut()
+        .insert("text-0".into(), other_bytes);
+    let refused = |(control, message): (Control, String)| {
+        assert_eq!(control, Control::Checkpoint);
+        assert!(
+            message.starts_with("words.txt has changed since the run began: it differs in lines 4"),
+            "{message}"
+        );
+    };
+    with_engine(place, async |asker| {
+        asker.ask(Command::Restore, Vec::new());
+        refused(asker.refusal().await);
+    })
+    .await;
+    with_engine(Memory::new(cpu()), async |asker| {
+        provide(asker, &other).await;
+        let name = "checkpoint.safetensors".to_owned();
+        asker.ask(Command::Checkpoint { name }, vec![checkpoint]);
+        refused(asker.refusal().await);
+    })
+    .await;
+}
+
+/// A run by its seed: what it comes to if nothing is in its way.
+struct Whole {
+    recipe: Recipe,
+    steps: Vec<Step>,
+    weights: Vec<u8>,
+}
+
+impl Whole {
+    async fn of(seed: u64) -> (Self, Memory) {
+        let recipe = Recipe { seed, ..recipe() };
+        let place = Memory::new(cpu());
+        let (steps, weights) = with_engine(place.clone(), async |asker| {
+            provide(asker, &text()).await;
+            let recipe = recipe.clone();
+            asker.ask(Command::Start { recipe }, Vec::new());
+            let steps = steps(&asker.until(is(&FINISHED)).await);
+            (steps, weights(asker).await)
+        })
+        .await;
+        let whole = Self {
+            recipe,
+            steps,
+            weights,
+        };
+        (whole, place)
+    }
+}
+
+async fn weights(asker: &mut Asker) -> Vec<u8> {
+    let student = exported(asker).await;
+    student.get("model.safetensors").unwrap().to_vec()
+}
+
+/// The last step that the pages were told is safe.
+fn saved_step(heard: &[Message]) -> Option<u64> {
+    let saved = heard.iter().filter_map(|(_, event, _)| match event {
+        Event::Checkpoint {
+            step,
+            only_in_memory: None,
+            ..
+        } => Some(*step),
+        _ => None,
+    });
+    saved.max()
+}
+
+/// Opens what a storage holds and takes it to its end: it must be one of these runs, bit for bit, from a step on that is not
+/// before `safe`; or there is none, if none was told safe.
+async fn takes_up_one_of(place: Memory, runs: &[&Whole], safe: Option<u64>, what: &str) {
+    with_engine(place, async |asker| {
+        let (version, since_step) = (VERSION, 0);
+        let hello = Command::Hello {
+            version,
+            since_step,
+        };
+        asker.ask(hello, Vec::new());
+        let heard = asker.until(is(&RunState::Idle)).await;
+        let refused = heard
+            .iter()
+            .any(|(_, e, _)| matches!(e, Event::Refused { .. }));
+        assert!(!refused, "{what}: {heard:?}");
+        let offered = heard.iter().find_map(|(_, event, _)| match event {
+            Event::Saved { run } => run.clone(),
+            _ => None,
+        });
+        let Some(offered) = offered else {
+            assert_eq!(safe, None, "{what}: a run that was told safe is lost");
+            return;
+        };
+        let run = runs
+            .iter()
+            .find(|run| run.recipe.seed == offered.recipe.seed);
+        let run = run.unwrap_or_else(|| panic!("{what}: offered {offered:?}"));
+        asker.ask(Command::Restore, Vec::new());
+        let mut heard = asker
+            .until(|e| is(&RunState::Paused)(e) || is(&FINISHED)(e))
+            .await;
+        let from = steps(&heard).last().map_or(0, |step| step.step);
+        assert!(
+            safe.is_none_or(|safe| safe <= from),
+            "{what}: {from} of {safe:?}"
+        );
+        if !heard.iter().any(|(_, event, _)| is(&FINISHED)(event)) {
+            asker.ask(Command::Resume, Vec::new());
+            heard.extend(asker.until(is(&FINISHED)).await);
+        }
+        let refused = heard
+            .iter()
+            .any(|(_, e, _)| matches!(e, Event::Refused { .. }));
+        assert!(!refused, "{what}: {heard:?}");
+        let numbers = |steps: &[Step]| -> Vec<u64> { steps.iter().map(|s| s.step).collect() };
+        assert_eq!(numbers(&steps(&heard)), numbers(&run.steps), "{what}");
+        assert!(
+            weights(asker).await == run.weights,
+            "{what}: another student"
+        );
+    })
+    .await;
+}
+
+/// A storage that fails at any one write, or at that one and all after it, as when its program is killed: what it holds
+/// afterwards is a run that can be taken up, the one before or the one that was saved, and never a mixture of both.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_storage_that_fails_at_any_write_holds_a_whole_run() {
+    let (first, place) = Whole::of(1).await;
+    let (second, _) = Whole::of(2).await;
+    let recipe = &second.recipe;
+    let mut writes = 0..;
+    for number in writes.by_ref() {
+        let mut refused = false;
+        for until in [number + 1, usize::MAX] {
+            let failing = Memory {
+                refused: number..until,
+                ..place.copy()
+            };
+            let safe = with_engine(failing.clone(), async |asker| {
+                provide(asker, &text()).await;
+                let recipe = recipe.clone();
+                asker.ask(Command::Start { recipe }, Vec::new());
+                saved_step(&asker.until(is(&FINISHED)).await)
+            })
+            .await;
+            refused = failing.writes.get() > number;
+            let whole = Memory {
+                refused: 0..0,
+                ..failing
+            };
+            let what = format!("writes {number}..{until}");
+            takes_up_one_of(whole, &[&first, &second], safe, &what).await;
+        }
+        if !refused {
+            break;
+        }
+    }
+    // What is forgotten and kept of the inputs, two files at the start and three at each of three milestones.
+    assert!(writes.start > 12, "{} writes", writes.start);
+}
+
+/// The same for a run that was paused and is taken up again on such a storage.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_storage_that_fails_after_a_restart_holds_the_run() {
+    let (whole, _) = Whole::of(1).await;
+    let place = Memory::ticking(cpu(), 1.0);
+    let paused = with_engine(place.clone(), async |asker| {
+        provide(asker, &text()).await;
+        let recipe = whole.recipe.clone();
+        asker.ask(Command::Start { recipe }, Vec::new());
+        let second = |e: &Event| matches!(e, Event::Steps { steps } if steps[0].step == 2);
+        asker.until(second).await;
+        asker.ask(Command::Pause, Vec::new());
+        let paused = |e: &Event| matches!(e, Event::Checkpoint { step, .. } if *step > 0);
+        saved_step(&asker.until(paused).await)
+    })
+    .await;
+    for number in 0.. {
+        let mut refused = false;
+        for until in [number + 1, usize::MAX] {
+            let failing = Memory {
+                refused: number..until,
+                ..place.copy()
+            };
+            let safe = with_engine(failing.clone(), async |asker| {
+                asker.ask(Command::Restore, Vec::new());
+                asker.until(is(&RunState::Paused)).await;
+                asker.ask(Command::Resume, Vec::new());
+                saved_step(&asker.until(is(&FINISHED)).await)
+            })
+            .await;
+            refused = failing.writes.get() > number;
+            let restarted = Memory {
+                refused: 0..0,
+                ..failing
+            };
+            let what = format!("writes {number}..{until}");
+            takes_up_one_of(restarted, &[&whole], safe.max(paused), &what).await;
+        }
+        if !refused {
+            assert!(number >= 5, "{number} writes");
+            break;
+        }
+    }
+}
+
 async fn ask_sentence(asker: &mut Asker, text: &str) -> Vec<Message> {
     let text = text.to_owned();
     asker.ask(Command::Sentence { text }, Vec::new());
@@ -511,14 +819,18 @@ async fn exported(asker: &mut Asker) -> Folder {
 async fn taps_are_relations(device: Device) {
     with_engine(Memory::new(device), async |asker| {
         provide(asker, &text()).await;
-        start(asker);
+        let short = Recipe {
+            steps: 2,
+            ..recipe()
+        };
+        start_with(asker, short);
         asker.until(is(&FINISHED)).await;
         let text = "a small word of the text";
         let heard = ask_sentence(asker, text).await;
         let sentence = sentence(&heard);
         let size = sentence.tokens.len();
         assert!(size > 5 && sentence.left_out == 0);
-        let [(9, from_student)] = &samples(&heard)[..] else {
+        let [(2, from_student)] = &samples(&heard)[..] else {
             panic!("other than the last step")
         };
         let sides = [

@@ -8,10 +8,11 @@ use limbeck_recipe::{Config, Plan, Recipe};
 use serde_json::Value;
 
 /// crate -> the crates of ours that it may use.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("limbeck-oracle", &[]),
     ("limbeck-recipe", &[]),
     ("limbeck-relations", &["limbeck-recipe"]),
+    ("limbeck-score", &["limbeck-recipe"]),
     ("limbeck-protocol", &["limbeck-recipe"]),
     ("limbeck-corpus", &["limbeck-recipe"]),
     ("limbeck-kernels", &["limbeck-recipe"]),
@@ -36,6 +37,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
         &[
             "limbeck-recipe",
             "limbeck-relations",
+            "limbeck-score",
             "limbeck-protocol",
             "limbeck-corpus",
             "limbeck-kernels",
@@ -153,6 +155,7 @@ fn rooms_do_not_know_what_they_must_not() {
             "limbeck-relations",
             &["burn", "clap", "web-sys", "tempfile"],
         ),
+        ("limbeck-score", &["burn", "clap", "web-sys"]),
         ("limbeck-protocol", &["burn", "clap", "web-sys"]),
         ("limbeck-corpus", &["burn", "tokenizers", "clap", "web-sys"]),
         ("limbeck-engine", &["clap", "web-sys", "tempfile", "tokio"]),
@@ -206,10 +209,11 @@ fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
 
 /// They open no file and ask for no time: fronts bring bytes and clocks.
 #[test]
-fn recipe_relations_protocol_trainer_and_engine_have_no_world() {
+fn recipe_relations_score_protocol_trainer_and_engine_have_no_world() {
     for (name, least) in [
         ("limbeck-recipe", 8),
         ("limbeck-relations", 8),
+        ("limbeck-score", 4),
         ("limbeck-protocol", 4),
         ("limbeck-train", 5),
         ("limbeck-engine", 5),
@@ -335,7 +339,7 @@ fn the_documented_recipe_is_the_default() {
     let block = text.split("```toml\n").nth(1).unwrap();
     let block = block.split("```").next().unwrap();
     let written: toml::Table = block.parse().unwrap();
-    let student = written["student"].as_table().unwrap();
+    let tables = ["student", "output"].map(|name| (name, written[name].as_table().unwrap()));
 
     let source = root().join("crates/limbeck-recipe/src/recipe.rs");
     let source = std::fs::read_to_string(source).unwrap();
@@ -345,7 +349,8 @@ fn the_documented_recipe_is_the_default() {
         Some(name).filter(|name| !name.starts_with("fn "))
     });
     let missing: Vec<&str> = fields
-        .filter(|name| !written.contains_key(*name) && !student.contains_key(*name))
+        .filter(|name| !written.contains_key(*name))
+        .filter(|name| !tables.iter().any(|(_, table)| table.contains_key(*name)))
         .collect();
     assert!(missing.is_empty(), "docs/recipes.md lacks {missing:?}");
 
@@ -356,11 +361,13 @@ fn the_documented_recipe_is_the_default() {
         ..Recipe::default()
     };
     let printed: toml::Table = default.to_toml().parse().unwrap();
-    for (name, value) in printed.iter().filter(|(name, _)| *name != "student") {
+    for (name, value) in printed.iter().filter(|(_, value)| !value.is_table()) {
         assert_eq!(&written[name], value, "{name}");
     }
-    for (name, value) in printed["student"].as_table().unwrap() {
-        assert_eq!(&student[name], value, "student.{name}");
+    for (table, given) in tables {
+        for (name, value) in printed[table].as_table().unwrap() {
+            assert_eq!(&given[name], value, "{table}.{name}");
+        }
     }
 
     // What is chosen by the teacher unless it is given.

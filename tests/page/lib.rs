@@ -24,6 +24,9 @@ use tempfile::TempDir;
 
 /// How long a page may say the same while a test waits, and a program nothing. Pipelines of a software GPU take most of it.
 pub const PATIENCE: Duration = Duration::from_secs(180);
+/// How long a test may wait for one thing, whatever else goes on in the page: a film that plays says something new for ever.
+/// It is shorter than what the harness waits for a whole test, which names the test but not what it waited for.
+const LONGEST: Duration = Duration::from_secs(900);
 
 /// A path that the chore which starts the tests gives.
 fn given(name: &str) -> PathBuf {
@@ -162,40 +165,52 @@ pub enum Gpu {
     None,
 }
 
-/// A wait that lasts as long as the page makes progress, so that a slow machine passes.
+/// A wait that lasts as long as the page makes progress, so that a slow machine passes, but not for ever.
 struct Wait<'a> {
     what: &'a str,
+    begun: Instant,
     since: Instant,
     said: Value,
 }
 
 impl<'a> Wait<'a> {
     fn new(what: &'a str) -> Self {
+        let begun = Instant::now();
         Self {
             what,
-            since: Instant::now(),
+            begun,
+            since: begun,
             said: Value::Null,
         }
     }
 
-    /// Panics if the page has said the same for [`PATIENCE`].
+    /// Panics if the page has said the same for [`PATIENCE`], or something else for [`LONGEST`].
     async fn go_on(&mut self, browser: &Browser) {
         if self.since.elapsed() < PATIENCE {
             return;
         }
         let text = browser.value("document.body.innerText").await;
-        if text == self.said {
+        if self.is_in_vain(Instant::now(), &text) {
             if browser.watches {
                 browser.picture("stuck", 1440, 2400, false).await;
             }
             panic!(
-                "waited in vain until {}; the page says:\n{}",
+                "waited {} s in vain until {}; the page says:\n{}",
+                self.begun.elapsed().as_secs(),
                 self.what,
                 text.as_str().unwrap_or("")
             );
         }
-        self.said = text;
-        self.since = Instant::now();
+    }
+
+    /// Whether nothing is to be hoped for from a page that says this, [`PATIENCE`] after it was looked at last.
+    fn is_in_vain(&mut self, now: Instant, text: &Value) -> bool {
+        if *text == self.said || now.duration_since(self.begun) >= LONGEST {
+            return true;
+        }
+        self.said = text.clone();
+        self.since = now;
+        false
     }
 }
 
@@ -469,5 +484,34 @@ impl Browser {
     /// Ends the browser.
     pub async fn close(self) {
         self.client.close().await.ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{LONGEST, PATIENCE, Wait};
+
+    #[test]
+    fn a_wait_ends_when_the_page_says_the_same() {
+        let mut wait = Wait::new("anything");
+        let at = |times| wait.begun + PATIENCE * times;
+        let (first, second) = (at(1), at(2));
+        assert!(!wait.is_in_vain(first, &json!("step 1")));
+        assert!(wait.is_in_vain(second, &json!("step 1")));
+    }
+
+    /// As a page does that plays a film.
+    #[test]
+    fn a_wait_ends_although_the_page_goes_on() {
+        let mut wait = Wait::new("anything");
+        let begun = wait.begun;
+        let looks = (1..).map(|times| begun + PATIENCE * times);
+        let last = looks
+            .zip(0..)
+            .find(|(now, step)| wait.is_in_vain(*now, &json!(format!("step {step}"))));
+        let (end, _) = last.expect("an end");
+        assert_eq!(end - begun, LONGEST);
     }
 }

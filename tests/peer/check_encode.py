@@ -1,4 +1,4 @@
-"""Compares `limbeck encode` with transformers on given lines: token ids, hidden states, q, k, v of a layer, sentence vectors.
+"""Compares `limbeck encode` with transformers (token ids, hidden states, q, k, v of a layer) and sentence-transformers (vectors).
 
     python tests/peer/check_encode.py --limbeck target/release/limbeck --model DIR --lines FILE [--layer L] [--max-length 128]
 
@@ -10,6 +10,7 @@ import json
 import subprocess
 
 import torch
+from sentence_transformers import SentenceTransformer
 from transformers import AutoModel, AutoTokenizer
 
 from families import projections
@@ -42,9 +43,12 @@ def main() -> None:
     vectors = encode(args.limbeck, args.model, lines, *length)
     assert len(layers) == len(vectors) == len(lines), "one object a line"
 
+    sentences = SentenceTransformer(args.model, device="cpu")
+    sentences.max_seq_length = args.max_length
+    theirs_of_lines = sentences.encode(lines, convert_to_tensor=True, show_progress_bar=False)
     worst = dict.fromkeys(["hidden", "q", "k", "v", "embedding"], 0.0)
     query, key, value = projections(model, layer)
-    for line, ours, vector in zip(lines, layers, vectors):
+    for line, ours, vector, theirs_of_line in zip(lines, layers, vectors, theirs_of_lines):
         inputs = tokenizer(line, return_tensors="pt", truncation=True, max_length=args.max_length)
         assert inputs["input_ids"][0].tolist() == ours["ids"], f"other tokens: {line!r}"
         with torch.no_grad():
@@ -55,7 +59,7 @@ def main() -> None:
                 "q": query(before)[0],
                 "k": key(before)[0],
                 "v": value(before)[0],
-                "embedding": states[-1][0].mean(0),
+                "embedding": theirs_of_line,
             }
         for name, expected in theirs.items():
             got = torch.tensor((vector if name == "embedding" else ours)[name])

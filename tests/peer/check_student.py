@@ -126,7 +126,9 @@ def compare_embeddings(options, student, sentence_student, lines):
         ids = tokenizer(line, truncation=True, max_length=limit, return_tensors="pt")["input_ids"]
         pooled.append(student(ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0].mean(dim=0))
     pooled = torch.stack(pooled)
-    theirs = sentence_student.encode(lines, convert_to_tensor=True, show_progress_bar=False)
+    # Before what the student's head does with them.
+    tokens = sentence_student.encode(lines, output_value="token_embeddings", show_progress_bar=False)
+    theirs = torch.stack([of_line.mean(dim=0) for of_line in tokens])
     same_shape = pooled.shape == theirs.shape
     return {
         "transformers_shape": list(pooled.shape),

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use limbeck_model::Folder;
-use limbeck_recipe::{Plan, Recipe};
+use limbeck_model::{Folder, read_file};
+use limbeck_recipe::{NamedRecipe, Plan, Recipe};
 use toml::{Table, Value};
 
 use crate::error::CliError;
+use crate::recipes;
 
 /// What can be done with recipes.
 #[derive(Subcommand)]
@@ -49,7 +50,7 @@ pub fn main(command: &Command) -> Result<ExitCode, CliError> {
             write!(out, "{}", recipe.to_toml())?;
         }
         Command::Check { file } => {
-            let recipe = load(Some(file), &[])?;
+            let recipe = load(&Base::File(file), &[])?;
             require_teacher(&recipe)?;
             let plan = Plan::new(
                 &recipe,
@@ -76,24 +77,55 @@ pub fn require_teacher(recipe: &Recipe) -> Result<(), CliError> {
     }
 }
 
-/// Reads a recipe from a file, if one is given, and sets each `key=value` in it.
+/// What a recipe starts from.
+pub enum Base<'a> {
+    /// The defaults alone.
+    Defaults,
+    /// A file.
+    File(&'a Path),
+    /// A recipe that comes with limbeck.
+    Named(&'static NamedRecipe),
+}
+
+impl<'a> Base<'a> {
+    /// The flags `--config` and `--recipe`, of which one is given at most.
+    ///
+    /// # Errors
+    /// There is no recipe of that name.
+    pub fn of(file: Option<&'a Path>, name: Option<&str>) -> Result<Self, CliError> {
+        Ok(match (file, name) {
+            (Some(file), _) => Self::File(file),
+            (None, Some(name)) => Self::Named(recipes::find(name)?),
+            (None, None) => Self::Defaults,
+        })
+    }
+
+    /// Its name in messages, and its text.
+    fn read(&self) -> Result<(String, String), CliError> {
+        Ok(match self {
+            Self::Defaults => ("the recipe".to_owned(), String::new()),
+            Self::Named(recipe) => (format!("recipe {}", recipe.name), recipe.toml.to_owned()),
+            Self::File(file) => {
+                let text = read_text(file)?;
+                (file.display().to_string(), text)
+            }
+        })
+    }
+}
+
+/// Reads a recipe, and sets each `key=value` in it.
 ///
 /// # Errors
 /// The file cannot be read, is not TOML, or has a field that is not known or of the wrong kind.
-pub fn load(file: Option<&Path>, settings: &[(String, Value)]) -> Result<Recipe, CliError> {
-    let mut table = Table::new();
-    let mut source = "the recipe".to_owned();
-    if let Some(file) = file {
-        let text = std::fs::read_to_string(file).map_err(CliError::file("read", file))?;
-        source = file.display().to_string();
-        table = text.parse().map_err(|e: toml::de::Error| {
-            CliError::Usage(format!(
-                "{source} is not TOML: {}",
-                e.to_string().trim_end()
-            ))
-        })?;
-    }
-    if file.is_some() && !settings.is_empty() {
+pub fn load(base: &Base, settings: &[(String, Value)]) -> Result<Recipe, CliError> {
+    let (mut source, text) = base.read()?;
+    let mut table: Table = text.parse().map_err(|e: toml::de::Error| {
+        CliError::Usage(format!(
+            "{source} is not TOML: {}",
+            e.to_string().trim_end()
+        ))
+    })?;
+    if !matches!(base, Base::Defaults) && !settings.is_empty() {
         source.push_str(" with --set");
     }
     for (key, value) in settings {
@@ -102,6 +134,21 @@ pub fn load(file: Option<&Path>, settings: &[(String, Value)]) -> Result<Recipe,
     Value::Table(table)
         .try_into()
         .map_err(|e| CliError::Usage(format!("{source}: {}", e.to_string().trim_end())))
+}
+
+/// The text of a recipe's file.
+///
+/// # Errors
+/// It cannot be read, or is not UTF-8.
+fn read_text(file: &Path) -> Result<String, CliError> {
+    let bytes = read_file(file).map_err(CliError::file("read", file))?;
+    String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to() + 1;
+        CliError::Usage(format!(
+            "{} is not UTF-8 at byte {at}, as TOML must be. Convert it (iconv -t UTF-8)",
+            file.display()
+        ))
+    })
 }
 
 fn set(table: &mut Table, key: &str, value: Value) -> Result<(), CliError> {

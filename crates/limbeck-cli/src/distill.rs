@@ -53,6 +53,9 @@ pub struct Arguments {
     /// Recipe (TOML); flags and --set override it. `limbeck config example` prints one
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Recipe that comes with limbeck, such as quick; flags and --set override it. `limbeck recipes` lists them
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    recipe: Option<String>,
     /// Set one field of the recipe, such as student.layers=2; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_setting)]
     set: Vec<(String, Value)>,
@@ -63,7 +66,7 @@ pub struct Arguments {
     #[arg(long)]
     overwrite: bool,
     /// Resume the run that was stopped in the output folder, with its own recipe
-    #[arg(long, conflicts_with_all = ["teacher", "corpus", "config", "set", "overwrite"], requires = "out")]
+    #[arg(long, conflicts_with_all = ["teacher", "corpus", "config", "recipe", "set", "overwrite"], requires = "out")]
     resume: bool,
     /// Print one JSON object per line on standard output instead of a progress bar
     #[arg(long)]
@@ -80,10 +83,10 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     on_interrupt(move || seen.store(true, Ordering::SeqCst))?;
     let (mut session, mut listener) = opening::open(arguments)?;
     match pollster::block_on(drive(&mut session, &mut listener, &stop)) {
-        Ok(true) => {
-            finish::finish(&session, &listener)?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Ok(true) => match finish::finish(&session, &listener) {
+            Err(error @ CliError::File { .. }) => Err(not_kept(error, &session, &listener)),
+            finished => finished.map(|()| ExitCode::SUCCESS),
+        },
         Ok(false) => {
             pause(&session, &listener);
             Ok(ExitCode::FAILURE)
@@ -93,7 +96,23 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
             step,
             out: listener.output.folder().display().to_string(),
         }),
+        Err(error @ RunError::Storage(_)) => Err(not_kept(error.into(), &session, &listener)),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// A file could not be written: what there is of the run, and how to go on.
+fn not_kept(error: CliError, session: &Session, listener: &Listener) -> CliError {
+    let out = listener.output.folder().display();
+    let what_now = match session.saved_at() {
+        Some(step) => format!(
+            "The checkpoint of step {step} is whole. Fix that, then resume with: limbeck distill --out {out} --resume"
+        ),
+        None => "There is no checkpoint yet. Fix that, then start again".to_owned(),
+    };
+    CliError::NotKept {
+        error: Box::new(error),
+        what_now,
     }
 }
 

@@ -1,15 +1,14 @@
 //! `limbeck encode`: lines in, vectors out.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use clap::Args;
 use limbeck_corpus::CorpusError;
 use limbeck_kernels::self_test;
-use limbeck_model::{Encoder, Folder, ModelError, TokenBatch, Tokenizer, Tokens, checks};
-use limbeck_recipe::batching::Batch;
+use limbeck_model::{Folder, MOST_BYTES, ModelError, SentenceModel, TokenBatch, Tokens, checks};
 use limbeck_recipe::{DeviceChoice, KernelChoice};
 use serde_json::{Map, Value, json};
 
@@ -34,9 +33,12 @@ pub struct Arguments {
     /// With --tokens: also write the layer's queries, keys and values (S, H)
     #[arg(long, requires = "tokens")]
     taps: bool,
-    /// Maximum tokens per text; longer texts are truncated [default: the model's limit]
+    /// Maximum tokens per text; longer texts are cut [default: what the folder says, or the model's limit]
     #[arg(long)]
     max_length: Option<usize>,
+    /// Put this prompt of config_sentence_transformers.json before each text [default: the one that it names, if any]
+    #[arg(long, value_name = "NAME")]
+    prompt: Option<String>,
     /// Texts encoded together
     #[arg(long, default_value_t = 32)]
     batch: usize,
@@ -46,11 +48,27 @@ pub struct Arguments {
 }
 
 struct Session {
-    encoder: Encoder,
-    tokenizer: Tokenizer,
+    model: SentenceModel,
     layer: usize,
     tokens: bool,
     taps: bool,
+    texts: u64,
+}
+
+/// A line of a file.
+struct Line {
+    text: String,
+    /// File and number, for messages.
+    place: String,
+    /// Whether it was longer than any text that is looked at.
+    cut: bool,
+}
+
+/// The lines that were longer than what is encoded of them.
+#[derive(Default)]
+struct Cut {
+    lines: u64,
+    first: String,
 }
 
 /// Runs `limbeck encode`.
@@ -60,53 +78,86 @@ struct Session {
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let folder = Folder::read(&arguments.model)?;
     let (device, _) = device::open(arguments.device)?;
-    let mut encoder = Encoder::from_folder(&folder, &device)?;
-    let checks = checks(encoder.config());
-    if let Err(error) = pollster::block_on(self_test(&device, &checks)) {
-        terminal::say(device::self_test_failed(&error));
-        encoder.set_kernel(KernelChoice::Naive);
-    }
-    let layers = encoder.config().num_hidden_layers;
+    let prompt = arguments.prompt.as_deref();
+    let model = open(&folder, prompt, arguments.max_length, &device)?;
+    let layers = model.encoder().config().num_hidden_layers;
     let layer = arguments.layer.unwrap_or(layers);
     if layer > layers || (arguments.taps && layer == 0) {
         return Err(CliError::Usage(
             ModelError::NoLayer { layer, layers }.to_string(),
         ));
     }
-    let longest = encoder.config().max_length();
-    let max_length = arguments.max_length.unwrap_or(longest);
-    if max_length > longest {
-        let error = ModelError::TooLong {
-            length: max_length,
-            longest,
-        };
-        return Err(CliError::Usage(error.to_string()));
-    }
-    let tokenizer = Tokenizer::from_folder(&folder)?.truncating(max_length)?;
-    let session = Session {
-        encoder,
-        tokenizer,
+    let mut session = Session {
+        model,
         layer,
         tokens: arguments.tokens,
         taps: arguments.taps,
+        texts: 0,
     };
     let mut out = std::io::stdout().lock();
-    let mut waiting = Vec::new();
+    let (mut waiting, mut cut) = (Vec::new(), Cut::default());
     for_each_line(&arguments.files, |line| {
         waiting.push(line);
         if waiting.len() >= arguments.batch.max(1) {
-            session.write(&std::mem::take(&mut waiting), &mut out)?;
+            session.write(&std::mem::take(&mut waiting), &mut cut, &mut out)?;
         }
         Ok(())
     })?;
-    session.write(&waiting, &mut out)?;
+    session.write(&waiting, &mut cut, &mut out)?;
     out.flush()?;
+    cut.tell(session.texts, session.model.max_length());
     Ok(ExitCode::SUCCESS)
+}
+
+impl Cut {
+    fn add(&mut self, line: &Line) {
+        if self.lines == 0 {
+            self.first.clone_from(&line.place);
+        }
+        self.lines += 1;
+    }
+
+    fn tell(&self, texts: u64, length: usize) {
+        if let Some(cut) = cut_in_words(self.lines, texts, length) {
+            terminal::say(format_args!("{cut}; the first is {}", self.first));
+        }
+    }
+}
+
+/// Opens a model folder for sentences, on kernels that the device computes rightly.
+///
+/// # Errors
+/// The folder cannot be used. What a flag asked for in vain is wrong use.
+pub fn open(
+    folder: &Folder,
+    prompt: Option<&str>,
+    max_length: Option<usize>,
+    device: &Device,
+) -> Result<SentenceModel, CliError> {
+    let model = SentenceModel::from_folder(folder, prompt, max_length, device);
+    let mut model = model.map_err(|error| match error {
+        ModelError::TooLong { .. } | ModelError::NoPrompt(_) => CliError::Usage(error.to_string()),
+        error => error.into(),
+    })?;
+    let checks = checks(model.encoder().config());
+    if let Err(error) = pollster::block_on(self_test(device, &checks)) {
+        terminal::say(device::self_test_failed(&error));
+        model.set_kernel(KernelChoice::Naive);
+    }
+    Ok(model)
+}
+
+/// How many texts lost their end, in words; none if none did. No more than [`MOST_BYTES`] of a text are looked at.
+pub fn cut_in_words(cut: u64, texts: u64, length: usize) -> Option<String> {
+    let were = if cut == 1 { "was" } else { "were" };
+    let words =
+        || format!("{cut} of {texts} texts {were} cut: the model reads {length} tokens of a text");
+    (cut > 0).then(words)
 }
 
 fn for_each_line(
     files: &[PathBuf],
-    mut body: impl FnMut(String) -> Result<(), CliError>,
+    mut body: impl FnMut(Line) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
     let standard = [PathBuf::from("-")];
     let files = if files.is_empty() {
@@ -123,74 +174,88 @@ fn for_each_line(
         };
         let mut bytes = Vec::new();
         for number in 1.. {
-            bytes.clear();
-            if reader
-                .read_until(b'\n', &mut bytes)
-                .map_err(CliError::file("read", path))?
-                == 0
-            {
+            let cut = read_line(&mut reader, &mut bytes).map_err(CliError::file("read", path))?;
+            if bytes.is_empty() {
                 break;
             }
-            body(line(&bytes, number, path)?)?;
+            body(line(&bytes, cut, number, path)?)?;
         }
     }
     Ok(())
 }
 
-fn line(bytes: &[u8], number: u64, path: &Path) -> Result<String, CliError> {
+/// Reads a line with its end, and no more of it than is looked at; whether it was longer.
+fn read_line(reader: &mut impl BufRead, bytes: &mut Vec<u8>) -> std::io::Result<bool> {
+    // One byte more, so that what is looked at is cut, too.
+    let most = MOST_BYTES + 1;
+    bytes.clear();
+    reader.by_ref().take(most as u64).read_until(b'\n', bytes)?;
+    let cut = bytes.len() == most && !bytes.ends_with(b"\n");
+    if cut {
+        reader.skip_until(b'\n')?;
+    }
+    Ok(cut)
+}
+
+fn line(bytes: &[u8], cut: bool, number: u64, path: &Path) -> Result<Line, CliError> {
+    let file = match path.as_os_str() == "-" {
+        true => "standard input".to_owned(),
+        false => path.display().to_string(),
+    };
     let bytes = if number == 1 {
         bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes)
     } else {
         bytes
     };
-    let text = std::str::from_utf8(bytes).map_err(|e| CorpusError::NotUtf8 {
-        file: match path.as_os_str() == "-" {
-            true => "standard input".into(),
-            false => path.display().to_string(),
-        },
-        line: number,
-        byte: e.valid_up_to() + 1,
-        encoding: "LATIN1",
-    })?;
-    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+    let text = match std::str::from_utf8(bytes) {
+        // Only the cut goes through a character.
+        Err(e) if cut && e.error_len().is_none() => {
+            std::str::from_utf8(&bytes[..e.valid_up_to()]).unwrap_or_default()
+        }
+        text => text.map_err(|e| CorpusError::NotUtf8 {
+            file: file.clone(),
+            line: number,
+            byte: e.valid_up_to() + 1,
+            encoding: "LATIN1",
+        })?,
+    };
+    Ok(Line {
+        text: text.trim_end_matches(['\n', '\r']).to_owned(),
+        place: format!("{file}, line {number}"),
+        cut,
+    })
 }
 
 impl Session {
-    fn write(&self, lines: &[String], out: &mut impl Write) -> Result<(), CliError> {
+    fn write(
+        &mut self,
+        lines: &[Line],
+        cut: &mut Cut,
+        out: &mut impl Write,
+    ) -> Result<(), CliError> {
         if lines.is_empty() {
             return Ok(());
         }
-        let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
-        let mut tokens = self.tokenizer.encode(&texts)?;
-        // A tokenizer without special tokens makes nothing of an empty line; padding stands for it.
-        let pad = self.encoder.config().pad_token_id;
-        tokens
-            .iter_mut()
-            .filter(|t| t.ids.is_empty())
-            .for_each(|t| t.ids.push(pad));
-        let sequences: Vec<&[u32]> = tokens.iter().map(|t| t.ids.as_slice()).collect();
-        let config = self.encoder.config();
-        let padded = Batch::pad(
-            &sequences,
-            vec![(0, 0); lines.len()],
-            config.pad_token_id,
-            1,
-            config.max_length(),
-        );
-        let batch = TokenBatch::new(&padded.ids, &padded.lengths, self.encoder.device())?;
+        let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+        let (tokens, batch) = self.model.read(&texts)?;
+        self.texts += lines.len() as u64;
+        let lost = lines.iter().zip(&tokens);
+        lost.filter(|(line, tokens)| line.cut || tokens.truncated)
+            .for_each(|(line, _)| cut.add(line));
         let objects = if self.tokens {
             self.layer_objects(&batch, &tokens)?
         } else {
             self.vectors(&batch)?
         };
-        for object in objects {
+        for (line, object) in lines.iter().zip(objects) {
+            require_numbers(&object, &line.place)?;
             writeln!(out, "{}", Value::Object(object))?;
         }
         Ok(())
     }
 
     fn vectors(&self, batch: &TokenBatch) -> Result<Vec<Map<String, Value>>, CliError> {
-        let rows = read(self.encoder.mean_pooled(batch)?.unsqueeze_dim(0))?.remove(0);
+        let rows = read(self.model.vectors(batch)?.unsqueeze_dim(0))?.remove(0);
         Ok(rows
             .into_iter()
             .map(|row| Map::from_iter([("embedding".to_owned(), json!(row))]))
@@ -202,10 +267,14 @@ impl Session {
         batch: &TokenBatch,
         tokens: &[Tokens],
     ) -> Result<Vec<Map<String, Value>>, CliError> {
-        let hidden = self.encoder.hidden_states(batch)?.swap_remove(self.layer);
+        let hidden = self
+            .model
+            .encoder()
+            .hidden_states(batch)?
+            .swap_remove(self.layer);
         let mut parts = vec![("hidden", read(hidden)?)];
         if self.taps {
-            let taps = self.encoder.tap(batch, self.layer, None)?;
+            let taps = self.model.encoder().tap(batch, self.layer, None)?;
             parts.extend([
                 ("q", read(taps.q)?),
                 ("k", read(taps.k)?),
@@ -216,7 +285,7 @@ impl Session {
             let names: Vec<String> = tokens
                 .ids
                 .iter()
-                .map(|id| self.tokenizer.token(*id))
+                .map(|id| self.model.tokenizer().token(*id))
                 .collect();
             let mut object = Map::from_iter([
                 ("tokens".to_owned(), json!(names)),
@@ -228,6 +297,24 @@ impl Session {
             object
         };
         Ok(tokens.iter().enumerate().map(object).collect())
+    }
+}
+
+/// JSON has no word for what is not a number, and `null` is no part of a vector.
+fn require_numbers(object: &Map<String, Value>, place: &str) -> Result<(), CliError> {
+    fn has_null(value: &Value) -> bool {
+        match value {
+            Value::Null => true,
+            Value::Array(items) => items.iter().any(has_null),
+            _ => false,
+        }
+    }
+    match object.values().any(has_null) {
+        false => Ok(()),
+        true => Err(CliError::NotFinite(format!(
+            "{place}: the model computes what is not a number for this text, so there is no vector of it. Its weights are too \
+             large for 32-bit floats: take another model, or one of an earlier step"
+        ))),
     }
 }
 

@@ -52,6 +52,17 @@ pub enum CliError {
         /// The output folder.
         out: String,
     },
+    /// A file of a run could not be written.
+    #[error("{error}\n  {what_now}")]
+    NotKept {
+        /// What happened.
+        error: Box<CliError>,
+        /// What is left of the run, and how to go on.
+        what_now: String,
+    },
+    /// A model computed what is not a number.
+    #[error("{0}")]
+    NotFinite(String),
     /// A file of labelled text: which one, what was found and what was expected.
     #[error("{0}")]
     Labelled(String),

@@ -1,15 +1,29 @@
-//! The files that a run reads must not be where it writes.
+//! What a command reads, which the model that it writes must not replace.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::CliError;
 
-/// What a run reads.
+/// An empty path would mean the current folder, which nobody asked for: an unset variable in a script, most likely.
+///
+/// # Errors
+/// The path is empty.
+pub fn require_out(out: &str) -> Result<(), CliError> {
+    match out.is_empty() {
+        true => Err(CliError::Usage(
+            "the output folder has no name: `--out` or `out` in the recipe is empty. Name one, or `.` for the current folder"
+                .to_owned(),
+        )),
+        false => Ok(()),
+    }
+}
+
+/// What a command reads that writes a model.
 pub struct Inputs<'a> {
     /// A model folder, and what it is called.
     pub model: (&'a str, &'a Path),
-    /// What the run makes of it.
+    /// What the command makes of it.
     pub result: &'a str,
     /// Files, and what each is called.
     pub files: Vec<(&'a str, &'a Path)>,
@@ -19,7 +33,7 @@ impl Inputs<'_> {
     /// A run must not write over what it reads, nor clear it away.
     ///
     /// # Errors
-    /// One of them is in the output folder, or cannot be looked for.
+    /// It would, or a path cannot be resolved.
     pub fn are_outside(&self, out: &Path) -> Result<(), CliError> {
         // What is no folder holds nothing, and cannot become the output folder either.
         let Some(folder) = resolved(out)?.filter(|folder| folder.is_dir()) else {

@@ -27,12 +27,12 @@ pub struct Arguments {
 /// Runs `limbeck inspect`.
 ///
 /// # Errors
-/// The folder is not one of a model that we run.
+/// The folder is not one of a model that we run, or a tensor of it is missing or damaged.
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let mut out = std::io::stdout().lock();
     let folder = Folder::read(&arguments.model)?;
     let config = folder.config()?;
-    Weights::open(&folder)?;
+    Weights::open(&folder)?.check()?;
     let tokenizer = Tokenizer::from_folder(&folder)?;
     let heads = common_relation_heads(
         arguments.student_hidden.unwrap_or(config.hidden_size),

@@ -1,4 +1,4 @@
-//! Ctrl-c, a request to end, and a terminal that hangs up.
+//! Ctrl-c, a request to end, a terminal that hangs up, and a file that may not grow.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -44,6 +44,20 @@ fn ignore_hang_up() {
         libc::signal(libc::SIGHUP, libc::SIG_IGN);
     }
 }
+
+/// Has a file that grows beyond `ulimit -f` be an error of writing, with a message and a checkpoint that stays, instead of a
+/// signal that kills the program.
+#[cfg(unix)]
+pub fn survive_file_limits() {
+    // SAFETY: SIG_IGN runs no code of ours.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+}
+
+/// Elsewhere there is no such signal.
+#[cfg(not(unix))]
+pub fn survive_file_limits() {}
 
 #[cfg(not(unix))]
 fn ignored_hang_up() -> bool {

@@ -18,7 +18,8 @@ pub enum Taken {
     Held(Option<String>),
 }
 
-/// How often the number of an owner is looked for that has just taken its lock, and how long between.
+/// How often a lock that another holds is tried, or an owner's number looked for that has just taken its lock, and how long
+/// between.
 const TRIES: u32 = 20;
 const BETWEEN: Duration = Duration::from_millis(5);
 
@@ -27,6 +28,7 @@ const BETWEEN: Duration = Duration::from_millis(5);
 /// # Errors
 /// The file cannot be made, or its file system has no locks.
 pub fn take(path: &Path) -> std::io::Result<Taken> {
+    let mut tries = TRIES;
     loop {
         let mut file = open(path)?;
         match file.try_lock() {
@@ -38,7 +40,12 @@ pub fn take(path: &Path) -> std::io::Result<Taken> {
             }
             // Its owner has removed it between our opening and locking it.
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(Taken::Held(patiently(&mut file))),
+            // Perhaps it is only looked at: `is_held` has it for a moment.
+            Err(TryLockError::WouldBlock) if tries > 0 => {
+                tries -= 1;
+                std::thread::sleep(BETWEEN);
+            }
+            Err(TryLockError::WouldBlock) => return Ok(Taken::Held(owner_at(path))),
             Err(TryLockError::Error(e)) => return Err(e),
         }
     }
@@ -52,7 +59,8 @@ pub fn make(path: &Path) -> std::io::Result<()> {
     open(path).map(|_| ())
 }
 
-/// Whether another process holds the lock at `path`. Makes nothing.
+/// Whether another process holds the lock at `path`. Makes nothing. The system tells only those who try, so for a moment
+/// this shares the lock; [`take`] tries again.
 pub fn is_held(path: &Path) -> bool {
     let file = File::open(path);
     file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
@@ -90,10 +98,10 @@ fn owner(file: &mut File) -> Option<String> {
     (!process.is_empty()).then_some(process)
 }
 
-/// An owner locks first and writes its number then.
-fn patiently(file: &mut File) -> Option<String> {
+/// The number of the process that holds the lock at `path`, which it writes right after it has locked.
+pub fn owner_at(path: &Path) -> Option<String> {
     for _ in 0..TRIES {
-        let found = owner(file);
+        let found = File::open(path).ok().and_then(|mut file| owner(&mut file));
         if found.is_some() {
             return found;
         }

@@ -1,18 +1,22 @@
 //! limbeck: distil Transformers by their self-attention relations.
 
 mod ahead;
+mod baseline;
 mod config;
 mod device;
 mod distill;
 mod encode;
 mod error;
+mod evaluate;
 mod finetune;
 mod inputs;
 mod inspect;
 mod interrupt;
 mod lock;
+mod memory;
 mod output;
 mod progress;
+mod recipes;
 mod relations;
 mod report;
 mod serve;
@@ -35,9 +39,11 @@ const EXAMPLES: &str = "\
 Examples:
   limbeck distill --teacher all-MiniLM-L6-v2 --corpus 'texts/*.txt' --out student
   limbeck distill --config run.toml --set student.layers=2 --set steps=5000
+  limbeck distill --recipe quick --teacher all-MiniLM-L6-v2 --corpus texts.txt --out student
   limbeck distill --out student --resume
   limbeck finetune --model student --train train.tsv --dev dev.tsv --out tuned
   echo 'a white cat' | limbeck encode --model student
+  limbeck evaluate --models all-MiniLM-L6-v2 student --tasks sts.tsv
   limbeck inspect all-MiniLM-L6-v2
   limbeck relations --teacher all-MiniLM-L6-v2 --student student --text 'a white cat' -o cat.html
   limbeck serve
@@ -48,10 +54,14 @@ Exit codes: 0 done, 1 failed or stopped, 2 wrong usage (flags, recipe, an output
 enum Command {
     /// Distil a student from a teacher on text
     Distill(distill::Arguments),
+    /// Write the student that a run would start from, copied from the teacher and not trained, to compare with
+    Baseline(baseline::Arguments),
     /// Fine-tune a model on labelled text, with several seeds, and score it
     Finetune(finetune::Arguments),
     /// Turn lines of text into vectors: one JSON object per line, from files or standard input
     Encode(encode::Arguments),
+    /// Compare models by their sentence vectors: similarity and retrieval, with intervals
+    Evaluate(evaluate::Arguments),
     /// Describe a model folder, and list the numbers of relation heads that fit it
     Inspect(inspect::Arguments),
     /// Draw the relations of teacher and student on a sentence: HTML, SVG, PNG, or the numbers as JSON or CSV
@@ -60,6 +70,8 @@ enum Command {
     Devices(device::Arguments),
     /// Open the page in a browser, with the engine on this machine; a run continues when the page is closed
     Serve(serve::Arguments),
+    /// List the recipes that come with limbeck, or print one: the papers', and one for minutes
+    Recipes(recipes::Arguments),
     /// Print a recipe's schema or an example, or check a recipe
     #[command(subcommand)]
     Config(config::Command),
@@ -68,12 +80,13 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     limbeck_kernels::keep_freed_memory();
+    interrupt::survive_file_limits();
     let result = std::panic::catch_unwind(|| run(&cli.command));
     let Ok(result) = result else {
-        terminal::say(
-            "limbeck: internal error, see above. The last checkpoint is intact: resume with --resume (add --device \
-             cpu if the GPU failed)",
-        );
+        terminal::say(format_args!(
+            "limbeck: internal error, see above. {}",
+            what_now(&cli.command)
+        ));
         return ExitCode::FAILURE;
     };
     match result {
@@ -87,15 +100,34 @@ fn main() -> ExitCode {
     }
 }
 
+/// What to do after a failure that nobody foresaw.
+fn what_now(command: &Command) -> &'static str {
+    match command {
+        Command::Distill(_) => {
+            "What the last checkpoint holds, if there is one, is intact: resume with --resume (add --device cpu if the GPU failed)"
+        }
+        Command::Serve(_) => {
+            "What the last checkpoint holds, if there is one, is intact: start limbeck serve again, and resume from the page"
+        }
+        _ => {
+            "Nothing of yours was changed. Please report it, with the command and the lines above (if the GPU failed, try \
+             --device cpu)"
+        }
+    }
+}
+
 fn run(command: &Command) -> Result<ExitCode, error::CliError> {
     match command {
         Command::Distill(arguments) => distill::main(arguments),
+        Command::Baseline(arguments) => baseline::main(arguments),
         Command::Finetune(arguments) => finetune::main(arguments),
         Command::Encode(arguments) => encode::main(arguments),
+        Command::Evaluate(arguments) => evaluate::main(arguments),
         Command::Inspect(arguments) => inspect::main(arguments),
         Command::Relations(arguments) => relations::main(arguments),
         Command::Devices(arguments) => device::main(arguments),
         Command::Serve(arguments) => serve::main(arguments),
+        Command::Recipes(arguments) => recipes::main(arguments),
         Command::Config(command) => config::main(command),
     }
 }

@@ -27,15 +27,19 @@ pub const RESULTS: &str = "results.json";
 /// What a fine-tuned model gives for each example of its dev file.
 pub const PREDICTIONS: &str = "predictions.jsonl";
 
+/// The folder in a student's folder that says how sentence-transformers pools.
+const POOLING: &str = "1_Pooling";
+
 /// Whether a run writes a file of this name: the student of an earlier run must not leave parts beside a new one.
 fn is_ours(name: &str) -> bool {
-    const OURS: [&str; 13] = [
+    const OURS: [&str; 14] = [
         CHECKPOINT,
         METRICS_IN_PROGRESS,
         METRICS,
         "config.json",
         "model.safetensors",
         "modules.json",
+        "config_sentence_transformers.json",
         "sentence_bert_config.json",
         "recipe.toml",
         "README.md",
@@ -121,13 +125,12 @@ impl Output {
     /// # Errors
     /// A file cannot be removed.
     pub fn clear(&self, new_run: bool) -> Result<(), CliError> {
-        for entry in list(&self.folder)? {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with(PREFIX) || (new_run && is_ours(&name)) {
-                let path = entry.path();
-                std::fs::remove_file(&path).map_err(CliError::file("remove the old", &path))?;
-            }
-        }
+        clear_folder(&self.folder, |name| new_run && is_ours(name))?;
+        // Only files that bear a name of ours, or are temporary, are removed: the folder may be somebody else's.
+        let pooling = self.folder.join(POOLING);
+        clear_folder(&pooling, |name| new_run && name == "config.json")?;
+        // Fails if there is anything in it, as it should.
+        let _ = std::fs::remove_dir(&pooling);
         Ok(())
     }
 
@@ -166,6 +169,18 @@ impl Drop for Output {
     }
 }
 
+/// Removes temporary files, and those of a name.
+fn clear_folder(folder: &Path, goes: impl Fn(&str) -> bool) -> Result<(), CliError> {
+    for entry in list(folder)? {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(PREFIX) || goes(&name) {
+            let path = entry.path();
+            std::fs::remove_file(&path).map_err(CliError::file("remove the old", &path))?;
+        }
+    }
+    Ok(())
+}
+
 /// The entries of a folder; none if it is not there.
 fn list(folder: &Path) -> Result<Vec<DirEntry>, CliError> {
     let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
@@ -190,8 +205,7 @@ fn require_empty(folder: &Path) -> Result<(), CliError> {
     }
     let lock = folder.join(LOCK);
     if lock::is_held(&lock) {
-        let owner = std::fs::read_to_string(&lock).ok();
-        return Err(in_use(folder, owner.as_deref()));
+        return Err(in_use(folder, lock::owner_at(&lock).as_deref()));
     }
     let resume = match folder.join(CHECKPOINT).exists() {
         true => "resume its run with --resume, ",

@@ -1,9 +1,10 @@
 //! What a person sees of a run while it goes on: a bar, or one JSON object a line.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use limbeck_recipe::{Plan, Step};
+use limbeck_recipe::{Part, Plan, Step};
 use serde_json::{Value, json};
 
 use crate::terminal;
@@ -12,8 +13,6 @@ use crate::terminal;
 pub struct Progress {
     bar: ProgressBar,
     json: bool,
-    /// Names of the pairs, in the order of every `by_pair`.
-    pub pairs: Vec<String>,
     tokens: u64,
 }
 
@@ -33,15 +32,12 @@ impl Progress {
         Self {
             bar,
             json,
-            pairs: Vec::new(),
             tokens: 0,
         }
     }
 
     /// The run has taken `step` steps and goes on from there.
     pub fn begin(&mut self, plan: &Plan, step: u64) {
-        let pairs = plan.pairs.iter();
-        self.pairs = pairs.map(|(pair, _)| pair.to_string()).collect();
         self.expect(plan.recipe.steps);
         self.bar.set_position(step);
     }
@@ -69,28 +65,17 @@ impl Progress {
         self.tokens += event.tokens;
         let rate = self.tokens as f64 / elapsed.as_secs_f64().max(1e-9);
         if self.json {
-            let by_pair = self
-                .pairs
-                .iter()
-                .cloned()
-                .zip(event.by_pair.iter().map(|kl| json!(kl)));
             self.line(json!({
                 "event": "step", "step": event.step, "loss": event.loss,
-                "by_pair": Value::Object(by_pair.collect()), "learning_rate": event.learning_rate,
+                "parts": event.parts, "learning_rate": event.learning_rate,
                 "gradient_norm": event.gradient_norm, "tokens": event.tokens, "tokens_per_s": rate.round(),
             }));
             return;
         }
-        let parts: Vec<String> = self
-            .pairs
-            .iter()
-            .zip(&event.by_pair)
-            .map(|(pair, kl)| format!("{pair} {kl:.3}"))
-            .collect();
         self.bar.set_message(format!(
             "loss {:.3} ({})  {:.0} tokens/s",
             event.loss,
-            parts.join("  "),
+            in_words(&event.parts, 3),
             rate
         ));
         self.bar.set_position(event.step);
@@ -127,4 +112,12 @@ impl Progress {
     fn line(&self, object: Value) {
         terminal::print(object);
     }
+}
+
+/// `Q-Q 0.081  K-K 0.103  cosine 0.012`.
+pub fn in_words(parts: &BTreeMap<Part, f64>, decimals: usize) -> String {
+    let parts = parts
+        .iter()
+        .map(|(part, value)| format!("{part} {value:.decimals$}"));
+    parts.collect::<Vec<_>>().join("  ")
 }

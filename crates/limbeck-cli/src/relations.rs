@@ -21,6 +21,7 @@ use limbeck_relations::{
     Large, Lines, PairMaps, Relations, Theme, Token, View, clip, map, number, page, png, sheet, svg,
 };
 
+use crate::config;
 use crate::device;
 use crate::error::CliError;
 use crate::output::write_whole;
@@ -79,7 +80,9 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
         Side::read(&arguments.teacher)?,
         Side::read(&arguments.student)?,
     );
-    let choice = Choice::new(arguments, &teacher.config, &student)?;
+    let recipe = recipe(arguments)?;
+    let plan = plan(&teacher.config, &student.config, recipe.as_ref());
+    let choice = Choice::new(arguments, &teacher.config, &student.config, plan.as_ref())?;
     let text = tokens(&arguments.text, &teacher, &student)?;
     let (device, _) = device::open(arguments.device)?;
     let relations = compute(&choice, (&teacher, &student), &text, &device)?;
@@ -164,7 +167,6 @@ struct Side {
     folder: Folder,
     config: Config,
     tokenizer: Tokenizer,
-    recipe: Option<Recipe>,
 }
 
 impl Side {
@@ -173,7 +175,6 @@ impl Side {
         Ok(Self {
             config: folder.config()?,
             tokenizer: Tokenizer::from_folder(&folder)?,
-            recipe: recipe(&path.join("recipe.toml")),
             folder,
         })
     }
@@ -188,16 +189,22 @@ impl Side {
     }
 }
 
-/// The recipe of a student, if its folder has one. It only gives defaults, so an unreadable one is reported and ignored.
-fn recipe(path: &Path) -> Option<Recipe> {
-    let text = std::fs::read_to_string(path).ok()?;
-    match toml::from_str(&text) {
-        Ok(recipe) => Some(recipe),
-        Err(error) => {
-            terminal::say(format_args!("ignoring {}: {error}", path.display()));
-            None
-        }
+/// The recipe of the student, if its folder has one and flags leave anything open. It decides what is compared, so one that
+/// cannot be read is not passed over.
+fn recipe(arguments: &Arguments) -> Result<Option<Recipe>, CliError> {
+    let path = arguments.student.join("recipe.toml");
+    let all_named =
+        arguments.heads.is_some() && arguments.layer.is_some() && !arguments.pairs.is_empty();
+    if all_named || !path.exists() {
+        return Ok(None);
     }
+    let recipe = config::load(Some(&path), &[]);
+    recipe.map(Some).map_err(|error| {
+        CliError::Usage(format!(
+            "{error}\n  It says which heads, layer and pairs the student was trained on. Restore the file, or name \
+             them all with --heads, --layer and --pairs"
+        ))
+    })
 }
 
 /// What is compared.
@@ -209,24 +216,28 @@ struct Choice {
 }
 
 impl Choice {
-    fn new(arguments: &Arguments, teacher: &Config, student: &Side) -> Result<Self, CliError> {
-        let plan = plan(teacher, student);
-        let hidden = (student.config.hidden_size, teacher.hidden_size);
+    fn new(
+        arguments: &Arguments,
+        teacher: &Config,
+        student: &Config,
+        plan: Option<&Plan>,
+    ) -> Result<Self, CliError> {
+        let hidden = (student.hidden_size, teacher.hidden_size);
         let usual = || usual_relation_heads(hidden.0, hidden.1);
-        let planned = |of: fn(&Plan) -> usize| plan.as_ref().map(of);
+        let planned = |of: fn(&Plan) -> usize| plan.map(of);
         let heads = arguments.heads.or_else(|| planned(|p| p.relation_heads));
         let heads = heads.unwrap_or_else(usual);
         let layer = arguments.layer.or_else(|| planned(|p| p.teacher_layer));
         let layer = layer.unwrap_or_else(|| usual_teacher_layer(teacher));
-        let last = student.config.num_hidden_layers;
+        let last = student.num_hidden_layers;
         let choice = Self {
-            pairs: pairs(&arguments.pairs, plan.as_ref()),
+            pairs: pairs(&arguments.pairs, plan),
             heads,
             teacher_layer: layer,
             student_layer: arguments.student_layer.unwrap_or(last),
         };
         demand_layer("teacher", choice.teacher_layer, teacher)?;
-        demand_layer("student", choice.student_layer, &student.config)?;
+        demand_layer("student", choice.student_layer, student)?;
         demand_heads(heads, hidden)?;
         match arguments.head {
             Some(head) if head == 0 || head > heads => Err(CliError::Usage(format!(
@@ -238,9 +249,9 @@ impl Choice {
 }
 
 /// The plan of the run that made the student, if it was made from such a teacher.
-fn plan(teacher: &Config, student: &Side) -> Option<Plan> {
-    let plan = Plan::new(student.recipe.as_ref()?, teacher).ok()?;
-    (plan.student.hidden_size == student.config.hidden_size).then_some(plan)
+fn plan(teacher: &Config, student: &Config, recipe: Option<&Recipe>) -> Option<Plan> {
+    let plan = Plan::new(recipe?, teacher).ok()?;
+    (plan.student.hidden_size == student.hidden_size).then_some(plan)
 }
 
 /// Each pair once, in the order in which they were named.
@@ -349,8 +360,8 @@ fn compute(
     device: &Device,
 ) -> Result<Relations, CliError> {
     let batch = TokenBatch::new(ids, &[ids.len()], device)?;
-    let from_teacher = read(&teacher.taps(&batch, choice.teacher_layer, device)?)?;
-    let from_student = read(&student.taps(&batch, choice.student_layer, device)?)?;
+    let from_teacher = finite_taps("teacher", teacher, &batch, choice.teacher_layer, device)?;
+    let from_student = finite_taps("student", student, &batch, choice.student_layer, device)?;
     let mut pairs = Vec::new();
     for pair in &choice.pairs {
         let of = |taps: &[Vec<f32>; 3]| {
@@ -377,6 +388,24 @@ fn compute(
         pairs,
         ..Relations::default()
     })
+}
+
+fn finite_taps(
+    who: &str,
+    side: &Side,
+    batch: &TokenBatch,
+    layer: usize,
+    device: &Device,
+) -> Result<[Vec<f32>; 3], CliError> {
+    let taps = read(&side.taps(batch, layer, device)?)?;
+    match taps.iter().flatten().all(|x| x.is_finite()) {
+        true => Ok(taps),
+        false => Err(CliError::NotFinite(format!(
+            "the {who}, {}, computes what is not a number for this text in layer {layer}: its weights are too large, and \
+             there are no relations to draw",
+            side.folder.name()
+        ))),
+    }
 }
 
 /// (S, H) of each vector, in the order of [`Vector::ALL`].

@@ -3,9 +3,9 @@
 //! Both are pure functions of a [`Report`]: nothing is read, written or fetched. The page embeds its numbers as JSON;
 //! its tables are plain HTML, and the picture stands in for the charts where scripts are off.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use limbeck_recipe::{Evaluation, Step};
+use limbeck_recipe::{Evaluation, Part, Step};
 use limbeck_relations::{DARK, LIGHT, Stops, base64, escape, number, row_kl};
 use serde::Serialize;
 use serde_json::json;
@@ -24,10 +24,12 @@ pub struct Report {
     pub facts: Vec<(String, String)>,
     /// One row for each training step, oldest first.
     pub steps: Vec<Step>,
-    /// Names of the pairs, such as "Q-Q"; the order of every `by_pair`.
-    pub pairs: Vec<String>,
+    /// Every part that the loss has at any step, in the order of tables and colours.
+    pub parts: Vec<Part>,
     /// Evaluations on held-out lines: the first is "before", the last is "after".
     pub evaluations: Vec<Evaluation>,
+    /// Whether the student was a copy of parts of its teacher before the first step.
+    pub copied: bool,
     /// Which lines were held out, in one sentence.
     pub heldout_note: String,
     /// "held-out lines" or "training lines".
@@ -160,16 +162,28 @@ fn tick_label(x: f32) -> String {
     text
 }
 
-/// Mean of the finite values; NaN when there are none.
-fn mean(values: &[f64]) -> f32 {
-    let values = values.iter().map(|x| *x as f32);
+/// Mean KL of the pairs, of the finite ones; NaN when there are none.
+fn mean(parts: &BTreeMap<Part, f64>) -> f32 {
+    let pairs = parts.iter().filter(|(part, _)| part.pair().is_some());
+    let values = pairs.map(|(_, kl)| *kl as f32);
     let finite: Vec<f32> = values.filter(|x| x.is_finite()).collect();
     finite.iter().sum::<f32>() / finite.len() as f32
 }
 
-/// Value of a pair, NaN where the row is too short.
-fn of_pair(by_pair: &[f64], pair: usize) -> f32 {
-    by_pair.get(pair).map_or(f32::NAN, |kl| *kl as f32)
+/// Value of a part, NaN where it was not computed.
+fn value_of(parts: &BTreeMap<Part, f64>, part: Part) -> f32 {
+    parts.get(&part).map_or(f32::NAN, |value| *value as f32)
+}
+
+/// The largest value that the bar of a part is compared with: of the pairs together, of any other part by itself.
+fn largest_of(part: Part, evaluations: [&Evaluation; 2]) -> f32 {
+    let together = |other: Part| other == part || (other.pair().is_some() && part.pair().is_some());
+    let values = evaluations.into_iter().flat_map(|row| &row.parts);
+    let values = values.filter(|(other, _)| together(**other));
+    let finite = values
+        .map(|(_, value)| *value as f32)
+        .filter(|x| x.is_finite());
+    finite.fold(f32::MIN_POSITIVE, f32::max)
 }
 
 /// Relative change, such as "−93 %".
@@ -192,7 +206,7 @@ fn before_and_after(report: &Report) -> Option<(&Evaluation, &Evaluation)> {
 }
 
 fn lead_html(report: &Report) -> String {
-    let means = before_and_after(report).map(|(b, a)| (mean(&b.by_pair), mean(&a.by_pair)));
+    let means = before_and_after(report).map(|(b, a)| (mean(&b.parts), mean(&a.parts)));
     let Some((before, after)) = means.filter(|(b, a)| b.is_finite() && a.is_finite()) else {
         return String::new();
     };
@@ -233,12 +247,7 @@ fn evaluations_html(report: &Report) -> String {
     };
     let unknown = Evaluation::default();
     let first = before_and_after(report).map_or(&unknown, |(first, _)| first);
-    let values = first.by_pair.iter().chain(&last.by_pair);
-    let top = values
-        .map(|kl| *kl as f32)
-        .filter(|x| x.is_finite())
-        .fold(f32::MIN_POSITIVE, f32::max);
-    let bar = |x: f32| {
+    let bar = |x: f32, top: f32| {
         let width = 100.0 * x / top;
         if x.is_finite() {
             format!("<i style=\"width:{:.1}%\"></i>", width.clamp(0.0, 100.0))
@@ -246,26 +255,32 @@ fn evaluations_html(report: &Report) -> String {
             "<i style=\"visibility:hidden\"></i>".to_owned()
         }
     };
-    let row = |(pair, name): (usize, &String)| {
-        let (before, after) = (of_pair(&first.by_pair, pair), of_pair(&last.by_pair, pair));
+    let row = |(place, part): (usize, &Part)| {
+        let (before, after) = (value_of(&first.parts, *part), value_of(&last.parts, *part));
+        let top = largest_of(*part, [first, last]);
         format!(
             "<tr style=\"--pair:var(--c{})\"><th scope=\"row\">{}</th><td class=\"number\">{}</td>\
              <td class=\"number\"><b>{}</b></td><td class=\"number change\">{}</td>\
              <td class=\"bars\">{}{}</td></tr>",
-            pair % 9,
-            escape(name),
+            place % 9,
+            escape(&part.to_string()),
             number(before),
             number(after),
             change(before, after),
-            bar(before),
-            bar(after)
+            bar(before, top),
+            bar(after, top)
         )
     };
-    let rows: String = report.pairs.iter().enumerate().map(row).collect();
+    let rows: String = report.parts.iter().enumerate().map(row).collect();
     format!(
-        "<table><thead><tr><th>Pair</th><th class=\"number\">before</th><th class=\"number\">after</th>\
-         <th class=\"number change\">change</th><th>KL, nats</th></tr></thead><tbody>{rows}</tbody></table>\
+        "<table><thead><tr><th>Part</th><th class=\"number\">{}</th><th class=\"number\">after</th>\
+         <th class=\"number change\">change</th><th>KL of a pair in nats</th></tr></thead><tbody>{rows}</tbody></table>\
          <p class=\"muted\">{note}</p>{}",
+        if report.copied {
+            "copied student"
+        } else {
+            "before"
+        },
         all_evaluations_html(report)
     )
 }
@@ -273,14 +288,14 @@ fn evaluations_html(report: &Report) -> String {
 fn all_evaluations_html(report: &Report) -> String {
     let cell = |tag: &str, text: String| format!("<{tag} class=\"number\">{text}</{tag}>");
     let head: String = report
-        .pairs
+        .parts
         .iter()
-        .map(|name| cell("th", escape(name)))
+        .map(|part| cell("th", escape(&part.to_string())))
         .collect();
     let row = |at: usize| {
         let row = &report.evaluations[at];
-        let values =
-            (0..report.pairs.len()).map(|pair| cell("td", number(of_pair(&row.by_pair, pair))));
+        let parts = report.parts.iter();
+        let values = parts.map(|part| cell("td", number(value_of(&row.parts, *part))));
         format!(
             "<tr>{}{}</tr>",
             cell("td", row.step.to_string()),
@@ -290,7 +305,7 @@ fn all_evaluations_html(report: &Report) -> String {
     let losses: Vec<f32> = report
         .evaluations
         .iter()
-        .map(|row| mean(&row.by_pair))
+        .map(|row| mean(&row.parts))
         .collect();
     let rows: String = decimate(&losses, 60).into_iter().map(row).collect();
     format!(
@@ -362,31 +377,37 @@ fn embedded(report: &Report) -> String {
             .collect::<Vec<f32>>()
     };
     let norm = column(&|row| row.gradient_norm as f32);
-    let pairs: Vec<Vec<f32>> = (0..report.pairs.len())
-        .map(|pair| column(&|row| of_pair(&row.by_pair, pair)))
+    let parts = report.parts.iter();
+    let parts: Vec<Vec<f32>> = parts
+        .map(|part| column(&|row| value_of(&row.parts, *part)))
         .collect();
     let losses: Vec<f32> = report
         .evaluations
         .iter()
-        .map(|row| mean(&row.by_pair))
+        .map(|row| mean(&row.parts))
         .collect();
     let evaluations = decimate(&losses, 200).into_iter().map(|at| {
         let row = &report.evaluations[at];
-        json!({ "step": row.step, "by_pair": row.by_pair.iter().map(|kl| rounded(*kl as f32)).collect::<Vec<f32>>() })
+        let values = report
+            .parts
+            .iter()
+            .map(|part| rounded(value_of(&row.parts, *part)));
+        json!({ "step": row.step, "parts": values.collect::<Vec<f32>>() })
     });
     let value = json!({
-        "pairs": report.pairs,
+        "parts": report.parts,
         "steps": {
             "step": kept.iter().map(|&at| steps[at].step).collect::<Vec<u64>>(),
             "loss": pick(&loss),
             "loss_smooth": pick(&smooth(&loss)),
-            "by_pair": pairs.iter().map(|values| pick(values)).collect::<Vec<_>>(),
-            "by_pair_smooth": pairs.iter().map(|values| pick(&smooth(values))).collect::<Vec<_>>(),
+            "parts": parts.iter().map(|values| pick(values)).collect::<Vec<_>>(),
+            "parts_smooth": parts.iter().map(|values| pick(&smooth(values))).collect::<Vec<_>>(),
             "learning_rate": pick(&column(&|row| row.learning_rate as f32)),
             "gradient_norm": pick(&norm),
             "gradient_norm_smooth": pick(&smooth(&norm)),
         },
         "evaluations": evaluations.collect::<Vec<_>>(),
+        "copied": report.copied,
         "relations": report.relations.as_ref().filter(|maps| maps.problem().is_none()).map(embedded_maps),
     });
     value.to_string().replace('<', "\\u003c")

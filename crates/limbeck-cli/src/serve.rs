@@ -1,14 +1,16 @@
 //! `limbeck serve`: the page from inside this program, and the engine on this machine behind a WebSocket.
 //!
 //! ```text
-//! browser --GET--> guard --> page            one engine on its own thread, whoever watches
-//!         --/engine--> guard --> socket <--> hub <--> engine --> devices, a folder
+//! browser --GET--> door --> guard --> page            one engine on its own thread, whoever watches
+//!         --/engine--> door --> guard --> socket <--> hub <--> engine --> devices, a folder
 //! ```
 
+mod door;
 mod engine;
 mod guard;
 mod hub;
 mod page;
+mod pulse;
 mod socket;
 mod world;
 
@@ -17,18 +19,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, SET_COOKIE,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, SET_COOKIE,
     X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::ListenerExt;
+use axum::{Extension, Router};
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
@@ -36,6 +37,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::error::CliError;
 use crate::interrupt::on_interrupt;
 use crate::terminal;
+use door::Visitor;
 use engine::Given;
 use guard::{Guard, Way};
 use hub::Hub;
@@ -94,7 +96,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
             hub: Arc::default(),
         });
         let end = engine::start(house.hub.clone(), keep.clone(), given)?;
-        invite(&house.guard.link(), !arguments.no_open);
+        invite(&house.guard, !arguments.no_open);
         serve(listener, house, end, &keep).await
     })
 }
@@ -115,15 +117,21 @@ async fn listen(port: Option<u16>) -> Result<TcpListener, CliError> {
     })
 }
 
-fn invite(link: &str, open: bool) {
+fn invite(guard: &Guard, open: bool) {
     terminal::print(format_args!(
-        "{link}  (stop with ctrl-c; a run in progress is saved first)"
+        "{}  (stop with ctrl-c; a run in progress is saved first)",
+        guard.link()
     ));
-    if open && let Err(e) = open::that_detached(link) {
+    if open && let Err(reason) = open_browser(guard) {
         terminal::say(format_args!(
-            "limbeck: cannot open a browser ({e}): open the link yourself"
+            "limbeck: cannot open a browser ({reason}): open the link yourself"
         ));
     }
+}
+
+fn open_browser(guard: &Guard) -> Result<(), String> {
+    let link = guard.link_for_opener().map_err(|e| e.to_string())?;
+    open::that_detached(link).map_err(|e| e.to_string())
 }
 
 /// What answers need.
@@ -144,11 +152,7 @@ async fn serve(
     let told_first = interrupted.clone();
     on_interrupt(move || told_first.notify_one())?;
     let hub = house.hub.clone();
-    // A step's event is small, and must not wait for the next to fill a packet.
-    let listener = listener.tap_io(|connection| {
-        let _ = connection.set_nodelay(true);
-    });
-    tokio::spawn(async move { axum::serve(listener, router(house)).await });
+    tokio::spawn(door::receive(listener, router(house)));
     tokio::select! {
         () = interrupted.notified() => {}
         ended = &mut end => return reported(ended),
@@ -202,8 +206,12 @@ fn router(house: Arc<House>) -> Router {
         .with_state(house)
 }
 
-async fn engine_socket(State(house): State<Arc<House>>, upgrade: WebSocketUpgrade) -> Response {
-    socket::open(upgrade, house.hub.clone())
+async fn engine_socket(
+    State(house): State<Arc<House>>,
+    Extension(visitor): Extension<Arc<Visitor>>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    socket::open(upgrade, house.hub.clone(), visitor)
 }
 
 /// How a page learns that it has an engine here; a plain file server has no such answer.
@@ -217,26 +225,36 @@ async fn engine_kind() -> Response {
 }
 
 async fn page_file(State(house): State<Arc<House>>, uri: Uri, headers: HeaderMap) -> Response {
-    house.page.answer(uri.path(), &headers, &house.guard)
+    house.page.answer(uri.path(), &headers)
 }
 
 /// Around every answer: who may have it, and what the browser may do with it.
-async fn guarded(State(house): State<Arc<House>>, request: Request, next: Next) -> Response {
-    let mut response = match house.guard.admit(request.uri(), request.headers()) {
-        Ok(way) => {
-            let mut response = next.run(request).await;
-            if way == Way::Link
-                && let Some(cookie) = house.guard.cookie()
-            {
-                response.headers_mut().insert(SET_COOKIE, cookie);
-            }
-            response
+async fn guarded(
+    State(house): State<Arc<House>>,
+    Extension(visitor): Extension<Arc<Visitor>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let way = house.guard.admit(request.uri(), request.headers());
+    if matches!(way, Ok(Way::Link | Way::Code | Way::Cookie)) {
+        visitor.recognise();
+    }
+    let mut response = match &way {
+        Ok(Way::Code) => {
+            let clean = [(LOCATION, "/"), (CACHE_CONTROL, "no-store")];
+            (StatusCode::SEE_OTHER, clean).into_response()
         }
-        Err(reason) => (StatusCode::FORBIDDEN, reason).into_response(),
+        Ok(Way::Link | Way::Cookie | Way::Public) => next.run(request).await,
+        Err(reason) => (StatusCode::FORBIDDEN, reason.clone()).into_response(),
     };
+    if matches!(way, Ok(Way::Link | Way::Code))
+        && let Some(cookie) = house.guard.cookie()
+    {
+        response.headers_mut().insert(SET_COOKIE, cookie);
+    }
     let headers = response.headers_mut();
-    if let Ok(policy) = HeaderValue::from_str(&house.guard.content_policy(None)) {
-        headers.entry(CONTENT_SECURITY_POLICY).or_insert(policy);
+    if let Ok(policy) = HeaderValue::from_str(&house.guard.content_policy()) {
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
     }
     for (name, value) in [
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),

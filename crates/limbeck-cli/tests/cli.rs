@@ -6,8 +6,14 @@ mod corpora;
 mod distilling;
 #[path = "cli/encoding.rs"]
 mod encoding;
+#[path = "cli/evaluating.rs"]
+mod evaluating;
 #[path = "cli/finetuning.rs"]
 mod finetuning;
+#[cfg(unix)]
+#[path = "../src/lock.rs"]
+#[allow(dead_code, reason = "its tests need no message")]
+mod lock;
 #[path = "cli/models.rs"]
 mod models;
 #[cfg(unix)]
@@ -22,6 +28,8 @@ mod relating;
 mod running;
 #[path = "cli/scene.rs"]
 mod scene;
+#[path = "cli/sentences.rs"]
+mod sentences;
 #[cfg(unix)]
 #[path = "cli/serving.rs"]
 mod serving;

@@ -3,7 +3,9 @@
 #[path = "../src/report.rs"]
 mod report;
 
-use limbeck_recipe::{Evaluation, Step};
+use std::collections::BTreeMap;
+
+use limbeck_recipe::{Evaluation, Pair, Part, Step};
 use report::{RelationMaps, Report, picture, render};
 
 fn by_name(names: &[&str]) -> Vec<String> {
@@ -37,11 +39,19 @@ fn maps(pairs: &[&str], heads: usize, tokens: &[&str]) -> RelationMaps {
     }
 }
 
+const QQ: Part = Part::Relation(Pair::QQ);
+const VV: Part = Part::Relation(Pair::VV);
+
+/// Values of Q-Q and V-V.
+fn parts(values: &[f64]) -> BTreeMap<Part, f64> {
+    [QQ, VV].into_iter().zip(values.iter().copied()).collect()
+}
+
 fn step(step: u64, loss: f64) -> Step {
     Step {
         step,
         loss,
-        by_pair: vec![loss / 2.0; 2],
+        parts: parts(&[loss / 2.0; 2]),
         learning_rate: 1e-3,
         gradient_norm: 1.0,
         ..Step::default()
@@ -53,19 +63,20 @@ fn report(steps: u64) -> Report {
         title: "A student".to_owned(),
         facts: vec![("seed".to_owned(), "7".to_owned())],
         steps: (1..=steps).map(|at| step(at, 1.0 / at as f64)).collect(),
-        pairs: by_name(&["Q-Q", "V-V"]),
+        parts: vec![QQ, VV],
         evaluations: vec![
             Evaluation {
                 step: 0,
-                by_pair: vec![1.0, 0.5],
+                parts: parts(&[1.0, 0.5]),
                 ..Evaluation::default()
             },
             Evaluation {
                 step: steps,
-                by_pair: vec![0.1, 0.25],
+                parts: parts(&[0.1, 0.25]),
                 ..Evaluation::default()
             },
         ],
+        copied: false,
         heldout_note: "64 lines of wiki.txt".to_owned(),
         measured_on: "held-out lines".into(),
         relations: Some(maps(&["Q-Q", "V-V"], 3, &["[CLS]", "tea", "[SEP]"])),
@@ -90,7 +101,6 @@ fn text_cannot_become_markup() {
     subject.facts = vec![(hostile.to_owned(), hostile.to_owned())];
     subject.notes = vec![hostile.to_owned()];
     subject.heldout_note = hostile.to_owned();
-    subject.pairs = by_name(&[hostile, "V-V"]);
     let mut relations = maps(&[hostile, "V-V"], 3, &[hostile, "tea", "[SEP]"]);
     relations.tokens[1] = "<!--".to_owned();
     subject.relations = Some(relations);
@@ -150,6 +160,22 @@ fn the_headline_says_before_and_after() {
 }
 
 #[test]
+fn a_copied_student_is_called_that() {
+    let random = report(3);
+    let mut copied = report(3);
+    copied.copied = true;
+    for (report, header, caption, is_copied) in [
+        (random, ">before<", "Student, before", false),
+        (copied, ">copied student<", "Copied student", true),
+    ] {
+        let page = render(&report);
+        assert!(page.contains(header), "no {header}");
+        assert_eq!(embedded(&page)["copied"], is_copied);
+        assert!(picture(&report).contains(caption), "no {caption}");
+    }
+}
+
+#[test]
 fn an_empty_report_is_still_a_page_and_a_picture() {
     let page = render(&Report::default());
     assert!(page.contains("No evaluation on held-out lines was recorded"));
@@ -179,14 +205,14 @@ fn one_of_everything_is_enough() {
 fn what_is_not_a_number_is_shown_as_missing() {
     let mut subject = report(5);
     subject.steps[2] = step(3, f64::NAN);
-    subject.steps[3].by_pair = vec![f64::INFINITY];
-    subject.evaluations[1].by_pair = vec![f64::NAN];
+    subject.steps[3].parts = parts(&[f64::INFINITY]);
+    subject.evaluations[1].parts = parts(&[f64::NAN]);
     if let Some(relations) = &mut subject.relations {
         relations.after[0][0] = f32::NAN;
     }
     let page = render(&subject);
     let data = embedded(&page);
-    assert!(data["steps"]["loss"][2].is_null() && data["steps"]["by_pair"][1][3].is_null());
+    assert!(data["steps"]["loss"][2].is_null() && data["steps"]["parts"][1][3].is_null());
     assert!(
         data["relations"]["kl"]["after"][0][0].is_null(),
         "NaN must not pass for a distance of 0"
@@ -279,10 +305,43 @@ fn distances_are_those_of_the_rows() {
 fn a_large_report_stays_small() {
     let mut subject = report(10_000);
     let tokens = vec!["token"; 24];
-    subject.pairs = by_name(&["Q-Q", "K-K", "V-V"]);
+    subject.parts = vec![QQ, Part::Relation(Pair::KK), VV];
     subject.relations = Some(maps(&["Q-Q", "K-K", "V-V"], 48, &tokens));
     let size = render(&subject).len();
     assert!(size < 2_000_000, "{size} bytes");
     let size = picture(&subject).len();
     assert!(size < 200_000, "{size} bytes of picture");
+}
+
+/// The parts of the output stage begin in mid-run: they are drawn from there on and told beside the pairs, with bars of their
+/// own scale, and the headline is about the relations alone.
+#[test]
+fn the_output_stage_is_shown_beside_the_pairs() {
+    let mut subject = report(6);
+    subject.parts.push(Part::Cosine);
+    for (step, cosine) in subject.steps.iter_mut().skip(3).zip([0.5, 0.25, 0.125]) {
+        step.parts.insert(Part::Cosine, cosine);
+    }
+    for (evaluation, cosine) in subject.evaluations.iter_mut().zip([8.0, 2.0]) {
+        evaluation.parts.insert(Part::Cosine, cosine);
+    }
+    let page = render(&subject);
+    let data = embedded(&page);
+    assert_eq!(data["parts"], serde_json::json!(["Q-Q", "V-V", "cosine"]));
+    assert_eq!(
+        data["steps"]["parts"][2],
+        serde_json::json!([null, null, null, 0.5, 0.25, 0.125])
+    );
+    assert_eq!(data["evaluations"][1]["parts"][2], 2.0);
+    assert!(page.contains("from <b>0.750 to 0.175 nats</b>"), "{page}");
+    let row = page.split("<tr").find(|row| row.contains(">cosine</th>"));
+    let row = row.expect("a row");
+    assert!(
+        row.contains("width:100.0%") && row.contains("width:25.0%"),
+        "{row}"
+    );
+    let row = page.split("<tr").find(|row| row.contains(">Q-Q</th>"));
+    assert!(row.is_some_and(|row| row.contains("width:100.0%")));
+    let svg = picture(&subject);
+    assert!(svg.contains(">cosine</text>") && !svg.contains("NaN"));
 }

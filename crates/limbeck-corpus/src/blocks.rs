@@ -123,7 +123,15 @@ impl Blocks {
         while let Some(text) = self.corpus.texts().get(self.at.file) {
             let reader = match &mut self.reader {
                 Some(reader) => reader,
-                none => none.insert(TextReader::open(text, self.at, self.stop.clone())?),
+                none => {
+                    let expected = self.corpus.expected(self.at.file);
+                    none.insert(TextReader::open(
+                        text,
+                        self.at,
+                        expected,
+                        self.stop.clone(),
+                    )?)
+                }
             };
             // A line end and a byte order mark are not text, and do not make a line too long.
             let room = self.limits.line_bytes + BYTE_ORDER_MARK.len() + 1;

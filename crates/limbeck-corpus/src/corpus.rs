@@ -9,7 +9,8 @@ use limbeck_recipe::batching::Position;
 
 use crate::blocks::{BlockLimits, Blocks};
 use crate::error::CorpusError;
-use crate::text::{READ_BUFFER, Text, shown, unreadable};
+use crate::fingerprint::Fingerprint;
+use crate::text::{Expected, READ_BUFFER, Text, shown, unreadable};
 
 /// Texts that a message names before it only counts them.
 const NAMED_TEXTS: usize = 3;
@@ -30,6 +31,7 @@ pub struct FileSummary {
 #[derive(Clone, Debug)]
 pub struct Corpus {
     texts: Arc<[Text]>,
+    fingerprint: Option<Arc<Fingerprint>>,
 }
 
 impl Corpus {
@@ -70,6 +72,7 @@ impl Corpus {
     fn with_text(texts: Vec<Text>) -> Result<Self, CorpusError> {
         let corpus = Self {
             texts: texts.into(),
+            fingerprint: None,
         };
         corpus.require_text()?;
         Ok(corpus)
@@ -106,6 +109,38 @@ impl Corpus {
     /// limits give the same blocks.
     pub fn blocks(&self, start: Position, limits: BlockLimits) -> Blocks {
         Blocks::new(self.clone(), start, limits)
+    }
+
+    /// The same corpus, held to what its bytes are now: from here on, reading fails where they are others. Reads all of it
+    /// once.
+    pub fn fingerprinted(self) -> Result<Self, CorpusError> {
+        let fingerprint = Fingerprint::take(&self.texts)?;
+        Ok(self.held_to(Arc::new(fingerprint)))
+    }
+
+    /// The same corpus, held to what its bytes were. Reads all of it once and refuses a text that has changed, with the place.
+    pub fn unchanged_since(self, fingerprint: Fingerprint) -> Result<Self, CorpusError> {
+        let fingerprint = Arc::new(fingerprint);
+        fingerprint.require(&self.texts)?;
+        Ok(self.held_to(fingerprint))
+    }
+
+    fn held_to(self, fingerprint: Arc<Fingerprint>) -> Self {
+        Self {
+            fingerprint: Some(fingerprint),
+            ..self
+        }
+    }
+
+    /// What its bytes are held to, if they are.
+    pub fn fingerprint(&self) -> Option<&Fingerprint> {
+        self.fingerprint.as_deref()
+    }
+
+    /// What the bytes of one text must be.
+    pub(crate) fn expected(&self, text: usize) -> Option<Expected> {
+        let print = self.fingerprint.clone()?;
+        Some(Expected { print, text })
     }
 
     /// The texts, in order.

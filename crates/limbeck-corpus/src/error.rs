@@ -98,6 +98,29 @@ pub enum CorpusError {
         /// 1-based line number.
         line: u64,
     },
+    /// A file does not hold what it held when the run began.
+    #[error(
+        "{file} has changed since the run began: {how}. Restore it to go on with this run, or start a new one"
+    )]
+    Altered {
+        /// The file.
+        file: String,
+        /// How, and where in it.
+        how: String,
+    },
+    /// There are more or fewer files than when the run began.
+    #[error(
+        "the number of files of the corpus has changed since the run began: {is} instead of {was} ({names}). Restore them \
+         to go on with this run, or start a new one"
+    )]
+    OtherFiles {
+        /// How many there were.
+        was: usize,
+        /// How many there are.
+        is: usize,
+        /// Their names then.
+        names: String,
+    },
     /// An epoch is over without a single batch.
     #[error(
         "the corpus yields no batch: all of its lines are held out or have no tokens. Add lines, or hold out fewer \

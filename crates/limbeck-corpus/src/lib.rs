@@ -4,13 +4,15 @@
 //! Corpus (texts) -> Blocks (lines, bounded memory) -> Batches (shuffled, tokenised, padded) -> Loader (a thread ahead)
 //! ```
 //!
-//! The same text gives the same batches wherever it comes from, and every batch says where a resumed run goes on.
+//! The same text gives the same batches wherever it comes from, and every batch says where a resumed run goes on. A corpus with
+//! a [`Fingerprint`] gives no byte that is not what it was when the fingerprint was taken.
 #![warn(missing_docs)]
 
 mod batches;
 mod blocks;
 mod corpus;
 mod error;
+mod fingerprint;
 #[cfg(not(target_family = "wasm"))]
 mod loader;
 mod text;
@@ -19,5 +21,6 @@ pub use batches::{Batches, Loaded, LoaderSettings, held_out};
 pub use blocks::{Block, BlockLimits, Blocks, Line};
 pub use corpus::{Corpus, FileSummary};
 pub use error::CorpusError;
+pub use fingerprint::Fingerprint;
 #[cfg(not(target_family = "wasm"))]
 pub use loader::Loader;

@@ -10,6 +10,7 @@ use flate2::bufread::MultiGzDecoder;
 use limbeck_recipe::batching::Position;
 
 use crate::error::CorpusError;
+use crate::fingerprint::{Compared, Fingerprint, is_difference};
 
 const GZIP_MAGIC: &[u8] = b"\x1f\x8b";
 /// Large enough that a disk is read at full speed and a stop is noticed within milliseconds.
@@ -30,7 +31,7 @@ pub(crate) enum Text {
 }
 
 /// What a text is read from.
-trait Raw: Read + Seek + Send {}
+pub(crate) trait Raw: Read + Seek + Send {}
 
 impl<R: Read + Seek + Send> Raw for R {}
 
@@ -43,7 +44,8 @@ impl Text {
         }
     }
 
-    fn path(&self) -> &Path {
+    /// Where it is, or what stands for it.
+    pub(crate) fn path(&self) -> &Path {
         match self {
             Self::File(path) => path,
             Self::Memory { name, .. } => Path::new(name),
@@ -65,7 +67,8 @@ impl Text {
         }
     }
 
-    fn open(&self) -> io::Result<Box<dyn Raw>> {
+    /// Its bytes, packed if it is.
+    pub(crate) fn open(&self) -> io::Result<Box<dyn Raw>> {
         Ok(match self {
             Self::File(path) => Box::new(File::open(path)?),
             Self::Memory { bytes, .. } => Box::new(Cursor::new(bytes.clone())),
@@ -73,7 +76,7 @@ impl Text {
     }
 
     /// By content too, because no UTF-8 text begins like gzip.
-    fn is_gzip(&self, raw: &mut dyn Raw) -> io::Result<bool> {
+    pub(crate) fn is_gzip(&self, raw: &mut dyn Raw) -> io::Result<bool> {
         let mut magic = Vec::new();
         raw.take(GZIP_MAGIC.len() as u64).read_to_end(&mut magic)?;
         raw.rewind()?;
@@ -97,7 +100,17 @@ pub(crate) fn unreadable(path: &Path, source: io::Error) -> CorpusError {
 pub(crate) struct TextReader {
     text: Box<dyn BufRead + Send>,
     gzip: bool,
+    expected: Option<Expected>,
     stop: Arc<AtomicBool>,
+}
+
+/// What the bytes of a text must be.
+#[derive(Clone)]
+pub(crate) struct Expected {
+    /// Of the whole corpus.
+    pub(crate) print: Arc<Fingerprint>,
+    /// Index of the text.
+    pub(crate) text: usize,
 }
 
 /// How much of the text a line took.
@@ -109,10 +122,11 @@ pub(crate) struct LineRead {
 }
 
 impl TextReader {
-    /// Opens the text at the start of a line.
+    /// Opens the text at the start of a line. With `expected`, reading fails where its bytes are others.
     pub(crate) fn open(
         text: &Text,
         at: Position,
+        expected: Option<Expected>,
         stop: Arc<AtomicBool>,
     ) -> Result<Self, CorpusError> {
         let unreadable = |e| unreadable(text.path(), e);
@@ -120,25 +134,17 @@ impl TextReader {
         let gzip = text.is_gzip(&mut *raw).map_err(unreadable)?;
         // The line end before the position is read, as a check.
         let before = at.byte.saturating_sub(1);
-        let mut reader = if gzip {
-            let unpacked = MultiGzDecoder::new(BufReader::with_capacity(READ_BUFFER, raw));
-            let unpacked = Box::new(BufReader::with_capacity(READ_BUFFER, unpacked));
-            let mut reader = Self {
-                text: unpacked,
-                gzip,
-                stop,
-            };
-            reader.skip(before).map_err(|e| reader.error(text, 0, e))?;
-            reader
-        } else {
-            raw.seek(SeekFrom::Start(before)).map_err(unreadable)?;
-            let plain = Box::new(BufReader::with_capacity(READ_BUFFER, raw));
-            Self {
-                text: plain,
-                gzip,
-                stop,
-            }
+        let sought = if gzip { 0 } else { before };
+        let (raw, start) = packed(raw, sought, expected.clone()).map_err(unreadable)?;
+        let unpacked = |raw| BufReader::with_capacity(READ_BUFFER, MultiGzDecoder::new(raw));
+        let mut reader = Self {
+            text: if gzip { Box::new(unpacked(raw)) } else { raw },
+            gzip,
+            expected,
+            stop,
         };
+        let skipped = reader.skip(before - start);
+        skipped.map_err(|e| reader.error(text, start, e))?;
         if at.byte > 0 {
             let line_end = reader
                 .next_byte()
@@ -215,14 +221,35 @@ impl TextReader {
 
     /// What reading the text failed with, after `byte` bytes of it.
     pub(crate) fn error(&self, text: &Text, byte: u64, source: io::Error) -> CorpusError {
-        if self.gzip {
-            CorpusError::Gzip {
+        match &self.expected {
+            Some(Expected { print, text: index }) if is_difference(&source) => {
+                print.explain(text, *index, source)
+            }
+            _ if self.gzip => CorpusError::Gzip {
                 file: text.name(),
                 byte,
                 source,
-            }
-        } else {
-            unreadable(text.path(), source)
+            },
+            _ => unreadable(text.path(), source),
         }
     }
+}
+
+/// The bytes of a text as they are on disk, from `byte` on, or from the start of its piece if pieces are compared; and where
+/// that is.
+fn packed(
+    mut raw: Box<dyn Raw>,
+    byte: u64,
+    expected: Option<Expected>,
+) -> io::Result<(Box<dyn BufRead + Send>, u64)> {
+    let start = match &expected {
+        Some(expected) => expected.print.start_of_piece(byte),
+        None => byte,
+    };
+    raw.seek(SeekFrom::Start(start))?;
+    let bytes: Box<dyn BufRead + Send> = match expected {
+        Some(Expected { print, text }) => Box::new(Compared::new(raw, print, text, start)),
+        None => Box::new(BufReader::with_capacity(READ_BUFFER, raw)),
+    };
+    Ok((bytes, start))
 }

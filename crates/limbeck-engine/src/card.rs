@@ -1,19 +1,22 @@
 //! The facts of a run in words, and the model card.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use limbeck_corpus::FileSummary;
 use limbeck_protocol::before_use;
-use limbeck_recipe::{Config, Objective, Plan, Recipe, parameter_count};
+use limbeck_recipe::{Config, Objective, OutputStage, Part, Plan, Recipe, parameter_count};
 
 /// Results of a finished run: what its plan does not hold.
 pub struct Outcome {
-    /// KL of each pair on the held-out lines before the first step, in nats.
-    pub before: Vec<f64>,
+    /// The parts of the loss on the held-out lines before the first step.
+    pub before: BTreeMap<Part, f64>,
     /// The same after the last step.
-    pub after: Vec<f64>,
+    pub after: BTreeMap<Part, f64>,
     /// Which lines the evaluation measured, in one sentence.
     pub heldout_note: String,
+    /// How the student makes one vector of a text.
+    pub vectors: String,
     /// Name of the device that computed it.
     pub device: String,
     /// Spent in steps; those before a resumption are counted where their time was kept.
@@ -35,6 +38,7 @@ impl Outcome {
             |file: &FileSummary| format!("{} ({:.1} MB)", file.name, file.bytes as f64 / 1e6);
         let files: Vec<String> = self.files.iter().map(file).collect();
         let mut facts = vec![
+            ("Sentence vectors".to_owned(), self.vectors.clone()),
             ("Corpus files".to_owned(), files.join(", ")),
             ("Device".to_owned(), self.device.clone()),
             (
@@ -58,12 +62,25 @@ impl Outcome {
         facts
     }
 
-    /// KL by pair before and after, as a Markdown table.
+    /// The parts of the loss before and after, as a Markdown table.
     pub fn table(&self, plan: &Plan) -> String {
-        let mut table = String::from("| pair | KL before (nats) | after |\n|---|---|---|\n");
-        let measured = self.before.iter().zip(&self.after);
-        for ((pair, _), (before, after)) in plan.pairs.iter().zip(measured) {
-            table.push_str(&format!("| {pair} | {before:.4} | {after:.4} |\n"));
+        let start = match plan.from_layers {
+            Some(_) => "copied student",
+            None => "before",
+        };
+        let mut table = format!("| part of the loss | {start} | after |\n|---|---|---|\n");
+        for part in plan.parts() {
+            let name = match part {
+                Part::Relation(pair) => format!("{pair}, KL in nats"),
+                Part::SentenceRelation => format!("{part}, KL in nats"),
+                _ => part.to_string(),
+            };
+            let value = |of: &BTreeMap<Part, f64>| match of.get(&part) {
+                Some(value) => format!("{value:.4}"),
+                None => "-".to_owned(),
+            };
+            let (before, after) = (value(&self.before), value(&self.after));
+            table.push_str(&format!("| {name} | {before} | {after} |\n"));
         }
         table
     }
@@ -75,13 +92,7 @@ pub fn facts(plan: &Plan) -> Vec<(String, String)> {
     let pairs: Vec<String> = plan
         .pairs
         .iter()
-        .map(|(pair, weight)| {
-            if *weight == 1.0 {
-                pair.to_string()
-            } else {
-                format!("{weight} x {pair}")
-            }
-        })
+        .map(|(pair, weight)| weighted(*weight, pair.to_string()))
         .collect();
     let objective = match recipe.objective {
         Objective::MinilmV2 => "MiniLMv2 relations",
@@ -106,6 +117,7 @@ pub fn facts(plan: &Plan) -> Vec<(String, String)> {
         fact("Objective", objective.to_owned()),
         fact("Pairs", pairs.join(", ")),
         fact("Relation heads", plan.relation_heads.to_string()),
+        fact("Output stage", output(plan.output.as_ref())),
         fact("Data", data.join(", ")),
         fact(
             "Steps",
@@ -125,6 +137,29 @@ pub fn facts(plan: &Plan) -> Vec<(String, String)> {
         ),
         fact("Seed", recipe.seed.to_string()),
     ]
+}
+
+/// `cosine`, or `2 x cosine` for another weight than 1.
+fn weighted(weight: f64, name: String) -> String {
+    match weight {
+        1.0 => name,
+        _ => format!("{weight} x {name}"),
+    }
+}
+
+/// What the output stage trains by, and from which step on.
+fn output(stage: Option<&OutputStage>) -> String {
+    let Some(stage) = stage else {
+        return "none".into();
+    };
+    let parts = stage.parts.iter();
+    let mut parts: Vec<String> = parts
+        .map(|(part, weight)| weighted(*weight, part.to_string()))
+        .collect();
+    if stage.relations > 0.0 {
+        parts.insert(0, weighted(stage.relations, "relations".into()));
+    }
+    format!("{} from step {}", parts.join(", "), stage.from)
 }
 
 /// The sequences of a step: `32`, or `4 x 32` where batches are accumulated.
@@ -180,6 +215,45 @@ fn start(plan: &Plan) -> String {
     text
 }
 
+/// A text as Markdown shows it: names of folders and files may hold what is markup there, or HTML.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    let mut before = ' ';
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let in_word = before.is_alphanumeric() && chars.peek().is_some_and(|c| c.is_alphanumeric());
+        match c {
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '&' => escaped.push_str("&amp;"),
+            // A new line would end the table.
+            c if c.is_control() => escaped.push(' '),
+            '_' if in_word => escaped.push('_'),
+            c if r"\`*_[]|~$".contains(c) => escaped.extend(['\\', c]),
+            c => escaped.push(c),
+        }
+        before = c;
+    }
+    escaped
+}
+
+/// README.md of the folder of a student that was copied from its teacher, and took no step.
+pub fn baseline_card(plan: &Plan, vectors: &str) -> String {
+    let mut card = String::from(
+        "---\nlibrary_name: sentence-transformers\npipeline_tag: feature-extraction\ntags:\n- limbeck\n---\n\n\
+         # A student copied from its teacher, not trained\n\n\
+         Copied with limbeck: what a student takes from its teacher before the first step of a distillation. It is here to \
+         be held beside the distilled student (`limbeck evaluate`). The licence of the teacher applies.\n\n| | |\n|---|---|\n",
+    );
+    let copied =
+        |(name, _): &(String, String)| ["Teacher", "Student", "Start"].contains(&name.as_str());
+    let vectors = ("Sentence vectors".to_owned(), vectors.to_owned());
+    for (name, value) in facts(plan).into_iter().filter(copied).chain([vectors]) {
+        card.push_str(&format!("| {name} | {value} |\n"));
+    }
+    card
+}
+
 /// README.md of a student's folder.
 pub fn model_card(plan: &Plan, outcome: &Outcome) -> String {
     let mut card = String::from(
@@ -191,16 +265,16 @@ pub fn model_card(plan: &Plan, outcome: &Outcome) -> String {
          and of the text it was distilled on apply.\n\n| | |\n|---|---|\n",
     );
     for (name, value) in facts(plan).into_iter().chain(outcome.facts()) {
-        card.push_str(&format!("| {name} | {value} |\n"));
+        card.push_str(&format!("| {name} | {} |\n", escape(&value)));
     }
     card.push_str(&format!(
-        "\n## How far its relations are from the teacher's\n\n{}",
+        "\n## How far it is from the teacher\n\n{}",
         outcome.table(plan)
     ));
     card.push_str(&format!(
         "\n{}\n\n## Before you use it\n\n{}\n",
         outcome.heldout_note,
-        before_use(plan.recipe.student.init)
+        before_use(&plan.recipe)
     ));
     card
 }

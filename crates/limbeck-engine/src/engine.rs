@@ -210,7 +210,9 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let wrong = |e: ModelError| (Control::Teacher, e.to_string());
         folder.config().map_err(wrong)?;
         Tokenizer::from_folder(&folder).map_err(wrong)?;
-        Weights::open(&folder).map_err(wrong)?;
+        Weights::open(&folder)
+            .and_then(|weights| weights.check())
+            .map_err(wrong)?;
         let config = String::from_utf8_lossy(folder.get("config.json").unwrap_or_default());
         let teacher = TeacherInfo {
             name: folder.name().to_owned(),
@@ -421,6 +423,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         self.emit_texts(To::All);
         let data = self.data()?;
         let step = checkpoint.header.step;
+        let damage = index.damage();
         let (mut steps, mut evaluations) = (index.steps, index.evaluations);
         steps.retain(|s| s.step <= step);
         evaluations.retain(|e| e.step <= step);
@@ -432,6 +435,11 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         self.take_up(&data, past).await?;
         self.begin().await?;
         self.wait();
+        if let Some(message) = damage {
+            let control = Control::Checkpoint;
+            self.pages
+                .emit(To::All, Event::Refused { control, message });
+        }
         Ok(())
     }
 

@@ -68,6 +68,11 @@ pub trait Front {
     /// There is no such device, or it cannot be opened.
     fn open(&self, choice: DeviceChoice) -> impl Future<Output = Result<Opened, String>>;
 
+    /// Bytes of memory that are free for a run on the CPU; none if that is not known, and then nothing is refused.
+    fn free_memory(&self) -> Option<u64> {
+        None
+    }
+
     /// Starts the batches of a run: ahead of time where there are threads.
     ///
     /// # Errors

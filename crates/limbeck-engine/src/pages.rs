@@ -117,6 +117,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Pages<W, T> {
             recipe,
             steps: session.steps().to_vec(),
             evaluations: session.evaluations().to_vec(),
+            is_damaged: false,
         }
     }
 }
@@ -124,6 +125,10 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Pages<W, T> {
 impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Front for Pages<W, T> {
     async fn open(&self, choice: DeviceChoice) -> Result<Opened, String> {
         self.world.open(choice).await
+    }
+
+    fn free_memory(&self) -> Option<u64> {
+        self.world.free_memory()
     }
 
     fn batches(&self, feed: Feed) -> Result<BatchSource, CorpusError> {

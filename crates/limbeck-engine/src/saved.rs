@@ -8,7 +8,7 @@ use limbeck_protocol::SavedRun;
 use limbeck_recipe::{Evaluation, Recipe, Step};
 use serde::{Deserialize, Serialize};
 
-use crate::World;
+use crate::{World, seal, unseal};
 
 const INDEX: &str = "run.json";
 const CHECKPOINT: &str = "checkpoint.safetensors";
@@ -30,6 +30,9 @@ pub struct Index {
     pub steps: Vec<Step>,
     /// Evaluations up to the checkpoint.
     pub evaluations: Vec<Evaluation>,
+    /// Whether a byte of it has changed since it was kept: it can still be read, but its numbers may be wrong.
+    #[serde(skip)]
+    pub is_damaged: bool,
 }
 
 impl Index {
@@ -43,6 +46,16 @@ impl Index {
             finished: step >= self.recipe.steps,
         }
     }
+
+    /// What is wrong with it, for people; none if nothing is.
+    pub fn damage(&self) -> Option<String> {
+        self.is_damaged.then(|| {
+            format!(
+                "the {INDEX} of the saved run was damaged: numbers of the curves up to the checkpoint may be wrong; the student \
+                 is not affected"
+            )
+        })
+    }
 }
 
 /// The saved run if there is one, or why it cannot be read.
@@ -55,8 +68,13 @@ pub async fn index<W: World>(world: &W) -> Option<Result<Index, String>> {
             )));
         }
     };
-    let read = serde_json::from_slice(&bytes);
-    Some(read.map_err(|error| {
+    let whole = unseal(&bytes);
+    let read = serde_json::from_slice(whole.as_ref().map_or(&bytes, |text| text.as_bytes()));
+    let read = read.map(|index| Index {
+        is_damaged: whole.is_none(),
+        ..index
+    });
+    Some(read.map_err(|error: serde_json::Error| {
         format!(
             "a run was saved here, but its {INDEX} is damaged ({error}): it cannot be resumed, and the next run will replace it"
         )
@@ -100,8 +118,8 @@ pub async fn keep<W: World>(
 
 /// Keeps the index alone: what was measured at the checkpoint after it was kept.
 pub async fn keep_index<W: World>(world: &W, index: &Index) -> Result<(), String> {
-    let text = serde_json::to_vec(index).map_err(|e| e.to_string())?;
-    world.keep(INDEX, &text).await
+    let text = serde_json::to_string(index).map_err(|e| e.to_string())?;
+    world.keep(INDEX, seal(&text).as_bytes()).await
 }
 
 /// A saved run: its teacher, its texts, its checkpoint.

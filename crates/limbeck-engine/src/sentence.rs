@@ -9,6 +9,8 @@ use crate::trouble::Trouble;
 
 /// Tokens of a sentence: a page draws the square of them.
 const MOST_TOKENS: usize = 128;
+/// Bytes of a sentence: it is tokenised whole, because a page says how much is left out.
+const MOST_BYTES: usize = 100_000;
 /// What sampling the student may cost, as a share of the time that steps take.
 const SHARE: f64 = 0.04;
 
@@ -27,8 +29,15 @@ pub struct Tokens {
 /// its last special token stays.
 ///
 /// # Errors
-/// It has no token but the special ones.
+/// It has no token but the special ones, or is no sentence at all.
 pub fn cut(tokenizer: &Tokenizer, text: &str, plan: &Plan) -> Result<Tokens, Trouble> {
+    if text.len() > MOST_BYTES {
+        let message = format!(
+            "this text has {} bytes, and at most {MOST_BYTES} are read for a drawing of {MOST_TOKENS} tokens; enter a sentence of it",
+            text.len()
+        );
+        return Err((Control::Sentence, message));
+    }
     let ids = encode(tokenizer, text).map_err(wrong)?;
     if ids.len() <= encode(tokenizer, "").map_err(wrong)?.len() {
         let message = "this sentence has no tokens; enter at least one word".to_owned();

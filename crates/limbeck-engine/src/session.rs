@@ -4,7 +4,6 @@
 //! then [`Session::advance`] until it is finished. What is done in which order, when a run is saved and measured, and
 //! what becomes of it when its texts fail, is decided here alone.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,16 +12,16 @@ use limbeck_corpus::{Corpus, FileSummary};
 use limbeck_model::{Encoder, Folder, ModelError, Tokenizer};
 use limbeck_protocol::{RunInfo, Stage};
 use limbeck_recipe::batching::DataPosition;
-use limbeck_recipe::{Evaluation, Plan, Recipe, Step, parameter_count};
+use limbeck_recipe::{Evaluation, Plan, PlanError, Recipe, Step, beyond_memory, parameter_count};
 use limbeck_train::{Checkpoint, Event, Run, TrainError, check_kernels};
 
 use crate::card::{Outcome, model_card};
 use crate::feed;
 use crate::front::{BatchSource, Feed, Front, News};
 use crate::heldout::Heldout;
-use crate::inputs::{changed_input, inputs};
+use crate::inputs::{Inputs, examine, of_teacher};
 use crate::sentence::{self, EventParts, Sentence, Share, Tokens};
-use crate::student::student_files;
+use crate::student::{student_files, vectors_in_words};
 use crate::trouble::{RunError, Trouble, of_device};
 
 /// What a session is opened with.
@@ -50,8 +49,9 @@ pub struct Session {
     position: DataPosition,
     corpus: Corpus,
     files: Vec<FileSummary>,
-    inputs: BTreeMap<String, String>,
+    inputs: Inputs,
     folder: Folder,
+    vectors: String,
     /// Cuts nothing off: a sentence may be longer than the lines of a batch.
     tokenizer: Tokenizer,
     heldout: Heldout,
@@ -81,16 +81,19 @@ impl Session {
             mut evaluations,
         } = opening;
         let mut plan = Plan::new(&recipe, &source.config()?)?;
+        let vectors = vectors_in_words(&plan, &source.sentence_head()?);
         let tokenizer = Tokenizer::from_folder(&source)?;
         let truncating = tokenizer.clone().truncating(recipe.max_length)?;
+        let before = checkpoint.as_ref().map(|c| &c.header.inputs);
+        let (corpus, inputs) = examine(before, of_teacher(&source), corpus)?;
         let files = corpus.describe()?;
-        let inputs = inputs(&source, &files);
-        if let Some(checkpoint) = &checkpoint
-            && let Some(changed) = changed_input(&checkpoint.header.inputs, &inputs)
-        {
-            return Err(RunError::Changed(changed));
-        }
         let opened = front.open(recipe.device).await.map_err(RunError::Device)?;
+        // What a GPU has free, no driver says.
+        if let Some(free) = front.free_memory().filter(|_| !opened.on_gpu)
+            && let Some(mistake) = beyond_memory(&plan, free as f64)
+        {
+            return Err(PlanError(vec![mistake]).into());
+        }
         let self_test_failure = check_kernels(&mut plan, &opened.device).await;
         let teacher = Encoder::from_folder(&source, &opened.device)?;
         let folder = source.without_weights();
@@ -133,6 +136,7 @@ impl Session {
             files,
             inputs,
             folder,
+            vectors,
             tokenizer,
             heldout,
             sentence,
@@ -159,6 +163,11 @@ impl Session {
         &self.heldout
     }
 
+    /// How the student makes one vector of a text, in words.
+    pub fn vectors(&self) -> &str {
+        &self.vectors
+    }
+
     /// The teacher's tokenizer, which cuts nothing off.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
@@ -172,6 +181,11 @@ impl Session {
     /// Evaluations so far, oldest first.
     pub fn evaluations(&self) -> &[Evaluation] {
         &self.evaluations
+    }
+
+    /// The step of the last checkpoint that outlives this program, if there is one.
+    pub fn saved_at(&self) -> Option<u64> {
+        self.saved
     }
 
     /// Steps taken, skipped ones counted.
@@ -218,17 +232,52 @@ impl Session {
     /// the last checkpoint is saved first.
     ///
     /// # Errors
-    /// Texts that cannot be read on, a third loss in a row that is not finite, or a front that cannot keep what it must.
+    /// Texts that cannot be read on, a third loss in a row that is not finite, a student that broke, or a front that cannot keep
+    /// what it must.
     pub async fn advance(&mut self, front: &mut impl Front) -> Result<(), RunError> {
         if let Err(error) = self.step(front).await {
-            return Err(self.rescue(error, front).await);
+            let error = self.rescue(error, front).await;
+            return Err(self.kept(error));
         }
         if self.is_milestone() {
+            // A student that is broken is not saved over one that is whole.
+            let evaluation = measure(&self.run, &self.heldout, front).await?;
+            self.require_sound(&evaluation).await?;
             self.save(front).await?;
-            self.evaluate(front).await?;
+            self.take_in(self.evaluations.len(), evaluation, front)?;
             self.save_numbers(front).await?;
         }
         Ok(())
+    }
+
+    /// Refuses a student whose relations are not numbers any more. Those of a teacher may never have been, on some lines.
+    async fn require_sound(&self, evaluation: &Evaluation) -> Result<(), RunError> {
+        let is_finite = |e: &Evaluation| e.parts.values().all(|value| value.is_finite());
+        if is_finite(evaluation) {
+            return Ok(());
+        }
+        self.run
+            .require_finite()
+            .await
+            .map_err(|e| self.kept(e.into()))?;
+        match self.evaluations.first().is_some_and(is_finite) {
+            true => Err(self.kept(RunError::Unsound {
+                step: evaluation.step,
+                learning_rate: self.run.plan().recipe.learning_rate,
+            })),
+            false => Ok(()),
+        }
+    }
+
+    /// An error of a student that broke, with what is left of the run.
+    fn kept(&self, error: RunError) -> RunError {
+        match self.saved {
+            Some(step) if error.is_of_student() => RunError::Kept {
+                error: Box::new(error),
+                step,
+            },
+            _ => error,
+        }
     }
 
     async fn step(&mut self, front: &mut impl Front) -> Result<(), RunError> {
@@ -286,7 +335,8 @@ impl Session {
     pub async fn save(&mut self, front: &mut impl Front) -> Result<(), RunError> {
         let saving = News::Stage(Stage::Saving, 0, 0);
         front.report(saving).map_err(RunError::Storage)?;
-        let checkpoint = self.checkpoint().await?;
+        let checkpoint = self.checkpoint().await;
+        let checkpoint = checkpoint.map_err(|e| self.kept(e.into()))?;
         let outlives = front.save(self, checkpoint).await;
         if outlives.map_err(RunError::Storage)? {
             self.saved = Some(self.steps_taken());
@@ -413,11 +463,12 @@ impl Session {
 
     /// What the run came to, for the model card and the report.
     pub fn outcome(&self) -> Outcome {
-        let by_pair = |e: Option<&Evaluation>| e.map_or_else(Vec::new, |e| e.by_pair.clone());
+        let parts = |e: Option<&Evaluation>| e.map_or_else(BTreeMap::new, |e| e.parts.clone());
         Outcome {
-            before: by_pair(self.evaluations.first()),
-            after: by_pair(self.evaluations.last()),
+            before: parts(self.evaluations.first()),
+            after: parts(self.evaluations.last()),
             heldout_note: self.heldout.note.clone(),
+            vectors: self.vectors.clone(),
             device: self.info.device.clone(),
             elapsed: Duration::from_secs_f64(self.steps.iter().map(|s| s.seconds).sum()),
             skipped: self.run.skipped(),
@@ -440,37 +491,47 @@ impl Session {
     }
 }
 
-/// KL by pair on all held-out lines, batch by batch, so that a page hears of progress and messages get in between.
+/// The parts of the loss on all held-out lines, batch by batch, so that a page hears of progress and messages get in between.
 async fn measure(
     run: &Run,
     heldout: &Heldout,
     front: &mut impl Front,
 ) -> Result<Evaluation, RunError> {
-    let mut sums = vec![0.0; run.plan().pairs.len()];
-    let mut lines = 0;
+    let mut sums = BTreeMap::new();
+    let mut lines = 0.0;
     for (index, batch) in heldout.batches.iter().enumerate() {
         let stage = News::Stage(Stage::Evaluating, index, heldout.batches.len());
         front.report(stage).map_err(RunError::Storage)?;
         front.breathe().await;
-        let by_pair = run.evaluate(std::slice::from_ref(batch)).await?;
         let weight = batch.lengths.len() as f64;
-        let pairs = sums.iter_mut().zip(by_pair);
-        pairs.for_each(|(sum, kl)| *sum += kl * weight);
-        lines += batch.lengths.len();
+        for (part, value) in run.evaluate(std::slice::from_ref(batch)).await? {
+            *sums.entry(part).or_insert(0.0) += value * weight;
+        }
+        lines += weight;
     }
+    sums.values_mut().for_each(|sum| *sum /= lines);
     Ok(Evaluation {
         step: run.steps_taken(),
-        by_pair: sums.iter().map(|sum| sum / lines.max(1) as f64).collect(),
+        parts: sums,
         note: heldout.note.clone(),
     })
 }
 
-/// One step of a throw-away run, and one sample of it: they compile every shader, so that the time of the first real step is
-/// that of a step.
+/// One step of a throw-away run, one of its output stage, and one sample of it: they compile every shader, so that the time of
+/// the first real step is that of a step.
 async fn rehearse(plan: &Plan, encoder: &Encoder, heldout: &Heldout) -> Result<(), TrainError> {
     let mut run = Run::new(plan.clone(), encoder.clone()).await?;
-    if !heldout.batches.is_empty() {
-        run.step(&heldout.batches[..1]).await?;
+    let first = heldout.batches.get(..1).unwrap_or_default();
+    if !first.is_empty() {
+        run.step(first).await?;
+        let mut at_once = plan.clone();
+        if let Some(stage) = at_once.output.as_mut().filter(|stage| stage.from > 1) {
+            stage.from = 1;
+            Run::new(at_once, encoder.clone())
+                .await?
+                .step(first)
+                .await?;
+        }
     }
     let ids = &heldout.picture;
     run.teacher_taps(ids).await?;
@@ -495,6 +556,7 @@ fn describe(run: &Run, device: String, on_gpu: bool, self_test_failure: Option<S
             .iter()
             .map(|(pair, _)| pair.to_string())
             .collect(),
+        parts: plan.parts(),
         relation_heads: plan.relation_heads,
         teacher_layer: plan.teacher_layer,
         device,

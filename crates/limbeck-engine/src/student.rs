@@ -1,8 +1,7 @@
 //! The student as a Hugging Face folder that `transformers` and `sentence-transformers` open as it is.
 
 use limbeck_model::{Encoder, Folder, ModelError, Precision, Tokenizer};
-use limbeck_recipe::{Plan, WeightPrecision};
-use serde_json::json;
+use limbeck_recipe::{Plan, SentenceHead, WeightPrecision};
 
 /// Names (`/` separates sub-folders) and contents of all files of the folder but README.md, in the order in which they
 /// are to be written: the weights last.
@@ -22,9 +21,17 @@ pub async fn student_files(
     let mut add = |name: &str, bytes: Vec<u8>| files.push((name.to_owned(), bytes));
     let config = plan.student.to_json(precision.torch_name());
     add("config.json", config.into_bytes());
-    let modules = sentence_transformers(plan.student.hidden_size, plan.recipe.max_length);
-    for (name, content) in modules {
-        add(name, format!("{content:#}\n").into_bytes());
+    let head = student_head(plan, &teacher.sentence_head()?);
+    for (name, content) in head.to_files(plan.student.hidden_size, plan.student.max_length()) {
+        add(&name, format!("{content:#}\n").into_bytes());
+    }
+    for dense in head.dense() {
+        for file in ["config.json", "model.safetensors", "pytorch_model.bin"] {
+            let name = format!("{}/{file}", dense.folder);
+            if let Some(bytes) = teacher.get(&name) {
+                add(&name, bytes.to_vec());
+            }
+        }
     }
     add("recipe.toml", plan.recipe.to_toml().into_bytes());
     add(
@@ -50,26 +57,30 @@ pub fn tokenizer_files(model: &Folder) -> Result<Vec<(String, Vec<u8>)>, ModelEr
     Ok(files)
 }
 
-/// modules.json and what it names: mean pooling over the real tokens.
-pub fn sentence_transformers(
-    hidden_size: usize,
-    max_length: usize,
-) -> [(&'static str, serde_json::Value); 3] {
-    let modules = json!([
-        { "idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer" },
-        { "idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling" },
-    ]);
-    let pooling = json!({
-        "word_embedding_dimension": hidden_size,
-        "pooling_mode_cls_token": false,
-        "pooling_mode_mean_tokens": true,
-        "pooling_mode_max_tokens": false,
-        "pooling_mode_mean_sqrt_len_tokens": false,
-    });
-    let transformer = json!({ "max_seq_length": max_length, "do_lower_case": false });
-    [
-        ("modules.json", modules),
-        ("1_Pooling/config.json", pooling),
-        ("sentence_bert_config.json", transformer),
-    ]
+/// How the student makes one vector of a text: as its teacher does, but for what its width rules out. Positions that a student
+/// with random weights was never trained on are not read.
+pub fn student_head(plan: &Plan, teacher: &SentenceHead) -> SentenceHead {
+    let (from, to) = (plan.teacher.hidden_size, plan.student.hidden_size);
+    let mut head = teacher.of_student(from, to);
+    if plan.from_layers.is_none() {
+        let length = head.length(plan.student.max_length());
+        head.max_length = Some(length.min(plan.recipe.max_length));
+    }
+    head
+}
+
+/// The same in words, with what is left out of the teacher's and why.
+pub fn vectors_in_words(plan: &Plan, teacher: &SentenceHead) -> String {
+    let head = student_head(plan, teacher);
+    let length = head.length(plan.student.max_length());
+    let mut words = format!("{}, of up to {length} tokens", head.words());
+    let (left_out, kept) = (teacher.dense().count(), head.dense().count());
+    if let Some(dense) = teacher.dense().next().filter(|_| left_out > kept) {
+        let width = head.width(plan.student.hidden_size);
+        words.push_str(&format!(
+            "; without the teacher's Dense, which takes vectors of {} columns and not the student's {width}",
+            dense.inputs
+        ));
+    }
+    words
 }

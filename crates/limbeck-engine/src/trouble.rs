@@ -43,6 +43,25 @@ pub enum RunError {
         /// The lines of the last batch by name.
         lines: String,
     },
+    /// Every weight is a finite number, and what the student computes with them is not.
+    #[error(
+        "the student broke by step {step}: its relations on the held-out lines are not numbers any more. Lower learning_rate \
+         (now {learning_rate:e}), or increase warmup, and start again"
+    )]
+    Unsound {
+        /// Steps taken.
+        step: u64,
+        /// The recipe's.
+        learning_rate: f64,
+    },
+    /// The student broke; what was saved before is whole.
+    #[error("{error}\n  The checkpoint of step {step} is from before that")]
+    Kept {
+        /// What happened.
+        error: Box<RunError>,
+        /// Steps up to the checkpoint.
+        step: u64,
+    },
     /// A front could not keep what it was given.
     #[error("{0}")]
     Storage(String),
@@ -60,6 +79,14 @@ impl RunError {
     /// Whether the texts failed, so that the student is as good as after its last step.
     pub(crate) fn is_of_texts(&self) -> bool {
         matches!(self, Self::Corpus(_) | Self::NoMoreBatches)
+    }
+
+    /// Whether the student broke.
+    pub(crate) fn is_of_student(&self) -> bool {
+        matches!(
+            self,
+            Self::Unsound { .. } | Self::Train(TrainError::Broken { .. })
+        )
     }
 }
 
@@ -86,7 +113,10 @@ impl From<RunError> for Troubles {
             RunError::Changed(_) | RunError::Train(TrainError::Checkpoint(_)) => {
                 Control::Checkpoint
             }
-            RunError::NotFinite { .. } | RunError::Train(TrainError::NotFinite { .. }) => {
+            RunError::NotFinite { .. }
+            | RunError::Unsound { .. }
+            | RunError::Kept { .. }
+            | RunError::Train(TrainError::NotFinite { .. } | TrainError::Broken { .. }) => {
                 Control::Run
             }
             RunError::Device(_) | RunError::Train(_) => Control::Device,

@@ -36,6 +36,11 @@ pub trait World {
     /// Seconds since some moment; never goes back.
     fn seconds(&self) -> f64;
 
+    /// See [`crate::Front::free_memory`].
+    fn free_memory(&self) -> Option<u64> {
+        None
+    }
+
     /// Lets waiting messages in: a turn of the event loop in a browser, nothing in a program.
     fn breathe(&self) -> impl Future<Output = ()>;
 

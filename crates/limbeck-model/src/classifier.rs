@@ -6,8 +6,8 @@ use limbeck_kernels::{gelu, matmul};
 use limbeck_recipe::layout::Kind;
 use limbeck_recipe::{FamilyHead, HeadActivation, HeadChoice, Rng};
 
-use crate::encoder::mean_over_tokens;
 use crate::parameters::{INITIAL_STD, ParameterMut, transposed};
+use crate::sentence::pool;
 use crate::weights::{Named, to_safetensors};
 use crate::{Dropout, Encoder, ModelError, Precision, TokenBatch, Weights};
 
@@ -87,10 +87,7 @@ impl Classifier {
             Some(dropout) => dropout.apply(x, p),
             None => x,
         };
-        let mut x = match self.choice {
-            HeadChoice::First => first_token(hidden),
-            HeadChoice::Mean => mean_over_tokens(hidden, batch.lengths()),
-        };
+        let mut x = pool(hidden, batch.lengths(), &self.choice.pooling(), 0);
         if let Some(dense) = &self.dense {
             let head = self.encoder.config().head();
             if head.drops_input {
@@ -231,12 +228,6 @@ impl Linear {
             },
         ])
     }
-}
-
-/// (B, S, H) to (B, H).
-fn first_token(hidden: Tensor<3>) -> Tensor<2> {
-    let [b, _, h] = hidden.dims();
-    hidden.slice([0..b, 0..1, 0..h]).reshape([b, h])
 }
 
 async fn to_host<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, ModelError> {

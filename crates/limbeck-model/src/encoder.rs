@@ -1,12 +1,13 @@
 //! The encoder: embeddings and layers assembled from [`crate::parts`], and what can be read off them.
 
 use burn::tensor::{Device, Tensor};
-use limbeck_kernels::{Check, Lengths, Taps};
+use limbeck_kernels::{Check, Taps};
 use limbeck_recipe::layout::{Block, Kind};
-use limbeck_recipe::{Config, KernelChoice};
+use limbeck_recipe::{Config, KernelChoice, Pooling};
 
 use crate::parameters::{ParameterMut, Parameters};
 use crate::parts::Pass;
+use crate::sentence::pool;
 use crate::weights::{Named, to_safetensors};
 use crate::{Dropout, Folder, ModelError, Precision, TokenBatch, Weights};
 
@@ -109,7 +110,7 @@ impl Encoder {
     /// The weights as a safetensors file that `transformers` opens.
     ///
     /// # Errors
-    /// A tensor cannot be read back from the device.
+    /// A tensor cannot be read back from the device, or holds what is not a number or does not fit the precision.
     pub async fn to_safetensors(&self, precision: Precision) -> Result<Vec<u8>, ModelError> {
         to_safetensors(&self.values().await?, precision)
     }
@@ -139,6 +140,30 @@ impl Encoder {
             x = pass.block(before, x);
         }
         Ok(pass.project(&target.attention, &x))
+    }
+
+    /// What [`Encoder::tap`] gives, and the hidden states of the last layer, (B, S, H), in one pass. With the same dropout the
+    /// taps are the same bits as those of [`Encoder::tap`].
+    ///
+    /// # Errors
+    /// See [`Encoder::tap`].
+    pub fn tap_to_the_end(
+        &self,
+        batch: &TokenBatch,
+        layer: usize,
+        dropout: Option<&mut Dropout>,
+    ) -> Result<(Taps, Tensor<3>), ModelError> {
+        let target = self.block(layer)?;
+        let (mut pass, mut x) = self.start(batch, dropout)?;
+        for before in &self.blocks()[..layer - 1] {
+            x = pass.block(before, x);
+        }
+        let taps = pass.project(&target.attention, &x);
+        x = pass.after_projections(target, x, taps.clone());
+        for after in &self.blocks()[layer..] {
+            x = pass.block(after, x);
+        }
+        Ok((taps, x))
     }
 
     /// What [`Encoder::tap`] gives of every layer, the first one first, in one pass and without dropout.
@@ -173,7 +198,8 @@ impl Encoder {
         Ok(states)
     }
 
-    /// The last layer's output, (B, S, H). Dropout is applied where the model has it if one is given.
+    /// The last layer's output, (B, S, H). Dropout is applied where the model has it if one is given (training), never
+    /// otherwise.
     ///
     /// # Errors
     /// A batch longer than the model's positions.
@@ -194,8 +220,8 @@ impl Encoder {
     /// # Errors
     /// A batch longer than the model's positions.
     pub fn mean_pooled(&self, batch: &TokenBatch) -> Result<Tensor<2>, ModelError> {
-        let x = self.last_hidden(batch, None)?;
-        Ok(mean_over_tokens(x, batch.lengths()))
+        let hidden = self.last_hidden(batch, None)?;
+        Ok(pool(hidden, batch.lengths(), &Pooling::default(), 0))
     }
 
     fn blocks(&self) -> &[Block] {
@@ -238,15 +264,4 @@ impl Encoder {
         let x = pass.embeddings(at, batch.ids(), batch.types());
         Ok((pass, x))
     }
-}
-
-/// Mean of (B, S, H) over the real tokens of each sequence, (B, H).
-pub(crate) fn mean_over_tokens(x: Tensor<3>, lengths: &Lengths) -> Tensor<2> {
-    let (b, s) = (lengths.batch(), lengths.padded());
-    let weights = lengths.row_weights(1).mul_scalar(b as f32);
-    let weights = match x.is_autodiff() {
-        true => weights.autodiff(),
-        false => weights,
-    };
-    (x * weights.reshape([b, s, 1])).sum_dim(1).squeeze_dim(1)
 }

@@ -74,6 +74,16 @@ pub enum ModelError {
         /// Its element type.
         dtype: String,
     },
+    /// A weight that is not a finite number, or that does not stay one.
+    #[error("{of} hold {found}. {advice}")]
+    NotFinite {
+        /// Whose weights.
+        of: String,
+        /// What they hold and where: see [`crate::Named::not_finite`].
+        found: String,
+        /// What to do.
+        advice: &'static str,
+    },
     /// The model has no layer of that number.
     #[error("layer {layer} does not exist: the model has layers 1 to {layers}")]
     NoLayer {
@@ -102,6 +112,9 @@ pub enum ModelError {
         /// Rows of the embedding table.
         vocabulary: usize,
     },
+    /// The folder has no prompt of this name.
+    #[error("{0}")]
+    NoPrompt(String),
     /// The tokenizer's file is wrong, or it failed on a text.
     #[error("tokenizer: {0}")]
     Tokenizer(String),

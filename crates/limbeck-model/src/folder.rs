@@ -1,11 +1,12 @@
 //! A Hugging Face folder as bytes: read from disk natively, or handed over file by file in a browser.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use limbeck_recipe::{Config, ConfigError, TOKENIZER_FILES};
+use limbeck_recipe::{Config, ConfigError, SentenceHead, TOKENIZER_FILES};
 
 use crate::ModelError;
 
@@ -18,6 +19,8 @@ pub struct Folder {
     files: BTreeMap<String, Vec<u8>>,
     /// PyTorch's weights on disk, where there are no others: they are read tensor by tensor.
     pytorch: Option<PathBuf>,
+    /// Where it is, if it is on disk.
+    root: Option<PathBuf>,
 }
 
 impl Folder {
@@ -30,12 +33,26 @@ impl Folder {
             name: path.display().to_string(),
             files: BTreeMap::new(),
             pytorch: None,
+            root: Some(path.to_owned()),
         };
         if !path.is_dir() {
             return Err(ModelError::NoFolder {
                 folder: folder.name,
             });
         }
+        folder.take(path, "modules.json")?;
+        let (encoder, names) = SentenceHead::files(&folder.name, folder.get("modules.json"))?;
+        // sentence-transformers once put the encoder, and the settings of its module, into a folder of their own.
+        let of_encoder = &path.join(encoder);
+        for file in &names {
+            let from = if file.starts_with("sentence_") {
+                of_encoder
+            } else {
+                path
+            };
+            folder.take(from, file)?;
+        }
+        let path = of_encoder;
         let config = "config.json";
         if !folder.take(path, config)? {
             return Err(folder.missing(config));
@@ -55,7 +72,8 @@ impl Folder {
             return Ok(folder);
         }
         let pytorch = path.join("pytorch_model.bin");
-        if pytorch.is_file() {
+        if pytorch.exists() {
+            require_file(&pytorch).map_err(unreadable(&pytorch))?;
             folder.pytorch = Some(pytorch);
             return Ok(folder);
         }
@@ -68,21 +86,19 @@ impl Folder {
             name: name.to_owned(),
             files,
             pytorch: None,
+            root: None,
         }
     }
 
     fn take(&mut self, path: &Path, file: &str) -> Result<bool, ModelError> {
         let full = path.join(file);
-        match std::fs::read(&full) {
+        match read_file(&full) {
             Ok(bytes) => {
                 self.files.insert(file.to_owned(), bytes);
                 Ok(true)
             }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(source) => Err(ModelError::Read {
-                path: full.display().to_string(),
-                source,
-            }),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(unreadable(&full)(source)),
         }
     }
 
@@ -129,6 +145,13 @@ impl Folder {
         self.pytorch.as_deref()
     }
 
+    /// Where a file that was read is on disk.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn on_disk(&self, file: &str) -> Option<PathBuf> {
+        let root = self.root.as_deref().filter(|_| self.get(file).is_some());
+        Some(root?.join(file))
+    }
+
     /// The bytes of a file, if it is there.
     pub fn get(&self, file: &str) -> Option<&[u8]> {
         self.files.get(file).map(Vec::as_slice)
@@ -157,6 +180,16 @@ impl Folder {
         Ok(Config::parse(&self.path("config.json"), bytes)?)
     }
 
+    /// How it makes one vector of a text: as sentence-transformers would.
+    ///
+    /// # Errors
+    /// See [`SentenceHead::read`].
+    pub fn sentence_head(&self) -> Result<SentenceHead, ModelError> {
+        let hidden = self.config()?.hidden_size;
+        let file = |name: &str| self.get(name);
+        Ok(SentenceHead::read(&self.name, &file, hidden)?)
+    }
+
     /// Every file that was read, by name.
     pub fn files(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.files
@@ -164,18 +197,30 @@ impl Folder {
             .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
     }
 
-    /// Frees the bytes of the weights, once they are on a device.
+    /// Bytes of the files that were read, and of weights that are read tensor by tensor.
+    pub fn bytes(&self) -> u64 {
+        let on_disk = self.pytorch.as_deref().map(Path::metadata);
+        let on_disk = on_disk.and_then(Result::ok).map_or(0, |file| file.len());
+        self.files
+            .values()
+            .map(|bytes| bytes.len() as u64)
+            .sum::<u64>()
+            + on_disk
+    }
+
+    /// Frees the bytes of the encoder's weights, once they are on a device.
     pub fn forget_weights(&mut self) {
         self.files.retain(|name, _| !is_weights(name));
     }
 
-    /// A copy of all but the weights.
+    /// A copy of all but the encoder's weights.
     pub fn without_weights(&self) -> Self {
         let files = self.files.iter().filter(|(name, _)| !is_weights(name));
         Self {
             name: self.name.clone(),
             files: files.map(|(n, b)| (n.clone(), b.clone())).collect(),
             pytorch: None,
+            root: self.root.clone(),
         }
     }
 
@@ -195,6 +240,33 @@ impl Folder {
     }
 }
 
+/// Whether a file has weights of the encoder. Those of a Dense, in a folder of its own, are small, and a student may need them.
 fn is_weights(name: &str) -> bool {
-    name.ends_with(".safetensors")
+    name.ends_with(".safetensors") && !name.contains('/')
+}
+
+fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> ModelError {
+    let path = path.display().to_string();
+    move |source| ModelError::Read { path, source }
+}
+
+/// The bytes of a file. A pipe, a socket or a device is refused before it is opened: it could keep the program waiting for
+/// ever, or give bytes without end.
+///
+/// # Errors
+/// There is no such file, it is of another kind, or it cannot be read.
+pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    require_file(path)?;
+    std::fs::read(path)
+}
+
+/// Links are followed. That a folder is no file, the system says itself.
+fn require_file(path: &Path) -> io::Result<()> {
+    let kind = path.metadata()?.file_type();
+    match kind.is_file() || kind.is_dir() {
+        true => Ok(()),
+        false => Err(io::Error::other(
+            "it is a pipe, a socket or a device, not a regular file; write its content to a file first",
+        )),
+    }
 }

@@ -317,6 +317,14 @@ impl Inheritance {
 }
 
 impl Encoder {
+    /// The hidden columns of this teacher that a student of `width` keeps when it starts from it, in increasing order.
+    ///
+    /// # Errors
+    /// The teacher's weights cannot be read back.
+    pub async fn kept_columns(&self, width: usize) -> Result<Vec<usize>, ModelError> {
+        Ok(columns(&parameters(self).await?, self.config(), width))
+    }
+
     /// A model whose layers start as the given layers of a teacher, counted from 1. Embeddings, LayerNorms and biases are the
     /// teacher's, too. A student as wide as its teacher has the teacher's values bit for bit. While this runs, the host holds
     /// the weights of both.

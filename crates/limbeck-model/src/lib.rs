@@ -19,6 +19,7 @@
 #![warn(missing_docs)]
 
 mod batch;
+mod caught;
 mod classifier;
 mod dropout;
 mod encoder;
@@ -27,7 +28,9 @@ mod folder;
 mod inherit;
 mod parameters;
 mod parts;
+mod sentence;
 mod tokenizer;
+mod tokenizer_file;
 mod weights;
 
 pub use batch::TokenBatch;
@@ -35,8 +38,9 @@ pub use classifier::Classifier;
 pub use dropout::Dropout;
 pub use encoder::{Encoder, checks};
 pub use error::ModelError;
-pub use folder::Folder;
+pub use folder::{Folder, read_file};
 pub use limbeck_kernels::Taps;
 pub use parameters::ParameterMut;
-pub use tokenizer::{PairTokens, Tokenizer, Tokens};
+pub use sentence::{Head, SentenceModel, Vectors, normalized, pool};
+pub use tokenizer::{MOST_BYTES, PairTokens, Tokenizer, Tokens};
 pub use weights::{Named, Precision, Weights};

@@ -1,12 +1,26 @@
 //! Text to token ids, with the teacher's own tokenizer.
 
+use limbeck_recipe::SentenceHead;
 use tokenizers::models::wordpiece::WordPiece;
-use tokenizers::normalizers::BertNormalizer;
+use tokenizers::normalizers::{BertNormalizer, Lowercase, NormalizerWrapper, Sequence};
+use tokenizers::parallelism::MaybeParallelRefIterator;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::processors::bert::BertProcessing;
-use tokenizers::{Tokenizer as Inner, TruncationDirection, TruncationParams, TruncationStrategy};
+use tokenizers::{
+    EncodeInput, Encoding, PostProcessor, Tokenizer as Inner, TruncationDirection,
+    TruncationParams, TruncationStrategy,
+};
 
-use crate::{Folder, ModelError};
+use crate::caught::caught;
+use crate::{Folder, ModelError, tokenizer_file};
+
+/// Bytes of a text that a truncating tokenizer looks at, at most: what is tokenised takes 125 times its size.
+pub const MOST_BYTES: usize = 1 << 20;
+/// Bytes of a text that it looks at first for each token of `max_length`: several times what a token of any language takes on
+/// average, so that the first look is the last for almost every text.
+const BYTES_A_TOKEN: usize = 32;
+/// Bytes that it looks at first, at least: words and spaces may be long.
+const FIRST_BYTES: usize = 4096;
 
 /// The token ids of one text, special tokens included.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,33 +42,68 @@ pub struct PairTokens {
     pub truncated: bool,
 }
 
+/// The tokens of the first bytes of a text.
+struct Beginning {
+    ids: Vec<u32>,
+    /// Tokens after them that truncation cut off.
+    beyond: usize,
+}
+
 /// A tokenizer of a model folder: WordPiece, byte-level BPE or Unigram, whatever tokenizer.json says.
 #[derive(Clone)]
 pub struct Tokenizer {
     inner: Inner,
+    /// The length at which texts are truncated, if they are.
+    max_length: Option<usize>,
+    /// The end of a long text that is cut off.
+    cuts: TruncationDirection,
 }
 
 impl Tokenizer {
-    /// From tokenizer.json, or for BERT from vocab.txt.
+    /// From tokenizer.json, or for BERT from vocab.txt. Texts are lower-cased and cut as the folder's settings say.
     ///
     /// # Errors
     /// Neither is there, or it cannot be read.
     pub fn from_folder(folder: &Folder) -> Result<Self, ModelError> {
-        if let Some(json) = folder.get("tokenizer.json") {
-            return Self::from_json(json);
-        }
-        let Some(vocabulary) = folder.get("vocab.txt") else {
-            return Err(folder.missing("tokenizer.json or vocab.txt"));
-        };
         let config = folder.get("tokenizer_config.json").unwrap_or(b"{}");
         let config: serde_json::Value = serde_json::from_slice(config).map_err(|e| {
             ModelError::Tokenizer(format!("tokenizer_config.json is not JSON: {e}"))
         })?;
-        let lowercase = config
-            .get("do_lower_case")
-            .and_then(serde_json::Value::as_bool)
-            .unwrap_or(true);
-        Self::word_piece(vocabulary, lowercase)
+        let mut tokenizer = match (folder.get("tokenizer.json"), folder.get("vocab.txt")) {
+            (Some(json), _) => Self::from_json(json)?,
+            (None, Some(vocabulary)) => {
+                let lowercase = config["do_lower_case"].as_bool().unwrap_or(true);
+                Self::word_piece(vocabulary, lowercase)?
+            }
+            (None, None) => return Err(folder.missing("tokenizer.json or vocab.txt")),
+        };
+        if config["truncation_side"] == "left" {
+            tokenizer.cuts = TruncationDirection::Left;
+        }
+        let file = |name: &str| folder.get(name);
+        match SentenceHead::lower_cases(folder.name(), &file)? {
+            true => tokenizer.lower_casing(),
+            false => Ok(tokenizer),
+        }
+    }
+
+    /// The same tokenizer with letters made small before anything else, as sentence-transformers does where a folder asks
+    /// for it.
+    fn lower_casing(mut self) -> Result<Self, ModelError> {
+        let own = self.inner.get_normalizer().cloned();
+        let mut all: Vec<NormalizerWrapper> = match own {
+            Some(NormalizerWrapper::Sequence(sequence)) => sequence.into_iter().collect(),
+            own => own.into_iter().collect(),
+        };
+        let is_lowercase = |own: &NormalizerWrapper| matches!(own, NormalizerWrapper::Lowercase(_));
+        if !all.iter().any(is_lowercase) {
+            all.insert(0, Lowercase.into());
+        }
+        let all = Some(Sequence::new(all));
+        self.inner
+            .with_normalizer(all)
+            .map_err(|e| ModelError::Tokenizer(e.to_string()))?;
+        Ok(self)
     }
 
     /// From the bytes of a tokenizer.json; its own padding and truncation are left out.
@@ -62,13 +111,25 @@ impl Tokenizer {
     /// # Errors
     /// The bytes are not a tokenizer.json.
     pub fn from_json(json: &[u8]) -> Result<Self, ModelError> {
-        let mut inner = Inner::from_bytes(json)
-            .map_err(|e| ModelError::Tokenizer(format!("tokenizer.json cannot be read: {e}")))?;
+        let wrong = |reason: String| {
+            ModelError::Tokenizer(format!("tokenizer.json cannot be read: {reason}"))
+        };
+        tokenizer_file::check(json).map_err(wrong)?;
+        let read = caught(|| Inner::from_bytes(json)).map_err(wrong)?;
+        let mut inner = read.map_err(|e| wrong(e.to_string()))?;
         inner.with_padding(None);
         inner
             .with_truncation(None)
             .map_err(|e| ModelError::Tokenizer(e.to_string()))?;
-        Ok(Self { inner })
+        Ok(Self::whole(inner))
+    }
+
+    fn whole(inner: Inner) -> Self {
+        Self {
+            inner,
+            max_length: None,
+            cuts: TruncationDirection::Right,
+        }
     }
 
     /// BERT's WordPiece from a vocabulary of one token per line.
@@ -94,7 +155,7 @@ impl Tokenizer {
             .map_err(wrong)?;
         inner.with_pre_tokenizer(Some(BertPreTokenizer));
         inner.with_post_processor(Some(ends));
-        Ok(Self { inner })
+        Ok(Self::whole(inner))
     }
 
     /// tokenizer.json of this tokenizer.
@@ -111,19 +172,18 @@ impl Tokenizer {
             .map_err(|e| ModelError::Tokenizer(e.to_string()))
     }
 
-    /// The same tokenizer, truncating every text to `max_length` tokens, special tokens included.
+    /// The same tokenizer, truncating every text to `max_length` tokens, special tokens included. It looks at no more of a
+    /// text than that takes, and never at more than [`MOST_BYTES`].
     ///
     /// # Errors
     /// `max_length` leaves no room beside the special tokens.
     pub fn truncating(mut self, max_length: usize) -> Result<Self, ModelError> {
         let special = self.special_tokens()?;
         if max_length <= special {
-            return Err(ModelError::Tokenizer(format!(
-                "max_length {max_length} leaves no room beside {special} special tokens"
-            )));
+            return Err(no_room(max_length, special));
         }
         let truncation = TruncationParams {
-            direction: TruncationDirection::Right,
+            direction: self.cuts,
             max_length,
             strategy: TruncationStrategy::LongestFirst,
             stride: 0,
@@ -131,6 +191,7 @@ impl Tokenizer {
         self.inner
             .with_truncation(Some(truncation))
             .map_err(|e| ModelError::Tokenizer(e.to_string()))?;
+        self.max_length = Some(max_length);
         Ok(self)
     }
 
@@ -139,32 +200,97 @@ impl Tokenizer {
     /// # Errors
     /// The tokenizer fails on a text.
     pub fn encode(&self, texts: &[&str]) -> Result<Vec<Tokens>, ModelError> {
-        let encodings = self
-            .inner
-            .encode_batch_fast(texts.to_vec(), true)
-            .map_err(|e| ModelError::Tokenizer(e.to_string()))?;
-        let tokens = encodings.iter().map(|e| Tokens {
-            ids: e.get_ids().to_vec(),
-            truncated: !e.get_overflowing().is_empty(),
-        });
-        Ok(tokens.collect())
+        let tokens = texts.maybe_par_iter().map(|text| self.encode_one(text));
+        tokens.collect()
+    }
+
+    fn encode_one(&self, text: &str) -> Result<Tokens, ModelError> {
+        let (looked_at, Beginning { ids, beyond }) = self.looked_at(text)?;
+        let truncated = self.max_length.is_some() && (beyond > 0 || looked_at.len() < text.len());
+        Ok(Tokens { ids, truncated })
+    }
+
+    /// What is looked at of a text, and its tokens: enough that the rest changes nothing in what is kept. A text that is longer
+    /// than what is looked at first is looked at again, twice as far, until as much again is cut off as is kept. Where the
+    /// beginning of a text is cut off, all of its end is looked at.
+    fn looked_at<'a>(&self, text: &'a str) -> Result<(&'a str, Beginning), ModelError> {
+        let Some(max_length) = self.max_length else {
+            return Ok((text, self.beginning(text)?));
+        };
+        if self.cuts == TruncationDirection::Left {
+            let start = text.ceil_char_boundary(text.len().saturating_sub(MOST_BYTES));
+            let end = &text[start..];
+            return Ok((end, self.beginning(end)?));
+        }
+        let most = text.len().min(MOST_BYTES);
+        let mut bytes = first_bytes(max_length);
+        loop {
+            let looked_at = until_a_word_ends(text, bytes.min(most));
+            let beginning = self.beginning(looked_at)?;
+            if bytes >= most || beginning.beyond >= max_length {
+                return Ok((looked_at, beginning));
+            }
+            bytes *= 2;
+        }
+    }
+
+    fn beginning(&self, text: &str) -> Result<Beginning, ModelError> {
+        let encoding = self.encoding(text, text.into())?;
+        let beyond = encoding.get_overflowing().iter();
+        Ok(Beginning {
+            ids: encoding.get_ids().to_vec(),
+            beyond: beyond.map(|encoding| encoding.get_ids().len()).sum(),
+        })
+    }
+
+    /// `text` names the input in errors.
+    fn encoding(&self, text: &str, input: EncodeInput) -> Result<Encoding, ModelError> {
+        let wrong = |reason: String| {
+            ModelError::Tokenizer(format!("it fails on the text `{}`: {reason}", shown(text)))
+        };
+        let encoding = caught(|| self.inner.encode_fast(input, true)).map_err(wrong)?;
+        encoding.map_err(|e| wrong(e.to_string()))
     }
 
     /// Ids and token types of each pair of texts, by the tokenizer's template for pairs.
     ///
     /// # Errors
-    /// The tokenizer fails on a text.
+    /// The tokenizer fails on a text, or its length leaves no room beside the special tokens of a pair.
     pub fn encode_pairs(&self, pairs: &[(&str, &str)]) -> Result<Vec<PairTokens>, ModelError> {
-        let encodings = self
+        let special = self
             .inner
-            .encode_batch_fast(pairs.to_vec(), true)
-            .map_err(|e| ModelError::Tokenizer(e.to_string()))?;
-        let tokens = encodings.iter().map(|e| PairTokens {
-            ids: e.get_ids().to_vec(),
-            types: e.get_type_ids().to_vec(),
-            truncated: !e.get_overflowing().is_empty(),
-        });
-        Ok(tokens.collect())
+            .get_post_processor()
+            .map_or(0, |ends| ends.added_tokens(true));
+        match self.max_length {
+            Some(max_length) if max_length <= special => Err(no_room(max_length, special)),
+            _ => {
+                let tokens = pairs.maybe_par_iter().map(|pair| self.encode_pair(*pair));
+                tokens.collect()
+            }
+        }
+    }
+
+    fn encode_pair(&self, (first, second): (&str, &str)) -> Result<PairTokens, ModelError> {
+        let (a, b) = (self.enough_of(first)?, self.enough_of(second)?);
+        let encoding = self.encoding(first, (a, b).into())?;
+        let is_cut = a.len() + b.len() < first.len() + second.len();
+        Ok(PairTokens {
+            ids: encoding.get_ids().to_vec(),
+            types: encoding.get_type_ids().to_vec(),
+            truncated: is_cut || !encoding.get_overflowing().is_empty(),
+        })
+    }
+
+    /// What is looked at of a text of a pair. Of two long ones the library would join each piece that it cuts off of the first
+    /// with each of the second.
+    fn enough_of<'a>(&self, text: &'a str) -> Result<&'a str, ModelError> {
+        match self.max_length {
+            Some(max_length) if text.len() > first_bytes(max_length) => {
+                let (looked_at, _) = self.looked_at(text)?;
+                Ok(looked_at)
+            }
+            _ => Ok(text),
+        }
     }
 
     /// How many special tokens a text gets.
@@ -175,18 +301,22 @@ impl Tokenizer {
         Ok(self.encode_one("")?.ids.len())
     }
 
+    /// How many tokens of a text are those of a prompt before it: without the special token at its end.
+    ///
+    /// # Errors
+    /// The tokenizer fails.
+    pub(crate) fn prompt_tokens(&self, prompt: &str) -> Result<usize, ModelError> {
+        let ids = self.encode_one(prompt)?.ids;
+        let added = self.inner.get_added_tokens_decoder();
+        let is_special = |id: &u32| added.get(id).is_some_and(|token| token.special);
+        Ok(ids.len() - usize::from(ids.last().is_some_and(is_special)))
+    }
+
     /// The token for what the vocabulary lacks, by the names that it has in WordPiece and Unigram vocabularies; bytes
     /// alone (byte-level BPE) need none.
     pub fn unknown(&self) -> Option<u32> {
         let names = ["[UNK]", "<unk>"];
         names.iter().find_map(|name| self.inner.token_to_id(name))
-    }
-
-    fn encode_one(&self, text: &str) -> Result<Tokens, ModelError> {
-        let mut tokens = self.encode(&[text])?;
-        tokens
-            .pop()
-            .ok_or_else(|| ModelError::Tokenizer("no encoding of a text".into()))
     }
 
     /// The token of an id as the vocabulary writes it.
@@ -199,5 +329,40 @@ impl Tokenizer {
     /// Size of the vocabulary, added tokens included.
     pub fn vocabulary(&self) -> usize {
         self.inner.get_vocab_size(true)
+    }
+}
+
+/// Bytes of a text that are looked at first.
+fn first_bytes(max_length: usize) -> usize {
+    max_length.saturating_mul(BYTES_A_TOKEN).max(FIRST_BYTES)
+}
+
+/// The first bytes of a text, to the end of a word if one ends in their second half.
+fn until_a_word_ends(text: &str, bytes: usize) -> &str {
+    if bytes >= text.len() {
+        return text;
+    }
+    let start = &text[..text.floor_char_boundary(bytes)];
+    let word_ends = start
+        .rfind(char::is_whitespace)
+        .map(|space| start[..space].trim_end());
+    match word_ends {
+        Some(words) if words.len() >= bytes / 2 => words,
+        _ => start,
+    }
+}
+
+fn no_room(max_length: usize, special: usize) -> ModelError {
+    ModelError::Tokenizer(format!(
+        "max_length {max_length} leaves no room beside {special} special tokens"
+    ))
+}
+
+/// A text for a message.
+fn shown(text: &str) -> String {
+    const MOST: usize = 60;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }

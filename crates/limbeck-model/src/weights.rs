@@ -36,6 +36,7 @@ type Found = (Vec<f32>, Vec<usize>);
 
 /// The tensors of a model folder.
 pub struct Weights<'a> {
+    folder: &'a Folder,
     source: Source<'a>,
     prefix: String,
 }
@@ -48,6 +49,7 @@ impl<'a> Weights<'a> {
     /// The config is not one we run, a file is damaged, or it holds no encoder.
     pub fn open(folder: &'a Folder) -> Result<Self, ModelError> {
         let mut weights = Self {
+            folder,
             source: Self::source(folder)?,
             prefix: String::new(),
         };
@@ -60,6 +62,34 @@ impl<'a> Weights<'a> {
         let prefix = found.ok_or_else(|| weights.absent(&first.name))?;
         weights.prefix = prefix.to_owned();
         Ok(weights)
+    }
+
+    /// Reads every tensor of the encoder once, so that what is wrong with one is known before anything is computed.
+    ///
+    /// # Errors
+    /// See [`Weights::get`].
+    pub fn check(&self) -> Result<(), ModelError> {
+        for parameter in &self.folder.config()?.layout().parameters {
+            self.get(&parameter.name, &parameter.shape)?;
+        }
+        Ok(())
+    }
+
+    /// Opens the weights of a module of the folder, such as `2_Dense`: `linear.weight` and `linear.bias`.
+    ///
+    /// # Errors
+    /// They are not there, or damaged.
+    pub(crate) fn of_module(folder: &'a Folder, module: &str) -> Result<Self, ModelError> {
+        let [safetensors, pytorch] =
+            ["model.safetensors", "pytorch_model.bin"].map(|file| format!("{module}/{file}"));
+        let source = match folder.get(&safetensors) {
+            Some(bytes) => Source::Safe(vec![parse(folder, &safetensors, bytes)?]),
+            None => {
+                pytorch_on_disk(folder, &pytorch)?.ok_or_else(|| folder.missing(&safetensors))?
+            }
+        };
+        let prefix = String::new();
+        Ok(Self { source, prefix })
     }
 
     fn source(folder: &'a Folder) -> Result<Source<'a>, ModelError> {
@@ -124,7 +154,7 @@ impl<'a> Weights<'a> {
     /// The values of a tensor of the encoder, row-major; `name` is without the prefix.
     ///
     /// # Errors
-    /// The file lacks it, or it has another shape or an element type that is not a float.
+    /// The file lacks it, it has another shape or an element type that is not a float, or a value of it is not finite.
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
         let full = format!("{}{name}", self.prefix);
         // Checkpoints converted from TensorFlow call the LayerNorm's weight and bias gamma and beta.
@@ -142,7 +172,14 @@ impl<'a> Weights<'a> {
                 expected: shape.to_vec(),
             });
         }
-        Ok(values)
+        match not_finite(&full, &values, shape) {
+            None => Ok(values),
+            Some(found) => Err(ModelError::NotFinite {
+                of: format!("the weights of {}", self.folder.name()),
+                found,
+                advice: "No model computes with that: download the weights again, or take those of an earlier step",
+            }),
+        }
     }
 
     fn find(&self, name: &str) -> Result<Option<Found>, ModelError> {
@@ -168,6 +205,26 @@ impl<'a> Weights<'a> {
             }
         }
     }
+}
+
+/// PyTorch's weights of a module, if there are any.
+#[cfg(not(target_family = "wasm"))]
+fn pytorch_on_disk(folder: &Folder, file: &str) -> Result<Option<Source<'static>>, ModelError> {
+    let Some(path) = folder.on_disk(file) else {
+        return Ok(None);
+    };
+    let reader = pytorch_reader::PytorchReader::new(path);
+    let reader = reader.map_err(|e| ModelError::Damaged {
+        file: folder.path(file),
+        reason: e.to_string(),
+    })?;
+    Ok(Some(Source::PyTorch(reader)))
+}
+
+/// A browser reads safetensors alone.
+#[cfg(target_family = "wasm")]
+fn pytorch_on_disk(_: &Folder, _: &str) -> Result<Option<Source<'static>>, ModelError> {
+    Ok(None)
 }
 
 /// Little-endian bytes of a float type, named as safetensors names it, as f32.
@@ -249,6 +306,59 @@ pub struct Named {
     pub values: Vec<f32>,
 }
 
+impl Named {
+    /// The first value that is not a finite number, and its place, in words: `NaN in NAME, first at [0, 3]`.
+    pub fn not_finite(&self) -> Option<String> {
+        not_finite(&self.name, &self.values, &self.shape)
+    }
+}
+
+fn not_finite(name: &str, values: &[f32], shape: &[usize]) -> Option<String> {
+    let at = values.iter().position(|value| !value.is_finite())?;
+    let value = match values[at] {
+        v if v.is_nan() => "NaN",
+        v if v > 0.0 => "infinity",
+        _ => "-infinity",
+    };
+    Some(found(value, name, at, shape))
+}
+
+/// A value and its place, in words; `at` counts row-major, and the place is axis by axis.
+fn found(value: &str, name: &str, mut at: usize, shape: &[usize]) -> String {
+    let along = |size: &usize| {
+        let place = at % size;
+        at /= size;
+        place
+    };
+    let mut place: Vec<usize> = shape.iter().rev().map(along).collect();
+    place.reverse();
+    format!("{value} in {name}, first at {place:?}")
+}
+
+/// No tensor may hold what is not a number, nor what f16 cannot hold.
+fn require_storable(tensor: &Named, precision: Precision) -> Result<(), ModelError> {
+    let wrong = |found, advice| ModelError::NotFinite {
+        of: "the student's weights".to_owned(),
+        found,
+        advice,
+    };
+    if let Some(found) = tensor.not_finite() {
+        let advice = "No file was written; lower learning_rate, and start again";
+        return Err(wrong(found, advice));
+    }
+    let overflows = |value: &f32| f16::from_f32(*value).is_infinite();
+    match tensor.values.iter().position(overflows) {
+        Some(at) if precision == Precision::F16 => {
+            let value = tensor.values[at].to_string();
+            let found = found(&value, &tensor.name, at, &tensor.shape);
+            let advice =
+                "f16 holds numbers up to 65504; write the student with precision = \"f32\"";
+            Err(wrong(found, advice))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Serialises tensors as a safetensors file that `transformers` opens (`format` must be `pt`).
 pub(crate) fn to_safetensors(
     tensors: &[Named],
@@ -258,6 +368,9 @@ pub(crate) fn to_safetensors(
         file: "model.safetensors".into(),
         reason: e.to_string(),
     };
+    for tensor in tensors {
+        require_storable(tensor, precision)?;
+    }
     let bytes: Vec<Vec<u8>> = tensors
         .iter()
         .map(|t| to_bytes(&t.values, precision))

@@ -1,12 +1,17 @@
 //! What an engine sends to a page.
 
-use limbeck_recipe::{Evaluation, Init, Recipe, Step};
+use limbeck_recipe::{Evaluation, Init, Part, Recipe, Step};
 use serde::{Deserialize, Serialize};
 
-/// What must be known of every fresh student (<https://github.com/microsoft/unilm/issues/525>): the loss does not reach the
-/// end of its last layer, which keeps the values that it started with.
-pub fn before_use(init: Init) -> &'static str {
-    match init {
+/// What must be known of a fresh student. Without an output stage the loss does not reach the end of its last layer, which
+/// keeps the values that it started with (<https://github.com/microsoft/unilm/issues/525>).
+pub fn before_use(recipe: &Recipe) -> &'static str {
+    if recipe.output.share > 0.0 {
+        return "The output stage compared what comes out of the student with what comes out of the teacher, so every layer was \
+                trained. The vector of a sentence is the mean over its tokens, and vectors are compared by their cosine. They \
+                can be used as they are; fine-tune the student for a task.";
+    }
+    match recipe.student.init {
         Init::Teacher => {
             "The loss reads the queries, keys and values of the student's last layer. What comes after them in that layer \
              (attention output, feed-forward, LayerNorms) gets no gradient and is still as it was taken from the teacher, while \
@@ -76,7 +81,7 @@ pub enum Event {
     },
     /// The student measured on lines that it never saw.
     Evaluated {
-        /// KL by pair on those lines.
+        /// The parts of the loss on those lines.
         evaluation: Evaluation,
     },
     /// A sentence and the teacher's projections of it. The blobs are f32, little endian, one for each layer of the teacher:
@@ -228,7 +233,7 @@ pub struct SavedRun {
     pub recipe: Recipe,
     /// Steps taken.
     pub step: u64,
-    /// Loss of the last step, in nats.
+    /// Loss of the last step.
     pub loss: Option<f64>,
     /// Whether all its steps are taken.
     pub finished: bool,
@@ -239,8 +244,10 @@ pub struct SavedRun {
 pub struct RunInfo {
     /// The recipe of the run.
     pub recipe: Recipe,
-    /// Names of its pairs, such as `Q-Q`, in the order of every `by_pair`.
+    /// Names of its pairs, such as `Q-Q`.
     pub pairs: Vec<String>,
+    /// Every part that its loss has at any step: the pairs, then those of the output stage.
+    pub parts: Vec<Part>,
     /// Number of relation heads, A_r.
     pub relation_heads: usize,
     /// Teacher layer, from 1.

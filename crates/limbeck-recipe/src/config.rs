@@ -151,6 +151,13 @@ impl Config {
                 "pad_token_id ({pad}) is beyond the vocabulary of {size}"
             ));
         }
+        // f32 is what computes with it: a smaller one is 0 there, and a sequence of equal values is divided by 0.
+        let eps = shape.layer_norm_eps;
+        if !(eps.is_finite() && eps as f32 > 0.0) {
+            return Err(format!(
+                "layer_norm_eps is {eps}, and must be a number above 0, such as 1e-12"
+            ));
+        }
         if shape.max_length() == 0 {
             return Err(format!(
                 "max_position_embeddings ({rows}) leaves no position after the padding index {}",

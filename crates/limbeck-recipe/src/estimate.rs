@@ -1,9 +1,8 @@
-//! What a run will cost, estimated from its sizes alone, for a page where a recipe is being edited.
+//! What a run will cost, estimated from its sizes alone: for a page where a recipe is being edited, and before a run starts.
 
-use crate::config::Config;
-use crate::config::parameter_count;
-use crate::plan::Plan;
-use crate::recipe::KernelChoice;
+use crate::config::{Config, StudentSize, parameter_count};
+use crate::plan::{Mistake, Plan, usual_ffn};
+use crate::recipe::{KernelChoice, Recipe};
 
 /// Bytes of an f32.
 const FLOAT: f64 = 4.0;
@@ -18,6 +17,9 @@ pub struct Estimate {
     pub teacher_parameters: u128,
     /// Bytes on the device while training: weights of both, gradients and moments of the student, activations of one batch.
     pub bytes: f64,
+    /// Bytes at the most where the program's memory is the device's, too: `bytes`, or weights and moments while a checkpoint is
+    /// made of them.
+    pub peak: f64,
     /// Floating-point operations of one step, all of its batches: the teacher forward, the student forward and backward
     /// (counted as twice forward), the relations of every pair.
     pub flops: f64,
@@ -34,6 +36,8 @@ impl Estimate {
         // Weights, gradient and two moments; while batches are accumulated, the gradient of one beside their sum.
         let copies = if plan.recipe.accumulate > 1 { 5.0 } else { 4.0 };
         let state = FLOAT * (copies * student_parameters as f64 + teacher_parameters as f64);
+        // A checkpoint's tensors, their bytes and the file: 9 more, of which the gradient's place and pages of before give 2.
+        let saving = FLOAT * 7.0 * student_parameters as f64;
         let layers = student.num_hidden_layers as f64;
         let mut kept = layers * (layer_values(student) + score_values(plan, student, length));
         kept += layer_values(teacher) + score_values(plan, teacher, length);
@@ -50,15 +54,101 @@ impl Estimate {
             * length
             * (student.hidden_size + teacher.hidden_size) as f64;
         let flops = forward(teacher, plan.teacher_layer)
+            + output_share(plan) * forward(teacher, teacher.num_hidden_layers - plan.teacher_layer)
             + 3.0 * forward(student, student.num_hidden_layers)
             + relations;
+        let activations = FLOAT * tokens * kept;
         Self {
             student_parameters,
             teacher_parameters,
-            bytes: state + FLOAT * tokens * kept,
+            bytes: state + activations,
+            peak: state + activations.max(saving),
             flops: flops * plan.recipe.accumulate as f64,
         }
     }
+}
+
+/// Why a run of this plan does not fit into so many bytes of memory, if so: both figures, and the number to lower, which is
+/// the one that leaves the least when it is halved.
+pub fn beyond_memory(plan: &Plan, available: f64) -> Option<Mistake> {
+    let bytes = Estimate::of(plan).peak;
+    if bytes <= available {
+        return None;
+    }
+    let halved = |size: &Size| Estimate::of(&with(plan, size.halve)).peak;
+    let Size { field, now, .. } = sizes(plan)
+        .into_iter()
+        .filter(|size| size.now > 1)
+        .min_by(|a, b| halved(a).total_cmp(&halved(b)))?;
+    let (bytes, available) = (memory(bytes), memory(available));
+    Some(Mistake {
+        field,
+        message: format!(
+            "a run takes about {bytes} of memory, and {available} are free here. Lower {field} (now {now}): it is what most of \
+             that is for"
+        ),
+    })
+}
+
+/// A number of a recipe that decides its memory.
+struct Size {
+    field: &'static str,
+    now: usize,
+    halve: fn(&mut Recipe),
+}
+
+fn sizes(plan: &Plan) -> [Size; 5] {
+    let size = |field, now, halve| Size { field, now, halve };
+    let (recipe, student) = (&plan.recipe, &plan.student);
+    [
+        size("student.hidden", student.hidden_size, |r| {
+            r.student.hidden /= 2;
+        }),
+        size("student.layers", student.num_hidden_layers, |r| {
+            r.student.layers /= 2;
+        }),
+        size("student.ffn", student.intermediate_size, |r| {
+            r.student.ffn = r.student.ffn.map(|ffn| ffn / 2);
+        }),
+        size("batch", recipe.batch, |r| r.batch /= 2),
+        size("max_length", recipe.max_length, |r| r.max_length /= 2),
+    ]
+}
+
+/// The plan of a recipe that is changed in its sizes; good for an estimate only, because nothing checks it.
+fn with(plan: &Plan, change: fn(&mut Recipe)) -> Plan {
+    let mut plan = plan.clone();
+    change(&mut plan.recipe);
+    let size = &plan.recipe.student;
+    let student = plan.teacher.student(StudentSize {
+        layers: size.layers,
+        hidden: size.hidden,
+        heads: size.heads,
+        ffn: size.ffn.unwrap_or(usual_ffn(size, &plan.teacher)),
+        dropout: size.dropout,
+    });
+    Plan { student, ..plan }
+}
+
+/// Bytes for people: `64 MB`, `1.2 GB`.
+pub fn memory(bytes: f64) -> String {
+    let (number, unit) = match bytes {
+        b if b >= 1e9 => (b / 1e9, "GB"),
+        b if b >= 1e6 => (b / 1e6, "MB"),
+        b => (b / 1e3, "kB"),
+    };
+    let digits = usize::from(number < 9.95);
+    format!("{number:.digits$} {unit}")
+}
+
+/// Share of the steps in which the teacher runs to its end.
+fn output_share(plan: &Plan) -> f64 {
+    let steps = plan.recipe.steps;
+    let stage = plan
+        .output
+        .as_ref()
+        .map_or(0, |stage| steps + 1 - stage.from);
+    stage as f64 / steps as f64
 }
 
 /// Values per token that one layer keeps for its backward pass.

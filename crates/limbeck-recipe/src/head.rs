@@ -1,5 +1,7 @@
 //! What reads the encoder's last hidden states to classify a text: one linear layer, and for most heads a dense layer before it.
 
+use crate::sentence::{Pooling, PoolingMode};
+
 /// Which head a fine-tuned model gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HeadChoice {
@@ -8,6 +10,20 @@ pub enum HeadChoice {
     First,
     /// One linear layer on the mean of the last hidden states over the real tokens.
     Mean,
+}
+
+impl HeadChoice {
+    /// What the head reads of the last hidden states.
+    pub fn pooling(self) -> Pooling {
+        let mode = match self {
+            Self::First => PoolingMode::Cls,
+            Self::Mean => PoolingMode::Mean,
+        };
+        Pooling {
+            modes: vec![mode],
+            ..Pooling::default()
+        }
+    }
 }
 
 /// What follows the dense layer of a family's head.

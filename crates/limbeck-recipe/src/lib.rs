@@ -10,25 +10,34 @@ mod estimate;
 mod families;
 mod head;
 pub mod layout;
+mod named;
 mod pair;
+mod part;
 mod plan;
 mod recipe;
 mod rng;
+mod sentence;
 mod shape;
 mod step;
 
 pub use config::{Config, StudentSize, TOKENIZER_FILES, parameter_count};
 pub use error::ConfigError;
-pub use estimate::Estimate;
+pub use estimate::{Estimate, beyond_memory, memory};
 pub use head::{FamilyHead, HeadActivation, HeadChoice};
+pub use named::{NAMED, NamedRecipe, named};
 pub use pair::{Pair, Vector, common_relation_heads};
+pub use part::Part;
 pub use plan::{
-    Mistake, Plan, PlanError, learning_rate, usual_ffn, usual_from_layers, usual_relation_heads,
-    usual_teacher_layer, usual_warmup,
+    Mistake, OutputStage, Plan, PlanError, learning_rate, usual_ffn, usual_from_layers,
+    usual_relation_heads, usual_teacher_layer, usual_warmup,
 };
 pub use recipe::{
-    DeviceChoice, Init, KernelChoice, Objective, Recipe, StudentRecipe, WeightPrecision, as_toml,
+    DeviceChoice, Init, KernelChoice, Objective, OutputRecipe, Recipe, StudentRecipe,
+    WeightPrecision, as_toml,
 };
 pub use rng::{Rng, mix};
+pub use sentence::{
+    Dense, DenseActivation, FileOf, HeadModule, Pooling, PoolingMode, SentenceHead,
+};
 pub use shape::{Activation, Positions, Shape};
 pub use step::{Evaluation, Step};

@@ -1,8 +1,9 @@
 //! A recipe, checked against its teacher. The check finds all mistakes at once, each with its field.
 
+use crate::Part;
 use crate::config::{Config, StudentSize, parameter_count};
 use crate::pair::{Pair, Vector, common_relation_heads};
-use crate::recipe::{Init, KernelChoice, Objective, Recipe, StudentRecipe};
+use crate::recipe::{Init, KernelChoice, Objective, OutputRecipe, Recipe, StudentRecipe};
 
 /// Parameters of the largest student: 8 GiB of weights.
 const MOST_PARAMETERS: u128 = 1 << 31;
@@ -30,6 +31,8 @@ pub struct Plan {
     pub relation_heads: usize,
     /// Pairs with their weights (alpha in eq. 5), without those of weight 0.
     pub pairs: Vec<(Pair, f64)>,
+    /// The output stage, if there is one.
+    pub output: Option<OutputStage>,
     /// Implementation of the relation loss, attention and GELU: the recipe's, or `Naive` on a device whose kernels
     /// failed the self-test.
     pub kernel: KernelChoice,
@@ -41,6 +44,19 @@ pub struct Plan {
     pub student: Config,
     /// The teacher's layer, from 1, that each layer of the student starts from; none if its weights start random.
     pub from_layers: Option<Vec<usize>>,
+}
+
+/// The steps of a run that train every layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutputStage {
+    /// Its first step, from 1; it lasts to the end.
+    pub from: u64,
+    /// What the weights of the pairs are multiplied by.
+    pub relations: f64,
+    /// Its other parts with their weights, without those of weight 0; at least one.
+    pub parts: Vec<(Part, f64)>,
+    /// Whether a part compares vectors of different widths, through a map that is trained with the student.
+    pub has_map: bool,
 }
 
 /// All mistakes of a recipe.
@@ -90,6 +106,7 @@ impl Plan {
         let from_layers = from_layers(recipe, teacher, teacher_layer, &mut mistakes);
         let relation_heads = relation_heads(recipe, teacher, &mut mistakes);
         let pairs = pairs(recipe, &mut mistakes);
+        let output = output(recipe, teacher, &mut mistakes);
         let warmup = recipe.warmup.unwrap_or(usual_warmup(recipe.steps));
         mistakes.demand(warmup <= recipe.steps, "warmup", || {
             format!(
@@ -122,6 +139,7 @@ impl Plan {
             teacher_layer,
             relation_heads,
             pairs,
+            output,
             kernel: recipe.kernel,
             warmup,
             teacher: teacher.clone(),
@@ -138,6 +156,23 @@ impl Plan {
             self.warmup,
             self.recipe.steps,
         )
+    }
+
+    /// Every part that the loss has at any step: the pairs, then those of the output stage.
+    pub fn parts(&self) -> Vec<Part> {
+        let pairs = self.pairs.iter().map(|(pair, _)| Part::Relation(*pair));
+        let output = self.output.iter().flat_map(|stage| &stage.parts);
+        pairs.chain(output.map(|(part, _)| *part)).collect()
+    }
+
+    /// The parts that the loss of a step, from 1, adds up from, with their weights.
+    pub fn weights(&self, step: u64) -> Vec<(Part, f64)> {
+        let stage = self.output.as_ref().filter(|stage| step >= stage.from);
+        let factor = stage.map_or(1.0, |stage| stage.relations);
+        let pairs = self.pairs.iter().filter(|_| factor > 0.0);
+        let pairs = pairs.map(|(pair, weight)| (Part::Relation(*pair), factor * weight));
+        let output = stage.iter().flat_map(|stage| stage.parts.iter().copied());
+        pairs.chain(output).collect()
     }
 }
 
@@ -472,4 +507,48 @@ fn pairs(recipe: &Recipe, mistakes: &mut Mistakes) -> Vec<(Pair, f64)> {
         "no pair has a weight above 0".into()
     });
     pairs
+}
+
+fn output(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) -> Option<OutputStage> {
+    let output = &recipe.output;
+    let OutputRecipe {
+        share, relations, ..
+    } = *output;
+    mistakes.demand((0.0..=1.0).contains(&share), "output.share", || {
+        format!("must be from 0 (no output stage) to 1, not {share}")
+    });
+    let fields = [
+        "output.sentence_relation",
+        "output.cosine",
+        "output.l2",
+        "output.similarity",
+        "output.hidden",
+    ];
+    let weights = output.weights();
+    let weights_by_field = fields.into_iter().zip(weights.map(|(_, weight)| weight));
+    for (field, weight) in [("output.relations", relations)]
+        .into_iter()
+        .chain(weights_by_field)
+    {
+        mistakes.demand(weight.is_finite() && weight >= 0.0, field, || {
+            format!("must be 0 or more, not {weight}")
+        });
+    }
+    let parts: Vec<(Part, f64)> = weights.into_iter().filter(|(_, w)| *w > 0.0).collect();
+    mistakes.demand(share == 0.0 || !parts.is_empty(), "output.share", || {
+        "no part of the output stage has a weight above 0; give one to output.cosine, or set the share to 0".into()
+    });
+    if share.is_nan() || share <= 0.0 || parts.is_empty() {
+        return None;
+    }
+    let steps = ((share * recipe.steps as f64).round() as u64).clamp(1, recipe.steps.max(1));
+    let through_map = [Part::Cosine, Part::L2, Part::Hidden];
+    let has_map = recipe.student.hidden != teacher.hidden_size
+        && parts.iter().any(|(part, _)| through_map.contains(part));
+    Some(OutputStage {
+        from: recipe.steps.saturating_sub(steps) + 1,
+        relations,
+        parts,
+        has_map,
+    })
 }

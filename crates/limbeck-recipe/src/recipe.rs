@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Part;
+
 /// Which relations the loss compares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -101,6 +103,69 @@ impl Default for StudentRecipe {
     }
 }
 
+/// The output stage: the last part of the steps, which trains every layer of the student by what comes out of it. The loss
+/// of relations alone ends at the projections of the student's last layer. The vector of a sentence is the mean of its last
+/// hidden states. A part whose weight is 0 is not computed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OutputRecipe {
+    /// Share of the steps that the stage takes, the last ones: 0 is none, as in the papers, 1 is all.
+    pub share: f64,
+    /// What the weights of `pairs` are multiplied by in the stage.
+    pub relations: f64,
+    /// Weight of the KL of the relations among the sentences of a batch; where batches are accumulated, of each by itself.
+    pub sentence_relation: f64,
+    /// Weight of 1 - cosine of the student's vector and the teacher's. If the student is not as wide as its teacher, a linear
+    /// map is trained with it, and dropped at the end.
+    pub cosine: f64,
+    /// Weight of the mean squared difference of these vectors, through the same map.
+    pub l2: f64,
+    /// Weight of the mean squared difference of the cosines between the vectors of a batch.
+    pub similarity: f64,
+    /// Weight of the mean squared difference of the last hidden states, through the same map.
+    pub hidden: f64,
+}
+
+impl Default for OutputRecipe {
+    fn default() -> Self {
+        Self {
+            share: 0.5,
+            relations: 1.0,
+            sentence_relation: 0.0,
+            cosine: 1.0,
+            l2: 0.0,
+            similarity: 0.0,
+            hidden: 0.0,
+        }
+    }
+}
+
+impl OutputRecipe {
+    /// Without a stage: relations alone, as in the papers.
+    pub fn none() -> Self {
+        Self {
+            share: 0.0,
+            ..Self::default()
+        }
+    }
+
+    /// The weight of each part of the stage but the relations.
+    pub fn weights(&self) -> [(Part, f64); 5] {
+        Part::OUTPUT.map(|part| (part, self.weight(part)))
+    }
+
+    fn weight(&self, part: Part) -> f64 {
+        match part {
+            Part::Relation(_) => self.relations,
+            Part::SentenceRelation => self.sentence_relation,
+            Part::Cosine => self.cosine,
+            Part::L2 => self.l2,
+            Part::Similarity => self.similarity,
+            Part::Hidden => self.hidden,
+        }
+    }
+}
+
 /// Everything that defines a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -122,6 +187,8 @@ pub struct Recipe {
     pub pairs: Option<BTreeMap<String, f64>>,
     /// Which relations the loss compares: `minilm-v2` or `minilm-v1`.
     pub objective: Objective,
+    /// The output stage, which trains every layer of the student.
+    pub output: OutputRecipe,
     /// Text files or globs: one document per line, UTF-8, plain or .gz.
     pub corpus: Vec<String>,
     /// Fraction of the lines that is held out of training for evaluation, chosen by a hash of the line.
@@ -176,6 +243,7 @@ impl Default for Recipe {
             relation_heads: None,
             pairs: None,
             objective: Objective::default(),
+            output: OutputRecipe::default(),
             corpus: Vec::new(),
             heldout: 0.01,
             max_length: 128,
@@ -211,7 +279,7 @@ impl Recipe {
 pub mod as_toml {
     use serde::{Deserialize, Deserializer, Serializer, de, ser};
 
-    use super::{Init, Recipe};
+    use super::{Init, OutputRecipe, Recipe};
 
     /// For `#[serde(with = "limbeck_recipe::as_toml")]`.
     ///
@@ -233,6 +301,10 @@ pub mod as_toml {
         let says_init = |student: &toml::Value| student.get("init").is_some();
         if !table.get("student").is_some_and(says_init) {
             recipe.student.init = Init::Random;
+        }
+        // Nor did one that wrote no `output` know an output stage.
+        if !table.contains_key("output") {
+            recipe.output = OutputRecipe::none();
         }
         Ok(recipe)
     }

@@ -1,16 +1,20 @@
 //! The numbers of a run, one record of each kind: what the trainer computes, an engine emits, a front stores and a chart draws.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-/// Numbers of one training step, over all of its micro-batches. A KL is in nats, and pairs are in the order of the plan.
+use crate::Part;
+
+/// Numbers of one training step, over all of its micro-batches.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// From 1.
     pub step: u64,
-    /// Sum over the pairs, weighted (eq. 5), in nats.
+    /// Sum of the parts, weighted (eq. 5).
     pub loss: f64,
-    /// KL of each pair, unweighted (eq. 6), in nats.
-    pub by_pair: Vec<f64>,
+    /// The parts that this step learnt from, unweighted.
+    pub parts: BTreeMap<Part, f64>,
     /// Learning rate of this step.
     pub learning_rate: f64,
     /// Global norm of the gradient before clipping.
@@ -38,13 +42,13 @@ impl Step {
     }
 }
 
-/// KL(teacher ‖ student) on held-out lines after a number of steps.
+/// The parts of the loss on held-out lines after a number of steps.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Steps taken before; 0 is the fresh student.
     pub step: u64,
-    /// KL of each pair, in nats, in the order of the plan.
-    pub by_pair: Vec<f64>,
+    /// Every part that the run has at any step, unweighted.
+    pub parts: BTreeMap<Part, f64>,
     /// The lines that it was measured on, in one sentence; empty where the reader knows.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,

@@ -1,6 +1,6 @@
 //! Where a student starts: what a recipe says, what an older one left out, and teachers that no student can start from.
 
-use limbeck_recipe::{Config, Init, Plan, Recipe, StudentRecipe};
+use limbeck_recipe::{Config, Init, OutputRecipe, Pair, Part, Plan, Recipe, StudentRecipe};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -29,6 +29,74 @@ fn a_stored_recipe_without_init_had_a_random_student() {
     assert_ne!(older, today);
     assert_eq!(stored(&older).student.init, Init::Random);
     assert_eq!(stored("steps = 3").student.init, Init::Random);
+}
+
+#[test]
+fn a_stored_recipe_without_output_had_no_output_stage() {
+    let written = serde_json::to_value(Header {
+        recipe: Recipe::default(),
+    });
+    let written = written.expect("JSON")["recipe"].clone();
+    let today = written.as_str().expect("TOML");
+    assert_eq!(stored(today), Recipe::default());
+    let (before, after) = today.split_once("[output]").expect("the table");
+    assert!(
+        OutputRecipe::default().share > 0.0 && !after.contains('['),
+        "{today}"
+    );
+    assert_eq!(stored(before).output.share, 0.0);
+    let half = format!("{before}[output]\nl2 = 2.0\n");
+    assert_eq!(stored(&half).output.share, OutputRecipe::default().share);
+}
+
+#[test]
+fn the_stage_is_the_last_share_of_the_steps() {
+    let config = json!({
+        "model_type": "bert", "vocab_size": 50, "hidden_size": 24, "num_hidden_layers": 2,
+        "num_attention_heads": 3, "intermediate_size": 96, "max_position_embeddings": 40
+    });
+    let teacher = Config::parse("config.json", config.to_string().as_bytes()).expect("a config");
+    let plan = |steps, share, relations| {
+        let recipe = Recipe {
+            corpus: vec!["corpus.txt".into()],
+            max_length: 16,
+            steps,
+            warmup: Some(0),
+            pairs: Some([("qk".to_owned(), 3.0)].into()),
+            output: OutputRecipe {
+                share,
+                relations,
+                l2: 0.5,
+                ..OutputRecipe::default()
+            },
+            student: StudentRecipe {
+                layers: 1,
+                hidden: 24,
+                heads: 3,
+                ..StudentRecipe::default()
+            },
+            ..Recipe::default()
+        };
+        Plan::new(&recipe, &teacher).expect("a plan")
+    };
+    for (steps, share, from) in [(10, 0.3, 8), (10, 1.0, 1), (10, 0.01, 10), (1, 0.5, 1)] {
+        let stage = plan(steps, share, 1.0).output.expect("a stage");
+        assert_eq!(
+            (stage.from, stage.has_map),
+            (from, false),
+            "{share} of {steps}"
+        );
+    }
+    let pair = |weight| (Part::Relation(Pair::QK), weight);
+    let output = [(Part::Cosine, 1.0), (Part::L2, 0.5)];
+    let (with, without) = (plan(10, 0.3, 2.0), plan(10, 0.3, 0.0));
+    assert_eq!(with.weights(7), [pair(3.0)]);
+    assert_eq!(with.weights(8), [&[pair(6.0)], &output[..]].concat());
+    assert_eq!(without.weights(7), [pair(3.0)]);
+    assert_eq!(without.weights(10), output);
+    assert_eq!(without.parts(), [pair(3.0).0, Part::Cosine, Part::L2]);
+    let alone = plan(10, 0.0, 1.0);
+    assert_eq!((alone.parts(), alone.output), (vec![pair(3.0).0], None));
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! A run on disk: one safetensors file with the student's weights and the optimizer's moments, and in its metadata a header
-//! and a checksum over both. Nothing else is needed: initial weights, order of lines and dropout follow from the seed.
+//! A run on disk: one safetensors file with the student's weights, the output stage's map and the optimizer's moments, and in its
+//! metadata a header and a checksum of all that the file says. Nothing else is needed: initial weights, order of lines and dropout
+//! follow from the seed.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,15 +8,16 @@ use burn::tensor::{Device, Tensor, TensorData};
 use limbeck_kernels::AdamWMoments;
 use limbeck_model::{Encoder, ModelError, Named};
 use limbeck_recipe::batching::DataPosition;
-use limbeck_recipe::{Config, Recipe};
+use limbeck_recipe::{Config, Plan, Recipe};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::gradients::to_host;
 use crate::optimizer::State;
+use crate::output::{self, MAP};
 use crate::{Run, TrainError};
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const HEADER: &str = "limbeck";
 const CHECKSUM: &str = "crc32";
 
@@ -72,35 +74,31 @@ impl Checkpoint {
                 "this safetensors file is not a checkpoint of limbeck",
             ));
         };
+        let found = checksum(&entries, files.iter());
+        let changed =
+            |what: String| wrong(format!("{what}: the file was damaged; use an earlier one"));
+        let read = serde_json::from_str::<CheckpointHeader>(header);
+        // Of another version, the checksum would be too.
+        if let Ok(CheckpointHeader { format, .. }) = &read
+            && *format != FORMAT
+        {
+            return Err(wrong(format!(
+                "format {format} is not supported; this version reads format {FORMAT}"
+            )));
+        }
+        if *sum != found {
+            return Err(changed(format!("checksum {found} instead of {sum}")));
+        }
+        let header = read.map_err(|e| changed(format!("cannot read the header: {e}")))?;
         let mut tensors = BTreeMap::new();
         for (name, view) in files.iter() {
-            let values: Vec<f32> = view
-                .data()
-                .as_chunks::<4>()
-                .0
-                .iter()
-                .map(|b| f32::from_le_bytes(*b))
-                .collect();
+            if view.dtype() != Dtype::F32 {
+                let dtype = view.dtype();
+                return Err(wrong(format!("{name} is {dtype:?} instead of F32")));
+            }
+            let values = view.data().as_chunks::<4>().0.iter();
+            let values = values.map(|bytes| f32::from_le_bytes(*bytes)).collect();
             tensors.insert(name.to_owned(), (view.shape().to_vec(), values));
-        }
-        let found = checksum(
-            header,
-            tensors
-                .iter()
-                .map(|(name, (_, values))| (name.as_str(), values.as_slice())),
-        );
-        if *sum != found {
-            return Err(wrong(format!(
-                "checksum {found} instead of {sum}: the file was damaged; use an earlier one"
-            )));
-        }
-        let header: CheckpointHeader = serde_json::from_str(header)
-            .map_err(|e| wrong(format!("cannot read the header: {e}")))?;
-        if header.format != FORMAT {
-            return Err(wrong(format!(
-                "format {} is not supported; this version reads format {FORMAT}",
-                header.format
-            )));
         }
         Ok(Self { header, tensors })
     }
@@ -127,9 +125,43 @@ impl Checkpoint {
                     expected: shape.to_vec(),
                 });
             }
-            Ok(values.clone())
+            let tensor = Named {
+                name: key,
+                shape: found.clone(),
+                values: values.clone(),
+            };
+            if let Some(found) = tensor.not_finite() {
+                return Err(ModelError::NotFinite {
+                    of: "its weights".to_owned(),
+                    found,
+                    advice: "Use an earlier one, or start again",
+                });
+            }
+            Ok(tensor.values)
         });
-        encoder.map_err(|e| wrong(format!("it holds another student: {e}")))
+        encoder.map_err(|e| match e {
+            ModelError::NotFinite { .. } => wrong(e.to_string()),
+            _ => wrong(format!("it holds another student: {e}")),
+        })
+    }
+
+    /// The map of the output stage, if the plan has one; not tracked yet.
+    pub(crate) fn map(
+        &self,
+        plan: &Plan,
+        device: &Device,
+    ) -> Result<Option<Tensor<2>>, TrainError> {
+        if !plan.output.as_ref().is_some_and(|stage| stage.has_map) {
+            return Ok(None);
+        }
+        let expected = [plan.student.hidden_size, plan.teacher.hidden_size];
+        match self.tensors.get(MAP) {
+            Some((shape, values)) if *shape == expected => {
+                Ok(Some(output::map(values.clone(), expected, device)))
+            }
+            Some((shape, _)) => Err(wrong(format!("{MAP} is {shape:?} instead of {expected:?}"))),
+            None => Err(wrong(format!("no tensor {MAP}"))),
+        }
     }
 
     pub(crate) fn optimizer_states(
@@ -146,7 +178,10 @@ impl Checkpoint {
             };
             let (first, second) = (get("first")?, get("second")?);
             let count = |values: &Values| values.1.len();
-            let parameter = self.tensors.get(&format!("student.{name}"));
+            let parameter = match name == MAP {
+                true => self.tensors.get(MAP),
+                false => self.tensors.get(&format!("student.{name}")),
+            };
             if first.0 != second.0 || parameter.map(count) != Some(count(first)) {
                 return Err(wrong(format!(
                     "the moments of {name} do not have its shape"
@@ -182,16 +217,18 @@ pub(crate) async fn write(
     inputs: &BTreeMap<String, String>,
 ) -> Result<Vec<u8>, TrainError> {
     let mut tensors = Vec::new();
-    for Named {
-        name,
-        shape,
-        values,
-    } in run.student().values().await?
-    {
+    for tensor in run.student().values().await? {
+        run.require_finite_tensor(&tensor)?;
         tensors.push(Named {
-            name: format!("student.{name}"),
-            shape,
-            values,
+            name: format!("student.{}", tensor.name),
+            ..tensor
+        });
+    }
+    if let Some(map) = run.map() {
+        tensors.push(Named {
+            name: MAP.to_owned(),
+            shape: map.dims().to_vec(),
+            values: to_host(map.clone().without_autodiff()).await?,
         });
     }
     let mut header_updates = BTreeMap::new();
@@ -222,18 +259,7 @@ pub(crate) async fn write(
     serialize(&header, tensors)
 }
 
-fn serialize(header: &str, mut tensors: Vec<Named>) -> Result<Vec<u8>, TrainError> {
-    tensors.sort_by(|a, b| a.name.cmp(&b.name));
-    let sum = checksum(
-        header,
-        tensors
-            .iter()
-            .map(|t| (t.name.as_str(), t.values.as_slice())),
-    );
-    let metadata = HashMap::from([
-        (HEADER.to_owned(), header.to_owned()),
-        (CHECKSUM.to_owned(), sum),
-    ]);
+fn serialize(header: &str, tensors: Vec<Named>) -> Result<Vec<u8>, TrainError> {
     let bytes: Vec<Vec<u8>> = tensors
         .iter()
         .map(|t| t.values.iter().flat_map(|v| v.to_le_bytes()).collect())
@@ -242,21 +268,39 @@ fn serialize(header: &str, mut tensors: Vec<Named>) -> Result<Vec<u8>, TrainErro
     for (tensor, bytes) in tensors.iter().zip(&bytes) {
         let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)
             .map_err(|e| wrong(e.to_string()))?;
-        views.push((tensor.name.clone(), view));
+        views.push((tensor.name.as_str(), view));
     }
-    safetensors::serialize(views, Some(metadata)).map_err(|e| wrong(e.to_string()))
+    let mut metadata = HashMap::from([(HEADER.to_owned(), header.to_owned())]);
+    let views = || views.iter().map(|(name, view)| (*name, view.clone()));
+    let sum = checksum(&metadata, views());
+    metadata.insert(CHECKSUM.to_owned(), sum);
+    safetensors::serialize(views(), Some(metadata)).map_err(|e| wrong(e.to_string()))
 }
 
-/// CRC-32 over the header, and over the names and values of the tensors in order of their names.
-fn checksum<'a>(header: &str, tensors: impl Iterator<Item = (&'a str, &'a [f32])>) -> String {
+/// CRC-32 of all that the file says: the metadata but for the checksum itself, and of each tensor its name, type, shape and
+/// bytes, in order of the names. Each part goes after its length, so that nothing can move from one to the next.
+fn checksum<'a>(
+    metadata: &HashMap<String, String>,
+    tensors: impl Iterator<Item = (&'a str, TensorView<'a>)>,
+) -> String {
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(header.as_bytes());
-    for (name, values) in tensors {
-        hasher.update(name.as_bytes());
-        for chunk in values.chunks(4096) {
-            let bytes: Vec<u8> = chunk.iter().flat_map(|v| v.to_le_bytes()).collect();
-            hasher.update(&bytes);
-        }
+    let mut part = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    let entries: BTreeMap<_, _> = metadata
+        .iter()
+        .filter(|(key, _)| *key != CHECKSUM)
+        .collect();
+    for (key, value) in entries {
+        part(key.as_bytes());
+        part(value.as_bytes());
+    }
+    let tensors: BTreeMap<_, _> = tensors.collect();
+    for (name, view) in tensors {
+        part(name.as_bytes());
+        part(format!("{:?} {:?}", view.dtype(), view.shape()).as_bytes());
+        part(view.data());
     }
     format!("{:08x}", hasher.finalize())
 }

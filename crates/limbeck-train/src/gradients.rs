@@ -3,10 +3,12 @@
 //! Gradients and the optimizer's moments are matrices, whatever their parameter is: a vector of N values is one row (1, N).
 //! `as_matrix` and `replace` are where the two meet.
 
+use std::collections::BTreeMap;
 use std::ops::Add;
 
 use burn::tensor::{Gradients as Backward, Tensor};
 use limbeck_model::{ModelError, Named, ParameterMut};
+use limbeck_recipe::Part;
 use limbeck_recipe::layout::Kind;
 
 use crate::TrainError;
@@ -16,17 +18,19 @@ use crate::objective::Loss;
 /// ... sequences, each scaled by B_i / (B_1 + B_2 + ...), add up to the gradient of all these sequences as one batch.
 #[derive(Clone, Debug)]
 pub struct Gradients {
+    /// Names of the parts of the loss, P of them; none if it has no parts but itself.
+    names: Vec<Part>,
     /// (P): the parts of the loss.
     parts: Tensor<1>,
-    /// Name and gradient of each parameter, in the order of the model; none where the loss does not reach.
+    /// Name and gradient of each parameter, in the order of the run; none where the loss does not reach.
     by_parameter: Vec<(String, Option<Tensor<2>>)>,
 }
 
 /// What a step reads back from the device.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Numbers {
-    /// The parts of the loss, P of them, in nats.
-    pub parts: Vec<f64>,
+    /// The parts of the loss, unweighted.
+    pub parts: BTreeMap<Part, f64>,
     /// The norm of the gradient over all parameters together.
     pub norm: f64,
 }
@@ -34,7 +38,10 @@ pub struct Numbers {
 impl Numbers {
     /// Whether none of them is infinite or not a number.
     pub fn are_finite(&self) -> bool {
-        self.parts.iter().chain([&self.norm]).all(|x| x.is_finite())
+        self.parts
+            .values()
+            .chain([&self.norm])
+            .all(|x| x.is_finite())
     }
 }
 
@@ -46,6 +53,7 @@ impl Gradients {
             .into_iter()
             .map(|(name, _, parameter)| (name, remove(&parameter, &mut backward)));
         Self {
+            names: loss.names.clone(),
             parts: loss.parts.clone(),
             by_parameter: gradients.collect(),
         }
@@ -60,6 +68,7 @@ impl Gradients {
         let gradients = self.by_parameter.into_iter();
         let scaled = gradients.map(|(name, gradient)| (name, gradient.map(|g| g * factor)));
         Self {
+            names: self.names,
             parts: self.parts * factor,
             by_parameter: scaled.collect(),
         }
@@ -70,16 +79,23 @@ impl Gradients {
     /// # Errors
     /// The device fails.
     pub async fn numbers(&self) -> Result<Numbers, TrainError> {
+        let (parts, norm) = self.loss_and_norm().await?;
+        Ok(Numbers {
+            parts: self.names.iter().copied().zip(parts).collect(),
+            norm,
+        })
+    }
+
+    /// The parts of the loss in their order, whether they have names or not, and the norm of the gradient.
+    pub(crate) async fn loss_and_norm(&self) -> Result<(Vec<f64>, f64), TrainError> {
         let count = self.parts.dims()[0];
         let gradients = self.by_parameter.iter().filter_map(|(_, g)| g.as_ref());
         let squares = gradients.map(|gradient| gradient.clone().square().sum());
         let all = [self.parts.clone()].into_iter().chain(squares).collect();
         let values = to_host(Tensor::cat(all, 0)).await?;
         let (parts, squares) = values.split_at(count);
-        Ok(Numbers {
-            parts: parts.iter().map(|x| f64::from(*x)).collect(),
-            norm: squares.iter().map(|x| f64::from(*x)).sum::<f64>().sqrt(),
-        })
+        let sum: f64 = squares.iter().map(|x| f64::from(*x)).sum();
+        Ok((parts.iter().map(|x| f64::from(*x)).collect(), sum.sqrt()))
     }
 
     /// Every gradient on the host; parameters without one are left out. Shapes are those on the device: the weight of a
@@ -101,13 +117,13 @@ impl Gradients {
         Ok(read)
     }
 
-    /// One for each parameter, in the order of the model.
+    /// One for each parameter, in the order of the run.
     pub(crate) fn into_values(self) -> impl Iterator<Item = Option<Tensor<2>>> {
         self.by_parameter.into_iter().map(|(_, gradient)| gradient)
     }
 }
 
-/// The sum. A parameter without gradient on one side has the gradient of the other side.
+/// The sum, of losses with the same parts. A parameter without gradient on one side has the gradient of the other side.
 impl Add for Gradients {
     type Output = Self;
 
@@ -121,6 +137,7 @@ impl Add for Gradients {
             (name, sum)
         });
         Self {
+            names: self.names,
             parts: self.parts + other.parts,
             by_parameter: sum.collect(),
         }

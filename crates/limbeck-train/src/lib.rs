@@ -6,7 +6,7 @@
 //! A step is made of verbs. Fronts call [`Run::step`], which composes them:
 //!
 //! ```text
-//! batch -> Lesson -> taps of teacher and student -> RelationObjective: Loss -> Gradients -> Run::apply -> Event
+//! batch -> Lesson -> Reading of teacher and student -> Objective: Loss -> Gradients -> Run::apply -> Event
 //! ```
 #![warn(missing_docs)]
 
@@ -16,6 +16,7 @@ mod gradients;
 mod lesson;
 mod objective;
 mod optimizer;
+mod output;
 mod run;
 mod tuning;
 
@@ -23,6 +24,6 @@ pub use checkpoint::{Checkpoint, CheckpointHeader};
 pub use error::TrainError;
 pub use gradients::{Gradients, Numbers};
 pub use lesson::Lesson;
-pub use objective::{Loss, RelationObjective};
+pub use objective::{Loss, Objective, Reading};
 pub use run::{Event, Phase, Run, check_kernels};
 pub use tuning::{Targets, Tuned, Tuning, TuningRecipe};

@@ -1,76 +1,109 @@
-//! What a run minimises: the taps of student and teacher to a loss with named parts.
+//! What a step minimises: what teacher and student make of a batch, to a loss with named parts.
 
 use burn::tensor::Tensor;
 use limbeck_kernels::{Lengths, Taps, relation_loss};
 use limbeck_model::ModelError;
-use limbeck_recipe::{KernelChoice, Pair, Plan};
+use limbeck_recipe::{KernelChoice, Pair, Part, Plan};
 
 use crate::TrainError;
+use crate::output::Outputs;
 
-/// The loss of a batch, a mean over its sequences, in nats.
+/// What a model makes of a batch, as far as a loss compares it.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// Queries, keys and values of the layer that is compared, each (B, S, H).
+    pub taps: Taps,
+    /// Hidden states of the last layer, (B, S, H); only the output stage compares them.
+    pub states: Option<Tensor<3>>,
+}
+
+/// The loss of a batch, a mean over its sequences.
 #[derive(Clone, Debug)]
 pub struct Loss {
-    /// (1): the weighted sum of the parts (eq. 5); differentiable in the student.
+    /// (1): the weighted sum of the parts; differentiable in the student.
     pub total: Tensor<1>,
-    /// (P): each part by itself, unweighted, in the order of [`RelationObjective::names`]; a constant.
+    /// The names of the parts, P of them.
+    pub names: Vec<Part>,
+    /// (P): each part by itself, unweighted, in the order of the names; a constant.
     pub parts: Tensor<1>,
 }
 
-/// How far the student's relations are from the teacher's. Each pair of the plan is a part of the loss: the KL divergence
-/// from the teacher's relation to the student's (eq. 6).
+/// How far a student is from its teacher, in parts that have names and weights: the KL divergence from the teacher's relation
+/// to the student's for each pair (eq. 6), and in the output stage differences of what comes out of the models.
 #[derive(Clone, Debug)]
-pub struct RelationObjective {
+pub struct Objective {
     kernel: KernelChoice,
-    pairs: Vec<(Pair, f64)>,
     heads: usize,
+    pairs: Vec<(Pair, f64)>,
+    output: Vec<(Part, f64)>,
 }
 
-impl RelationObjective {
-    /// The objective of a plan: its pairs with their weights, its relation heads and its kernel.
-    pub fn new(plan: &Plan) -> Self {
+impl Objective {
+    /// What a step of a plan, from 1, minimises.
+    pub fn of_step(plan: &Plan, step: u64) -> Self {
+        Self::new(plan, &plan.weights(step))
+    }
+
+    /// Every part of a plan, whatever steps it belongs to, with weight 1: for evaluation.
+    pub fn of_all_parts(plan: &Plan) -> Self {
+        let parts: Vec<(Part, f64)> = plan.parts().into_iter().map(|part| (part, 1.0)).collect();
+        Self::new(plan, &parts)
+    }
+
+    fn new(plan: &Plan, weights: &[(Part, f64)]) -> Self {
+        let pair = |(part, weight): &(Part, f64)| Some((part.pair()?, *weight));
+        let output = weights.iter().filter(|(part, _)| part.pair().is_none());
         Self {
             kernel: plan.kernel,
-            pairs: plan.pairs.clone(),
             heads: plan.relation_heads,
+            pairs: weights.iter().filter_map(pair).collect(),
+            output: output.copied().collect(),
         }
     }
 
-    /// The names of the parts, P of them: `Q-Q`, `K-K`, ...
-    pub fn names(&self) -> Vec<String> {
-        self.pairs
-            .iter()
-            .map(|(pair, _)| pair.to_string())
-            .collect()
+    /// Whether the last hidden states are compared.
+    pub fn needs_states(&self) -> bool {
+        !self.output.is_empty()
     }
 
-    /// Compares a student's taps with its teacher's, each (B, S, H) with an H of its own. The teacher's are constants.
+    /// Compares what a student makes of a batch with what its teacher makes of it. The teacher's tensors are constants. `map`
+    /// (H of the student, H of the teacher) takes the student's vectors to the teacher's where their widths differ.
     ///
     /// # Errors
-    /// Shapes, lengths and relation heads that do not fit together.
+    /// Shapes, lengths and relation heads that do not fit together, or no states where they are compared.
     pub fn loss(
         &self,
-        student: &Taps,
-        teacher: &Taps,
+        student: &Reading,
+        teacher: &Reading,
+        map: Option<&Tensor<2>>,
         lengths: &Lengths,
     ) -> Result<Loss, TrainError> {
-        let loss = relation_loss(
-            self.kernel,
-            student,
-            teacher,
-            &self.pairs,
-            lengths,
-            self.heads,
-        );
-        let loss = loss.map_err(ModelError::from)?;
+        let (mut totals, mut names, mut parts) = (Vec::new(), Vec::new(), Vec::new());
+        if !self.pairs.is_empty() {
+            let (student, teacher, pairs) = (&student.taps, &teacher.taps, &self.pairs);
+            let loss = relation_loss(self.kernel, student, teacher, pairs, lengths, self.heads)
+                .map_err(ModelError::from)?;
+            totals.push(loss.total);
+            names.extend(pairs.iter().map(|(pair, _)| Part::Relation(*pair)));
+            parts.push(loss.by_pair);
+        }
+        if self.needs_states() {
+            let (Some(student), Some(teacher)) = (&student.states, &teacher.states) else {
+                return Err(TrainError::NoStates);
+            };
+            let outputs = Outputs::new(student, teacher, map, lengths);
+            for (part, weight) in &self.output {
+                let value = outputs.part(*part, self.kernel, self.heads)?;
+                names.push(*part);
+                parts.push(value.clone().without_autodiff());
+                totals.push(value * *weight);
+            }
+        }
+        let total = totals.into_iter().reduce(|sum, total| sum + total);
         Ok(Loss {
-            total: loss.total,
-            parts: loss.by_pair,
+            total: total.ok_or(TrainError::NoPart)?,
+            names,
+            parts: Tensor::cat(parts, 0),
         })
-    }
-
-    /// What P parts add up to (eq. 5).
-    pub fn total(&self, parts: &[f64]) -> f64 {
-        let weighted = self.pairs.iter().zip(parts);
-        weighted.map(|((_, weight), part)| weight * part).sum()
     }
 }

@@ -3,18 +3,20 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor};
-use limbeck_kernels::{Check, SelfTestError, Taps, self_test};
-use limbeck_model::{Dropout, Encoder, TokenBatch, checks};
+use limbeck_kernels::{Check, SelfTestError, self_test};
+use limbeck_model::{Dropout, Encoder, Named, ParameterMut, TokenBatch, checks};
 use limbeck_recipe::batching::{Batch, DataPosition};
-use limbeck_recipe::{KernelChoice, Plan, Step};
+use limbeck_recipe::layout::Kind;
+use limbeck_recipe::{KernelChoice, Part, Plan, Step};
 use serde::Serialize;
 
 use crate::TrainError;
 use crate::checkpoint::{self, Checkpoint};
 use crate::gradients::{self, Gradients, to_host};
 use crate::lesson::Lesson;
-use crate::objective::RelationObjective;
+use crate::objective::{Objective, Reading};
 use crate::optimizer::{AdamW, Pace, clip_scale};
+use crate::output;
 
 /// Consecutive steps with a non-finite loss or gradient after which the run stops.
 const PATIENCE: u32 = 3;
@@ -28,7 +30,7 @@ pub enum Phase {
     Teacher,
     /// The student's forward pass.
     Student,
-    /// The relation loss.
+    /// The loss.
     Loss,
     /// The backward pass, or the norm of the gradient.
     Backward,
@@ -56,7 +58,9 @@ pub struct Run {
     plan: Plan,
     teacher: Encoder,
     student: Encoder,
-    objective: RelationObjective,
+    /// What takes the student's vectors to the teacher's in the output stage, if their widths differ: trained with the
+    /// student, saved in checkpoints, and no part of the student.
+    map: Option<Tensor<2>>,
     optimizer: AdamW,
     step: u64,
     skipped: u64,
@@ -74,22 +78,34 @@ impl Run {
             Some(layers) => Encoder::from_teacher(&teacher, &plan.student, layers, &device).await?,
             None => Encoder::random(&plan.student, plan.recipe.seed, &device)?,
         };
-        Ok(Self::with_student(plan, teacher, student))
+        let map = output::first_map(&plan, &teacher, &device).await?;
+        Ok(Self::with_parameters(plan, teacher, student, map))
     }
 
-    /// A run whose student has given weights; they are tracked from here on.
-    pub fn with_student(plan: Plan, mut teacher: Encoder, mut student: Encoder) -> Self {
-        let (objective, optimizer) = (RelationObjective::new(&plan), AdamW::new(&plan.recipe));
+    /// A run whose student has given weights; they are tracked from here on. Nothing is known of what they took from the teacher,
+    /// so a map of the output stage takes each column to that of the same place.
+    pub fn with_student(plan: Plan, teacher: Encoder, student: Encoder) -> Self {
+        let map = output::plain_map(&plan, &teacher.device().clone().autodiff());
+        Self::with_parameters(plan, teacher, student, map)
+    }
+
+    fn with_parameters(
+        plan: Plan,
+        mut teacher: Encoder,
+        mut student: Encoder,
+        mut map: Option<Tensor<2>>,
+    ) -> Self {
+        let optimizer = AdamW::new(&plan.recipe);
         teacher.set_kernel(plan.kernel);
         student.set_kernel(plan.kernel);
-        for (_, _, parameter) in student.parameters_mut() {
+        for (_, _, parameter) in trained(&mut student, &mut map) {
             gradients::replace(parameter, |values| values);
         }
         Self {
             plan,
             teacher,
             student,
-            objective,
+            map,
             optimizer,
             step: 0,
             skipped: 0,
@@ -108,7 +124,8 @@ impl Run {
     ) -> Result<Self, TrainError> {
         let device = teacher.device().clone().autodiff();
         let student = checkpoint.student(&plan.student, &device)?;
-        let mut run = Self::with_student(plan, teacher, student);
+        let map = checkpoint.map(&plan, &device)?;
+        let mut run = Self::with_parameters(plan, teacher, student, map);
         run.optimizer.states = checkpoint.optimizer_states(&device.without_autodiff())?;
         run.step = checkpoint.header.step;
         run.skipped = checkpoint.header.skipped;
@@ -120,7 +137,7 @@ impl Run {
     /// continues after the last step. `inputs` describes what the run reads; the header holds it for whoever resumes.
     ///
     /// # Errors
-    /// A tensor cannot be read back.
+    /// A tensor cannot be read back, or a weight of the student is not a finite number: that is nothing to resume from.
     pub async fn checkpoint(
         &self,
         position: &DataPosition,
@@ -137,11 +154,6 @@ impl Run {
     /// Steps taken, skipped ones counted.
     pub fn steps_taken(&self) -> u64 {
         self.step
-    }
-
-    /// What the run minimises.
-    pub fn objective(&self) -> &RelationObjective {
-        &self.objective
     }
 
     /// Steps whose loss or gradient was not a number.
@@ -163,6 +175,10 @@ impl Run {
         &self.student
     }
 
+    pub(crate) fn map(&self) -> Option<&Tensor<2>> {
+        self.map.as_ref()
+    }
+
     pub(crate) fn optimizer(&self) -> &AdamW {
         &self.optimizer
     }
@@ -176,7 +192,8 @@ impl Run {
     /// writes checkpoints between steps only.
     ///
     /// # Errors
-    /// No batch, one that does not fit the models, or the third consecutive step whose loss is not a number.
+    /// No batch, one that does not fit the models, a student that an earlier step broke, or the third consecutive step whose
+    /// loss is not a number.
     pub async fn step(&mut self, batches: &[Batch]) -> Result<Event, TrainError> {
         self.step_observed(batches, &mut |_| ()).await
     }
@@ -227,15 +244,25 @@ impl Run {
         done: &mut dyn FnMut(Phase),
     ) -> Result<Gradients, TrainError> {
         let tokens = self.tokens(lesson.batch)?;
-        let teacher = self.teach(lesson, &tokens)?;
+        let step = self.step + 1;
+        let objective = Objective::of_step(&self.plan, step);
+        let to_the_end = objective.needs_states();
+        let teacher = self.teach(lesson, &tokens, to_the_end)?;
         done(Phase::Teacher);
-        let mut dropout = Dropout::new(self.plan.recipe.seed, self.step + 1, micro_batch);
+        let mut dropout = Dropout::new(self.plan.recipe.seed, step, micro_batch);
         let layer = self.plan.student.num_hidden_layers;
-        let student = self.student.tap(&tokens, layer, Some(&mut dropout))?;
+        let student = read(
+            &self.student,
+            &tokens,
+            layer,
+            to_the_end,
+            Some(&mut dropout),
+        )?;
         done(Phase::Student);
-        let loss = self.objective.loss(&student, &teacher, tokens.lengths())?;
+        let loss = objective.loss(&student, &teacher, self.map.as_ref(), tokens.lengths())?;
         done(Phase::Loss);
-        let gradients = Gradients::of(&loss, self.student.parameters_mut());
+        drop(student);
+        let gradients = Gradients::of(&loss, trained(&mut self.student, &mut self.map));
         done(Phase::Backward);
         Ok(gradients)
     }
@@ -247,18 +274,31 @@ impl Run {
         Ok(TokenBatch::new(&batch.ids, &batch.lengths, self.device())?)
     }
 
-    /// The teacher's taps of a lesson: those that it brings, or computed now.
-    fn teach(&self, lesson: &Lesson, tokens: &TokenBatch) -> Result<Taps, TrainError> {
-        match &lesson.taps {
-            Some(taps) => Ok(taps.clone()),
-            None => Ok(self.teacher.tap(tokens, self.plan.teacher_layer, None)?),
+    /// What the teacher makes of a lesson: what it brings, or computed now.
+    fn teach(
+        &self,
+        lesson: &Lesson,
+        tokens: &TokenBatch,
+        to_the_end: bool,
+    ) -> Result<Reading, TrainError> {
+        let suffices = |reading: &&Reading| reading.states.is_some() || !to_the_end;
+        match lesson.teacher.as_ref().filter(suffices) {
+            Some(reading) => Ok(reading.clone()),
+            None => read(
+                &self.teacher,
+                tokens,
+                self.plan.teacher_layer,
+                to_the_end,
+                None,
+            ),
         }
     }
 
     /// Ends a step with the gradient of `batches`: clips it by its norm and updates the student. Waits for the device once.
     ///
     /// # Errors
-    /// The third consecutive step whose loss or gradient is not a number, or the device fails.
+    /// The third consecutive step whose loss or gradient is not a number, a student that an earlier step broke, or the device
+    /// fails.
     pub async fn apply(
         &mut self,
         gradients: Gradients,
@@ -269,7 +309,7 @@ impl Run {
         done(Phase::Backward);
         self.step += 1;
         if !numbers.are_finite() {
-            return self.skip(batches);
+            return self.skip(batches).await;
         }
         self.skipped_in_a_row = 0;
         let learning_rate = self.plan.learning_rate(self.step);
@@ -277,8 +317,8 @@ impl Run {
         done(Phase::Optimizer);
         Ok(Event::Step(Step {
             step: self.step,
-            loss: self.objective.total(&numbers.parts),
-            by_pair: numbers.parts,
+            loss: total(&self.plan.weights(self.step), &numbers.parts),
+            parts: numbers.parts,
             learning_rate,
             gradient_norm: numbers.norm,
             tokens: batches.iter().map(|batch| batch.tokens() as u64).sum(),
@@ -291,13 +331,15 @@ impl Run {
             learning_rate,
             gradient_scale: clip_scale(self.plan.recipe.clip, norm),
         };
-        let parameters = self.student.parameters_mut();
+        let parameters = trained(&mut self.student, &mut self.map);
         self.optimizer.step(&pace, parameters, gradients);
     }
 
-    fn skip(&mut self, batches: &[Batch]) -> Result<Event, TrainError> {
+    async fn skip(&mut self, batches: &[Batch]) -> Result<Event, TrainError> {
         self.skipped += 1;
         self.skipped_in_a_row += 1;
+        // The lines are not to blame if the student is.
+        self.require_finite().await?;
         let (step, in_a_row) = (self.step, self.skipped_in_a_row);
         let lines = batches.iter().flat_map(|b| b.sources.clone()).collect();
         if in_a_row >= PATIENCE {
@@ -310,30 +352,59 @@ impl Run {
         Ok(Event::Skipped { step, lines })
     }
 
-    /// The parts of the loss over batches (KL of each pair, eq. 6, averaged over their sequences), in nats; without dropout.
+    /// Refuses a student with a weight that is not a finite number. Reads all of them back.
+    ///
+    /// # Errors
+    /// Which weight it is, and since which step.
+    pub async fn require_finite(&self) -> Result<(), TrainError> {
+        let values = self.student.values().await?;
+        values
+            .iter()
+            .try_for_each(|tensor| self.require_finite_tensor(tensor))
+    }
+
+    /// [`Run::require_finite`] of one tensor that was read back. What breaks the student is the last step that updated it,
+    /// because the loss of the next one shows it.
+    pub(crate) fn require_finite_tensor(&self, tensor: &Named) -> Result<(), TrainError> {
+        match tensor.not_finite() {
+            None => Ok(()),
+            Some(found) => Err(TrainError::Broken {
+                step: self.step - u64::from(self.skipped_in_a_row),
+                found,
+                learning_rate: self.plan.recipe.learning_rate,
+                warmup: self.plan.warmup,
+            }),
+        }
+    }
+
+    /// Every part that the loss has at any step, over batches: each averaged over their sequences; without dropout.
     ///
     /// # Errors
     /// A batch that does not fit the models.
-    pub async fn evaluate(&self, batches: &[Batch]) -> Result<Vec<f64>, TrainError> {
+    pub async fn evaluate(&self, batches: &[Batch]) -> Result<BTreeMap<Part, f64>, TrainError> {
         let student = self.student.without_autodiff();
-        let mut sums = vec![0.0; self.plan.pairs.len()];
-        let mut sequences = 0;
+        let map = self.map.clone().map(|map| map.without_autodiff());
+        let objective = Objective::of_all_parts(&self.plan);
+        let (layer, to_the_end) = (
+            self.plan.student.num_hidden_layers,
+            objective.needs_states(),
+        );
+        let mut sums = BTreeMap::new();
+        let mut sequences = 0.0;
         for batch in batches {
             let tokens = self.tokens(batch)?;
-            let teacher = self.teach(&Lesson::from(batch), &tokens)?;
-            let student = student.tap(&tokens, self.plan.student.num_hidden_layers, None)?;
-            let loss = self.objective.loss(&student, &teacher, tokens.lengths())?;
-            let losses = to_host(loss.parts).await?;
-            let size = batch.lengths.len();
-            sums.iter_mut()
-                .zip(losses)
-                .for_each(|(sum, loss)| *sum += f64::from(loss) * size as f64);
+            let teacher = self.teach(&Lesson::from(batch), &tokens, to_the_end)?;
+            let student = read(&student, &tokens, layer, to_the_end, None)?;
+            let loss = objective.loss(&student, &teacher, map.as_ref(), tokens.lengths())?;
+            let values = to_host(loss.parts).await?;
+            let size = batch.lengths.len() as f64;
+            for (part, value) in loss.names.into_iter().zip(values) {
+                *sums.entry(part).or_insert(0.0) += f64::from(value) * size;
+            }
             sequences += size;
         }
-        Ok(sums
-            .into_iter()
-            .map(|sum| sum / sequences.max(1) as f64)
-            .collect())
+        sums.values_mut().for_each(|sum| *sum /= sequences);
+        Ok(sums)
     }
 
     /// The teacher's queries, keys and values of one sequence of S tokens: (3, S, H) of each layer, row-major.
@@ -361,6 +432,41 @@ impl Run {
         let values = to_host(Tensor::cat(vectors.collect(), 0)).await?;
         Ok(values.chunks(area).map(<[f32]>::to_vec).collect())
     }
+}
+
+/// Every parameter that a run trains, in place: the student's, then the map.
+fn trained<'a>(
+    student: &'a mut Encoder,
+    map: &'a mut Option<Tensor<2>>,
+) -> Vec<(String, Kind, ParameterMut<'a>)> {
+    let map = map.iter_mut().map(|map| {
+        let map = ParameterMut::Matrix(map);
+        (output::MAP.to_owned(), Kind::Linear, map)
+    });
+    student.parameters_mut().into_iter().chain(map).collect()
+}
+
+/// What a model makes of a batch: the taps of a layer, and the last hidden states if they are wanted.
+fn read(
+    model: &Encoder,
+    tokens: &TokenBatch,
+    layer: usize,
+    to_the_end: bool,
+    dropout: Option<&mut Dropout>,
+) -> Result<Reading, TrainError> {
+    if !to_the_end {
+        let (taps, states) = (model.tap(tokens, layer, dropout)?, None);
+        return Ok(Reading { taps, states });
+    }
+    let (taps, states) = model.tap_to_the_end(tokens, layer, dropout)?;
+    let states = Some(states);
+    Ok(Reading { taps, states })
+}
+
+/// What parts add up to (eq. 5).
+fn total(weights: &[(Part, f64)], parts: &BTreeMap<Part, f64>) -> f64 {
+    let value = |(part, weight): &(Part, f64)| weight * parts.get(part).unwrap_or(&f64::NAN);
+    weights.iter().map(value).sum()
 }
 
 /// Compares the hand-written kernels with the CPU's on small cases of the plan's widths, before a run. If they disagree, the

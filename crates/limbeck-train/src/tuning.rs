@@ -126,12 +126,14 @@ impl Tuning {
         let logits = self.classifier.logits(batch, Some(&mut dropout))?;
         let total = self.loss(logits, targets);
         let loss = Loss {
+            names: Vec::new(),
             parts: total.clone().without_autodiff(),
             total,
         };
         let gradients = Gradients::of(&loss, self.trained());
-        let numbers = gradients.numbers().await?;
-        if !numbers.are_finite() {
+        let (loss, norm) = gradients.loss_and_norm().await?;
+        let loss: f64 = loss.iter().sum();
+        if !(loss.is_finite() && norm.is_finite()) {
             return Err(TrainError::NotFinite {
                 step,
                 in_a_row: 1,
@@ -147,7 +149,7 @@ impl Tuning {
         } = self.recipe;
         let pace = Pace {
             learning_rate: learning_rate(step, peak, warmup, steps),
-            gradient_scale: clip_scale(clip, numbers.norm),
+            gradient_scale: clip_scale(clip, norm),
         };
         let frozen = self.frozen;
         let parameters = self.classifier.parameters_mut().split_off(frozen);
@@ -155,9 +157,9 @@ impl Tuning {
         self.step = step;
         Ok(Tuned {
             step,
-            loss: numbers.parts.iter().sum(),
+            loss,
             learning_rate: pace.learning_rate,
-            gradient_norm: numbers.norm,
+            gradient_norm: norm,
         })
     }
 

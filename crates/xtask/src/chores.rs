@@ -9,6 +9,8 @@ use std::process::Command;
 use clap::ValueEnum;
 
 use crate::archive;
+#[cfg(unix)]
+use crate::attack;
 use crate::harness::{self, Patience};
 use crate::places::Places;
 use crate::setup::{self, Part};
@@ -174,6 +176,13 @@ fn demo_into(places: &Places, out: &Path, flags: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Builds the program and attacks it.
+#[cfg(unix)]
+pub fn attack(places: &Places, options: &attack::Options) -> Result<()> {
+    build(places, &["--bins"])?;
+    attack::run(places, options)
+}
+
 /// Builds the program with the page inside.
 pub fn program(places: &Places) -> Result<()> {
     web(places)?;
@@ -220,6 +229,7 @@ pub fn ci(places: &Places) -> Result<()> {
         "browser test",
         "page test",
         "short demo",
+        "attack",
     ]);
     let outcome = gate(places, &mut stages);
     eprint!("{stages}");
@@ -248,7 +258,20 @@ fn gate(places: &Places, stages: &mut Stages) -> Result<()> {
     stages.run(|| page_tests(places, &browser, &[]))?;
     // The first command of the README, with enough steps to see that the bundled files are all there.
     let out = places.target.join("demo-short");
-    stages.run(|| demo_into(places, &out, &["--set", "steps=50"]))
+    stages.run(|| demo_into(places, &out, &["--set", "steps=50"]))?;
+    stages.run(|| attack_as_built(places))
+}
+
+/// The gate's share of attacks, on the program that it has built.
+#[cfg(unix)]
+fn attack_as_built(places: &Places) -> Result<()> {
+    attack::run(places, &attack::Options::default())
+}
+
+/// The attacks are signals and system calls that Windows has not.
+#[cfg(not(unix))]
+fn attack_as_built(_: &Places) -> Result<()> {
+    Ok(())
 }
 
 fn format_is_right(places: &Places) -> Result<()> {

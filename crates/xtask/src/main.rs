@@ -1,6 +1,8 @@
 //! Every chore of limbeck as one command: `cargo xtask <chore>`.
 
 mod archive;
+#[cfg(unix)]
+mod attack;
 mod chores;
 mod harness;
 mod places;
@@ -83,6 +85,11 @@ enum Chore {
         #[arg(long)]
         keep: bool,
     },
+    /// Attack the built program for some minutes: kills, damaged files, random recipes, hostile clients
+    ///
+    /// Any panic, hang, silent difference or touched file fails it, and leaves a folder with what led to it.
+    #[cfg(unix)]
+    Attack(attack::Options),
     /// The whole gate: format, spelling, lints, licences, docs, the page and its size, and all tests, with the time of each stage
     Ci,
 }
@@ -111,6 +118,8 @@ fn start(chore: Chore, places: &Places) -> shell::Result<()> {
         Chore::Golden => chores::golden(places),
         Chore::Bench { name, args } => chores::bench(places, name.as_deref(), &args),
         Chore::Demo { keep } => chores::demo(places, keep),
+        #[cfg(unix)]
+        Chore::Attack(options) => chores::attack(places, &options),
         Chore::Ci => chores::ci(places),
     }
 }

@@ -1,4 +1,4 @@
-//! Curves of a run: loss by pair, learning rate, gradient norm, speed; and the runs before it.
+//! Curves of a run: loss by part, learning rate, gradient norm, speed; and the runs before it.
 
 mod board;
 mod columns;
@@ -29,7 +29,7 @@ const SMALL: [&str; 3] = ["Learning rate", "Gradient norm", "Tokens a second"];
 /// How often the text beside the curves is written anew.
 const SUMMARY_EVERY: Duration = Duration::from_secs(5);
 
-/// Curves of a run: loss by pair, learning rate, gradient norm, speed; and the runs before it.
+/// Curves of a run: loss by part, learning rate, gradient norm, speed; and the runs before it.
 #[component]
 pub fn Charts() -> impl IntoView {
     let page = page();
@@ -58,14 +58,14 @@ pub fn Charts() -> impl IntoView {
     view! {
         <section class="panel charts" aria-labelledby="charts-title">
             <div class="charts-head">
-                <h2 id="charts-title">"Loss" <span class="hint">"by pair, in nats, over steps"</span></h2>
+                <h2 id="charts-title">"Loss" <span class="hint">"by part, over steps"</span></h2>
                 <Switches view />
             </div>
             <Player />
             <Legend entries view />
             <div class="charts-body" node_ref=host>
                 <div class="plot-large">
-                    {plot(&board, 0, sheets[0], "Loss by pair over steps")}
+                    {plot(&board, 0, sheets[0], "Loss by part over steps")}
                     <Show when=move || empty.get()>
                         <p class="plot-empty">"Curves appear with the first step."</p>
                     </Show>
@@ -164,14 +164,14 @@ fn Legend(entries: Memo<Vec<Entry>>, view: View) -> impl IntoView {
         };
         view! {
             <button type="button" aria-pressed=move || hidden.with(|all| !all.contains(&shown)).to_string() on:click=toggle>
-                {sample(entry.css(), entry.svg_dash(), if entry.pair.is_some() { "2" } else { "2.6" })}
+                {sample(entry.css(), entry.svg_dash(), if entry.part.is_some() { "2" } else { "2.6" })}
                 {entry.name.clone()}
             </button>
         }
     };
     view! {
         <div class="chart-legend" role="group" aria-label="Lines shown">
-            <For each=move || entries.get() key=|entry| (entry.name.clone(), entry.pair) children=button />
+            <For each=move || entries.get() key=|entry| (entry.name.clone(), entry.part) children=button />
             <Show when=move || !entries.with(Vec::is_empty)>
                 <span class="hint chart-dots"><i></i>"held-out lines"</span>
             </Show>
@@ -268,7 +268,7 @@ fn Text() -> impl IntoView {
         <div class="visually-hidden" aria-live="off">
             <p>{move || summary.with(|all| all.sentence.clone())}</p>
             <table>
-                <caption>"Loss at selected steps, in nats"</caption>
+                <caption>"Loss at selected steps"</caption>
                 <thead><tr>{move || summary.with(|all| all.header.clone()).into_iter().map(|name| view! { <th scope="col">{name}</th> }).collect_view()}</tr></thead>
                 <tbody>{move || summary.with(|all| all.rows.clone()).into_iter().map(|row| view! { <tr>{cells(row)}</tr> }).collect_view()}</tbody>
             </table>

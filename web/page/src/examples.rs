@@ -1,7 +1,7 @@
 //! Runs to test with.
 
 use limbeck_protocol::RunInfo;
-use limbeck_recipe::{Recipe, Step};
+use limbeck_recipe::{Pair, Part, Recipe, Step};
 
 use crate::state::RunLog;
 
@@ -10,6 +10,7 @@ pub fn info() -> RunInfo {
     RunInfo {
         recipe: Recipe::default(),
         pairs: vec!["Q-Q".into()],
+        parts: vec![Part::Relation(Pair::QQ)],
         relation_heads: 8,
         teacher_layer: 6,
         device: "CPU".into(),
@@ -37,7 +38,7 @@ pub fn step(step: u64, loss: f64, seconds: f64) -> Step {
     Step {
         step,
         loss,
-        by_pair: vec![loss / 2.0],
+        parts: [(Part::Relation(Pair::QQ), loss / 2.0)].into(),
         learning_rate: 1e-3,
         gradient_norm: 1.0,
         tokens: 100,

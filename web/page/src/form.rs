@@ -175,7 +175,7 @@ fn more(desk: Desk) -> AnyView {
     });
     view! {
         <details class="form-more" node_ref=details>
-            <summary>"More: checkpoints, held-out lines, optimiser"</summary>
+            <summary>"More: checkpoints, held-out lines, optimiser, output stage"</summary>
             <div class="form-lines">{lines(desk, Group::More)}</div>
         </details>
     }

@@ -46,9 +46,9 @@ fn from_the_run(page: Page, asked: RwSignal<Option<Export>>) -> AnyView {
         asked.set(Some(what));
         send(Command::Export { what }, Vec::new());
     };
-    let of_run = move || page.with_run(|run| run.info.recipe.student.init);
-    let of_form = move || page.recipe.with(|recipe| recipe.student.init);
-    let init = Memo::new(move |_| of_run().unwrap_or_else(of_form));
+    let of_run = move || page.with_run(|run| before_use(&run.info.recipe));
+    let of_form = move || page.recipe.with(before_use);
+    let note = Memo::new(move |_| of_run().unwrap_or_else(of_form));
     let packing = move || {
         asked.get().map(|what| match what {
             Export::Student => "Packing the student …",
@@ -68,7 +68,7 @@ fn from_the_run(page: Page, asked: RwSignal<Option<Export>>) -> AnyView {
             </p>
             <p class="hint" id="out-run" aria-live="polite">{move || reason.get().or_else(packing)}</p>
             <p class="hint">"A Hugging Face folder that opens in transformers; resume the checkpoint here or from the command line."</p>
-            <p class="out-note">{move || before_use(init.get())}</p>
+            <p class="out-note">{move || note.get()}</p>
         </div>
     }
     .into_any()
@@ -90,7 +90,7 @@ fn numbers_of_the_run(page: Page) -> AnyView {
                 <button type="button" class="button" disabled=move || none.get() on:click=move |_| write("json", metrics::json)>"JSON"</button>
             </p>
             <p class="hint">
-                {move || if none.get() { "No step yet: start a run first." } else { "Loss by pair, learning rate, gradient norm and speed of every step." }}
+                {move || if none.get() { "No step yet: start a run first." } else { "Loss by part, learning rate, gradient norm and speed of every step." }}
             </p>
         </div>
     }

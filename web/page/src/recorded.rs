@@ -265,7 +265,7 @@ mod tests {
         let recipe = limbeck_recipe::Recipe::default();
         let text = serde_json::json!({
             "info": {
-                "recipe": recipe, "pairs": ["Q-Q"], "relation_heads": 8, "teacher_layer": 6, "device": "CPU",
+                "recipe": recipe, "pairs": ["Q-Q"], "parts": ["Q-Q"], "relation_heads": 8, "teacher_layer": 6, "device": "CPU",
                 "on_gpu": false, "self_test_failure": null, "step": 0, "parameters": 10,
             },
             "frames": [

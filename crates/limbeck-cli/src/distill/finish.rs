@@ -8,6 +8,7 @@ use limbeck_relations::map;
 use serde_json::json;
 
 use super::listener::Listener;
+use super::metrics::Past;
 use crate::error::CliError;
 use crate::output::{METRICS, Output};
 use crate::report::{self, RelationMaps, Report};
@@ -25,7 +26,9 @@ pub fn finish(session: &Session, listener: &Listener) -> Result<(), CliError> {
     let report = report_of(session, &outcome)?;
     output.write("report.html", report::render(&report).as_bytes())?;
     output.write("report.svg", report::picture(&report).as_bytes())?;
-    put_away(output)?;
+    let recipe = &session.run().plan().recipe;
+    let numbers = Past::read(output, recipe, session.steps_taken())?;
+    put_away(output, &numbers)?;
     let folder = output.folder().display();
     let table = outcome.table(session.run().plan());
     let facts: Vec<String> = outcome
@@ -33,25 +36,31 @@ pub fn finish(session: &Session, listener: &Listener) -> Result<(), CliError> {
         .iter()
         .map(|(name, value)| format!("  {name:<16} {value}"))
         .collect();
+    let damage = numbers.damage(METRICS);
     let text = format!(
-        "\n{table}{}\n\n{}\nstudent: {folder}\nreport:  {folder}/report.html",
+        "\n{table}{}\n\n{}\nstudent: {folder}\nreport:  {folder}/report.html{}",
         outcome.heldout_note,
-        facts.join("\n")
+        facts.join("\n"),
+        damage
+            .as_ref()
+            .map_or_else(String::new, |damage| format!("\n{damage}"))
     );
     let fields = json!({
         "out": output.folder(), "seconds": listener.elapsed().as_secs_f64(), "skipped": outcome.skipped,
+        "metrics_damage": damage,
     });
     listener.progress.say(&text, "done", &fields);
     Ok(())
 }
 
-/// The checkpoint goes last: as long as it is there, the run can be resumed and ends in this again.
-fn put_away(output: &Output) -> Result<(), CliError> {
-    let metrics = output.metrics_in_progress();
-    std::fs::rename(&metrics, output.folder().join(METRICS))
-        .map_err(CliError::file("rename", &metrics))?;
-    let checkpoint = output.checkpoint();
-    std::fs::remove_file(&checkpoint).map_err(CliError::file("remove", &checkpoint))
+/// The checkpoint goes last: as long as it is there, the run can be resumed and ends in this again; without it the folder is
+/// complete.
+fn put_away(output: &Output, numbers: &Past) -> Result<(), CliError> {
+    output.write(METRICS, numbers.text().as_bytes())?;
+    for path in [output.metrics_in_progress(), output.checkpoint()] {
+        std::fs::remove_file(&path).map_err(CliError::file("remove", &path))?;
+    }
+    Ok(())
 }
 
 fn report_of(session: &Session, outcome: &Outcome) -> Result<Report, CliError> {
@@ -61,13 +70,12 @@ fn report_of(session: &Session, outcome: &Outcome) -> Result<Report, CliError> {
     let from_teacher = pollster::block_on(run.teacher_taps(ids))?;
     let before = pollster::block_on(session.fresh_taps())?;
     let after = pollster::block_on(run.student_taps(ids))?;
-    let pairs = session.info().pairs.clone();
     let relations = RelationMaps {
         tokens: ids
             .iter()
             .map(|id| session.tokenizer().token(*id))
             .collect(),
-        pairs: pairs.clone(),
+        pairs: session.info().pairs.clone(),
         heads: plan.relation_heads,
         teacher: maps(plan, from_teacher.get(plan.teacher_layer - 1), ids)?,
         before: maps(plan, before.last(), ids)?,
@@ -84,12 +92,13 @@ fn report_of(session: &Session, outcome: &Outcome) -> Result<Report, CliError> {
             .chain(outcome.facts())
             .collect(),
         steps: session.steps().to_vec(),
-        pairs,
+        parts: plan.parts(),
         evaluations: session.evaluations().to_vec(),
+        copied: plan.from_layers.is_some(),
         heldout_note: outcome.heldout_note.clone(),
         measured_on: heldout.kind.to_owned(),
         relations: Some(relations),
-        notes: vec![before_use(plan.recipe.student.init).to_owned()],
+        notes: vec![before_use(&plan.recipe).to_owned()],
     })
 }
 

@@ -11,9 +11,9 @@ use serde_json::json;
 
 use super::metrics::{Metrics, Past};
 use crate::error::CliError;
-use crate::output::{CHECKPOINT, Output};
-use crate::progress::Progress;
-use crate::{ahead, device};
+use crate::output::{CHECKPOINT, METRICS_IN_PROGRESS, Output};
+use crate::progress::{Progress, in_words};
+use crate::{ahead, device, memory};
 
 /// The front of a run at a terminal.
 pub struct Listener {
@@ -55,6 +55,8 @@ impl Listener {
         self.progress.begin(plan, step);
         let info = session.info();
         let mut facts = card::facts(plan);
+        let vectors = session.vectors().to_owned();
+        facts.push(("Sentence vectors".to_owned(), vectors));
         facts.push(("Device".to_owned(), info.device.clone()));
         let facts: Vec<String> = facts
             .iter()
@@ -68,11 +70,12 @@ impl Listener {
             let folder = self.output.folder().display();
             format!("process {process} ended without releasing {folder}; this one takes it over")
         });
-        let lines = [self_test, abandoned, past.damage()].into_iter().flatten();
+        let damage = past.damage(METRICS_IN_PROGRESS);
+        let lines = [self_test, abandoned, damage.clone()].into_iter().flatten();
         let text: Vec<String> = facts.into_iter().chain(lines).collect();
         let fields = json!({
             "recipe": plan.recipe, "device": info.device, "step": step, "self_test_failure": info.self_test_failure,
-            "taken_over_from": self.output.abandoned_by, "metrics_damage": past.damage(),
+            "taken_over_from": self.output.abandoned_by, "metrics_damage": damage,
         });
         self.progress.say(&text.join("\n"), "start", &fields);
         Ok(())
@@ -110,17 +113,10 @@ impl Listener {
         Ok(())
     }
 
-    fn say(&self, Evaluation { step, by_pair, .. }: &Evaluation) {
-        let pairs = || self.progress.pairs.iter().zip(by_pair);
-        let parts: Vec<String> = pairs()
-            .map(|(pair, kl)| format!("{pair} {kl:.4}"))
-            .collect();
-        let by_pair: serde_json::Map<_, _> = pairs()
-            .map(|(pair, kl)| (pair.clone(), json!(kl)))
-            .collect();
-        let (kind, parts) = (self.measured_on, parts.join("  "));
-        let text = format!("step {step}: KL on {kind}, in nats: {parts}");
-        let fields = json!({ "step": step, "by_pair": by_pair });
+    fn say(&self, Evaluation { step, parts, .. }: &Evaluation) {
+        let (kind, values) = (self.measured_on, in_words(parts, 4));
+        let text = format!("step {step}: on {kind}: {values}");
+        let fields = json!({ "step": step, "parts": parts });
         self.progress.say(&text, "evaluated", &fields);
     }
 
@@ -133,6 +129,10 @@ impl Front for Listener {
     async fn open(&self, choice: DeviceChoice) -> Result<Opened, String> {
         let choice = self.device.unwrap_or(choice);
         device::open_for_engine(choice).map_err(|e| e.to_string())
+    }
+
+    fn free_memory(&self) -> Option<u64> {
+        memory::free()
     }
 
     fn batches(&self, feed: Feed) -> Result<BatchSource, CorpusError> {

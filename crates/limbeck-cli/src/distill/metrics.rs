@@ -1,11 +1,16 @@
 //! metrics.jsonl: the numbers of a run, a JSON object a line.
+//!
+//! While the run goes on they are in a file beside it, `metrics.jsonl.part`, each line with a checksum: a resumed run takes over
+//! what is whole and says what is not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
-use limbeck_recipe::{Evaluation, Step};
+use limbeck_engine::{seal, unseal};
+use limbeck_model::read_file;
+use limbeck_recipe::{Evaluation, Recipe, Step};
 use limbeck_train::Event;
 use serde::{Deserialize, Serialize};
 
@@ -23,11 +28,12 @@ enum Line {
 }
 
 impl Line {
-    fn step(&self) -> u64 {
+    /// The place of a line among the others: an evaluation follows its step.
+    fn place(&self) -> (u64, bool) {
         match self {
-            Self::Step(step) => step.step,
-            Self::Skipped { step } => *step,
-            Self::Evaluated(evaluation) => evaluation.step,
+            Self::Step(step) => (step.step, false),
+            Self::Skipped { step } => (*step, false),
+            Self::Evaluated(evaluation) => (evaluation.step, true),
         }
     }
 }
@@ -40,11 +46,13 @@ pub struct Past {
     /// Oldest first.
     pub evaluations: Vec<Evaluation>,
     /// Numbers of lines that are damaged, from 1.
-    pub damaged: Vec<usize>,
+    damaged: Vec<usize>,
     /// Steps of which there is no line.
-    pub missing: u64,
-    /// The lines as they are to be kept.
-    text: String,
+    missing: u64,
+    /// Steps whose student was measured, and of which there is no evaluation. What a resumed run makes up for is not here.
+    unmeasured: Vec<u64>,
+    /// The lines as metrics.jsonl is to have them, by place: what is out of order or there twice does no harm.
+    lines: BTreeMap<(u64, bool), String>,
 }
 
 impl Past {
@@ -53,68 +61,103 @@ impl Past {
     ///
     /// # Errors
     /// The file is there and cannot be read.
-    pub fn read(output: &Output, steps: u64) -> Result<Self, CliError> {
+    pub fn read(output: &Output, recipe: &Recipe, steps: u64) -> Result<Self, CliError> {
         let mut past = Self::default();
         if steps == 0 {
             return Ok(past);
         }
-        let mut taken = BTreeSet::new();
-        let bytes = bytes(output)?;
+        let (bytes, is_sealed) = bytes(output)?;
         for (index, bytes) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
-            let Ok(line) = serde_json::from_slice::<Line>(bytes) else {
+            let Some(line) = bytes.strip_suffix(b"\n") else {
                 // A last line without its end was cut off by a kill, after the checkpoint.
-                if bytes.ends_with(b"\n") {
-                    past.damaged.push(index + 1);
-                }
-                continue;
+                break;
             };
-            if line.step() > steps {
-                continue;
-            }
-            past.text += String::from_utf8_lossy(bytes).trim_end();
-            past.text.push('\n');
-            match line {
-                Line::Step(step) => {
-                    taken.insert(step.step);
-                    past.steps.push(step);
-                }
-                Line::Skipped { step } => {
-                    taken.insert(step);
-                }
-                Line::Evaluated(evaluation) => past.evaluations.push(evaluation),
+            let text = match is_sealed {
+                true => unseal(line),
+                false => String::from_utf8(line.to_vec()).ok(),
+            };
+            if text.is_none_or(|text| past.take(text, steps).is_none()) {
+                past.damaged.push(index + 1);
             }
         }
-        past.missing = steps.saturating_sub(taken.len() as u64);
+        past.look_for_gaps(recipe.checkpoint_every, steps);
         Ok(past)
     }
 
-    /// What is wrong with the file, for people; none if nothing is.
-    pub fn damage(&self) -> Option<String> {
-        let damaged: Vec<String> = self.damaged.iter().map(usize::to_string).collect();
-        let damaged = damaged.join(", ");
-        let lines = match damaged.is_empty() {
-            true => String::new(),
-            false => format!(" damaged in line {damaged}, which is left out;"),
-        };
-        let steps = match self.missing {
-            0 => String::new(),
-            missing => format!(" without the numbers of {missing} steps;"),
-        };
-        (!lines.is_empty() || !steps.is_empty())
-            .then(|| format!("{METRICS_IN_PROGRESS} is{lines}{steps} the student is not affected"))
+    /// Takes a line in; none if it is not one.
+    fn take(&mut self, text: String, steps: u64) -> Option<()> {
+        let line: Line = serde_json::from_str(&text).ok()?;
+        let place = line.place();
+        if place.0 > steps || self.lines.insert(place, text).is_some() {
+            return Some(());
+        }
+        match line {
+            Line::Step(step) => self.steps.push(step),
+            Line::Skipped { .. } => {}
+            Line::Evaluated(evaluation) => self.evaluations.push(evaluation),
+        }
+        Some(())
+    }
+
+    fn look_for_gaps(&mut self, every: u64, steps: u64) {
+        self.steps.sort_by_key(|step| step.step);
+        self.evaluations.sort_by_key(|evaluation| evaluation.step);
+        let taken: BTreeSet<u64> = self
+            .lines
+            .keys()
+            .filter(|place| !place.1)
+            .map(|p| p.0)
+            .collect();
+        self.missing = steps.saturating_sub(taken.len() as u64);
+        let measured = (every..steps).step_by(every as usize);
+        self.unmeasured = measured
+            .filter(|step| !self.lines.contains_key(&(*step, true)))
+            .collect();
+    }
+
+    /// The lines of metrics.jsonl.
+    pub fn text(&self) -> String {
+        self.lines
+            .values()
+            .map(|line| format!("{line}\n"))
+            .collect()
+    }
+
+    /// What is wrong with the numbers, in a file of this name, for people; none if nothing is.
+    pub fn damage(&self, file: &str) -> Option<String> {
+        let list = |numbers: Vec<String>| numbers.join(", ");
+        let damaged = list(self.damaged.iter().map(usize::to_string).collect());
+        let unmeasured = list(self.unmeasured.iter().map(u64::to_string).collect());
+        let mut parts = Vec::new();
+        if !damaged.is_empty() {
+            parts.push(format!("damaged in line {damaged}, which is left out"));
+        }
+        match self.missing {
+            0 => {}
+            1 => parts.push("without the numbers of 1 step".to_owned()),
+            missing => parts.push(format!("without the numbers of {missing} steps")),
+        }
+        if !unmeasured.is_empty() {
+            parts.push(format!("without the evaluation after step {unmeasured}"));
+        }
+        let parts = parts.join("; ");
+        (!parts.is_empty()).then(|| format!("{file} is {parts}; the student is not affected"))
     }
 }
 
-/// A run that was killed after its end may have renamed the file already.
-fn bytes(output: &Output) -> Result<Vec<u8>, CliError> {
+/// What there is, and whether its lines have checksums. A run that was killed after its end may have put the file away already.
+fn bytes(output: &Output) -> Result<(Vec<u8>, bool), CliError> {
     let finished = output.folder().join(METRICS);
-    for path in [output.metrics_in_progress(), finished] {
-        match std::fs::read(&path) {
+    for (path, is_sealed) in [(output.metrics_in_progress(), true), (finished, false)] {
+        match read_file(&path) {
             Err(e) if e.kind() == ErrorKind::NotFound => {}
-            read => return read.map_err(CliError::file("read", &path)),
+            read => {
+                let bytes = read.map_err(CliError::file("read", &path))?;
+                return Ok((bytes, is_sealed));
+            }
         }
     }
-    Ok(Vec::new())
+    Ok((Vec::new(), true))
 }
 
 /// The file while a run goes on.
@@ -129,7 +172,8 @@ impl Metrics {
     /// # Errors
     /// It cannot be written.
     pub fn begin(output: &Output, past: &Past) -> Result<Self, CliError> {
-        output.write(METRICS_IN_PROGRESS, past.text.as_bytes())?;
+        let lines = past.lines.values().map(|line| seal(line) + "\n");
+        output.write(METRICS_IN_PROGRESS, lines.collect::<String>().as_bytes())?;
         let path = output.metrics_in_progress();
         let file = File::options().append(true).open(&path);
         Ok(Self {
@@ -160,7 +204,7 @@ impl Metrics {
     }
 
     fn write(&mut self, value: &serde_json::Value) -> Result<(), CliError> {
-        let line = format!("{value}\n");
+        let line = seal(&value.to_string()) + "\n";
         let written = self.file.write_all(line.as_bytes());
         written.map_err(CliError::file("write", &self.path))
     }

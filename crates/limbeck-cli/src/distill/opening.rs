@@ -5,16 +5,16 @@ use std::rc::Rc;
 
 use limbeck_corpus::Corpus;
 use limbeck_engine::{Opening, Session};
-use limbeck_model::Folder;
+use limbeck_model::{Folder, read_file};
 use limbeck_recipe::{Plan, Recipe};
 use limbeck_train::Checkpoint;
 
 use super::Arguments;
 use super::listener::Listener;
 use super::metrics::Past;
-use crate::config;
+use crate::config::{self, Base};
 use crate::error::CliError;
-use crate::inputs::Inputs;
+use crate::inputs::{Inputs, require_out};
 use crate::output::Output;
 
 /// Opens a run: nothing is written before everything is checked, but the lock of the output folder.
@@ -64,7 +64,7 @@ pub fn open(arguments: &Arguments) -> Result<(Session, Listener), CliError> {
     };
     let new_run = checkpoint.is_none();
     let steps = checkpoint.as_ref().map_or(0, |c| c.header.step);
-    let mut past = Past::read(&output, steps)?;
+    let mut past = Past::read(&output, &recipe, steps)?;
     let mut listener = Listener::new(output, arguments.device, arguments.json);
     let opening = Opening {
         recipe,
@@ -81,7 +81,8 @@ pub fn open(arguments: &Arguments) -> Result<(Session, Listener), CliError> {
 }
 
 fn recipe(arguments: &Arguments) -> Result<Recipe, CliError> {
-    let mut recipe = config::load(arguments.config.as_deref(), &arguments.set)?;
+    let base = Base::of(arguments.config.as_deref(), arguments.recipe.as_deref())?;
+    let mut recipe = config::load(&base, &arguments.set)?;
     if let Some(teacher) = &arguments.teacher {
         recipe.teacher = teacher.clone();
     }
@@ -95,17 +96,6 @@ fn recipe(arguments: &Arguments) -> Result<Recipe, CliError> {
 }
 
 fn read_checkpoint(path: &Path) -> Result<Checkpoint, CliError> {
-    let bytes = std::fs::read(path).map_err(CliError::file("read", path))?;
+    let bytes = read_file(path).map_err(CliError::file("read", path))?;
     Ok(Checkpoint::parse(&bytes)?)
-}
-
-/// An empty path would mean the current folder, which nobody asked for: an unset variable in a script, most likely.
-fn require_out(out: &str) -> Result<(), CliError> {
-    match out.is_empty() {
-        true => Err(CliError::Usage(
-            "the output folder has no name: `--out` or `out` in the recipe is empty. Name one, or `.` for the current folder"
-                .to_owned(),
-        )),
-        false => Ok(()),
-    }
 }

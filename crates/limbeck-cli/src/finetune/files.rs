@@ -1,12 +1,13 @@
 //! What fine-tuning leaves: the model's folder, its scores and a card.
 
-use limbeck_engine::{card, sentence_transformers, tokenizer_files};
-use limbeck_model::{Folder, ModelError, Precision};
-use limbeck_recipe::{Config, HeadChoice};
+use limbeck_engine::{card, tokenizer_files};
+use limbeck_model::{Folder, ModelError, Precision, Tokenizer};
+use limbeck_recipe::{Config, Dense, DenseActivation, HeadChoice, HeadModule, SentenceHead};
+use limbeck_score::mean;
 use serde_json::{Map, Value, json};
 
 use super::Arguments;
-use super::scores::{deviation, mean};
+use super::scores::deviation;
 use super::task::{Example, Goal, Target};
 use super::training::{Seed, highest};
 use crate::output::{PREDICTIONS, RESULTS};
@@ -40,8 +41,15 @@ impl Outcome<'_> {
         model: &Folder,
         config: &Config,
     ) -> Result<Vec<(String, Vec<u8>)>, ModelError> {
-        let mut files = tokenizer_files(model)?;
         let head = self.arguments.pooling;
+        let do_lower_case = model.sentence_head()?.do_lower_case;
+        let mut files = tokenizer_files(model)?;
+        // transformers knows nothing of a setting of sentence-transformers: its tokenizer must do that by itself.
+        if do_lower_case && head == HeadChoice::First {
+            files.retain(|(name, _)| name != "tokenizer.json");
+            let tokenizer = Tokenizer::from_folder(model)?.to_json()?;
+            files.push(("tokenizer.json".to_owned(), tokenizer.into_bytes()));
+        }
         let mut add = |name: &str, bytes: Vec<u8>| files.push((name.to_owned(), bytes));
         let labels = match self.goal {
             Goal::Classes(labels) => Some(&labels[..]),
@@ -53,8 +61,8 @@ impl Outcome<'_> {
             .to_json(precision.torch_name());
         add("config.json", config_json.into_bytes());
         if head == HeadChoice::Mean {
-            for (name, content) in self.modules(config.hidden_size) {
-                add(name, format!("{content:#}\n").into_bytes());
+            for (name, content) in self.modules(config, do_lower_case) {
+                add(&name, format!("{content:#}\n").into_bytes());
             }
         }
         add(RESULTS, format!("{:#}\n", self.results()).into_bytes());
@@ -68,21 +76,27 @@ impl Outcome<'_> {
     }
 
     /// modules.json and what it names: the encoder, mean pooling, and the head as a `Dense` module.
-    fn modules(&self, hidden: usize) -> Vec<(&'static str, Value)> {
-        let mut files = Vec::from(sentence_transformers(hidden, self.max_length));
-        let dense = json!({
-            "idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense",
-        });
-        for (name, content) in &mut files {
-            if let ("modules.json", Some(modules)) = (*name, content.as_array_mut()) {
-                modules.push(dense.clone());
-            }
-        }
-        let dense = json!({
-            "in_features": hidden, "out_features": self.goal.outputs(), "bias": true,
+    fn modules(&self, config: &Config, do_lower_case: bool) -> Vec<(String, Value)> {
+        let dense = Dense {
+            folder: "2_Dense".to_owned(),
+            inputs: config.hidden_size,
+            outputs: self.goal.outputs(),
+            bias: true,
+            activation: DenseActivation::Identity,
+        };
+        let of_dense = json!({
+            "in_features": dense.inputs, "out_features": dense.outputs, "bias": dense.bias,
             "activation_function": "torch.nn.modules.linear.Identity",
         });
-        files.push(("2_Dense/config.json", dense));
+        let head = SentenceHead {
+            pooling: self.arguments.pooling.pooling(),
+            modules: vec![HeadModule::Dense(dense)],
+            max_length: Some(self.max_length),
+            do_lower_case,
+            ..SentenceHead::default()
+        };
+        let mut files = head.to_files(config.hidden_size, config.max_length());
+        files.push(("2_Dense/config.json".to_owned(), of_dense));
         files
     }
 

@@ -1,5 +1,7 @@
 //! How good predictions are: accuracy and macro F1 of classes, correlations of scores.
 
+use limbeck_score::{mean, pearson, spearman};
+
 /// What predictions are judged by; the best epoch has the highest first one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Measure {
@@ -52,45 +54,9 @@ pub fn of_classes(truth: &[usize], predicted: &[usize], classes: usize) -> [f64;
     [right as f64 / truth.len() as f64, mean(&f1s)]
 }
 
-/// In the order of [`OF_SCORES`].
+/// In the order of [`OF_SCORES`]; 0 where one side is constant and says nothing of the other.
 pub fn of_scores(truth: &[f64], predicted: &[f64]) -> [f64; 2] {
-    [
-        pearson(&ranks(truth), &ranks(predicted)),
-        pearson(truth, predicted),
-    ]
-}
-
-/// Pearson's correlation; 0 if one side is constant and says nothing of the other.
-fn pearson(a: &[f64], b: &[f64]) -> f64 {
-    let (mean_a, mean_b) = (mean(a), mean(b));
-    let product = |x: &[f64], mean_x: f64, y: &[f64], mean_y: f64| -> f64 {
-        let pairs = x.iter().zip(y);
-        pairs.map(|(x, y)| (x - mean_x) * (y - mean_y)).sum()
-    };
-    let spread = product(a, mean_a, a, mean_a) * product(b, mean_b, b, mean_b);
-    match spread > 0.0 {
-        true => product(a, mean_a, b, mean_b) / spread.sqrt(),
-        false => 0.0,
-    }
-}
-
-/// The place of each value in their order, from 1; equal values share the mean of theirs.
-fn ranks(values: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
-    let mut ranks = vec![0.0; values.len()];
-    let mut before = 0;
-    for equal in order.chunk_by(|a, b| values[*a] == values[*b]) {
-        let rank = before as f64 + (equal.len() + 1) as f64 / 2.0;
-        equal.iter().for_each(|index| ranks[*index] = rank);
-        before += equal.len();
-    }
-    ranks
-}
-
-/// The arithmetic mean.
-pub fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
+    [spearman, pearson].map(|metric| metric(truth, predicted).unwrap_or(0.0))
 }
 
 /// The sample's standard deviation (n - 1); none of a single value.

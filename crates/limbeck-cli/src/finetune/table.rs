@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use limbeck_corpus::CorpusError;
+use limbeck_model::read_file;
 use serde_json::{Map, Value};
 
 use crate::error::CliError;
@@ -40,7 +41,7 @@ enum Format {
 /// # Errors
 /// It cannot be read, is empty, not UTF-8, or has a line that does not fit its format.
 pub fn read(path: &Path) -> Result<Table, CliError> {
-    let bytes = std::fs::read(path).map_err(CliError::file("read", path))?;
+    let bytes = read_file(path).map_err(CliError::file("read", path))?;
     let name = path.display().to_string();
     let text = text(&bytes, &name)?;
     if text.trim().is_empty() {

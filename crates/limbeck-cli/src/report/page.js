@@ -142,16 +142,16 @@ function lineChart(host, spec) {
 }
 
 function curves() {
-  const { steps, pairs, evaluations } = data;
+  const { steps, parts, evaluations } = data;
   if (!steps.step.length) return;
   find("curves").hidden = false;
   const noisy = steps.step.length > 40;
-  const lines = pairs.map((name, i) => ({
-    name, colour: pairColour(i), raw: steps.by_pair[i], smooth: noisy ? steps.by_pair_smooth[i] : null,
-    dots: evaluations.map((row) => [row.step, row.by_pair[i]]),
+  const lines = parts.map((name, i) => ({
+    name, colour: pairColour(i), raw: steps.parts[i], smooth: noisy ? steps.parts_smooth[i] : null,
+    dots: evaluations.map((row) => [row.step, row.parts[i]]),
   }));
-  if (pairs.length !== 1) lines.push({ name: "weighted sum", colour: "var(--ink)", raw: steps.loss, smooth: noisy ? steps.loss_smooth : null, hidden: pairs.length > 1 });
-  const loss = { xs: steps.step, lines, height: 320, log: false, label: "Loss by pair over steps, in nats" };
+  if (parts.length !== 1) lines.push({ name: "weighted sum", colour: "var(--ink)", raw: steps.loss, smooth: noisy ? steps.loss_smooth : null, hidden: parts.length > 1 });
+  const loss = { xs: steps.step, lines, height: 320, log: false, label: "Parts of the loss over steps" };
   const draw = lineChart(find("loss-chart"), loss);
   choice(find("loss-scale"), ["linear", "log"], (i) => { loss.log = i === 1; draw(); });
   find("loss-legend").append(...lines.map((line) => {
@@ -198,7 +198,7 @@ function relationMaps(maps) {
   const average = (rows) => rows.reduce((a, b) => a + (b ?? NaN), 0) / rows.length;
   const largest = (values, least) => values.reduce((a, b) => Math.max(a, Math.abs(b) || 0), least);
   let pair = 0, head = MEAN, preview = null, row = 0, column = 0, locked = false, shown = null;
-  const section = find("maps"), panels = find("panels"), names = ["Teacher", "Student before", "Student after", "After − teacher"];
+  const section = find("maps"), panels = find("panels"), names = ["Teacher", data.copied ? "Copied student" : "Student before", "Student after", "After − teacher"];
   section.hidden = false;
   panels.tabIndex = 0;
   panels.setAttribute("aria-label", "Relation maps; arrow keys move the cell");
@@ -318,7 +318,7 @@ function relationMaps(maps) {
   });
   find("heads").addEventListener("pointerleave", () => { if (preview !== null) { preview = null; select(); } });
   choice(find("tokens"), maps.tokens, (i) => { row = i; locked = true; draw(); });
-  const setPair = (i) => { pair = i; section.style.setProperty("--pair", pairColour(data.pairs.indexOf(maps.pairs[i]))); drawHeads(); select(); };
+  const setPair = (i) => { pair = i; section.style.setProperty("--pair", pairColour(data.parts.indexOf(maps.pairs[i]))); drawHeads(); select(); };
   choice(find("pair-tabs"), maps.pairs, setPair);
   roving(find("heads"));
   // Start on the row that the run had most to teach about, at its strongest token.

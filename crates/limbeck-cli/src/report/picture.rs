@@ -2,9 +2,12 @@
 
 use std::fmt::Write as _;
 
+use limbeck_recipe::Part;
 use limbeck_relations::{Map, Relation, Scales, Theme, clip, escape, number, visible, write_items};
 
-use super::{RelationMaps, Report, before_and_after, decimate, of_pair, smooth, tick_label};
+use super::{
+    RelationMaps, Report, before_and_after, decimate, largest_of, smooth, tick_label, value_of,
+};
 
 const PAIR_COLOURS: [&str; 9] = [
     "#2b63c9", "#c2570c", "#0b7f76", "#7d4bc0", "#b8336a", "#66750f", "#8a5a2b", "#4c6478",
@@ -39,7 +42,7 @@ pub fn picture(report: &Report) -> String {
     );
     draw_bars(&mut svg, report);
     if let Some(maps) = maps {
-        draw_maps(&mut svg, maps);
+        draw_maps(&mut svg, maps, report.copied);
     }
     svg.push_str("</svg>");
     svg
@@ -64,7 +67,7 @@ struct Plot {
     bottom: f32,
 }
 
-/// Loss by pair over steps, `width` wide, with its heading at y = 92.
+/// The parts of the loss over steps, `width` wide, with its heading at y = 92.
 fn draw_curves(svg: &mut String, report: &Report, width: f32) {
     let plot = Plot {
         left: 76.0,
@@ -72,15 +75,15 @@ fn draw_curves(svg: &mut String, report: &Report, width: f32) {
         top: 112.0,
         bottom: 330.0,
     };
-    text(svg, (36.0, 92.0), HEADING, "Loss by pair, nats");
+    text(svg, (36.0, 92.0), HEADING, "Loss by part");
     let steps = &report.steps;
-    let curve = |pair| {
+    let curve = |part: &Part| {
         steps
             .iter()
-            .map(|row| of_pair(&row.by_pair, pair))
+            .map(|row| value_of(&row.parts, *part))
             .collect::<Vec<f32>>()
     };
-    let curves: Vec<Vec<f32>> = (0..report.pairs.len()).map(curve).collect();
+    let curves: Vec<Vec<f32>> = report.parts.iter().map(curve).collect();
     let finite = curves.iter().flatten().copied().filter(|x| x.is_finite());
     let high = finite.fold(0.0_f32, f32::max);
     let Some((first, last)) = steps.first().zip(steps.last()).filter(|_| high > 0.0) else {
@@ -96,8 +99,8 @@ fn draw_curves(svg: &mut String, report: &Report, width: f32) {
     let losses: Vec<f32> = steps.iter().map(|row| row.loss as f32).collect();
     let kept = decimate(&losses, 400);
     let mut ends = Vec::new();
-    for (pair, curve) in curves.iter().enumerate() {
-        let colour = PAIR_COLOURS[pair % PAIR_COLOURS.len()];
+    for (place, curve) in curves.iter().enumerate() {
+        let colour = PAIR_COLOURS[place % PAIR_COLOURS.len()];
         let smoothed = smooth(curve);
         let faint = "stroke-width=\"1\" opacity=\".25\"";
         for (values, style) in [(curve, faint), (&smoothed, "stroke-width=\"2.4\"")] {
@@ -110,7 +113,7 @@ fn draw_curves(svg: &mut String, report: &Report, width: f32) {
             );
         }
         if let Some(&end) = smoothed.iter().rev().find(|x| x.is_finite()) {
-            ends.push((y(end), colour, report.pairs[pair].as_str()));
+            ends.push((y(end), colour, report.parts[place].to_string()));
         }
     }
     label_ends(svg, &plot, ends);
@@ -160,18 +163,18 @@ fn draw_axes(svg: &mut String, plot: &Plot, high: f32, (first, last): (u64, u64)
 }
 
 /// Names the curves at their right ends, (y, colour, name), pushed apart where they would overlap.
-fn label_ends(svg: &mut String, plot: &Plot, mut ends: Vec<(f32, &str, &str)>) {
+fn label_ends(svg: &mut String, plot: &Plot, mut ends: Vec<(f32, &str, String)>) {
     ends.sort_by(|a, b| b.0.total_cmp(&a.0));
     let mut lowest = plot.bottom + 4.0;
     for (height, colour, name) in ends {
         let at = (height + 4.0).min(lowest);
         let style = format!("font-size=\"13\" font-weight=\"600\" fill=\"{colour}\"");
-        text(svg, (plot.right + 7.0, at), &style, &clip(name, 6));
+        text(svg, (plot.right + 7.0, at), &style, &clip(&name, 6));
         lowest = at - 15.0;
     }
 }
 
-/// Held-out KL by pair, from y = 392 down.
+/// The parts of the loss on held-out lines, from y = 392 down.
 fn draw_bars(svg: &mut String, report: &Report) {
     let Some((first, last)) = before_and_after(report) else {
         return;
@@ -180,29 +183,21 @@ fn draw_bars(svg: &mut String, report: &Report) {
         svg,
         (36.0, 392.0),
         HEADING,
-        "KL to the teacher, evaluated, nats",
+        "Distance from the teacher, evaluated",
     );
-    let values = || {
-        first
-            .by_pair
-            .iter()
-            .chain(&last.by_pair)
-            .map(|kl| *kl as f32)
-            .filter(|x| x.is_finite())
-    };
-    let top = values().fold(f32::MIN_POSITIVE, f32::max);
-    let row = (132.0 / report.pairs.len().max(1) as f32).min(42.0);
-    for (pair, name) in report.pairs.iter().enumerate() {
+    let row = (132.0 / report.parts.len().max(1) as f32).min(42.0);
+    for (place, part) in report.parts.iter().enumerate() {
         let (y, colour) = (
-            410.0 + row * pair as f32,
-            PAIR_COLOURS[pair % PAIR_COLOURS.len()],
+            410.0 + row * place as f32,
+            PAIR_COLOURS[place % PAIR_COLOURS.len()],
         );
-        let (before, after) = (of_pair(&first.by_pair, pair), of_pair(&last.by_pair, pair));
+        let (before, after) = (value_of(&first.parts, *part), value_of(&last.parts, *part));
+        let top = largest_of(*part, [first, last]);
         text(
             svg,
             (36.0, y + row * 0.5),
             "font-size=\"13\" font-weight=\"600\" fill=\"#15202b\"",
-            &clip(name, 6),
+            &clip(&part.to_string(), 6),
         );
         for (value, fill, offset) in [(before, "#94a1ae", 0.08), (after, colour, 0.46)] {
             let width = if value.is_finite() {
@@ -227,7 +222,12 @@ fn draw_bars(svg: &mut String, report: &Report) {
 }
 
 /// Teacher, student before and student after, side by side from x = 516, mean of heads.
-fn draw_maps(svg: &mut String, maps: &RelationMaps) {
+fn draw_maps(svg: &mut String, maps: &RelationMaps, copied: bool) {
+    let start = if copied {
+        "Copied student"
+    } else {
+        "Student, before"
+    };
     let size = maps.tokens.len();
     let mean_of = |student: &[Vec<f32>]| {
         Relation::mean(&Relation::heads(size, &maps.teacher[0], &student[0]))
@@ -245,7 +245,7 @@ fn draw_maps(svg: &mut String, maps: &RelationMaps) {
     let kl = |relation: &Relation| format!("KL {}", number(relation.total()));
     let panes = [
         ("Teacher", String::new(), &before.teacher),
-        ("Student, before", kl(&before), &before.student),
+        (start, kl(&before), &before.student),
         ("Student, after", kl(&after), &after.student),
     ];
     let tokens = maps.tokens.iter().map(|token| clip(&visible(token), 9));

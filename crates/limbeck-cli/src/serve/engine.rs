@@ -7,7 +7,7 @@ use std::thread;
 
 use futures_channel::mpsc::{UnboundedReceiver, unbounded};
 use limbeck_engine::Request;
-use limbeck_model::Folder;
+use limbeck_model::{Folder, read_file};
 use limbeck_protocol::Command;
 use tokio::sync::oneshot;
 
@@ -45,7 +45,7 @@ impl Given {
         if !self.corpus.is_empty() {
             let names = self.corpus.iter().map(|path| path.display().to_string());
             let names = names.collect();
-            let read = |path: &PathBuf| std::fs::read(path).map_err(CliError::file("read", path));
+            let read = |path: &PathBuf| read_file(path).map_err(CliError::file("read", path));
             let blobs = self.corpus.iter().map(read).collect::<Result<_, _>>()?;
             requests.push(request(Command::Texts { names }, blobs));
         }

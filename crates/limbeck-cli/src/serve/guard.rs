@@ -2,8 +2,14 @@
 //!
 //! Every program of this machine and every page of the web can send requests to 127.0.0.1. So the name that was asked for
 //! is checked (a foreign name may be made to point here), the origin of the asking page, and a random token.
+//!
+//! The token is printed for the person at the terminal. The program that opens the browser gets a code instead: whatever
+//! stands in its arguments can be read by every user of this machine for as long as it runs, and a browser that it starts
+//! runs for hours. So the code is good for one request within a minute, and that request gets the token as a cookie.
 
 use std::fmt::Write;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::http::header::{COOKIE, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderValue, Uri};
@@ -12,11 +18,20 @@ use crate::error::CliError;
 
 /// Bytes of a secret: 128 bits.
 const SECRET_BYTES: usize = 16;
+/// How long the code for the browser is good: a browser that has to start first may take half a minute.
+const CODE_TIME: Duration = Duration::from_secs(60);
 
 /// What a request must show.
 pub struct Guard {
     port: u16,
     token: String,
+    code: Mutex<Option<Code>>,
+}
+
+/// Good for one request in place of the token.
+struct Code {
+    text: String,
+    made: Instant,
 }
 
 /// How a request showed the token.
@@ -24,6 +39,8 @@ pub struct Guard {
 pub enum Way {
     /// By the link: it gets a cookie for what follows.
     Link,
+    /// By the code that opens the browser: it gets the cookie, and then an address without the code.
+    Code,
     /// By the cookie.
     Cookie,
     /// It needs none.
@@ -39,12 +56,25 @@ impl Guard {
         Ok(Self {
             port,
             token: secret()?,
+            code: Mutex::default(),
         })
     }
 
-    /// What to open.
+    /// What a person opens.
     pub fn link(&self) -> String {
         format!("http://127.0.0.1:{}/?token={}", self.port, self.token)
+    }
+
+    /// What the program that opens the browser is given. It takes the place of any before.
+    ///
+    /// # Errors
+    /// The system gives no random numbers.
+    pub fn link_for_opener(&self) -> Result<String, CliError> {
+        let text = secret()?;
+        let link = format!("http://127.0.0.1:{}/?code={text}", self.port);
+        let made = Instant::now();
+        *self.code.lock().unwrap_or_else(PoisonError::into_inner) = Some(Code { text, made });
+        Ok(link)
     }
 
     /// Lets a request in.
@@ -72,11 +102,15 @@ impl Guard {
         if query(uri, "token").is_some_and(|token| self.knows(token)) {
             return Ok(Way::Link);
         }
+        if query(uri, "code").is_some_and(|code| self.takes(code)) {
+            return Ok(Way::Code);
+        }
         if cookies(headers).any(|(name, token)| name == self.cookie_name() && self.knows(token)) {
             return Ok(Way::Cookie);
         }
         Err(
-            "This link has no token, or one from an earlier start. Open the link that limbeck serve printed."
+            "This link has no token, or one from an earlier start, or it has opened a browser once already. Open the link \
+             that limbeck serve printed."
                 .to_owned(),
         )
     }
@@ -96,17 +130,16 @@ impl Guard {
         format!("limbeck-{}", self.port)
     }
 
-    /// What a page may load and speak to: this program, and the hub that teachers come from. `nonce` is the secret of the
-    /// scripts in an HTML file.
-    pub fn content_policy(&self, nonce: Option<&str>) -> String {
-        let nonce = nonce.map_or_else(String::new, |nonce| format!(" 'nonce-{nonce}'"));
+    /// What a page may load and speak to: this program, and the hub that teachers come from. No script may stand within
+    /// the HTML.
+    pub fn content_policy(&self) -> String {
         let sockets: Vec<String> = self
             .hosts()
             .iter()
             .map(|host| format!("ws://{host}"))
             .collect();
         format!(
-            "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'{nonce}; style-src 'self' 'unsafe-inline'; \
+            "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; \
              img-src 'self' data: blob:; worker-src 'self' blob:; connect-src 'self' {} https://huggingface.co \
              https://*.huggingface.co https://*.hf.co; object-src 'none'; base-uri 'self'; form-action 'none'; \
              frame-ancestors 'none'",
@@ -124,12 +157,23 @@ impl Guard {
         hosts
     }
 
-    /// Takes the same time wherever the first wrong letter is, so that nobody can guess letter by letter.
     fn knows(&self, token: &str) -> bool {
-        let (ours, theirs) = (self.token.as_bytes(), token.as_bytes());
-        let difference = ours.iter().zip(theirs).fold(0, |sum, (a, b)| sum | (a ^ b));
-        ours.len() == theirs.len() && std::hint::black_box(difference) == 0
+        is_same(&self.token, token)
     }
+
+    /// Whether this is the code, which is good no more then.
+    fn takes(&self, code: &str) -> bool {
+        let mut ours = self.code.lock().unwrap_or_else(PoisonError::into_inner);
+        let good = |ours: &mut Code| ours.made.elapsed() < CODE_TIME && is_same(&ours.text, code);
+        ours.take_if(good).is_some()
+    }
+}
+
+/// Takes the same time wherever the first wrong letter is, so that nobody can guess letter by letter.
+fn is_same(ours: &str, theirs: &str) -> bool {
+    let (ours, theirs) = (ours.as_bytes(), theirs.as_bytes());
+    let difference = ours.iter().zip(theirs).fold(0, |sum, (a, b)| sum | (a ^ b));
+    ours.len() == theirs.len() && std::hint::black_box(difference) == 0
 }
 
 /// A browser asks for the web manifest without cookies, and it tells nothing.
@@ -141,7 +185,7 @@ fn is_public(uri: &Uri) -> bool {
 ///
 /// # Errors
 /// The system gives none.
-pub fn secret() -> Result<String, CliError> {
+fn secret() -> Result<String, CliError> {
     let mut bytes = [0; SECRET_BYTES];
     getrandom::fill(&mut bytes)
         .map_err(|e| CliError::Serve(format!("this system gives no random numbers: {e}")))?;

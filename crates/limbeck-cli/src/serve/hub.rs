@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use axum::extract::ws::Utf8Bytes;
 use futures_channel::mpsc::UnboundedSender;
 use limbeck_engine::{Request, To};
-use limbeck_protocol::{Command, Event, Message, RunState};
+use limbeck_protocol::{Command, Control, Event, Message, RunState};
 use tokio::sync::{Notify, mpsc};
 
 use crate::terminal;
@@ -16,10 +16,14 @@ use crate::terminal;
 /// Whoever sits at the terminal: asks for what flags name, and for the end.
 pub const TERMINAL: u64 = 0;
 
-/// Messages that may wait for one page, and bytes of those that go to every page. A page that takes nothing for longer is
-/// cut off: it comes back with the last step that it has, and gets what it missed.
+/// What may wait for one page: messages, bytes when another goes to every page, and bytes when another answers it. A page
+/// that takes nothing for longer is cut off: it comes back with the last step that it has, and gets what it missed.
 const WAITING_MESSAGES: usize = 1024;
 const WAITING_BYTES: usize = 256 << 20;
+const WAITING_ANSWERS: usize = 1 << 30;
+/// Bytes of exported files that may wait for all pages together when another export is to follow them. The files of one
+/// export may be of any size.
+const WAITING_FILES: usize = 64 << 20;
 
 /// An event as it is sent; copies share its bytes.
 #[derive(Clone)]
@@ -28,6 +32,23 @@ pub struct Parcel {
     pub text: Utf8Bytes,
     /// The binary parts after it.
     pub blobs: Arc<[Bytes]>,
+    /// Set if it carries exported files; dropped with the last copy, which is when they are sent or given up.
+    on_their_way: Option<Arc<OnTheirWay>>,
+}
+
+/// Exported files that a page has not taken yet.
+struct OnTheirWay {
+    bytes: usize,
+    /// Bytes of all such files.
+    all: Arc<AtomicUsize>,
+    /// That of [`Client::files`].
+    _page: Arc<()>,
+}
+
+impl Drop for OnTheirWay {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Parcel {
@@ -39,6 +60,7 @@ impl Parcel {
             Ok(text) => Some(Self {
                 text: text.into(),
                 blobs: blobs.into_iter().map(Bytes::from).collect(),
+                on_their_way: None,
             }),
             Err(error) => {
                 terminal::say(format_args!("limbeck: cannot send an event: {error}"));
@@ -77,14 +99,30 @@ struct Client {
     cut: Arc<Notify>,
     /// Whether its `Hello` is answered: only then it can make sense of what goes to all, and misses nothing of it.
     greeted: bool,
+    /// Whether an `Export` of it is with the engine. Any refusal ends that: a refusal does not say of what.
+    awaits_files: bool,
+    /// Shared with exported files that are on their way to it.
+    files: Arc<()>,
 }
 
 impl Client {
+    fn send_files(&self, all: &Arc<AtomicUsize>, bytes: usize) -> Arc<OnTheirWay> {
+        all.fetch_add(bytes, Ordering::Relaxed);
+        Arc::new(OnTheirWay {
+            bytes,
+            all: all.clone(),
+            _page: self.files.clone(),
+        })
+    }
+
     /// False if too much waits already.
     fn take(&self, parcel: &Parcel, to: To) -> bool {
-        let waiting = self.waiting.load(Ordering::Relaxed);
-        // What a page has asked for may be of any size: a student, say.
-        if to == To::All && waiting > WAITING_BYTES {
+        // What a page has asked for may be of any size itself: a student, say.
+        let most = match to {
+            To::All => WAITING_BYTES,
+            To::One(_) => WAITING_ANSWERS,
+        };
+        if self.waiting.load(Ordering::Relaxed) > most {
             return false;
         }
         self.waiting.fetch_add(parcel.bytes(), Ordering::Relaxed);
@@ -113,6 +151,8 @@ struct Inner {
     asked: bool,
     closing: bool,
     known: Known,
+    /// Bytes of exported files that are on their way.
+    files: Arc<AtomicUsize>,
 }
 
 /// Everybody who listens, and the way to the engine.
@@ -142,6 +182,8 @@ impl Hub {
             waiting: waiting.clone(),
             cut: cut.clone(),
             greeted: false,
+            awaits_files: false,
+            files: Arc::default(),
         };
         inner.clients.insert(number, client);
         Seat {
@@ -171,6 +213,12 @@ impl Hub {
     pub fn ask(&self, client: u64, command: Command, blobs: Vec<Vec<u8>>) -> bool {
         let mut inner = self.lock();
         inner.asked |= client != TERMINAL;
+        if matches!(command, Command::Export { .. })
+            && let Err(message) = inner.begin_export(client)
+        {
+            inner.deliver(To::One(client), refused(message), Vec::new());
+            return true;
+        }
         let request = Request {
             client,
             command,
@@ -186,25 +234,13 @@ impl Hub {
     pub fn tell(&self, to: To, event: Event, blobs: Vec<Vec<u8>>) {
         let mut inner = self.lock();
         inner.note(to, &event);
-        let is_hello = matches!(event, Event::Hello { .. });
-        let Some(parcel) = Parcel::new(event, blobs) else {
-            return;
-        };
-        inner.clients.retain(|number, client| {
-            let meant = match to {
-                To::All => client.greeted,
-                To::One(one) => one == *number,
-            };
-            if !meant {
-                return true;
-            }
-            client.greeted |= is_hello;
-            let taken = client.take(&parcel, to);
-            if !taken {
-                client.cut.notify_one();
-            }
-            taken
-        });
+        if matches!(event, Event::Files { .. })
+            && let Err(message) = inner.require_room_for_files()
+        {
+            inner.deliver(to, refused(message), Vec::new());
+        } else {
+            inner.deliver(to, event, blobs);
+        }
     }
 
     /// Connects an engine; false if the program is about to end.
@@ -250,6 +286,11 @@ impl Hub {
     }
 }
 
+fn refused(message: String) -> Event {
+    let control = Control::Run;
+    Event::Refused { control, message }
+}
+
 /// What an engine leaves.
 pub struct Ended {
     /// Whether a page had asked it for anything.
@@ -266,7 +307,70 @@ impl Known {
 }
 
 impl Inner {
+    /// Puts an event into the queues of those whom it is for.
+    fn deliver(&mut self, to: To, event: Event, blobs: Vec<Vec<u8>>) {
+        let is_hello = matches!(event, Event::Hello { .. });
+        let has_files = matches!(event, Event::Files { .. });
+        let Some(mut parcel) = Parcel::new(event, blobs) else {
+            return;
+        };
+        let all_files = self.files.clone();
+        self.clients.retain(|number, client| {
+            let meant = match to {
+                To::All => client.greeted,
+                To::One(one) => one == *number,
+            };
+            if !meant {
+                return true;
+            }
+            client.greeted |= is_hello;
+            if has_files {
+                parcel.on_their_way = Some(client.send_files(&all_files, parcel.bytes()));
+            }
+            let taken = client.take(&parcel, to);
+            if !taken {
+                client.cut.notify_one();
+            }
+            taken
+        });
+    }
+
+    /// Lets a page ask for files if it has taken those of its last export: files that nobody takes would fill the memory,
+    /// and packing them holds up the run.
+    fn begin_export(&mut self, client: u64) -> Result<(), String> {
+        let room = self.require_room_for_files();
+        let Some(client) = self.clients.get_mut(&client) else {
+            return Ok(());
+        };
+        if client.awaits_files || Arc::strong_count(&client.files) > 1 {
+            return Err(
+                "the files of an earlier export are still on their way to this page. Ask again when they are here"
+                    .to_owned(),
+            );
+        }
+        room?;
+        client.awaits_files = true;
+        Ok(())
+    }
+
+    fn require_room_for_files(&self) -> Result<(), String> {
+        let waiting = self.files.load(Ordering::Relaxed);
+        if waiting <= WAITING_FILES {
+            return Ok(());
+        }
+        Err(format!(
+            "exported files of {} MB are still on their way to other pages. Ask again when those pages have them, or close \
+             those pages",
+            waiting >> 20
+        ))
+    }
+
     fn note(&mut self, to: To, event: &Event) {
+        if let (To::One(one), Event::Files { .. } | Event::Refused { .. }) = (to, event)
+            && let Some(client) = self.clients.get_mut(&one)
+        {
+            client.awaits_files = false;
+        }
         match event {
             Event::State { state } => {
                 self.known.running = match state {

@@ -4,14 +4,11 @@ use std::borrow::Cow;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use axum::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY,
-};
+use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use flate2::read::MultiGzDecoder;
 
-use super::guard::{self, Guard};
 use crate::error::CliError;
 
 /// Name and gzip bytes of every file, made by build.rs.
@@ -49,7 +46,7 @@ impl Page {
     }
 
     /// The answer to a request for `path`.
-    pub fn answer(&self, path: &str, headers: &HeaderMap, guard: &Guard) -> Response {
+    pub fn answer(&self, path: &str, headers: &HeaderMap) -> Response {
         let name = match path.trim_start_matches('/') {
             "" => "index.html",
             name => name,
@@ -63,11 +60,10 @@ impl Page {
         };
         let kind = content_type(name);
         let mut response = match packed {
-            Packed::Gzip(bytes) if kind != HTML && accepts_gzip(headers) => {
+            Packed::Gzip(bytes) if accepts_gzip(headers) => {
                 ([(CONTENT_ENCODING, "gzip")], bytes).into_response()
             }
             packed => match packed.unpack() {
-                Ok(bytes) if kind == HTML => html(&bytes, guard),
                 Ok(bytes) => bytes.into_owned().into_response(),
                 Err(error) => return damaged(&error),
             },
@@ -123,27 +119,6 @@ fn damaged(error: &std::io::Error) -> Response {
     (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
 }
 
-/// Gives each script of the HTML a secret of this answer, so that the policy allows it also where it stands within the
-/// HTML. The page that `cargo xtask web` builds has none within.
-fn html(bytes: &[u8], guard: &Guard) -> Response {
-    let Ok(nonce) = guard::secret() else {
-        return (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "limbeck serve: this system gives no random numbers",
-        )
-            .into_response();
-    };
-    let html =
-        String::from_utf8_lossy(bytes).replace("<script", &format!("<script nonce=\"{nonce}\""));
-    let mut response = html.into_response();
-    if let Ok(policy) = HeaderValue::from_str(&guard.content_policy(Some(&nonce))) {
-        response
-            .headers_mut()
-            .insert(CONTENT_SECURITY_POLICY, policy);
-    }
-    response
-}
-
 /// Names are made by the page build, so nothing but plain ones is needed: no `..`, no drive, no escapes.
 fn stays_inside(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -169,11 +144,9 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
     })
 }
 
-const HTML: &str = "text/html; charset=utf-8";
-
 fn content_type(name: &str) -> &'static str {
     match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
-        "html" => HTML,
+        "html" => "text/html; charset=utf-8",
         "js" | "mjs" => "text/javascript; charset=utf-8",
         "css" => "text/css; charset=utf-8",
         "wasm" => "application/wasm",

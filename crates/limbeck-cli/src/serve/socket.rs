@@ -1,5 +1,6 @@
 //! One page: its commands in, the engine's events out.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,9 @@ use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket, WebSocketUpgrad
 use axum::response::Response;
 use limbeck_protocol::{Command, Control, Event, Message};
 
+use super::door::Visitor;
 use super::hub::{Hub, Parcel, Seat};
+use super::pulse::Pulse;
 
 /// Bytes of one binary part: a part is whole in memory before the engine sees it.
 const PART_BYTES: usize = 1 << 30;
@@ -23,18 +26,19 @@ const FAREWELL: Duration = Duration::from_secs(5);
 const RESTART: u16 = 1012;
 const REFUSED: u16 = 1008;
 
-/// Answers a request for `/engine`.
-pub fn open(upgrade: WebSocketUpgrade, hub: Arc<Hub>) -> Response {
+/// Answers a request for `/engine`. The connection keeps its place as long as it is open.
+pub fn open(upgrade: WebSocketUpgrade, hub: Arc<Hub>, visitor: Arc<Visitor>) -> Response {
     upgrade
         .max_message_size(PART_BYTES)
         .max_frame_size(PART_BYTES)
-        .on_upgrade(async move |socket| converse(socket, &hub).await)
+        .on_upgrade(async move |socket| converse(socket, &hub, visitor).await)
 }
 
-async fn converse(mut socket: WebSocket, hub: &Hub) {
+async fn converse(mut socket: WebSocket, hub: &Hub, visitor: Arc<Visitor>) {
     let mut seat = hub.join();
+    let mut pulse = Pulse::of(visitor);
     let number = seat.number;
-    if let Some((code, event)) = exchange(&mut socket, &mut seat, hub).await {
+    if let Some((code, event)) = exchange(&mut socket, &mut seat, &mut pulse, hub).await {
         let farewell = say_farewell(&mut socket, code, event);
         // A page that does not read is left to itself.
         let _ = tokio::time::timeout(FAREWELL, farewell).await;
@@ -42,38 +46,67 @@ async fn converse(mut socket: WebSocket, hub: &Hub) {
     hub.leave(number);
 }
 
-/// Runs until one side closes it; returns the close message for the page, if it can still receive one.
+/// Runs until one side closes it or does not answer; returns the close message for the page, if it can still receive one.
 async fn exchange(
     socket: &mut WebSocket,
     seat: &mut Seat,
+    pulse: &mut Pulse,
     hub: &Hub,
 ) -> Option<(u16, Option<Event>)> {
     let cut = seat.cut.clone();
     let mut incoming = Incoming::default();
     loop {
-        tokio::select! {
+        let outgoing = tokio::select! {
             () = cut.notified() => return None,
+            is_there = pulse.beat() => match is_there {
+                true => Outgoing::Ping,
+                false => return None,
+            },
             frame = socket.recv() => match incoming.take(frame?) {
-                Ok(None) => {}
-                Ok(Some((command, blobs))) => {
-                    if !hub.ask(seat.number, command, blobs) {
-                        return Some((RESTART, None));
-                    }
-                }
+                Ok(None) => continue,
+                Ok(Some((command, blobs))) => match hub.ask(seat.number, command, blobs) {
+                    true => continue,
+                    false => return Some((RESTART, None)),
+                },
                 Err(message) => {
                     let control = Control::Run;
                     return Some((REFUSED, Some(Event::Refused { control, message })));
                 }
             },
-            parcel = seat.next() => {
-                let Some(parcel) = parcel else {
-                    return Some((RESTART, None));
-                };
-                tokio::select! {
-                    () = cut.notified() => return None,
-                    sent = send(socket, parcel) => sent.ok()?,
-                }
-            }
+            parcel = seat.next() => match parcel {
+                Some(parcel) => Outgoing::Parcel(parcel),
+                None => return Some((RESTART, None)),
+            },
+        };
+        tokio::select! {
+            () = cut.notified() => return None,
+            sent = send_while_taken(socket, outgoing, pulse) => sent?,
+        }
+    }
+}
+
+/// What a page is sent.
+enum Outgoing {
+    Parcel(Parcel),
+    Ping,
+}
+
+/// None if the connection fails, or the other side takes nothing for too long.
+async fn send_while_taken(
+    socket: &mut WebSocket,
+    outgoing: Outgoing,
+    pulse: &mut Pulse,
+) -> Option<()> {
+    let mut sending = pin!(async {
+        match outgoing {
+            Outgoing::Parcel(parcel) => send(socket, parcel).await,
+            Outgoing::Ping => socket.send(Frame::Ping(Bytes::new())).await,
+        }
+    });
+    loop {
+        tokio::select! {
+            sent = &mut sending => return sent.ok(),
+            is_there = pulse.beat_while_sending() => is_there.then_some(())?,
         }
     }
 }

@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use limbeck_corpus::CorpusError;
 use limbeck_engine::{BatchSource, Feed, Opened, World};
+use limbeck_model::read_file;
 use limbeck_protocol::{Adapter, EngineInfo, EngineKind};
 use limbeck_recipe::DeviceChoice;
 
 use crate::error::CliError;
 use crate::lock::{self, Lock, Taken};
 use crate::output::{CHECKPOINT, write_whole};
-use crate::{ahead, terminal};
+use crate::{ahead, memory, terminal};
 
 /// Held while an engine trains; it also marks a folder as one of ours.
 const LOCK: &str = "limbeck.lock";
@@ -148,6 +149,10 @@ impl World for Machine {
         self.start.elapsed().as_secs_f64()
     }
 
+    fn free_memory(&self) -> Option<u64> {
+        memory::free()
+    }
+
     async fn breathe(&self) {}
 
     fn batches(&self, feed: Feed) -> Result<BatchSource, CorpusError> {
@@ -169,7 +174,7 @@ impl World for Machine {
 
     async fn read(&self, name: &str) -> Result<Option<Vec<u8>>, String> {
         let path = self.place(name)?;
-        match std::fs::read(&path) {
+        match read_file(&path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(CliError::file("read", &path)(e).to_string()),

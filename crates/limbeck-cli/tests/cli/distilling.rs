@@ -22,6 +22,9 @@ const STUDENT_FILES: [&str; 14] = [
     "vocab.txt",
 ];
 
+/// A weight that is a number, and with which nothing computes one.
+const HUGE: f32 = 3e38;
+
 fn number(value: &Value) -> f64 {
     value
         .as_f64()
@@ -94,6 +97,8 @@ fn metrics_have_one_line_a_step_and_the_loss_falls() {
             "--set",
             "steps=60",
             "--set",
+            "output.share=0.5",
+            "--set",
             "student.dropout=0",
             "--set",
             "student.init=random",
@@ -109,23 +114,25 @@ fn metrics_have_one_line_a_step_and_the_loss_falls() {
         .filter_map(|step| step["step"].as_u64())
         .collect();
     assert_eq!(numbers, (1..=60).collect::<Vec<_>>());
-    let losses: Vec<f64> = steps.iter().map(|step| number(&step["loss"])).collect();
+    let relations = |step: &Value| -> f64 {
+        let pairs = ["K-K", "Q-Q", "V-V"].iter();
+        pairs.map(|pair| number(&step["parts"][*pair])).sum()
+    };
+    let losses: Vec<f64> = steps.iter().map(relations).collect();
     let (before, after) = (mean(&losses[..10]), mean(&losses[50..]));
     assert!(
         after < 0.8 * before,
         "the loss went from {before} to {after}"
     );
     for step in &steps {
-        let pairs: Vec<f64> = step["by_pair"]
-            .as_array()
-            .expect("pairs")
-            .iter()
-            .map(number)
-            .collect();
-        assert!(
-            (pairs.iter().sum::<f64>() - number(&step["loss"])).abs() < 1e-6,
-            "{step}"
-        );
+        let parts = step["parts"].as_object().expect("parts");
+        let names: Vec<&String> = parts.keys().collect();
+        match number(&step["step"]) > 30.0 {
+            true => assert_eq!(names, ["K-K", "Q-Q", "V-V", "cosine"]),
+            false => assert_eq!(names, ["K-K", "Q-Q", "V-V"]),
+        }
+        let sum: f64 = parts.values().map(number).sum();
+        assert!((sum - number(&step["loss"])).abs() < 1e-6, "{step}");
     }
 }
 
@@ -139,12 +146,12 @@ fn the_held_out_lines_come_nearer_to_the_teacher() {
     let rows: Vec<&str> = card
         .lines()
         .filter(|line| {
-            ["| Q-Q", "| K-K", "| V-V"]
+            ["| Q-Q", "| K-K", "| V-V", "| cosine"]
                 .iter()
                 .any(|p| line.starts_with(p))
         })
         .collect();
-    assert_eq!(rows.len(), 3, "{card}");
+    assert_eq!(rows.len(), 4, "{card}");
     for row in rows {
         let cells: Vec<f64> = row
             .split('|')
@@ -184,8 +191,8 @@ fn json_prints_every_event_and_nothing_else() {
     assert_eq!(outcome.stderr, "");
     let evaluated = outcome.events("evaluated").remove(0);
     assert_eq!(evaluated["step"], 2);
-    for pair in ["Q-Q", "K-K", "V-V"] {
-        assert!(number(&evaluated["by_pair"][pair]) > 0.0, "{evaluated}");
+    for part in ["Q-Q", "K-K", "V-V", "cosine"] {
+        assert!(number(&evaluated["parts"][part]) > 0.0, "{evaluated}");
     }
     assert_eq!(outcome.events("done")[0]["out"], "student");
 }
@@ -196,7 +203,8 @@ fn people_read_progress_on_standard_error() {
     assert_eq!(outcome.stdout, "");
     for part in [
         "Relation heads   12",
-        "| pair | KL before (nats) | after |",
+        "| part of the loss | copied student | after |",
+        "| cosine | ",
         "report:  student/report.html",
     ] {
         assert!(
@@ -204,6 +212,24 @@ fn people_read_progress_on_standard_error() {
             "no `{part}` in\n{}",
             outcome.stderr
         );
+    }
+}
+
+#[test]
+fn the_report_says_what_the_student_was_before() {
+    let scene = Scene::new();
+    for (init, card, page) in [
+        (
+            "teacher",
+            "KL of the copied student (nats)",
+            ">copied student<",
+        ),
+        ("random", "KL before (nats)", ">before<"),
+    ] {
+        let init = format!("student.init={init}");
+        scene.distill(&["--overwrite", "--set", &init]).done();
+        assert!(scene.text("student/README.md").contains(card), "{card}");
+        assert!(scene.text("student/report.html").contains(page), "{page}");
     }
 }
 
@@ -223,10 +249,16 @@ fn the_same_seed_gives_the_same_student() {
 fn pairs_and_their_weights_make_the_loss() {
     let scene = Scene::new();
     let outcome = scene
-        .distill(&["--json", "--set", "pairs={ vv = 0.5, qk = 2, kv = 0 }"])
+        .distill(&[
+            "--json",
+            "--set",
+            "pairs={ vv = 0.5, qk = 2, kv = 0 }",
+            "--set",
+            "output.share=0",
+        ])
         .done();
     for step in outcome.events("step") {
-        let pairs = step["by_pair"].as_object().expect("pairs");
+        let pairs = step["parts"].as_object().expect("pairs");
         assert_eq!(pairs.keys().collect::<Vec<_>>(), ["Q-K", "V-V"]);
         let weighted = 2.0 * number(&pairs["Q-K"]) + 0.5 * number(&pairs["V-V"]);
         assert!((weighted - number(&step["loss"])).abs() < 1e-6, "{step}");
@@ -308,15 +340,22 @@ fn an_output_folder_that_cannot_be_made_is_refused() {
 }
 
 #[test]
-fn a_teacher_that_is_not_a_number_stops_the_run_and_names_the_lines() {
+fn a_teacher_that_overflows_stops_the_run_and_names_the_lines() {
     let scene = Scene::new();
     weights::edit(&scene, |tensors| {
         let query = tensors
             .get_mut("encoder.layer.1.attention.self.query.weight")
             .expect("a query");
-        *query = query.map(|_, _| f32::NAN);
+        *query = query.map(|_, _| HUGE);
     });
-    let outcome = scene.distill(&["--set", "steps=9", "--set", "batch=2"]);
+    let outcome = scene.distill(&[
+        "--set",
+        "steps=9",
+        "--set",
+        "batch=2",
+        "--set",
+        "student.init=random",
+    ]);
     assert_eq!(outcome.code, Some(1));
     let skipped = |line: &&str| {
         line.starts_with("step ")
@@ -363,7 +402,7 @@ fn a_step_that_is_not_a_number_is_skipped_and_counted() {
             .expect("a table");
         *words = words.map(|at, x| {
             if at / TEACHER_HIDDEN == digit {
-                f32::NAN
+                HUGE
             } else {
                 x
             }
@@ -387,6 +426,8 @@ fn a_step_that_is_not_a_number_is_skipped_and_counted() {
             "steps=8",
             "--set",
             "heldout=0",
+            "--set",
+            "student.init=random",
         ])
         .done();
     let skipped = outcome.events("skipped");
@@ -403,4 +444,78 @@ fn a_step_that_is_not_a_number_is_skipped_and_counted() {
             .text("student/README.md")
             .contains("| Steps skipped | 2 (loss not a number) |")
     );
+}
+
+/// What an update makes of the weights with such a learning rate is not a number: that is found out before anything is written,
+/// whichever step was the last.
+#[test]
+fn a_student_that_breaks_is_never_written() {
+    for (steps, every) in [("1", "1000"), ("2", "1000"), ("9", "1"), ("9", "1000")] {
+        let scene = Scene::new();
+        let (steps, every) = (
+            format!("steps={steps}"),
+            format!("checkpoint_every={every}"),
+        );
+        let outcome = scene.distill(&[
+            "--set",
+            "learning_rate=1e300",
+            "--set",
+            "warmup=0",
+            "--set",
+            &steps,
+            "--set",
+            &every,
+        ]);
+        let (_, message) = outcome.stderr.split_once("limbeck: ").expect("an error");
+        assert!(
+            message.starts_with("the student broke at step 1: its weights hold NaN in embeddings.word_embeddings.weight, first at [")
+                && message.contains("Lower learning_rate (now 1e300), or increase warmup (now 0 steps)"),
+            "{message}"
+        );
+        assert_eq!(outcome.code, Some(1));
+        assert_eq!(
+            scene.files("student"),
+            ["metrics.jsonl.part"],
+            "{steps} {every}"
+        );
+    }
+}
+
+/// Weights that are numbers, but compute none: no student either.
+#[test]
+fn a_student_that_computes_no_numbers_is_never_written() {
+    let scene = Scene::new();
+    let flags = ["learning_rate=1e37", "warmup=0", "steps=1"].map(|set| ["--set", set]);
+    let outcome = scene.distill(&flags.concat());
+    let message = "the student broke by step 1: its relations on the held-out lines are not numbers any more. Lower learning_rate \
+                   (now 1e37), or increase warmup, and start again";
+    outcome.failed(message);
+    assert_eq!(scene.files("student"), ["metrics.jsonl.part"]);
+}
+
+/// A folder's name is a text in the card, and no markup.
+#[cfg(unix)]
+#[test]
+fn names_are_no_markup_in_the_card() {
+    let scene = Scene::new();
+    let name = "a_b|<img src=x onerror=alert(1)>_[x](y)`&";
+    scene.copy_golden("tiny-bert", name);
+    let texts = name.replace("a_b", "c");
+    scene.write(&texts, scene.read("corpus.txt"));
+    scene
+        .distill(&["--teacher", name, "--corpus", &texts])
+        .done();
+    let card = scene.text("student/README.md");
+    let shown = r"a_b\|&lt;img src=x onerror=alert(1)&gt;\_\[x\](y)\`&amp;";
+    assert!(
+        card.contains(&format!("| Teacher | {shown}, 2 layers")),
+        "{card}"
+    );
+    let corpus = shown.replace("a_b", "c");
+    assert!(card.contains(&format!("| Data | {corpus} |")), "{card}");
+    assert!(
+        card.contains(&format!("| Corpus files | {corpus} (")),
+        "{card}"
+    );
+    assert!(!card.contains("<img"), "{card}");
 }

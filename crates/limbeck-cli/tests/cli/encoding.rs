@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
+#[cfg(target_os = "linux")]
+use crate::scene::Outcome;
 use crate::scene::{Scene, TEACHER_HIDDEN};
+use crate::weights;
 
 fn shape(value: &Value) -> Vec<usize> {
     match value.as_array() {
@@ -200,4 +203,83 @@ fn a_layer_is_asked_for_with_tokens() {
     let outcome = Scene::new().encode(&["--layer", "1"], "a\n");
     assert_eq!(outcome.code, Some(2));
     assert!(outcome.stderr.contains("--tokens"), "{}", outcome.stderr);
+}
+
+/// Such a model has nothing but numbers, and computes none.
+#[test]
+fn what_is_no_number_is_refused_and_no_null() {
+    let scene = Scene::new();
+    weights::edit(&scene, |tensors| {
+        let words = tensors
+            .get_mut("embeddings.word_embeddings.weight")
+            .expect("a table");
+        // All words but [PAD], [UNK], [CLS] and [SEP].
+        *words = words.map(|at, x| if at >= 10 * TEACHER_HIDDEN { 3e38 } else { x });
+    });
+    for flags in [&[][..], &["--tokens"], &["--tokens", "--taps"]] {
+        let outcome = scene.encode(flags, "\nthe teacher\n");
+        let message = "limbeck: standard input, line 2: the model computes what is not a number for this text, so there is no vector \
+                       of it. Its weights are too large for 32-bit floats: take another model, or one of an earlier step\n";
+        assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(1), message));
+        assert_eq!(
+            outcome.stdout.lines().count(),
+            1,
+            "the line before is encoded"
+        );
+        assert!(!outcome.stdout.contains("null"));
+    }
+}
+
+/// A text of 20 MB took 2.5 GB to tokenise.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_line_of_20_megabytes_takes_no_more_memory_than_its_beginning() {
+    let scene = Scene::new();
+    let line = "the teacher reads a small model ".repeat(650_000);
+    assert!(line.len() > 20_000_000);
+    scene.write("long.txt", format!("small\n{line}\nstudent\n"));
+    scene.write("short.txt", format!("small\n{}\nstudent\n", &line[..2000]));
+    let encode = ["encode", "--device", "cpu", "--model", "teacher"];
+    let short = scene.run(&[&encode[..], &["short.txt"]].concat()).done();
+    let mut limited = std::process::Command::new("sh");
+    limited
+        .current_dir(scene.path(""))
+        .args([
+            "-c",
+            "ulimit -v 2000000; exec \"$@\"",
+            "sh",
+            env!("CARGO_BIN_EXE_limbeck"),
+        ])
+        .args(encode)
+        .arg("long.txt");
+    let long = Outcome::from(limited.output().expect("starting sh")).done();
+    assert_eq!(long.stdout, short.stdout);
+    let cut = |file: &str| {
+        format!(
+            "1 of 3 texts was cut: the model reads 40 tokens of a text; the first is {file}, line 2\n"
+        )
+    };
+    assert_eq!(long.stderr, cut("long.txt"));
+    assert_eq!(short.stderr, cut("short.txt"));
+}
+
+/// A failure that nobody foresaw, here that the system gives no thread: what is said of it is true of the command.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_internal_error_speaks_of_no_checkpoint() {
+    let scene = Scene::new();
+    let mut command = scene.command(&[
+        "encode",
+        "--device",
+        "cpu",
+        "--model",
+        "teacher",
+        "corpus.txt",
+    ]);
+    command.env("RUST_MIN_STACK", (1_u64 << 46).to_string());
+    let outcome = Outcome::from(command.output().expect("starting limbeck"));
+    let end = "limbeck: internal error, see above. Nothing of yours was changed. Please report it, with the command and the lines \
+               above (if the GPU failed, try --device cpu)\n";
+    assert!(outcome.stderr.ends_with(end), "{}", outcome.stderr);
+    assert_eq!(outcome.code, Some(1));
 }

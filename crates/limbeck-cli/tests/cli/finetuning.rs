@@ -244,6 +244,23 @@ fn a_head_on_the_mean_is_a_module_of_sentence_transformers() {
     );
 }
 
+/// Whatever opens the folder, and the setting of sentence-transformers is none of transformers.
+#[test]
+fn a_model_of_small_letters_stays_one() {
+    for pooling in ["cls", "mean"] {
+        let scene = task();
+        scene.copy_golden("sentence/old-lower-case", "teacher");
+        let flags = ["--pooling", pooling, "--epochs", "1", "--seeds", "1"];
+        finetune(&scene, &flags).done();
+        let normalizer = &scene.json("tuned/tokenizer.json")["normalizer"];
+        let by_itself = normalizer.to_string().contains("Lowercase");
+        assert_eq!(by_itself, pooling == "cls", "{normalizer}");
+        let vectors = |text: &str| scene.encode(&["--model", "tuned"], text).done().stdout;
+        assert_eq!(vectors("THE TEACHER\n"), vectors("the teacher\n"));
+        assert_ne!(vectors("the teacher\n"), vectors("the student\n"));
+    }
+}
+
 #[test]
 fn frozen_layers_keep_every_bit() {
     let scene = task();

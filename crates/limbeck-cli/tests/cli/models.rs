@@ -1,7 +1,17 @@
 //! Model folders: every layout that must give the same embeddings, and every damage that must be named.
 
-use safetensors::tensor::Dtype;
+#[cfg(unix)]
+use std::process::{Command, Stdio};
+#[cfg(unix)]
+use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use safetensors::tensor::Dtype;
+use serde_json::{Value, json};
+
+#[cfg(unix)]
+use crate::scene::Outcome;
 use crate::scene::Scene;
 use crate::weights;
 
@@ -365,4 +375,283 @@ fn devices_name_the_cpu_and_one_that_is_chosen() {
     assert!(devices[0]["cores"].as_u64() >= Some(1));
     let chosen = devices.iter().filter(|device| device["auto"] == true);
     assert_eq!(chosen.count(), 1, "{devices:?}");
+}
+
+/// Every command that reads weights says which of them is no number, and where.
+#[test]
+fn weights_that_are_not_numbers_are_named_with_their_place() {
+    for (value, word) in [
+        (f32::NAN, "NaN"),
+        (f32::INFINITY, "infinity"),
+        (f32::NEG_INFINITY, "-infinity"),
+    ] {
+        let scene = Scene::new();
+        let name = "encoder.layer.1.attention.self.query.weight";
+        weights::edit(&scene, |tensors| {
+            let query = tensors.get_mut(name).expect("a query");
+            *query = query.map(|at, x| if at >= 24 + 2 { value } else { x });
+        });
+        let message = format!(
+            "the weights of teacher hold {word} in {name}, first at [1, 2]. No model computes with that: download the weights \
+             again, or take those of an earlier step"
+        );
+        refused(&scene, &message);
+        scene.run(&["inspect", "teacher"]).refused(1, &message);
+        scene.distill(&[]).refused(1, &message);
+        assert!(!scene.path("student").exists());
+        scene.copy_golden("tiny-bert", "whole");
+        for (teacher, student) in [("whole", "teacher"), ("teacher", "whole")] {
+            let models = ["relations", "--teacher", teacher, "--student", student];
+            let rest = ["--device", "cpu", "--text", "two words", "-o", "out.json"];
+            scene
+                .run(&[&models[..], &rest].concat())
+                .refused(1, &message);
+        }
+    }
+}
+
+/// Weights of 64 bits may be numbers that f32 does not have.
+#[test]
+fn weights_beyond_32_bits_are_refused() {
+    let scene = Scene::new();
+    weights::edit_each(&scene, |stored| stored.cast(Dtype::F64));
+    weights::edit(&scene, |tensors| {
+        let bias = tensors
+            .get_mut("embeddings.LayerNorm.bias")
+            .expect("a bias");
+        bias.bytes[..8].copy_from_slice(&1e300_f64.to_le_bytes());
+    });
+    let outcome = scene.encode(&[], TEXT);
+    let start = "limbeck: the weights of teacher hold infinity in embeddings.LayerNorm.bias, first at [0]. ";
+    assert!(outcome.stderr.starts_with(start), "{}", outcome.stderr);
+}
+
+#[test]
+fn an_epsilon_that_is_no_number_above_0_is_refused() {
+    for (eps, shown) in [(-1.0, "-1"), (0.0, "0")] {
+        let scene = Scene::new();
+        scene.set_config("layer_norm_eps", eps);
+        refused(
+            &scene,
+            &format!(
+                "teacher/config.json: layer_norm_eps is {shown}, and must be a number above 0, such as 1e-12"
+            ),
+        );
+    }
+    let scene = Scene::new();
+    let config = scene.text("teacher/config.json").replace("0.001", "NaN");
+    scene.write("teacher/config.json", config);
+    let outcome = scene.encode(&[], TEXT);
+    let start = "limbeck: teacher/config.json: not JSON: ";
+    assert!(outcome.stderr.starts_with(start), "{}", outcome.stderr);
+}
+
+/// A charsmap of SentencePiece: its trie and its texts.
+fn charsmap(trie: &[u32], texts: &str) -> Value {
+    let length = 4 * trie.len() as u32;
+    let units = [&[length][..], trie].concat();
+    let mut bytes: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+    bytes.extend(texts.as_bytes());
+    BASE64_STANDARD.encode(bytes).into()
+}
+
+/// A trie of one letter, `a`, with a leaf that has this value.
+fn trie_of_a(value: u32) -> Vec<u32> {
+    let (root, leaf) = (256, 300);
+    let place = root ^ u32::from(b'a');
+    let mut trie = vec![0; 512];
+    trie[0] = root << 10;
+    trie[place as usize] = (place ^ leaf) << 10 | 1 << 8 | u32::from(b'a');
+    trie[leaf as usize] = value;
+    trie
+}
+
+/// Replaces a part of the teacher's tokenizer.
+fn set_tokenizer(scene: &Scene, part: &str, value: Value) {
+    let mut tokenizer = scene.json("teacher/tokenizer.json");
+    tokenizer[part] = value;
+    scene.write("teacher/tokenizer.json", tokenizer.to_string());
+}
+
+/// What the library of tokenizers takes and then panics on, when it reads the file or at the first text.
+#[test]
+fn a_tokenizer_that_makes_its_library_panic_is_refused() {
+    let precompiled = |map: Value| json!({ "type": "Precompiled", "precompiled_charsmap": map });
+    let nested = |part: Value| json!({ "type": "Sequence", "normalizers": [part] });
+    let template = |single: Value, tokens: Value| {
+        let (kind, pair) = ("TemplateProcessing", &single);
+        json!({ "type": kind, "single": single, "pair": pair, "special_tokens": tokens })
+    };
+    let text = json!({ "Sequence": { "id": "A", "type_id": 0 } });
+    let second = json!({ "Sequence": { "id": "B", "type_id": 0 } });
+    let special = json!({ "SpecialToken": { "id": "[NO]", "type_id": 0 } });
+    let no = json!({ "[NO]": { "id": "[NO]", "ids": [1, 2], "tokens": ["[NO]"] } });
+    let cases = [
+        (
+            "normalizer",
+            precompiled(Value::Null),
+            "is not a text in base64",
+        ),
+        (
+            "normalizer",
+            nested(precompiled("!!!!".into())),
+            "is not base64: ",
+        ),
+        ("normalizer", precompiled("".into()), "is damaged: "),
+        ("normalizer", precompiled(charsmap(&[], "")), "is damaged: "),
+        (
+            "normalizer",
+            nested(precompiled(charsmap(&[1000 << 10], ""))),
+            "is damaged: ",
+        ),
+        (
+            "normalizer",
+            json!({ "precompiled_charsmap": charsmap(&[1000 << 10], "") }),
+            "is damaged: ",
+        ),
+        (
+            "normalizer",
+            precompiled(charsmap(&trie_of_a(9), "x\0")),
+            "is damaged: ",
+        ),
+        (
+            "normalizer",
+            precompiled(charsmap(&trie_of_a(1), "ä\0")),
+            "is damaged: ",
+        ),
+        (
+            "pre_tokenizer",
+            json!({ "type": "FixedLength", "length": 0 }),
+            "a length of 0",
+        ),
+        (
+            "post_processor",
+            template(json!([special, text]), json!({})),
+            "the special token `[NO]`, which is not among its special_tokens",
+        ),
+        (
+            "post_processor",
+            template(json!([special, text]), no),
+            "`[NO]` has not as many ids as tokens",
+        ),
+        (
+            "post_processor",
+            template(json!([text, second]), json!({})),
+            "neither that text, A",
+        ),
+    ];
+    for (part, value, reason) in cases {
+        let scene = Scene::new();
+        set_tokenizer(&scene, part, value);
+        for outcome in [
+            scene.encode(&[], "a teacher\n"),
+            scene.run(&["inspect", "teacher"]),
+            scene.distill(&[]),
+        ] {
+            let message = outcome.stderr.trim_end();
+            assert!(
+                message.starts_with("limbeck: tokenizer: tokenizer.json cannot be read: its ")
+                    && message.contains(reason)
+                    && message.lines().count() == 1,
+                "{part}, {reason}: {message}"
+            );
+            assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""));
+        }
+    }
+}
+
+#[test]
+fn a_charsmap_that_is_whole_is_applied() {
+    let scene = Scene::new();
+    let map = charsmap(&trie_of_a(2), "-\0e\0");
+    set_tokenizer(
+        &scene,
+        "normalizer",
+        json!({ "type": "Precompiled", "precompiled_charsmap": map }),
+    );
+    assert_eq!(
+        scene.encode(&[], "tha\n").done().stdout,
+        scene.encode(&[], "the\n").done().stdout
+    );
+}
+
+/// A pipe that nobody writes to would keep the program waiting, and a device may give bytes without end.
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_refused_before_it_is_opened() {
+    let why =
+        "it is a pipe, a socket or a device, not a regular file; write its content to a file first";
+    let (encode, distill) = (
+        &["encode", "--device", "cpu", "--model", "teacher"][..],
+        &["distill", "--config", "recipe.toml"][..],
+    );
+    for (file, arguments) in [
+        ("teacher/config.json", encode),
+        ("teacher/tokenizer.json", encode),
+        ("teacher/model.safetensors", encode),
+        ("teacher/model.safetensors", &["inspect", "teacher"]),
+        ("teacher/model.safetensors", distill),
+        ("teacher/pytorch_model.bin", encode),
+        ("recipe.toml", distill),
+        ("recipe.toml", &["config", "check", "recipe.toml"]),
+        (
+            "student/checkpoint.safetensors",
+            &["distill", "--out", "student", "--resume"],
+        ),
+        (
+            "student/recipe.toml",
+            &[
+                "relations",
+                "--teacher",
+                "teacher",
+                "--student",
+                "student",
+                "--text",
+                "a",
+                "-o",
+                "out.json",
+            ],
+        ),
+    ] {
+        let scene = Scene::new();
+        scene.copy_golden("tiny-bert", "student");
+        if file.ends_with(".bin") {
+            scene.remove(WEIGHTS);
+        }
+        std::fs::remove_file(scene.path(file)).ok();
+        make_pipe(&scene, file);
+        let outcome = in_time(scene.command(arguments));
+        let message = format!("limbeck: cannot read {file}: {why}");
+        assert!(
+            outcome.stderr.starts_with(&message),
+            "{arguments:?}: {}",
+            outcome.stderr
+        );
+        assert!(matches!(outcome.code, Some(1 | 2)), "{outcome:?}");
+    }
+}
+
+#[cfg(unix)]
+fn make_pipe(scene: &Scene, file: &str) {
+    let made = Command::new("mkfifo").arg(scene.path(file)).status();
+    assert!(made.expect("running mkfifo").success());
+}
+
+/// Runs a program that could wait for ever.
+#[cfg(unix)]
+fn in_time(mut command: Command) -> Outcome {
+    let piped = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = piped.spawn().expect("starting limbeck");
+    let start = Instant::now();
+    while child.try_wait().expect("its state").is_none() {
+        if start.elapsed() > Duration::from_secs(120) {
+            child.kill().expect("ending it");
+            panic!("{command:?} waits for ever");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().expect("its output").into()
 }

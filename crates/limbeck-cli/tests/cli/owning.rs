@@ -1,8 +1,11 @@
 //! Whose the output folder is: one run at a time, nobody else's files, and never what a run reads.
 
+use std::fs::File;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use crate::lock::{self, Taken};
 use crate::running::Running;
 use crate::scene::{Outcome, Scene};
 
@@ -99,6 +102,42 @@ fn of_two_at_once_one_runs() {
         (1..=10).contains(&refusals),
         "{refusals} of 10 were refused"
     );
+}
+
+/// Whoever looks whether a folder is in use keeps nobody from taking it.
+#[test]
+fn a_lock_that_is_looked_at_can_be_taken() {
+    let scene = Scene::new();
+    // As its owner leaves it that was killed.
+    scene.write("lock", "17");
+    let path = scene.path("lock");
+    let look = File::open(&path).expect("the lock's file");
+    look.lock_shared().expect("a look");
+    // It takes some microseconds, unless the machine is busy.
+    let end = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(20));
+        drop(look);
+    });
+    let taken = lock::take(&path).expect("a file system with locks");
+    assert!(matches!(taken, Taken::Ours(_, Some(before)) if before == "17"));
+    end.join().expect("the end of the look");
+}
+
+/// For a moment, and on Windows always, nobody knows the number of the one that works in a folder.
+#[test]
+fn an_owner_without_a_number_is_told_as_such() {
+    let scene = Scene::new();
+    scene.write("student/README.md", "mine");
+    scene.write("student/.limbeck.lock", "");
+    let held = File::open(scene.path("student/.limbeck.lock")).expect("the lock's file");
+    held.lock().expect("the lock");
+    for flags in [&[][..], &["--overwrite"]] {
+        scene.distill(flags).refused(
+            2,
+            "another limbeck (whose process number cannot be read) works in the output folder student; it has not saved yet. \
+             Wait for its end, end it, or name another folder with --out",
+        );
+    }
 }
 
 #[test]

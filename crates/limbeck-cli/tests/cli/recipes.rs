@@ -2,10 +2,12 @@
 
 use serde_json::Value;
 
+#[cfg(target_os = "linux")]
+use crate::scene::Outcome;
 use crate::scene::Scene;
 
-const FIELDS: &str = "`teacher`, `teacher_layer`, `student`, `relation_heads`, `pairs`, `objective`, `corpus`, `heldout`, \
-                      `max_length`, `batch`, `accumulate`, `steps`, `learning_rate`, `warmup`, `weight_decay`, `beta1`, `beta2`, \
+const FIELDS: &str = "`teacher`, `teacher_layer`, `student`, `relation_heads`, `pairs`, `objective`, `output`, `corpus`, \
+                      `heldout`, `max_length`, `batch`, `accumulate`, `steps`, `learning_rate`, `warmup`, `weight_decay`, `beta1`, `beta2`, \
                       `epsilon`, `clip`, `seed`, `shuffle`, `checkpoint_every`, `device`, `kernel`, `precision`, `out`";
 
 /// A recipe with this mistake must be refused as wrong use, with this as the only mistake.
@@ -289,6 +291,22 @@ fn minilm_v1_compares_equal_attention_heads_of_the_last_layer() {
 }
 
 #[test]
+fn mistakes_of_the_output_stage_are_told() {
+    for share in ["-0.1", "1.5", "nan"] {
+        let told = share.replace("nan", "NaN");
+        mistaken(
+            &[&format!("output.share={share}")],
+            &format!("output.share: must be from 0 (no output stage) to 1, not {told}"),
+        );
+    }
+    mistaken(&["output.l2=-1"], "output.l2: must be 0 or more, not -1");
+    mistaken(
+        &["output.cosine=0"],
+        "output.share: no part of the output stage has a weight above 0; give one to output.cosine, or set the share to 0",
+    );
+}
+
+#[test]
 fn check_lists_every_mistake_at_once() {
     let scene = Scene::new();
     let text = "teacher = 'teacher'\nmax_length = 50\nlearning_rate = nan\nheldout = 0.9\nwarmup = 5000\nteacher_layer = 7\n\
@@ -317,6 +335,7 @@ fn check_tells_what_a_run_would_do() {
         "Start            layer 2 of the teacher, 12 of 24 columns",
         "Pairs            Q-Q, K-K, V-V",
         "Relation heads   12",
+        "Output stage     relations, cosine from step 2",
         "Steps            3 of 4 sequences, up to 16 tokens",
     ] {
         assert!(
@@ -392,4 +411,106 @@ fn the_schema_has_every_field_of_the_example() {
 fn the_version_names_the_program() {
     let version = Scene::new().run(&["--version"]).done().stdout;
     assert!(version.starts_with("limbeck 0."), "{version}");
+}
+
+/// The recipes that come with limbeck are listed and printed, and a run starts from one; what is none of them is refused
+/// with their names.
+#[test]
+fn recipes_have_names() {
+    let scene = Scene::new();
+    let list = scene.run(&["recipes"]).done().stdout;
+    assert!(
+        list.starts_with("quick ") && list.lines().count() == 9,
+        "{list}"
+    );
+    let printed = scene.run(&["recipes", "paper-6x384-base"]).done().stdout;
+    assert!(
+        printed.starts_with("# The paper's student of 6 x 384"),
+        "{printed}"
+    );
+    assert!(printed.contains("\nwarmup = 4000\n"), "{printed}");
+    let flags = [
+        "distill",
+        "--recipe",
+        "quick",
+        "--teacher",
+        "teacher",
+        "--corpus",
+        "corpus.txt",
+        "--json",
+        "--device",
+        "cpu",
+    ];
+    let smaller = [
+        "student.layers=1",
+        "student.hidden=12",
+        "student.heads=3",
+        "max_length=16",
+        "steps=1",
+    ];
+    let smaller: Vec<&str> = smaller.iter().flat_map(|field| ["--set", field]).collect();
+    let recipe = scene
+        .run(&[&flags[..], &smaller].concat())
+        .done()
+        .events("start")[0]["recipe"]
+        .clone();
+    let fields = ["learning_rate", "checkpoint_every", "steps"].map(|field| recipe[field].as_f64());
+    assert_eq!(fields, [Some(2e-4), Some(100.0), Some(1.0)]);
+    let message = "there is no recipe `quickest`; these come with limbeck: quick, paper-6x384-base, paper-6x768-base, \
+                   paper-6x384-large, paper-12x384-large, multilingual-6x384, multilingual-12x384, multilingual-6x768, v1";
+    scene
+        .run(&["distill", "--recipe", "quickest"])
+        .refused(2, message);
+}
+
+/// What a run takes is known before it takes it: an allocation that fails would abort without a word.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_beyond_the_memory_is_refused_with_what_to_lower() {
+    for (sets, field, message) in [
+        (
+            &["student.hidden=8192", "student.heads=8"][..],
+            "student.hidden",
+            "Lower student.hidden (now 8192): it is what most of that is for",
+        ),
+        (
+            &["batch=65536", "max_length=40"],
+            "batch",
+            "Lower batch (now 65536): it is what most of that is for",
+        ),
+    ] {
+        let scene = Scene::new();
+        let mut limited = std::process::Command::new("sh");
+        limited
+            .current_dir(scene.path(""))
+            .args([
+                "-c",
+                "ulimit -v 3000000; exec \"$@\"",
+                "sh",
+                env!("CARGO_BIN_EXE_limbeck"),
+            ])
+            .args([
+                "distill",
+                "--config",
+                "recipe.toml",
+                "--set",
+                "student.init=random",
+            ]);
+        for set in sets {
+            limited.args(["--set", set]);
+        }
+        let outcome = Outcome::from(limited.output().expect("starting sh"));
+        let start = format!("limbeck: the recipe has a mistake:\n  {field}: a run takes about ");
+        let told = outcome.stderr.trim_end();
+        assert!(
+            told.starts_with(&start) && told.ends_with(message),
+            "{told}"
+        );
+        assert!(
+            told.contains(" GB of memory, and 2.") && told.contains(" GB are free here."),
+            "{told}"
+        );
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(2), ""));
+        assert!(!scene.path("student").exists());
+    }
 }

@@ -473,3 +473,35 @@ fn outputs_that_cannot_be_are_named() {
     );
     assert_eq!(outcome.code, Some(1));
 }
+
+/// The recipe decides what is compared: one that cannot be read is not passed over, unless flags say everything.
+#[test]
+fn a_recipe_that_cannot_be_read_is_refused() {
+    let scene = scene();
+    let end = "It says which heads, layer and pairs the student was trained on. Restore the file, or name them all with --heads, \
+               --layer and --pairs";
+    for (bytes, start) in [
+        (
+            &b"heldout = 0 # caf\xe9"[..],
+            "student/recipe.toml is not UTF-8 at byte 18, as TOML must be. ",
+        ),
+        (b"steps", "student/recipe.toml is not TOML: "),
+        (
+            b"batches = 7",
+            "student/recipe.toml: unknown field `batches`",
+        ),
+    ] {
+        scene.write("student/recipe.toml", bytes);
+        let outcome = relations(&scene, "two words", &["-o", "out.json"]);
+        let message = outcome.stderr.trim_end();
+        assert!(
+            message.starts_with(&format!("limbeck: {start}")) && message.ends_with(end),
+            "{message}"
+        );
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(2), ""));
+        assert!(!scene.path("out.json").exists());
+        let all = ["--heads", "2", "--layer", "1", "--pairs", "kk"];
+        assert_eq!(json_of(&scene, "two words", &all)["relation_heads"], 2);
+        scene.remove("out.json");
+    }
+}

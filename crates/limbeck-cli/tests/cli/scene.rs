@@ -82,26 +82,30 @@ impl Scene {
         files
     }
 
-    /// Copies the files of a folder of goldens into a folder of this name.
+    /// Copies a folder of goldens over a folder of this name.
     pub fn copy_golden(&self, golden: &str, name: &str) {
         let source = golden_folder().join(golden);
-        let entries = fs::read_dir(&source).unwrap_or_else(|e| panic!("{}: {e}", source.display()));
-        for entry in entries {
-            let file = entry.expect("a file of the golden").path();
-            let base = file
-                .file_name()
-                .expect("files have names")
-                .to_string_lossy();
-            let bytes = fs::read(&file).expect("reading a golden");
-            self.write(&format!("{name}/{base}"), bytes);
+        let mut files = Vec::new();
+        list(&source, "", &mut files);
+        for file in files {
+            let bytes = fs::read(source.join(&file)).expect("reading a golden");
+            self.write(&format!("{name}/{file}"), bytes);
         }
     }
 
     /// Changes one field of the teacher's config.json.
     pub fn set_config(&self, field: &str, value: impl Into<Value>) {
-        let mut config = self.json("teacher/config.json");
-        config[field] = value.into();
-        self.write("teacher/config.json", config.to_string());
+        self.set_field("teacher/config.json", &format!("/{field}"), value);
+    }
+
+    /// Changes one field, by its JSON pointer, of a JSON file that has it or whose root may get it.
+    pub fn set_field(&self, name: &str, pointer: &str, value: impl Into<Value>) {
+        let mut json = self.json(name);
+        match json.pointer_mut(pointer) {
+            Some(field) => *field = value.into(),
+            None => json[pointer.trim_start_matches('/')] = value.into(),
+        }
+        self.write(name, json.to_string());
     }
 
     /// Leaves the teacher's tokenizer without the tokens that it puts around a text.
@@ -166,7 +170,8 @@ impl Scene {
     }
 }
 
-fn golden_folder() -> PathBuf {
+/// Where the goldens are.
+pub fn golden_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden")
 }
 

@@ -2,19 +2,23 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command as Program, Stdio};
+use std::time::{Duration, Instant};
 
-use limbeck_protocol::{Command, Control, EngineKind, Event, Halt, Message, RunState, VERSION};
+use limbeck_protocol::{
+    Command, Control, EngineKind, Event, Export, Halt, Message, RunState, VERSION,
+};
 use limbeck_recipe::Recipe;
-use tungstenite::client::IntoClientRequest;
+use tungstenite::client::{IntoClientRequest, client_with_config};
 use tungstenite::http::{HeaderMap, HeaderName, HeaderValue};
+use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Error, Message as Frame, WebSocket};
 
 use crate::scene::{CORPUS_LINES, Outcome, Scene};
 
-/// A small page: a script within the HTML, and files that are named by their content.
-const INDEX: &str = "<!doctype html><title>limbeck</title><script type=\"module\">start()</script>";
+/// A small page: HTML, and a file that is named by its content.
+const INDEX: &str =
+    "<!doctype html><title>limbeck</title><script src=\"./page-0123456789abcdef.js\"></script>";
 const SCRIPT: &str = "page-0123456789abcdef.js";
 /// Longer than anything here takes; a test that waits for what never comes fails by it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,11 +32,18 @@ struct Serving {
 
 impl Serving {
     fn start(scene: &Scene, flags: &[&str]) -> Self {
+        Self::begin(&mut Self::command(scene, &[&["--no-open"], flags].concat()))
+    }
+
+    fn command(scene: &Scene, flags: &[&str]) -> Program {
         scene.write("page/index.html", INDEX);
         scene.write(&format!("page/{SCRIPT}"), "start()");
-        let usual = "serve --no-open --port 0 --page page --keep kept".split(' ');
+        let usual = "serve --port 0 --page page --keep kept".split(' ');
         let arguments: Vec<&str> = usual.chain(flags.iter().copied()).collect();
-        let mut command = scene.command(&arguments);
+        scene.command(&arguments)
+    }
+
+    fn begin(command: &mut Program) -> Self {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -108,7 +119,10 @@ impl Serving {
             })
             .collect();
         request.headers_mut().extend(more);
-        match tungstenite::client(request, self.connect()) {
+        // A student's weights are one frame.
+        let config = WebSocketConfig::default().max_frame_size(None);
+        let config = config.max_message_size(None);
+        match client_with_config(request, self.connect(), Some(config)) {
             Ok((socket, _)) => Ok(Socket(socket)),
             Err(tungstenite::HandshakeError::Failure(Error::Http(answer))) => {
                 Err(answer.status().as_u16())
@@ -129,7 +143,7 @@ impl Serving {
 
     fn interrupt(self) -> Outcome {
         let id = self.child.id().to_string();
-        let mut kill = std::process::Command::new("kill");
+        let mut kill = Program::new("kill");
         let sent = kill.args(["-INT", &id]).status().expect("running kill");
         assert!(sent.success());
         self.end()
@@ -212,6 +226,12 @@ impl Socket {
 
     /// The next event, after its binary parts; none if the connection is closed.
     fn next(&mut self) -> Option<Event> {
+        let message = self.next_text()?;
+        self.take_parts(message.blobs);
+        Some(message.body)
+    }
+
+    fn next_text(&mut self) -> Option<Message<Event>> {
         let text = loop {
             match self.0.read() {
                 Ok(Frame::Text(text)) => break text,
@@ -222,12 +242,25 @@ impl Socket {
                 Err(error) => panic!("{error}"),
             }
         };
-        let message = Message::<Event>::decode(&text).expect("an event");
-        for _ in 0..message.blobs {
+        Some(Message::<Event>::decode(&text).expect("an event"))
+    }
+
+    fn take_parts(&mut self, count: usize) {
+        for _ in 0..count {
             let part = self.0.read().expect("a part");
             assert!(part.is_binary(), "{part:?}");
         }
-        Some(message.body)
+    }
+
+    /// Reads until exported files follow; says how many.
+    fn until_files_begin(&mut self) -> usize {
+        loop {
+            let message = self.next_text().expect("an event");
+            if matches!(message.body, Event::Files { .. }) {
+                return message.blobs;
+            }
+            self.take_parts(message.blobs);
+        }
     }
 
     #[track_caller]
@@ -345,13 +378,10 @@ fn the_link_opens_the_page_and_its_cookie_the_rest() {
     assert_eq!(page.header("X-Content-Type-Options"), "nosniff");
     assert_eq!(page.header("Referrer-Policy"), "no-referrer");
     let policy = page.header("Content-Security-Policy");
-    let nonce = policy
-        .split("'nonce-")
-        .nth(1)
-        .and_then(|rest| rest.split('\'').next());
-    let nonce = nonce.expect("a nonce for the script in the page");
-    let script = format!("<script nonce=\"{nonce}\" type=\"module\">");
-    assert!(page.body.contains(&script), "{page:?}");
+    // No script may stand within the HTML, which is what the page build made.
+    let scripts = "script-src 'self' 'wasm-unsafe-eval'; ";
+    assert!(policy.contains(scripts), "{policy}");
+    assert_eq!(page.body, INDEX);
     assert!(
         policy.contains(&format!("ws://{}", serving.address)),
         "{policy}"
@@ -370,6 +400,125 @@ fn the_link_opens_the_page_and_its_cookie_the_rest() {
     let reported: serde_json::Value = serde_json::from_str(&engine.body).expect("JSON");
     let wanted = serde_json::json!({ "kind": "native", "protocol": VERSION });
     assert_eq!(reported, wanted);
+}
+
+/// Every user of the machine can read what a program was started with.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_program_that_opens_the_browser_never_has_the_token() {
+    let scene = Scene::new();
+    // The first one that is tried on Linux. It is renamed when it is whole.
+    scene.write(
+        "bin/xdg-open",
+        "#!/bin/sh\necho \"$@\" > opening\nmv opening opened\n",
+    );
+    let opener = scene.path("bin/xdg-open");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(opener, executable).expect("making it executable");
+    let path = std::env::var("PATH").expect("a PATH");
+    let path = format!("{}:{path}", scene.path("bin").display());
+    let serving = Serving::begin(Serving::command(&scene, &[]).env("PATH", path));
+    let start = Instant::now();
+    while !scene.path("opened").exists() {
+        assert!(start.elapsed() < PATIENCE, "no browser is opened");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let arguments = scene.text("opened");
+    assert!(!arguments.contains(&serving.token), "{arguments}");
+    let start = format!("http://{}", serving.address);
+    let path = arguments.trim_end().strip_prefix(&start);
+    let path = path.unwrap_or_else(|| panic!("{arguments}"));
+    let host = ("Host", serving.address.as_str());
+
+    // A stranger that guesses, or has made the browser ask, spoils nothing.
+    let guessed = serving.get("/?code=00000000000000000000000000000000", &[host]);
+    assert_eq!(guessed.status(), 403);
+    let foreign = serving.get(path, &[host, ("Origin", "http://evil.example")]);
+    assert_eq!(foreign.status(), 403);
+
+    let first = serving.get(path, &[host]);
+    assert_eq!((first.status(), first.header("Location")), (303, "/"));
+    let cookie = format!("{}; HttpOnly; SameSite=Strict; Path=/", serving.cookie());
+    assert_eq!(first.header("Set-Cookie"), cookie);
+    assert_eq!(first.header("Cache-Control"), "no-store");
+    assert_eq!(serving.get_as_page("/").status(), 200);
+
+    let second = serving.get(path, &[host]);
+    assert_eq!(second.status(), 403, "{second:?}");
+    assert!(!second.head.to_lowercase().contains("set-cookie"));
+}
+
+/// More connections than files may be open, and none of them says anything.
+#[test]
+fn idle_connections_keep_nobody_waiting() {
+    let scene = Scene::new();
+    let command = Serving::command(&scene, &["--no-open"]);
+    let mut limited = Program::new("sh");
+    limited
+        .args(["-c", "ulimit -n 128; exec \"$@\"", "sh"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .current_dir(scene.path(""));
+    let serving = Serving::begin(&mut limited);
+    let mut before = serving.page();
+    let idle: Vec<TcpStream> = (0..200).map(|_| serving.connect()).collect();
+    let start = Instant::now();
+    assert_eq!(serving.get_as_page("/").status(), 200);
+    let mut after = serving.page();
+    for page in [&mut before, &mut after] {
+        page.hello();
+        page.until(|event| matches!(event, Event::Hello { .. }));
+    }
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    drop(idle);
+}
+
+#[test]
+fn a_connection_that_says_nothing_is_closed() {
+    let scene = Scene::new();
+    let serving = Serving::start(&scene, &[]);
+    let mut silent = serving.connect();
+    let mut slow = serving.connect();
+    slow.write_all(b"GET / HT").expect("sending");
+    let mut rest = serving.connect();
+    let request = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", serving.address);
+    rest.write_all(request.as_bytes()).expect("sending");
+    for connection in [&mut silent, &mut slow, &mut rest] {
+        // It fails if nothing comes within the patience.
+        connection
+            .read_to_end(&mut Vec::new())
+            .expect("the end of the connection");
+    }
+}
+
+/// Browsers answer pings by themselves; what does not is gone, though its connection may stay open for hours.
+#[test]
+fn a_page_that_answers_no_ping_is_let_go() {
+    let scene = Scene::new();
+    let serving = Serving::start(&scene, &[]);
+    let mut gone = serving.connect();
+    let request = format!(
+        "GET /engine?token={} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+        serving.token, serving.address
+    );
+    gone.write_all(request.as_bytes()).expect("sending");
+    let mut answering = serving.page();
+    let answering = std::thread::spawn(move || {
+        let mut pings = 0;
+        while pings < 5 {
+            pings += u32::from(answering.0.read().expect("a frame").is_ping());
+        }
+        answering.hello();
+        answering.until(|event| matches!(event, Event::Hello { .. }));
+    });
+    let mut received = Vec::new();
+    gone.read_to_end(&mut received)
+        .expect("the end of the connection");
+    assert!(received.starts_with(b"HTTP/1.1 101 "), "{received:?}");
+    assert!(received.ends_with(&[0x89, 0]), "{received:?}");
+    answering.join().expect("a page that is kept");
 }
 
 #[test]
@@ -558,6 +707,102 @@ fn long_run(scene: &Scene) -> Command {
     Command::Start { recipe }
 }
 
+/// A run whose student has 43 MB, more than sockets hold.
+fn large_run(scene: &Scene) -> Command {
+    let Command::Start { mut recipe } = long_run(scene) else {
+        unreachable!("it starts a run");
+    };
+    let large = "layers = 6\nhidden = 384\nheads = 3\ninit = \"random\"";
+    recipe.student = toml::from_str(large).expect("a student");
+    Command::Start { recipe }
+}
+
+const EXPORT: Command = Command::Export {
+    what: Export::Student,
+};
+
+/// Whether these are files, or else the refusal.
+fn answer_to_export(page: &mut Socket) -> Result<(), String> {
+    let is_answer = |e: &Event| matches!(e, Event::Files { .. } | Event::Refused { .. });
+    match page.until(is_answer) {
+        Event::Files { .. } => Ok(()),
+        Event::Refused { message, .. } => Err(message),
+        other => unreachable!("{other:?} was not waited for"),
+    }
+}
+
+/// A page that asks and asks, and takes nothing.
+#[test]
+fn a_page_gets_one_export_at_a_time() {
+    let scene = Scene::new();
+    let serving = Serving::start(&scene, &DATA);
+    let mut page = serving.page();
+    page.send(large_run(&scene), &[]);
+    page.until(has_steps);
+    for _ in 0..10 {
+        page.send(EXPORT, &[]);
+    }
+    let answers: Vec<_> = (0..10).map(|_| answer_to_export(&mut page)).collect();
+    let files = answers.iter().filter(|answer| answer.is_ok()).count();
+    // The last ones may have been read when the first was sent.
+    assert!((1..=3).contains(&files), "{answers:?}");
+    for message in answers.iter().filter_map(|answer| answer.as_ref().err()) {
+        assert_eq!(
+            message,
+            "the files of an earlier export are still on their way to this page. Ask again when they are here"
+        );
+    }
+    page.send(EXPORT, &[]);
+    assert_eq!(answer_to_export(&mut page), Ok(()));
+}
+
+/// Pages that take nothing do not fill the memory together either.
+#[test]
+fn exports_wait_for_few_pages_at_once() {
+    let scene = Scene::new();
+    let serving = Serving::start(&scene, &DATA);
+    let mut first = serving.page();
+    first.send(large_run(&scene), &[]);
+    first.until(has_steps);
+    first.send(Command::Pause, &[]);
+    let state = RunState::Paused;
+    first.until(|event| {
+        *event
+            == Event::State {
+                state: state.clone(),
+            }
+    });
+    // The files of a checkpoint are written then; nothing else goes to all pages any more.
+    first.until(|event| matches!(event, Event::Checkpoint { .. }));
+    let mut pages = [first, serving.page(), serving.page()];
+    let mut parts = Vec::new();
+    for page in &mut pages[..2] {
+        page.send(EXPORT, &[]);
+        // Its files are on their way, and it takes no more of them.
+        parts.push(page.until_files_begin());
+    }
+    pages[2].send(EXPORT, &[]);
+    let message = answer_to_export(&mut pages[2]).expect_err("too much waits");
+    let start = "exported files of 8";
+    let end = " MB are still on their way to other pages. Ask again when those pages have them, or close those pages";
+    assert!(
+        message.starts_with(start) && message.ends_with(end),
+        "{message}"
+    );
+    for (page, parts) in pages.iter_mut().zip(parts) {
+        page.take_parts(parts);
+    }
+    // The last part of the files may be here before their end is known there.
+    let start = Instant::now();
+    loop {
+        pages[2].send(EXPORT, &[]);
+        match answer_to_export(&mut pages[2]) {
+            Ok(()) => break,
+            Err(message) => assert!(start.elapsed() < PATIENCE, "{message}"),
+        }
+    }
+}
+
 fn has_steps(event: &Event) -> bool {
     matches!(event, Event::Steps { steps } if !steps.is_empty())
 }
@@ -713,9 +958,7 @@ fn a_run_is_saved_without_a_terminal() {
     page.send(long_run(&scene), &[]);
     page.until(has_steps);
     let id = serving.child.id().to_string();
-    let sent = std::process::Command::new("kill")
-        .args(["-HUP", &id])
-        .status();
+    let sent = Program::new("kill").args(["-HUP", &id]).status();
     assert!(sent.expect("running kill").success());
     let code = serving.child.wait().expect("the end of limbeck").code();
     assert_eq!(code, Some(0));
@@ -757,7 +1000,7 @@ fn serve_and_distill_take_the_same_steps() {
                 line
             })),
             Event::Evaluated { evaluation } => reported.push(serde_json::json!({
-                "event": "evaluated", "step": evaluation.step, "by_pair": evaluation.by_pair,
+                "event": "evaluated", "step": evaluation.step, "parts": evaluation.parts,
             })),
             Event::State { state } if state == FINISHED => break,
             _ => {}

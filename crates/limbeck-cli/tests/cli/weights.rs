@@ -101,8 +101,14 @@ pub fn metadata(scene: &Scene, file: &str) -> HashMap<String, String> {
     metadata.metadata().clone().unwrap_or_default()
 }
 
-/// Writes a safetensors file.
+/// Writes a safetensors file, as PyTorch's are.
 pub fn write(scene: &Scene, file: &str, tensors: &Tensors) {
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    write_with(scene, file, tensors, metadata);
+}
+
+/// Writes a safetensors file with this metadata.
+pub fn write_with(scene: &Scene, file: &str, tensors: &Tensors, metadata: HashMap<String, String>) {
     let view = |stored: &Stored| {
         let Stored {
             dtype,
@@ -121,7 +127,6 @@ pub fn write(scene: &Scene, file: &str, tensors: &Tensors) {
             TensorView::new(*dtype, shape.clone(), bytes).expect("bytes of that shape"),
         )
     });
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     scene.write(
         file,
         safetensors::serialize(views, Some(metadata)).expect("serialising"),

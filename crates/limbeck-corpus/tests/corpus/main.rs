@@ -1,5 +1,6 @@
 //! The corpus: what is read from files, which lines become which batches, and that a run can be resumed at any batch.
 
+mod changing;
 mod in_memory;
 
 use std::alloc::{GlobalAlloc, Layout, System};

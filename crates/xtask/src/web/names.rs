@@ -16,7 +16,13 @@ const MODULES: [&str; 6] = [
     "worker_loader.js",
 ];
 
-/// Renames files by their contents, and writes the new names into whatever refers to them.
+/// The code of the engine. The page fetches it ahead of the worker, to show how much is here.
+const ENGINE: &str = "worker_bg.wasm";
+/// Where index.html says how many bytes that is.
+const NO_BYTES: &str = r#"<meta name="limbeck-worker-bytes" content="">"#;
+
+/// Renames files by their contents, and writes the new names into whatever refers to them. Into index.html goes the size
+/// of the engine, too.
 pub fn by_contents(stage: &Path) -> Result<()> {
     let mut files = MODULES.map(str::to_owned).to_vec();
     files.extend(
@@ -25,6 +31,7 @@ pub fn by_contents(stage: &Path) -> Result<()> {
             .filter(|path| path.ends_with(".css")),
     );
     let mut renamed: Vec<(String, String)> = Vec::new();
+    let mut engine_bytes = 0;
     for name in files {
         let from = stage.join(&name);
         let mut bytes = shell::read_bytes(&from)?;
@@ -32,25 +39,37 @@ pub fn by_contents(stage: &Path) -> Result<()> {
             bytes = with_new_names(&shell::read(&from)?, &renamed).into_bytes();
             shell::write(&from, &bytes)?;
         }
+        if name == ENGINE {
+            engine_bytes = bytes.len();
+        }
         let new = hashed(&name, &fingerprint(&bytes));
         let to = stage.join(&new);
         std::fs::rename(&from, &to).map_err(shell::file_error(&to))?;
         renamed.push((name, new));
     }
     let index = stage.join("index.html");
-    let page = with_new_names(&shell::read(&index)?, &renamed);
-    // The worker's modules are found through its loader, and the page's through its starter.
-    let linked = renamed
-        .iter()
-        .filter(|(name, _)| !name.starts_with("worker") || name == "worker_loader.js");
-    for (name, new) in linked {
+    let page = linked(&shell::read(&index)?, &renamed, engine_bytes)?;
+    shell::write(&index, page.as_bytes())
+}
+
+/// index.html with the new names and the size of the engine.
+fn linked(page: &str, renamed: &[(String, String)], engine_bytes: usize) -> Result<String> {
+    if page.matches(NO_BYTES).count() != 1 {
+        return Err(Error::Wrong(format!(
+            "index.html must hold this line once: {NO_BYTES}"
+        )));
+    }
+    let bytes = NO_BYTES.replace("\"\"", &format!("\"{engine_bytes}\""));
+    let page = with_new_names(page, renamed).replace(NO_BYTES, &bytes);
+    // The worker's script is found through its loader.
+    for (name, new) in renamed.iter().filter(|(name, _)| name != "worker.js") {
         if !page.contains(new.as_str()) {
             return Err(Error::Wrong(format!(
                 "index.html does not refer to {name}, so the page would not find it"
             )));
         }
     }
-    shell::write(&index, page.as_bytes())
+    Ok(page)
 }
 
 /// `page_bg.wasm` as `page_bg-0123456789abcdef.wasm`.
@@ -95,7 +114,37 @@ fn replace_whole(text: &str, name: &str, new: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{hashed, is_hashed, replace_whole};
+    use super::{ENGINE, MODULES, NO_BYTES, hashed, is_hashed, linked, replace_whole};
+
+    const INDEX: &str = include_str!("../../../../index.html");
+
+    fn renamed() -> Vec<(String, String)> {
+        let names = MODULES.iter().map(|name| (*name).to_owned());
+        names
+            .map(|name| (name.clone(), hashed(&name, "0123456789abcdef")))
+            .collect()
+    }
+
+    #[test]
+    fn the_page_knows_name_and_size_of_the_engine() {
+        let page = linked(INDEX, &renamed(), 16_123_456).expect("a page with all its files");
+        for line in [
+            r#"<meta name="limbeck-worker" content="./worker_loader-0123456789abcdef.js">"#,
+            r#"<meta name="limbeck-worker-wasm" content="./worker_bg-0123456789abcdef.wasm">"#,
+            r#"<meta name="limbeck-worker-bytes" content="16123456">"#,
+        ] {
+            assert!(page.contains(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_does_not_name_the_engine_is_refused() {
+        for part in [ENGINE, NO_BYTES] {
+            let without = INDEX.replace(part, "");
+            let error = linked(&without, &renamed(), 1).expect_err("something is missing");
+            assert!(error.to_string().contains(part), "{error}");
+        }
+    }
 
     #[test]
     fn a_name_inside_a_longer_one_is_left_alone() {

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use limbeck_protocol::before_use;
-use limbeck_recipe::{Evaluation, Init};
+use limbeck_recipe::{Evaluation, Part};
 
 use super::measure::figure;
 use crate::state::{RunLog, page};
@@ -18,18 +18,18 @@ pub fn Evaluations() -> impl IntoView {
 
 #[derive(Clone, PartialEq)]
 struct Measured {
-    pairs: Vec<String>,
+    parts: Vec<Part>,
     first: Evaluation,
     last: Option<Evaluation>,
-    init: Init,
+    before_use: &'static str,
 }
 
 impl Measured {
     fn of(run: &RunLog) -> Option<Self> {
         let first = run.evaluations.first()?.clone();
         Some(Self {
-            pairs: run.info.pairs.clone(),
-            init: run.info.recipe.student.init,
+            parts: run.info.parts.clone(),
+            before_use: before_use(&run.info.recipe),
             last: run
                 .evaluations
                 .last()
@@ -42,19 +42,19 @@ impl Measured {
 
 fn table(measured: Measured) -> impl IntoView {
     let Measured {
-        pairs,
+        parts,
         first,
         last,
-        init,
+        before_use,
     } = measured;
     let note = last.as_ref().unwrap_or(&first).note.clone();
     let now = last.as_ref().map(|last| view! { <th scope="col" class="number">{at(last.step)}</th><th scope="col" class="number">"Change"</th> });
-    let rows = pairs.into_iter().enumerate().map(|(place, pair)| {
-        let before = first.by_pair.get(place).copied().unwrap_or(f64::NAN);
-        let now = last.as_ref().and_then(|last| last.by_pair.get(place).copied());
+    let rows = parts.into_iter().enumerate().map(|(place, part)| {
+        let before = first.parts.get(&part).copied().unwrap_or(f64::NAN);
+        let now = last.as_ref().and_then(|last| last.parts.get(&part).copied());
         view! {
             <tr>
-                <th scope="row"><i class="swatch" style=format!("background: var(--c{})", place % 9)></i>{pair}</th>
+                <th scope="row"><i class="swatch" style=format!("background: var(--c{})", place % 9)></i>{part.to_string()}</th>
                 <td class="number">{figure(before)}</td>
                 {now.map(|now| view! {
                     <td class="number"><b>{figure(now)}</b></td>
@@ -68,12 +68,12 @@ fn table(measured: Measured) -> impl IntoView {
             <h3>"On lines that the student never saw"</h3>
             <div class="scroll">
                 <table>
-                    <caption class="hint">"KL from the teacher's relations, in nats; lower is closer. " {note}</caption>
-                    <thead><tr><th scope="col">"Pair"</th><th scope="col" class="number">{at(first.step)}</th>{now}</tr></thead>
+                    <caption class="hint">"Parts of the loss, KL of relations in nats; lower is closer. " {note}</caption>
+                    <thead><tr><th scope="col">"Part"</th><th scope="col" class="number">{at(first.step)}</th>{now}</tr></thead>
                     <tbody>{rows.collect_view()}</tbody>
                 </table>
             </div>
-            <details><summary>"Before you use a student"</summary><p class="hint">{before_use(init)}</p></details>
+            <details><summary>"Before you use a student"</summary><p class="hint">{before_use}</p></details>
         </div>
     }
 }

@@ -49,7 +49,7 @@ pub fn Figures() -> impl IntoView {
 
 const NAMES: [(&str, &str); 8] = [
     ("Step", "Steps done, of all"),
-    ("Loss", "Sum of the pairs' KL, weighted, in nats"),
+    ("Loss", "Sum of its parts, weighted"),
     ("Learning rate", "Of the last step"),
     ("Gradient norm", "Of all gradients, before clipping"),
     (

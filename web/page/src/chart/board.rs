@@ -19,7 +19,7 @@ use crate::state::{Page, RunLog};
 const NARROW: i32 = 560;
 /// Height of a small chart.
 const SMALL: f64 = 116.0;
-/// Name of the weighted sum over the pairs.
+/// Name of the weighted sum of the parts.
 pub const SUM: &str = "sum";
 
 /// What the reader has chosen to see.
@@ -106,36 +106,36 @@ impl Readout {
 /// A line of the present run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// Name of a pair, or [`SUM`].
+    /// Name of a part of the loss, or [`SUM`].
     pub name: String,
-    /// Which pair.
-    pub pair: Option<usize>,
+    /// Which part.
+    pub part: Option<usize>,
 }
 
 impl Entry {
-    /// The lines of a run: the sum first, unless it is the only pair's.
+    /// The lines of a run: the sum first, unless it is the only part's.
     pub fn of(run: &RunLog) -> Vec<Self> {
-        let pairs = run.info.pairs.iter().enumerate();
-        let pairs = pairs.map(|(i, name)| Self {
-            name: name.clone(),
-            pair: Some(i),
+        let parts = run.info.parts.iter().enumerate();
+        let parts = parts.map(|(i, part)| Self {
+            name: part.to_string(),
+            part: Some(i),
         });
-        let sum = (run.info.pairs.len() != 1).then(|| Self {
+        let sum = (run.info.parts.len() != 1).then(|| Self {
             name: SUM.into(),
-            pair: None,
+            part: None,
         });
-        sum.into_iter().chain(pairs).collect()
+        sum.into_iter().chain(parts).collect()
     }
 
     /// Its colour in CSS.
     pub fn css(&self) -> String {
-        self.pair
+        self.part
             .map_or_else(|| "var(--ink)".into(), |i| format!("var(--c{})", i % 9))
     }
 
     /// Its dashes.
     pub fn dash(&self) -> &'static [f64] {
-        self.pair.map_or(&[], |i| DASHES[i % 9])
+        self.part.map_or(&[], |i| DASHES[i % 9])
     }
 
     /// Its dashes in SVG.
@@ -340,9 +340,10 @@ impl Board {
         let smooth = self.view.smoothing.get_untracked() > 0;
         let entries = self.shown_entries(run).into_iter();
         let curve = |entry: Entry| {
-            let line = entry.pair.map_or(&series.loss, |i| &series.pairs[i]);
+            let line = entry.part.map_or(&series.loss, |i| &series.parts[i].1);
             let dots = run.evaluations.iter().filter_map(|evaluation| {
-                let value = evaluation.by_pair.get(entry.pair?)?;
+                let part = run.info.parts.get(entry.part?)?;
+                let value = evaluation.parts.get(part)?;
                 Some((evaluation.step as f64, *value))
             });
             Curve {
@@ -350,8 +351,8 @@ impl Board {
                 steps: &series.steps,
                 raw: smooth.then_some(&line.raw),
                 main: &line.smooth,
-                colour: entry.pair.map_or(&palette.ink, |i| &palette.pairs[i % 9]),
-                width: if entry.pair.is_some() { 1.8 } else { 2.2 },
+                colour: entry.part.map_or(&palette.ink, |i| &palette.pairs[i % 9]),
+                width: if entry.part.is_some() { 1.8 } else { 2.2 },
                 dash: entry.dash(),
                 alpha: 1.0,
                 dots: dots.collect(),
@@ -425,9 +426,9 @@ impl Board {
                 .map(|run| self.shown_entries(run))
                 .unwrap_or_default()
             {
-                match entry.pair {
+                match entry.part {
                     None => mark(series.loss.smooth[at], &palette.ink),
-                    Some(i) => mark(series.pairs[i].smooth[at], &palette.pairs[i % 9]),
+                    Some(i) => mark(series.parts[i].1.smooth[at], &palette.pairs[i % 9]),
                 }
             }
         });
@@ -446,7 +447,7 @@ impl Board {
             .runs
             .with_untracked(|runs| runs.last().map(|run| self.shown_entries(run)));
         for entry in entries.unwrap_or_default() {
-            let line = entry.pair.map_or(&series.loss, |i| &series.pairs[i]);
+            let line = entry.part.map_or(&series.loss, |i| &series.parts[i].1);
             rows.push(Row {
                 value: number(f64::from(line.raw[index])),
                 colour: Some(entry.css()),

@@ -5,7 +5,7 @@ use limbeck_recipe::{Init, Pair, usual_from_layers, usual_warmup};
 use serde_json::Value;
 
 /// Key of a recipe and the word for it, in the order in which a reader looks for them.
-const WORDS: [(&str, &str); 28] = [
+const WORDS: [(&str, &str); 35] = [
     ("teacher", "teacher"),
     ("teacher_layer", "teacher layer"),
     ("student.layers", "layers"),
@@ -18,6 +18,13 @@ const WORDS: [(&str, &str); 28] = [
     ("relation_heads", "A_r"),
     ("pairs", "pairs"),
     ("objective", "objective"),
+    ("output.share", "output stage"),
+    ("output.relations", "relations in it"),
+    ("output.sentence_relation", "sentence relation"),
+    ("output.cosine", "cosine"),
+    ("output.l2", "l2"),
+    ("output.similarity", "similarity"),
+    ("output.hidden", "hidden states"),
     ("corpus", "text"),
     ("steps", "steps"),
     ("learning_rate", "learning rate"),

@@ -1,5 +1,6 @@
 //! The numbers of a run as files.
 
+use limbeck_recipe::Part;
 use serde_json::{Value, json};
 
 use crate::state::RunLog;
@@ -8,15 +9,13 @@ use crate::state::RunLog;
 /// is an empty field.
 pub fn csv(run: &RunLog) -> String {
     let mut header = vec!["step".to_owned(), "loss".to_owned()];
-    header.extend(run.info.pairs.iter().cloned());
+    header.extend(run.info.parts.iter().map(Part::to_string));
     header.extend(["learning_rate", "gradient_norm", "tokens", "seconds"].map(str::to_owned));
     let mut text = row(&header);
     for step in &run.steps {
         let mut fields = vec![step.step.to_string(), exact(step.loss)];
-        fields.extend(
-            (0..run.info.pairs.len())
-                .map(|i| step.by_pair.get(i).map_or_else(String::new, |v| exact(*v))),
-        );
+        let value = |part: &Part| step.parts.get(part).map_or_else(String::new, |v| exact(*v));
+        fields.extend(run.info.parts.iter().map(value));
         fields.extend([
             exact(step.learning_rate),
             exact(step.gradient_norm),
@@ -30,33 +29,24 @@ pub fn csv(run: &RunLog) -> String {
 
 /// The run with its recipe, steps and held-out evaluations.
 pub fn json(run: &RunLog) -> String {
-    let by_pair = |values: &[f64]| -> Value {
-        let named = run
-            .info
-            .pairs
-            .iter()
-            .cloned()
-            .zip(values.iter().map(|v| json!(v)));
-        Value::Object(named.collect())
-    };
     let steps: Vec<Value> = run
         .steps
         .iter()
         .map(|step| {
             json!({
-                "step": step.step, "loss": step.loss, "by_pair": by_pair(&step.by_pair),
+                "step": step.step, "loss": step.loss, "parts": step.parts,
                 "learning_rate": step.learning_rate, "gradient_norm": step.gradient_norm,
                 "tokens": step.tokens, "seconds": step.seconds,
             })
         })
         .collect();
     let evaluations: Vec<Value> = run.evaluations.iter().map(|evaluation| {
-        json!({ "step": evaluation.step, "by_pair": by_pair(&evaluation.by_pair), "note": evaluation.note })
+        json!({ "step": evaluation.step, "parts": evaluation.parts, "note": evaluation.note })
     }).collect();
     let whole = json!({
         "recipe": run.info.recipe, "device": run.info.device, "parameters": run.info.parameters,
         "relation_heads": run.info.relation_heads, "teacher_layer": run.info.teacher_layer,
-        "unit": "nats", "steps": steps, "evaluations": evaluations,
+        "steps": steps, "evaluations": evaluations,
     });
     format!("{whole:#}\n")
 }
@@ -71,42 +61,44 @@ fn exact(value: f64) -> String {
 }
 
 fn row(fields: &[String]) -> String {
-    let quoted: Vec<String> = fields.iter().map(|field| quote(field)).collect();
-    quoted.join(",") + "\r\n"
-}
-
-fn quote(field: &str) -> String {
-    if field.contains([',', '"', '\r', '\n']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field.to_owned()
-    }
+    fields.join(",") + "\r\n"
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::examples;
     use limbeck_protocol::RunInfo;
-    use limbeck_recipe::{Evaluation, Step};
+    use limbeck_recipe::{Evaluation, Pair, Step};
+
+    fn parts(values: &[f64]) -> BTreeMap<Part, f64> {
+        let parts = [Part::Relation(Pair::QQ), Part::Cosine];
+        parts.into_iter().zip(values.iter().copied()).collect()
+    }
 
     fn run() -> RunLog {
         let step = |step: u64, loss: f64| Step {
-            by_pair: vec![0.1, 0.2],
+            parts: parts(&[0.1, 0.2]),
             learning_rate: 6e-4,
             gradient_norm: 1.5,
             tokens: 400,
             ..examples::step(step, loss, 0.25)
         };
+        let before = Step {
+            parts: parts(&[0.1]),
+            ..step(1, 0.1 + 0.2)
+        };
         RunLog {
             info: RunInfo {
-                pairs: vec!["Q-Q".into(), "odd \"pair\", quoted".into()],
+                parts: vec![Part::Relation(Pair::QQ), Part::Cosine],
                 ..examples::info()
             },
-            steps: vec![step(1, 0.1 + 0.2), step(2, f64::NAN)],
+            steps: vec![before, step(2, f64::NAN)],
             evaluations: vec![Evaluation {
                 step: 2,
-                by_pair: vec![0.5, 0.6],
+                parts: parts(&[0.5, 0.6]),
                 note: "2 lines".into(),
             }],
             ..examples::run()
@@ -114,17 +106,14 @@ mod tests {
     }
 
     #[test]
-    fn csv_quotes_and_is_exact() {
+    fn csv_is_exact() {
         let text = csv(&run());
         let lines: Vec<&str> = text.split("\r\n").collect();
         assert_eq!(
             lines[0],
-            "step,loss,Q-Q,\"odd \"\"pair\"\", quoted\",learning_rate,gradient_norm,tokens,seconds"
+            "step,loss,Q-Q,cosine,learning_rate,gradient_norm,tokens,seconds"
         );
-        assert_eq!(
-            lines[1],
-            "1,0.30000000000000004,0.1,0.2,0.0006,1.5,400,0.25"
-        );
+        assert_eq!(lines[1], "1,0.30000000000000004,0.1,,0.0006,1.5,400,0.25");
         assert_eq!(lines[2], "2,,0.1,0.2,0.0006,1.5,400,0.25");
         assert_eq!(lines[3..], [""]);
     }
@@ -132,7 +121,8 @@ mod tests {
     #[test]
     fn json_names_every_number() {
         let value: Value = serde_json::from_str(&json(&run())).expect("it is JSON");
-        assert_eq!(value["steps"][0]["by_pair"]["Q-Q"], 0.1);
+        assert_eq!(value["steps"][0]["parts"], json!({ "Q-Q": 0.1 }));
+        assert_eq!(value["steps"][1]["parts"]["cosine"], 0.2);
         assert_eq!(value["steps"][1]["loss"], Value::Null);
         assert_eq!(value["evaluations"][0]["step"], 2);
         assert_eq!(value["recipe"]["batch"], 32);

@@ -1,6 +1,6 @@
 //! The numbers of a run by column, updated as the run grows.
 
-use limbeck_recipe::{Recipe, Step};
+use limbeck_recipe::{Part, Recipe, Step};
 
 use super::columns::Smoother;
 use crate::state::RunLog;
@@ -39,10 +39,10 @@ pub struct Series {
     over: f64,
     /// Step numbers.
     pub steps: Vec<f64>,
-    /// The weighted sum over the pairs.
+    /// The weighted sum of the parts.
     pub loss: Line,
-    /// Each pair, in the order of the run.
-    pub pairs: Vec<Line>,
+    /// Each part of the loss, in the order of the run; a step that lacks one has no number there.
+    pub parts: Vec<(Part, Line)>,
     /// Learning rate.
     pub rate: Line,
     /// Norm of the gradient.
@@ -60,7 +60,9 @@ impl Series {
             over,
             steps: Vec::new(),
             loss: Line::default(),
-            pairs: vec![Line::default(); run.info.pairs.len()],
+            parts: (run.info.parts.iter())
+                .map(|part| (*part, Line::default()))
+                .collect(),
             rate: Line::default(),
             norm: Line::default(),
             speed: Line::default(),
@@ -95,15 +97,15 @@ impl Series {
             None => self.last.is_none(),
             Some(there) => there.is_some() && there == self.last,
         };
-        same && self.recipe == run.info.recipe && self.pairs.len() == run.info.pairs.len()
+        same && self.recipe == run.info.recipe && self.parts.len() == run.info.parts.len()
     }
 
     fn extend(&mut self, steps: &[Step]) {
         for step in steps {
             self.steps.push(step.step as f64);
             self.loss.push(step.loss, self.over);
-            for (i, line) in self.pairs.iter_mut().enumerate() {
-                line.push(step.by_pair.get(i).copied().unwrap_or(f64::NAN), self.over);
+            for (part, line) in &mut self.parts {
+                line.push(step.parts.get(part).copied().unwrap_or(f64::NAN), self.over);
             }
             self.rate.push(step.learning_rate, 1.0);
             self.norm.push(step.gradient_norm, self.over);
@@ -118,8 +120,8 @@ impl Series {
             return;
         }
         self.over = over;
-        let pairs = self.pairs.iter_mut();
-        for line in pairs.chain([&mut self.loss, &mut self.norm, &mut self.speed]) {
+        let parts = self.parts.iter_mut().map(|(_, line)| line);
+        for line in parts.chain([&mut self.loss, &mut self.norm, &mut self.speed]) {
             line.smooth_again(over);
         }
     }

@@ -1,5 +1,9 @@
 //! A run in words and a small table, for those who do not see its curves.
 
+use std::collections::BTreeMap;
+
+use limbeck_recipe::Part;
+
 use super::scale::number;
 use crate::state::RunLog;
 
@@ -23,38 +27,40 @@ impl Summary {
         let (Some(first), Some(last)) = (run.steps.first(), run.steps.last()) else {
             return Self::default();
         };
-        let pairs = run.info.pairs.iter().zip(&last.by_pair);
-        let pairs: Vec<String> = pairs
-            .map(|(name, value)| format!("{name} {}", number(*value)))
-            .collect();
+        let in_words = |parts: &BTreeMap<Part, f64>| {
+            let parts = parts.iter();
+            let parts = parts.map(|(part, value)| format!("{part} {}", number(*value)));
+            parts.collect::<Vec<_>>().join(", ")
+        };
         let mut sentence = format!(
             "Step {}: loss {}, {}. The loss went from {} to {}.",
             last.step,
             number(last.loss),
-            pairs.join(", "),
+            in_words(&last.parts),
             number(first.loss),
             number(last.loss)
         );
         if let Some(held) = run.evaluations.last() {
-            let held_pairs = run.info.pairs.iter().zip(&held.by_pair);
-            let held_pairs: Vec<String> = held_pairs
-                .map(|(name, value)| format!("{name} {}", number(*value)))
-                .collect();
             sentence += &format!(
                 " On held-out lines after {} steps: {}.",
                 held.step,
-                held_pairs.join(", ")
+                in_words(&held.parts)
             );
         }
         let mut header = vec!["step".to_owned(), "loss".to_owned()];
-        header.extend(run.info.pairs.iter().cloned());
+        header.extend(run.info.parts.iter().map(Part::to_string));
         let end = run.steps.len() - 1;
         let count = ROWS.min(run.steps.len());
         let rows =
             (0..count).map(|i| &run.steps[if count > 1 { i * end / (count - 1) } else { 0 }]);
         let rows = rows.map(|step| {
             let mut row = vec![step.step.to_string(), number(step.loss)];
-            row.extend(step.by_pair.iter().map(|value| number(*value)));
+            let value = |part: &Part| {
+                step.parts
+                    .get(part)
+                    .map_or_else(String::new, |v| number(*v))
+            };
+            row.extend(run.info.parts.iter().map(value));
             row
         });
         Self {

@@ -6,6 +6,9 @@ const RESTARTS: usize = 3;
 const WITHIN_SECONDS: f64 = 120.0;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How long nothing may be heard of an engine that is fetched or started. A start takes a second or two once the code is
+/// here; a phone may need ten.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The last restarts, in seconds of any clock.
 #[derive(Default)]
@@ -27,11 +30,23 @@ pub fn pause(tries: u32) -> Duration {
         .min(LONGEST_PAUSE)
 }
 
+/// How long a worker may take to start whose code took `fetched` to come: a browser that keeps nothing fetches it again.
+pub fn start_limit(fetched: Duration) -> Duration {
+    PATIENCE.saturating_add(fetched)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{Restarts, pause};
+    use super::{Restarts, pause, start_limit};
+
+    #[test]
+    fn a_slow_link_may_be_slow_twice() {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        assert_eq!(start_limit(Duration::ZERO), minutes(1));
+        assert_eq!(start_limit(minutes(10)), minutes(11));
+    }
 
     #[test]
     fn three_restarts_within_two_minutes() {

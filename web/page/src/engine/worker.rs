@@ -7,18 +7,18 @@ use js_sys::{Array, ArrayBuffer, Date, Math, Promise, Reflect, Uint8Array};
 use leptos::prelude::*;
 use limbeck_protocol::{Control, Event, Message, RunState};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use web_sys::{
-    ErrorEvent, MessageEvent, ReadableStreamDefaultReader, Worker, WorkerOptions, WorkerType,
+    ErrorEvent, MessageEvent, ReadableStreamDefaultReader, Response, Worker, WorkerOptions,
+    WorkerType,
 };
 
+use super::restarts::{PATIENCE, start_limit};
 use super::{Link, fetch, hear, page, text_of, with};
 use crate::state::{Connection, Page};
 
 /// The script that starts the worker, unless the page names another.
 const LOADER: &str = "./worker_loader.js";
-/// A start takes a second or two once the code is here; a phone may need ten.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 #[wasm_bindgen]
 extern "C" {
@@ -28,7 +28,8 @@ extern "C" {
 }
 
 thread_local! {
-    static FETCHED: Cell<bool> = const { Cell::new(false) };
+    /// How long the code took to come.
+    static FETCHED: Cell<Option<Duration>> = const { Cell::new(None) };
 }
 
 /// Starts a worker in place of any before.
@@ -36,10 +37,21 @@ pub async fn start() {
     let (Some(generation), Some(page)) = (with(super::Engine::close), page()) else {
         return;
     };
-    if !FETCHED.replace(true) {
-        // only for the progress bar: the loader takes it from the browser's cache, and reports what is wrong
-        fetch_code(page).await.ok();
-    }
+    let fetched = match FETCHED.get() {
+        Some(time) => time,
+        None => {
+            let begun = Date::now();
+            // a failure is no matter: the loader has the same, and reports what is wrong
+            if let Ok(Fetched::Stalled) = fetch_code(page).await {
+                let patience = PATIENCE.as_secs();
+                impossible(page, &format!("no byte of its code came for {patience} s"));
+                return;
+            }
+            let time = Duration::from_secs_f64((Date::now() - begun).max(0.0) / 1000.0);
+            FETCHED.set(Some(time));
+            time
+        }
+    };
     let lock = format!(
         "limbeck-engine-{:x}",
         (Math::random() * 2f64.powi(52)) as u64
@@ -50,7 +62,7 @@ pub async fn start() {
     let options = WorkerOptions::new();
     options.set_type(WorkerType::Module);
     match Worker::new_with_options(&url, &options) {
-        Ok(worker) => listen(&worker, generation, lock),
+        Ok(worker) => listen(&worker, generation, lock, start_limit(fetched)),
         Err(error) => impossible(page, &text_of(&error)),
     }
 }
@@ -104,7 +116,7 @@ pub fn died(generation: u32, reason: &str) {
     leptos::task::spawn_local(start());
 }
 
-fn listen(worker: &Worker, generation: u32, lock: String) {
+fn listen(worker: &Worker, generation: u32, lock: String, limit: Duration) {
     let ready = std::rc::Rc::new(Cell::new(false));
     let (source, is_ready) = (worker.clone(), ready.clone());
     // closures are few: one set a worker, so they are not freed
@@ -141,10 +153,11 @@ fn listen(worker: &Worker, generation: u32, lock: String) {
         move || {
             let waits = with(|engine| engine.generation == generation) == Some(true);
             if let (true, false, Some(page)) = (waits, ready.get(), page()) {
-                impossible(page, "nothing was heard of it for 60 s");
+                let text = format!("nothing was heard of it for {} s", limit.as_secs());
+                impossible(page, &text);
             }
         },
-        PATIENCE,
+        limit,
     );
 }
 
@@ -203,28 +216,56 @@ fn impossible(page: Page, what: &str) {
     page.connection.set(Connection::Impossible(text));
 }
 
-/// Fetches the worker's code, and says how much of it is here.
-async fn fetch_code(page: Page) -> Result<(), JsValue> {
+/// What became of fetching the worker's code.
+enum Fetched {
+    /// It is in the browser's cache, where the loader finds it, or it is not known where it is.
+    Whole,
+    /// Nothing came for [`PATIENCE`].
+    Stalled,
+}
+
+/// Fetches the worker's code, and says how much of it is here. There is no limit but that of the pause between two bytes.
+async fn fetch_code(page: Page) -> Result<Fetched, JsValue> {
     let Some(url) = named("limbeck-worker-wasm") else {
-        return Ok(());
+        return Ok(Fetched::Whole);
     };
-    let response = fetch(&url).await?;
+    let response = future_to_promise(async move { Ok(fetch(&url).await?.into()) });
+    let Some(response) = soon(response).await? else {
+        return Ok(Fetched::Stalled);
+    };
+    let response: Response = response.dyn_into()?;
     let total = named("limbeck-worker-bytes").and_then(|bytes| bytes.parse().ok());
     let total: u64 = total.unwrap_or(0);
     let Some(body) = response.body() else {
-        return Ok(());
+        return Ok(Fetched::Whole);
     };
     let reader: ReadableStreamDefaultReader = body.get_reader().dyn_into()?;
     let mut done = 0;
     loop {
-        let chunk = JsFuture::from(reader.read()).await?;
+        let Some(chunk) = soon(reader.read()).await? else {
+            // what may still come is of no use to anybody
+            let _ = reader.cancel();
+            return Ok(Fetched::Stalled);
+        };
         if Reflect::get(&chunk, &"done".into())?.is_truthy() {
-            return Ok(());
+            return Ok(Fetched::Whole);
         }
         let value: Uint8Array = Reflect::get(&chunk, &"value".into())?.dyn_into()?;
         done += u64::from(value.length());
         page.connection.set(Connection::Loading(done, total));
     }
+}
+
+/// What a promise gives; none if that is nothing for [`PATIENCE`].
+async fn soon(promise: Promise) -> Result<Option<JsValue>, JsValue> {
+    let milliseconds = i32::try_from(PATIENCE.as_millis()).unwrap_or(i32::MAX);
+    let late = Promise::new(&mut |resolve, _| {
+        // without a clock there is no limit
+        let _ =
+            window().set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, milliseconds);
+    });
+    let first = JsFuture::from(Promise::race(&Array::of2(&promise, &late))).await?;
+    Ok(Some(first).filter(|first| !first.is_undefined()))
 }
 
 /// What `<meta name=... content=...>` of the page says.

@@ -1,6 +1,7 @@
 //! What a run would cost, in words: from its sizes, and from the speed of the last run on this page.
 
 use limbeck_protocol::{EngineInfo, EngineKind, RunInfo};
+pub use limbeck_recipe::memory;
 use limbeck_recipe::{Config, DeviceChoice, Estimate, Plan, Step};
 
 /// Floating-point operations a second where nothing has been measured: a laptop's GPU in a browser.
@@ -87,7 +88,7 @@ pub fn measured(run: &RunInfo, steps: &[Step], teacher: &Config) -> Option<Speed
 /// Why the student cannot be held where the run would compute, if so; for its hidden size.
 pub fn too_large(plan: &Plan, engine: Option<&EngineInfo>, on_gpu: bool) -> Option<String> {
     let engine = engine?;
-    let bytes = Estimate::of(plan).bytes;
+    let bytes = Estimate::of(plan).peak;
     if !on_gpu {
         let wasm = engine.kind == EngineKind::Worker;
         return (wasm && bytes > WASM_MEMORY).then(|| {
@@ -130,15 +131,6 @@ pub fn amount(number: u128) -> String {
         n if n >= 1e6 => format!("{} million", figures(n / 1e6)),
         n if n >= 1e3 => format!("{} thousand", figures(n / 1e3)),
         n => format!("{n}"),
-    }
-}
-
-/// `64 MB`, `1.2 GB`.
-pub fn memory(bytes: f64) -> String {
-    match bytes {
-        b if b >= 1e9 => format!("{} GB", figures(b / 1e9)),
-        b if b >= 1e6 => format!("{} MB", figures(b / 1e6)),
-        b => format!("{} kB", figures(b / 1e3)),
     }
 }
 

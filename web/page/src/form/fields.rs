@@ -513,7 +513,7 @@ const fn required(
 }
 
 /// Every field, in the order of the form and of a link.
-pub static FIELDS: [Field; 29] = [
+pub static FIELDS: [Field; 36] = [
     required(
         ("student.layers", "Layers", "Depth of the student."),
         Group::Student,
@@ -704,6 +704,17 @@ pub static FIELDS: [Field; 29] = [
         )
     },
     required(
+        (
+            "output.share",
+            "Output stage",
+            "Share of the steps, the last ones, that train every layer by the student's output; 0 is none.",
+        ),
+        Group::Training,
+        Kind::Decimal,
+        |r| decimal_text(r.output.share),
+        |r, text| put(&mut r.output.share, decimal(text)),
+    ),
+    required(
         ("seed", "Seed", "For weights, line order and dropout."),
         Group::Training,
         Kind::Whole,
@@ -795,6 +806,72 @@ pub static FIELDS: [Field; 29] = [
         Kind::Decimal,
         |r| decimal_text(r.epsilon),
         |r, text| put(&mut r.epsilon, decimal(text)),
+    ),
+    required(
+        (
+            "output.relations",
+            "Relations in it",
+            "In the output stage: what the weights of the pairs are multiplied by.",
+        ),
+        Group::More,
+        Kind::Decimal,
+        |r| decimal_text(r.output.relations),
+        |r, text| put(&mut r.output.relations, decimal(text)),
+    ),
+    required(
+        (
+            "output.cosine",
+            "Cosine",
+            "In the output stage: weight of 1 - cosine to the teacher's sentence vector.",
+        ),
+        Group::More,
+        Kind::Decimal,
+        |r| decimal_text(r.output.cosine),
+        |r, text| put(&mut r.output.cosine, decimal(text)),
+    ),
+    required(
+        (
+            "output.l2",
+            "L2",
+            "In the output stage: weight of the squared difference of sentence vectors.",
+        ),
+        Group::More,
+        Kind::Decimal,
+        |r| decimal_text(r.output.l2),
+        |r, text| put(&mut r.output.l2, decimal(text)),
+    ),
+    required(
+        (
+            "output.sentence_relation",
+            "Sentence relation",
+            "In the output stage: weight of the KL of relations among the sentences of a batch.",
+        ),
+        Group::More,
+        Kind::Decimal,
+        |r| decimal_text(r.output.sentence_relation),
+        |r, text| put(&mut r.output.sentence_relation, decimal(text)),
+    ),
+    required(
+        (
+            "output.similarity",
+            "Similarity",
+            "In the output stage: weight of the squared difference of cosines among the sentences of a batch.",
+        ),
+        Group::More,
+        Kind::Decimal,
+        |r| decimal_text(r.output.similarity),
+        |r, text| put(&mut r.output.similarity, decimal(text)),
+    ),
+    required(
+        (
+            "output.hidden",
+            "Hidden states",
+            "In the output stage: weight of the squared difference of the last hidden states.",
+        ),
+        Group::More,
+        Kind::Decimal,
+        |r| decimal_text(r.output.hidden),
+        |r, text| put(&mut r.output.hidden, decimal(text)),
     ),
     required(
         (

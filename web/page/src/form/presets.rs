@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use limbeck_recipe::{Objective, Recipe, StudentRecipe};
+use limbeck_recipe::{Objective, OutputRecipe, Recipe, StudentRecipe};
 
 /// The preset of a page that knows nothing of its device yet.
 pub const FIRST: &str = "first-look";
@@ -69,7 +69,8 @@ pub fn first_choice(on_gpu: bool) -> &'static str {
     if on_gpu { FIRST } else { SMALLEST }
 }
 
-/// What all presets share. A checkpoint every tenth of the steps: what a reload can cost.
+/// What all presets share: relations alone, as in the papers, and a checkpoint every tenth of the steps, which is what a reload
+/// can cost.
 fn bundled(layers: usize, hidden: usize, heads: usize, steps: u64) -> Recipe {
     Recipe {
         teacher: "assets/teacher".into(),
@@ -85,6 +86,7 @@ fn bundled(layers: usize, hidden: usize, heads: usize, steps: u64) -> Recipe {
         checkpoint_every: steps / 10,
         learning_rate: 2e-3,
         seed: 1,
+        output: OutputRecipe::none(),
         ..Recipe::default()
     }
 }

@@ -100,8 +100,8 @@ const STEPS: [Step; 8] = [
     },
     Step {
         title: "What is not learned",
-        text: "The loss reads queries, keys and values of one layer of the teacher and of the student's last layer. What comes after them in that layer gets no gradient and must be \
-            fine-tuned before use. One layer was chosen to learn from; this picture compares the student with all of them. \u{201c}Roles of heads\u{201d} says in words what a head does.",
+        text: "The relation loss reads queries, keys and values of one layer of the teacher and of the student's last layer. What comes after them in that layer gets no gradient \
+            unless the run has an output stage; without one, fine-tune the student before use. One layer was chosen to learn from; this picture compares the student with all of them. \u{201c}Roles of heads\u{201d} says in words what a head does.",
         place: "maps-layers",
         show: |_| plainly(&LAYERS),
     },

@@ -1,0 +1,76 @@
+//! `limbeck baseline`: the student that a run starts from, without a run.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use limbeck_engine::card;
+use limbeck_model::Folder;
+use limbeck_recipe::DeviceChoice;
+use toml::Value;
+
+use crate::config::{self, parse_setting};
+use crate::error::CliError;
+use crate::inputs::{Inputs, require_out};
+use crate::output::Output;
+use crate::{device, terminal};
+
+/// Flags of `limbeck baseline`.
+#[derive(Args)]
+pub struct Arguments {
+    /// Folder of the teacher
+    #[arg(long, value_name = "DIR")]
+    teacher: Option<String>,
+    /// Output folder
+    #[arg(long, value_name = "DIR")]
+    out: Option<String>,
+    /// Recipe (TOML) whose student is copied; flags and --set override it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Set one field of the recipe, such as student.layers=3 or student.from_layers=[2,4,6]; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_setting)]
+    set: Vec<(String, Value)>,
+    /// Overwrite an output folder that is not empty
+    #[arg(long)]
+    overwrite: bool,
+}
+
+/// Runs `limbeck baseline`. It copies on the CPU: nothing is computed.
+///
+/// # Errors
+/// A wrong recipe, a teacher that cannot be read, or an output folder that is not ours to write to.
+pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let mut recipe = config::load(arguments.config.as_deref(), &arguments.set)?;
+    if let Some(teacher) = &arguments.teacher {
+        recipe.teacher.clone_from(teacher);
+    }
+    if let Some(out) = &arguments.out {
+        recipe.out.clone_from(out);
+    }
+    require_out(&recipe.out)?;
+    config::require_teacher(&recipe)?;
+    let (out, teacher) = (Path::new(&recipe.out), Path::new(&recipe.teacher));
+    let folder = Folder::read(teacher)?;
+    let (device, _) = device::open(DeviceChoice::Cpu)?;
+    let baseline = pollster::block_on(limbeck_engine::baseline(&recipe, &folder, &device))?;
+    let config = arguments.config.as_deref().into_iter();
+    let inputs = Inputs {
+        model: ("teacher", teacher),
+        result: "student",
+        files: config.map(|path| ("recipe", path)).collect(),
+    };
+    inputs.are_outside(out)?;
+    let output = Output::create(out, arguments.overwrite)?;
+    output.clear(true)?;
+    for (name, bytes) in &baseline.files {
+        output.write(name, bytes)?;
+    }
+    let start = card::facts(&baseline.plan).into_iter();
+    let start = start.filter(|(name, _)| ["Student", "Start"].contains(&name.as_str()));
+    let vectors = ("Sentence vectors".to_owned(), baseline.vectors);
+    for (name, value) in start.chain([vectors]) {
+        terminal::say(format_args!("  {name:<16} {value}"));
+    }
+    terminal::say(format_args!("copied student: {}", out.display()));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,181 @@
+//! An evaluation as text: for a terminal, for a document, and for programs.
+
+use limbeck_score::{Kind, RESAMPLES, Score, confidence};
+
+use super::{Evaluation, Model, Outcome};
+
+/// What a table has of each model, the first column left-aligned.
+pub const COLUMNS: [&str; 4] = ["model", "parameters", "on disk", "sentences/s"];
+
+/// Where a score is not defined: all cosines are alike.
+const UNDEFINED: &str = "undefined: all cosines are alike";
+
+/// For a terminal: a table for each task, in columns.
+pub fn text(evaluation: &Evaluation) -> String {
+    let table = |outcome: &Outcome| {
+        let rows = rows(evaluation, outcome);
+        let width = |column: usize| {
+            let cells = rows.iter().map(|row| row[column].chars().count());
+            cells.max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+        let line = |row: &Vec<String>| {
+            let cells = row.iter().zip(&widths).enumerate();
+            let cells = cells.map(|(column, (cell, width))| match column {
+                0 => format!("{cell:<width$}"),
+                _ => format!("{cell:>width$}"),
+            });
+            cells.collect::<Vec<_>>().join("  ")
+        };
+        let lines: Vec<String> = rows.iter().map(line).collect();
+        format!("{}\n{}\n", heading(evaluation, outcome), lines.join("\n"))
+    };
+    let tables: Vec<String> = evaluation.outcomes.iter().map(table).collect();
+    format!("{}\n{}\n", tables.join("\n"), note(evaluation))
+}
+
+/// In Markdown.
+pub fn markdown(evaluation: &Evaluation) -> String {
+    let line = |row: &Vec<String>| {
+        let cells: Vec<String> = row.iter().map(|cell| cell.replace('|', "\\|")).collect();
+        format!("| {} |\n", cells.join(" | "))
+    };
+    let table = |outcome: &Outcome| {
+        let rows = rows(evaluation, outcome);
+        let (head, body) = rows.split_at(1);
+        let rule = format!("|---|{}\n", "---:|".repeat(rows[0].len() - 1));
+        let body: String = body.iter().map(line).collect();
+        let heading = heading(evaluation, outcome);
+        format!("{heading}\n\n{}{rule}{body}\n", line(&head[0]))
+    };
+    let tables: String = evaluation.outcomes.iter().map(table).collect();
+    format!("{tables}{}\n", note(evaluation))
+}
+
+/// Comma-separated values: a line for each task, model and metric.
+pub fn csv(evaluation: &Evaluation) -> String {
+    let mut text = String::from(
+        "task,rows,model,parameters,bytes,sentences_per_second,metric,value,low,high,share_of_first,p\n",
+    );
+    for outcome in &evaluation.outcomes {
+        for (at, model) in evaluation.models.iter().enumerate() {
+            for score in &outcome.scores[at] {
+                let number = |x: Option<f64>| x.map_or_else(String::new, |x| x.to_string());
+                let [low, high] = [0, 1].map(|end| number(score.interval.map(|ends| ends[end])));
+                let fields = [
+                    field(outcome.task.name()),
+                    outcome.task.rows().to_string(),
+                    field(&model.name),
+                    model.parameters.to_string(),
+                    model.bytes.to_string(),
+                    outcome.speeds[at].to_string(),
+                    score.metric.to_string(),
+                    number(score.value),
+                    low,
+                    high,
+                    number(score.share),
+                    number(score.p),
+                ];
+                text.push_str(&fields.join(","));
+                text.push('\n');
+            }
+        }
+    }
+    text
+}
+
+fn field(text: &str) -> String {
+    match text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    }
+}
+
+/// What a task is.
+pub fn heading(evaluation: &Evaluation, outcome: &Outcome) -> String {
+    let (name, rows) = (outcome.task.name(), outcome.task.rows());
+    match outcome.task.kind() {
+        Kind::Similarity => format!("{name}: similarity, {rows} pairs"),
+        Kind::Retrieval => {
+            let among = evaluation.among.min(rows);
+            format!("{name}: retrieval, {rows} pairs, the right one of {among}")
+        }
+    }
+}
+
+/// What the numbers mean.
+pub fn note(evaluation: &Evaluation) -> String {
+    let device = &evaluation.device;
+    let mut note = format!(
+        "Scores times 100; in brackets the 95 % interval over the rows, from {RESAMPLES} draws of them. Sentences a second on {device}."
+    );
+    if let [first, _, ..] = evaluation.models.as_slice() {
+        note.push_str(&format!(
+            " p: how likely a difference from {} as large comes of the choice of rows alone.",
+            first.name
+        ));
+    }
+    note
+}
+
+/// Header and rows of a task's table.
+pub fn rows(evaluation: &Evaluation, outcome: &Outcome) -> Vec<Vec<String>> {
+    let [first, second] = outcome.task.metrics();
+    let mut header: Vec<String> = COLUMNS.map(str::to_owned).to_vec();
+    header.extend([first.to_string(), second.to_string()]);
+    let several = evaluation.models.len() > 1;
+    if several {
+        header.push("of the first".to_owned());
+    }
+    let row = |(at, model): (usize, &Model)| {
+        let mut row = vec![
+            model.name.clone(),
+            millions(model.parameters),
+            format!("{:.1} MB", model.bytes as f64 / 1e6),
+            format!("{:.0}", outcome.speeds[at]),
+        ];
+        row.extend(outcome.scores[at].iter().map(value));
+        if several {
+            row.push(compared(&outcome.scores[at][0]));
+        }
+        row
+    };
+    let rows = evaluation.models.iter().enumerate().map(row);
+    std::iter::once(header).chain(rows).collect()
+}
+
+fn millions(parameters: u128) -> String {
+    match parameters {
+        0..100_000 => parameters.to_string(),
+        _ => format!("{:.1} M", parameters as f64 / 1e6),
+    }
+}
+
+/// A score with its interval.
+pub fn value(score: &Score) -> String {
+    let Some(value) = score.value else {
+        return UNDEFINED.to_owned();
+    };
+    match score.interval {
+        Some([low, high]) => {
+            format!(
+                "{:.1} [{:.1}, {:.1}]",
+                100.0 * value,
+                100.0 * low,
+                100.0 * high
+            )
+        }
+        None => format!("{:.1} [too few rows]", 100.0 * value),
+    }
+}
+
+/// Share of the first model's score, and how sure the difference is.
+pub fn compared(score: &Score) -> String {
+    let share = score.share.map(|share| format!("{:.1} %", 100.0 * share));
+    let parts = [share, score.p.map(confidence)];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    match parts.is_empty() {
+        true => "–".to_owned(),
+        false => parts.join(", "),
+    }
+}

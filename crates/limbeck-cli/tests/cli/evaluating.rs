@@ -1,0 +1,377 @@
+//! `limbeck evaluate` and `limbeck baseline`: models beside each other, on tasks without training.
+
+use limbeck_score::{Metric, Task};
+use serde_json::Value;
+
+use crate::scene::{CORPUS_LINES, Outcome, Scene, corpus};
+use crate::weights;
+
+/// Pairs of lines with scores.
+fn similarity() -> String {
+    let lines = corpus(CORPUS_LINES);
+    let lines: Vec<&str> = lines.lines().collect();
+    let pair = |pair: usize| {
+        let (first, second) = (lines[2 * pair], lines[2 * pair + 1]);
+        format!("{first}\t{second}\t{}\n", (pair * 7) % 5)
+    };
+    let rows: String = (0..CORPUS_LINES / 2).map(pair).collect();
+    format!("sentence1\tsentence2\tscore\n{rows}")
+}
+
+fn retrieval() -> String {
+    let row = |(at, line): (usize, &str)| format!("{line},\"the {line}, word {at}\"\n");
+    let rows: String = corpus(CORPUS_LINES).lines().enumerate().map(row).collect();
+    format!("text,meaning\n{rows}")
+}
+
+fn scene() -> Scene {
+    let scene = Scene::new();
+    scene.write("tasks/sts.tsv", similarity());
+    scene.write("tasks/meanings.csv", retrieval());
+    scene
+}
+
+fn evaluate(scene: &Scene, flags: &[&str]) -> Outcome {
+    scene.run(&[&["evaluate", "--device", "cpu"], flags].concat())
+}
+
+/// The lines of `--csv`, in fields.
+fn fields(outcome: &Outcome) -> Vec<Vec<String>> {
+    let lines = outcome.stdout.lines().skip(1);
+    let fields = |line: &str| line.split(',').map(str::to_owned).collect();
+    lines.map(fields).collect()
+}
+
+fn vectors(scene: &Scene, texts: &[&str]) -> Vec<Vec<f32>> {
+    let printed = scene.encode(&[], texts.join("\n") + "\n").done().objects();
+    let vector = |object: &Value| {
+        let numbers = object["embedding"].as_array().expect("a vector").iter();
+        numbers
+            .map(|x| x.as_f64().expect("a number") as f32)
+            .collect()
+    };
+    printed.iter().map(vector).collect()
+}
+
+#[test]
+fn scores_are_those_of_the_vectors_that_encode_prints() {
+    let scene = scene();
+    let flags = [
+        "--models", "teacher", "--tasks", "tasks", "--csv", "--among", "8",
+    ];
+    let lines = fields(&evaluate(&scene, &flags).done());
+    let all: Vec<usize> = (0..CORPUS_LINES).collect();
+    let mut at = 0;
+    for (name, metrics) in [
+        ("tasks/meanings.csv", [Metric::AccuracyAt1, Metric::Mrr]),
+        ("tasks/sts.tsv", [Metric::Spearman, Metric::Pearson]),
+    ] {
+        let task = Task::parse(name, &scene.read(name)).expect("a task");
+        let answers = task.answers(&vectors(&scene, &task.texts()), 8);
+        for metric in metrics {
+            let line = &lines[at];
+            let expected = task
+                .measure(metric, &answers, &all[..task.rows()])
+                .expect("a score");
+            assert_eq!(
+                (line[0].as_str(), line[6].as_str()),
+                (name, metric.to_string().as_str())
+            );
+            let value: f64 = line[7].parse().expect("a number");
+            // Another order of texts pads them otherwise, and a rank may turn on a rounding.
+            assert!(
+                (value - expected).abs() <= 1e-5,
+                "{metric}: {value}, not {expected}"
+            );
+            at += 1;
+        }
+    }
+    assert_eq!(lines.len(), at);
+}
+
+#[test]
+fn a_model_is_compared_with_the_first() {
+    let scene = scene();
+    scene.distill(&[]).done();
+    let flags = [
+        "--models",
+        "teacher",
+        "teacher",
+        "student",
+        "--tasks",
+        "tasks/sts.tsv",
+    ];
+    let lines = fields(&evaluate(&scene, &[&flags[..], &["--csv"]].concat()).done());
+    assert_eq!(lines.len(), 6);
+    let [share, p] = [10, 11];
+    assert_eq!((lines[0][share].as_str(), lines[0][p].as_str()), ("1", ""));
+    assert_eq!((lines[2][share].as_str(), lines[2][p].as_str()), ("1", "1"));
+    assert_ne!(lines[4][share], "1");
+    let p: f64 = lines[4][p].parse().expect("a number");
+    assert!(p > 0.0 && p <= 1.0, "{p}");
+    let [low, value, high] = [8, 7, 9].map(|at| lines[4][at].parse::<f64>().expect("a number"));
+    assert!(low <= value && value <= high, "{low} {value} {high}");
+
+    let text = evaluate(&scene, &flags).done().stdout;
+    let markdown = evaluate(&scene, &[&flags[..], &["--markdown"]].concat())
+        .done()
+        .stdout;
+    assert!(
+        text.starts_with("tasks/sts.tsv: similarity, 20 pairs\nmodel "),
+        "{text}"
+    );
+    assert!(markdown.contains("\n| model | parameters | on disk | sentences/s | Spearman | Pearson | of the first |\n|---|---:|"));
+    for text in [text, markdown] {
+        assert_eq!(
+            text.lines()
+                .filter(|line| line.contains("100.0 %, p = 1.000"))
+                .count(),
+            1,
+            "{text}"
+        );
+        assert!(
+            text.contains("p: how likely a difference from teacher as large"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_intervals() {
+    let scene = scene();
+    let interval = |seed: &str| {
+        let flags = [
+            "--models",
+            "teacher",
+            "--tasks",
+            "tasks/sts.tsv",
+            "--csv",
+            "--seed",
+            seed,
+        ];
+        fields(&evaluate(&scene, &flags).done())[0][8..10].to_vec()
+    };
+    assert_eq!(interval("3"), interval("3"));
+    assert_ne!(interval("3"), interval("4"));
+}
+
+#[test]
+fn the_page_has_a_bar_for_each_model_and_needs_nothing_else() {
+    let scene = scene();
+    let flags = [
+        "--models",
+        "teacher",
+        "teacher",
+        "--tasks",
+        "tasks",
+        "--html",
+        "out/page.html",
+    ];
+    evaluate(&scene, &flags).done();
+    let page = scene.text("out/page.html");
+    assert_eq!(page.matches("<rect ").count(), 4);
+    for text in [
+        "tasks/sts.tsv: similarity, 20 pairs",
+        "the right one of 40",
+        "accuracy@1",
+        "<!doctype html>",
+    ] {
+        assert!(page.contains(text), "no {text}");
+    }
+    for outside in ["http", "<script", "src="] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+}
+
+#[test]
+fn a_task_that_is_none_is_refused_before_a_model_is_read() {
+    let scene = scene();
+    scene.write("labels.tsv", "sentence\tlabel\na\tnoun\n");
+    scene.write("none/notes.txt", "no task");
+    let expected = "Expected is a first line with the columns `sentence1`, `sentence2` and `score` (similarity), or with two \
+                    columns of text, such as `lemma` and `definition` (retrieval)";
+    let refused = |tasks: &str, flags: &[&str], code: i32, message: &str| {
+        let models = ["--models", "nowhere", "--tasks", tasks];
+        evaluate(&scene, &[&models[..], flags].concat()).refused(code, message);
+    };
+    let classification = "the column `label` makes it a classification task, which needs training: use limbeck finetune";
+    refused(
+        "labels.tsv",
+        &[],
+        2,
+        &format!("labels.tsv: {classification}. {expected}"),
+    );
+    refused(
+        "none",
+        &[],
+        2,
+        "the folder none has no task: no .tsv and no .csv file",
+    );
+    refused(
+        "missing.tsv",
+        &[],
+        1,
+        "cannot read missing.tsv: No such file or directory (os error 2)",
+    );
+    refused(
+        "tasks",
+        &["--among", "1"],
+        2,
+        "--among must be 2 or more, not 1",
+    );
+    let outcome = evaluate(&scene, &["--models", "nowhere", "--tasks", "tasks"]);
+    assert!(
+        outcome
+            .stderr
+            .starts_with("limbeck: there is no folder nowhere. "),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn vectors_that_are_all_alike_have_no_correlation_and_that_is_said() {
+    let scene = scene();
+    scene.distill(&[]).done();
+    // One token a text, and the same one: every cosine is 1.
+    scene.write(
+        "student/modules.json",
+        r#"[{"type":"sentence_transformers.models.Transformer","path":""},
+        {"type":"sentence_transformers.models.Pooling","path":"1_Pooling"},
+        {"type":"sentence_transformers.models.Dense","path":"2_Dense"}]"#,
+    );
+    let dense = r#"{"in_features":12,"out_features":1,"bias":false,"activation_function":"torch.nn.modules.activation.ReLU"}"#;
+    scene.write("student/2_Dense/config.json", dense);
+    scene.write(
+        "student/2_Dense/model.safetensors",
+        zeros("linear.weight", &[1, 12]),
+    );
+    let flags = ["--models", "teacher", "student", "--tasks", "tasks/sts.tsv"];
+    let text = evaluate(&scene, &flags).done().stdout;
+    assert!(
+        text.contains(
+            "undefined: all cosines are alike  undefined: all cosines are alike             –"
+        ),
+        "{text}"
+    );
+    let csv = fields(&evaluate(&scene, &[&flags[..], &["--csv"]].concat()).done());
+    assert_eq!(csv[2][7..], ["", "", "", "", ""]);
+}
+
+fn zeros(name: &str, shape: &[usize]) -> Vec<u8> {
+    let bytes = vec![0; 4 * shape.iter().product::<usize>()];
+    let view =
+        safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.to_vec(), &bytes);
+    safetensors::serialize([(name, view.expect("a tensor"))], None).expect("a file")
+}
+
+#[test]
+fn a_baseline_is_the_student_before_the_first_step() {
+    let scene = Scene::new();
+    let set = [
+        "--set",
+        "student.hidden=24",
+        "--set",
+        "student.layers=1",
+        "--set",
+        "student.heads=4",
+        "--set",
+        "max_length=16",
+    ];
+    let flags = [
+        "--teacher",
+        "teacher",
+        "--out",
+        "copied",
+        "--set",
+        "student.from_layers=[2]",
+    ];
+    let outcome = scene
+        .run(&[&["baseline"][..], &flags, &set].concat())
+        .done();
+    assert_eq!(outcome.stdout, "");
+    for said in [
+        "Start            layer 2 of the teacher",
+        "copied student: copied",
+        "mean pooling",
+    ] {
+        assert!(
+            outcome.stderr.contains(said),
+            "no {said} in {}",
+            outcome.stderr
+        );
+    }
+    let teacher = weights::read(&scene, "teacher/model.safetensors");
+    let copied = weights::read(&scene, "copied/model.safetensors");
+    assert!(copied.len() > 10, "{} tensors", copied.len());
+    for (name, tensor) in &copied {
+        let source = name.replace("layer.0.", "layer.1.");
+        assert!(
+            tensor.bytes == teacher[&source].bytes,
+            "{name} is not {source}"
+        );
+    }
+    let card = scene.text("copied/README.md");
+    assert!(
+        card.contains("# A student copied from its teacher, not trained"),
+        "{card}"
+    );
+    assert!(
+        card.contains("| Start | layer 2 of the teacher |") && !card.contains("| Steps |"),
+        "{card}"
+    );
+    scene.encode(&["--model", "copied"], "a word\n").done();
+    assert!(
+        !scene
+            .files("copied")
+            .iter()
+            .any(|file| file.contains("metrics") || file.contains("report"))
+    );
+}
+
+#[test]
+fn a_baseline_starts_as_a_run_of_the_same_recipe() {
+    let scene = Scene::new();
+    scene
+        .run(&["baseline", "--config", "recipe.toml", "--out", "copied"])
+        .done();
+    // So small a rate that no weight moves: a run's student is the one that it began with.
+    let still = ["--set", "learning_rate=1e-30", "--set", "weight_decay=0.0"];
+    scene
+        .distill(&[&still[..], &["--out", "student"]].concat())
+        .done();
+    let [copied, student] =
+        ["copied", "student"].map(|out| weights::read(&scene, &format!("{out}/model.safetensors")));
+    for (name, tensor) in &student {
+        assert!(tensor.bytes == copied[name].bytes, "{name}");
+    }
+}
+
+#[test]
+fn a_baseline_that_copies_nothing_or_writes_over_its_teacher_is_refused() {
+    let scene = Scene::new();
+    let refused = |flags: &[&str], message: &str| {
+        scene
+            .run(&[&["baseline", "--config", "recipe.toml"], flags].concat())
+            .refused(2, message);
+    };
+    refused(
+        &["--out", "copied", "--set", "student.init=random"],
+        "the recipe has a mistake:\n  student.init: a baseline is copied from the teacher, and `random` copies nothing; leave it \
+         out, or set it to `teacher`",
+    );
+    refused(
+        &["--out", "teacher"],
+        "the output folder teacher is the teacher's: the student would replace it. Choose another with --out",
+    );
+    scene.write("full/file", "");
+    refused(
+        &["--out", "full"],
+        "the output folder full is not empty. Choose another with --out, or overwrite it with --overwrite",
+    );
+    scene.run(&["baseline", "--out", "copied"]).refused(
+        2,
+        "no teacher: name its folder with --teacher, or `teacher` in the recipe",
+    );
+    assert!(!scene.path("copied").exists());
+}

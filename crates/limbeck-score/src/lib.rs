@@ -1,0 +1,18 @@
+//! What the sentence vectors of models are worth on tasks that need no training, and how sure that is.
+//!
+//! ```text
+//! bytes of a file --parse--> Task --texts--> (a model's vectors) --answers--> one number a row --compare--> scores
+//! ```
+//!
+//! A [`Task`] is read from the bytes of a table. Each model answers every row with a number: the cosine of a pair, or the
+//! reciprocal rank of a right answer. What follows are statistics of those numbers: the scores of both metrics of the task, a
+//! 95 % interval over the rows, and how likely a model is as good as the first.
+#![warn(missing_docs)]
+
+mod compare;
+mod metric;
+mod task;
+
+pub use compare::{RESAMPLES, Score, compare, confidence};
+pub use metric::{cosine, mean, pearson, ranks, spearman};
+pub use task::{Kind, Metric, Task, TaskError};
