@@ -183,7 +183,7 @@ async fn parts_by_sentence_accumulate() {
         gradients.numbers().await.unwrap().parts
     };
     let (one, three) = (
-        parts(&[whole.clone()]).await,
+        parts(std::slice::from_ref(&whole)).await,
         parts(&split(&whole, &[1, 3])).await,
     );
     for (part, value) in one {

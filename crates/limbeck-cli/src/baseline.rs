@@ -9,7 +9,7 @@ use limbeck_model::Folder;
 use limbeck_recipe::DeviceChoice;
 use toml::Value;
 
-use crate::config::{self, parse_setting};
+use crate::config::{self, Base, parse_setting};
 use crate::error::CliError;
 use crate::inputs::{Inputs, require_out};
 use crate::output::Output;
@@ -40,7 +40,8 @@ pub struct Arguments {
 /// # Errors
 /// A wrong recipe, a teacher that cannot be read, or an output folder that is not ours to write to.
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
-    let mut recipe = config::load(arguments.config.as_deref(), &arguments.set)?;
+    let base = Base::of(arguments.config.as_deref(), None)?;
+    let mut recipe = config::load(&base, &arguments.set)?;
     if let Some(teacher) = &arguments.teacher {
         recipe.teacher.clone_from(teacher);
     }

@@ -21,7 +21,7 @@ use limbeck_relations::{
     Large, Lines, PairMaps, Relations, Theme, Token, View, clip, map, number, page, png, sheet, svg,
 };
 
-use crate::config;
+use crate::config::{self, Base};
 use crate::device;
 use crate::error::CliError;
 use crate::output::write_whole;
@@ -198,7 +198,7 @@ fn recipe(arguments: &Arguments) -> Result<Option<Recipe>, CliError> {
     if all_named || !path.exists() {
         return Ok(None);
     }
-    let recipe = config::load(Some(&path), &[]);
+    let recipe = config::load(&Base::File(&path), &[]);
     recipe.map(Some).map_err(|error| {
         CliError::Usage(format!(
             "{error}\n  It says which heads, layer and pairs the student was trained on. Restore the file, or name \

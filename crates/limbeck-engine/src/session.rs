@@ -4,6 +4,7 @@
 //! then [`Session::advance`] until it is finished. What is done in which order, when a run is saved and measured, and
 //! what becomes of it when its texts fail, is decided here alone.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 

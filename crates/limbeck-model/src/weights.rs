@@ -88,8 +88,11 @@ impl<'a> Weights<'a> {
                 pytorch_on_disk(folder, &pytorch)?.ok_or_else(|| folder.missing(&safetensors))?
             }
         };
-        let prefix = String::new();
-        Ok(Self { source, prefix })
+        Ok(Self {
+            folder,
+            source,
+            prefix: String::new(),
+        })
     }
 
     fn source(folder: &'a Folder) -> Result<Source<'a>, ModelError> {
