@@ -263,6 +263,42 @@ fn the_beginning_of_a_long_text_is_enough() {
     }
 }
 
+/// So it is for two texts as one sequence, whichever of them is long.
+#[wasm_bindgen_test(unsupported = test)]
+fn the_beginnings_of_two_long_texts_are_enough() {
+    let words = "The small model, reading two words: an under-estimated café! ";
+    let (beginning, whole) = (words.repeat(20), words.repeat(5_000));
+    for (name, tokenizer) in tokenizers() {
+        let short = tokenizer.truncating(20).unwrap();
+        let [first, second] = [(&beginning, &whole), (&whole, &beginning)];
+        let pairs = [first, second, (&whole, &whole), (&beginning, &beginning)];
+        let pairs = pairs.map(|(a, b)| (a.as_str(), b.as_str()));
+        let tokens = short.encode_pairs(&pairs).unwrap();
+        for found in &tokens {
+            assert!(found.truncated && found.ids.len() == 20, "{name}");
+            assert_eq!(found, &tokens[3], "{name}");
+        }
+        let pairs = [("the", "model"), ("the", whole.as_str())];
+        let tokens = short.encode_pairs(&pairs).unwrap();
+        let (all, cut) = (&tokens[0], &tokens[1]);
+        assert!(!all.truncated && all.ids.len() < 20, "{name}");
+        assert!(cut.truncated && cut.ids.len() == 20, "{name}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = test)]
+fn two_texts_need_room_beside_their_special_tokens() {
+    let tokenizer = Tokenizer::from_folder(&tiny_bert())
+        .unwrap()
+        .truncating(3)
+        .unwrap();
+    let error = tokenizer.encode_pairs(&[("the", "model")]).err().unwrap();
+    assert_eq!(
+        error.to_string(),
+        "tokenizer: max_length 3 leaves no room beside 3 special tokens"
+    );
+}
+
 /// Beyond a MiB of text without a token, nobody looks for one.
 #[wasm_bindgen_test(unsupported = test)]
 fn a_text_of_a_mebibyte_without_tokens_is_cut() {

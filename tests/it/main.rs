@@ -10,6 +10,7 @@ mod attention;
 mod encoder;
 mod engine;
 mod golden;
+mod heads;
 mod inherit;
 mod kernels;
 mod output;

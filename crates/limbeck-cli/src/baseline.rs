@@ -54,10 +54,11 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let folder = Folder::read(teacher)?;
     let (device, _) = device::open(DeviceChoice::Cpu)?;
     let baseline = pollster::block_on(limbeck_engine::baseline(&recipe, &folder, &device))?;
+    let config = arguments.config.as_deref().into_iter();
     let inputs = Inputs {
-        teacher,
-        corpus: None,
-        config: arguments.config.as_deref(),
+        model: ("teacher", teacher),
+        result: "student",
+        files: config.map(|path| ("recipe", path)).collect(),
     };
     inputs.are_outside(out)?;
     let output = Output::create(out, arguments.overwrite)?;

@@ -63,6 +63,9 @@ pub enum CliError {
     /// A model computed what is not a number.
     #[error("{0}")]
     NotFinite(String),
+    /// A file of labelled text: which one, what was found and what was expected.
+    #[error("{0}")]
+    Labelled(String),
     /// Relations that do not fit their sentence.
     #[error(transparent)]
     Maps(#[from] limbeck_relations::MapError),

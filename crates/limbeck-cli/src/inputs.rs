@@ -1,9 +1,7 @@
-//! What a command reads, which the student that it writes must not replace.
+//! What a command reads, which the model that it writes must not replace.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-
-use limbeck_corpus::Corpus;
 
 use crate::error::CliError;
 
@@ -21,14 +19,14 @@ pub fn require_out(out: &str) -> Result<(), CliError> {
     }
 }
 
-/// What a command reads that writes a student.
+/// What a command reads that writes a model.
 pub struct Inputs<'a> {
-    /// The teacher's folder.
-    pub teacher: &'a Path,
-    /// The texts, if it reads any.
-    pub corpus: Option<&'a Corpus>,
-    /// The recipe's file, if there is one.
-    pub config: Option<&'a Path>,
+    /// A model folder, and what it is called.
+    pub model: (&'a str, &'a Path),
+    /// What the command makes of it.
+    pub result: &'a str,
+    /// Files, and what each is called.
+    pub files: Vec<(&'a str, &'a Path)>,
 }
 
 impl Inputs<'_> {
@@ -41,20 +39,18 @@ impl Inputs<'_> {
         let Some(folder) = resolved(out)?.filter(|folder| folder.is_dir()) else {
             return Ok(());
         };
-        if resolved(self.teacher)?.as_ref() == Some(&folder) {
+        let (name, model) = self.model;
+        if resolved(model)?.as_ref() == Some(&folder) {
+            let (out, result) = (out.display(), self.result);
             return Err(CliError::Usage(format!(
-                "the output folder {} is the teacher's: the student would replace it. Choose another with --out",
-                out.display()
+                "the output folder {out} is the {name}'s: the {result} would replace it. Choose another with --out"
             )));
         }
-        let files = files_of(self.teacher)?;
-        let teacher = files.iter().map(PathBuf::as_path);
-        let teacher = std::iter::once(self.teacher).chain(teacher);
-        let corpus = self.corpus.into_iter().flat_map(Corpus::paths);
-        let corpus = corpus.map(|path| ("corpus file", path));
-        let config = self.config.map(|path| ("recipe", path));
-        let inputs = teacher.map(|path| ("teacher", path));
-        for (what, path) in inputs.chain(corpus).chain(config) {
+        let in_model = files_of(model)?;
+        let in_model = in_model.iter().map(PathBuf::as_path);
+        let model = std::iter::once(model).chain(in_model);
+        let model = model.map(|path| (name, path));
+        for (what, path) in model.chain(self.files.iter().copied()) {
             if lies_in(path, &folder)? {
                 return Err(CliError::Usage(format!(
                     "the {what} {} is in the output folder {}, where it could be removed or overwritten. Move it, or \

@@ -8,6 +8,7 @@ mod distill;
 mod encode;
 mod error;
 mod evaluate;
+mod finetune;
 mod inputs;
 mod inspect;
 mod interrupt;
@@ -40,6 +41,7 @@ Examples:
   limbeck distill --config run.toml --set student.layers=2 --set steps=5000
   limbeck distill --recipe quick --teacher all-MiniLM-L6-v2 --corpus texts.txt --out student
   limbeck distill --out student --resume
+  limbeck finetune --model student --train train.tsv --dev dev.tsv --out tuned
   echo 'a white cat' | limbeck encode --model student
   limbeck evaluate --models all-MiniLM-L6-v2 student --tasks sts.tsv
   limbeck inspect all-MiniLM-L6-v2
@@ -54,6 +56,8 @@ enum Command {
     Distill(distill::Arguments),
     /// Write the student that a run would start from, copied from the teacher and not trained, to compare with
     Baseline(baseline::Arguments),
+    /// Fine-tune a model on labelled text, with several seeds, and score it
+    Finetune(finetune::Arguments),
     /// Turn lines of text into vectors: one JSON object per line, from files or standard input
     Encode(encode::Arguments),
     /// Compare models by their sentence vectors: similarity and retrieval, with intervals
@@ -116,6 +120,7 @@ fn run(command: &Command) -> Result<ExitCode, error::CliError> {
     match command {
         Command::Distill(arguments) => distill::main(arguments),
         Command::Baseline(arguments) => baseline::main(arguments),
+        Command::Finetune(arguments) => finetune::main(arguments),
         Command::Encode(arguments) => encode::main(arguments),
         Command::Evaluate(arguments) => evaluate::main(arguments),
         Command::Inspect(arguments) => inspect::main(arguments),

@@ -22,12 +22,17 @@ pub const METRICS_IN_PROGRESS: &str = "metrics.jsonl.part";
 /// The numbers of a finished run.
 pub const METRICS: &str = "metrics.jsonl";
 
+/// The scores of a fine-tuned model.
+pub const RESULTS: &str = "results.json";
+/// What a fine-tuned model gives for each example of its dev file.
+pub const PREDICTIONS: &str = "predictions.jsonl";
+
 /// The folder in a student's folder that says how sentence-transformers pools.
 const POOLING: &str = "1_Pooling";
 
 /// Whether a run writes a file of this name: the student of an earlier run must not leave parts beside a new one.
 fn is_ours(name: &str) -> bool {
-    const OURS: [&str; 12] = [
+    const OURS: [&str; 14] = [
         CHECKPOINT,
         METRICS_IN_PROGRESS,
         METRICS,
@@ -40,6 +45,8 @@ fn is_ours(name: &str) -> bool {
         "README.md",
         "report.html",
         "report.svg",
+        RESULTS,
+        PREDICTIONS,
     ];
     OURS.contains(&name) || Folder::is_part_of_a_model(name)
 }

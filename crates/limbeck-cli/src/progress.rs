@@ -38,10 +38,26 @@ impl Progress {
 
     /// The run has taken `step` steps and goes on from there.
     pub fn begin(&mut self, plan: &Plan, step: u64) {
-        self.bar.set_length(plan.recipe.steps);
+        self.expect(plan.recipe.steps);
         self.bar.set_position(step);
+    }
+
+    /// The work has `steps` steps.
+    pub fn expect(&self, steps: u64) {
+        self.bar.set_length(steps);
         self.bar.reset_elapsed();
         self.bar.reset_eta();
+    }
+
+    /// `step` steps are done; `message` stands beside the bar.
+    pub fn reach(&self, step: u64, message: String) {
+        self.bar.set_message(message);
+        self.bar.set_position(step);
+    }
+
+    /// How many steps are done.
+    pub fn position(&self) -> u64 {
+        self.bar.position()
     }
 
     /// After a step; `elapsed` since the run was started or resumed.
@@ -68,16 +84,24 @@ impl Progress {
     /// One line: for people above the bar, for programs as an object with `event` and `fields`.
     pub fn say(&self, text: &str, event: &str, fields: &Value) {
         if self.json {
-            let mut object = json!({ "event": event });
-            if let (Some(object), Some(fields)) = (object.as_object_mut(), fields.as_object()) {
-                object.extend(fields.clone());
-            }
-            self.line(object);
+            self.emit(event, fields);
         } else if self.bar.is_hidden() || self.bar.is_finished() {
             terminal::say(text);
         } else {
             self.bar.println(text);
         }
+    }
+
+    /// For programs alone: an object with `event` and `fields`.
+    pub fn emit(&self, event: &str, fields: &Value) {
+        if !self.json {
+            return;
+        }
+        let mut object = json!({ "event": event });
+        if let (Some(object), Some(fields)) = (object.as_object_mut(), fields.as_object()) {
+            object.extend(fields.clone());
+        }
+        self.line(object);
     }
 
     /// Removes the bar.

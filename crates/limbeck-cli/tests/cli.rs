@@ -8,6 +8,8 @@ mod distilling;
 mod encoding;
 #[path = "cli/evaluating.rs"]
 mod evaluating;
+#[path = "cli/finetuning.rs"]
+mod finetuning;
 #[cfg(unix)]
 #[path = "../src/lock.rs"]
 #[allow(dead_code, reason = "its tests need no message")]

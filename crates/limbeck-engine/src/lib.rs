@@ -31,5 +31,6 @@ pub use front::{BatchSource, Feed, Front, News, Tokenise};
 pub use limbeck_kernels::relaxed_simd;
 pub use seal::{seal, unseal};
 pub use session::{Opening, Session};
+pub use student::tokenizer_files;
 pub use trouble::RunError;
 pub use world::{Opened, World};

@@ -17,15 +17,8 @@ pub async fn student_files(
         WeightPrecision::F32 => Precision::F32,
         WeightPrecision::F16 => Precision::F16,
     };
-    let mut files: Vec<(String, Vec<u8>)> = teacher
-        .tokenizer_files()
-        .map(|(name, bytes)| (name.to_owned(), bytes.to_vec()))
-        .collect();
+    let mut files = tokenizer_files(teacher)?;
     let mut add = |name: &str, bytes: Vec<u8>| files.push((name.to_owned(), bytes));
-    if teacher.get("tokenizer.json").is_none() {
-        let tokenizer = Tokenizer::from_folder(teacher)?.to_json()?;
-        add("tokenizer.json", tokenizer.into_bytes());
-    }
     let config = plan.student.to_json(precision.torch_name());
     add("config.json", config.into_bytes());
     let head = student_head(plan, &teacher.sentence_head()?);
@@ -45,6 +38,22 @@ pub async fn student_files(
         "model.safetensors",
         student.to_safetensors(precision).await?,
     );
+    Ok(files)
+}
+
+/// Names and contents of a model's tokenizer files, with a tokenizer.json in any case.
+///
+/// # Errors
+/// The tokenizer cannot be written as tokenizer.json.
+pub fn tokenizer_files(model: &Folder) -> Result<Vec<(String, Vec<u8>)>, ModelError> {
+    let files = model.tokenizer_files();
+    let mut files: Vec<(String, Vec<u8>)> = files
+        .map(|(name, bytes)| (name.to_owned(), bytes.to_vec()))
+        .collect();
+    if model.get("tokenizer.json").is_none() {
+        let tokenizer = Tokenizer::from_folder(model)?.to_json()?;
+        files.push(("tokenizer.json".to_owned(), tokenizer.into_bytes()));
+    }
     Ok(files)
 }
 

@@ -11,6 +11,7 @@ pub struct TokenBatch {
     ids: Tensor<2, Int>,
     lengths: Lengths,
     highest: u32,
+    types: Option<Tensor<2, Int>>,
 }
 
 impl TokenBatch {
@@ -29,12 +30,27 @@ impl TokenBatch {
             ids: Tensor::from_data(TensorData::new(data, [b, s]), &device),
             lengths,
             highest,
+            types: None,
         })
+    }
+
+    /// The same with the token type of each id, (B, S) row-major; without them every token is of type 0.
+    #[must_use]
+    pub fn with_types(mut self, types: &[u32]) -> Self {
+        let data: Vec<i32> = types.iter().map(|id| *id as i32).collect();
+        let data = TensorData::new(data, self.ids.dims());
+        self.types = Some(Tensor::from_data(data, &self.ids.device()));
+        self
     }
 
     /// The ids, (B, S).
     pub(crate) fn ids(&self) -> Tensor<2, Int> {
         self.ids.clone()
+    }
+
+    /// The token types, (B, S), unless all are 0.
+    pub(crate) fn types(&self) -> Option<Tensor<2, Int>> {
+        self.types.clone()
     }
 
     /// The length of each sequence.

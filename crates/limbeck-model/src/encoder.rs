@@ -83,6 +83,11 @@ impl Encoder {
         self.kernel = kernel;
     }
 
+    /// What computes attention and GELU.
+    pub(crate) fn kernel(&self) -> KernelChoice {
+        self.kernel
+    }
+
     /// Every parameter in place, with its name as `transformers` has it, in the order in which checkpoints and initial
     /// values have them.
     pub fn parameters_mut(&mut self) -> Vec<(String, Kind, ParameterMut<'_>)> {
@@ -255,7 +260,8 @@ impl Encoder {
             lengths: batch.lengths(),
             dropout,
         };
-        let x = pass.embeddings(&self.parameters.layout().embeddings, batch.ids());
+        let at = &self.parameters.layout().embeddings;
+        let x = pass.embeddings(at, batch.ids(), batch.types());
         Ok((pass, x))
     }
 }

@@ -20,6 +20,7 @@
 
 mod batch;
 mod caught;
+mod classifier;
 mod dropout;
 mod encoder;
 mod error;
@@ -33,6 +34,7 @@ mod tokenizer_file;
 mod weights;
 
 pub use batch::TokenBatch;
+pub use classifier::Classifier;
 pub use dropout::Dropout;
 pub use encoder::{Encoder, checks};
 pub use error::ModelError;
@@ -40,5 +42,5 @@ pub use folder::{Folder, read_file};
 pub use limbeck_kernels::Taps;
 pub use parameters::ParameterMut;
 pub use sentence::{Head, SentenceModel, Vectors, normalized, pool};
-pub use tokenizer::{MOST_BYTES, Tokenizer, Tokens};
+pub use tokenizer::{MOST_BYTES, PairTokens, Tokenizer, Tokens};
 pub use weights::{Named, Precision, Weights};

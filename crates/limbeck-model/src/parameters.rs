@@ -10,7 +10,7 @@ use crate::ModelError;
 use crate::weights::Named;
 
 /// Standard deviation of initial weights, as BERT and the students of MiniLM have it (method: N(0, 0.02)).
-const INITIAL_STD: f64 = 0.02;
+pub(crate) const INITIAL_STD: f64 = 0.02;
 
 /// Keeps the random numbers of initial weights apart from the others of a seed.
 const INITIAL: u64 = 0x1417;
@@ -142,7 +142,7 @@ impl Parameters {
 }
 
 /// (rows, columns) row-major -> (columns, rows) row-major.
-fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+pub(crate) fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     let mut out = Vec::with_capacity(values.len());
     for column in 0..columns {
         out.extend((0..rows).map(|row| values[row * columns + column]));

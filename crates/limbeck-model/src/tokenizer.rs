@@ -6,7 +6,10 @@ use tokenizers::normalizers::{BertNormalizer, Lowercase, NormalizerWrapper, Sequ
 use tokenizers::parallelism::MaybeParallelRefIterator;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::processors::bert::BertProcessing;
-use tokenizers::{Tokenizer as Inner, TruncationDirection, TruncationParams, TruncationStrategy};
+use tokenizers::{
+    EncodeInput, Encoding, PostProcessor, Tokenizer as Inner, TruncationDirection,
+    TruncationParams, TruncationStrategy,
+};
 
 use crate::caught::caught;
 use crate::{Folder, ModelError, tokenizer_file};
@@ -25,6 +28,17 @@ pub struct Tokens {
     /// Token ids, at most `max_length` of them if the tokenizer truncates.
     pub ids: Vec<u32>,
     /// Whether the text was longer and lost its end.
+    pub truncated: bool,
+}
+
+/// The token ids of two texts as one sequence, special tokens included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairTokens {
+    /// Token ids.
+    pub ids: Vec<u32>,
+    /// The token type of each: which of the two texts it belongs to, where the tokenizer says so.
+    pub types: Vec<u32>,
+    /// Whether the texts were longer and lost their ends.
     pub truncated: bool,
 }
 
@@ -166,9 +180,7 @@ impl Tokenizer {
     pub fn truncating(mut self, max_length: usize) -> Result<Self, ModelError> {
         let special = self.special_tokens()?;
         if max_length <= special {
-            return Err(ModelError::Tokenizer(format!(
-                "max_length {max_length} leaves no room beside {special} special tokens"
-            )));
+            return Err(no_room(max_length, special));
         }
         let truncation = TruncationParams {
             direction: self.cuts,
@@ -192,44 +204,93 @@ impl Tokenizer {
         tokens.collect()
     }
 
-    /// A text that is longer than what is looked at first is looked at again, twice as far, until as much again is cut off as is
-    /// kept: then what follows changes nothing in what is kept. Where the beginning of a text is cut off, all of its end is looked at.
     fn encode_one(&self, text: &str) -> Result<Tokens, ModelError> {
+        let (looked_at, Beginning { ids, beyond }) = self.looked_at(text)?;
+        let truncated = self.max_length.is_some() && (beyond > 0 || looked_at.len() < text.len());
+        Ok(Tokens { ids, truncated })
+    }
+
+    /// What is looked at of a text, and its tokens: enough that the rest changes nothing in what is kept. A text that is longer
+    /// than what is looked at first is looked at again, twice as far, until as much again is cut off as is kept. Where the
+    /// beginning of a text is cut off, all of its end is looked at.
+    fn looked_at<'a>(&self, text: &'a str) -> Result<(&'a str, Beginning), ModelError> {
         let Some(max_length) = self.max_length else {
-            let ids = self.beginning(text)?.ids;
-            let truncated = false;
-            return Ok(Tokens { ids, truncated });
+            return Ok((text, self.beginning(text)?));
         };
         if self.cuts == TruncationDirection::Left {
             let start = text.ceil_char_boundary(text.len().saturating_sub(MOST_BYTES));
-            let Beginning { ids, beyond } = self.beginning(&text[start..])?;
-            let truncated = beyond > 0 || start > 0;
-            return Ok(Tokens { ids, truncated });
+            let end = &text[start..];
+            return Ok((end, self.beginning(end)?));
         }
         let most = text.len().min(MOST_BYTES);
-        let mut bytes = max_length.saturating_mul(BYTES_A_TOKEN).max(FIRST_BYTES);
+        let mut bytes = first_bytes(max_length);
         loop {
             let looked_at = until_a_word_ends(text, bytes.min(most));
-            let Beginning { ids, beyond } = self.beginning(looked_at)?;
-            if bytes >= most || beyond >= max_length {
-                let truncated = beyond > 0 || looked_at.len() < text.len();
-                return Ok(Tokens { ids, truncated });
+            let beginning = self.beginning(looked_at)?;
+            if bytes >= most || beginning.beyond >= max_length {
+                return Ok((looked_at, beginning));
             }
             bytes *= 2;
         }
     }
 
     fn beginning(&self, text: &str) -> Result<Beginning, ModelError> {
-        let wrong = |reason: String| {
-            ModelError::Tokenizer(format!("it fails on the text `{}`: {reason}", shown(text)))
-        };
-        let encoding = caught(|| self.inner.encode_fast(text, true)).map_err(wrong)?;
-        let encoding = encoding.map_err(|e| wrong(e.to_string()))?;
+        let encoding = self.encoding(text, text.into())?;
         let beyond = encoding.get_overflowing().iter();
         Ok(Beginning {
             ids: encoding.get_ids().to_vec(),
             beyond: beyond.map(|encoding| encoding.get_ids().len()).sum(),
         })
+    }
+
+    /// `text` names the input in errors.
+    fn encoding(&self, text: &str, input: EncodeInput) -> Result<Encoding, ModelError> {
+        let wrong = |reason: String| {
+            ModelError::Tokenizer(format!("it fails on the text `{}`: {reason}", shown(text)))
+        };
+        let encoding = caught(|| self.inner.encode_fast(input, true)).map_err(wrong)?;
+        encoding.map_err(|e| wrong(e.to_string()))
+    }
+
+    /// Ids and token types of each pair of texts, by the tokenizer's template for pairs.
+    ///
+    /// # Errors
+    /// The tokenizer fails on a text, or its length leaves no room beside the special tokens of a pair.
+    pub fn encode_pairs(&self, pairs: &[(&str, &str)]) -> Result<Vec<PairTokens>, ModelError> {
+        let special = self
+            .inner
+            .get_post_processor()
+            .map_or(0, |ends| ends.added_tokens(true));
+        match self.max_length {
+            Some(max_length) if max_length <= special => Err(no_room(max_length, special)),
+            _ => {
+                let tokens = pairs.maybe_par_iter().map(|pair| self.encode_pair(*pair));
+                tokens.collect()
+            }
+        }
+    }
+
+    fn encode_pair(&self, (first, second): (&str, &str)) -> Result<PairTokens, ModelError> {
+        let (a, b) = (self.enough_of(first)?, self.enough_of(second)?);
+        let encoding = self.encoding(first, (a, b).into())?;
+        let is_cut = a.len() + b.len() < first.len() + second.len();
+        Ok(PairTokens {
+            ids: encoding.get_ids().to_vec(),
+            types: encoding.get_type_ids().to_vec(),
+            truncated: is_cut || !encoding.get_overflowing().is_empty(),
+        })
+    }
+
+    /// What is looked at of a text of a pair. Of two long ones the library would join each piece that it cuts off of the first
+    /// with each of the second.
+    fn enough_of<'a>(&self, text: &'a str) -> Result<&'a str, ModelError> {
+        match self.max_length {
+            Some(max_length) if text.len() > first_bytes(max_length) => {
+                let (looked_at, _) = self.looked_at(text)?;
+                Ok(looked_at)
+            }
+            _ => Ok(text),
+        }
     }
 
     /// How many special tokens a text gets.
@@ -271,6 +332,11 @@ impl Tokenizer {
     }
 }
 
+/// Bytes of a text that are looked at first.
+fn first_bytes(max_length: usize) -> usize {
+    max_length.saturating_mul(BYTES_A_TOKEN).max(FIRST_BYTES)
+}
+
 /// The first bytes of a text, to the end of a word if one ends in their second half.
 fn until_a_word_ends(text: &str, bytes: usize) -> &str {
     if bytes >= text.len() {
@@ -284,6 +350,12 @@ fn until_a_word_ends(text: &str, bytes: usize) -> &str {
         Some(words) if words.len() >= bytes / 2 => words,
         _ => start,
     }
+}
+
+fn no_room(max_length: usize, special: usize) -> ModelError {
+    ModelError::Tokenizer(format!(
+        "max_length {max_length} leaves no room beside {special} special tokens"
+    ))
 }
 
 /// A text for a message.

@@ -148,6 +148,12 @@ impl<'a> Weights<'a> {
         }
     }
 
+    /// Whether there is a tensor of this name; it is without the prefix.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        let full = format!("{}{name}", self.prefix);
+        self.names().contains(&full)
+    }
+
     /// The values of a tensor of the encoder, row-major; `name` is without the prefix.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::ConfigError;
 use crate::families::{self, Family, Fields};
+use crate::head::{FamilyHead, HeadChoice};
 use crate::layout::{self, Layout};
 use crate::shape::{Positions, Shape};
 
@@ -220,6 +221,39 @@ impl Config {
         let own = own.into_iter().chain((family.write)(shape));
         json.extend(own.map(|(key, value)| (key.to_owned(), value)));
         json
+    }
+
+    /// The head that `transformers` puts on this model to classify sequences.
+    pub fn head(&self) -> &'static FamilyHead {
+        &self.family.head
+    }
+
+    /// The config of this model once it tells the classes of `labels` apart or, without labels, gives a score. Nothing of an
+    /// earlier task stays.
+    pub fn fine_tuned(&self, choice: HeadChoice, labels: Option<&[String]>) -> Self {
+        let mut json = self.student_json();
+        if let (HeadChoice::First, Some(class)) = (choice, self.family.class(&self.model_type)) {
+            let class = class.trim_end_matches("Model");
+            let class = format!("{class}ForSequenceClassification");
+            json.insert("architectures".into(), json!([class]));
+        }
+        let problem = match labels {
+            Some(_) => "single_label_classification",
+            None => "regression",
+        };
+        json.insert("problem_type".into(), problem.into());
+        let score = ["score".to_owned()];
+        let labels = labels.unwrap_or(&score).iter().enumerate();
+        let names = labels
+            .clone()
+            .map(|(id, name)| (id.to_string(), name.as_str().into()));
+        json.insert("id2label".into(), Value::Object(names.collect()));
+        let ids = labels.map(|(id, name)| (name.clone(), id.into()));
+        json.insert("label2id".into(), Value::Object(ids.collect()));
+        Self {
+            raw: json,
+            ..self.clone()
+        }
     }
 
     /// config.json of this model, with the element type of its weights (`float32`, `float16`).

@@ -131,6 +131,24 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// How many of the first parameters belong to the embeddings and the first `layers` layers.
+    pub fn up_to(&self, layers: usize) -> usize {
+        let Some(next) = self.blocks.get(layers) else {
+            return self.parameters.len();
+        };
+        let Matrix(index) = next.attention.query.weight;
+        let is_matrix = |parameter: &Parameter| parameter.kind.decays();
+        let matrices = self
+            .parameters
+            .iter()
+            .enumerate()
+            .filter(|(_, p)| is_matrix(p));
+        matrices
+            .map(|(place, _)| place)
+            .nth(index)
+            .unwrap_or(self.parameters.len())
+    }
+
     /// The layout of a shape under the names of a family.
     pub(crate) fn of(shape: &Shape, names: &Names) -> Self {
         let mut parameters = Vec::new();

@@ -1,7 +1,9 @@
 //! Families of encoders: what each reads from its config.json, how its tensors are called, and what a student of it writes.
 
 use limbeck_recipe::layout::Kind;
-use limbeck_recipe::{Activation, Config, Positions, Shape, StudentSize, parameter_count};
+use limbeck_recipe::{
+    Activation, Config, HeadChoice, Positions, Shape, StudentSize, parameter_count,
+};
 use serde_json::{Value, json};
 
 const SIZE: StudentSize = StudentSize {
@@ -278,4 +280,50 @@ fn errors_name_the_keys_of_the_family() {
     config["embedding_size"] = 0.into();
     let error = Config::parse("config.json", config.to_string().as_bytes()).expect_err("no width");
     assert_eq!(error.to_string(), "config.json: embedding_size is 0");
+}
+
+#[test]
+fn a_fine_tuned_config_names_the_class_with_the_head_and_the_labels() {
+    let labels = ["bad".to_owned(), "good".to_owned()];
+    let json = |config: &Value, choice, labels: Option<&[String]>| -> Value {
+        let tuned = parse(config).fine_tuned(choice, labels);
+        serde_json::from_str(&tuned.to_json("float32")).expect("config.json is JSON")
+    };
+    let tuned = json(&bert(), HeadChoice::First, Some(&labels));
+    assert_eq!(
+        tuned["architectures"],
+        json!(["BertForSequenceClassification"])
+    );
+    assert_eq!(tuned["id2label"], json!({ "0": "bad", "1": "good" }));
+    assert_eq!(tuned["label2id"], json!({ "bad": 0, "good": 1 }));
+    assert_eq!(tuned["layer_norm_eps"], 1e-3);
+    let tuned = json(&electra(), HeadChoice::First, None);
+    assert_eq!(
+        tuned["architectures"],
+        json!(["ElectraForSequenceClassification"])
+    );
+    assert_eq!(tuned["problem_type"], "regression");
+    // Wider than the model's hidden size, and not a student's to narrow.
+    assert_eq!(tuned["embedding_size"], 16);
+    let tuned = json(&distilbert(), HeadChoice::Mean, Some(&labels));
+    assert_eq!(tuned["architectures"], json!(["DistilBertModel"]));
+    assert_eq!(tuned["dim"], 8);
+}
+
+#[test]
+fn the_first_layers_are_the_first_parameters() {
+    let mut config = electra();
+    config["num_hidden_layers"] = 2.into();
+    let layout = parse(&config).layout();
+    let names = |layers: usize| &layout.parameters[layout.up_to(layers)..];
+    assert_eq!(
+        names(0)[0].name,
+        "encoder.layer.0.attention.self.query.weight"
+    );
+    assert_eq!(
+        names(1)[0].name,
+        "encoder.layer.1.attention.self.query.weight"
+    );
+    assert_eq!(layout.up_to(1) - layout.up_to(0), 16);
+    assert!(names(2).is_empty());
 }

@@ -263,7 +263,7 @@ impl Table {
         };
         if let Some(label) = self.header.iter().find(label) {
             return Err(format!(
-                "the column `{label}` makes it a classification task, which is not supported. {EXPECTED}"
+                "the column `{label}` makes it a classification task, which needs training: use limbeck finetune. {EXPECTED}"
             ));
         }
         if self.header.len() != 2 {
@@ -355,7 +355,7 @@ mod tests {
             (
                 "t.tsv",
                 "sentence\tlabel\na\tnoun\n".into(),
-                "the column `label` makes it a classification task, which is not supported. ",
+                "the column `label` makes it a classification task, which needs training: use limbeck finetune. ",
             ),
             (
                 "t.tsv",

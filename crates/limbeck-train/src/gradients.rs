@@ -9,6 +9,7 @@ use std::ops::Add;
 use burn::tensor::{Gradients as Backward, Tensor};
 use limbeck_model::{ModelError, Named, ParameterMut};
 use limbeck_recipe::Part;
+use limbeck_recipe::layout::Kind;
 
 use crate::TrainError;
 use crate::objective::Loss;
@@ -17,7 +18,7 @@ use crate::objective::Loss;
 /// ... sequences, each scaled by B_i / (B_1 + B_2 + ...), add up to the gradient of all these sequences as one batch.
 #[derive(Clone, Debug)]
 pub struct Gradients {
-    /// Names of the parts of the loss, P of them.
+    /// Names of the parts of the loss, P of them; none if it has no parts but itself.
     names: Vec<Part>,
     /// (P): the parts of the loss.
     parts: Tensor<1>,
@@ -46,11 +47,11 @@ impl Numbers {
 
 impl Gradients {
     /// Backpropagates a loss to the parameters that it was computed with. Its graph is gone afterwards.
-    pub(crate) fn of(loss: &Loss, parameters: Vec<(String, ParameterMut)>) -> Self {
+    pub(crate) fn of(loss: &Loss, parameters: Vec<(String, Kind, ParameterMut)>) -> Self {
         let mut backward = loss.total.backward();
-        let parameters = parameters.into_iter();
-        let gradients =
-            parameters.map(|(name, parameter)| (name, remove(&parameter, &mut backward)));
+        let gradients = parameters
+            .into_iter()
+            .map(|(name, _, parameter)| (name, remove(&parameter, &mut backward)));
         Self {
             names: loss.names.clone(),
             parts: loss.parts.clone(),
@@ -78,17 +79,23 @@ impl Gradients {
     /// # Errors
     /// The device fails.
     pub async fn numbers(&self) -> Result<Numbers, TrainError> {
+        let (parts, norm) = self.loss_and_norm().await?;
+        Ok(Numbers {
+            parts: self.names.iter().copied().zip(parts).collect(),
+            norm,
+        })
+    }
+
+    /// The parts of the loss in their order, whether they have names or not, and the norm of the gradient.
+    pub(crate) async fn loss_and_norm(&self) -> Result<(Vec<f64>, f64), TrainError> {
         let count = self.parts.dims()[0];
         let gradients = self.by_parameter.iter().filter_map(|(_, g)| g.as_ref());
         let squares = gradients.map(|gradient| gradient.clone().square().sum());
         let all = [self.parts.clone()].into_iter().chain(squares).collect();
         let values = to_host(Tensor::cat(all, 0)).await?;
         let (parts, squares) = values.split_at(count);
-        let parts = parts.iter().map(|x| f64::from(*x));
-        Ok(Numbers {
-            parts: self.names.iter().copied().zip(parts).collect(),
-            norm: squares.iter().map(|x| f64::from(*x)).sum::<f64>().sqrt(),
-        })
+        let sum: f64 = squares.iter().map(|x| f64::from(*x)).sum();
+        Ok((parts.iter().map(|x| f64::from(*x)).collect(), sum.sqrt()))
     }
 
     /// Every gradient on the host; parameters without one are left out. Shapes are those on the device: the weight of a

@@ -18,6 +18,7 @@ mod objective;
 mod optimizer;
 mod output;
 mod run;
+mod tuning;
 
 pub use checkpoint::{Checkpoint, CheckpointHeader};
 pub use error::TrainError;
@@ -25,3 +26,4 @@ pub use gradients::{Gradients, Numbers};
 pub use lesson::Lesson;
 pub use objective::{Loss, Objective, Reading};
 pub use run::{Event, Phase, Run, check_kernels};
+pub use tuning::{Targets, Tuned, Tuning, TuningRecipe};

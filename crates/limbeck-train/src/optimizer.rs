@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 use limbeck_kernels::{AdamWMoments, AdamWScalars, adamw};
+use limbeck_model::ParameterMut;
 use limbeck_recipe::Recipe;
+use limbeck_recipe::layout::Kind;
+
+use crate::gradients::{Gradients, replace};
 
 /// What AdamW remembers of one parameter.
 #[derive(Clone, Debug)]
@@ -26,16 +30,21 @@ pub(crate) struct AdamW {
     pub states: BTreeMap<String, State>,
 }
 
-/// How one parameter is updated in one step.
-pub(crate) struct Update<'a> {
-    /// The parameter.
-    pub name: &'a str,
-    /// Whether weight decay applies to it.
-    pub decays: bool,
+/// What a step says to every parameter.
+pub(crate) struct Pace {
     /// Learning rate of this step.
     pub learning_rate: f64,
-    /// The gradient is scaled by this first (clipping).
+    /// Each gradient is scaled by this first (clipping).
     pub gradient_scale: f64,
+}
+
+/// What clipping scales a gradient of this norm by; a `clip` of 0 turns it off. As torch.nn.utils.clip_grad_norm_:
+/// clip / (norm + 1e-6), never up.
+pub(crate) fn clip_scale(clip: f64, norm: f64) -> f64 {
+    match clip > 0.0 {
+        true => (clip / (norm + 1e-6)).min(1.0),
+        false => 1.0,
+    }
 }
 
 impl AdamW {
@@ -50,9 +59,32 @@ impl AdamW {
         }
     }
 
+    /// Updates each parameter that has a gradient, and tracks it from there on.
+    pub fn step(
+        &mut self,
+        pace: &Pace,
+        parameters: Vec<(String, Kind, ParameterMut)>,
+        gradients: Gradients,
+    ) {
+        let parameters = parameters.into_iter();
+        for ((name, kind, parameter), gradient) in parameters.zip(gradients.into_values()) {
+            let Some(gradient) = gradient else { continue };
+            replace(parameter, |values| {
+                self.update(name, kind, pace, values, gradient)
+            });
+        }
+    }
+
     /// Updates the values of one parameter; all tensors have one shape.
-    pub fn update(&mut self, update: &Update, values: Tensor<2>, gradient: Tensor<2>) -> Tensor<2> {
-        let State { updates, moments } = self.states.remove(update.name).unwrap_or_else(|| State {
+    fn update(
+        &mut self,
+        name: String,
+        kind: Kind,
+        pace: &Pace,
+        values: Tensor<2>,
+        gradient: Tensor<2>,
+    ) -> Tensor<2> {
+        let State { updates, moments } = self.states.remove(&name).unwrap_or_else(|| State {
             updates: 0,
             moments: AdamWMoments {
                 first: gradient.zeros_like(),
@@ -61,21 +93,20 @@ impl AdamW {
         });
         let updates = updates + 1;
         let scalars = AdamWScalars {
-            learning_rate: update.learning_rate,
+            learning_rate: pace.learning_rate,
             beta1: self.beta1,
             beta2: self.beta2,
             eps: self.eps,
-            weight_decay: if update.decays {
+            weight_decay: if kind.decays() {
                 self.weight_decay
             } else {
                 0.0
             },
             time: updates,
-            gradient_scale: update.gradient_scale,
+            gradient_scale: pace.gradient_scale,
         };
         let (values, moments) = adamw(values, gradient, moments, scalars);
-        self.states
-            .insert(update.name.to_owned(), State { updates, moments });
+        self.states.insert(name, State { updates, moments });
         values
     }
 }

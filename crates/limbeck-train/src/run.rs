@@ -15,7 +15,7 @@ use crate::checkpoint::{self, Checkpoint};
 use crate::gradients::{self, Gradients, to_host};
 use crate::lesson::Lesson;
 use crate::objective::{Objective, Reading};
-use crate::optimizer::{AdamW, Update};
+use crate::optimizer::{AdamW, Pace, clip_scale};
 use crate::output;
 
 /// Consecutive steps with a non-finite loss or gradient after which the run stops.
@@ -262,9 +262,7 @@ impl Run {
         let loss = objective.loss(&student, &teacher, self.map.as_ref(), tokens.lengths())?;
         done(Phase::Loss);
         drop(student);
-        let parameters = trained(&mut self.student, &mut self.map).into_iter();
-        let parameters = parameters.map(|(name, _, parameter)| (name, parameter));
-        let gradients = Gradients::of(&loss, parameters.collect());
+        let gradients = Gradients::of(&loss, trained(&mut self.student, &mut self.map));
         done(Phase::Backward);
         Ok(gradients)
     }
@@ -329,26 +327,12 @@ impl Run {
     }
 
     fn update(&mut self, gradients: Gradients, learning_rate: f64, norm: f64) {
-        // torch.nn.utils.clip_grad_norm_: scale by max_norm / (norm + 1e-6), never up.
-        let clip = self.plan.recipe.clip;
-        let gradient_scale = if clip > 0.0 {
-            (clip / (norm + 1e-6)).min(1.0)
-        } else {
-            1.0
+        let pace = Pace {
+            learning_rate,
+            gradient_scale: clip_scale(self.plan.recipe.clip, norm),
         };
-        let parameters = trained(&mut self.student, &mut self.map).into_iter();
-        for ((name, kind, parameter), gradient) in parameters.zip(gradients.into_values()) {
-            let Some(gradient) = gradient else { continue };
-            let update = Update {
-                name: &name,
-                decays: kind.decays(),
-                learning_rate,
-                gradient_scale,
-            };
-            gradients::replace(parameter, |values| {
-                self.optimizer.update(&update, values, gradient)
-            });
-        }
+        let parameters = trained(&mut self.student, &mut self.map);
+        self.optimizer.step(&pace, parameters, gradients);
     }
 
     async fn skip(&mut self, batches: &[Batch]) -> Result<Event, TrainError> {

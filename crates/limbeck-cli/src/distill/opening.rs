@@ -47,10 +47,15 @@ pub fn open(arguments: &Arguments) -> Result<(Session, Listener), CliError> {
     // All mistakes of the recipe come before the first of a file.
     Plan::new(&recipe, &teacher.config()?)?;
     let corpus = Corpus::open(&recipe.corpus)?;
+    let config = arguments.config.as_deref();
     let inputs = Inputs {
-        teacher: Path::new(&recipe.teacher),
-        corpus: Some(&corpus),
-        config: arguments.config.as_deref(),
+        model: ("teacher", Path::new(&recipe.teacher)),
+        result: "student",
+        files: corpus
+            .paths()
+            .map(|path| ("corpus file", path))
+            .chain(config.map(|path| ("recipe", path)))
+            .collect(),
     };
     inputs.are_outside(&out)?;
     let output = match output {

@@ -194,8 +194,7 @@ fn a_task_that_is_none_is_refused_before_a_model_is_read() {
         let models = ["--models", "nowhere", "--tasks", tasks];
         evaluate(&scene, &[&models[..], flags].concat()).refused(code, message);
     };
-    let classification =
-        "the column `label` makes it a classification task, which is not supported";
+    let classification = "the column `label` makes it a classification task, which needs training: use limbeck finetune";
     refused(
         "labels.tsv",
         &[],

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::family::{Family, Fields, Keys};
 use crate::error::ConfigError;
+use crate::head::{FamilyHead, HeadActivation};
 use crate::layout::Names;
 use crate::shape::Shape;
 
@@ -15,6 +16,14 @@ pub(super) static FAMILY: Family = Family {
     models: &[("bert", "BertModel")],
     keys: KEYS,
     names: NAMES,
+    // The pooler belongs to the encoder's checkpoints.
+    head: FamilyHead {
+        prefix: "bert.",
+        dense: "bert.pooler.dense",
+        output: "classifier",
+        activation: HeadActivation::Tanh,
+        drops_input: false,
+    },
     pad_token_id: 0,
     layer_of_24: Some(21),
     read,

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::bert;
 use super::family::{Family, Fields, Keys};
 use crate::error::ConfigError;
+use crate::head::{FamilyHead, HeadActivation};
 use crate::layout::Names;
 use crate::shape::Shape;
 
@@ -34,6 +35,13 @@ pub(super) static FAMILY: Family = Family {
         down: "ffn.lin2",
         norm: "output_layer_norm",
         ..bert::NAMES
+    },
+    head: FamilyHead {
+        prefix: "distilbert.",
+        dense: "pre_classifier",
+        output: "classifier",
+        activation: HeadActivation::Relu,
+        drops_input: false,
     },
     pad_token_id: 0,
     layer_of_24: None,

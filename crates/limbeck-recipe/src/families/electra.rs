@@ -10,12 +10,20 @@ use serde_json::{Value, json};
 use super::bert;
 use super::family::{Family, Fields};
 use crate::error::ConfigError;
+use crate::head::{FamilyHead, HeadActivation};
 use crate::shape::Shape;
 
 pub(super) static FAMILY: Family = Family {
     models: &[("electra", "ElectraModel")],
     keys: bert::KEYS,
     names: bert::NAMES,
+    head: FamilyHead {
+        prefix: "electra.",
+        dense: "classifier.dense",
+        output: "classifier.out_proj",
+        activation: HeadActivation::Gelu,
+        drops_input: true,
+    },
     pad_token_id: 0,
     layer_of_24: None,
     read,

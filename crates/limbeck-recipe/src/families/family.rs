@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::error::ConfigError;
+use crate::head::FamilyHead;
 use crate::layout::Names;
 use crate::shape::{Activation, Positions, Shape};
 
@@ -15,6 +16,8 @@ pub(crate) struct Family {
     pub keys: Keys,
     /// Its tensors' names.
     pub names: Names,
+    /// The head that classifies sequences.
+    pub head: FamilyHead,
     /// The padding token where config.json names none.
     pub pad_token_id: u32,
     /// The layer that MiniLMv2 (section 4) taps in a teacher of 24 layers, for families that the paper covers.

@@ -8,6 +8,7 @@
 use super::bert;
 use super::family::{Family, Fields};
 use crate::error::ConfigError;
+use crate::head::{FamilyHead, HeadActivation};
 use crate::shape::{Positions, Shape};
 
 pub(super) static FAMILY: Family = Family {
@@ -18,6 +19,13 @@ pub(super) static FAMILY: Family = Family {
     ],
     keys: bert::KEYS,
     names: bert::NAMES,
+    head: FamilyHead {
+        prefix: "roberta.",
+        dense: "classifier.dense",
+        output: "classifier.out_proj",
+        activation: HeadActivation::Tanh,
+        drops_input: true,
+    },
     pad_token_id: 1,
     layer_of_24: Some(19),
     read,

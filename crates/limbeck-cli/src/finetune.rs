@@ -1,0 +1,354 @@
+//! `limbeck finetune`: a model and labelled text to a classifier, once for each seed, and its scores.
+//!
+//! ```text
+//! files --table, task--> examples --sequences--> batches --training--> a seed's best epoch --files--> the best seed's folder
+//! ```
+
+mod files;
+mod scores;
+mod sequences;
+mod table;
+mod task;
+mod training;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+use limbeck_kernels::self_test;
+use limbeck_model::{Encoder, Folder, ModelError, Tokenizer, Weights, checks};
+use limbeck_recipe::{Config, DeviceChoice, HeadChoice, KernelChoice};
+use serde_json::json;
+
+use crate::device;
+use crate::error::CliError;
+use crate::inputs::Inputs;
+use crate::interrupt::on_interrupt;
+use crate::output::Output;
+use crate::progress::Progress;
+use files::Outcome;
+use sequences::{Shelf, tokenise};
+use task::{Goal, Said, Task};
+use training::{Seed, Training};
+
+/// Tokens of a sequence unless a person says otherwise, or the model has fewer positions.
+const MAX_LENGTH: usize = 128;
+/// Padded lengths on a GPU, where each new one costs a pipeline.
+const MULTIPLE_ON_GPU: usize = 8;
+
+const MANUAL: &str = "\
+Files are TSV, CSV or JSON lines (by extension, else by their first line). The first line names the columns: `sentence` or \
+`text`, or for pairs `sentence1` and `sentence2` and the like; and `label` for classes or `score` for numbers. Other names go \
+with --text-column and --label-column. TSV has no quoting; CSV has.
+
+Each seed gives the head new weights and the batches another order, and keeps its best epoch on the dev file. The output folder \
+receives the model of the best seed, README.md with the table of all seeds, and results.json with every number. With the default \
+head it opens with AutoModelForSequenceClassification of transformers; with --pooling mean in sentence-transformers, whose \
+encode() gives the logits. Ctrl-c stops and leaves nothing.";
+
+/// Flags of `limbeck finetune`.
+#[derive(Args)]
+#[command(after_long_help = MANUAL)]
+pub struct Arguments {
+    /// The model folder
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Labelled text to learn from: TSV, CSV or JSON lines
+    #[arg(long, value_name = "FILE")]
+    train: PathBuf,
+    /// Labelled text to judge by
+    #[arg(long, value_name = "FILE")]
+    dev: PathBuf,
+    /// Output folder: the fine-tuned model and its scores
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Passes over the training file
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    epochs: u64,
+    /// Texts, or pairs, of a step
+    #[arg(long, value_name = "N", default_value = "32", value_parser = parse_batch)]
+    batch: usize,
+    /// Peak learning rate
+    #[arg(long, value_name = "RATE", default_value = "1e-4", value_parser = parse_rate)]
+    learning_rate: f64,
+    /// Part of the steps with linear warm-up; a linear decay to 0 follows
+    #[arg(long, value_name = "PART", default_value = "0.1", value_parser = parse_part)]
+    warmup: f64,
+    /// Weight decay; not applied to biases and LayerNorms
+    #[arg(long, value_name = "DECAY", default_value = "0.01", value_parser = parse_part)]
+    weight_decay: f64,
+    /// Maximum tokens of a text or pair; longer ones are truncated [default: 128, or the model's limit]
+    #[arg(long, value_name = "N")]
+    max_length: Option<usize>,
+    /// What the head reads: `cls`, the first token, as transformers does, or `mean`, the mean of all tokens
+    #[arg(long, value_name = "HEAD", default_value = "cls", value_parser = parse_head)]
+    pooling: HeadChoice,
+    /// Runs, each with a seed of its own
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    seeds: u64,
+    /// The first seed
+    #[arg(long, value_name = "SEED", default_value_t = 42, value_parser = clap::value_parser!(u64).range(..=1 << 53))]
+    seed: u64,
+    /// Leave the embeddings and the first N layers as they are
+    #[arg(long, value_name = "N")]
+    freeze: Option<usize>,
+    /// Probability of dropout in training [default: the model's]
+    #[arg(long, value_name = "P", value_parser = parse_part)]
+    dropout: Option<f64>,
+    /// Weight the classes so that rare ones count as much as frequent ones
+    #[arg(long)]
+    balance: bool,
+    /// The column of the text; twice for pairs
+    #[arg(long, value_name = "NAME")]
+    text_column: Vec<String>,
+    /// The column of the class or score
+    #[arg(long, value_name = "NAME")]
+    label_column: Option<String>,
+    /// `classification` or `regression`, where the column's name does not say
+    #[arg(long, value_name = "TASK", value_parser = parse_task)]
+    task: Option<bool>,
+    /// Where to compute: auto, cpu or gpu
+    #[arg(long, default_value = "auto", value_parser = device::parse)]
+    device: DeviceChoice,
+    /// Overwrite an output folder that is not empty
+    #[arg(long)]
+    overwrite: bool,
+    /// Print one JSON object per line on standard output instead of a progress bar
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs `limbeck finetune`.
+///
+/// # Errors
+/// Anything from a wrong label to a full disk.
+pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let seen = stop.clone();
+    on_interrupt(move || seen.store(true, Ordering::SeqCst))?;
+    let task = read_task(arguments)?;
+    let folder = Folder::read(&arguments.model)?;
+    let config = config(&folder, arguments)?;
+    let max_length = max_length(&config, arguments)?;
+    let tokenizer = Tokenizer::from_folder(&folder)?.truncating(max_length)?;
+    let inputs = Inputs {
+        model: ("model", &arguments.model),
+        result: "fine-tuned model",
+        files: vec![
+            ("training file", &arguments.train),
+            ("dev file", &arguments.dev),
+        ],
+    };
+    inputs.are_outside(&arguments.out)?;
+    let output = Output::create(&arguments.out, arguments.overwrite)?;
+    let opened = device::open_for_engine(arguments.device)?;
+    let progress = Progress::new(arguments.json);
+    let weights = Weights::open(&folder)?;
+    let device = opened.device.clone().autodiff();
+    let get = |name: &str, _, shape: &[usize]| weights.get(name, shape);
+    let mut encoder = Encoder::from_values(&config, &device, get)?;
+    let self_test = pollster::block_on(self_test(&opened.device, &checks(&config))).err();
+    if self_test.is_some() {
+        encoder.set_kernel(KernelChoice::Naive);
+    }
+    let pad = config.pad_token_id;
+    let training = Training {
+        arguments,
+        goal: &task.goal,
+        encoder,
+        shelf: Shelf {
+            device,
+            pad,
+            multiple: if opened.on_gpu { MULTIPLE_ON_GPU } else { 1 },
+            max_length,
+            has_types: config.type_vocab_size > 1,
+        },
+        train: tokenise(&tokenizer, &task.train, pad)?,
+        dev: tokenise(&tokenizer, &task.dev, pad)?,
+        weights,
+        progress: &progress,
+        stop: &stop,
+    };
+    let failed = self_test.as_ref().map(device::self_test_failed);
+    announce(&training, &opened.name, failed);
+    let Some(seeds) = run(&training)? else {
+        let step = progress.position();
+        progress.finish();
+        let text = format!("Stopped after step {step}; nothing is written");
+        progress.say(&text, "stopped", &json!({ "step": step }));
+        return Ok(ExitCode::FAILURE);
+    };
+    progress.finish();
+    let best = best(&seeds);
+    let outcome = Outcome {
+        arguments,
+        goal: &task.goal,
+        examples: task.train.len(),
+        dev: &task.dev,
+        predicted: training.predict(&seeds[best].classifier)?,
+        max_length,
+        best,
+        seeds: &seeds,
+    };
+    let files = outcome.files(&folder, &config)?;
+    output.clear(true)?;
+    for (name, bytes) in files {
+        output.write(&name, &bytes)?;
+    }
+    report(&outcome, &progress);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read_task(arguments: &Arguments) -> Result<Task, CliError> {
+    if arguments.text_column.len() > 2 {
+        return Err(CliError::Usage(format!(
+            "--text-column names {} columns; expected one, or two for pairs",
+            arguments.text_column.len()
+        )));
+    }
+    let said = Said {
+        text: arguments.text_column.clone(),
+        label: arguments.label_column.clone(),
+        regression: arguments.task,
+    };
+    let task = task::read(&arguments.train, &arguments.dev, &said)?;
+    match (&task.goal, arguments.balance) {
+        (Goal::Score, true) => Err(CliError::Usage(
+            "--balance weights classes, but these files hold scores; leave it out".to_owned(),
+        )),
+        _ => Ok(task),
+    }
+}
+
+/// The model's config, with the dropout of training.
+fn config(folder: &Folder, arguments: &Arguments) -> Result<Config, CliError> {
+    let mut config = folder.config()?;
+    if let Some(p) = arguments.dropout {
+        config.shape.hidden_dropout = p;
+        config.shape.attention_dropout = p;
+    }
+    let layers = config.num_hidden_layers;
+    match arguments.freeze {
+        Some(frozen) if frozen > layers => Err(CliError::Usage(format!(
+            "--freeze {frozen}: the model has {layers} layers; name 0 (the embeddings alone) to {layers}"
+        ))),
+        _ => Ok(config),
+    }
+}
+
+fn max_length(config: &Config, arguments: &Arguments) -> Result<usize, CliError> {
+    let longest = config.max_length();
+    let length = arguments.max_length.unwrap_or(MAX_LENGTH.min(longest));
+    match length > longest {
+        true => {
+            let error = ModelError::TooLong { length, longest };
+            Err(CliError::Usage(error.to_string()))
+        }
+        false => Ok(length),
+    }
+}
+
+/// Every seed; none if it was stopped.
+fn run(training: &Training) -> Result<Option<Vec<Seed>>, CliError> {
+    let mut seeds = Vec::new();
+    for number in 0..training.arguments.seeds {
+        match training.run(number)? {
+            Some(seed) => seeds.push(seed),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(seeds))
+}
+
+/// The seed with the highest score, the first of equal ones.
+fn best(seeds: &[Seed]) -> usize {
+    let mut best = 0;
+    for (index, seed) in seeds.iter().enumerate() {
+        if seed.scores()[0] > seeds[best].scores()[0] {
+            best = index;
+        }
+    }
+    best
+}
+
+fn announce(training: &Training, device: &str, self_test_failure: Option<String>) {
+    let (train, dev) = (training.train.len(), training.dev.len());
+    let all = training.train.iter().chain(&training.dev);
+    let truncated = all.filter(|sequence| sequence.truncated).count();
+    let steps = training.steps() * training.arguments.seeds;
+    training.progress.expect(steps);
+    let goal = match training.goal {
+        Goal::Classes(labels) => format!("{} classes", labels.len()),
+        Goal::Score => "a score".to_owned(),
+    };
+    let mut text = format!(
+        "  Examples         {train} to learn from, {dev} to judge by; {goal}\n  Truncated        {truncated} of them, to {} tokens\n  \
+         Steps            {steps}\n  Device           {device}",
+        training.shelf.max_length,
+    );
+    if let Some(failure) = &self_test_failure {
+        text = format!("{text}\n{failure}");
+    }
+    let labels = match training.goal {
+        Goal::Classes(labels) => json!(labels),
+        Goal::Score => json!(null),
+    };
+    let fields = json!({
+        "train": train, "dev": dev, "truncated": truncated, "labels": labels, "steps": steps, "device": device,
+        "self_test_failure": self_test_failure,
+    });
+    training.progress.say(&text, "start", &fields);
+}
+
+fn report(outcome: &Outcome, progress: &Progress) {
+    let folder = outcome.arguments.out.display();
+    let seed = outcome.seeds[outcome.best].seed;
+    let text = format!(
+        "\n{}\n{}\nmodel of seed {seed}: {folder}",
+        outcome.table(),
+        outcome.note()
+    );
+    let mut fields = outcome.results();
+    fields["out"] = json!(outcome.arguments.out);
+    progress.say(&text, "done", &fields);
+}
+
+fn parse_head(text: &str) -> Result<HeadChoice, String> {
+    match text {
+        "cls" => Ok(HeadChoice::First),
+        "mean" => Ok(HeadChoice::Mean),
+        _ => Err(format!("`{text}` is not cls or mean")),
+    }
+}
+
+/// Whether the task is a regression.
+fn parse_task(text: &str) -> Result<bool, String> {
+    match text {
+        "classification" => Ok(false),
+        "regression" => Ok(true),
+        _ => Err(format!("`{text}` is not classification or regression")),
+    }
+}
+
+fn parse_batch(text: &str) -> Result<usize, String> {
+    let batch = text
+        .parse()
+        .ok()
+        .filter(|batch| (1..=65_536).contains(batch));
+    batch.ok_or_else(|| format!("`{text}` is not a number of texts from 1 to 65536"))
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    let rate = text
+        .parse()
+        .ok()
+        .filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
+    rate.ok_or_else(|| format!("`{text}` is not a number above 0"))
+}
+
+fn parse_part(text: &str) -> Result<f64, String> {
+    let part = text.parse().ok().filter(|part| (0.0..1.0).contains(part));
+    part.ok_or_else(|| format!("`{text}` is not a number from 0 to below 1"))
+}

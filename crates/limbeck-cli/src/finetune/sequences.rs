@@ -1,0 +1,147 @@
+//! Examples as token ids, and the batches that they come in.
+
+use burn::tensor::Device;
+use limbeck_model::{ModelError, TokenBatch, Tokenizer};
+use limbeck_recipe::Rng;
+use limbeck_recipe::batching::{Batch, plan_batches, shuffled};
+use limbeck_train::Targets;
+
+use super::task::{Example, Target};
+
+/// Batches among which sequences of similar length come together.
+const CHUNK: usize = 50;
+/// Keeps the random numbers of the order of batches apart from the others of a seed.
+const ORDER: u64 = 0x0BDE;
+
+/// An example as token ids.
+pub struct Sequence {
+    ids: Vec<u32>,
+    /// The token type of each; none where all are 0.
+    types: Vec<u32>,
+    target: Target,
+    /// Whether the text was longer.
+    pub truncated: bool,
+}
+
+/// How sequences are put together.
+#[derive(Clone)]
+pub struct Shelf {
+    /// Where batches go.
+    pub device: Device,
+    /// Id of the padding token.
+    pub pad: u32,
+    /// Padded lengths are multiples of this.
+    pub multiple: usize,
+    /// The longest sequence.
+    pub max_length: usize,
+    /// Whether the model tells the two texts of a pair apart by token types.
+    pub has_types: bool,
+}
+
+/// Tokenises examples; `tokenizer` truncates.
+///
+/// # Errors
+/// The tokenizer fails on a text.
+pub fn tokenise(
+    tokenizer: &Tokenizer,
+    examples: &[Example],
+    pad: u32,
+) -> Result<Vec<Sequence>, ModelError> {
+    let pairs: Option<Vec<(&str, &str)>> = examples
+        .iter()
+        .map(|example| Some((example.first.as_str(), example.second.as_deref()?)))
+        .collect();
+    let tokens: Vec<(Vec<u32>, Vec<u32>, bool)> = match pairs {
+        Some(pairs) => {
+            let pairs = tokenizer.encode_pairs(&pairs)?.into_iter();
+            pairs.map(|t| (t.ids, t.types, t.truncated)).collect()
+        }
+        None => {
+            let texts: Vec<&str> = examples.iter().map(|e| e.first.as_str()).collect();
+            let texts = tokenizer.encode(&texts)?.into_iter();
+            texts.map(|t| (t.ids, Vec::new(), t.truncated)).collect()
+        }
+    };
+    let sequences =
+        tokens
+            .into_iter()
+            .zip(examples)
+            .map(|((mut ids, types, truncated), example)| {
+                // A tokenizer without special tokens makes nothing of an empty text; padding stands for it.
+                if ids.is_empty() {
+                    ids.push(pad);
+                }
+                Sequence {
+                    ids,
+                    types,
+                    target: example.target,
+                    truncated,
+                }
+            });
+    Ok(sequences.collect())
+}
+
+/// The order of an epoch, as indices: shuffled, sequences of similar length together, and the batches shuffled again.
+pub fn order(sequences: &[Sequence], batch: usize, seed: u64, epoch: u64) -> Vec<Vec<usize>> {
+    let order = shuffled(sequences.len(), seed, epoch, 0);
+    let order: Vec<usize> = order.into_iter().map(|index| index as usize).collect();
+    let chunks = order.chunks(CHUNK * batch).zip(0..);
+    let batches = chunks.flat_map(|(chunk, number)| {
+        let lengths: Vec<usize> = chunk
+            .iter()
+            .map(|index| sequences[*index].ids.len())
+            .collect();
+        let mut rng = Rng::keyed(&[seed, ORDER, epoch, number]);
+        let batches = plan_batches(&lengths, batch, true, &mut rng).into_iter();
+        batches.map(|batch| batch.into_iter().map(|place| chunk[place]).collect())
+    });
+    batches.collect()
+}
+
+/// All of them once, the shortest first.
+pub fn by_length(sequences: &[Sequence], batch: usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..sequences.len()).collect();
+    order.sort_by_key(|index| sequences[*index].ids.len());
+    order.chunks(batch).map(<[usize]>::to_vec).collect()
+}
+
+impl Shelf {
+    /// The batch of these sequences, padded on the right.
+    ///
+    /// # Errors
+    /// None in practice: the lengths are those of the sequences.
+    pub fn batch(&self, all: &[Sequence], picked: &[usize]) -> Result<TokenBatch, ModelError> {
+        let ids: Vec<&[u32]> = picked
+            .iter()
+            .map(|index| all[*index].ids.as_slice())
+            .collect();
+        let sources = vec![(0, 0); ids.len()];
+        let padded = Batch::pad(&ids, sources, self.pad, self.multiple, self.max_length);
+        let batch = TokenBatch::new(&padded.ids, &padded.lengths, &self.device)?;
+        let has_types = picked.iter().any(|index| !all[*index].types.is_empty());
+        if !(self.has_types && has_types) {
+            return Ok(batch);
+        }
+        let mut types = Vec::with_capacity(padded.ids.len());
+        for (row, index) in picked.iter().enumerate() {
+            types.extend_from_slice(&all[*index].types);
+            types.resize((row + 1) * padded.padded, 0);
+        }
+        Ok(batch.with_types(&types))
+    }
+}
+
+/// What is known of these sequences.
+pub fn targets(all: &[Sequence], picked: &[usize]) -> Targets {
+    let (mut classes, mut scores) = (Vec::new(), Vec::new());
+    for index in picked {
+        match all[*index].target {
+            Target::Class(class) => classes.push(class),
+            Target::Score(score) => scores.push(score),
+        }
+    }
+    match scores.is_empty() {
+        true => Targets::Classes(classes),
+        false => Targets::Scores(scores),
+    }
+}

@@ -1,0 +1,563 @@
+//! `limbeck finetune`: labelled files in, a model with its scores out, and one sentence where the files are wrong.
+
+use std::collections::BTreeMap;
+
+use safetensors::SafeTensors;
+use serde_json::{Value, json};
+
+#[cfg(unix)]
+use crate::running::Running;
+use crate::scene::{Outcome, Scene};
+
+/// Words of the tiny teacher's vocabulary that say nothing about the class.
+const WORDS: [&str; 8] = [
+    "teacher", "student", "layer", "model", "token", "words", "head", "query",
+];
+
+/// Rows of a task that one word decides: with `small` the label is `no`, with `large` it is `yes`.
+fn rows(count: usize, from: usize) -> Vec<(String, &'static str)> {
+    let row = |number: usize| {
+        let (word, label) = [("small", "no"), ("large", "yes")][number % 2];
+        let at = |step: usize| WORDS[(number / 2 * step + number) % WORDS.len()];
+        (format!("the {} {word} {}", at(3), at(5)), label)
+    };
+    (from..from + count).map(row).collect()
+}
+
+fn tsv(rows: &[(String, &str)]) -> String {
+    let lines = rows
+        .iter()
+        .map(|(text, label)| format!("{text}\t{label}\n"));
+    "sentence\tlabel\n".to_owned() + &lines.collect::<String>()
+}
+
+/// A scene with `train.tsv` and `dev.tsv`.
+fn task() -> Scene {
+    let scene = Scene::new();
+    scene.write("train.tsv", tsv(&rows(48, 0)));
+    scene.write("dev.tsv", tsv(&rows(16, 101)));
+    scene
+}
+
+/// What a test says unless it says otherwise.
+const USUAL: [[&str; 2]; 9] = [
+    ["--model", "teacher"],
+    ["--train", "train.tsv"],
+    ["--dev", "dev.tsv"],
+    ["--out", "tuned"],
+    ["--device", "cpu"],
+    ["--batch", "8"],
+    ["--learning-rate", "0.01"],
+    ["--epochs", "6"],
+    ["--seeds", "2"],
+];
+
+fn arguments<'a>(flags: &[&'a str]) -> Vec<&'a str> {
+    let usual = USUAL.into_iter().filter(|[name, _]| !flags.contains(name));
+    let usual: Vec<&str> = usual.flatten().collect();
+    [&["finetune"], &usual[..], flags].concat()
+}
+
+/// Fine-tunes the tiny teacher on `train.tsv` and `dev.tsv`, or what the flags name.
+fn finetune(scene: &Scene, flags: &[&str]) -> Outcome {
+    scene.run(&arguments(flags))
+}
+
+/// Shape of each tensor of a safetensors file.
+fn shapes(scene: &Scene, name: &str) -> BTreeMap<String, Vec<usize>> {
+    let bytes = scene.read(name);
+    let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    let shapes = file
+        .iter()
+        .map(|(name, view)| (name.to_owned(), view.shape().to_vec()));
+    shapes.collect()
+}
+
+fn tensor(scene: &Scene, file: &str, name: &str) -> Vec<u8> {
+    let bytes = scene.read(file);
+    let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    let view = file.tensor(name).unwrap_or_else(|e| panic!("{name}: {e}"));
+    view.data().to_vec()
+}
+
+#[test]
+fn a_task_that_one_word_decides_is_learnt() {
+    let scene = task();
+    let outcome = finetune(&scene, &["--json"]).done();
+    let results = scene.json("tuned/results.json");
+    assert_eq!(results["mean"]["accuracy"], 1.0, "{results:#}");
+    assert_eq!(results["mean"]["macro_f1"], 1.0);
+    assert_eq!(results["std"]["accuracy"], 0.0);
+    assert_eq!(results["labels"], json!(["no", "yes"]));
+    let first = |event: &Value| event["loss"].as_f64().expect("a loss");
+    let epochs = outcome.events("epoch");
+    assert_eq!(epochs.len(), 12);
+    assert!(first(&epochs[5]) < 0.2 * first(&epochs[0]), "{epochs:#?}");
+    assert_ne!(epochs[0]["loss"], epochs[6]["loss"], "the seeds are one");
+    assert_eq!(outcome.events("step").len(), 2 * 6 * 6);
+    let files = scene.files("tuned");
+    let expected = [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "predictions.jsonl",
+        "results.json",
+        "special_tokens_map.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "vocab.txt",
+    ];
+    assert_eq!(files, expected);
+    let config = scene.json("tuned/config.json");
+    assert_eq!(
+        config["architectures"],
+        json!(["BertForSequenceClassification"])
+    );
+    assert_eq!(config["id2label"], json!({ "0": "no", "1": "yes" }));
+    assert_eq!(config["label2id"], json!({ "no": 0, "yes": 1 }));
+    assert_eq!(config["problem_type"], "single_label_classification");
+    let right = scene.text("tuned/predictions.jsonl");
+    assert_eq!(right.lines().count(), 16);
+    for line in right.lines() {
+        let line: Value = serde_json::from_str(line).expect("a JSON object");
+        assert_eq!(line["label"], line["predicted"]);
+    }
+    assert!(
+        scene
+            .text("tuned/README.md")
+            .contains("| mean | | 100.0 ± 0.0 | 100.0 ± 0.0 |")
+    );
+    scene
+        .encode(&["--model", "tuned"], "a small model\n")
+        .done();
+}
+
+#[test]
+fn equal_runs_write_equal_files() {
+    let (one, other) = (task(), task());
+    for scene in [&one, &other] {
+        finetune(scene, &["--epochs", "2"]).done();
+    }
+    for file in one.files("tuned") {
+        let file = format!("tuned/{file}");
+        assert!(one.read(&file) == other.read(&file), "{file} differs");
+    }
+    finetune(&other, &["--epochs", "2", "--seed", "43", "--overwrite"]).done();
+    let seeds = |scene: &Scene| scene.json("tuned/results.json")["seeds"].clone();
+    assert_eq!(
+        seeds(&one)[1],
+        seeds(&other)[0],
+        "seed 43 is another in another run"
+    );
+    assert_ne!(seeds(&one)[0], seeds(&other)[0]);
+}
+
+#[test]
+fn every_family_gets_the_head_that_transformers_has_for_it() {
+    let heads: [(&str, &str, &str, &[&str]); 4] = [
+        (
+            "tiny-bert",
+            "BertForSequenceClassification",
+            "bert.",
+            &["bert.pooler.dense", "classifier"],
+        ),
+        (
+            "tiny-xlmr",
+            "XLMRobertaForSequenceClassification",
+            "roberta.",
+            &["classifier.dense", "classifier.out_proj"],
+        ),
+        (
+            "tiny-distilbert",
+            "DistilBertForSequenceClassification",
+            "distilbert.",
+            &["pre_classifier", "classifier"],
+        ),
+        (
+            "tiny-electra",
+            "ElectraForSequenceClassification",
+            "electra.",
+            &["classifier.dense", "classifier.out_proj"],
+        ),
+    ];
+    for (golden, class, prefix, [dense, output]) in
+        heads.map(|(g, c, p, h)| (g, c, p, [h[0], h[1]]))
+    {
+        let scene = task();
+        scene.copy_golden("tiny-bert", "model");
+        scene.copy_golden(golden, "model");
+        let flags = [
+            "--model",
+            "model",
+            "--seeds",
+            "1",
+            "--dropout",
+            "0",
+            "--epochs",
+            "10",
+        ];
+        finetune(&scene, &flags).done();
+        assert_eq!(
+            scene.json("tuned/config.json")["architectures"],
+            json!([class])
+        );
+        let accuracy = scene.json("tuned/results.json")["mean"]["accuracy"].clone();
+        assert_eq!(accuracy, 1.0, "{golden}");
+        let mut shapes = shapes(&scene, "tuned/model.safetensors");
+        let width = if golden == "tiny-xlmr" { 32 } else { 24 };
+        for (name, shape) in [(dense, vec![width, width]), (output, vec![2, width])] {
+            let bias = shapes.remove(&format!("{name}.bias"));
+            assert_eq!(bias, Some(shape[..1].to_vec()), "{golden} {name}");
+            assert_eq!(shapes.remove(&format!("{name}.weight")), Some(shape));
+        }
+        assert!(
+            shapes.keys().all(|name| name.starts_with(prefix)),
+            "{shapes:?}"
+        );
+    }
+}
+
+#[test]
+fn a_head_on_the_mean_is_a_module_of_sentence_transformers() {
+    let scene = task();
+    finetune(&scene, &["--pooling", "mean"]).done();
+    assert_eq!(scene.json("tuned/results.json")["mean"]["accuracy"], 1.0);
+    let modules = scene.json("tuned/modules.json");
+    let paths: Vec<&Value> = modules
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|m| &m["path"])
+        .collect();
+    assert_eq!(paths, ["", "1_Pooling", "2_Dense"]);
+    assert_eq!(
+        scene.json("tuned/config.json")["architectures"],
+        json!(["BertModel"])
+    );
+    let head = shapes(&scene, "tuned/2_Dense/model.safetensors");
+    assert_eq!(
+        head,
+        BTreeMap::from([
+            ("linear.bias".to_owned(), vec![2]),
+            ("linear.weight".to_owned(), vec![2, 24]),
+        ])
+    );
+}
+
+/// Whatever opens the folder, and the setting of sentence-transformers is none of transformers.
+#[test]
+fn a_model_of_small_letters_stays_one() {
+    for pooling in ["cls", "mean"] {
+        let scene = task();
+        scene.copy_golden("sentence/old-lower-case", "teacher");
+        let flags = ["--pooling", pooling, "--epochs", "1", "--seeds", "1"];
+        finetune(&scene, &flags).done();
+        let normalizer = &scene.json("tuned/tokenizer.json")["normalizer"];
+        let by_itself = normalizer.to_string().contains("Lowercase");
+        assert_eq!(by_itself, pooling == "cls", "{normalizer}");
+        let vectors = |text: &str| scene.encode(&["--model", "tuned"], text).done().stdout;
+        assert_eq!(vectors("THE TEACHER\n"), vectors("the teacher\n"));
+        assert_ne!(vectors("the teacher\n"), vectors("the student\n"));
+    }
+}
+
+#[test]
+fn frozen_layers_keep_every_bit() {
+    let scene = task();
+    finetune(&scene, &["--freeze", "1", "--epochs", "1", "--seeds", "1"]).done();
+    let same = |name: &str| {
+        let before = tensor(&scene, "teacher/model.safetensors", name);
+        tensor(&scene, "tuned/model.safetensors", &format!("bert.{name}")) == before
+    };
+    for kept in [
+        "embeddings.word_embeddings.weight",
+        "embeddings.LayerNorm.bias",
+        "encoder.layer.0.attention.self.query.weight",
+        "encoder.layer.0.output.LayerNorm.bias",
+    ] {
+        assert!(same(kept), "{kept} was frozen and changed");
+    }
+    assert!(!same("encoder.layer.1.attention.self.query.weight"));
+    assert!(!same("pooler.dense.weight"));
+    finetune(&scene, &["--freeze", "3", "--overwrite"]).refused(
+        2,
+        "--freeze 3: the model has 2 layers; name 0 (the embeddings alone) to 2",
+    );
+}
+
+#[test]
+fn one_task_is_the_same_in_every_format() {
+    let scene = task();
+    let write = |name: &str, rows: &[(String, &str)]| {
+        let csv = rows
+            .iter()
+            .map(|(text, label)| format!("{label},\"{text}, \"\"so\"\"\"\n"));
+        scene.write(
+            &format!("{name}.csv"),
+            "label,text\n".to_owned() + &csv.collect::<String>(),
+        );
+        let json = rows.iter().map(|(text, label)| {
+            format!(
+                "{}\n",
+                json!({ "said": format!("{text}, \"so\""), "verdict": label })
+            )
+        });
+        scene.write(&format!("{name}.json"), json.collect::<String>());
+        let tsv = rows
+            .iter()
+            .map(|(text, label)| format!("{text}, \"so\"\t{label}\r\n"));
+        scene.write(
+            &format!("{name}.txt"),
+            "\u{feff}Sentence\tLabel\r\n".to_owned() + &tsv.collect::<String>(),
+        );
+    };
+    write("a", &rows(48, 0));
+    write("b", &rows(16, 101));
+    let quick = ["--epochs", "1", "--overwrite"];
+    let names = ["--text-column", "said", "--label-column", "verdict"];
+    let mut seeds = Vec::new();
+    for (extension, flags) in [("csv", &[][..]), ("json", &names[..]), ("txt", &[])] {
+        let (train, dev) = (format!("a.{extension}"), format!("b.{extension}"));
+        let files = ["--train", &train, "--dev", &dev];
+        finetune(&scene, &[&quick, &files[..], flags].concat()).done();
+        seeds.push(scene.json("tuned/results.json")["seeds"].clone());
+    }
+    assert_eq!(seeds[0], seeds[1]);
+    assert_eq!(seeds[0], seeds[2]);
+}
+
+#[test]
+fn pairs_differ_from_their_texts_in_another_order() {
+    let scene = Scene::new();
+    // The label says which of the two texts is the small one: without token types or order nothing can be learnt.
+    let line = |number: usize| {
+        let word = WORDS[number / 2 % WORDS.len()];
+        match number % 2 {
+            0 => format!("small {word}\tlarge {word}\tfirst\n"),
+            _ => format!("large {word}\tsmall {word}\tsecond\n"),
+        }
+    };
+    let file = |range: std::ops::Range<usize>| {
+        "sentence1\tsentence2\tlabel\n".to_owned() + &range.map(line).collect::<String>()
+    };
+    scene.write("train.tsv", file(0..48));
+    scene.write("dev.tsv", file(50..66));
+    finetune(&scene, &["--epochs", "10"]).done();
+    let results = scene.json("tuned/results.json");
+    assert_eq!(results["mean"]["accuracy"], 1.0, "{results:#}");
+}
+
+#[test]
+fn scores_are_learnt_and_judged_by_correlation() {
+    let scene = Scene::new();
+    let file = |range: std::ops::Range<usize>| {
+        let line = |number: usize| {
+            let count = number % 4;
+            let words = vec!["large"; count].join(" ");
+            format!(
+                "the {} {words}\t{:.1}\n",
+                WORDS[number / 4 % 8],
+                count as f64 * 0.5
+            )
+        };
+        "sentence\tscore\n".to_owned() + &range.map(line).collect::<String>()
+    };
+    scene.write("train.tsv", file(0..64));
+    scene.write("dev.tsv", file(64..84));
+    finetune(&scene, &["--epochs", "20"]).done();
+    let results = scene.json("tuned/results.json");
+    let spearman = results["mean"]["spearman"].as_f64().expect("a score");
+    assert!(spearman > 0.9, "{results:#}");
+    let config = scene.json("tuned/config.json");
+    assert_eq!(config["problem_type"], "regression");
+    assert_eq!(config["id2label"], json!({ "0": "score" }));
+    finetune(&scene, &["--balance", "--overwrite"]).refused(
+        2,
+        "--balance weights classes, but these files hold scores; leave it out",
+    );
+}
+
+#[test]
+fn balanced_weights_change_nothing_where_classes_are_balanced() {
+    let scene = task();
+    let quick = ["--epochs", "1", "--overwrite"];
+    let seeds = |flags: &[&str]| {
+        finetune(&scene, &[&quick, flags].concat()).done();
+        scene.json("tuned/results.json")["seeds"].clone()
+    };
+    assert_eq!(seeds(&[]), seeds(&["--balance"]));
+    let mut unbalanced = rows(48, 0);
+    unbalanced.retain(|(text, label)| *label == "yes" || text.contains("query"));
+    scene.write("train.tsv", tsv(&unbalanced));
+    assert_ne!(seeds(&[]), seeds(&["--balance"]));
+}
+
+/// The file, what stands in it, and what is said of it.
+const REFUSED: [(&str, &str, &str); 17] = [
+    (
+        "train.tsv",
+        "",
+        "train.tsv is empty; expected a line that names the columns, such as sentence<TAB>label, and one example a line below it",
+    ),
+    (
+        "train.tsv",
+        "sentence\tlabel\n",
+        "train.tsv has a line that names its columns and no example below it; expected one a line",
+    ),
+    (
+        "train.tsv",
+        "the small model\tno\nthe large model\tyes\n",
+        "the first line of train.tsv must name the columns, such as sentence<TAB>label, but it is `the small model`, `no`; add \
+             that line, or name the column of the text with --text-column",
+    ),
+    (
+        "train.tsv",
+        "sentence\tsentiment\na\tno\n",
+        "train.tsv has no column `label` or `score`, only `sentence`, `sentiment`; name it with --label-column",
+    ),
+    (
+        "train.tsv",
+        "sentence\tlabel\tscore\na\tno\t1\n",
+        "train.tsv has a column `label` and a column `score`; say which one with --label-column",
+    ),
+    (
+        "train.tsv",
+        "sentence\tlabel\tlabel\na\tno\tno\n",
+        "train.tsv: the first line names the column `label` twice",
+    ),
+    (
+        "train.tsv",
+        "sentence\tlabel\n\na\tno\nb\tc\tyes\n",
+        "train.tsv, line 4: 3 fields, but the first line names 2 (sentence, label). Is it a tab within a field? TSV has no way to \
+             write one; use CSV or JSON lines",
+    ),
+    (
+        "train.tsv",
+        "sentence\tlabel\na\tno\nb\n",
+        "train.tsv, line 3: 1 field, but the first line names 2 (sentence, label). Is it a tab within a field? TSV has no way to \
+             write one; use CSV or JSON lines",
+    ),
+    (
+        "train.tsv",
+        "sentence\tlabel\na\tno\nb\t \n",
+        "train.tsv, line 3: the column `label` is empty; expected a value in every line",
+    ),
+    (
+        "train.tsv",
+        "sentence\tlabel\na\tno\nb\tno\n",
+        "every example of train.tsv has the label `no`; expected at least two different ones",
+    ),
+    (
+        "dev.tsv",
+        "sentence\tlabel\na\tno\nb\tmaybe\n",
+        "dev.tsv, line 3: the label `maybe` does not occur in train.tsv; expected one of `no`, `yes`",
+    ),
+    (
+        "dev.tsv",
+        "sentence\tscore\na\t1\nb\t2\n",
+        "train.tsv holds texts with classes, but dev.tsv holds texts with scores; expected the same columns in both",
+    ),
+    (
+        "train.csv",
+        "sentence,label\n\na,no\n\"b,yes\nc,no\n",
+        "train.csv, line 4: 1 field, but the first line names 2 (sentence, label). Is it a quote left open, or a comma outside quotes?",
+    ),
+    (
+        "train.jsonl",
+        "{\"sentence\": \"a\", \"label\": 0}\n{\"sentence\": \"b\"}\n",
+        "train.jsonl, line 2: there is no text or number under `label`",
+    ),
+    (
+        "train.jsonl",
+        "{\"sentence\": \"a\", \"label\": 0}\nb\n",
+        "train.jsonl, line 2: expected one JSON object a line, such as {\"sentence\": \"...\", \"label\": \"...\"} (expected value at line 1 column 1)",
+    ),
+    (
+        "train.tsv",
+        "sentence\tscore\na\t1\nb\tgood\n",
+        "train.tsv, line 3: `good` is not a number, but the column `score` holds scores",
+    ),
+    (
+        "train.tsv",
+        "sentence\tscore\na\t1\nb\t1.0\n",
+        "every example of train.tsv has the same score; expected different ones",
+    ),
+];
+
+#[test]
+fn bad_files_are_refused_in_one_sentence() {
+    let good = tsv(&rows(8, 0));
+    for (name, content, message) in REFUSED {
+        let scene = Scene::new();
+        scene.write("train.tsv", &good);
+        scene.write(
+            "dev.tsv",
+            if content.contains("score") {
+                content
+            } else {
+                &good
+            },
+        );
+        scene.write(name, content);
+        if name == "dev.tsv" {
+            scene.write("train.tsv", &good);
+        }
+        let train = if name == "dev.tsv" { "train.tsv" } else { name };
+        finetune(&scene, &["--train", train]).refused(1, message);
+        assert!(!scene.path("tuned").exists());
+    }
+    let scene = Scene::new();
+    let many = (0..30).map(|number| format!("a\t{number}.5\n"));
+    scene.write(
+        "train.tsv",
+        "sentence\tlabel\n".to_owned() + &many.collect::<String>(),
+    );
+    scene.write("dev.tsv", &good);
+    finetune(&scene, &[]).refused(
+        1,
+        "train.tsv has 30 different labels in 30 examples, such as `0.5`, `1.5`; expected a few classes. For scores use --task \
+         regression",
+    );
+    scene.write("train.tsv", b"sentence\tlabel\na\tno\nb \xe9\tyes\n");
+    let outcome = finetune(&scene, &[]);
+    assert!(
+        outcome.stderr.contains("train.tsv, line 3"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(outcome.code, Some(1));
+}
+
+#[test]
+fn the_folders_of_others_are_left_alone() {
+    let scene = task();
+    finetune(&scene, &["--out", "teacher", "--overwrite"]).refused(
+        2,
+        "the output folder teacher is the model's: the fine-tuned model would replace it. Choose another with --out",
+    );
+    scene.write("tuned/notes.txt", "mine");
+    finetune(&scene, &[]).refused(
+        2,
+        "the output folder tuned is not empty. Choose another with --out, or overwrite it with --overwrite",
+    );
+    finetune(&scene, &["--max-length", "4000", "--out", "other"]).refused(
+        2,
+        "a sequence has 4000 tokens, but the model has positions for 40; set max_length to 40 or less",
+    );
+    assert!(!scene.path("other").exists());
+    finetune(&scene, &["--overwrite", "--epochs", "1"]).done();
+    assert_eq!(scene.text("tuned/notes.txt"), "mine");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_leaves_nothing() {
+    let scene = task();
+    let flags = arguments(&["--json", "--epochs", "1000"]);
+    let mut run = Running::start(scene.command(&flags));
+    run.until("step", 3);
+    run.signal("-INT");
+    run.until("stopped", 0);
+    assert_eq!(run.end().code, Some(1));
+    assert!(!scene.path("tuned").exists());
+}

@@ -1,0 +1,61 @@
+//! What reads the encoder's last hidden states to classify a text: one linear layer, and for most heads a dense layer before it.
+
+use crate::sentence::{Pooling, PoolingMode};
+
+/// Which head a fine-tuned model gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HeadChoice {
+    /// The head that `transformers` puts on the family, which reads the first token.
+    #[default]
+    First,
+    /// One linear layer on the mean of the last hidden states over the real tokens.
+    Mean,
+}
+
+impl HeadChoice {
+    /// What the head reads of the last hidden states.
+    pub fn pooling(self) -> Pooling {
+        let mode = match self {
+            Self::First => PoolingMode::Cls,
+            Self::Mean => PoolingMode::Mean,
+        };
+        Pooling {
+            modes: vec![mode],
+            ..Pooling::default()
+        }
+    }
+}
+
+/// What follows the dense layer of a family's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadActivation {
+    /// tanh(x).
+    Tanh,
+    /// max(x, 0).
+    Relu,
+    /// x * Phi(x).
+    Gelu,
+}
+
+/// The head that `transformers` puts on a family's encoder to classify sequences: a dense layer of the first token, an activation,
+/// and a linear layer to the classes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct FamilyHead {
+    /// What stands before the encoder's names in a model with this head.
+    pub prefix: &'static str,
+    /// The dense layer. One whose name starts with `prefix` is part of the encoder's checkpoints.
+    pub dense: &'static str,
+    /// The linear layer to the classes.
+    pub output: &'static str,
+    /// What follows the dense layer.
+    pub activation: HeadActivation,
+    /// Whether training drops values before the dense layer, and not before the linear one alone.
+    pub drops_input: bool,
+}
+
+impl FamilyHead {
+    /// Name of the dense layer among the encoder's, where it is one of them.
+    pub fn dense_of_encoder(&self) -> Option<&'static str> {
+        self.dense.strip_prefix(self.prefix)
+    }
+}

@@ -1,0 +1,174 @@
+//! Classifiers against `transformers`: the logits of each family's head, and the loss and gradient of fine-tuning.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use it::{cpu, gpu, read};
+use limbeck_model::{Classifier, Encoder, Folder, ParameterMut, TokenBatch, Weights};
+use limbeck_recipe::HeadChoice;
+use limbeck_train::{Targets, Tuning, TuningRecipe};
+use wasm_bindgen_test::wasm_bindgen_test;
+
+use crate::encoder::one_of_each_family;
+use crate::golden::Golden;
+
+const FAMILIES: [&str; 4] = ["bert", "xlmr", "distilbert", "electra"];
+
+fn goldens() -> Golden {
+    Golden::parse(include_bytes!("../golden/heads.safetensors"))
+}
+
+/// A classifier of 3 classes without dropout, its head as in the golden.
+fn classifier(
+    golden: &Golden,
+    name: &str,
+    folder: &Folder,
+    choice: HeadChoice,
+    device: &Device,
+) -> Classifier {
+    let mut config = folder.config().unwrap();
+    config.shape.hidden_dropout = 0.0;
+    config.shape.attention_dropout = 0.0;
+    let weights = Weights::open(folder).unwrap();
+    let get = |name: &str, _, shape: &[usize]| weights.get(name, shape);
+    let encoder = Encoder::from_values(&config, device, get).unwrap();
+    let mut classifier = Classifier::new(encoder, &weights, choice, 3, 1).unwrap();
+    let mut set = 0;
+    for (tensor, _, parameter) in classifier.parameters_mut() {
+        let tensor = match tensor.strip_prefix("linear.") {
+            Some(part) => format!("{}.{part}", config.head().output),
+            None => tensor,
+        };
+        let key = format!("{name}.head.{tensor}");
+        if !golden.has(&key) {
+            continue;
+        }
+        set += 1;
+        let values = golden.f32(&key);
+        match parameter {
+            ParameterMut::Matrix(place) => {
+                let [from, to] = place.dims();
+                // (out, in) in the golden, (in, out) in memory.
+                let at = |index: usize| values[index % to * from + index / to];
+                let values: Vec<f32> = (0..from * to).map(at).collect();
+                let data = TensorData::new(values, [from, to]);
+                *place = Tensor::from_data(data, &place.device());
+            }
+            ParameterMut::Vector(place) => {
+                let data = TensorData::new(values, place.dims());
+                *place = Tensor::from_data(data, &place.device());
+            }
+        }
+    }
+    let own = if choice == HeadChoice::Mean || name == "bert" {
+        2
+    } else {
+        4
+    };
+    assert_eq!(set, own, "{name}");
+    classifier
+}
+
+fn batch(golden: &Golden, name: &str, device: &Device) -> TokenBatch {
+    let (ids, lengths) = (format!("{name}.ids"), format!("{name}.lengths"));
+    let batch = TokenBatch::new(&golden.ids(&ids), &golden.lengths(&lengths), device).unwrap();
+    let types = golden.ids(&format!("{name}.types"));
+    match types.iter().any(|id| *id > 0) {
+        true => batch.with_types(&types),
+        false => batch,
+    }
+}
+
+#[track_caller]
+fn agree(got: &[f32], exact: &[f64], what: &str) {
+    assert_eq!(got.len(), exact.len(), "{what}");
+    for (got, exact) in got.iter().zip(exact) {
+        let difference = (f64::from(*got) - exact).abs();
+        assert!(difference < 1e-4, "{what}: {got} instead of {exact}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn heads_agree_with_transformers() {
+    let golden = goldens();
+    for device in [cpu(), gpu().await] {
+        for (name, folder) in FAMILIES.into_iter().zip(one_of_each_family()) {
+            let batch = batch(&golden, name, &device);
+            for (choice, key) in [
+                (HeadChoice::First, "logits"),
+                (HeadChoice::Mean, "mean_logits"),
+            ] {
+                let classifier = classifier(&golden, name, &folder, choice, &device);
+                let logits = classifier.logits(&batch, None).unwrap();
+                let key = format!("{name}.{key}");
+                agree(&read(logits).await, golden.get(&key), &key);
+            }
+        }
+    }
+}
+
+/// The norm over all parameters is wrong if the gradient of any of them is.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn loss_and_gradient_agree_with_pytorch() {
+    let golden = goldens();
+    for device in [cpu(), gpu().await] {
+        for (name, folder) in FAMILIES.into_iter().zip(one_of_each_family()) {
+            let device = device.clone().autodiff();
+            let classifier = classifier(&golden, name, &folder, HeadChoice::First, &device);
+            let recipe = TuningRecipe {
+                steps: 1,
+                warmup: 0,
+                learning_rate: 1e-3,
+                weight_decay: 0.0,
+                clip: 1.0,
+                seed: 1,
+                frozen_layers: None,
+            };
+            let mut tuning = Tuning::new(classifier, recipe, Some(vec![0.5, 1.0, 2.0]));
+            let targets = Targets::Classes(golden.lengths(&format!("{name}.targets")));
+            let batch = batch(&golden, name, &device);
+            let tuned = tuning.step(&batch, &targets).await.unwrap();
+            for (got, key) in [(tuned.loss, "loss"), (tuned.gradient_norm, "norm")] {
+                let exact = golden.get(&format!("{name}.{key}"))[0];
+                let difference = (got / exact - 1.0).abs();
+                assert!(difference < 1e-4, "{name} {key}: {got} instead of {exact}");
+            }
+        }
+    }
+}
+
+/// One output and the squared error, by hand.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn scores_are_compared_by_their_squared_difference() {
+    let (golden, [folder, ..]) = (goldens(), one_of_each_family());
+    let device = cpu().autodiff();
+    let (weights, config) = (Weights::open(&folder).unwrap(), folder.config().unwrap());
+    let mut config = config;
+    config.shape.hidden_dropout = 0.0;
+    config.shape.attention_dropout = 0.0;
+    let get = |name: &str, _, shape: &[usize]| weights.get(name, shape);
+    let encoder = Encoder::from_values(&config, &device, get).unwrap();
+    let classifier = Classifier::new(encoder, &weights, HeadChoice::Mean, 1, 7).unwrap();
+    let recipe = TuningRecipe {
+        steps: 1,
+        warmup: 0,
+        learning_rate: 1e-3,
+        weight_decay: 0.0,
+        clip: 0.0,
+        seed: 1,
+        frozen_layers: Some(config.num_hidden_layers),
+    };
+    let mut tuning = Tuning::new(classifier, recipe, None);
+    let batch = batch(&golden, "bert", &device);
+    let given = Tuning::predict(&tuning.classifier(), &batch).await.unwrap();
+    let known = [1.0, -2.0, 0.5];
+    let squares = given
+        .iter()
+        .zip(known)
+        .map(|(given, known)| (given - known).powi(2));
+    let expected = f64::from(squares.sum::<f32>()) / 3.0;
+    let tuned = tuning.step(&batch, &Targets::Scores(known.to_vec())).await;
+    let loss = tuned.unwrap().loss;
+    assert!(
+        (loss / expected - 1.0).abs() < 1e-5,
+        "{loss} instead of {expected}"
+    );
+}
