@@ -68,18 +68,21 @@ impl Estimate {
     }
 }
 
-/// Why a run of this plan does not fit into so many bytes of memory, if so: both figures, and the number to lower, which is
-/// the one that leaves the least when it is halved.
+/// Why a run of this plan does not fit into so many bytes of memory, if so: both figures, and the number to lower. That is the
+/// one that leaves the least at its usual value, or halved if none is above that.
 pub fn beyond_memory(plan: &Plan, available: f64) -> Option<Mistake> {
     let bytes = Estimate::of(plan).peak;
     if bytes <= available {
         return None;
     }
-    let halved = |size: &Size| Estimate::of(&with(plan, size.halve)).peak;
-    let Size { field, now, .. } = sizes(plan)
-        .into_iter()
-        .filter(|size| size.now > 1)
-        .min_by(|a, b| halved(a).total_cmp(&halved(b)))?;
+    let sizes = sizes(plan).into_iter().filter(|size| size.now > 1);
+    let lowered = sizes.map(|size| {
+        let left = |value| Estimate::of(&with(plan, size.set, value)).peak;
+        let usual = left(size.now.min(size.usual));
+        (usual, left(size.now / 2), size)
+    });
+    let (.., Size { field, now, .. }) =
+        lowered.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)))?;
     let (bytes, available) = (memory(bytes), memory(available));
     Some(Mistake {
         field,
@@ -94,31 +97,54 @@ pub fn beyond_memory(plan: &Plan, available: f64) -> Option<Mistake> {
 struct Size {
     field: &'static str,
     now: usize,
-    halve: fn(&mut Recipe),
+    usual: usize,
+    set: fn(&mut Recipe, usize),
 }
 
 fn sizes(plan: &Plan) -> [Size; 5] {
-    let size = |field, now, halve| Size { field, now, halve };
+    let usual = Recipe::default();
+    let size = |field, now, usual, set| Size {
+        field,
+        now,
+        usual,
+        set,
+    };
     let (recipe, student) = (&plan.recipe, &plan.student);
     [
-        size("student.hidden", student.hidden_size, |r| {
-            r.student.hidden /= 2;
+        size(
+            "student.hidden",
+            student.hidden_size,
+            usual.student.hidden,
+            |r, value| r.student.hidden = value,
+        ),
+        size(
+            "student.layers",
+            student.num_hidden_layers,
+            usual.student.layers,
+            |r, value| r.student.layers = value,
+        ),
+        size(
+            "student.ffn",
+            student.intermediate_size,
+            4 * student.hidden_size,
+            |r, value| r.student.ffn = r.student.ffn.and(Some(value)),
+        ),
+        size("batch", recipe.batch, usual.batch, |r, value| {
+            r.batch = value;
         }),
-        size("student.layers", student.num_hidden_layers, |r| {
-            r.student.layers /= 2;
-        }),
-        size("student.ffn", student.intermediate_size, |r| {
-            r.student.ffn = r.student.ffn.map(|ffn| ffn / 2);
-        }),
-        size("batch", recipe.batch, |r| r.batch /= 2),
-        size("max_length", recipe.max_length, |r| r.max_length /= 2),
+        size(
+            "max_length",
+            recipe.max_length,
+            usual.max_length,
+            |r, value| r.max_length = value,
+        ),
     ]
 }
 
-/// The plan of a recipe that is changed in its sizes; good for an estimate only, because nothing checks it.
-fn with(plan: &Plan, change: fn(&mut Recipe)) -> Plan {
+/// The plan of a recipe that is changed in one of its sizes; good for an estimate only, because nothing checks it.
+fn with(plan: &Plan, set: fn(&mut Recipe, usize), value: usize) -> Plan {
     let mut plan = plan.clone();
-    change(&mut plan.recipe);
+    set(&mut plan.recipe, value);
     let size = &plan.recipe.student;
     let student = plan.teacher.student(StudentSize {
         layers: size.layers,

@@ -507,7 +507,7 @@ fn a_run_beyond_the_memory_is_refused_with_what_to_lower() {
             "{told}"
         );
         assert!(
-            told.contains(" GB of memory, and 2.") && told.contains(" GB are free here."),
+            told.contains(" GB of memory, and ") && told.contains(" GB are free here."),
             "{told}"
         );
         assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(2), ""));

@@ -597,10 +597,16 @@ fn forge(scene: &Scene, header: impl Fn(&str) -> String, change: impl Fn(&mut Te
     change(&mut tensors);
     let header = header(&metadata["limbeck"]);
     let mut sum = crc32fast::Hasher::new();
-    sum.update(header.as_bytes());
+    let mut part = |bytes: &[u8]| {
+        sum.update(&(bytes.len() as u64).to_le_bytes());
+        sum.update(bytes);
+    };
+    part(b"limbeck");
+    part(header.as_bytes());
     for (name, stored) in &tensors {
-        sum.update(name.as_bytes());
-        sum.update(&stored.bytes);
+        part(name.as_bytes());
+        part(format!("{:?} {:?}", stored.dtype, stored.shape).as_bytes());
+        part(&stored.bytes);
     }
     metadata.insert("crc32".into(), format!("{:08x}", sum.finalize()));
     metadata.insert("limbeck".into(), header);
