@@ -27,7 +27,7 @@ pub struct Arguments {
     /// Recipe (TOML) whose student is copied; flags and --set override it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Set one field of the recipe, such as student.layers=3 or student.from_layers=[2,4,6]; may be repeated
+    /// Set one field of the recipe, such as student.layers=3; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_setting)]
     set: Vec<(String, Value)>,
     /// Overwrite an output folder that is not empty
