@@ -11,7 +11,6 @@ mod opening;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
@@ -23,7 +22,7 @@ use toml::Value;
 use crate::config::parse_setting;
 use crate::device;
 use crate::error::CliError;
-use crate::interrupt::on_interrupt;
+use crate::interrupt::stop_flag;
 use listener::Listener;
 
 fn manual() -> String {
@@ -78,9 +77,7 @@ pub struct Arguments {
 /// # Errors
 /// Anything from a wrong recipe to a full disk; the last checkpoint stays whole.
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let seen = stop.clone();
-    on_interrupt(move || seen.store(true, Ordering::SeqCst))?;
+    let stop = stop_flag()?;
     let (mut session, mut listener) = opening::open(arguments)?;
     match pollster::block_on(drive(&mut session, &mut listener, &stop)) {
         Ok(true) => match finish::finish(&session, &listener) {

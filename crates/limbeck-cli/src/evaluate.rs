@@ -31,7 +31,7 @@ first (p). Vectors are made as each folder says: pooling, length, prompt.";
 #[derive(Args)]
 #[command(after_long_help = MANUAL)]
 pub struct Arguments {
-    /// Model folders; the others are compared with the first, which is the teacher most likely
+    /// Model folders; the others are compared with the first, usually the teacher
     #[arg(long, value_name = "DIR", num_args = 1.., required = true)]
     models: Vec<PathBuf>,
     /// Task files, or folders of them (.tsv and .csv)

@@ -13,8 +13,6 @@ mod training;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use limbeck_kernels::self_test;
@@ -25,7 +23,7 @@ use serde_json::json;
 use crate::device;
 use crate::error::CliError;
 use crate::inputs::Inputs;
-use crate::interrupt::on_interrupt;
+use crate::interrupt::stop_flag;
 use crate::output::Output;
 use crate::progress::Progress;
 use files::Outcome;
@@ -125,9 +123,7 @@ pub struct Arguments {
 /// # Errors
 /// Anything from a wrong label to a full disk.
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let seen = stop.clone();
-    on_interrupt(move || seen.store(true, Ordering::SeqCst))?;
+    let stop = stop_flag()?;
     let task = read_task(arguments)?;
     let folder = Folder::read(&arguments.model)?;
     let config = config(&folder, arguments)?;

@@ -1,5 +1,6 @@
 //! Ctrl-c, a request to end, a terminal that hangs up, and a file that may not grow.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::CliError;
@@ -24,6 +25,17 @@ pub fn on_interrupt(first: impl Fn() + Send + 'static) -> Result<(), CliError> {
         ignore_hang_up();
     }
     Ok(())
+}
+
+/// A flag that the first signal sets, for work that looks at it between two steps.
+///
+/// # Errors
+/// The system takes no handler.
+pub fn stop_flag() -> Result<Arc<AtomicBool>, CliError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let seen = stop.clone();
+    on_interrupt(move || seen.store(true, Ordering::SeqCst))?;
+    Ok(stop)
 }
 
 /// Whether whoever started this program has it ignore SIGHUP.
