@@ -9,7 +9,7 @@ use limbeck_engine::{To, seal, unseal};
 use limbeck_kernels::relation;
 use limbeck_model::{Encoder, Folder, Precision, TokenBatch, Tokenizer};
 use limbeck_protocol::{Command, Control, Event, Export, Halt, RunState, VERSION};
-use limbeck_recipe::{Config, Pair, Part, Recipe, Step, StudentRecipe};
+use limbeck_recipe::{Config, Evaluation, Pair, Part, Recipe, Step, StudentRecipe};
 use limbeck_relations::Projections;
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -457,9 +457,9 @@ async fn texts_that_fail_in_mid_run_lose_no_step() {
 /// the numbers that the whole run has.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn an_evaluation_that_a_kill_cut_off_is_made_up_for() {
-    let measured = |heard: &[Message]| -> Vec<(u64, BTreeMap<Part, f64>)> {
+    let measured = |heard: &[Message]| -> Vec<Evaluation> {
         let of = |(_, event, _): &Message| match event {
-            Event::Evaluated { evaluation } => Some((evaluation.step, evaluation.parts.clone())),
+            Event::Evaluated { evaluation } => Some(evaluation.clone()),
             _ => None,
         };
         heard.iter().filter_map(of).collect()
@@ -485,6 +485,7 @@ async fn an_evaluation_that_a_kill_cut_off_is_made_up_for() {
     })
     .await;
     assert_eq!(resumed.last(), whole.last());
+    assert!(whole.iter().all(|e| e.untrained.len() == 6), "{whole:?}");
 }
 
 /// A checkpoint that was damaged in the storage is refused, and a new run can begin.

@@ -104,24 +104,32 @@ async fn a_full_copy_is_the_teacher() {
     }
 }
 
-/// No relation of a full copy differs from its teacher's, nor does its vector.
+/// No relation of a full copy differs from its teacher's, trained or not, nor does its vector.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn a_full_copy_has_nothing_to_learn() {
     for device in [cpu(), gpu().await] {
-        let run = Run::new(plan(&recipe()), teacher(&device)).await.unwrap();
-        let kl = run.evaluate(&[batch()]).await.unwrap();
-        assert_eq!(kl.len(), 10);
-        assert!(kl.values().all(|kl| kl.abs() < 1e-6), "{kl:?}");
+        let copied = Recipe {
+            pairs: None,
+            ..recipe()
+        };
         let random = Recipe {
             student: StudentRecipe {
                 init: Init::Random,
                 ..recipe().student
             },
-            ..recipe()
+            ..copied.clone()
         };
-        let run = Run::new(plan(&random), teacher(&device)).await.unwrap();
-        let kl = run.evaluate(&[batch()]).await.unwrap();
-        assert!(kl.values().all(|kl| *kl > 1e-3), "{kl:?}");
+        for (recipe, is_copy) in [(copied, true), (random, false)] {
+            let run = Run::new(plan(&recipe), teacher(&device)).await.unwrap();
+            let measured = run.evaluate(&[batch()]).await.unwrap();
+            assert_eq!((measured.parts.len(), measured.untrained.len()), (4, 6));
+            let is_right = |kl: &f64| match is_copy {
+                true => kl.abs() < 1e-6,
+                false => *kl > 1e-3,
+            };
+            let mut values = measured.parts.values().chain(measured.untrained.values());
+            assert!(values.all(is_right), "{measured:?}");
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod heads;
 mod inherit;
 mod kernels;
 mod output;
+mod pairs;
 mod relations;
 mod training;
 

@@ -63,7 +63,7 @@ async fn follow_pytorch(device: &Device, kernel: KernelChoice, losses: f64, weig
         let expected = golden.get(&format!("part.{part}"))[0];
         assert_eq!(event.parts.len(), 1);
         near(event.parts[&part], expected, losses, &part.to_string());
-        near(evaluated[&part], expected, losses, "evaluation");
+        near(evaluated.parts[&part], expected, losses, "evaluation");
         let norm = golden.get(&format!("part.norm.{part}"))[0];
         near(event.gradient_norm, norm, 10.0 * losses, "norm of a part");
     }
@@ -275,7 +275,7 @@ async fn the_map_starts_where_the_student_does() {
     let bytes = checkpoint_of(&copy).await;
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     assert!(file.tensor("output.map").is_err());
-    for (part, value) in copy.evaluate(&[batch]).await.unwrap() {
+    for (part, value) in copy.evaluate(&[batch]).await.unwrap().parts {
         assert!(value.abs() < 1e-6, "{part}: {value}");
     }
 }
@@ -296,9 +296,9 @@ async fn padding_is_not_compared() {
     let longer = Batch::pad(&rows, batch.sources.clone(), 7, 20, 20);
     assert_eq!((batch.padded, longer.padded), (12, 20));
     let (short, long) = (run.evaluate(&[batch]).await, run.evaluate(&[longer]).await);
-    for (part, value) in short.unwrap() {
+    for (part, value) in short.unwrap().parts {
         near(
-            long.as_ref().unwrap()[&part],
+            long.as_ref().unwrap().parts[&part],
             value,
             1e-5,
             &part.to_string(),

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use limbeck_recipe::{Evaluation, Part, Step};
+use limbeck_recipe::{Evaluation, Pair, Part, Step, Vector};
 use limbeck_relations::{DARK, LIGHT, Stops, base64, escape, number, row_kl};
 use serde::Serialize;
 use serde_json::json;
@@ -275,13 +275,72 @@ fn evaluations_html(report: &Report) -> String {
     format!(
         "<table><thead><tr><th>Part</th><th class=\"number\">{}</th><th class=\"number\">after</th>\
          <th class=\"number change\">change</th><th>KL of a pair in nats</th></tr></thead><tbody>{rows}</tbody></table>\
-         <p class=\"muted\">{note}</p>{}",
-        if report.copied {
-            "copied student"
-        } else {
-            "before"
-        },
+         <p class=\"muted\">{note}</p>{}{}",
+        before(report),
+        all_pairs_html(report),
         all_evaluations_html(report)
+    )
+}
+
+/// What the student is called before the first step.
+fn before(report: &Report) -> &'static str {
+    match report.copied {
+        true => "copied student",
+        false => "before",
+    }
+}
+
+/// KL of the relations of a pair before and after.
+struct PairKl {
+    pair: Pair,
+    /// Its place among the parts of the loss, which is that of its colour; none if no step trains it.
+    trained: Option<usize>,
+    before: f32,
+    after: f32,
+}
+
+/// All nine, trained or not; none unless the run was measured twice.
+fn all_pairs(report: &Report) -> Option<[PairKl; 9]> {
+    let (first, last) = before_and_after(report)?;
+    let kl = |of: &Evaluation, pair| of.kl(pair).map_or(f32::NAN, |kl| kl as f32);
+    Some(Pair::all().map(|pair| PairKl {
+        pair,
+        trained: (report.parts.iter()).position(|part| part.pair() == Some(pair)),
+        before: kl(first, pair),
+        after: kl(last, pair),
+    }))
+}
+
+/// The nine as a table of rows and columns of the relations.
+fn all_pairs_html(report: &Report) -> String {
+    let Some(pairs) = all_pairs(report) else {
+        return String::new();
+    };
+    let cell = |of: &PairKl| {
+        let (before, after) = (number(of.before), number(of.after));
+        let change = change(of.before, of.after);
+        let change = format!("<span class=\"muted change\">{change}</span>");
+        match of.trained {
+            Some(place) => format!(
+                "<td class=\"number\" style=\"--pair:var(--c{})\"><i class=\"swatch after\"></i>\
+                 <strong>{before} → {after}</strong> {change}</td>",
+                place % 9
+            ),
+            None => format!("<td class=\"number\">{before} → {after} {change}</td>"),
+        }
+    };
+    let row = |(vector, pairs): (&Vector, &[PairKl])| {
+        let cells: String = pairs.iter().map(cell).collect();
+        format!("<tr><th scope=\"row\">{vector:?}</th>{cells}</tr>")
+    };
+    let head = Vector::ALL.map(|v| format!("<th scope=\"col\" class=\"number\">{v:?}</th>"));
+    let rows: String = Vector::ALL.iter().zip(pairs.chunks(3)).map(row).collect();
+    format!(
+        "<h3>All nine pairs</h3><p class=\"muted\">KL in nats, {} → after; marked: trained. Rows of a relation stand at the \
+         left, columns above: Q-K is the attention.</p><div class=\"scroll\"><table class=\"pairs\"><thead><tr><td></td>{}</tr>\
+         </thead><tbody>{rows}</tbody></table></div>",
+        before(report),
+        head.concat()
     )
 }
 

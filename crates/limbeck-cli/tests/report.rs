@@ -313,6 +313,57 @@ fn a_large_report_stays_small() {
     assert!(size < 200_000, "{size} bytes of picture");
 }
 
+/// Pairs that are not trained stand in a table of all nine, those that are with a mark, and nowhere among the parts of the loss.
+#[test]
+fn all_nine_pairs_are_told_and_the_trained_ones_marked() {
+    let mut subject = report(3);
+    for (evaluation, factor) in subject.evaluations.iter_mut().zip([1.0, 2.0]) {
+        let untrained = Pair::all().into_iter().zip(1..);
+        evaluation.untrained = untrained
+            .filter(|(pair, _)| ![Pair::QQ, Pair::VV].contains(pair))
+            .map(|(pair, n)| (Part::Relation(pair), factor * f64::from(n) / 16.0))
+            .collect();
+    }
+    let page = render(&subject);
+    let table = page.split("<table class=\"pairs\">").nth(1);
+    let table = table.and_then(|rest| rest.split("</table>").next());
+    let rows: Vec<&str> = table.expect("the table").split("<tr>").skip(2).collect();
+    assert_eq!(rows.len(), 3);
+    let cells: Vec<Vec<&str>> = (rows.iter())
+        .map(|row| row.split("<td").skip(1).collect())
+        .collect();
+    for (row, column, text, trained) in [
+        (0, 0, "1.00 → 0.100", true),
+        (0, 1, "0.125 → 0.250", false),
+        (1, 0, "0.250 → 0.500", false),
+        (1, 2, "0.375 → 0.750", false),
+        (2, 1, "0.500 → 1.00", false),
+        (2, 2, "0.500 → 0.250", true),
+    ] {
+        let cell = cells[row][column];
+        assert!(cell.contains(text), "{text} is not in {cell}");
+        assert_eq!(cell.contains("swatch"), trained, "{cell}");
+    }
+    assert!(cells[0][1].contains(">+100 %<"), "{}", cells[0][1]);
+    let data = embedded(&page);
+    assert_eq!(data["parts"], serde_json::json!(["Q-Q", "V-V"]));
+    assert_eq!(
+        data["evaluations"][1]["parts"].as_array().map(Vec::len),
+        Some(2)
+    );
+    assert!(page.contains("from <b>0.750 to 0.175 nats</b>"));
+    let svg = picture(&subject);
+    let below = svg.split("KL of all nine pairs").nth(1).expect("a part");
+    assert_eq!(below.matches("<circle").count(), 2);
+    for text in [
+        ">V-K</text>",
+        ">0.500 → 1.00</text>",
+        ">1.00 → 0.100</text>",
+    ] {
+        assert!(below.contains(text), "no {text} in {below}");
+    }
+}
+
 /// The parts of the output stage begin in mid-run: they are drawn from there on and told beside the pairs, with bars of their
 /// own scale, and the headline is about the relations alone.
 #[test]

@@ -1,18 +1,19 @@
 //! The facts of a run in words, and the model card.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use limbeck_corpus::FileSummary;
 use limbeck_protocol::before_use;
-use limbeck_recipe::{Config, Objective, OutputStage, Part, Plan, Recipe, parameter_count};
+use limbeck_recipe::{
+    Config, Evaluation, Objective, OutputStage, Pair, Part, Plan, Recipe, Vector, parameter_count,
+};
 
 /// Results of a finished run: what its plan does not hold.
 pub struct Outcome {
-    /// The parts of the loss on the held-out lines before the first step.
-    pub before: BTreeMap<Part, f64>,
+    /// The student on the held-out lines before the first step.
+    pub before: Evaluation,
     /// The same after the last step.
-    pub after: BTreeMap<Part, f64>,
+    pub after: Evaluation,
     /// Which lines the evaluation measured, in one sentence.
     pub heldout_note: String,
     /// How the student makes one vector of a text.
@@ -64,10 +65,7 @@ impl Outcome {
 
     /// The parts of the loss before and after, as a Markdown table.
     pub fn table(&self, plan: &Plan) -> String {
-        let start = match plan.from_layers {
-            Some(_) => "copied student",
-            None => "before",
-        };
+        let start = before(plan);
         let mut table = format!("| part of the loss | {start} | after |\n|---|---|---|\n");
         for part in plan.parts() {
             let name = match part {
@@ -75,15 +73,43 @@ impl Outcome {
                 Part::SentenceRelation => format!("{part}, KL in nats"),
                 _ => part.to_string(),
             };
-            let value = |of: &BTreeMap<Part, f64>| match of.get(&part) {
-                Some(value) => format!("{value:.4}"),
-                None => "-".to_owned(),
-            };
+            let value = |of: &Evaluation| decimals(of.parts.get(&part).copied());
             let (before, after) = (value(&self.before), value(&self.after));
             table.push_str(&format!("| {name} | {before} | {after} |\n"));
         }
         table
     }
+
+    /// KL of the relations of all nine pairs before and after, as a Markdown table: a row of it is a pair's row.
+    pub fn all_pairs(&self, plan: &Plan) -> String {
+        let title = format!("KL in nats, {} → after", before(plan));
+        let mut table = format!("| {title} | Q | K | V |\n|---|---|---|---|\n");
+        for row in Vector::ALL {
+            let cells = Vector::ALL.map(|column| {
+                let pair = Pair { row, column };
+                let value = |of: &Evaluation| decimals(of.kl(pair));
+                let cell = format!("{} → {}", value(&self.before), value(&self.after));
+                match plan.pairs.iter().any(|(trained, _)| *trained == pair) {
+                    true => format!("**{cell}**"),
+                    false => cell,
+                }
+            });
+            table.push_str(&format!("| {row:?} | {} |\n", cells.join(" | ")));
+        }
+        table
+    }
+}
+
+/// What the student is called before the first step.
+fn before(plan: &Plan) -> &'static str {
+    match plan.from_layers {
+        Some(_) => "copied student",
+        None => "before",
+    }
+}
+
+fn decimals(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"))
 }
 
 /// What defines a run, as rows of a table: name and value.
@@ -268,8 +294,9 @@ pub fn model_card(plan: &Plan, outcome: &Outcome) -> String {
         card.push_str(&format!("| {name} | {} |\n", escape(&value)));
     }
     card.push_str(&format!(
-        "\n## How far it is from the teacher\n\n{}",
-        outcome.table(plan)
+        "\n## How far it is from the teacher\n\n{}\nAll nine pairs, those in bold trained:\n\n{}",
+        outcome.table(plan),
+        outcome.all_pairs(plan)
     ));
     card.push_str(&format!(
         "\n{}\n\n## Before you use it\n\n{}\n",

@@ -13,7 +13,9 @@ use limbeck_corpus::{Corpus, FileSummary};
 use limbeck_model::{Encoder, Folder, ModelError, Tokenizer};
 use limbeck_protocol::{RunInfo, Stage};
 use limbeck_recipe::batching::DataPosition;
-use limbeck_recipe::{Evaluation, Plan, PlanError, Recipe, Step, beyond_memory, parameter_count};
+use limbeck_recipe::{
+    Evaluation, Part, Plan, PlanError, Recipe, Step, beyond_memory, parameter_count,
+};
 use limbeck_train::{Checkpoint, Event, Run, TrainError, check_kernels};
 
 use crate::card::{Outcome, model_card};
@@ -464,10 +466,10 @@ impl Session {
 
     /// What the run came to, for the model card and the report.
     pub fn outcome(&self) -> Outcome {
-        let parts = |e: Option<&Evaluation>| e.map_or_else(BTreeMap::new, |e| e.parts.clone());
+        let or_none = |evaluation: Option<&Evaluation>| evaluation.cloned().unwrap_or_default();
         Outcome {
-            before: parts(self.evaluations.first()),
-            after: parts(self.evaluations.last()),
+            before: or_none(self.evaluations.first()),
+            after: or_none(self.evaluations.last()),
             heldout_note: self.heldout.note.clone(),
             vectors: self.vectors.clone(),
             device: self.info.device.clone(),
@@ -492,30 +494,37 @@ impl Session {
     }
 }
 
-/// The parts of the loss on all held-out lines, batch by batch, so that a page hears of progress and messages get in between.
+/// The student on all held-out lines, batch by batch, so that a page hears of progress and messages get in between.
 async fn measure(
     run: &Run,
     heldout: &Heldout,
     front: &mut impl Front,
 ) -> Result<Evaluation, RunError> {
-    let mut sums = BTreeMap::new();
+    let mut mean = Evaluation {
+        step: run.steps_taken(),
+        note: heldout.note.clone(),
+        ..Evaluation::default()
+    };
     let mut lines = 0.0;
     for (index, batch) in heldout.batches.iter().enumerate() {
         let stage = News::Stage(Stage::Evaluating, index, heldout.batches.len());
         front.report(stage).map_err(RunError::Storage)?;
         front.breathe().await;
         let weight = batch.lengths.len() as f64;
-        for (part, value) in run.evaluate(std::slice::from_ref(batch)).await? {
-            *sums.entry(part).or_insert(0.0) += value * weight;
-        }
+        let of_batch = run.evaluate(std::slice::from_ref(batch)).await?;
+        add(&mut mean.parts, of_batch.parts, weight);
+        add(&mut mean.untrained, of_batch.untrained, weight);
         lines += weight;
     }
-    sums.values_mut().for_each(|sum| *sum /= lines);
-    Ok(Evaluation {
-        step: run.steps_taken(),
-        parts: sums,
-        note: heldout.note.clone(),
-    })
+    let sums = mean.parts.values_mut().chain(mean.untrained.values_mut());
+    sums.for_each(|sum| *sum /= lines);
+    Ok(mean)
+}
+
+fn add(sums: &mut BTreeMap<Part, f64>, values: BTreeMap<Part, f64>, weight: f64) {
+    for (part, value) in values {
+        *sums.entry(part).or_insert(0.0) += value * weight;
+    }
 }
 
 /// One step of a throw-away run, one of its output stage, and one sample of it: they compile every shader, so that the time of

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Part;
+use crate::{Pair, Part};
 
 /// Numbers of one training step, over all of its micro-batches.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -42,16 +42,28 @@ impl Step {
     }
 }
 
-/// The parts of the loss on held-out lines after a number of steps.
+/// The parts of the loss on held-out lines after a number of steps, and what no step trains beside them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Steps taken before; 0 is the fresh student.
     pub step: u64,
     /// Every part that the run has at any step, unweighted.
     pub parts: BTreeMap<Part, f64>,
+    /// The relations of the other pairs: KL in nats, as of the pairs among the parts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub untrained: BTreeMap<Part, f64>,
     /// The lines that it was measured on, in one sentence; empty where the reader knows.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
+}
+
+impl Evaluation {
+    /// KL of the relations of a pair in nats, whether it is trained or not; none if it was not measured.
+    pub fn kl(&self, pair: Pair) -> Option<f64> {
+        let part = Part::Relation(pair);
+        let kl = self.parts.get(&part).or_else(|| self.untrained.get(&part));
+        kl.copied()
+    }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]

@@ -44,9 +44,13 @@ impl Objective {
         Self::new(plan, &plan.weights(step))
     }
 
-    /// Every part of a plan, whatever steps it belongs to, with weight 1: for evaluation.
-    pub fn of_all_parts(plan: &Plan) -> Self {
-        let parts: Vec<(Part, f64)> = plan.parts().into_iter().map(|part| (part, 1.0)).collect();
+    /// The relations of all nine pairs, and the plan's parts of the output stage, whatever steps they belong to; each with
+    /// weight 1. For evaluation: pairs that are not trained show what the trained ones leave open.
+    pub fn of_evaluation(plan: &Plan) -> Self {
+        let output = plan.parts().into_iter();
+        let output = output.filter(|part| part.pair().is_none());
+        let parts = Pair::all().into_iter().map(Part::Relation).chain(output);
+        let parts: Vec<(Part, f64)> = parts.map(|part| (part, 1.0)).collect();
         Self::new(plan, &parts)
     }
 

@@ -7,7 +7,7 @@ use limbeck_kernels::{Check, SelfTestError, self_test};
 use limbeck_model::{Dropout, Encoder, Named, ParameterMut, TokenBatch, checks};
 use limbeck_recipe::batching::{Batch, DataPosition};
 use limbeck_recipe::layout::Kind;
-use limbeck_recipe::{KernelChoice, Part, Plan, Step};
+use limbeck_recipe::{Evaluation, KernelChoice, Part, Plan, Step};
 use serde::Serialize;
 
 use crate::TrainError;
@@ -377,19 +377,20 @@ impl Run {
         }
     }
 
-    /// Every part that the loss has at any step, over batches: each averaged over their sequences; without dropout.
+    /// Every part that the loss has at any step, and the relations of every other pair, over batches: each averaged over
+    /// their sequences; without dropout. All of it comes from one forward pass of each model.
     ///
     /// # Errors
     /// A batch that does not fit the models.
-    pub async fn evaluate(&self, batches: &[Batch]) -> Result<BTreeMap<Part, f64>, TrainError> {
+    pub async fn evaluate(&self, batches: &[Batch]) -> Result<Evaluation, TrainError> {
         let student = self.student.without_autodiff();
         let map = self.map.clone().map(|map| map.without_autodiff());
-        let objective = Objective::of_all_parts(&self.plan);
+        let objective = Objective::of_evaluation(&self.plan);
         let (layer, to_the_end) = (
             self.plan.student.num_hidden_layers,
             objective.needs_states(),
         );
-        let mut sums = BTreeMap::new();
+        let mut sums = BTreeMap::<Part, f64>::new();
         let mut sequences = 0.0;
         for batch in batches {
             let tokens = self.tokens(batch)?;
@@ -404,7 +405,16 @@ impl Run {
             sequences += size;
         }
         sums.values_mut().for_each(|sum| *sum /= sequences);
-        Ok(sums)
+        let of_loss = self.plan.parts();
+        let (parts, untrained) = sums
+            .into_iter()
+            .partition(|(part, _)| of_loss.contains(part));
+        Ok(Evaluation {
+            step: self.step,
+            parts,
+            untrained,
+            ..Evaluation::default()
+        })
     }
 
     /// The teacher's queries, keys and values of one sequence of S tokens: (3, S, H) of each layer, row-major.

@@ -26,11 +26,11 @@ pub fn finish(session: &Session, listener: &Listener) -> Result<(), CliError> {
     let report = report_of(session, &outcome)?;
     output.write("report.html", report::render(&report).as_bytes())?;
     output.write("report.svg", report::picture(&report).as_bytes())?;
-    let recipe = &session.run().plan().recipe;
-    let numbers = Past::read(output, recipe, session.steps_taken())?;
+    let plan = session.run().plan();
+    let numbers = Past::read(output, &plan.recipe, session.steps_taken())?;
     put_away(output, &numbers)?;
     let folder = output.folder().display();
-    let table = outcome.table(session.run().plan());
+    let (parts, pairs) = (outcome.table(plan), outcome.all_pairs(plan));
     let facts: Vec<String> = outcome
         .facts()
         .iter()
@@ -38,7 +38,7 @@ pub fn finish(session: &Session, listener: &Listener) -> Result<(), CliError> {
         .collect();
     let damage = numbers.damage(METRICS);
     let text = format!(
-        "\n{table}{}\n\n{}\nstudent: {folder}\nreport:  {folder}/report.html{}",
+        "\n{parts}\nAll nine pairs; ** marks those that were trained:\n{pairs}\n{}\n\n{}\nstudent: {folder}\nreport:  {folder}/report.html{}",
         outcome.heldout_note,
         facts.join("\n"),
         damage

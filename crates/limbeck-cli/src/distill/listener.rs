@@ -113,10 +113,16 @@ impl Listener {
         Ok(())
     }
 
-    fn say(&self, Evaluation { step, parts, .. }: &Evaluation) {
+    fn say(&self, evaluation: &Evaluation) {
+        let Evaluation {
+            step,
+            parts,
+            untrained,
+            ..
+        } = evaluation;
         let (kind, values) = (self.measured_on, in_words(parts, 4));
         let text = format!("step {step}: on {kind}: {values}");
-        let fields = json!({ "step": step, "parts": parts });
+        let fields = json!({ "step": step, "parts": parts, "untrained": untrained });
         self.progress.say(&text, "evaluated", &fields);
     }
 

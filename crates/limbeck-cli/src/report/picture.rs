@@ -6,7 +6,8 @@ use limbeck_recipe::Part;
 use limbeck_relations::{Map, Relation, Scales, Theme, clip, escape, number, visible, write_items};
 
 use super::{
-    RelationMaps, Report, before_and_after, decimate, largest_of, smooth, tick_label, value_of,
+    PairKl, RelationMaps, Report, all_pairs, before, before_and_after, change, decimate,
+    largest_of, smooth, tick_label, value_of,
 };
 
 const PAIR_COLOURS: [&str; 9] = [
@@ -14,16 +15,19 @@ const PAIR_COLOURS: [&str; 9] = [
     "#0b7fac",
 ];
 /// Draws the README's picture, 1200 x 560: loss curves and held-out KL on the left; on the right the relation maps of
-/// the first pair, mean of heads, above small maps of single heads.
+/// the first pair, mean of heads, above small maps of single heads. Below stand the KL of all nine pairs, if they are known.
 pub fn picture(report: &Report) -> String {
-    let mut svg = String::from(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1200 560\" width=\"1200\" height=\"560\" role=\"img\" \
-         font-family=\"system-ui,-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif\">",
+    let pairs = all_pairs(report);
+    let height = if pairs.is_some() { 692 } else { 560 };
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1200 {height}\" width=\"1200\" height=\"{height}\" role=\"img\" \
+         font-family=\"system-ui,-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif\">"
     );
     let _ = write!(
         svg,
-        "<title>{}</title><rect x=\".5\" y=\".5\" width=\"1199\" height=\"559\" rx=\"16\" fill=\"#fff\" stroke=\"#dde3e9\"/>",
-        escape(&report.title)
+        "<title>{}</title><rect x=\".5\" y=\".5\" width=\"1199\" height=\"{}\" rx=\"16\" fill=\"#fff\" stroke=\"#dde3e9\"/>",
+        escape(&report.title),
+        height - 1
     );
     text(
         &mut svg,
@@ -43,6 +47,9 @@ pub fn picture(report: &Report) -> String {
     draw_bars(&mut svg, report);
     if let Some(maps) = maps {
         draw_maps(&mut svg, maps, report.copied);
+    }
+    if let Some(pairs) = pairs {
+        draw_pairs(&mut svg, &pairs, before(report));
     }
     svg.push_str("</svg>");
     svg
@@ -218,6 +225,33 @@ fn draw_bars(svg: &mut String, report: &Report) {
             "font-size=\"13.5\" text-anchor=\"end\" fill=\"#15202b\"",
             &change,
         );
+    }
+}
+
+/// KL of all nine pairs, a row for Q, K and V each, from y = 592 down. Those that were trained have a dot of their colour.
+fn draw_pairs(svg: &mut String, pairs: &[PairKl; 9], start: &str) {
+    let heading = format!("KL of all nine pairs, {start} → after; with a dot: trained");
+    text(svg, (36.0, 592.0), HEADING, &heading);
+    for (index, of) in pairs.iter().enumerate() {
+        let (x, y) = ((36 + index % 3 * 388) as f32, (620 + index / 3 * 24) as f32);
+        let (weight, fill) = match of.trained {
+            Some(place) => {
+                let colour = PAIR_COLOURS[place % PAIR_COLOURS.len()];
+                let _ = write!(
+                    svg,
+                    "<circle cx=\"{}\" cy=\"{}\" r=\"4\" fill=\"{colour}\"/>",
+                    x + 4.0,
+                    y - 4.5
+                );
+                (600, "#15202b")
+            }
+            None => (400, "#536170"),
+        };
+        let style = format!("font-size=\"13.5\" font-weight=\"{weight}\" fill=\"{fill}\"");
+        let values = format!("{} → {}", number(of.before), number(of.after));
+        text(svg, (x + 16.0, y), &style, &of.pair.to_string());
+        text(svg, (x + 66.0, y), &style, &values);
+        text(svg, (x + 224.0, y), SMALL, &change(of.before, of.after));
     }
 }
 

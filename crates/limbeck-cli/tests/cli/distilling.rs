@@ -165,6 +165,95 @@ fn the_held_out_lines_come_nearer_to_the_teacher() {
     );
 }
 
+/// Every evaluation has all nine pairs, apart from the parts of the loss; card, terminal and report compare the first with the last.
+#[test]
+fn every_pair_is_measured_whether_it_is_trained_or_not() {
+    let scene = Scene::new();
+    let outcome = scene
+        .distill(&[
+            "--set",
+            "steps=6",
+            "--set",
+            "checkpoint_every=3",
+            "--set",
+            "pairs={ qq = 1, vk = 0.5 }",
+        ])
+        .done();
+    let metrics = scene.text("student/metrics.jsonl");
+    let lines = metrics
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let (evaluations, steps): (Vec<Value>, Vec<Value>) =
+        lines.partition(|line| line["event"] == "evaluated");
+    let keys = |value: &Value| -> Vec<String> {
+        let object = value.as_object().expect("an object");
+        object.keys().cloned().collect()
+    };
+    let at: Vec<f64> = evaluations.iter().map(|e| number(&e["step"])).collect();
+    assert_eq!(at, [0.0, 3.0, 6.0]);
+    for evaluation in &evaluations {
+        assert_eq!(keys(&evaluation["parts"]), ["Q-Q", "V-K", "cosine"]);
+        assert_eq!(
+            keys(&evaluation["untrained"]),
+            ["K-K", "K-Q", "K-V", "Q-K", "Q-V", "V-Q", "V-V"]
+        );
+    }
+    for step in steps {
+        let parts = keys(&step["parts"]);
+        assert!(
+            parts
+                .iter()
+                .all(|p| ["Q-Q", "V-K", "cosine"].contains(&p.as_str()))
+        );
+        let weighted = |(part, weight): (&str, f64)| match step["parts"][part].as_f64() {
+            Some(value) => value * weight,
+            None => 0.0,
+        };
+        let sum: f64 = [("Q-Q", 1.0), ("V-K", 0.5), ("cosine", 1.0)]
+            .map(weighted)
+            .iter()
+            .sum();
+        assert!((sum - number(&step["loss"])).abs() < 1e-6, "{step}");
+    }
+    let cell = |pair: &str| {
+        let value = |of: &Value| match of["parts"][pair].as_f64() {
+            Some(kl) => kl,
+            None => number(&of["untrained"][pair]),
+        };
+        format!(
+            "{:.4} → {:.4}",
+            value(&evaluations[0]),
+            value(&evaluations[2])
+        )
+    };
+    for row in [
+        format!(
+            "| Q | **{}** | {} | {} |",
+            cell("Q-Q"),
+            cell("Q-K"),
+            cell("Q-V")
+        ),
+        format!(
+            "| K | {} | {} | {} |",
+            cell("K-Q"),
+            cell("K-K"),
+            cell("K-V")
+        ),
+        format!(
+            "| V | {} | **{}** | {} |",
+            cell("V-Q"),
+            cell("V-K"),
+            cell("V-V")
+        ),
+    ] {
+        assert!(scene.text("student/README.md").contains(&row), "{row}");
+        assert!(outcome.stderr.contains(&row), "{row}\n{}", outcome.stderr);
+    }
+    for file in ["student/report.html", "student/report.svg"] {
+        assert!(scene.text(file).contains("nine pairs"), "{file}");
+    }
+}
+
 #[test]
 fn json_prints_every_event_and_nothing_else() {
     let scene = Scene::new();
@@ -194,6 +283,7 @@ fn json_prints_every_event_and_nothing_else() {
     for part in ["Q-Q", "K-K", "V-V", "cosine"] {
         assert!(number(&evaluated["parts"][part]) > 0.0, "{evaluated}");
     }
+    assert!(number(&evaluated["untrained"]["Q-K"]) > 0.0, "{evaluated}");
     assert_eq!(outcome.events("done")[0]["out"], "student");
 }
 

@@ -100,6 +100,7 @@ mod tests {
                 step: 2,
                 parts: parts(&[0.5, 0.6]),
                 note: "2 lines".into(),
+                ..Evaluation::default()
             }],
             ..examples::run()
         }
