@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     recipe.student.hidden = 64;
     recipe.student.heads = 4;
     let folder = Folder::read("assets/teacher".as_ref())?;
-    let plan = Plan::new(&recipe, &folder.config()?)?;
+    let plan = Plan::new(&recipe, &folder.config()?)?.pooled(&folder.sentence_head()?.pooling);
     let tokenizer = Tokenizer::from_folder(&folder)?.truncating(recipe.max_length)?;
     let teacher = Encoder::from_folder(&folder, &Device::flex())?;
     let mut run = pollster::block_on(Run::new(plan, teacher))?;

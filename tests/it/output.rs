@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
-use it::{cpu, gpu};
-use limbeck_model::Named;
+use it::{cpu, gpu, read, wide};
+use limbeck_model::{Encoder, Named, TokenBatch};
 use limbeck_recipe::batching::{Batch, DataPosition};
-use limbeck_recipe::{Estimate, Init, KernelChoice, OutputRecipe, Part, Recipe, StudentRecipe};
+use limbeck_recipe::{
+    Estimate, Init, KernelChoice, OutputRecipe, Part, Pooling, PoolingMode, Recipe, StudentRecipe,
+};
 use limbeck_train::{Checkpoint, Lesson, Run};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use crate::golden::Golden;
 use crate::training::{
-    golden, golden_batch, golden_run, near, plan, recipe, split, step, steps, teacher, with_dropout,
+    golden, golden_batch, golden_run, golden_run_of, near, plan, recipe, split, step, steps,
+    teacher, with_dropout,
 };
 
 /// The output stage of `golden/output.py`.
@@ -278,6 +281,107 @@ async fn the_map_starts_where_the_student_does() {
     for (part, value) in copy.evaluate(&[batch]).await.unwrap().parts {
         assert!(value.abs() < 1e-6, "{part}: {value}");
     }
+}
+
+/// The vector of a sequence by the definition of a mode: rows are the hidden states of its real tokens.
+fn pooled(mode: PoolingMode, rows: &[&[f64]]) -> Vec<f64> {
+    let width = rows[0].len();
+    let column = |at: usize| rows.iter().map(move |row| row[at]);
+    let number = rows.len() as f64;
+    let of_column = |at: usize| match mode {
+        PoolingMode::Cls => rows[0][at],
+        PoolingMode::LastToken => rows[rows.len() - 1][at],
+        PoolingMode::Max => column(at).fold(f64::NEG_INFINITY, f64::max),
+        PoolingMode::Mean => column(at).sum::<f64>() / number,
+        PoolingMode::MeanSqrtLen => column(at).sum::<f64>() / number.sqrt(),
+        PoolingMode::WeightedMean => {
+            let weighted = column(at).zip(1..).map(|(x, place)| x * f64::from(place));
+            weighted.sum::<f64>() / (number * (number + 1.0) / 2.0)
+        }
+    };
+    (0..width).map(of_column).collect()
+}
+
+/// The vectors of a batch, each mode's one behind the other and each `width` wide, with zeros at the end.
+async fn vectors(
+    encoder: &Encoder,
+    batch: &Batch,
+    modes: &[PoolingMode],
+    width: usize,
+) -> Vec<Vec<f64>> {
+    let tokens = TokenBatch::new(&batch.ids, &batch.lengths, encoder.device()).unwrap();
+    let states = encoder.last_hidden(&tokens, None).unwrap();
+    let [_, s, h] = states.dims();
+    let states = wide(&read(states).await);
+    let sequences = states.chunks(s * h).zip(&batch.lengths);
+    let vector = |(states, length): (&[f64], &usize)| {
+        let rows: Vec<&[f64]> = states.chunks(h).take(*length).collect();
+        let of_mode = |mode: &PoolingMode| {
+            let mut vector = pooled(*mode, &rows);
+            vector.resize(width, 0.0);
+            vector
+        };
+        modes.iter().flat_map(of_mode).collect()
+    };
+    sequences.map(vector).collect()
+}
+
+fn distance(a: &[f64], b: &[f64]) -> f64 {
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    1.0 - dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+/// Vectors are pooled as the teacher's folder says, those of the teacher and those of the narrower student, which pass its map
+/// mode by mode: the cosine is that of a plain computation, and each mode has a gradient that brings it down.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn vectors_are_pooled_as_the_folder_says() {
+    use PoolingMode::{Cls, LastToken, Max, Mean, MeanSqrtLen, WeightedMean};
+    let data = golden();
+    let batch = golden_batch(&data, 0);
+    let recipe = Recipe {
+        output: only(Part::Cosine),
+        ..recipe()
+    };
+    let mut seen: Vec<f64> = Vec::new();
+    for modes in [
+        &[Mean][..],
+        &[Cls],
+        &[Max],
+        &[LastToken],
+        &[WeightedMean],
+        &[LastToken, Max],
+    ] {
+        let pooling = Pooling {
+            modes: modes.to_vec(),
+            include_prompt: true,
+        };
+        let mut run = golden_run_of(&data, plan(&recipe).pooled(&pooling), &cpu());
+        let student = vectors(&run.student().without_autodiff(), &batch, modes, 24).await;
+        let of_teacher = vectors(&teacher(&cpu()), &batch, modes, 24).await;
+        let distances = student.iter().zip(&of_teacher).map(|(s, t)| distance(s, t));
+        let expected = distances.sum::<f64>() / student.len() as f64;
+        let measured = run.evaluate(std::slice::from_ref(&batch)).await.unwrap();
+        let measured = measured.parts[&Part::Cosine];
+        near(measured, expected, 1e-5, &pooling.words());
+        assert!(seen.iter().all(|other| (other - measured).abs() > 1e-3));
+        seen.push(measured);
+        let first = step(&mut run, &batch).await;
+        near(first.loss, expected, 1e-5, &pooling.words());
+        while !run.is_finished() {
+            step(&mut run, &batch).await;
+        }
+        let after = run.evaluate(std::slice::from_ref(&batch)).await.unwrap();
+        let after = after.parts[&Part::Cosine];
+        assert!(after < 0.9 * measured, "{modes:?}: {measured} to {after}");
+    }
+    // A direction has no length.
+    let roots = Pooling {
+        modes: vec![MeanSqrtLen],
+        include_prompt: true,
+    };
+    let run = golden_run_of(&data, plan(&recipe).pooled(&roots), &cpu());
+    let measured = run.evaluate(&[batch]).await.unwrap();
+    near(measured.parts[&Part::Cosine], seen[0], 1e-5, "as the mean");
 }
 
 /// What compares only vectors, on real tokens, does not see what padding there is.

@@ -73,7 +73,10 @@ pub fn golden_batch(golden: &Golden, index: usize) -> Batch {
 }
 
 pub fn golden_run(golden: &Golden, recipe: &Recipe, device: &Device) -> Run {
-    let plan = plan(recipe);
+    golden_run_of(golden, plan(recipe), device)
+}
+
+pub fn golden_run_of(golden: &Golden, plan: Plan, device: &Device) -> Run {
     let student = Encoder::from_values(&plan.student, device, |name, _, shape| {
         let name = format!("init.{name}");
         assert_eq!(golden.shape(&name), shape);

@@ -185,7 +185,8 @@ fn output(stage: Option<&OutputStage>) -> String {
     if stage.relations > 0.0 {
         parts.insert(0, weighted(stage.relations, "relations".into()));
     }
-    format!("{} from step {}", parts.join(", "), stage.from)
+    let (parts, pooling) = (parts.join(", "), stage.pooling.words());
+    format!("{parts} from step {}, {pooling}", stage.from)
 }
 
 /// The sequences of a step: `32`, or `4 x 32` where batches are accumulated.

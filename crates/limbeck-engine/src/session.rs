@@ -83,8 +83,10 @@ impl Session {
             steps,
             mut evaluations,
         } = opening;
-        let mut plan = Plan::new(&recipe, &source.config()?)?;
-        let vectors = vectors_in_words(&plan, &source.sentence_head()?);
+        let plan = Plan::new(&recipe, &source.config()?)?;
+        let head = source.sentence_head()?;
+        let vectors = vectors_in_words(&plan, &head);
+        let mut plan = plan.pooled(&head.pooling);
         let tokenizer = Tokenizer::from_folder(&source)?;
         let truncating = tokenizer.clone().truncating(recipe.max_length)?;
         let before = checkpoint.as_ref().map(|c| &c.header.inputs);

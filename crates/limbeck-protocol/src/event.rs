@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub fn before_use(recipe: &Recipe) -> &'static str {
     if recipe.output.share > 0.0 {
         return "The output stage compared what comes out of the student with what comes out of the teacher, so every layer was \
-                trained. The vector of a sentence is the mean over its tokens, and vectors are compared by their cosine. They \
+                trained. Sentence vectors are pooled as the teacher's, and compared by their cosine. They \
                 can be used as they are; fine-tune the student for a task.";
     }
     match recipe.student.init {

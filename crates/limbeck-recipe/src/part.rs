@@ -9,8 +9,9 @@ use crate::Pair;
 /// A part of the loss. Each is a mean over the sequences of a batch, and 0 if the student does as its teacher does.
 ///
 /// The parts but the first are those of the output stage. They compare what comes out of the models: hidden states of the
-/// last layer, and the vector of a sentence, which is their mean over its real tokens. Two of them compare the sentences of
-/// a batch with each other; where batches are accumulated, these are the sentences of each batch by itself.
+/// last layer, and the vector of a sentence, which is pooled from them as the teacher's folder says, by their mean over its
+/// real tokens if it says nothing. Two of them compare the sentences of a batch with each other; where batches are
+/// accumulated, these are the sentences of each batch by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Part {

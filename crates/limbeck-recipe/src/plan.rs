@@ -4,6 +4,7 @@ use crate::Part;
 use crate::config::{Config, StudentSize, parameter_count};
 use crate::pair::{Pair, Vector, common_relation_heads};
 use crate::recipe::{Init, KernelChoice, Objective, OutputRecipe, Recipe, StudentRecipe};
+use crate::sentence::Pooling;
 
 /// Parameters of the largest student: 8 GiB of weights.
 const MOST_PARAMETERS: u128 = 1 << 31;
@@ -55,6 +56,8 @@ pub struct OutputStage {
     pub relations: f64,
     /// Its other parts with their weights, without those of weight 0; at least one.
     pub parts: Vec<(Part, f64)>,
+    /// How the hidden states of a sentence become its vector, in both models: see [`Plan::pooled`].
+    pub pooling: Pooling,
     /// Whether a part compares vectors of different widths, through a map that is trained with the student.
     pub has_map: bool,
 }
@@ -146,6 +149,16 @@ impl Plan {
             student,
             from_layers,
         })
+    }
+
+    /// The same run with the pooling that the teacher's folder states. A config.json does not say it, so without this the
+    /// output stage compares means.
+    #[must_use]
+    pub fn pooled(mut self, pooling: &Pooling) -> Self {
+        if let Some(stage) = &mut self.output {
+            stage.pooling.clone_from(pooling);
+        }
+        self
     }
 
     /// Learning rate of a step, from 1.
@@ -549,6 +562,7 @@ fn output(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) -> Option<
         from: recipe.steps.saturating_sub(steps) + 1,
         relations,
         parts,
+        pooling: Pooling::default(),
         has_map,
     })
 }

@@ -104,8 +104,8 @@ impl Default for StudentRecipe {
 }
 
 /// The output stage: the last part of the steps, which trains every layer of the student by what comes out of it. The loss
-/// of relations alone ends at the projections of the student's last layer. The vector of a sentence is the mean of its last
-/// hidden states. A part whose weight is 0 is not computed.
+/// of relations alone ends at the projections of the student's last layer. The vector of a sentence is pooled from its last
+/// hidden states as the teacher's folder says: their mean, unless it says otherwise. A part whose weight is 0 is not computed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct OutputRecipe {

@@ -385,8 +385,7 @@ impl SentenceHead {
 
     /// In words, such as "cls pooling, Dense 768 to 256, normalised".
     pub fn words(&self) -> String {
-        let modes: Vec<&str> = self.pooling.modes.iter().map(|mode| mode.name()).collect();
-        let mut words = format!("{} pooling", modes.join(" + "));
+        let mut words = self.pooling.words();
         if !self.pooling.include_prompt {
             words.push_str(" without the prompt");
         }
@@ -406,6 +405,12 @@ impl SentenceHead {
 }
 
 impl Pooling {
+    /// The modes in words, such as "cls + mean pooling".
+    pub fn words(&self) -> String {
+        let modes: Vec<&str> = self.modes.iter().map(|mode| mode.name()).collect();
+        format!("{} pooling", modes.join(" + "))
+    }
+
     /// In the keys that every version of sentence-transformers reads, where those can say it.
     fn to_json(&self, hidden: usize) -> Value {
         let mut config = json!({ "word_embedding_dimension": hidden });

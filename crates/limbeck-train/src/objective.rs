@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use limbeck_kernels::{Lengths, Taps, relation_loss};
 use limbeck_model::ModelError;
-use limbeck_recipe::{KernelChoice, Pair, Part, Plan};
+use limbeck_recipe::{KernelChoice, Pair, Part, Plan, Pooling};
 
 use crate::TrainError;
 use crate::output::Outputs;
@@ -36,6 +36,7 @@ pub struct Objective {
     heads: usize,
     pairs: Vec<(Pair, f64)>,
     output: Vec<(Part, f64)>,
+    pooling: Pooling,
 }
 
 impl Objective {
@@ -57,11 +58,13 @@ impl Objective {
     fn new(plan: &Plan, weights: &[(Part, f64)]) -> Self {
         let pair = |(part, weight): &(Part, f64)| Some((part.pair()?, *weight));
         let output = weights.iter().filter(|(part, _)| part.pair().is_none());
+        let stage = plan.output.as_ref();
         Self {
             kernel: plan.kernel,
             heads: plan.relation_heads,
             pairs: weights.iter().filter_map(pair).collect(),
             output: output.copied().collect(),
+            pooling: stage.map_or_else(Pooling::default, |stage| stage.pooling.clone()),
         }
     }
 
@@ -95,7 +98,7 @@ impl Objective {
             let (Some(student), Some(teacher)) = (&student.states, &teacher.states) else {
                 return Err(TrainError::NoStates);
             };
-            let outputs = Outputs::new(student, teacher, map, lengths);
+            let outputs = Outputs::new(student, teacher, map, lengths, &self.pooling);
             for (part, weight) in &self.output {
                 let value = outputs.part(*part, self.kernel, self.heads)?;
                 names.push(*part);

@@ -19,7 +19,7 @@ pub(crate) struct Outputs<'a> {
     states: &'a Tensor<3>,
     /// The teacher's.
     of_teacher: Tensor<3>,
-    /// Their means over real tokens, (B, H).
+    /// The sentences' vectors, pooled from them: (B, modes x H).
     vectors: Tensor<2>,
     /// The teacher's.
     teacher_vectors: Tensor<2>,
@@ -28,18 +28,19 @@ pub(crate) struct Outputs<'a> {
 }
 
 impl<'a> Outputs<'a> {
-    /// Of last hidden states, (B, S, H); the teacher's are constants.
+    /// Of last hidden states, (B, S, H); the teacher's are constants. Texts of a run have no prompt.
     pub fn new(
         student: &'a Tensor<3>,
         teacher: &Tensor<3>,
         map: Option<&'a Tensor<2>>,
         lengths: &'a Lengths,
+        pooling: &Pooling,
     ) -> Self {
         let of_teacher = teacher.clone().without_autodiff();
         Self {
             states: student,
-            vectors: pool(student.clone(), lengths, &Pooling::default(), 0),
-            teacher_vectors: pool(of_teacher.clone(), lengths, &Pooling::default(), 0),
+            vectors: pool(student.clone(), lengths, pooling, 0),
+            teacher_vectors: pool(of_teacher.clone(), lengths, pooling, 0),
             of_teacher,
             map,
             lengths,
@@ -115,12 +116,12 @@ impl<'a> Outputs<'a> {
         (by_token * weights.reshape([count, 1])).sum()
     }
 
-    /// (N, H of the student) to (N, H of the teacher).
+    /// (N, modes x H of the student) to (N, modes x H of the teacher), what each mode of pooling gave by itself.
     fn mapped(&self, x: Tensor<2>) -> Tensor<2> {
-        match self.map {
-            Some(map) => matmul(x, map.clone()),
-            None => x,
-        }
+        let Some(map) = self.map else { return x };
+        let ([n, width], [from, to]) = (x.dims(), map.dims());
+        let modes = width / from;
+        matmul(x.reshape([n * modes, from]), map.clone()).reshape([n, modes * to])
     }
 }
 

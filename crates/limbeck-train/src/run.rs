@@ -486,10 +486,15 @@ pub async fn check_kernels(plan: &mut Plan, device: &Device) -> Option<SelfTestE
     if plan.kernel == KernelChoice::Naive {
         return None;
     }
-    let mut tests = vec![Check::Relation {
-        student: plan.student.hidden_size / plan.relation_heads,
-        teacher: plan.teacher.hidden_size / plan.relation_heads,
-    }];
+    let relation = |times: usize| Check::Relation {
+        student: times * plan.student.hidden_size / plan.relation_heads,
+        teacher: times * plan.teacher.hidden_size / plan.relation_heads,
+    };
+    let mut tests = vec![relation(1)];
+    // The vectors of sentences are wider than those of tokens where several modes of pooling make them.
+    let stage = plan.output.as_ref();
+    let modes = stage.map_or(1, |stage| stage.pooling.modes.len());
+    tests.extend((modes > 1).then(|| relation(modes)));
     tests.extend(checks(&plan.student));
     tests.extend(checks(&plan.teacher));
     let failed = self_test(device, &tests).await.err();

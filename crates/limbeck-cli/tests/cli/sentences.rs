@@ -47,6 +47,51 @@ fn difference(printed: &[Value], vectors: &Value) -> f64 {
     largest
 }
 
+/// The output stage compares the vectors that the folders make: the cosine at the end of a run is that of what `encode`
+/// gives for teacher and student, whatever the pooling.
+#[test]
+fn the_output_stage_pools_as_the_folder_says() {
+    let line = "the small teacher head reads all words between two values\n";
+    let mut ends: Vec<f64> = Vec::new();
+    for (head, words) in [
+        ("no-modules", "mean pooling"),
+        ("cls", "cls pooling"),
+        ("old-max", "max pooling"),
+        ("lasttoken", "lasttoken pooling"),
+        ("weightedmean", "weightedmean pooling"),
+        ("two-modes", "lasttoken + cls pooling"),
+    ] {
+        let scene = with_head(head);
+        scene.write("corpus.txt", line.repeat(20));
+        let sizes = ["--set", "student.hidden=24", "--set", "output.share=1"];
+        scene.distill(&sizes).done();
+        let card = scene.text("student/README.md");
+        let stage = format!("| Output stage | relations, cosine from step 1, {words} |");
+        assert!(card.contains(&stage), "{card}");
+        let vector = |model: &str| {
+            let encoded = scene.encode(&["--model", model], line).done();
+            numbers(&encoded.objects()[0]["embedding"])
+        };
+        let (teacher, student) = (vector("teacher"), vector("student"));
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let norms = dot(&teacher, &teacher) * dot(&student, &student);
+        let expected = 1.0 - dot(&teacher, &student) / norms.sqrt();
+        let metrics = scene.text("student/metrics.jsonl");
+        let last = metrics.lines().last().expect("a line");
+        let last: Value = serde_json::from_str(last).expect("JSON");
+        let measured = last["parts"]["cosine"].as_f64().expect("a cosine");
+        assert!(
+            (measured - expected).abs() < 2e-6,
+            "{head}: {measured}, not {expected}"
+        );
+        assert!(
+            ends.iter().all(|end| (end - measured).abs() > 1e-5),
+            "{ends:?}"
+        );
+        ends.push(measured);
+    }
+}
+
 #[test]
 fn every_head_gives_the_vectors_of_sentence_transformers() {
     let golden = golden();

@@ -77,6 +77,32 @@ fn an_interrupted_run_saves_and_goes_on_as_if_nothing_had_been() {
     resumes_as_if_undisturbed(&scene);
 }
 
+/// The pooling is a file of the teacher, and the vectors that are compared do not change in mid-run.
+#[test]
+fn a_run_goes_on_with_the_pooling_that_it_began_with() {
+    let scene = Scene::new();
+    scene.copy_golden("sentence/cls", "teacher");
+    let mut run = Running::distill(&scene, &LONG);
+    run.until("step", 3);
+    run.signal("-INT");
+    run.until("stopped", 3);
+    run.end();
+    let whole = Scene::new();
+    whole.copy_golden("sentence/cls", "teacher");
+    whole.distill(&LONG).done();
+    scene.copy_golden("sentence/max", "teacher");
+    let refused = resume(&scene);
+    assert_eq!(refused.code, Some(1));
+    let message = "limbeck: the run began with a different teacher";
+    assert!(refused.stderr.starts_with(message), "{}", refused.stderr);
+    scene.copy_golden("sentence/cls", "teacher");
+    resume(&scene).done();
+    for file in [METRICS, WEIGHTS] {
+        assert!(scene.read(file) == whole.read(file), "{file} differs");
+    }
+    assert_ne!(undisturbed().0, whole.text(METRICS), "the mean's cosine");
+}
+
 #[test]
 fn a_run_that_accumulates_goes_on_as_if_nothing_had_been() {
     let accumulate = ["--set", "accumulate=3"];
