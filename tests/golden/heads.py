@@ -11,6 +11,9 @@ sequences of B = 3:
   mean_logits                 (B, 3): the last linear layer on the mean of the last hidden states over real tokens
   targets                     (B), a class each
   loss, norm                  cross-entropy with the class weights 0.5, 1 and 2, and the norm of its gradient over all parameters
+  token_logits                (B, S, 3): the head that classifies tokens, with the weights of the last linear layer
+  token_targets               (B, S): 0 for a token that does not count, else its class + 1
+  token_loss, token_norm      the same as loss and norm, over the tokens that count
 
 Computed in float64 and rounded once to float32.
 """
@@ -18,7 +21,7 @@ Computed in float64 and rounded once to float32.
 import torch
 import transformers
 from safetensors.torch import save_file
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from encoder import HERE
 
@@ -66,8 +69,28 @@ def head(folder, seed):
     loss.backward()
     norm = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).norm()
     numbers = {"logits": logits, "mean_logits": output(mean), "loss": loss[None], "norm": norm[None]}
+    numbers |= of_tokens(folder, output, tokens, weights)
+    # Every other token begins a word.
+    golden["token_targets"] = token_targets(real)
     golden |= {key: value.detach().float().contiguous() for key, value in numbers.items()}
     return golden | {"ids": ids, "lengths": lengths, "types": types, "targets": targets}
+
+
+def token_targets(real):
+    places = torch.arange(real.numel()).reshape(real.shape)
+    return torch.where(real & (places % 2 == 0), places % 3 + 1, 0)
+
+
+def of_tokens(folder, output, tokens, weights):
+    model = AutoModelForTokenClassification.from_pretrained(HERE / folder, num_labels=3).double().eval()
+    model.classifier.load_state_dict(output.state_dict())
+    logits = model(**tokens).logits
+    # -1 is the class of what does not count.
+    targets = token_targets(tokens["attention_mask"].bool()) - 1
+    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), weight=weights, ignore_index=-1)
+    loss.backward()
+    norm = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).norm()
+    return {"token_logits": logits, "token_loss": loss[None], "token_norm": norm[None]}
 
 
 if __name__ == "__main__":

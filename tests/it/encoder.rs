@@ -199,6 +199,39 @@ fn a_vocabulary_is_enough_for_bert() {
     }
 }
 
+/// Words that are split already become the tokens of the text with spaces between, in WordPiece, Unigram and byte-level BPE.
+#[wasm_bindgen_test(unsupported = test)]
+fn words_become_tokens_and_say_where_each_begins() {
+    let words = vec!["the", "teacher", "\u{7f}", "unbelievable", "small"];
+    for (name, tokenizer) in tokenizers() {
+        let tokenizer = tokenizer.for_words();
+        let each = |word: &&str| tokenizer.encode(&[*word]).unwrap()[0].ids.len() - 2;
+        let lengths: Vec<usize> = words.iter().map(each).collect();
+        let tokens = tokenizer
+            .encode_words(std::slice::from_ref(&words))
+            .unwrap();
+        let mut at = 1;
+        for (length, first) in lengths.iter().zip(&tokens[0].firsts) {
+            assert_eq!(*first, (*length > 0).then_some(at), "{name}");
+            at += length;
+        }
+        assert_eq!(tokens[0].ids.len(), at + 1, "{name}");
+        assert!(!tokens[0].truncated);
+        let whole = &tokenizer.encode(&["the teacher small"]).unwrap()[0].ids;
+        let split = tokenizer.encode_words(&[vec!["the", "teacher", "small"]]);
+        assert_eq!(&split.unwrap()[0].ids, whole, "{name}");
+        let short = tokenizer.truncating(4).unwrap();
+        let tokens = short.encode_words(std::slice::from_ref(&words)).unwrap();
+        assert!(tokens[0].truncated && tokens[0].ids.len() == 4, "{name}");
+        assert_eq!(tokens[0].firsts[4], None, "{name}");
+    }
+    // The first word of a text has no space before it, unless it is one of words.
+    let [_, _, (_, plain)] = tokenizers();
+    let ids = |tokenizer: &Tokenizer| tokenizer.encode(&["the teacher"]).unwrap()[0].ids.clone();
+    assert!(plain.is_byte_level());
+    assert_ne!(ids(&plain), ids(&plain.clone().for_words()));
+}
+
 #[wasm_bindgen_test(unsupported = test)]
 fn long_texts_are_cut_and_said_so() {
     let tokenizer = Tokenizer::from_folder(&tiny_bert())

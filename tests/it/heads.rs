@@ -1,4 +1,4 @@
-//! Classifiers against `transformers`: the logits of each family's head, and the loss and gradient of fine-tuning.
+//! Classifiers against `transformers`: the logits of each family's heads, and the loss and gradient of fine-tuning.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use it::{cpu, gpu, read};
@@ -33,7 +33,12 @@ fn classifier(
     let mut classifier = Classifier::new(encoder, &weights, choice, 3, 1).unwrap();
     let mut set = 0;
     for (tensor, _, parameter) in classifier.parameters_mut() {
-        let tensor = match tensor.strip_prefix("linear.") {
+        let alone = match choice {
+            HeadChoice::First => None,
+            HeadChoice::Mean => tensor.strip_prefix("linear."),
+            HeadChoice::Tokens => tensor.strip_prefix("classifier."),
+        };
+        let tensor = match alone {
             Some(part) => format!("{}.{part}", config.head().output),
             None => tensor,
         };
@@ -58,7 +63,7 @@ fn classifier(
             }
         }
     }
-    let own = if choice == HeadChoice::Mean || name == "bert" {
+    let own = if choice != HeadChoice::First || name == "bert" {
         2
     } else {
         4
@@ -101,6 +106,16 @@ async fn heads_agree_with_transformers() {
                 let key = format!("{name}.{key}");
                 agree(&read(logits).await, golden.get(&key), &key);
             }
+            let classifier = classifier(&golden, name, &folder, HeadChoice::Tokens, &device);
+            let logits = read(classifier.logits(&batch, None).unwrap()).await;
+            let key = format!("{name}.token_logits");
+            let exact = golden.get(&key);
+            let padded = batch.lengths().padded();
+            for (row, length) in batch.lengths().as_slice().iter().enumerate() {
+                // What padding gives is nobody's business.
+                let real = row * padded * 3..(row * padded + length) * 3;
+                agree(&logits[real.clone()], &exact[real], &key);
+            }
         }
     }
 }
@@ -112,24 +127,42 @@ async fn loss_and_gradient_agree_with_pytorch() {
     for device in [cpu(), gpu().await] {
         for (name, folder) in FAMILIES.into_iter().zip(one_of_each_family()) {
             let device = device.clone().autodiff();
-            let classifier = classifier(&golden, name, &folder, HeadChoice::First, &device);
-            let recipe = TuningRecipe {
-                steps: 1,
-                warmup: 0,
-                learning_rate: 1e-3,
-                weight_decay: 0.0,
-                clip: 1.0,
-                seed: 1,
-                frozen_layers: None,
-            };
-            let mut tuning = Tuning::new(classifier, recipe, Some(vec![0.5, 1.0, 2.0]));
-            let targets = Targets::Classes(golden.lengths(&format!("{name}.targets")));
-            let batch = batch(&golden, name, &device);
-            let tuned = tuning.step(&batch, &targets).await.unwrap();
-            for (got, key) in [(tuned.loss, "loss"), (tuned.gradient_norm, "norm")] {
-                let exact = golden.get(&format!("{name}.{key}"))[0];
-                let difference = (got / exact - 1.0).abs();
-                assert!(difference < 1e-4, "{name} {key}: {got} instead of {exact}");
+            let classes = golden.lengths(&format!("{name}.targets"));
+            let of_tokens = golden.lengths(&format!("{name}.token_targets"));
+            for (choice, classes, of) in [
+                (
+                    HeadChoice::First,
+                    classes.into_iter().map(Some).collect(),
+                    "",
+                ),
+                (
+                    HeadChoice::Tokens,
+                    of_tokens.into_iter().map(|t| t.checked_sub(1)).collect(),
+                    "token_",
+                ),
+            ] {
+                let classifier = classifier(&golden, name, &folder, choice, &device);
+                let recipe = TuningRecipe {
+                    steps: 1,
+                    warmup: 0,
+                    learning_rate: 1e-3,
+                    weight_decay: 0.0,
+                    clip: 1.0,
+                    seed: 1,
+                    frozen_layers: None,
+                };
+                let mut tuning = Tuning::new(classifier, recipe, Some(vec![0.5, 1.0, 2.0]));
+                let batch = batch(&golden, name, &device);
+                let tuned = tuning.step(&batch, &Targets::Classes(classes)).await;
+                let tuned = tuned.unwrap();
+                for (got, key) in [(tuned.loss, "loss"), (tuned.gradient_norm, "norm")] {
+                    let exact = golden.get(&format!("{name}.{of}{key}"))[0];
+                    let difference = (got / exact - 1.0).abs();
+                    assert!(
+                        difference < 1e-4,
+                        "{name} {of}{key}: {got} instead of {exact}"
+                    );
+                }
             }
         }
     }

@@ -4,8 +4,9 @@ By hand: python check_classifier.py --model DIR --dev FILE.tsv
 Needs:   tests/golden/requirements.txt
 
 Reads the dev file that the model was judged on (TSV with a header; `sentence`, or `sentence1` and `sentence2`) and
-predictions.jsonl of the folder. Opens the folder with AutoModelForSequenceClassification, or with SentenceTransformer where the
-head reads the mean of the tokens, and prints one JSON object:
+predictions.jsonl of the folder. Opens the folder with AutoModelForSequenceClassification, with AutoModelForTokenClassification
+where words have tags (the words of predictions.jsonl; a dev file is not needed), or with SentenceTransformer where the head reads
+the mean of the tokens, and prints one JSON object:
   class        what opened it
   examples     how many were compared
   difference   the largest |difference| between a logit there and in predictions.jsonl
@@ -22,7 +23,7 @@ from pathlib import Path
 
 import torch
 import transformers
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer
 
 
 def main():
@@ -30,6 +31,8 @@ def main():
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     ours = [json.loads(line) for line in (options.model / "predictions.jsonl").read_text("utf-8").splitlines()]
+    if "words" in ours[0]:
+        tagger(options, ours)
     texts = read_texts(options.dev)
     opened, logits, names = sentence_transformer(options, texts) or classifier(options, texts)
     assert len(texts) == len(ours), (len(texts), len(ours))
@@ -46,7 +49,7 @@ def main():
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="folder that limbeck finetune wrote")
-    parser.add_argument("--dev", type=Path, required=True, help="the dev file of that run")
+    parser.add_argument("--dev", type=Path, help="the dev file of that run")
     parser.add_argument("--tolerance", type=float, default=1e-4, help="largest difference of a logit (1e-4)")
     return parser.parse_args()
 
@@ -80,6 +83,30 @@ def classifier(options, texts):
         with torch.no_grad():
             logits.append(model(**tokens).logits)
     return type(model).__name__, torch.cat(logits), model.config.id2label
+
+
+def tagger(options, ours):
+    tokenizer = AutoTokenizer.from_pretrained(options.model)
+    model = AutoModelForTokenClassification.from_pretrained(options.model).eval()
+    length = json.loads((options.model / "results.json").read_text("utf-8"))["max_length"]
+    difference, labels, words = 0.0, 0, 0
+    for line in ours:
+        tokens = tokenizer(line["words"], is_split_into_words=True, truncation=True, max_length=length, return_tensors="pt")
+        with torch.no_grad():
+            logits = model(**tokens).logits[0]
+        firsts = {}
+        for place, word in enumerate(tokens.word_ids(0)):
+            if word is not None:
+                firsts.setdefault(word, place)
+        for word, (given, label) in enumerate(zip(line["logits"], line["predicted"], strict=True)):
+            assert (given is None) == (word not in firsts), (line["words"], word)
+            if given is not None:
+                theirs = logits[firsts[word]]
+                difference = max(difference, (theirs - torch.tensor(given)).abs().max().item())
+                labels += model.config.id2label[theirs.argmax().item()] != label
+                words += 1
+    print(json.dumps({"class": type(model).__name__, "examples": words, "difference": difference, "labels": labels}))
+    sys.exit(difference > options.tolerance or labels > 0)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-//! `limbeck evaluate`: what the sentence vectors of models are worth on tasks that need no training.
+//! `limbeck evaluate`: what models are worth on tasks: their sentence vectors without training, their heads on labelled text.
 
 mod html;
+mod labelled;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -11,21 +12,30 @@ use burn::tensor::Device;
 use clap::Args;
 use limbeck_model::{Folder, SentenceModel};
 use limbeck_recipe::{DeviceChoice, parameter_count};
-use limbeck_score::{Score, Task, compare};
+use limbeck_score::{Kind, Marks, Metric, Score, Task, compare, compare_marks};
 
 use crate::encode::{cut_in_words, open};
 use crate::error::CliError;
+use crate::finetune::task::Labelled;
 use crate::output::write_whole;
 use crate::{device, terminal};
+use labelled::{Spread, Tuned};
 
 const MANUAL: &str = "\
 A task is a table with a header line, .csv (comma-separated, with quotes) or anything else (tab-separated, without):
   similarity  columns sentence1, sentence2 and score: Spearman's and Pearson's correlation of the cosines with the scores
   retrieval   two columns of text, such as lemma and definition: how often the right text of the second column is closest to
               that of the first (accuracy@1), and its mean reciprocal rank (MRR), among the rows of a batch
+Models that limbeck finetune wrote are also judged by what they learnt:
+  classes     a text or pair and a column label: accuracy and macro F1
+  scores      a single text and a column score: Spearman's and Pearson's correlation
+  tags        CoNLL files (.conll, .bio, .iob2): F1 of whole chunks and accuracy, or accuracy and macro F1
 
 Every score has a 95 % interval: the rows are drawn anew 1000 times. The same draws say how likely a model is as good as the
 first (p). Vectors are made as each folder says: pooling, length, prompt.";
+
+/// Ends of the files that a folder of tasks stands for.
+const ENDS: [&str; 6] = ["tsv", "csv", "conll", "bio", "iob", "iob2"];
 
 /// Flags of `limbeck evaluate`.
 #[derive(Args)]
@@ -34,7 +44,7 @@ pub struct Arguments {
     /// Model folders; the others are compared with the first, usually the teacher
     #[arg(long, value_name = "DIR", num_args = 1.., required = true)]
     models: Vec<PathBuf>,
-    /// Task files, or folders of them (.tsv and .csv)
+    /// Task files, or folders of them (.tsv, .csv, .conll, .bio, .iob and .iob2)
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     tasks: Vec<PathBuf>,
     /// Texts that a retrieval task chooses among: rows in the order of the file
@@ -72,12 +82,36 @@ pub struct Model {
 
 /// How models did on a task.
 pub struct Outcome {
-    /// The task.
-    pub task: Task,
+    /// Its file.
+    pub name: String,
+    /// What it is, in words.
+    pub heading: String,
+    /// Number of rows.
+    pub rows: usize,
+    /// The metrics; the first is the one that models are compared by.
+    pub metrics: [Metric; 2],
+    /// What is said of a score that is not defined.
+    pub undefined: &'static str,
     /// Both metrics of each model.
     pub scores: Vec<[Score; 2]>,
     /// Texts that each model encoded in a second.
     pub speeds: Vec<f64>,
+    /// How the seeds of each model did in fine-tuning, where its folder says so.
+    pub spreads: Vec<Option<Spread>>,
+}
+
+/// A task, and what models gave for it so far.
+struct Asked {
+    task: Either,
+    speeds: Vec<f64>,
+    spreads: Vec<Option<Spread>>,
+}
+
+enum Either {
+    /// For vectors, with an answer for each row.
+    Vectors(Task, Vec<Vec<f64>>),
+    /// For heads.
+    Labelled(Labelled, Vec<Marks>),
 }
 
 /// Everything that is shown.
@@ -88,8 +122,6 @@ pub struct Evaluation {
     pub outcomes: Vec<Outcome>,
     /// What computed the vectors.
     pub device: String,
-    /// How many texts a retrieval task chooses among.
-    pub among: usize,
 }
 
 /// Runs `limbeck evaluate`.
@@ -103,38 +135,131 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
             "--among must be 2 or more, not {among}"
         )));
     }
-    let tasks = tasks(&arguments.tasks)?;
+    let mut tasks = tasks(&arguments.tasks)?;
     let (device, device_name) = device::open(arguments.device)?;
     let mut models = Vec::new();
-    let mut answers: Vec<Vec<Vec<f64>>> = tasks.iter().map(|_| Vec::new()).collect();
-    let mut speeds: Vec<Vec<f64>> = tasks.iter().map(|_| Vec::new()).collect();
     for path in &arguments.models {
-        let (model, sentences) = read(path, &device)?;
-        for (at, task) in tasks.iter().enumerate() {
-            let encoded = encode(&sentences, &task.texts(), arguments.batch.max(1))?;
-            let texts = encoded.vectors.len() as u64;
-            if let Some(cut) = cut_in_words(encoded.cut, texts, sentences.max_length()) {
-                terminal::say(format_args!("{} on {}: {cut}", model.name, task.name()));
-            }
-            answers[at].push(task.answers(&encoded.vectors, arguments.among));
-            speeds[at].push(encoded.vectors.len() as f64 / encoded.seconds);
-        }
-        models.push(model);
+        models.push(answer(path, &mut tasks, arguments, &device)?);
     }
-    let outcome = |(task, (answers, speeds)): (Task, (Vec<Vec<f64>>, Vec<f64>))| Outcome {
-        scores: compare(&task, &answers, arguments.seed),
-        task,
-        speeds,
-    };
-    let answered = answers.into_iter().zip(speeds);
     let evaluation = Evaluation {
         models,
-        outcomes: tasks.into_iter().zip(answered).map(outcome).collect(),
+        outcomes: tasks
+            .into_iter()
+            .map(|task| task.outcome(arguments))
+            .collect(),
         device: device_name,
-        among: arguments.among,
     };
     show(&evaluation, arguments)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Adds to each task what a model gives for it.
+fn answer(
+    path: &Path,
+    tasks: &mut [Asked],
+    arguments: &Arguments,
+    device: &Device,
+) -> Result<Model, CliError> {
+    let folder = Folder::read(path)?;
+    let name = path.display().to_string();
+    let (mut sentences, mut tuned) = (None, None);
+    for asked in tasks {
+        match &mut asked.task {
+            Either::Vectors(task, answers) => {
+                let sentences: &SentenceModel = match &mut sentences {
+                    Some(opened) => opened,
+                    none => none.insert(open(&folder, None, None, device)?),
+                };
+                let encoded = encode(sentences, &task.texts(), arguments.batch.max(1))?;
+                let texts = encoded.vectors.len() as u64;
+                if let Some(cut) = cut_in_words(encoded.cut, texts, sentences.max_length()) {
+                    terminal::say(format_args!("{name} on {}: {cut}", task.name()));
+                }
+                answers.push(task.answers(&encoded.vectors, arguments.among));
+                asked
+                    .speeds
+                    .push(encoded.vectors.len() as f64 / encoded.seconds);
+                asked.spreads.push(None);
+            }
+            Either::Labelled(labelled, marks) => {
+                let tuned: &Tuned = match &mut tuned {
+                    Some(opened) => opened,
+                    none => none.insert(Tuned::open(path, &folder, labelled, device)?),
+                };
+                let judged = tuned.judge(labelled)?;
+                marks.push(judged.marks);
+                asked.speeds.push(judged.speed);
+                asked.spreads.push(tuned.spread.clone());
+            }
+        }
+    }
+    Ok(Model {
+        name,
+        parameters: parameter_count(&folder.config()?),
+        bytes: folder.bytes(),
+    })
+}
+
+impl Asked {
+    fn read(path: &Path) -> Result<Self, CliError> {
+        let task = match labelled::read(path)? {
+            Some(labelled) => Either::Labelled(labelled, Vec::new()),
+            None => {
+                let bytes = std::fs::read(path).map_err(CliError::file("read", path))?;
+                let name = path.display().to_string();
+                let task = Task::parse(&name, &bytes);
+                Either::Vectors(
+                    task.map_err(|e| CliError::Usage(e.to_string()))?,
+                    Vec::new(),
+                )
+            }
+        };
+        Ok(Self {
+            task,
+            speeds: Vec::new(),
+            spreads: Vec::new(),
+        })
+    }
+
+    fn outcome(self, arguments: &Arguments) -> Outcome {
+        let scores = match &self.task {
+            Either::Vectors(task, answers) => compare(task, answers, arguments.seed),
+            Either::Labelled(_, marks) => compare_marks(marks, arguments.seed),
+        };
+        let (name, rows, heading, undefined) = match &self.task {
+            Either::Vectors(task, _) => {
+                let (name, rows) = (task.name(), task.rows());
+                let heading = match task.kind() {
+                    Kind::Similarity => format!("{name}: similarity, {rows} pairs"),
+                    Kind::Retrieval => {
+                        let among = arguments.among.min(rows);
+                        format!("{name}: retrieval, {rows} pairs, the right one of {among}")
+                    }
+                };
+                (name, rows, heading, "undefined: all cosines are alike")
+            }
+            Either::Labelled(labelled, marks) => {
+                let rows = marks.first().map_or(0, Marks::rows);
+                let heading = labelled::heading(labelled, rows);
+                (
+                    labelled.name(),
+                    rows,
+                    heading,
+                    "undefined: all answers are alike",
+                )
+            }
+        };
+        Outcome {
+            name: name.to_owned(),
+            heading,
+            rows,
+            metrics: [0, 1].map(|at| scores[0][at].metric),
+            undefined,
+            scores,
+            speeds: self.speeds,
+            spreads: self.spreads,
+        }
+    }
 }
 
 fn show(evaluation: &Evaluation, arguments: &Arguments) -> Result<(), CliError> {
@@ -151,7 +276,7 @@ fn show(evaluation: &Evaluation, arguments: &Arguments) -> Result<(), CliError> 
     Ok(std::io::Write::write_all(&mut out, text.as_bytes())?)
 }
 
-fn tasks(paths: &[PathBuf]) -> Result<Vec<Task>, CliError> {
+fn tasks(paths: &[PathBuf]) -> Result<Vec<Asked>, CliError> {
     let mut files = Vec::new();
     for path in paths {
         match path.is_dir() {
@@ -159,43 +284,28 @@ fn tasks(paths: &[PathBuf]) -> Result<Vec<Task>, CliError> {
             false => files.push(path.clone()),
         }
     }
-    let task = |path: &PathBuf| {
-        let bytes = std::fs::read(path).map_err(CliError::file("read", path))?;
-        let name = path.display().to_string();
-        Task::parse(&name, &bytes).map_err(|e| CliError::Usage(e.to_string()))
-    };
-    files.iter().map(task).collect()
+    files.iter().map(|path| Asked::read(path)).collect()
 }
 
 fn tables_in(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
     let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let entries = entries.map_err(CliError::file("list", folder))?;
-    let is_table = |path: &PathBuf| {
+    let is_task = |path: &PathBuf| {
         let end = path.extension().and_then(|end| end.to_str());
-        end.is_some_and(|end| ["tsv", "csv"].contains(&end.to_lowercase().as_str()))
+        end.is_some_and(|end| ENDS.contains(&end.to_lowercase().as_str()))
     };
-    let mut files: Vec<PathBuf> = entries.iter().map(|e| e.path()).filter(is_table).collect();
+    let mut files: Vec<PathBuf> = entries.iter().map(|e| e.path()).filter(is_task).collect();
     files.sort();
     match files.is_empty() {
         true => {
-            let folder = folder.display();
+            let (folder, [first, others @ ..]) = (folder.display(), ENDS);
             Err(CliError::Usage(format!(
-                "the folder {folder} has no task: no .tsv and no .csv file"
+                "the folder {folder} has no task: no file that ends in .{first} or .{}",
+                others.join(" or .")
             )))
         }
         false => Ok(files),
     }
-}
-
-fn read(path: &Path, device: &Device) -> Result<(Model, SentenceModel), CliError> {
-    let folder = Folder::read(path)?;
-    let sentences = open(&folder, None, None, device)?;
-    let model = Model {
-        name: path.display().to_string(),
-        parameters: parameter_count(sentences.encoder().config()),
-        bytes: folder.bytes(),
-    };
-    Ok((model, sentences))
 }
 
 struct Encoded {

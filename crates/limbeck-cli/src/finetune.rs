@@ -1,22 +1,24 @@
 //! `limbeck finetune`: a model and labelled text to a classifier, once for each seed, and its scores.
 //!
 //! ```text
-//! files --table, task--> examples --sequences--> batches --training--> a seed's best epoch --files--> the best seed's folder
+//! files --table, conll, task--> examples --sequences--> batches --training--> a seed's best epoch --files--> the best seed's folder
 //! ```
 
+mod conll;
 mod files;
-mod scores;
-mod sequences;
+pub mod judging;
+pub mod sequences;
 mod table;
-mod task;
+pub mod task;
+mod task_file;
 mod training;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use limbeck_kernels::self_test;
-use limbeck_model::{Encoder, Folder, ModelError, Tokenizer, Weights, checks};
+use limbeck_model::{Encoder, Folder, ModelError, Weights, checks};
 use limbeck_recipe::{Config, DeviceChoice, HeadChoice, KernelChoice};
 use serde_json::json;
 
@@ -27,8 +29,9 @@ use crate::interrupt::stop_flag;
 use crate::output::Output;
 use crate::progress::Progress;
 use files::Outcome;
-use sequences::{Shelf, tokenise};
-use task::{Goal, Said, Task};
+use sequences::{Sequence, Shelf, tokenise, tokenizer};
+use task::{Goal, Kind, Task};
+use task_file::{Asked, asked};
 use training::{Seed, Training};
 
 /// Tokens of a sequence unless a person says otherwise, or the model has fewer positions.
@@ -39,11 +42,12 @@ const MULTIPLE_ON_GPU: usize = 8;
 const MANUAL: &str = "\
 Files are TSV, CSV or JSON lines (by extension, else by their first line). The first line names the columns: `sentence` or \
 `text`, or for pairs `sentence1` and `sentence2` and the like; and `label` for classes or `score` for numbers. Other names go \
-with --text-column and --label-column. TSV has no quoting; CSV has.
+with --text-column and --label-column. TSV has no quoting; CSV has. To tag words, files are CoNLL (.conll, .bio, .iob2): a word \
+and, in the last column, its tag in each line, an empty line between sentences. A task.toml names the files and what they mean.
 
 Each seed gives the head new weights and the batches another order, and keeps its best epoch on the dev file. The output folder \
 receives the model of the best seed, README.md with the table of all seeds, and results.json with every number. With the default \
-head it opens with AutoModelForSequenceClassification of transformers; with --pooling mean in sentence-transformers, whose \
+head it opens with AutoModelForSequenceClassification (words: AutoModelForTokenClassification) of transformers; with --pooling mean in sentence-transformers, whose \
 encode() gives the logits. Ctrl-c stops and leaves nothing.";
 
 /// Flags of `limbeck finetune`.
@@ -53,12 +57,15 @@ pub struct Arguments {
     /// The model folder
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// Labelled text to learn from: TSV, CSV or JSON lines
+    /// Labelled text to learn from: TSV, CSV, JSON lines or CoNLL; or a folder with a task.toml
     #[arg(long, value_name = "FILE")]
-    train: PathBuf,
+    train: Option<PathBuf>,
     /// Labelled text to judge by
     #[arg(long, value_name = "FILE")]
-    dev: PathBuf,
+    dev: Option<PathBuf>,
+    /// A task.toml that names both files and what their columns mean
+    #[arg(long, value_name = "FILE", conflicts_with = "train")]
+    task_file: Option<PathBuf>,
     /// Output folder: the fine-tuned model and its scores
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -80,9 +87,9 @@ pub struct Arguments {
     /// Maximum tokens of a text or pair; longer ones are truncated [default: 128, or the model's limit]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
-    /// What the head reads: `cls`, the first token, as transformers does, or `mean`, the mean of all tokens
-    #[arg(long, value_name = "HEAD", default_value = "cls", value_parser = parse_head)]
-    pooling: HeadChoice,
+    /// What the head on a text reads: `cls`, the first token, as transformers does, or `mean`, the mean of all tokens [default: cls]
+    #[arg(long, value_name = "HEAD", value_parser = parse_head)]
+    pooling: Option<HeadChoice>,
     /// Runs, each with a seed of its own
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: u64,
@@ -104,9 +111,9 @@ pub struct Arguments {
     /// The column of the class or score
     #[arg(long, value_name = "NAME")]
     label_column: Option<String>,
-    /// `classification` or `regression`, where the column's name does not say
-    #[arg(long, value_name = "TASK", value_parser = parse_task)]
-    task: Option<bool>,
+    /// `classification`, `regression` or `tokens`, where the files do not say
+    #[arg(long, value_name = "TASK", value_parser = Kind::parse)]
+    task: Option<Kind>,
     /// Where to compute: auto, cpu or gpu
     #[arg(long, default_value = "auto", value_parser = device::parse)]
     device: DeviceChoice,
@@ -124,18 +131,17 @@ pub struct Arguments {
 /// Anything from a wrong label to a full disk.
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let stop = stop_flag()?;
-    let task = read_task(arguments)?;
+    let asked = asked(arguments)?;
+    let task = read_task(&asked, arguments)?;
+    let head = head(&task.goal, arguments)?;
     let folder = Folder::read(&arguments.model)?;
     let config = config(&folder, arguments)?;
     let max_length = max_length(&config, arguments)?;
-    let tokenizer = Tokenizer::from_folder(&folder)?.truncating(max_length)?;
+    let tokenizer = tokenizer(&folder, &task.goal, max_length)?;
     let inputs = Inputs {
         model: ("model", &arguments.model),
         result: "fine-tuned model",
-        files: vec![
-            ("training file", &arguments.train),
-            ("dev file", &arguments.dev),
-        ],
+        files: vec![("training file", &asked.train), ("dev file", &asked.dev)],
     };
     inputs.are_outside(&arguments.out)?;
     let output = Output::create(&arguments.out, arguments.overwrite)?;
@@ -152,7 +158,8 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let pad = config.pad_token_id;
     let training = Training {
         arguments,
-        goal: &task.goal,
+        task: &task,
+        head,
         encoder,
         shelf: Shelf {
             device,
@@ -180,9 +187,9 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let best = best(&seeds);
     let outcome = Outcome {
         arguments,
-        goal: &task.goal,
-        examples: task.train.len(),
-        dev: &task.dev,
+        asked: &asked,
+        task: &task,
+        head,
         predicted: training.predict(&seeds[best].classifier)?,
         max_length,
         best,
@@ -197,24 +204,34 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn read_task(arguments: &Arguments) -> Result<Task, CliError> {
-    if arguments.text_column.len() > 2 {
-        return Err(CliError::Usage(format!(
-            "--text-column names {} columns; expected one, or two for pairs",
-            arguments.text_column.len()
-        )));
-    }
-    let said = Said {
-        text: arguments.text_column.clone(),
-        label: arguments.label_column.clone(),
-        regression: arguments.task,
-    };
-    let task = task::read(&arguments.train, &arguments.dev, &said)?;
+fn read_task(asked: &Asked, arguments: &Arguments) -> Result<Task, CliError> {
+    let task = task::read(&asked.train, &asked.dev, &asked.said)?;
     match (&task.goal, arguments.balance) {
         (Goal::Score, true) => Err(CliError::Usage(
             "--balance weights classes, but these files hold scores; leave it out".to_owned(),
         )),
         _ => Ok(task),
+    }
+}
+
+fn head(goal: &Goal, arguments: &Arguments) -> Result<HeadChoice, CliError> {
+    match (goal, arguments.pooling) {
+        (Goal::Tags(_), None) => Ok(HeadChoice::Tokens),
+        (Goal::Tags(_), Some(_)) => Err(CliError::Usage(
+            "--pooling makes one vector of a text, but these files have a tag for each word; leave it out".to_owned(),
+        )),
+        (Goal::Classes(_) | Goal::Score, pooling) => Ok(pooling.unwrap_or_default()),
+    }
+}
+
+/// The names of a file's columns; none of a file that has none, as CoNLL.
+///
+/// # Errors
+/// It cannot be read.
+pub fn columns_of(path: &Path) -> Result<Option<Vec<String>>, CliError> {
+    match conll::is_conll(path)? {
+        true => Ok(None),
+        false => table::header(path).map(Some),
     }
 }
 
@@ -271,29 +288,31 @@ fn best(seeds: &[Seed]) -> usize {
 
 fn announce(training: &Training, device: &str, self_test_failure: Option<String>) {
     let (train, dev) = (training.train.len(), training.dev.len());
-    let all = training.train.iter().chain(&training.dev);
-    let truncated = all.filter(|sequence| sequence.truncated).count();
+    let all = || training.train.iter().chain(&training.dev);
+    let truncated = all().filter(|sequence| sequence.truncated).count();
+    let lost: usize = all().map(Sequence::lost).sum();
     let steps = training.steps() * training.arguments.seeds;
     training.progress.expect(steps);
-    let goal = match training.goal {
+    let goal = match &training.task.goal {
         Goal::Classes(labels) => format!("{} classes", labels.len()),
         Goal::Score => "a score".to_owned(),
+        Goal::Tags(tags) => format!("{} tags", tags.len()),
+    };
+    let words = match lost {
+        0 => String::new(),
+        lost => format!("; {lost} words have no token left and do not count"),
     };
     let mut text = format!(
-        "  Examples         {train} to learn from, {dev} to judge by; {goal}\n  Truncated        {truncated} of them, to {} tokens\n  \
-         Steps            {steps}\n  Device           {device}",
+        "  Examples         {train} to learn from, {dev} to judge by; {goal}\n  Truncated        {truncated} of them, to {} \
+         tokens{words}\n  Steps            {steps}\n  Device           {device}",
         training.shelf.max_length,
     );
     if let Some(failure) = &self_test_failure {
         text = format!("{text}\n{failure}");
     }
-    let labels = match training.goal {
-        Goal::Classes(labels) => json!(labels),
-        Goal::Score => json!(null),
-    };
     let fields = json!({
-        "train": train, "dev": dev, "truncated": truncated, "labels": labels, "steps": steps, "device": device,
-        "self_test_failure": self_test_failure,
+        "train": train, "dev": dev, "truncated": truncated, "lost_words": lost, "labels": training.task.goal.labels(),
+        "steps": steps, "device": device, "self_test_failure": self_test_failure,
     });
     training.progress.say(&text, "start", &fields);
 }
@@ -316,15 +335,6 @@ fn parse_head(text: &str) -> Result<HeadChoice, String> {
         "cls" => Ok(HeadChoice::First),
         "mean" => Ok(HeadChoice::Mean),
         _ => Err(format!("`{text}` is not cls or mean")),
-    }
-}
-
-/// Whether the task is a regression.
-fn parse_task(text: &str) -> Result<bool, String> {
-    match text {
-        "classification" => Ok(false),
-        "regression" => Ok(true),
-        _ => Err(format!("`{text}` is not classification or regression")),
     }
 }
 

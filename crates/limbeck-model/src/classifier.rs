@@ -1,18 +1,23 @@
-//! An encoder with a head that classifies texts, or scores them.
+//! An encoder with a head that classifies texts or their tokens, or scores texts.
 
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use limbeck_kernels::{gelu, matmul};
 use limbeck_recipe::layout::Kind;
-use limbeck_recipe::{FamilyHead, HeadActivation, HeadChoice, Rng};
+use limbeck_recipe::{
+    FamilyHead, HeadActivation, HeadChoice, HeadModule, KernelChoice, Rng, Tuned,
+};
 
 use crate::parameters::{INITIAL_STD, ParameterMut, transposed};
 use crate::sentence::pool;
 use crate::weights::{Named, to_safetensors};
-use crate::{Dropout, Encoder, ModelError, Precision, TokenBatch, Weights};
+use crate::{Dropout, Encoder, Folder, ModelError, Precision, TokenBatch, Weights};
 
 /// Keeps the random numbers of a head's initial weights apart from the others of a seed.
 const HEAD: u64 = 0x4EAD;
+
+/// The linear layer of a head on the mean, in the file of its own module.
+const OF_MEAN: &str = "linear";
 
 /// An encoder and its head.
 #[derive(Clone, Debug)]
@@ -53,10 +58,21 @@ impl Classifier {
         let (dense, name) = match choice {
             HeadChoice::First => {
                 let random = Linear::random(head.dense, [width, width], &mut rng, device);
-                let read = Linear::read(head, width, weights, device)?;
-                (Some(read.unwrap_or(random)), head.output)
+                let of_encoder = head.dense_of_encoder();
+                let known = of_encoder.is_some_and(|name| weights.has(&format!("{name}.weight")));
+                let dense = match of_encoder.filter(|_| known) {
+                    Some(name) => {
+                        let get = |part: &str, shape: &[usize]| {
+                            weights.get(&format!("{name}.{part}"), shape)
+                        };
+                        Linear::read(head.dense, [width, width], device, get)?
+                    }
+                    None => random,
+                };
+                (Some(dense), head.output)
             }
-            HeadChoice::Mean => (None, "linear"),
+            HeadChoice::Mean => (None, OF_MEAN),
+            HeadChoice::Tokens => (None, FamilyHead::OF_TOKENS),
         };
         let output = Linear::random(name, [width, outputs], &mut rng, device);
         Ok(Self {
@@ -67,12 +83,65 @@ impl Classifier {
         })
     }
 
+    /// The fine-tuned model of a folder, and what its head gives; none if the folder has no head that classifies or scores.
+    ///
+    /// # Errors
+    /// The folder cannot be used, or a tensor of the head is missing or damaged.
+    pub fn from_folder(
+        folder: &Folder,
+        device: &Device,
+    ) -> Result<Option<(Self, Tuned)>, ModelError> {
+        let Some(tuned) = folder.config()?.tuned() else {
+            return Ok(None);
+        };
+        let encoder = Encoder::from_folder(folder, device)?;
+        let (head, width) = (encoder.config().head(), encoder.config().hidden_size);
+        let (choice, outputs) = (tuned.choice, tuned.outputs());
+        let weights = match choice {
+            HeadChoice::First | HeadChoice::Tokens => Weights::open(folder)?,
+            HeadChoice::Mean => {
+                let description = folder.sentence_head()?;
+                let is_of_mean = Some(&description.pooling) == choice.pooling().as_ref();
+                match description.modules.as_slice() {
+                    [HeadModule::Dense(dense)] if is_of_mean && dense.outputs == outputs => {
+                        Weights::of_module(folder, &dense.folder)?
+                    }
+                    _ => return Ok(None),
+                }
+            }
+        };
+        let read = |name: &'static str, shape: [usize; 2]| {
+            let get =
+                |part: &str, shape: &[usize]| weights.get_of_file(&format!("{name}.{part}"), shape);
+            Linear::read(name, shape, device, get)
+        };
+        let (dense, output) = match choice {
+            HeadChoice::First => (Some(read(head.dense, [width, width])?), head.output),
+            HeadChoice::Mean => (None, OF_MEAN),
+            HeadChoice::Tokens => (None, FamilyHead::OF_TOKENS),
+        };
+        let output = read(output, [width, outputs])?;
+        let classifier = Self {
+            encoder,
+            choice,
+            dense,
+            output,
+        };
+        Ok(Some((classifier, tuned)))
+    }
+
+    /// Sets what computes attention and GELU from now on; our kernels do unless this says otherwise.
+    pub fn set_kernel(&mut self, kernel: KernelChoice) {
+        self.encoder.set_kernel(kernel);
+    }
+
     /// The encoder.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
     }
 
-    /// The logits of each class, or the score: (B, outputs). Dropout is applied where the model has it if one is given.
+    /// The logits of each class, or the score: (B, outputs), or where the head reads every token, (B x S, outputs). Dropout is
+    /// applied where the model has it if one is given.
     ///
     /// # Errors
     /// A batch longer than the model's positions.
@@ -87,7 +156,10 @@ impl Classifier {
             Some(dropout) => dropout.apply(x, p),
             None => x,
         };
-        let mut x = pool(hidden, batch.lengths(), &self.choice.pooling(), 0);
+        let mut x = match self.choice.pooling() {
+            Some(pooling) => pool(hidden, batch.lengths(), &pooling, 0),
+            None => hidden.flatten(0, 1),
+        };
         if let Some(dense) = &self.dense {
             let head = self.encoder.config().head();
             if head.drops_input {
@@ -183,27 +255,20 @@ impl Linear {
         }
     }
 
-    /// The dense layer of a head, where it is part of the encoder's checkpoints and in this one.
+    /// From a file, where the weight is (out, in); `get` gives the values of `weight` and `bias`.
     fn read(
-        head: &FamilyHead,
-        width: usize,
-        weights: &Weights,
+        name: &'static str,
+        [from, to]: [usize; 2],
         device: &Device,
-    ) -> Result<Option<Self>, ModelError> {
-        let Some(name) = head.dense_of_encoder() else {
-            return Ok(None);
-        };
-        let (name, bias) = (format!("{name}.weight"), format!("{name}.bias"));
-        if !weights.has(&name) {
-            return Ok(None);
-        }
-        let weight = transposed(&weights.get(&name, &[width, width])?, width, width);
-        let bias = weights.get(&bias, &[width])?;
-        Ok(Some(Self {
-            name: head.dense,
-            weight: Tensor::from_data(TensorData::new(weight, [width, width]), device),
-            bias: Tensor::from_data(TensorData::new(bias, [width]), device),
-        }))
+        get: impl Fn(&str, &[usize]) -> Result<Vec<f32>, ModelError>,
+    ) -> Result<Self, ModelError> {
+        let weight = transposed(&get("weight", &[to, from])?, to, from);
+        let bias = get("bias", &[to])?;
+        Ok(Self {
+            name,
+            weight: Tensor::from_data(TensorData::new(weight, [from, to]), device),
+            bias: Tensor::from_data(TensorData::new(bias, [to]), device),
+        })
     }
 
     /// (B, in) to (B, out).

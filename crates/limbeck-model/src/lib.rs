@@ -42,5 +42,5 @@ pub use folder::{Folder, read_file};
 pub use limbeck_kernels::Taps;
 pub use parameters::ParameterMut;
 pub use sentence::{Head, SentenceModel, Vectors, normalized, pool};
-pub use tokenizer::{MOST_BYTES, PairTokens, Tokenizer, Tokens};
+pub use tokenizer::{MOST_BYTES, PairTokens, Tokenizer, Tokens, WordTokens};
 pub use weights::{Named, Precision, Weights};

@@ -4,10 +4,12 @@ use limbeck_recipe::SentenceHead;
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::{BertNormalizer, Lowercase, NormalizerWrapper, Sequence};
 use tokenizers::parallelism::MaybeParallelRefIterator;
+use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+use tokenizers::pre_tokenizers::sequence::Sequence as PreTokenizers;
 use tokenizers::processors::bert::BertProcessing;
 use tokenizers::{
-    EncodeInput, Encoding, PostProcessor, Tokenizer as Inner, TruncationDirection,
+    EncodeInput, Encoding, InputSequence, PostProcessor, Tokenizer as Inner, TruncationDirection,
     TruncationParams, TruncationStrategy,
 };
 
@@ -39,6 +41,17 @@ pub struct PairTokens {
     /// The token type of each: which of the two texts it belongs to, where the tokenizer says so.
     pub types: Vec<u32>,
     /// Whether the texts were longer and lost their ends.
+    pub truncated: bool,
+}
+
+/// The token ids of a sentence that is split into words, special tokens included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WordTokens {
+    /// Token ids.
+    pub ids: Vec<u32>,
+    /// Where the first token of each word is; none of a word that was cut off, or of which the tokenizer makes nothing.
+    pub firsts: Vec<Option<usize>>,
+    /// Whether the sentence was longer and lost an end.
     pub truncated: bool,
 }
 
@@ -293,6 +306,56 @@ impl Tokenizer {
         }
     }
 
+    /// The same tokenizer for sentences that are split into words: byte-level BPE reads every word as if a space stood before it.
+    #[must_use]
+    pub fn for_words(mut self) -> Self {
+        let own = self.inner.get_pre_tokenizer().cloned();
+        self.inner.with_pre_tokenizer(own.map(spaced));
+        self
+    }
+
+    /// Whether it is byte-level BPE, which tells words by the space before them.
+    pub fn is_byte_level(&self) -> bool {
+        self.inner.get_pre_tokenizer().is_some_and(is_byte_level)
+    }
+
+    /// Ids of each sentence, and where its words begin. The tokenizer is one [`Tokenizer::for_words`].
+    ///
+    /// # Errors
+    /// The tokenizer fails on a sentence.
+    pub fn encode_words(&self, sentences: &[Vec<&str>]) -> Result<Vec<WordTokens>, ModelError> {
+        let tokens = sentences.maybe_par_iter();
+        tokens.map(|words| self.encode_sentence(words)).collect()
+    }
+
+    /// No more of a sentence is looked at than [`MOST_BYTES`].
+    fn encode_sentence(&self, words: &[&str]) -> Result<WordTokens, ModelError> {
+        let mut bytes = 0;
+        let fits = |word: &&&str| {
+            bytes += word.len();
+            bytes <= MOST_BYTES || self.max_length.is_none()
+        };
+        let looked_at: Vec<&str> = words.iter().take_while(fits).copied().collect();
+        let wrong = |reason: String| {
+            let shown = shown(&words.join(" "));
+            ModelError::Tokenizer(format!("it fails on the sentence `{shown}`: {reason}"))
+        };
+        let input = EncodeInput::Single(InputSequence::from(looked_at.as_slice()));
+        let encoding = caught(|| self.inner.encode(input, true)).map_err(wrong)?;
+        let encoding = encoding.map_err(|e| wrong(e.to_string()))?;
+        let mut firsts = vec![None; words.len()];
+        for (place, word) in encoding.get_word_ids().iter().enumerate() {
+            if let Some(first) = word.and_then(|word| firsts.get_mut(word as usize)) {
+                first.get_or_insert(place);
+            }
+        }
+        Ok(WordTokens {
+            ids: encoding.get_ids().to_vec(),
+            firsts,
+            truncated: looked_at.len() < words.len() || !encoding.get_overflowing().is_empty(),
+        })
+    }
+
     /// How many special tokens a text gets.
     ///
     /// # Errors
@@ -329,6 +392,28 @@ impl Tokenizer {
     /// Size of the vocabulary, added tokens included.
     pub fn vocabulary(&self) -> usize {
         self.inner.get_vocab_size(true)
+    }
+}
+
+/// A space before every word for byte-level BPE.
+fn spaced(own: PreTokenizerWrapper) -> PreTokenizerWrapper {
+    match own {
+        PreTokenizerWrapper::ByteLevel(mut bytes) => {
+            bytes.add_prefix_space = true;
+            bytes.into()
+        }
+        PreTokenizerWrapper::Sequence(all) => {
+            PreTokenizers::new(all.into_iter().map(spaced).collect()).into()
+        }
+        own => own,
+    }
+}
+
+fn is_byte_level(own: &PreTokenizerWrapper) -> bool {
+    match own {
+        PreTokenizerWrapper::ByteLevel(_) => true,
+        PreTokenizerWrapper::Sequence(all) => all.as_ref().iter().any(is_byte_level),
+        _ => false,
     }
 }
 

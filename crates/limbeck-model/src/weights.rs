@@ -159,23 +159,27 @@ impl<'a> Weights<'a> {
     /// # Errors
     /// The file lacks it, it has another shape or an element type that is not a float, or a value of it is not finite.
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
-        let full = format!("{}{name}", self.prefix);
+        self.get_of_file(&format!("{}{name}", self.prefix), shape)
+    }
+
+    /// The same of any tensor, by its whole name in the file.
+    pub(crate) fn get_of_file(&self, full: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
         // Checkpoints converted from TensorFlow call the LayerNorm's weight and bias gamma and beta.
         let old = full
             .replace("LayerNorm.weight", "LayerNorm.gamma")
             .replace("LayerNorm.bias", "LayerNorm.beta");
         let found = self
-            .find(&full)?
+            .find(full)?
             .or(if old == full { None } else { self.find(&old)? });
-        let (values, found) = found.ok_or_else(|| self.absent(&full))?;
+        let (values, found) = found.ok_or_else(|| self.absent(full))?;
         if found != shape {
             return Err(ModelError::WrongShape {
-                name: full,
+                name: full.to_owned(),
                 found,
                 expected: shape.to_vec(),
             });
         }
-        match not_finite(&full, &values, shape) {
+        match not_finite(full, &values, shape) {
             None => Ok(values),
             Some(found) => Err(ModelError::NotFinite {
                 of: format!("the weights of {}", self.folder.name()),

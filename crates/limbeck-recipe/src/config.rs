@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::ConfigError;
 use crate::families::{self, Family, Fields};
-use crate::head::{FamilyHead, HeadChoice};
+use crate::head::{FamilyHead, HeadChoice, Tuned};
 use crate::layout::{self, Layout};
 use crate::shape::{Positions, Shape};
 
@@ -20,6 +20,10 @@ pub const TOKENIZER_FILES: [&str; 7] = [
     "merges.txt",
     "sentencepiece.bpe.model",
 ];
+
+/// What stands behind the family's name in the class of a model that classifies sequences, or tokens.
+const OF_SEQUENCES: &str = "ForSequenceClassification";
+const OF_TOKENS: &str = "ForTokenClassification";
 
 /// More than any encoder has; a larger number is a damaged file.
 const MOST_LAYERS: usize = 10_000;
@@ -232,16 +236,24 @@ impl Config {
     /// earlier task stays.
     pub fn fine_tuned(&self, choice: HeadChoice, labels: Option<&[String]>) -> Self {
         let mut json = self.student_json();
-        if let (HeadChoice::First, Some(class)) = (choice, self.family.class(&self.model_type)) {
-            let class = class.trim_end_matches("Model");
-            let class = format!("{class}ForSequenceClassification");
-            json.insert("architectures".into(), json!([class]));
-        }
-        let problem = match labels {
-            Some(_) => "single_label_classification",
-            None => "regression",
+        let task = match choice {
+            HeadChoice::First => Some(OF_SEQUENCES),
+            HeadChoice::Tokens => Some(OF_TOKENS),
+            HeadChoice::Mean => None,
         };
-        json.insert("problem_type".into(), problem.into());
+        if let (Some(task), Some(class)) = (task, self.family.class(&self.model_type)) {
+            let class = class.trim_end_matches("Model");
+            json.insert("architectures".into(), json!([format!("{class}{task}")]));
+        }
+        // transformers knows no problems of tokens.
+        let problem = match (choice, labels) {
+            (HeadChoice::Tokens, _) => None,
+            (_, Some(_)) => Some("single_label_classification"),
+            (_, None) => Some("regression"),
+        };
+        if let Some(problem) = problem {
+            json.insert("problem_type".into(), problem.into());
+        }
         let score = ["score".to_owned()];
         let labels = labels.unwrap_or(&score).iter().enumerate();
         let names = labels
@@ -254,6 +266,36 @@ impl Config {
             raw: json,
             ..self.clone()
         }
+    }
+
+    /// The head that fine-tuning gave the model, if it did: of sequences or tokens by the class in `architectures`, on the mean
+    /// where a problem is named and the class is the encoder's alone.
+    pub fn tuned(&self) -> Option<Tuned> {
+        let text = |key: &str| self.raw.get(key).and_then(Value::as_str);
+        let class = self.raw.get("architectures")?.get(0)?.as_str()?;
+        let choice = if class.ends_with(OF_SEQUENCES) {
+            HeadChoice::First
+        } else if class.ends_with(OF_TOKENS) {
+            HeadChoice::Tokens
+        } else {
+            text("problem_type")?;
+            HeadChoice::Mean
+        };
+        let named = self.raw.get("id2label").and_then(Value::as_object);
+        // Two classes without names are what `transformers` takes where config.json says nothing.
+        let labels = (0..named.map_or(2, Map::len)).map(|id| {
+            let name = named.and_then(|names| names.get(&id.to_string())?.as_str());
+            name.map_or_else(|| format!("LABEL_{id}"), str::to_owned)
+        });
+        let labels: Vec<String> = labels.collect();
+        let is_score = match text("problem_type") {
+            Some(problem) => problem == "regression",
+            None => labels.len() == 1,
+        };
+        Some(Tuned {
+            choice,
+            labels: (!is_score).then_some(labels),
+        })
     }
 
     /// config.json of this model, with the element type of its weights (`float32`, `float16`).

@@ -1,4 +1,5 @@
-//! What reads the encoder's last hidden states to classify a text: one linear layer, and for most heads a dense layer before it.
+//! What reads the encoder's last hidden states to classify a text or its words: one linear layer, and for most heads a dense
+//! layer before it.
 
 use crate::sentence::{Pooling, PoolingMode};
 
@@ -10,19 +11,47 @@ pub enum HeadChoice {
     First,
     /// One linear layer on the mean of the last hidden states over the real tokens.
     Mean,
+    /// One linear layer on the last hidden state of each token, as `transformers` classifies tokens in every family.
+    Tokens,
 }
 
 impl HeadChoice {
-    /// What the head reads of the last hidden states.
-    pub fn pooling(self) -> Pooling {
+    /// What the head reads of the last hidden states; none where it reads every token.
+    pub fn pooling(self) -> Option<Pooling> {
         let mode = match self {
             Self::First => PoolingMode::Cls,
             Self::Mean => PoolingMode::Mean,
+            Self::Tokens => return None,
         };
-        Pooling {
+        Some(Pooling {
             modes: vec![mode],
             ..Pooling::default()
+        })
+    }
+
+    /// For files and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::First => "cls",
+            Self::Mean => "mean",
+            Self::Tokens => "tokens",
         }
+    }
+}
+
+/// What a config.json says of the head of a fine-tuned model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tuned {
+    /// What the head reads.
+    pub choice: HeadChoice,
+    /// The classes that it tells apart, in the order of its outputs; none where it gives a score.
+    pub labels: Option<Vec<String>>,
+}
+
+impl Tuned {
+    /// Numbers that the head gives.
+    pub fn outputs(&self) -> usize {
+        self.labels.as_ref().map_or(1, Vec::len)
     }
 }
 
@@ -54,6 +83,9 @@ pub struct FamilyHead {
 }
 
 impl FamilyHead {
+    /// The linear layer that classifies tokens, in every family.
+    pub const OF_TOKENS: &'static str = "classifier";
+
     /// Name of the dense layer among the encoder's, where it is one of them.
     pub fn dense_of_encoder(&self) -> Option<&'static str> {
         self.dense.strip_prefix(self.prefix)

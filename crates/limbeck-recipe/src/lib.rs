@@ -23,7 +23,7 @@ mod step;
 pub use config::{Config, StudentSize, TOKENIZER_FILES, parameter_count};
 pub use error::ConfigError;
 pub use estimate::{Estimate, beyond_memory, memory};
-pub use head::{FamilyHead, HeadActivation, HeadChoice};
+pub use head::{FamilyHead, HeadActivation, HeadChoice, Tuned};
 pub use named::{NAMED, NamedRecipe, named};
 pub use pair::{Pair, Vector, common_relation_heads};
 pub use part::Part;

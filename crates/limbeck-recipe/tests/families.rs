@@ -311,6 +311,34 @@ fn a_fine_tuned_config_names_the_class_with_the_head_and_the_labels() {
 }
 
 #[test]
+fn a_config_says_which_head_fine_tuning_gave_the_model() {
+    let labels = ["bad".to_owned(), "good".to_owned(), "10".to_owned()];
+    for config in [bert(), electra(), distilbert()] {
+        assert_eq!(parse(&config).tuned(), None);
+        for choice in [HeadChoice::First, HeadChoice::Mean, HeadChoice::Tokens] {
+            let text = parse(&config)
+                .fine_tuned(choice, Some(&labels))
+                .to_json("float32");
+            let read = Config::parse("config.json", text.as_bytes()).expect("a config");
+            let tuned = read.tuned().expect("a head");
+            assert_eq!((tuned.choice, tuned.outputs()), (choice, 3));
+            assert_eq!(tuned.labels.as_deref(), Some(&labels[..]));
+        }
+        let scored = parse(&config).fine_tuned(HeadChoice::First, None);
+        let tuned = scored.tuned().expect("a head");
+        assert_eq!((tuned.labels.clone(), tuned.outputs()), (None, 1));
+    }
+    let mut config = bert();
+    config["architectures"] = json!(["BertForTokenClassification"]);
+    let tuned = parse(&config).tuned().expect("a head");
+    assert_eq!(tuned.choice, HeadChoice::Tokens);
+    assert_eq!(
+        tuned.labels,
+        Some(vec!["LABEL_0".to_owned(), "LABEL_1".to_owned()])
+    );
+}
+
+#[test]
 fn the_first_layers_are_the_first_parameters() {
     let mut config = electra();
     config["num_hidden_layers"] = 2.into();

@@ -2,6 +2,7 @@
 
 use limbeck_recipe::Rng;
 
+use crate::marks::Marks;
 use crate::task::{Metric, Task};
 
 /// Times that the rows are drawn anew.
@@ -28,18 +29,38 @@ pub struct Score {
 /// The scores of each model, for each metric of the task, from its answers. `seed` chooses the rows of the draws: the same ones
 /// for every model.
 pub fn compare(task: &Task, answers: &[Vec<f64>], seed: u64) -> Vec<[Score; 2]> {
-    let draws = draws(task.rows(), seed);
-    let all: Vec<usize> = (0..task.rows()).collect();
+    let measure =
+        |metric: Metric, model: usize, rows: &[usize]| task.measure(metric, &answers[model], rows);
+    scores(task.metrics(), task.rows(), answers.len(), seed, measure)
+}
+
+/// The same from what each model gives for the rows of one labelled file.
+pub fn compare_marks(marks: &[Marks], seed: u64) -> Vec<[Score; 2]> {
+    let Some(first) = marks.first() else {
+        return Vec::new();
+    };
+    let measure = |metric: Metric, model: usize, rows: &[usize]| marks[model].measure(metric, rows);
+    scores(first.metrics(), first.rows(), marks.len(), seed, measure)
+}
+
+/// `measure` gives a metric of a model on some of the rows.
+fn scores(
+    metrics: [Metric; 2],
+    rows: usize,
+    models: usize,
+    seed: u64,
+    measure: impl Fn(Metric, usize, &[usize]) -> Option<f64>,
+) -> Vec<[Score; 2]> {
+    let draws = draws(rows, seed);
+    let all: Vec<usize> = (0..rows).collect();
     let of_metric = |metric: Metric| -> Vec<Score> {
-        let drawn = |answers: &Vec<f64>| -> Vec<Option<f64>> {
+        let drawn = |model: usize| -> Vec<Option<f64>> {
             let each = draws.iter();
-            each.map(|rows| task.measure(metric, answers, rows))
-                .collect()
+            each.map(|rows| measure(metric, model, rows)).collect()
         };
-        let drawn: Vec<Vec<Option<f64>>> = answers.iter().map(drawn).collect();
-        let values: Vec<Option<f64>> = answers
-            .iter()
-            .map(|answers| task.measure(metric, answers, &all))
+        let drawn: Vec<Vec<Option<f64>>> = (0..models).map(drawn).collect();
+        let values: Vec<Option<f64>> = (0..models)
+            .map(|model| measure(metric, model, &all))
             .collect();
         let score = |model: usize| Score {
             metric,
@@ -54,9 +75,9 @@ pub fn compare(task: &Task, answers: &[Vec<f64>], seed: u64) -> Vec<[Score; 2]> 
                 .filter(|_| model > 0)
                 .and_then(|_| p(&drawn[model], &drawn[0])),
         };
-        (0..answers.len()).map(score).collect()
+        (0..models).map(score).collect()
     };
-    let [first, second] = task.metrics().map(of_metric);
+    let [first, second] = metrics.map(of_metric);
     first.into_iter().zip(second).map(|(a, b)| [a, b]).collect()
 }
 
@@ -154,6 +175,27 @@ mod tests {
         assert_eq!(worse.p.map(confidence).as_deref(), Some("p < 0.002"));
         assert!(equal.p.is_some_and(|p| p > 0.05), "{equal:?}");
         assert!(worse.share.is_some_and(|share| share < 0.5), "{worse:?}");
+    }
+
+    #[test]
+    fn marks_are_compared_as_answers_are() {
+        let mut rng = Rng::new(9);
+        let mut given = |right: u64| -> Marks {
+            let row = |row: usize| {
+                let wrong = usize::from(rng.below(10) >= right);
+                vec![[row % 3, (row + wrong) % 3]]
+            };
+            Marks::Classes((0..300).map(row).collect())
+        };
+        let marks = [given(9), given(5), given(9)];
+        let scores = compare_marks(&marks, 0);
+        let [_, worse, equal] = [0, 1, 2].map(|model| &scores[model][0]);
+        assert_eq!(worse.metric, Metric::Accuracy);
+        assert_eq!(worse.p.map(confidence).as_deref(), Some("p < 0.002"));
+        assert!(equal.p.is_some_and(|p| p > 0.01), "{equal:?}");
+        let (value, [low, high]) = worse.value.zip(worse.interval).expect("an interval");
+        assert!(low < value && value < high, "{low} {value} {high}");
+        assert_eq!(compare_marks(&[], 0), Vec::<[Score; 2]>::new());
     }
 
     #[test]

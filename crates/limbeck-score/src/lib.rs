@@ -1,4 +1,5 @@
-//! What the sentence vectors of models are worth on tasks that need no training, and how sure that is.
+//! What models are worth on tasks, and how sure that is: their sentence vectors on tasks that need no training, and what
+//! trained heads give for labelled files ([`Marks`]).
 //!
 //! ```text
 //! bytes of a file --parse--> Task --texts--> (a model's vectors) --answers--> one number a row --compare--> scores
@@ -9,10 +10,14 @@
 //! 95 % interval over the rows, and how likely a model is as good as the first.
 #![warn(missing_docs)]
 
+mod chunks;
 mod compare;
+mod marks;
 mod metric;
 mod task;
 
-pub use compare::{RESAMPLES, Score, compare, confidence};
+pub use chunks::{are_chunks, is_chunk_tag};
+pub use compare::{RESAMPLES, Score, compare, compare_marks, confidence};
+pub use marks::{Counts, Marks};
 pub use metric::{cosine, mean, pearson, ranks, spearman};
 pub use task::{Kind, Metric, Task, TaskError};

@@ -39,6 +39,27 @@ pub enum Metric {
     AccuracyAt1,
     /// Mean reciprocal rank of the right answer.
     Mrr,
+    /// Share of rows, or words, whose class is right.
+    Accuracy,
+    /// F1 of each class, and the mean of them.
+    MacroF1,
+    /// F1 of the chunks of all sentences, as conlleval and seqeval compute it.
+    F1,
+}
+
+impl Metric {
+    /// For programs.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Spearman => "spearman",
+            Self::Pearson => "pearson",
+            Self::AccuracyAt1 => "accuracy_at_1",
+            Self::Mrr => "mrr",
+            Self::Accuracy => "accuracy",
+            Self::MacroF1 => "macro_f1",
+            Self::F1 => "f1",
+        }
+    }
 }
 
 impl fmt::Display for Metric {
@@ -48,6 +69,9 @@ impl fmt::Display for Metric {
             Self::Pearson => "Pearson",
             Self::AccuracyAt1 => "accuracy@1",
             Self::Mrr => "MRR",
+            Self::Accuracy => "accuracy",
+            Self::MacroF1 => "macro F1",
+            Self::F1 => "F1",
         })
     }
 }
@@ -181,6 +205,8 @@ impl Task {
                 let first = answers.iter().filter(|answer| **answer == 1.0);
                 Some(first.count() as f64 / answers.len() as f64)
             }
+            // Of marks.
+            Metric::Accuracy | Metric::MacroF1 | Metric::F1 => None,
         }
     }
 }
@@ -258,12 +284,11 @@ impl Table {
     /// Two columns of text, of which neither is a label or a number.
     fn require_retrieval(&self) -> Result<(), String> {
         let found = quoted(&self.header);
-        let label = |column: &&String| {
-            ["label", "class", "category"].contains(&column.to_lowercase().as_str())
-        };
+        let label =
+            |column: &&String| ["class", "category"].contains(&column.to_lowercase().as_str());
         if let Some(label) = self.header.iter().find(label) {
             return Err(format!(
-                "the column `{label}` makes it a classification task, which needs training: use limbeck finetune. {EXPECTED}"
+                "the column `{label}` holds classes, and must be called `label`: such a task is for models that limbeck finetune wrote. {EXPECTED}"
             ));
         }
         if self.header.len() != 2 {
@@ -354,8 +379,9 @@ mod tests {
             ),
             (
                 "t.tsv",
-                "sentence\tlabel\na\tnoun\n".into(),
-                "the column `label` makes it a classification task, which needs training: use limbeck finetune. ",
+                "sentence\tclass\na\tnoun\n".into(),
+                "the column `class` holds classes, and must be called `label`: such a task is for models that limbeck finetune \
+                 wrote. ",
             ),
             (
                 "t.tsv",

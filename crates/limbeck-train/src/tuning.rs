@@ -30,11 +30,11 @@ pub struct TuningRecipe {
     pub frozen_layers: Option<usize>,
 }
 
-/// What is known of the sequences of a batch.
+/// What is known of the sequences of a batch, or of their tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Targets {
-    /// The class of each.
-    Classes(Vec<usize>),
+    /// The class of each row of logits; none of a row that does not count, such as a token that begins no word.
+    Classes(Vec<Option<usize>>),
     /// The score of each.
     Scores(Vec<f32>),
 }
@@ -97,7 +97,7 @@ impl Tuning {
         self.classifier.without_autodiff()
     }
 
-    /// The logits or scores of a batch, without dropout: those of the first sequence first.
+    /// The logits or scores of a batch, without dropout: those of the first sequence, or of its first token, first.
     ///
     /// # Errors
     /// A batch that does not fit the model, or the device fails.
@@ -173,10 +173,12 @@ impl Tuning {
                     Some(weights) => weights[class],
                     None => 1.0,
                 };
-                let sum: f32 = classes.iter().map(|class| weight(*class)).sum();
+                let sum: f32 = classes.iter().flatten().map(|class| weight(*class)).sum();
                 let mut shares = vec![0.0; b * outputs];
                 for (row, class) in classes.iter().enumerate() {
-                    shares[row * outputs + class] = weight(*class) / sum;
+                    if let Some(class) = class {
+                        shares[row * outputs + class] = weight(*class) / sum;
+                    }
                 }
                 let shares = constant(shares, [b, outputs], &device);
                 (log_softmax(logits, 1) * shares).sum().neg()

@@ -36,7 +36,7 @@ pub fn page(evaluation: &Evaluation) -> String {
         format!(
             "<section><h2>{}</h2><div class=\"scroll\"><table><thead>{}</thead><tbody>{body}</tbody></table></div>\
              <figure>{}</figure></section>",
-            escape(&table::heading(evaluation, outcome)),
+            escape(&outcome.heading),
             row("th", &rows[0]),
             bars(evaluation, outcome)
         )
@@ -45,7 +45,7 @@ pub fn page(evaluation: &Evaluation) -> String {
     format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width\"><title>limbeck evaluate</title><style>{STYLE}</style></head><body>\
-         <h1>Sentence vectors compared</h1>{sections}<p>{}</p></body></html>\n",
+         <h1>Models compared</h1>{sections}<p>{}</p></body></html>\n",
         escape(&table::note(evaluation))
     )
 }
@@ -92,7 +92,7 @@ fn bars(evaluation: &Evaluation, outcome: &Outcome) -> String {
     };
     let firsts = outcome.scores.iter().map(|scores| &scores[0]);
     let bars: String = firsts.enumerate().map(bar).collect();
-    let metric = outcome.task.metrics()[0];
+    let metric = outcome.metrics[0];
     format!(
         "<svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"{metric} of each model\">{bars}</svg>",
         ROW * evaluation.models.len() as f64 + 6.0

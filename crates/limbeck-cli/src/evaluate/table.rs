@@ -1,14 +1,15 @@
 //! An evaluation as text: for a terminal, for a document, and for programs.
 
-use limbeck_score::{Kind, RESAMPLES, Score, confidence};
+use limbeck_score::{Metric, RESAMPLES, Score, confidence};
 
+use super::labelled::Spread;
 use super::{Evaluation, Model, Outcome};
 
 /// What a table has of each model, the first column left-aligned.
 pub const COLUMNS: [&str; 4] = ["model", "parameters", "on disk", "sentences/s"];
 
-/// Where a score is not defined: all cosines are alike.
-const UNDEFINED: &str = "undefined: all cosines are alike";
+/// The column of a model's seeds in fine-tuning.
+const OVER_SEEDS: &str = "over seeds";
 
 /// For a terminal: a table for each task, in columns.
 pub fn text(evaluation: &Evaluation) -> String {
@@ -28,7 +29,7 @@ pub fn text(evaluation: &Evaluation) -> String {
             cells.collect::<Vec<_>>().join("  ")
         };
         let lines: Vec<String> = rows.iter().map(line).collect();
-        format!("{}\n{}\n", heading(evaluation, outcome), lines.join("\n"))
+        format!("{}\n{}\n", outcome.heading, lines.join("\n"))
     };
     let tables: Vec<String> = evaluation.outcomes.iter().map(table).collect();
     format!("{}\n{}\n", tables.join("\n"), note(evaluation))
@@ -45,7 +46,7 @@ pub fn markdown(evaluation: &Evaluation) -> String {
         let (head, body) = rows.split_at(1);
         let rule = format!("|---|{}\n", "---:|".repeat(rows[0].len() - 1));
         let body: String = body.iter().map(line).collect();
-        let heading = heading(evaluation, outcome);
+        let heading = &outcome.heading;
         format!("{heading}\n\n{}{rule}{body}\n", line(&head[0]))
     };
     let tables: String = evaluation.outcomes.iter().map(table).collect();
@@ -55,16 +56,20 @@ pub fn markdown(evaluation: &Evaluation) -> String {
 /// Comma-separated values: a line for each task, model and metric.
 pub fn csv(evaluation: &Evaluation) -> String {
     let mut text = String::from(
-        "task,rows,model,parameters,bytes,sentences_per_second,metric,value,low,high,share_of_first,p\n",
+        "task,rows,model,parameters,bytes,sentences_per_second,metric,value,low,high,share_of_first,p,seeds,seeds_mean,\
+         seeds_std\n",
     );
     for outcome in &evaluation.outcomes {
         for (at, model) in evaluation.models.iter().enumerate() {
             for score in &outcome.scores[at] {
                 let number = |x: Option<f64>| x.map_or_else(String::new, |x| x.to_string());
                 let [low, high] = [0, 1].map(|end| number(score.interval.map(|ends| ends[end])));
+                let spread = outcome.spreads[at].as_ref();
+                let of_metric = spread.and_then(|spread| spread.of(score.metric));
+                let seeds = spread.filter(|_| of_metric.is_some());
                 let fields = [
-                    field(outcome.task.name()),
-                    outcome.task.rows().to_string(),
+                    field(&outcome.name),
+                    outcome.rows.to_string(),
                     field(&model.name),
                     model.parameters.to_string(),
                     model.bytes.to_string(),
@@ -75,6 +80,9 @@ pub fn csv(evaluation: &Evaluation) -> String {
                     high,
                     number(score.share),
                     number(score.p),
+                    seeds.map_or_else(String::new, |spread| spread.seeds.to_string()),
+                    number(of_metric.map(|(mean, _)| mean)),
+                    number(of_metric.and_then(|(_, deviation)| deviation)),
                 ];
                 text.push_str(&fields.join(","));
                 text.push('\n');
@@ -91,18 +99,6 @@ fn field(text: &str) -> String {
     }
 }
 
-/// What a task is.
-pub fn heading(evaluation: &Evaluation, outcome: &Outcome) -> String {
-    let (name, rows) = (outcome.task.name(), outcome.task.rows());
-    match outcome.task.kind() {
-        Kind::Similarity => format!("{name}: similarity, {rows} pairs"),
-        Kind::Retrieval => {
-            let among = evaluation.among.min(rows);
-            format!("{name}: retrieval, {rows} pairs, the right one of {among}")
-        }
-    }
-}
-
 /// What the numbers mean.
 pub fn note(evaluation: &Evaluation) -> String {
     let device = &evaluation.device;
@@ -115,17 +111,31 @@ pub fn note(evaluation: &Evaluation) -> String {
             first.name
         ));
     }
+    let mut spreads = evaluation
+        .outcomes
+        .iter()
+        .flat_map(|outcome| &outcome.spreads);
+    if spreads.any(Option::is_some) {
+        note.push_str(&format!(
+            " {OVER_SEEDS}: the same score of all seeds of limbeck finetune, mean ± deviation (seeds), on the dev file that they \
+             were judged by there; a folder holds the best of them."
+        ));
+    }
     note
 }
 
 /// Header and rows of a task's table.
 pub fn rows(evaluation: &Evaluation, outcome: &Outcome) -> Vec<Vec<String>> {
-    let [first, second] = outcome.task.metrics();
+    let [first, second] = outcome.metrics;
     let mut header: Vec<String> = COLUMNS.map(str::to_owned).to_vec();
     header.extend([first.to_string(), second.to_string()]);
     let several = evaluation.models.len() > 1;
     if several {
         header.push("of the first".to_owned());
+    }
+    let seeds = outcome.spreads.iter().any(Option::is_some);
+    if seeds {
+        header.push(OVER_SEEDS.to_owned());
     }
     let row = |(at, model): (usize, &Model)| {
         let mut row = vec![
@@ -134,9 +144,13 @@ pub fn rows(evaluation: &Evaluation, outcome: &Outcome) -> Vec<Vec<String>> {
             format!("{:.1} MB", model.bytes as f64 / 1e6),
             format!("{:.0}", outcome.speeds[at]),
         ];
-        row.extend(outcome.scores[at].iter().map(value));
+        let values = outcome.scores[at].iter();
+        row.extend(values.map(|score| value(score, outcome.undefined)));
         if several {
             row.push(compared(&outcome.scores[at][0]));
+        }
+        if seeds {
+            row.push(over_seeds(outcome.spreads[at].as_ref(), first));
         }
         row
     };
@@ -152,9 +166,9 @@ fn millions(parameters: u128) -> String {
 }
 
 /// A score with its interval.
-pub fn value(score: &Score) -> String {
+fn value(score: &Score, undefined: &str) -> String {
     let Some(value) = score.value else {
-        return UNDEFINED.to_owned();
+        return undefined.to_owned();
     };
     match score.interval {
         Some([low, high]) => {
@@ -166,6 +180,18 @@ pub fn value(score: &Score) -> String {
             )
         }
         None => format!("{:.1} [too few rows]", 100.0 * value),
+    }
+}
+
+/// Mean and deviation of a model's seeds in fine-tuning.
+fn over_seeds(spread: Option<&Spread>, metric: Metric) -> String {
+    let numbers = spread.and_then(|spread| Some((spread.seeds, spread.of(metric)?)));
+    match numbers {
+        Some((seeds, (mean, Some(deviation)))) => {
+            format!("{:.1} ± {:.1} ({seeds})", 100.0 * mean, 100.0 * deviation)
+        }
+        Some((seeds, (mean, None))) => format!("{:.1} ({seeds})", 100.0 * mean),
+        None => "–".to_owned(),
     }
 }
 

@@ -3,28 +3,29 @@
 use limbeck_engine::{card, tokenizer_files};
 use limbeck_model::{Folder, ModelError, Precision, Tokenizer};
 use limbeck_recipe::{Config, Dense, DenseActivation, HeadChoice, HeadModule, SentenceHead};
-use limbeck_score::mean;
+use limbeck_score::{Metric, mean};
 use serde_json::{Map, Value, json};
 
-use super::Arguments;
-use super::scores::deviation;
-use super::task::{Example, Goal, Target};
-use super::training::{Seed, highest};
+use super::judging::{Given, highest};
+use super::task::{Goal, Target, Task, Text};
+use super::training::Seed;
+use super::{Arguments, Asked};
 use crate::output::{PREDICTIONS, RESULTS};
 
 /// What came of all seeds.
 pub struct Outcome<'a> {
     /// How it was asked for.
     pub arguments: &'a Arguments,
-    /// What was learnt.
-    pub goal: &'a Goal,
-    /// How many examples it learnt from.
-    pub examples: usize,
+    /// The files that were named.
+    pub asked: &'a Asked,
+    /// What was learnt, and from what.
+    pub task: &'a Task,
+    /// The head.
+    pub head: HeadChoice,
     /// The longest sequence in tokens.
     pub max_length: usize,
-    /// The dev file, and what the written model gives for each of its examples.
-    pub dev: &'a [Example],
-    pub predicted: Vec<Vec<f32>>,
+    /// What the written model gives for each example of the dev file.
+    pub predicted: Vec<Given>,
     /// Every seed.
     pub seeds: &'a [Seed],
     /// Which of them is written.
@@ -41,20 +42,22 @@ impl Outcome<'_> {
         model: &Folder,
         config: &Config,
     ) -> Result<Vec<(String, Vec<u8>)>, ModelError> {
-        let head = self.arguments.pooling;
+        let head = self.head;
         let do_lower_case = model.sentence_head()?.do_lower_case;
         let mut files = tokenizer_files(model)?;
         // transformers knows nothing of a setting of sentence-transformers: its tokenizer must do that by itself.
-        if do_lower_case && head == HeadChoice::First {
-            files.retain(|(name, _)| name != "tokenizer.json");
-            let tokenizer = Tokenizer::from_folder(model)?.to_json()?;
-            files.push(("tokenizer.json".to_owned(), tokenizer.into_bytes()));
+        if do_lower_case && head != HeadChoice::Mean {
+            replace(
+                &mut files,
+                "tokenizer.json",
+                &Tokenizer::from_folder(model)?.to_json()?,
+            );
+        }
+        if head == HeadChoice::Tokens {
+            spaced_words(&mut files, model)?;
         }
         let mut add = |name: &str, bytes: Vec<u8>| files.push((name.to_owned(), bytes));
-        let labels = match self.goal {
-            Goal::Classes(labels) => Some(&labels[..]),
-            Goal::Score => None,
-        };
+        let labels = self.task.goal.labels();
         let precision = Precision::F32;
         let config_json = config
             .fine_tuned(head, labels)
@@ -80,7 +83,7 @@ impl Outcome<'_> {
         let dense = Dense {
             folder: "2_Dense".to_owned(),
             inputs: config.hidden_size,
-            outputs: self.goal.outputs(),
+            outputs: self.task.goal.outputs(),
             bias: true,
             activation: DenseActivation::Identity,
         };
@@ -89,7 +92,7 @@ impl Outcome<'_> {
             "activation_function": "torch.nn.modules.linear.Identity",
         });
         let head = SentenceHead {
-            pooling: self.arguments.pooling.pooling(),
+            pooling: self.head.pooling().unwrap_or_default(),
             modules: vec![HeadModule::Dense(dense)],
             max_length: Some(self.max_length),
             do_lower_case,
@@ -100,21 +103,20 @@ impl Outcome<'_> {
         files
     }
 
-    /// The scores of all seeds, by measure: mean and standard deviation.
+    /// The scores of all seeds, by metric: mean and standard deviation.
     fn spread(&self) -> [(f64, Option<f64>); 2] {
-        [0, 1].map(|measure| {
-            let scores: Vec<f64> = self.seeds.iter().map(|s| s.scores()[measure]).collect();
+        [0, 1].map(|metric| {
+            let scores: Vec<f64> = self.seeds.iter().map(|s| s.scores()[metric]).collect();
             (mean(&scores), deviation(&scores))
         })
     }
 
     /// Every number, without times: equal runs give equal files.
     pub fn results(&self) -> Value {
-        let measures = self.goal.measures();
         let named = |values: [Value; 2]| -> Map<String, Value> {
-            let pairs = measures.iter().zip(values);
+            let pairs = self.task.metrics.iter().zip(values);
             pairs
-                .map(|(measure, value)| (measure.key.to_owned(), value))
+                .map(|(metric, value)| (metric.key().to_owned(), value))
                 .collect()
         };
         let seeds = self.seeds.iter().map(|seed| {
@@ -130,12 +132,11 @@ impl Outcome<'_> {
         });
         let spread = self.spread();
         let arguments = self.arguments;
-        let (train, dev) = (self.examples, self.dev.len());
+        let (train, dev) = (self.task.train.len(), self.task.dev.len());
         json!({
-            "model": arguments.model, "train": arguments.train, "dev": arguments.dev,
+            "model": arguments.model, "train": self.asked.train, "dev": self.asked.dev,
             "train_examples": train, "dev_examples": dev,
-            "labels": match self.goal { Goal::Classes(labels) => json!(labels), Goal::Score => Value::Null },
-            "head": match arguments.pooling { HeadChoice::First => "cls", HeadChoice::Mean => "mean" },
+            "task": self.task.goal.kind().name(), "labels": self.task.goal.labels(), "head": self.head.name(),
             "epochs": arguments.epochs, "batch": arguments.batch, "learning_rate": arguments.learning_rate,
             "warmup": arguments.warmup, "weight_decay": arguments.weight_decay, "max_length": self.max_length,
             "dropout": arguments.dropout, "frozen_layers": arguments.freeze, "balanced": arguments.balance,
@@ -148,25 +149,47 @@ impl Outcome<'_> {
 
     /// What the written model gives for each example of the dev file, in its order: one JSON object a line.
     fn predictions(&self) -> String {
-        let labels: &[String] = match self.goal {
-            Goal::Classes(labels) => labels,
-            Goal::Score => &[],
-        };
-        let lines = self.dev.iter().zip(&self.predicted).map(|(example, given)| {
-            let object = match example.target {
-                Target::Class(class) => json!({
-                    "label": labels[class], "predicted": labels[highest(given)], "logits": given,
+        let labels = self.task.goal.labels().unwrap_or(&[]);
+        let lines = self.task.dev.iter().zip(&self.predicted);
+        let lines = lines.map(|(example, given)| {
+            let predicted: Vec<Option<&String>> = given
+                .iter()
+                .map(|logits| labels.get(highest(logits.as_ref()?)))
+                .collect();
+            let first = given.first().and_then(Option::as_ref);
+            let object = match (&example.target, &example.text) {
+                (Target::Class(class), _) => json!({
+                    "label": labels[*class], "predicted": predicted.first(), "logits": first,
                 }),
-                Target::Score(score) => json!({ "score": score, "predicted": given[0] }),
+                (Target::Score(score), _) => json!({
+                    "score": score, "predicted": first.and_then(|score| score.first()),
+                }),
+                (Target::Tags(tags), text) => {
+                    let words = match text {
+                        Text::Words(words) => words.as_slice(),
+                        Text::One(_) | Text::Pair(..) => &[],
+                    };
+                    let known: Vec<&String> = tags.iter().map(|tag| &labels[*tag]).collect();
+                    json!({ "words": words, "labels": known, "predicted": predicted, "logits": given })
+                }
             };
             format!("{object}\n")
         });
         lines.collect()
     }
 
+    /// So many examples, in words.
+    fn examples(&self, count: usize) -> String {
+        let what = match self.task.goal {
+            Goal::Tags(_) => "sentences",
+            Goal::Classes(_) | Goal::Score => "examples",
+        };
+        format!("{count} {what}")
+    }
+
     /// A line for each seed, and one for all of them.
     pub fn table(&self) -> String {
-        let [first, second] = self.goal.measures().map(|measure| measure.name);
+        let [first, second] = self.task.metrics;
         let mut table = format!("| seed | best epoch | {first} | {second} |\n|---|---|---|---|\n");
         for seed in self.seeds {
             let [a, b] = seed.scores().map(|score| format!("{:.1}", 100.0 * score));
@@ -181,27 +204,41 @@ impl Outcome<'_> {
 
     /// What the table says and does not say.
     pub fn note(&self) -> String {
-        let dev = self.dev.len();
+        let dev = self.examples(self.task.dev.len());
+        let chunks = match self.task.metrics.contains(&Metric::F1) {
+            true => " F1 is that of whole chunks, such as names.",
+            false => "",
+        };
         format!(
-            "In percent, on the {dev} examples of the dev file, each seed after its best epoch there. The mean is what compares \
+            "In percent, on the {dev} of the dev file, each seed after its best epoch there.{chunks} The mean is what compares \
              models; the best epoch and seed were chosen on these examples, so expect a little less on new ones."
         )
     }
 
     fn card(&self) -> String {
         let arguments = self.arguments;
-        let (train, dev) = (self.examples, self.dev.len());
-        let does = match self.goal {
+        let train = self.examples(self.task.train.len());
+        let dev = self.task.dev.len();
+        let does = match &self.task.goal {
             Goal::Classes(labels) => format!(
-                "tells {} classes apart: {}",
+                "A text classifier that tells {} classes apart: {}",
                 labels.len(),
                 labels.join(", ")
             ),
-            Goal::Score => "gives a score".to_owned(),
+            Goal::Score => "A text classifier that gives a score".to_owned(),
+            Goal::Tags(tags) => format!(
+                "A token classifier that gives each word one of {} tags: {}",
+                tags.len(),
+                tags.join(", ")
+            ),
         };
-        let opens = match arguments.pooling {
+        let opens = match self.head {
             HeadChoice::First => {
                 "It opens with `AutoModelForSequenceClassification` of transformers, label names included."
+            }
+            HeadChoice::Tokens => {
+                "It opens with `AutoModelForTokenClassification` of transformers, label names included; the prediction of a \
+                 word is that of its first token."
             }
             HeadChoice::Mean => {
                 "Its head is one linear layer on the mean of the last hidden states. transformers has no class for that: \
@@ -210,8 +247,8 @@ impl Outcome<'_> {
             }
         };
         format!(
-            "# {} fine-tuned\n\nA text classifier that {does}. {opens}\n\n{}\n{}\n\nThis folder holds the weights of seed {}. \
-             Fine-tuned with limbeck {} on {train} examples ({dev} for judging): {} epochs of batches of {}, learning rate {}, \
+            "# {} fine-tuned\n\n{does}. {opens}\n\n{}\n{}\n\nThis folder holds the weights of seed {}. \
+             Fine-tuned with limbeck {} on {train} ({dev} for judging): {} epochs of batches of {}, learning rate {}, \
              at most {} tokens.\n",
             card::name(&arguments.model.display().to_string()),
             self.table(),
@@ -224,4 +261,34 @@ impl Outcome<'_> {
             self.max_length,
         )
     }
+}
+
+fn replace(files: &mut Vec<(String, Vec<u8>)>, name: &str, content: &str) {
+    files.retain(|(other, _)| other != name);
+    files.push((name.to_owned(), content.as_bytes().to_vec()));
+}
+
+/// Byte-level BPE tells words by the space before them: its tokenizer must put one before each word of a sentence that is split.
+fn spaced_words(files: &mut Vec<(String, Vec<u8>)>, model: &Folder) -> Result<(), ModelError> {
+    let tokenizer = Tokenizer::from_folder(model)?;
+    if !tokenizer.is_byte_level() {
+        return Ok(());
+    }
+    replace(files, "tokenizer.json", &tokenizer.for_words().to_json()?);
+    let config = model.get("tokenizer_config.json").unwrap_or(b"{}");
+    let config = serde_json::from_slice(config);
+    let mut config: Map<String, Value> = config.map_err(|e| {
+        ModelError::Tokenizer(format!("tokenizer_config.json is no JSON object: {e}"))
+    })?;
+    config.insert("add_prefix_space".to_owned(), Value::Bool(true));
+    let config = format!("{:#}\n", Value::Object(config));
+    replace(files, "tokenizer_config.json", &config);
+    Ok(())
+}
+
+/// The sample's standard deviation (n - 1); none of a single value.
+fn deviation(values: &[f64]) -> Option<f64> {
+    let center = mean(values);
+    let squares = values.iter().map(|value| (value - center).powi(2));
+    (values.len() > 1).then(|| (squares.sum::<f64>() / (values.len() - 1) as f64).sqrt())
 }

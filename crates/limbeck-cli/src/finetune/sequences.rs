@@ -1,12 +1,12 @@
 //! Examples as token ids, and the batches that they come in.
 
 use burn::tensor::Device;
-use limbeck_model::{ModelError, TokenBatch, Tokenizer};
+use limbeck_model::{Folder, ModelError, TokenBatch, Tokenizer};
 use limbeck_recipe::Rng;
 use limbeck_recipe::batching::{Batch, plan_batches, shuffled};
 use limbeck_train::Targets;
 
-use super::task::{Example, Target};
+use super::task::{Example, Goal, Target, Text};
 
 /// Batches among which sequences of similar length come together.
 const CHUNK: usize = 50;
@@ -19,6 +19,9 @@ pub struct Sequence {
     /// The token type of each; none where all are 0.
     types: Vec<u32>,
     target: Target,
+    /// Which of the rows that the model gives for it count: the one of a text, or those of the first token of each word; none of
+    /// a word that was cut off.
+    pub places: Vec<Option<usize>>,
     /// Whether the text was longer.
     pub truncated: bool,
 }
@@ -38,6 +41,19 @@ pub struct Shelf {
     pub has_types: bool,
 }
 
+/// The tokenizer of a folder for a goal, truncating.
+///
+/// # Errors
+/// The folder has none, or `max_length` leaves no room.
+pub fn tokenizer(folder: &Folder, goal: &Goal, max_length: usize) -> Result<Tokenizer, ModelError> {
+    let tokenizer = Tokenizer::from_folder(folder)?;
+    let tokenizer = match goal {
+        Goal::Tags(_) => tokenizer.for_words(),
+        Goal::Classes(_) | Goal::Score => tokenizer,
+    };
+    tokenizer.truncating(max_length)
+}
+
 /// Tokenises examples; `tokenizer` truncates.
 ///
 /// # Errors
@@ -47,37 +63,42 @@ pub fn tokenise(
     examples: &[Example],
     pad: u32,
 ) -> Result<Vec<Sequence>, ModelError> {
-    let pairs: Option<Vec<(&str, &str)>> = examples
-        .iter()
-        .map(|example| Some((example.first.as_str(), example.second.as_deref()?)))
-        .collect();
-    let tokens: Vec<(Vec<u32>, Vec<u32>, bool)> = match pairs {
-        Some(pairs) => {
-            let pairs = tokenizer.encode_pairs(&pairs)?.into_iter();
-            pairs.map(|t| (t.ids, t.types, t.truncated)).collect()
+    let (mut texts, mut pairs) = (Vec::new(), Vec::new());
+    let mut sentences: Vec<Vec<&str>> = Vec::new();
+    for example in examples {
+        match &example.text {
+            Text::One(text) => texts.push(text.as_str()),
+            Text::Pair(first, second) => pairs.push((first.as_str(), second.as_str())),
+            Text::Words(words) => sentences.push(words.iter().map(String::as_str).collect()),
         }
-        None => {
-            let texts: Vec<&str> = examples.iter().map(|e| e.first.as_str()).collect();
-            let texts = tokenizer.encode(&texts)?.into_iter();
-            texts.map(|t| (t.ids, Vec::new(), t.truncated)).collect()
-        }
+    }
+    let texts = tokenizer.encode(&texts)?.into_iter();
+    let texts = texts.map(|t| (t.ids, Vec::new(), vec![Some(0)], t.truncated));
+    // Those need more room than a text: only if there are any.
+    let pairs = match pairs.is_empty() {
+        true => Vec::new(),
+        false => tokenizer.encode_pairs(&pairs)?,
     };
-    let sequences =
-        tokens
-            .into_iter()
-            .zip(examples)
-            .map(|((mut ids, types, truncated), example)| {
-                // A tokenizer without special tokens makes nothing of an empty text; padding stands for it.
-                if ids.is_empty() {
-                    ids.push(pad);
-                }
-                Sequence {
-                    ids,
-                    types,
-                    target: example.target,
-                    truncated,
-                }
-            });
+    let pairs = pairs
+        .into_iter()
+        .map(|t| (t.ids, t.types, vec![Some(0)], t.truncated));
+    let sentences = tokenizer.encode_words(&sentences)?.into_iter();
+    let sentences = sentences.map(|t| (t.ids, Vec::new(), t.firsts, t.truncated));
+    // All examples of a file are of one kind, so this is their order.
+    let tokens = texts.chain(pairs).chain(sentences).zip(examples);
+    let sequences = tokens.map(|((mut ids, types, places, truncated), example)| {
+        // A tokenizer without special tokens makes nothing of an empty text; padding stands for it.
+        if ids.is_empty() {
+            ids.push(pad);
+        }
+        Sequence {
+            ids,
+            types,
+            target: example.target.clone(),
+            places,
+            truncated,
+        }
+    });
     Ok(sequences.collect())
 }
 
@@ -131,13 +152,43 @@ impl Shelf {
     }
 }
 
-/// What is known of these sequences.
-pub fn targets(all: &[Sequence], picked: &[usize]) -> Targets {
+impl Sequence {
+    /// The known classes that count.
+    pub fn classes(&self) -> Vec<usize> {
+        match &self.target {
+            Target::Class(class) => vec![*class],
+            Target::Tags(tags) => {
+                let counted = tags.iter().zip(&self.places);
+                counted
+                    .filter_map(|(tag, place)| place.map(|_| *tag))
+                    .collect()
+            }
+            Target::Score(_) => Vec::new(),
+        }
+    }
+
+    /// Words that were cut off.
+    pub fn lost(&self) -> usize {
+        self.places.iter().filter(|place| place.is_none()).count()
+    }
+}
+
+/// What is known of these sequences, each padded to so many tokens.
+pub fn targets(all: &[Sequence], picked: &[usize], padded: usize) -> Targets {
     let (mut classes, mut scores) = (Vec::new(), Vec::new());
     for index in picked {
-        match all[*index].target {
-            Target::Class(class) => classes.push(class),
-            Target::Score(score) => scores.push(score),
+        match &all[*index].target {
+            Target::Class(class) => classes.push(Some(*class)),
+            Target::Score(score) => scores.push(*score),
+            Target::Tags(tags) => {
+                let start = classes.len();
+                classes.resize(start + padded, None);
+                for (tag, place) in tags.iter().zip(&all[*index].places) {
+                    if let Some(place) = place {
+                        classes[start + place] = Some(*tag);
+                    }
+                }
+            }
         }
     }
     match scores.is_empty() {

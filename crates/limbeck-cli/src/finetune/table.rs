@@ -41,11 +41,10 @@ enum Format {
 /// # Errors
 /// It cannot be read, is empty, not UTF-8, or has a line that does not fit its format.
 pub fn read(path: &Path) -> Result<Table, CliError> {
-    let bytes = read_file(path).map_err(CliError::file("read", path))?;
-    let name = path.display().to_string();
+    let (name, bytes) = bytes(path)?;
     let text = text(&bytes, &name)?;
     if text.trim().is_empty() {
-        return Err(CliError::Labelled(format!(
+        return Err(wrong(format!(
             "{name} is empty; expected a line that names the columns, such as sentence<TAB>label, and one example a line \
              below it"
         )));
@@ -59,7 +58,48 @@ pub fn read(path: &Path) -> Result<Table, CliError> {
     Ok(table)
 }
 
-fn text<'a>(bytes: &'a [u8], name: &str) -> Result<&'a str, CliError> {
+/// The first line of a file as names of columns, whatever stands below.
+///
+/// # Errors
+/// It cannot be read, or is not UTF-8.
+pub fn header(path: &Path) -> Result<Vec<String>, CliError> {
+    let (name, bytes) = bytes(path)?;
+    let text = text(&bytes, &name)?;
+    let first = text.lines().find(|line| !line.is_empty());
+    let first = first.unwrap_or_default();
+    let table = match format(path, text) {
+        Format::Tsv => tab_separated(name, first),
+        Format::Csv => comma_separated(name, first),
+        Format::JsonLines => json_lines(name, first),
+    };
+    Ok(table.map(|table| table.columns).unwrap_or_default())
+}
+
+/// What is wrong with a file.
+pub fn wrong(text: String) -> CliError {
+    CliError::Labelled(text)
+}
+
+/// A file's name for messages, and its bytes.
+///
+/// # Errors
+/// It cannot be read.
+pub fn bytes(path: &Path) -> Result<(String, Vec<u8>), CliError> {
+    let bytes = read_file(path).map_err(CliError::file("read", path))?;
+    Ok((path.display().to_string(), bytes))
+}
+
+/// A file's extension in small letters.
+pub fn extension(path: &Path) -> Option<String> {
+    let extension = path.extension()?;
+    Some(extension.to_string_lossy().to_lowercase())
+}
+
+/// A file as text.
+///
+/// # Errors
+/// It is not UTF-8.
+pub fn text<'a>(bytes: &'a [u8], name: &str) -> Result<&'a str, CliError> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     std::str::from_utf8(bytes).map_err(|e| {
         let before = &bytes[..e.valid_up_to()];
@@ -80,8 +120,7 @@ fn text<'a>(bytes: &'a [u8], name: &str) -> Result<&'a str, CliError> {
 }
 
 fn format(path: &Path, text: &str) -> Format {
-    let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
-    match extension.as_deref() {
+    match extension(path).as_deref() {
         Some("tsv") => return Format::Tsv,
         Some("csv") => return Format::Csv,
         Some("jsonl" | "ndjson" | "json") => return Format::JsonLines,
@@ -114,7 +153,7 @@ fn comma_separated(name: String, text: &str) -> Result<Table, CliError> {
         .from_reader(text.as_bytes());
     let mut records = Vec::new();
     for record in reader.records() {
-        let record = record.map_err(|e| CliError::Labelled(format!("{name} is not CSV: {e}")))?;
+        let record = record.map_err(|e| wrong(format!("{name} is not CSV: {e}")))?;
         let line = record.position().map_or(0, |position| {
             let from = usize::try_from(position.byte()).unwrap_or(usize::MAX);
             // A record starts behind the blank lines that the reader counts in.
@@ -143,7 +182,7 @@ fn rows(
         .collect();
     let row = |(line, fields): (u64, Vec<String>)| {
         if fields.len() != columns.len() {
-            return Err(CliError::Labelled(format!(
+            return Err(wrong(format!(
                 "{name}, line {line}: {}, but the first line names {} ({}). Is it {hint}",
                 fields_found(fields.len()),
                 columns.len(),
@@ -178,7 +217,7 @@ fn json_lines(name: String, text: &str) -> Result<Table, CliError> {
             continue;
         }
         let object = serde_json::from_str(line).map_err(|e| {
-            CliError::Labelled(format!(
+            wrong(format!(
                 "{name}, line {number}: expected one JSON object a line, such as {{\"sentence\": \"...\", \"label\": \"...\"}} ({e})"
             ))
         })?;
@@ -212,7 +251,7 @@ fn plain(value: &Value) -> Option<String> {
 fn require_different_names(table: &Table) -> Result<(), CliError> {
     let mut seen = BTreeSet::new();
     match table.columns.iter().find(|column| !seen.insert(*column)) {
-        Some(twice) => Err(CliError::Labelled(format!(
+        Some(twice) => Err(wrong(format!(
             "{}: the first line names the column `{twice}` twice",
             table.name
         ))),

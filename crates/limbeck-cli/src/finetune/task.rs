@@ -1,8 +1,11 @@
-//! What is to be learnt: texts or pairs of texts, each with a class or a score.
+//! What is to be learnt: texts or pairs of texts, each with a class or a score, or sentences whose words have tags.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::table::{self, Row, Table};
+use limbeck_score::{Metric, are_chunks};
+
+use super::conll::{self, Conll};
+use super::table::{self, Row, Table, wrong};
 use crate::error::CliError;
 
 /// Columns that hold one text each.
@@ -23,6 +26,39 @@ const FEW: usize = 20;
 /// At most so many labels are listed in a message.
 const LISTED: usize = 10;
 
+/// What kind of answer a task asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A class of each text or pair.
+    Classification,
+    /// A score of each text or pair.
+    Regression,
+    /// A tag of each word.
+    Tokens,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Classification, Self::Regression, Self::Tokens];
+
+    /// As flags and files name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Classification => "classification",
+            Self::Regression => "regression",
+            Self::Tokens => "tokens",
+        }
+    }
+
+    /// The kind of this name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|kind| kind.name() == text);
+        found.ok_or_else(|| format!("`{text}` is not classification, regression or tokens"))
+    }
+}
+
 /// What the person says of the files, where their columns do not.
 #[derive(Debug, Default)]
 pub struct Said {
@@ -30,8 +66,14 @@ pub struct Said {
     pub text: Vec<String>,
     /// The column of the class or score.
     pub label: Option<String>,
-    /// Whether it is a score.
-    pub regression: Option<bool>,
+    /// What is asked for.
+    pub kind: Option<Kind>,
+    /// The classes or tags, in the order of the model's outputs.
+    pub labels: Option<Vec<String>>,
+    /// What the best epoch and seed are chosen by.
+    pub metric: Option<String>,
+    /// What says all this, for messages, where it is not flags.
+    pub file: Option<PathBuf>,
 }
 
 /// What a model gives for a text.
@@ -41,24 +83,37 @@ pub enum Goal {
     Classes(Vec<String>),
     /// A number.
     Score,
+    /// For each of its words one of these tags, by name.
+    Tags(Vec<String>),
+}
+
+/// A text, or several.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Text {
+    /// One.
+    One(String),
+    /// A pair.
+    Pair(String, String),
+    /// A sentence, word by word.
+    Words(Vec<String>),
 }
 
 /// What is known of a text.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Target {
     /// Index of its class.
     Class(usize),
     /// Its score.
     Score(f32),
+    /// Index of the tag of each word.
+    Tags(Vec<usize>),
 }
 
-/// A text, or two, and what is known of it.
+/// A text, and what is known of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Example {
-    /// The text, or the first of a pair.
-    pub first: String,
-    /// The second of a pair.
-    pub second: Option<String>,
+    /// What the model reads.
+    pub text: Text,
     /// What the model should give.
     pub target: Target,
 }
@@ -68,18 +123,92 @@ pub struct Example {
 pub struct Task {
     /// What is learnt.
     pub goal: Goal,
+    /// What predictions are judged by; the best epoch has the highest first one.
+    pub metrics: [Metric; 2],
     /// What it is learnt from.
     pub train: Vec<Example>,
     /// What it is judged by.
     pub dev: Vec<Example>,
 }
 
+/// A labelled file.
+pub enum Labelled {
+    /// Texts or pairs, with classes or scores.
+    Table(Columns),
+    /// Sentences with tags.
+    Conll(Conll),
+}
+
 /// A table of which it is known what its columns mean.
-struct Labelled {
+pub struct Columns {
     table: Table,
     text: Vec<usize>,
     label: usize,
     regression: bool,
+}
+
+impl Goal {
+    /// The names of the classes or tags; none of a score.
+    pub fn labels(&self) -> Option<&[String]> {
+        match self {
+            Self::Classes(labels) | Self::Tags(labels) => Some(labels),
+            Self::Score => None,
+        }
+    }
+
+    /// What is asked for.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Classes(_) => Kind::Classification,
+            Self::Score => Kind::Regression,
+            Self::Tags(_) => Kind::Tokens,
+        }
+    }
+
+    /// Numbers that a model gives for a text, or for a word.
+    pub fn outputs(&self) -> usize {
+        self.labels().map_or(1, <[String]>::len)
+    }
+
+    /// Whether the tags mark chunks of words, such as names.
+    pub fn has_chunks(&self) -> bool {
+        matches!(self, Self::Tags(tags) if are_chunks(tags))
+    }
+
+    /// What predictions are judged by.
+    pub fn metrics(&self) -> [Metric; 2] {
+        match self {
+            Self::Score => [Metric::Spearman, Metric::Pearson],
+            Self::Tags(_) if self.has_chunks() => [Metric::F1, Metric::Accuracy],
+            Self::Classes(_) | Self::Tags(_) => [Metric::Accuracy, Metric::MacroF1],
+        }
+    }
+
+    /// The same with the labels in the order that a task file names.
+    fn with(self, labels: &[String], file: &Path) -> Result<Self, CliError> {
+        let file = file.display();
+        let mut sorted = labels.to_vec();
+        sorted.sort();
+        if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(wrong(format!(
+                "{file}: `labels` names `{}` twice",
+                twice[0]
+            )));
+        }
+        if labels.len() < 2 {
+            return Err(wrong(format!(
+                "{file}: `labels` names {}; expected at least two",
+                labels.len()
+            )));
+        }
+        match self {
+            Self::Classes(_) => Ok(Self::Classes(labels.to_vec())),
+            Self::Tags(_) => Ok(Self::Tags(labels.to_vec())),
+            Self::Score => Err(wrong(format!(
+                "{file}: `labels` names classes, but these files hold scores; leave it out"
+            ))),
+        }
+    }
 }
 
 /// Reads both files of a task.
@@ -87,36 +216,158 @@ struct Labelled {
 /// # Errors
 /// One sentence that says what was found and what was expected.
 pub fn read(train: &Path, dev: &Path, said: &Said) -> Result<Task, CliError> {
-    let (train, dev) = (labelled(train, said)?, labelled(dev, said)?);
-    if (train.text.len(), train.regression) != (dev.text.len(), dev.regression) {
+    let (train, dev) = (Labelled::read(train, said)?, Labelled::read(dev, said)?);
+    if train.describe() != dev.describe() {
         return Err(wrong(format!(
             "{} holds {}, but {} holds {}; expected the same columns in both",
-            train.table.name,
+            train.name(),
             train.describe(),
-            dev.table.name,
+            dev.name(),
             dev.describe(),
         )));
     }
-    if train.regression {
-        return Ok(Task {
-            goal: Goal::Score,
-            train: train.scored()?,
-            dev: dev.scored()?,
-        });
-    }
-    let labels = train.labels()?;
+    let found = train.goal()?;
+    let (goal, known) = match (&said.labels, &said.file) {
+        (Some(labels), Some(file)) => (found.with(labels, file)?, file.display().to_string()),
+        _ => (found, train.name().to_owned()),
+    };
     Ok(Task {
-        train: train.classified(&labels, &train.table.name)?,
-        dev: dev.classified(&labels, &train.table.name)?,
-        goal: Goal::Classes(labels),
+        metrics: metrics(&goal, said)?,
+        train: train.examples(&goal, &known)?,
+        dev: dev.examples(&goal, &known)?,
+        goal,
     })
 }
 
-fn wrong(text: String) -> CliError {
-    CliError::Labelled(text)
+/// The goal's, the one first that the person names.
+fn metrics(goal: &Goal, said: &Said) -> Result<[Metric; 2], CliError> {
+    let metrics = goal.metrics();
+    let Some(named) = &said.metric else {
+        return Ok(metrics);
+    };
+    let [first, second] = metrics.map(Metric::key);
+    match named.as_str() {
+        named if named == first => Ok(metrics),
+        named if named == second => Ok([metrics[1], metrics[0]]),
+        named => {
+            let file = said.file.as_deref().unwrap_or(Path::new("task.toml"));
+            Err(wrong(format!(
+                "{}: `metric` is `{named}`, but this task is judged by `{first}` and `{second}`; name one of them",
+                file.display()
+            )))
+        }
+    }
 }
 
-fn labelled(path: &Path, said: &Said) -> Result<Labelled, CliError> {
+impl Labelled {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It cannot be read, or its columns are not known.
+    pub fn read(path: &Path, said: &Said) -> Result<Self, CliError> {
+        let is_conll = match said.kind {
+            Some(kind) => kind == Kind::Tokens,
+            None => said.text.is_empty() && said.label.is_none() && conll::is_conll(path)?,
+        };
+        match is_conll {
+            true => Ok(Self::Conll(conll::read(path)?)),
+            false => Ok(Self::Table(columns(path, said)?)),
+        }
+    }
+
+    /// The file, for messages.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Table(columns) => &columns.table.name,
+            Self::Conll(conll) => &conll.name,
+        }
+    }
+
+    /// What is asked for.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Table(columns) if columns.regression => Kind::Regression,
+            Self::Table(_) => Kind::Classification,
+            Self::Conll(_) => Kind::Tokens,
+        }
+    }
+
+    /// What the file holds, in words.
+    pub fn describe(&self) -> &'static str {
+        match self {
+            Self::Table(columns) => columns.describe(),
+            Self::Conll(_) => "sentences with tags",
+        }
+    }
+
+    /// What can be learnt from the file.
+    fn goal(&self) -> Result<Goal, CliError> {
+        match self {
+            Self::Table(columns) if columns.regression => Ok(Goal::Score),
+            Self::Table(columns) => Ok(Goal::Classes(columns.labels()?)),
+            Self::Conll(conll) => Ok(Goal::Tags(conll.tags()?)),
+        }
+    }
+
+    /// The examples of the file for this goal, which is of its kind. `known` names what has the goal's labels.
+    ///
+    /// # Errors
+    /// A label is unknown, or a field empty or no number.
+    pub fn examples(&self, goal: &Goal, known: &str) -> Result<Vec<Example>, CliError> {
+        match (self, goal) {
+            (Self::Table(columns), Goal::Classes(labels)) => columns.classified(labels, known),
+            (Self::Table(columns), _) => columns.scored(),
+            (Self::Conll(conll), goal) => conll.examples(goal.labels().unwrap_or(&[]), known),
+        }
+    }
+}
+
+impl Conll {
+    /// Every tag that occurs, in order.
+    fn tags(&self) -> Result<Vec<String>, CliError> {
+        let all = self.sentences.iter().flat_map(|sentence| &sentence.tags);
+        let mut tags: Vec<String> = all.cloned().collect();
+        sort(&mut tags);
+        tags.dedup();
+        match tags.as_slice() {
+            [only] => Err(wrong(format!(
+                "every word of {} has the tag `{only}`, its last column; expected at least two different ones",
+                self.name
+            ))),
+            _ => Ok(tags),
+        }
+    }
+
+    fn examples(&self, tags: &[String], known: &str) -> Result<Vec<Example>, CliError> {
+        let example = |sentence: &conll::Sentence| {
+            let lines = sentence.tags.iter().zip(sentence.line..);
+            let targets = lines.map(|(tag, line)| {
+                let place = tags.iter().position(|known| known == tag);
+                place.ok_or_else(|| unknown(&self.name, line, ("tag", tag), known, tags))
+            });
+            Ok(Example {
+                text: Text::Words(sentence.words.clone()),
+                target: Target::Tags(targets.collect::<Result<_, CliError>>()?),
+            })
+        };
+        self.sentences.iter().map(example).collect()
+    }
+}
+
+fn unknown(
+    file: &str,
+    line: u64,
+    (what, label): (&str, &str),
+    known: &str,
+    labels: &[String],
+) -> CliError {
+    wrong(format!(
+        "{file}, line {line}: the {what} `{label}` does not occur in {known}; expected one of {}",
+        list(labels)
+    ))
+}
+
+fn columns(path: &Path, said: &Said) -> Result<Columns, CliError> {
     let table = table::read(path)?;
     let place = |name: &str| {
         table
@@ -151,10 +402,10 @@ fn labelled(path: &Path, said: &Said) -> Result<Labelled, CliError> {
             table.name
         )));
     }
-    Ok(Labelled {
+    Ok(Columns {
         text,
         label,
-        regression: said.regression.unwrap_or(is_score),
+        regression: said.kind.map_or(is_score, |kind| kind == Kind::Regression),
         table,
     })
 }
@@ -217,7 +468,7 @@ fn sort(labels: &mut [String]) {
     }
 }
 
-impl Labelled {
+impl Columns {
     fn describe(&self) -> &'static str {
         match (self.text.len(), self.regression) {
             (1, false) => "texts with classes",
@@ -276,18 +527,13 @@ impl Labelled {
         }
     }
 
-    fn classified(&self, labels: &[String], train: &str) -> Result<Vec<Example>, CliError> {
+    fn classified(&self, labels: &[String], known: &str) -> Result<Vec<Example>, CliError> {
         self.examples(|row| {
             let label = self.label(row)?;
             let class = labels.iter().position(|known| known == label);
-            class.map(Target::Class).ok_or_else(|| {
-                wrong(format!(
-                    "{}, line {}: the label `{label}` does not occur in {train}; expected one of {}",
-                    self.table.name,
-                    row.line,
-                    list(labels)
-                ))
-            })
+            class
+                .map(Target::Class)
+                .ok_or_else(|| unknown(&self.table.name, row.line, ("label", label), known, labels))
         })
     }
 
@@ -320,9 +566,12 @@ impl Labelled {
     ) -> Result<Vec<Example>, CliError> {
         let example = |row: &Row| {
             let text = |at: usize| Ok::<_, CliError>(self.field(row, at)?.to_owned());
+            let first = text(self.text[0])?;
             Ok(Example {
-                first: text(self.text[0])?,
-                second: self.text.get(1).map(|at| text(*at)).transpose()?,
+                text: match self.text.get(1) {
+                    Some(at) => Text::Pair(first, text(*at)?),
+                    None => Text::One(first),
+                },
                 target: target(row)?,
             })
         };

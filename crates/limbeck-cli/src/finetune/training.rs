@@ -4,22 +4,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use limbeck_model::{Classifier, Encoder, Weights};
-use limbeck_train::{Targets, Tuning, TuningRecipe};
+use limbeck_recipe::HeadChoice;
+use limbeck_train::{Tuning, TuningRecipe};
 use serde_json::json;
 
-use super::scores::{self, Measure, OF_CLASSES, OF_SCORES};
-use super::sequences::{Sequence, Shelf, by_length, order, targets};
-use super::{Arguments, task::Goal};
+use super::Arguments;
+use super::judging::{Given, marks, predict};
+use super::sequences::{Sequence, Shelf, order, targets};
+use super::task::Task;
 use crate::error::CliError;
 use crate::progress::Progress;
-
-/// Sequences that are judged together.
-const JUDGED: usize = 64;
 
 /// What every seed begins with.
 pub struct Training<'a> {
     pub arguments: &'a Arguments,
-    pub goal: &'a Goal,
+    pub task: &'a Task,
+    pub head: HeadChoice,
     pub weights: Weights<'a>,
     pub encoder: Encoder,
     pub shelf: Shelf,
@@ -33,7 +33,7 @@ pub struct Training<'a> {
 pub struct Epoch {
     /// Mean of the training loss.
     pub loss: f64,
-    /// On the dev file, in the order of the measures.
+    /// On the dev file, in the order of the metrics.
     pub scores: [f64; 2],
 }
 
@@ -51,24 +51,6 @@ impl Seed {
     /// On the dev file, after the best epoch.
     pub fn scores(&self) -> [f64; 2] {
         self.epochs[self.best].scores
-    }
-}
-
-impl Goal {
-    /// What predictions are judged by.
-    pub fn measures(&self) -> [Measure; 2] {
-        match self {
-            Self::Classes(_) => OF_CLASSES,
-            Self::Score => OF_SCORES,
-        }
-    }
-
-    /// Numbers that a model gives for a text.
-    pub fn outputs(&self) -> usize {
-        match self {
-            Self::Classes(labels) => labels.len(),
-            Self::Score => 1,
-        }
     }
 }
 
@@ -128,24 +110,24 @@ impl Training<'_> {
             seed,
             frozen_layers: arguments.freeze,
         };
-        let (encoder, outputs) = (self.encoder.clone(), self.goal.outputs());
-        let head = arguments.pooling;
-        let classifier = Classifier::new(encoder, &self.weights, head, outputs, seed)?;
+        let (encoder, outputs) = (self.encoder.clone(), self.task.goal.outputs());
+        let classifier = Classifier::new(encoder, &self.weights, self.head, outputs, seed)?;
         Ok(Tuning::new(classifier, recipe, self.class_weights()))
     }
 
-    /// As scikit-learn's `balanced`: examples / (classes * examples of the class).
+    /// As scikit-learn's `balanced`: examples / (classes * examples of the class). A class that does not occur weighs nothing.
     fn class_weights(&self) -> Option<Vec<f32>> {
         if !self.arguments.balance {
             return None;
         }
-        let everything: Vec<usize> = (0..self.train.len()).collect();
-        let Targets::Classes(classes) = targets(&self.train, &everything) else {
-            return None;
+        let mut counts = vec![0usize; self.task.goal.outputs()];
+        let classes = self.train.iter().flat_map(Sequence::classes);
+        classes.for_each(|class| counts[class] += 1);
+        let all: usize = counts.iter().sum();
+        let weight = |count: &usize| match count {
+            0 => 0.0,
+            count => all as f32 / (counts.len() * count) as f32,
         };
-        let mut counts = vec![0usize; self.goal.outputs()];
-        classes.iter().for_each(|class| counts[*class] += 1);
-        let weight = |count: &usize| classes.len() as f32 / (counts.len() * count) as f32;
         Some(counts.iter().map(weight).collect())
     }
 
@@ -159,7 +141,8 @@ impl Training<'_> {
                 return Ok(None);
             }
             let batch = self.shelf.batch(&self.train, &picked)?;
-            let tuned = pollster::block_on(tuning.step(&batch, &targets(&self.train, &picked)))?;
+            let targets = targets(&self.train, &picked, batch.lengths().padded());
+            let tuned = pollster::block_on(tuning.step(&batch, &targets))?;
             sum += tuned.loss * picked.len() as f64;
             let (seed, of, epoch) = (number + 1, seeds, epoch + 1);
             let message = format!(
@@ -177,11 +160,10 @@ impl Training<'_> {
     }
 
     fn report(&self, seed: u64, epoch: u64, loss: f64, scores: [f64; 2], seconds: f64) {
-        let measures = self.goal.measures();
-        let named = measures.iter().zip(scores);
+        let named = self.task.metrics.iter().zip(scores);
         let parts = named
             .clone()
-            .map(|(m, score)| format!("{} {:.1}", m.name, 100.0 * score));
+            .map(|(metric, score)| format!("{metric} {:.1}", 100.0 * score));
         let parts = parts.collect::<Vec<_>>().join("  ");
         let rate = self.train.len() as f64 / seconds.max(1e-9);
         let text = format!(
@@ -190,53 +172,24 @@ impl Training<'_> {
         let mut fields = json!({
             "seed": seed, "epoch": epoch, "loss": loss, "seconds": seconds, "examples_per_s": rate,
         });
-        named.for_each(|(measure, score)| fields[measure.key] = json!(score));
+        named.for_each(|(metric, score)| fields[metric.key()] = json!(score));
         self.progress.say(&text, "epoch", &fields);
     }
 
-    /// The logits or scores that a classifier gives for the dev file, in its order.
+    /// What a classifier gives for the dev file, in its order.
     ///
     /// # Errors
     /// The device fails.
-    pub fn predict(&self, classifier: &Classifier) -> Result<Vec<Vec<f32>>, CliError> {
-        let mut predicted = vec![Vec::new(); self.dev.len()];
-        for picked in by_length(&self.dev, JUDGED) {
-            let batch = self.shelf.batch(&self.dev, &picked)?;
-            let logits = pollster::block_on(Tuning::predict(classifier, &batch))?;
-            let logits = logits.chunks(self.goal.outputs());
-            for (index, logits) in picked.into_iter().zip(logits) {
-                predicted[index] = logits.to_vec();
-            }
-        }
-        Ok(predicted)
+    pub fn predict(&self, classifier: &Classifier) -> Result<Vec<Given>, CliError> {
+        predict(classifier, &self.shelf, &self.dev, &self.task.goal)
     }
 
-    /// The scores of a classifier on the dev file.
+    /// The scores of a classifier on the dev file; 0 where predictions are all alike and say nothing of what is known.
     fn judge(&self, classifier: &Classifier) -> Result<[f64; 2], CliError> {
-        let predicted = self.predict(classifier)?;
-        let everything: Vec<usize> = (0..self.dev.len()).collect();
-        Ok(match targets(&self.dev, &everything) {
-            Targets::Classes(known) => {
-                let predicted: Vec<usize> =
-                    predicted.iter().map(|logits| highest(logits)).collect();
-                scores::of_classes(&known, &predicted, self.goal.outputs())
-            }
-            Targets::Scores(known) => {
-                let known: Vec<f64> = known.into_iter().map(f64::from).collect();
-                let predicted = predicted.iter().flatten().map(|score| f64::from(*score));
-                scores::of_scores(&known, &predicted.collect::<Vec<_>>())
-            }
-        })
+        let task = self.task;
+        let marks = marks(&task.goal, &task.dev, &self.predict(classifier)?);
+        let all: Vec<usize> = (0..marks.rows()).collect();
+        let score = |metric| marks.measure(metric, &all).unwrap_or(0.0);
+        Ok(task.metrics.map(score))
     }
-}
-
-/// Index of the highest value, the first of equal ones.
-pub fn highest(values: &[f32]) -> usize {
-    let mut best = 0;
-    for (index, value) in values.iter().enumerate() {
-        if *value > values[best] {
-            best = index;
-        }
-    }
-    best
 }

@@ -186,7 +186,7 @@ fn the_page_has_a_bar_for_each_model_and_needs_nothing_else() {
 #[test]
 fn a_task_that_is_none_is_refused_before_a_model_is_read() {
     let scene = scene();
-    scene.write("labels.tsv", "sentence\tlabel\na\tnoun\n");
+    scene.write("classes.tsv", "sentence\tclass\na\tnoun\n");
     scene.write("none/notes.txt", "no task");
     let expected = "Expected is a first line with the columns `sentence1`, `sentence2` and `score` (similarity), or with two \
                     columns of text, such as `lemma` and `definition` (retrieval)";
@@ -194,18 +194,19 @@ fn a_task_that_is_none_is_refused_before_a_model_is_read() {
         let models = ["--models", "nowhere", "--tasks", tasks];
         evaluate(&scene, &[&models[..], flags].concat()).refused(code, message);
     };
-    let classification = "the column `label` makes it a classification task, which needs training: use limbeck finetune";
+    let classes = "the column `class` holds classes, and must be called `label`: such a task is for models that limbeck \
+                   finetune wrote";
     refused(
-        "labels.tsv",
+        "classes.tsv",
         &[],
         2,
-        &format!("labels.tsv: {classification}. {expected}"),
+        &format!("classes.tsv: {classes}. {expected}"),
     );
     refused(
         "none",
         &[],
         2,
-        "the folder none has no task: no .tsv and no .csv file",
+        "the folder none has no task: no file that ends in .tsv or .csv or .conll or .bio or .iob or .iob2",
     );
     refused(
         "missing.tsv",
@@ -255,7 +256,7 @@ fn vectors_that_are_all_alike_have_no_correlation_and_that_is_said() {
         "{text}"
     );
     let csv = fields(&evaluate(&scene, &[&flags[..], &["--csv"]].concat()).done());
-    assert_eq!(csv[2][7..], ["", "", "", "", ""]);
+    assert_eq!(csv[2][7..], ["", "", "", "", "", "", "", ""]);
 }
 
 fn zeros(name: &str, shape: &[usize]) -> Vec<u8> {
@@ -374,4 +375,185 @@ fn a_baseline_that_copies_nothing_or_writes_over_its_teacher_is_refused() {
         "no teacher: name its folder with --teacher, or `teacher` in the recipe",
     );
     assert!(!scene.path("copied").exists());
+}
+
+/// Fine-tunes the teacher on rows that one word decides, into a folder of this name.
+fn tune(scene: &Scene, out: &str, flags: &[&str]) {
+    let usual = [
+        ["--model", "teacher"],
+        ["--out", out],
+        ["--device", "cpu"],
+        ["--batch", "8"],
+        ["--learning-rate", "0.01"],
+        ["--seeds", "2"],
+    ];
+    let usual = usual.into_iter().filter(|[name, _]| !flags.contains(name));
+    let usual: Vec<&str> = usual.flatten().collect();
+    scene
+        .run(&[&["finetune"], &usual[..], flags].concat())
+        .done();
+}
+
+fn labelled(range: std::ops::Range<usize>) -> String {
+    let row = |number: usize| {
+        let (word, label) = [("small", "no"), ("large", "yes")][number % 2];
+        format!(
+            "the {word} {}\t{label}\n",
+            ["model", "token", "head"][number % 3]
+        )
+    };
+    "sentence\tlabel\n".to_owned() + &range.map(row).collect::<String>()
+}
+
+#[test]
+fn fine_tuned_models_are_compared_on_labelled_text() {
+    let scene = Scene::new();
+    scene.write("train.tsv", labelled(0..48));
+    scene.write("dev.tsv", labelled(101..141));
+    let files = ["--train", "train.tsv", "--dev", "dev.tsv"];
+    tune(&scene, "good", &[&files[..], &["--epochs", "6"]].concat());
+    tune(
+        &scene,
+        "mean",
+        &[&files[..], &["--epochs", "6", "--pooling", "mean"]].concat(),
+    );
+    // Too small a rate to learn anything.
+    tune(
+        &scene,
+        "poor",
+        &[&files[..], &["--epochs", "1", "--learning-rate", "1e-9"]].concat(),
+    );
+    let flags = ["--models", "good", "mean", "poor", "--tasks", "dev.tsv"];
+    let lines = fields(&evaluate(&scene, &[&flags[..], &["--csv"]].concat()).done());
+    assert_eq!(lines.len(), 6);
+    for (at, name) in ["good", "mean", "poor"].into_iter().enumerate() {
+        let results = scene.json(&format!("{name}/results.json"));
+        let predictions = scene.text(&format!("{name}/predictions.jsonl"));
+        let right = predictions.lines().filter(|line| {
+            let line: Value = serde_json::from_str(line).expect("JSON");
+            line["label"] == line["predicted"]
+        });
+        let line = &lines[2 * at];
+        assert_eq!(line[6], "accuracy");
+        let value: f64 = line[7].parse().expect("a number");
+        assert_eq!(value, right.count() as f64 / 40.0, "{name}");
+        assert_eq!(line[12], "2");
+        let mean: f64 = line[13].parse().expect("a number");
+        assert_eq!(Some(mean), results["mean"]["accuracy"].as_f64());
+        assert_eq!(lines[2 * at + 1][6], "macro F1");
+    }
+    assert_eq!((lines[0][7].as_str(), lines[2][7].as_str()), ("1", "1"));
+    let p: f64 = lines[4][11].parse().expect("a number");
+    assert!(p < 0.01, "{p}");
+    let text = evaluate(&scene, &flags).done().stdout;
+    assert!(
+        text.starts_with("dev.tsv: classification, 40 rows\nmodel "),
+        "{text}"
+    );
+    assert!(
+        text.contains("100.0 ± 0.0 (2)") && text.contains("over seeds: the same score"),
+        "{text}"
+    );
+}
+
+#[test]
+fn scores_and_tags_have_their_own_metrics() {
+    let scene = scene();
+    let scored = |range: std::ops::Range<usize>| {
+        let row =
+            |number: usize| format!("the model{}\t{}\n", " large".repeat(number % 4), number % 4);
+        "text\tscore\n".to_owned() + &range.map(row).collect::<String>()
+    };
+    scene.write("scores.tsv", scored(0..40));
+    tune(
+        &scene,
+        "scorer",
+        &[
+            "--train",
+            "scores.tsv",
+            "--dev",
+            "scores.tsv",
+            "--epochs",
+            "4",
+        ],
+    );
+    let tags: String = (0..30)
+        .map(|number| ["the O\nsmall B-A\n\n", "large B-B\nmodel I-B\n\n"][number % 2])
+        .collect();
+    scene.write("names.conll", tags);
+    tune(
+        &scene,
+        "tagger",
+        &[
+            "--train",
+            "names.conll",
+            "--dev",
+            "names.conll",
+            "--epochs",
+            "6",
+        ],
+    );
+    for (model, task, metrics) in [
+        ("scorer", "scores.tsv", ["Spearman", "Pearson"]),
+        ("tagger", "names.conll", ["F1", "accuracy"]),
+    ] {
+        let flags = ["--models", model, "--tasks", task, "tasks/sts.tsv", "--csv"];
+        let lines = fields(&evaluate(&scene, &flags).done());
+        assert_eq!(lines.len(), 4);
+        let best = scene.json(&format!("{model}/results.json"));
+        for (line, metric) in lines.iter().zip(metrics) {
+            assert_eq!(line[6], metric);
+            let value: f64 = line[7].parse().expect("a number");
+            let seeds = best["seeds"].as_array().expect("seeds");
+            let written = seeds
+                .iter()
+                .find(|seed| seed["seed"] == best["written_seed"]);
+            let written = written.expect("the written seed");
+            let at = written["best_epoch"].as_u64().expect("a number") as usize - 1;
+            let expected = written["epochs"][at][metric.to_lowercase()].as_f64();
+            let expected = expected.expect("a score");
+            assert!(
+                (value - expected).abs() < 1e-6,
+                "{metric}: {value}, not {expected}"
+            );
+        }
+        // Vectors of a fine-tuned model are those of its encoder, and no seeds measured them.
+        assert_eq!(lines[2][6..].len(), 9);
+        assert_eq!(lines[2][12..], ["", "", ""]);
+    }
+}
+
+#[test]
+fn a_model_without_the_head_for_a_task_is_refused() {
+    let scene = scene();
+    scene.write("dev.tsv", labelled(0..40));
+    scene.write("names.conll", "the O\nsmall B-A\n\nlarge B-A\n");
+    let refused = |model: &str, task: &str, code: i32, message: &str| {
+        evaluate(&scene, &["--models", model, "--tasks", task]).refused(code, message);
+    };
+    refused(
+        "teacher",
+        "dev.tsv",
+        2,
+        "teacher has no head for dev.tsv, which holds texts with classes: run limbeck finetune --model teacher, and name the \
+         folder that it writes",
+    );
+    tune(
+        &scene,
+        "tuned",
+        &["--train", "dev.tsv", "--dev", "dev.tsv", "--epochs", "1"],
+    );
+    refused(
+        "tuned",
+        "names.conll",
+        2,
+        "tuned is fine-tuned for classification, but names.conll holds sentences with tags",
+    );
+    scene.write("other.tsv", "sentence\tlabel\na\tno\nb\tmaybe\n");
+    refused(
+        "tuned",
+        "other.tsv",
+        1,
+        "other.tsv, line 3: the label `maybe` does not occur in tuned; expected one of `no`, `yes`",
+    );
 }

@@ -561,3 +561,324 @@ fn an_interrupted_run_leaves_nothing() {
     assert_eq!(run.end().code, Some(1));
     assert!(!scene.path("tuned").exists());
 }
+
+/// Sentences in which one word decides the tags of itself and of the next: `large` begins a name of two words.
+fn conll(range: std::ops::Range<usize>, separator: &str) -> String {
+    let line = |word: &str, tag: &str| format!("{word}{separator}X{separator}{tag}\n");
+    let sentence = |number: usize| {
+        let word = |step: usize| WORDS[(number * step + number / 3) % WORDS.len()];
+        let named = match number % 3 {
+            0 => line("small", "B-A"),
+            1 => line("large", "B-B") + &line(word(1), "I-B"),
+            _ => line("two", "O"),
+        };
+        format!("{}{named}{}\n", line("the", "O"), line(word(5), "O"))
+    };
+    "-DOCSTART- -X- O\n\n".to_owned() + &range.map(sentence).collect::<String>()
+}
+
+/// A scene with `train.conll` and `dev.conll`.
+fn tagging() -> Scene {
+    let scene = Scene::new();
+    scene.write("train.conll", conll(0..60, " "));
+    scene.write("dev.conll", conll(101..119, "\t"));
+    scene
+}
+
+const OF_TOKENS: [&str; 4] = ["--train", "train.conll", "--dev", "dev.conll"];
+
+#[test]
+fn every_family_learns_to_tag_words_with_the_head_of_transformers() {
+    for (golden, class, prefix) in [
+        ("tiny-bert", "BertForTokenClassification", "bert."),
+        ("tiny-xlmr", "XLMRobertaForTokenClassification", "roberta."),
+        (
+            "tiny-distilbert",
+            "DistilBertForTokenClassification",
+            "distilbert.",
+        ),
+        ("tiny-electra", "ElectraForTokenClassification", "electra."),
+    ] {
+        let scene = tagging();
+        scene.copy_golden("tiny-bert", "model");
+        scene.copy_golden(golden, "model");
+        let flags = [
+            "--model",
+            "model",
+            "--seeds",
+            "1",
+            "--dropout",
+            "0",
+            "--epochs",
+            "15",
+        ];
+        finetune(&scene, &[&OF_TOKENS[..], &flags].concat()).done();
+        let results = scene.json("tuned/results.json");
+        assert_eq!(results["mean"]["f1"], 1.0, "{golden}: {results:#}");
+        assert_eq!(results["mean"]["accuracy"], 1.0);
+        assert_eq!(
+            (&results["task"], &results["head"]),
+            (&json!("tokens"), &json!("tokens"))
+        );
+        assert_eq!(results["labels"], json!(["B-A", "B-B", "I-B", "O"]));
+        assert_eq!(results["dev_examples"], 18);
+        let config = scene.json("tuned/config.json");
+        assert_eq!(config["architectures"], json!([class]));
+        assert_eq!(config["id2label"]["2"], "I-B");
+        assert_eq!(config["problem_type"], Value::Null);
+        let mut shapes = shapes(&scene, "tuned/model.safetensors");
+        let width = if golden == "tiny-xlmr" { 32 } else { 24 };
+        assert_eq!(shapes.remove("classifier.weight"), Some(vec![4, width]));
+        assert_eq!(shapes.remove("classifier.bias"), Some(vec![4]));
+        assert!(
+            shapes.keys().all(|name| name.starts_with(prefix)),
+            "{shapes:?}"
+        );
+        let lines = scene.text("tuned/predictions.jsonl");
+        assert_eq!(lines.lines().count(), 18);
+        for line in lines.lines() {
+            let line: Value = serde_json::from_str(line).expect("a JSON object");
+            assert_eq!(line["labels"], line["predicted"]);
+            let words = line["words"].as_array().expect("words").len();
+            assert_eq!(line["logits"].as_array().map(Vec::len), Some(words));
+        }
+        let card = scene.text("tuned/README.md");
+        assert!(card.contains("| mean | | 100.0 | 100.0 |"), "{card}");
+        assert!(card.contains("AutoModelForTokenClassification"), "{card}");
+    }
+}
+
+#[test]
+fn words_that_are_cut_off_are_told_and_do_not_count() {
+    let scene = tagging();
+    // A word of ten pieces is labelled by its first; of the long sentence six words of pieces remain.
+    let long = "small x B-A\n".to_owned() + &"the x O\n".repeat(9) + "\n";
+    scene.write("dev.conll", conll(101..119, " ") + &long);
+    let flags = [
+        "--max-length",
+        "8",
+        "--json",
+        "--epochs",
+        "1",
+        "--seeds",
+        "1",
+    ];
+    let outcome = finetune(&scene, &[&OF_TOKENS[..], &flags].concat()).done();
+    let start = &outcome.events("start")[0];
+    assert_eq!(
+        (&start["truncated"], &start["lost_words"]),
+        (&json!(1), &json!(4))
+    );
+    let lines = scene.text("tuned/predictions.jsonl");
+    let last: Value = serde_json::from_str(lines.lines().last().expect("a line")).expect("JSON");
+    let predicted = last["predicted"].as_array().expect("a list");
+    assert_eq!(predicted.iter().filter(|tag| tag.is_null()).count(), 4);
+    assert!(predicted[5].is_string() && predicted[6].is_null(), "{last}");
+    let text = finetune(
+        &scene,
+        &[
+            &OF_TOKENS[..],
+            &flags[..2],
+            &["--epochs", "1", "--overwrite"],
+        ]
+        .concat(),
+    );
+    assert!(
+        text.done()
+            .stderr
+            .contains("1 of them, to 8 tokens; 4 words have no token left and do not count"),
+    );
+}
+
+#[test]
+fn tags_that_mark_no_chunks_are_judged_as_classes() {
+    let scene = tagging();
+    let plain = |text: String| {
+        text.replace("B-A", "ADJ")
+            .replace("B-B", "DET")
+            .replace("I-B", "NOUN")
+            .replace(" O\n", " X\n")
+    };
+    scene.write("a.txt", plain(conll(0..60, " ")));
+    scene.write("b.txt", plain(conll(101..119, " ")));
+    let files = ["--train", "a.txt", "--dev", "b.txt"];
+    let flags = [
+        "--task",
+        "tokens",
+        "--balance",
+        "--freeze",
+        "0",
+        "--epochs",
+        "12",
+    ];
+    finetune(&scene, &[&files[..], &flags].concat()).done();
+    let results = scene.json("tuned/results.json");
+    assert_eq!(results["mean"]["macro_f1"], 1.0, "{results:#}");
+    assert_eq!(results["mean"]["f1"], Value::Null);
+    // The content says what the extension does not.
+    scene.write("c.txt", conll(0..60, " "));
+    let files = ["--train", "c.txt", "--dev", "dev.conll", "--overwrite"];
+    finetune(&scene, &[&files[..], &["--epochs", "1"]].concat()).done();
+    assert_eq!(scene.json("tuned/results.json")["task"], "tokens");
+}
+
+#[test]
+fn bad_conll_files_are_refused_in_one_sentence() {
+    const EXPECTED: &str = "expected a word and its tag in each line, with a tab or spaces between, and an empty line between \
+                            sentences";
+    for (content, message) in [
+        ("", format!("train.conll has no sentence; {EXPECTED}")),
+        (
+            "-DOCSTART- O\n\n",
+            format!("train.conll has no sentence; {EXPECTED}"),
+        ),
+        (
+            "the O\nmodel\n",
+            format!("train.conll, line 2: one column, `model`; {EXPECTED}"),
+        ),
+        (
+            "the DT O\n\nmodel B-A\n",
+            "train.conll, line 3: 2 columns, but line 1 has 3; expected as many in every line".to_owned(),
+        ),
+        (
+            "the\tO\n\tB-A\n",
+            format!("train.conll, line 2: the word is empty; {EXPECTED}"),
+        ),
+        (
+            "the\tO\nmodel\t\n",
+            format!("train.conll, line 2: the tag is empty; {EXPECTED}"),
+        ),
+        (
+            "the O\nmodel O\n",
+            "every word of train.conll has the tag `O`, its last column; expected at least two different ones".to_owned(),
+        ),
+        (
+            "the O\nmodel B-A\n",
+            "dev.conll, line 2: the tag `B-B` does not occur in train.conll; expected one of `B-A`, `O`".to_owned(),
+        ),
+    ] {
+        let scene = Scene::new();
+        scene.write("train.conll", content);
+        scene.write("dev.conll", "the O\nlarge B-B\n");
+        finetune(&scene, &OF_TOKENS).refused(1, &message);
+        assert!(!scene.path("tuned").exists());
+    }
+    let scene = tagging();
+    scene.write("dev.tsv", tsv(&rows(8, 0)));
+    finetune(&scene, &["--train", "train.conll"]).refused(
+        1,
+        "train.conll holds sentences with tags, but dev.tsv holds texts with classes; expected the same columns in both",
+    );
+    finetune(&scene, &[&OF_TOKENS[..], &["--pooling", "mean"]].concat()).refused(
+        2,
+        "--pooling makes one vector of a text, but these files have a tag for each word; leave it out",
+    );
+}
+
+#[test]
+fn a_task_file_says_what_flags_say() {
+    let scene = task();
+    let renamed = |name: &str, rows: &[(String, &str)]| {
+        let text = tsv(rows).replace("sentence\tlabel", "said\tverdict");
+        scene.write(&format!("task/{name}.tsv"), text);
+    };
+    renamed("a", &rows(48, 0));
+    renamed("b", &rows(16, 101));
+    let file = |extra: &str| {
+        let text = format!(
+            "train = \"a.tsv\"\ndev = \"b.tsv\"\ntext = \"said\"\nlabel = \"verdict\"\n{extra}"
+        );
+        scene.write("task/task.toml", text);
+    };
+    let run = |flags: &[&str]| {
+        let usual = [
+            "finetune",
+            "--model",
+            "teacher",
+            "--out",
+            "tuned",
+            "--device",
+            "cpu",
+            "--epochs",
+            "2",
+            "--seeds",
+            "1",
+            "--overwrite",
+        ];
+        scene.run(&[&usual[..], flags].concat())
+    };
+    file("");
+    run(&["--train", "task"]).done();
+    let by_folder = scene.json("tuned/results.json");
+    assert_eq!(by_folder["labels"], json!(["no", "yes"]));
+    let flags = [
+        "--train",
+        "task/a.tsv",
+        "--dev",
+        "task/b.tsv",
+        "--text-column",
+        "said",
+        "--label-column",
+        "verdict",
+    ];
+    run(&flags).done();
+    assert_eq!(scene.json("tuned/results.json"), by_folder);
+    file("task = \"classification\"\nlabels = [\"yes\", \"no\"]\nmetric = \"macro_f1\"\n");
+    run(&["--task-file", "task/task.toml"]).done();
+    assert_eq!(
+        scene.json("tuned/results.json")["labels"],
+        json!(["yes", "no"])
+    );
+    assert_eq!(scene.json("tuned/config.json")["id2label"]["0"], "yes");
+    let card = scene.text("tuned/README.md");
+    assert!(
+        card.contains("| seed | best epoch | macro F1 | accuracy |"),
+        "{card}"
+    );
+    for (extra, code, message) in [
+        (
+            "labels = [\"yes\"]",
+            1,
+            "task/task.toml: `labels` names 1; expected at least two",
+        ),
+        (
+            "labels = [\"yes\", \"yes\"]",
+            1,
+            "task/task.toml: `labels` names `yes` twice",
+        ),
+        (
+            "labels = [\"yes\", \"maybe\"]",
+            1,
+            "task/a.tsv, line 2: the label `no` does not occur in task/task.toml; expected one of `yes`, `maybe`",
+        ),
+        (
+            "metric = \"f1\"",
+            1,
+            "task/task.toml: `metric` is `f1`, but this task is judged by `accuracy` and `macro_f1`; name one of them",
+        ),
+        (
+            "task = \"tagging\"",
+            2,
+            "task/task.toml: `task`: `tagging` is not classification, regression or tokens",
+        ),
+        (
+            "metrics = \"f1\"",
+            2,
+            "task/task.toml: line 5, `metrics = \"f1\"`: unknown field `metrics`, expected one of `train`, `dev`, `task`, \
+             `text`, `label`, `labels`, `metric`",
+        ),
+    ] {
+        file(extra);
+        run(&["--train", "task"]).refused(code, message);
+    }
+    scene.write("task/task.toml", "train = \"a.tsv\"\ndev = \"c.tsv\"\n");
+    run(&["--train", "task"]).refused(2, "task/task.toml: `dev`: there is no file task/c.tsv");
+    run(&["--train", "task", "--dev", "dev.tsv"]).refused(
+        2,
+        "--dev beside task/task.toml, which says that already; leave the flag out, or change the file",
+    );
+    run(&["--train", "train.tsv"]).refused(
+        2,
+        "no dev file: name it with --dev, or in a task file with --task-file",
+    );
+}

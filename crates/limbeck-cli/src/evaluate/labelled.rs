@@ -1,0 +1,186 @@
+//! Labelled files, and what fine-tuned models give for them.
+
+use std::path::Path;
+use std::time::Instant;
+
+use burn::tensor::Device;
+use limbeck_kernels::self_test;
+use limbeck_model::{Classifier, Folder, Tokenizer, checks};
+use limbeck_recipe::{HeadChoice, KernelChoice};
+use limbeck_score::{Marks, Metric};
+use serde_json::Value;
+
+use crate::error::CliError;
+use crate::finetune::judging::{marks, predict};
+use crate::finetune::sequences::{Shelf, tokenise, tokenizer};
+use crate::finetune::task::{Goal, Kind, Labelled, Said};
+use crate::output::RESULTS;
+use crate::{device, terminal};
+
+/// The column that makes a table a labelled one.
+const LABEL: &str = "label";
+
+/// How a model's seeds did on the file that fine-tuning judged them by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spread {
+    /// Number of seeds.
+    pub seeds: usize,
+    /// Mean and standard deviation by metric, as results.json has them.
+    numbers: Value,
+}
+
+/// A model with the head that fine-tuning gave it.
+pub struct Tuned {
+    name: String,
+    classifier: Classifier,
+    goal: Goal,
+    tokenizer: Tokenizer,
+    shelf: Shelf,
+    /// How its seeds did, if its folder says so.
+    pub spread: Option<Spread>,
+}
+
+/// What a model gives for a file.
+pub struct Judged {
+    pub marks: Marks,
+    /// Texts, pairs or sentences in a second.
+    pub speed: f64,
+}
+
+/// Reads a file if it is one for fine-tuned models: CoNLL, or a table with a column `label`, or with single texts and scores.
+///
+/// # Errors
+/// It is such a file, and cannot be used.
+pub fn read(path: &Path) -> Result<Option<Labelled>, CliError> {
+    let said = Said::default();
+    let columns = match crate::finetune::columns_of(path)? {
+        None => return Labelled::read(path, &said).map(Some),
+        Some(columns) => columns,
+    };
+    let has = |name: &str| {
+        columns
+            .iter()
+            .any(|column| column.eq_ignore_ascii_case(name))
+    };
+    let is_similarity = ["sentence1", "sentence2", "score"].into_iter().all(has);
+    let has_scores = has("score") && (has("sentence") || has("text"));
+    match (is_similarity, has(LABEL)) {
+        (false, true) => {
+            let label = Some(LABEL.to_owned());
+            Labelled::read(path, &Said { label, ..said }).map(Some)
+        }
+        (false, false) if has_scores => Labelled::read(path, &said).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// What a labelled file asks for, in words.
+pub fn heading(labelled: &Labelled, rows: usize) -> String {
+    let (name, kind) = (labelled.name(), labelled.kind().name());
+    let rows = match labelled.kind() {
+        Kind::Tokens => format!("{rows} sentences"),
+        Kind::Classification | Kind::Regression => format!("{rows} rows"),
+    };
+    format!("{name}: {kind}, {rows}")
+}
+
+impl Spread {
+    /// Mean and standard deviation of a metric; none of one that fine-tuning did not measure.
+    pub fn of(&self, metric: Metric) -> Option<(f64, Option<f64>)> {
+        let number = |which: &str| self.numbers[which][metric.key()].as_f64();
+        Some((number("mean")?, number("std")))
+    }
+
+    fn read(folder: &Path) -> Option<(Self, Option<usize>)> {
+        let bytes = std::fs::read(folder.join(RESULTS)).ok()?;
+        let numbers: Value = serde_json::from_slice(&bytes).ok()?;
+        let max_length = numbers["max_length"].as_u64();
+        let max_length = max_length.and_then(|length| usize::try_from(length).ok());
+        let seeds = numbers["seeds"].as_array()?.len();
+        Some((Self { seeds, numbers }, max_length))
+    }
+}
+
+impl Tuned {
+    /// Opens the model of a folder for a labelled file.
+    ///
+    /// # Errors
+    /// The folder has no head, or cannot be used.
+    pub fn open(
+        path: &Path,
+        folder: &Folder,
+        labelled: &Labelled,
+        device: &Device,
+    ) -> Result<Self, CliError> {
+        let name = path.display().to_string();
+        let Some((mut classifier, tuned)) = Classifier::from_folder(folder, device)? else {
+            return Err(CliError::Usage(format!(
+                "{name} has no head for {}, which holds {}: run limbeck finetune --model {name}, and name the folder that it writes",
+                labelled.name(),
+                labelled.describe(),
+            )));
+        };
+        let checks = checks(classifier.encoder().config());
+        if let Err(error) = pollster::block_on(self_test(device, &checks)) {
+            terminal::say(device::self_test_failed(&error));
+            classifier.set_kernel(KernelChoice::Naive);
+        }
+        let goal = match (tuned.choice, tuned.labels) {
+            (HeadChoice::Tokens, labels) => Goal::Tags(labels.unwrap_or_default()),
+            (_, Some(labels)) => Goal::Classes(labels),
+            (_, None) => Goal::Score,
+        };
+        let config = classifier.encoder().config();
+        let longest = config.max_length();
+        let (spread, max_length) = Spread::read(path).unzip();
+        let max_length = match max_length.flatten() {
+            Some(length) => length.min(longest),
+            None => folder.sentence_head()?.length(longest),
+        };
+        Ok(Self {
+            tokenizer: tokenizer(folder, &goal, max_length)?,
+            shelf: Shelf {
+                device: device.clone(),
+                pad: config.pad_token_id,
+                multiple: 1,
+                max_length,
+                has_types: config.type_vocab_size > 1,
+            },
+            name,
+            classifier,
+            goal,
+            spread,
+        })
+    }
+
+    /// What it gives for a file.
+    ///
+    /// # Errors
+    /// The file asks for something else, or the device fails.
+    pub fn judge(&self, labelled: &Labelled) -> Result<Judged, CliError> {
+        let (name, goal) = (&self.name, &self.goal);
+        if goal.kind() != labelled.kind() {
+            return Err(CliError::Usage(format!(
+                "{name} is fine-tuned for {}, but {} holds {}",
+                goal.kind().name(),
+                labelled.name(),
+                labelled.describe()
+            )));
+        }
+        let examples = labelled.examples(goal, name)?;
+        let start = Instant::now();
+        let sequences = tokenise(&self.tokenizer, &examples, self.shelf.pad)?;
+        let predicted = predict(&self.classifier, &self.shelf, &sequences, goal)?;
+        let seconds = start.elapsed().as_secs_f64();
+        let cut = sequences.iter().filter(|sequence| sequence.truncated);
+        let length = self.shelf.max_length;
+        let (cut, texts) = (cut.count() as u64, sequences.len() as u64);
+        if let Some(cut) = crate::encode::cut_in_words(cut, texts, length) {
+            terminal::say(format_args!("{name} on {}: {cut}", labelled.name()));
+        }
+        Ok(Judged {
+            marks: marks(goal, &examples, &predicted),
+            speed: examples.len() as f64 / seconds.max(1e-9),
+        })
+    }
+}
