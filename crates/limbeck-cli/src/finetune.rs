@@ -130,7 +130,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let max_length = max_length(&config, arguments)?;
     let tokenizer = Tokenizer::from_folder(&folder)?.truncating(max_length)?;
     let inputs = Inputs {
-        model: ("model", &arguments.model),
+        models: vec![("model", &arguments.model)],
         result: "fine-tuned model",
         files: vec![
             ("training file", &arguments.train),

@@ -42,7 +42,8 @@ pub struct Plan {
     pub teacher: Config,
     /// The student's config.
     pub student: Config,
-    /// The teacher's layer, from 1, that each layer of the student starts from; none if its weights start random.
+    /// The teacher's layer, from 1, that each layer of the student starts from; none if its weights start random, or as those of
+    /// the model in a folder.
     pub from_layers: Option<Vec<usize>>,
 }
 
@@ -94,14 +95,52 @@ impl Mistakes {
 }
 
 impl Plan {
-    /// Checks a recipe against the teacher's config.
+    /// Checks a recipe against the teacher's config. Of one with an assistant, that is the assistant's: see [`Plan::stages`].
     ///
     /// # Errors
     /// [`PlanError`] with every mistake.
     pub fn new(recipe: &Recipe, teacher: &Config) -> Result<Self, PlanError> {
+        Self::with_start(recipe, teacher, None)
+    }
+
+    /// The plan of the teacher assistant, if the recipe has one, and the student's.
+    ///
+    /// # Errors
+    /// See [`Plan::with_start`].
+    pub fn stages(
+        recipe: &Recipe,
+        teacher: &Config,
+        start: Option<&Config>,
+    ) -> Result<(Option<Self>, Self), PlanError> {
+        let Some(of_assistant) = recipe.of_assistant(teacher) else {
+            return Ok((None, Self::with_start(recipe, teacher, start)?));
+        };
+        if let Init::Folder(folder) = &recipe.student.init {
+            let message = format!(
+                "an assistant, as deep as the teacher, cannot start from the model in {folder}; leave assistant_steps out, or \
+                 set student.init to `teacher` or `random`"
+            );
+            let field = "student.init";
+            return Err(PlanError(vec![Mistake { field, message }]));
+        }
+        let assistant = Self::new(&of_assistant, teacher)?;
+        let student = Self::new(recipe, &assistant.student)?;
+        Ok((Some(assistant), student))
+    }
+
+    /// Checks a recipe against the teacher's config and, of a student that starts from a folder, that of the model there.
+    ///
+    /// # Errors
+    /// [`PlanError`] with every mistake.
+    pub fn with_start(
+        recipe: &Recipe,
+        teacher: &Config,
+        start: Option<&Config>,
+    ) -> Result<Self, PlanError> {
         let mut mistakes = Mistakes::default();
         check_numbers(recipe, teacher, &mut mistakes);
         check_student(recipe, &mut mistakes);
+        let start = check_start(recipe, teacher, start, &mut mistakes);
         let teacher_layer = teacher_layer(recipe, teacher, &mut mistakes);
         let from_layers = from_layers(recipe, teacher, teacher_layer, &mut mistakes);
         let relation_heads = relation_heads(recipe, teacher, &mut mistakes);
@@ -118,13 +157,16 @@ impl Plan {
             return Err(PlanError(mistakes.0));
         }
         let size = &recipe.student;
-        let student = teacher.student(StudentSize {
-            layers: size.layers,
-            hidden: size.hidden,
-            heads: size.heads,
-            ffn: size.ffn.unwrap_or(usual_ffn(size, teacher)),
-            dropout: size.dropout,
-        });
+        let student = match start {
+            Some(start) => start.trained_with(size.dropout),
+            None => teacher.student(StudentSize {
+                layers: size.layers,
+                hidden: size.hidden,
+                heads: size.heads,
+                ffn: size.ffn.unwrap_or(usual_ffn(size, teacher)),
+                dropout: size.dropout,
+            }),
+        };
         let parameters = parameter_count(&student);
         if parameters > MOST_PARAMETERS {
             return Err(PlanError(vec![Mistake {
@@ -312,6 +354,74 @@ fn check_student(recipe: &Recipe, mistakes: &mut Mistakes) {
     );
 }
 
+/// The config of the model in the folder that the student starts from, if it starts from one: what the recipe says of its size
+/// must agree, and it must be of the teacher's kind and know as many tokens.
+fn check_start<'a>(
+    recipe: &Recipe,
+    teacher: &Config,
+    start: Option<&'a Config>,
+    mistakes: &mut Mistakes,
+) -> Option<&'a Config> {
+    let student = &recipe.student;
+    let Init::Folder(folder) = &student.init else {
+        return None;
+    };
+    let Some(start) = start else {
+        let message = format!(
+            "only `limbeck distill` starts a student from a folder, here {folder}; set student.init to `teacher` or `random`"
+        );
+        mistakes.add("student.init", message);
+        return None;
+    };
+    for (field, asked, found) in [
+        (
+            "student.layers",
+            Some(student.layers),
+            start.num_hidden_layers,
+        ),
+        ("student.hidden", Some(student.hidden), start.hidden_size),
+        (
+            "student.heads",
+            Some(student.heads),
+            start.num_attention_heads,
+        ),
+        ("student.ffn", student.ffn, start.intermediate_size),
+    ] {
+        let asked = asked.unwrap_or(found);
+        mistakes.demand(asked == found, field, || {
+            format!(
+                "must be {found}, as in the model in {folder} that the student starts from, not {asked}; leave it out, or set it \
+                 to {found}"
+            )
+        });
+    }
+    let mut demand = |holds, message| mistakes.demand(holds, "student.init", || message);
+    let kinds = (&start.model_type, &teacher.model_type);
+    demand(
+        kinds.0 == kinds.1,
+        format!(
+            "the model in {folder} is of the kind `{}`, and the teacher of `{}`; name a folder with a model of the teacher's kind",
+            kinds.0, kinds.1
+        ),
+    );
+    let tokens = (start.vocab_size, teacher.vocab_size);
+    demand(
+        tokens.0 == tokens.1,
+        format!(
+            "the model in {folder} has a vocabulary of {} tokens, and the teacher one of {}; name a folder with a model that has \
+             the teacher's tokens",
+            tokens.0, tokens.1
+        ),
+    );
+    let (longest, length) = (start.max_length(), recipe.max_length);
+    mistakes.demand(
+        length <= longest || length > teacher.max_length(),
+        "max_length",
+        || format!("must be 3 to {longest} (the positions of the model in {folder}), not {length}"),
+    );
+    Some(start)
+}
+
 /// The teacher's layer unless a recipe names it: the last, or an upper-middle one of large teachers (section 4 of MiniLMv2).
 pub fn usual_teacher_layer(teacher: &Config) -> usize {
     match (teacher.num_hidden_layers, teacher.layer_of_24()) {
@@ -330,6 +440,10 @@ pub fn usual_relation_heads(student: usize, teacher: usize) -> usize {
 
 fn teacher_layer(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) -> usize {
     let layers = teacher.num_hidden_layers;
+    // What the recipe names is a layer of the assistant's teacher; the assistant has learnt it in its last.
+    if recipe.has_assistant() {
+        return layers;
+    }
     let usual = match recipe.objective {
         Objective::MinilmV2 => usual_teacher_layer(teacher),
         Objective::MinilmV1 => layers,
@@ -352,7 +466,7 @@ pub fn usual_ffn(student: &StudentRecipe, teacher: &Config) -> usize {
     let usual = student.hidden.saturating_mul(4);
     match student.init {
         Init::Teacher => usual.min(teacher.intermediate_size),
-        Init::Random => usual,
+        Init::Random | Init::Folder(_) => usual,
     }
 }
 
@@ -377,11 +491,16 @@ fn from_layers(
     mistakes: &mut Mistakes,
 ) -> Option<Vec<usize>> {
     let (student, named) = (&recipe.student, &recipe.student.from_layers);
-    if student.init == Init::Random {
+    if student.init != Init::Teacher {
+        let init = match &student.init {
+            Init::Folder(_) => "a folder",
+            _ => "`random`",
+        };
         mistakes.demand(named.is_none(), "student.from_layers", || {
-            "student.init is `random`, which takes nothing from the teacher's layers; leave from_layers out, or set init to \
-             `teacher`"
-                .into()
+            format!(
+                "student.init is {init}, which takes nothing from the teacher's layers; leave from_layers out, or set init to \
+                 `teacher`"
+            )
         });
         return None;
     }
