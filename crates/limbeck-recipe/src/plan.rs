@@ -100,7 +100,12 @@ impl Plan {
     /// # Errors
     /// [`PlanError`] with every mistake.
     pub fn new(recipe: &Recipe, teacher: &Config) -> Result<Self, PlanError> {
-        Self::with_start(recipe, teacher, None)
+        let mut mistakes = Mistakes::default();
+        if matches!(recipe.student.init, Init::Folder(_)) {
+            let message = "only `limbeck distill` starts a student from a folder; set student.init to `teacher` or `random`";
+            mistakes.add("student.init", message);
+        }
+        Self::of(recipe, teacher, None, mistakes)
     }
 
     /// The plan of the teacher assistant, if the recipe has one, and the student's.
@@ -137,10 +142,24 @@ impl Plan {
         teacher: &Config,
         start: Option<&Config>,
     ) -> Result<Self, PlanError> {
+        let (Init::Folder(folder), Some(start)) = (&recipe.student.init, start) else {
+            return Self::new(recipe, teacher);
+        };
         let mut mistakes = Mistakes::default();
+        check_start(recipe, teacher, (folder, start), &mut mistakes);
+        let student = start.trained_with(recipe.student.dropout);
+        Self::of(recipe, teacher, Some(student), mistakes)
+    }
+
+    /// A plan, if what is wrong already and what is found here comes to nothing.
+    fn of(
+        recipe: &Recipe,
+        teacher: &Config,
+        student: Option<Config>,
+        mut mistakes: Mistakes,
+    ) -> Result<Self, PlanError> {
         check_numbers(recipe, teacher, &mut mistakes);
         check_student(recipe, &mut mistakes);
-        let start = check_start(recipe, teacher, start, &mut mistakes);
         let teacher_layer = teacher_layer(recipe, teacher, &mut mistakes);
         let from_layers = from_layers(recipe, teacher, teacher_layer, &mut mistakes);
         let relation_heads = relation_heads(recipe, teacher, &mut mistakes);
@@ -157,16 +176,16 @@ impl Plan {
             return Err(PlanError(mistakes.0));
         }
         let size = &recipe.student;
-        let student = match start {
-            Some(start) => start.trained_with(size.dropout),
-            None => teacher.student(StudentSize {
+        let derived = || {
+            teacher.student(StudentSize {
                 layers: size.layers,
                 hidden: size.hidden,
                 heads: size.heads,
                 ffn: size.ffn.unwrap_or(usual_ffn(size, teacher)),
                 dropout: size.dropout,
-            }),
+            })
         };
+        let student = student.unwrap_or_else(derived);
         let parameters = parameter_count(&student);
         if parameters > MOST_PARAMETERS {
             return Err(PlanError(vec![Mistake {
@@ -354,25 +373,15 @@ fn check_student(recipe: &Recipe, mistakes: &mut Mistakes) {
     );
 }
 
-/// The config of the model in the folder that the student starts from, if it starts from one: what the recipe says of its size
-/// must agree, and it must be of the teacher's kind and know as many tokens.
-fn check_start<'a>(
+/// A student that starts from the model in a folder is that model: what the recipe says of its size must agree, and it must be of
+/// the teacher's kind and know as many tokens.
+fn check_start(
     recipe: &Recipe,
     teacher: &Config,
-    start: Option<&'a Config>,
+    (folder, start): (&str, &Config),
     mistakes: &mut Mistakes,
-) -> Option<&'a Config> {
+) {
     let student = &recipe.student;
-    let Init::Folder(folder) = &student.init else {
-        return None;
-    };
-    let Some(start) = start else {
-        let message = format!(
-            "only `limbeck distill` starts a student from a folder, here {folder}; set student.init to `teacher` or `random`"
-        );
-        mistakes.add("student.init", message);
-        return None;
-    };
     for (field, asked, found) in [
         (
             "student.layers",
@@ -419,7 +428,6 @@ fn check_start<'a>(
         "max_length",
         || format!("must be 3 to {longest} (the positions of the model in {folder}), not {length}"),
     );
-    Some(start)
 }
 
 /// The teacher's layer unless a recipe names it: the last, or an upper-middle one of large teachers (section 4 of MiniLMv2).
