@@ -9,7 +9,7 @@ use limbeck_engine::{To, seal, unseal};
 use limbeck_kernels::relation;
 use limbeck_model::{Encoder, Folder, Precision, TokenBatch, Tokenizer};
 use limbeck_protocol::{Command, Control, Event, Export, Halt, RunState, VERSION};
-use limbeck_recipe::{Config, Evaluation, Pair, Part, Recipe, Step, StudentRecipe};
+use limbeck_recipe::{Config, Evaluation, Init, Pair, Part, Recipe, Step, StudentRecipe};
 use limbeck_relations::Projections;
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -295,6 +295,21 @@ async fn what_cannot_be_is_refused_where_it_is_fixed() {
             asker.refusal().await.0,
             Control::Field("relation_heads".into())
         );
+        let mut other = recipe();
+        other.student.init = Init::Folder("former".into());
+        asker.ask(Command::Start { recipe: other }, Vec::new());
+        let (control, message) = asker.refusal().await;
+        assert_eq!(control, Control::Field("student.init".into()));
+        assert!(
+            message.contains("only `limbeck distill` starts"),
+            "{message}"
+        );
+        let mut staged = recipe();
+        staged.assistant_steps = 3;
+        asker.ask(Command::Start { recipe: staged }, Vec::new());
+        let (control, message) = asker.refusal().await;
+        assert_eq!(control, Control::Run);
+        assert!(message.contains("`limbeck distill` alone"), "{message}");
         asker.ask(Command::Resume, Vec::new());
         assert_eq!(asker.refusal().await.0, Control::Run);
         let name = "notes.txt".into();
@@ -350,6 +365,56 @@ async fn a_teacher_that_would_break_the_engine_is_refused() {
             assert!(message.contains(reason), "{message}");
         }
         provide(asker, &text()).await;
+    })
+    .await;
+}
+
+/// What makes a vector of a text comes with the teacher, stays with its run, and is its student's.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_student_pools_as_the_teacher_that_a_page_gave() {
+    let modules = r#"[{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}]"#;
+    let pooling = r#"{"word_embedding_dimension": 24, "pooling_mode_cls_token": true}"#;
+    let files = tiny_bert();
+    let files = files
+        .files()
+        .map(|(name, bytes)| (name.to_owned(), bytes.to_vec()));
+    let more = [
+        ("modules.json", modules),
+        ("1_Pooling/config.json", pooling),
+        ("sentence_bert_config.json", r#"{"max_seq_length": 9}"#),
+        ("2_Dense/config.json", "no module asks for this"),
+    ];
+    let more = more.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()));
+    let teacher = Folder::from_files("tiny-bert", files.chain(more).collect());
+    let expected = {
+        let mut files: BTreeMap<String, Vec<u8>> = teacher
+            .files()
+            .map(|(name, bytes)| (name.to_owned(), bytes.to_vec()))
+            .collect();
+        files.remove("2_Dense/config.json");
+        let head = Folder::from_files("tiny-bert", files).sentence_head();
+        head.unwrap().of_student(24, 12)
+    };
+    assert!(expected.words().contains("cls"), "{}", expected.words());
+    let place = Memory::new(cpu());
+    let is_expected = |student: &Folder| {
+        assert_eq!(student.sentence_head().unwrap(), expected);
+        assert!(student.get("2_Dense/config.json").is_none());
+    };
+    with_engine(place.clone(), async |asker| {
+        provide_with(asker, &teacher, &text()).await;
+        start(asker);
+        asker.until(is(&FINISHED)).await;
+        is_expected(&exported(asker).await);
+    })
+    .await;
+    let names: Vec<String> = place.files.borrow().keys().cloned().collect();
+    assert!(!names.iter().any(|name| name.contains('/')), "{names:?}");
+    with_engine(place, async |asker| {
+        asker.ask(Command::Restore, Vec::new());
+        asker.until(is(&FINISHED)).await;
+        is_expected(&exported(asker).await);
     })
     .await;
 }

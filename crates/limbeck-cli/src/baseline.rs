@@ -50,13 +50,15 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     }
     require_out(&recipe.out)?;
     config::require_teacher(&recipe)?;
-    let (out, teacher) = (Path::new(&recipe.out), Path::new(&recipe.teacher));
-    let folder = Folder::read(teacher)?;
+    let out = Path::new(&recipe.out);
+    let teacher = Folder::read(Path::new(&recipe.teacher))?;
+    let start = config::start(&recipe)?;
     let (device, _) = device::open(DeviceChoice::Cpu)?;
-    let baseline = pollster::block_on(limbeck_engine::baseline(&recipe, &folder, &device))?;
+    let baseline = limbeck_engine::baseline(&recipe, &teacher, start.as_ref(), &device);
+    let baseline = pollster::block_on(baseline)?;
     let config = arguments.config.as_deref().into_iter();
     let inputs = Inputs {
-        model: ("teacher", teacher),
+        models: config::models(&recipe),
         result: "student",
         files: config.map(|path| ("recipe", path)).collect(),
     };

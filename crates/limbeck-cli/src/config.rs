@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use limbeck_model::{Folder, read_file};
-use limbeck_recipe::{NamedRecipe, Plan, Recipe};
+use limbeck_recipe::{Init, NamedRecipe, Plan, Recipe};
 use toml::{Table, Value};
 
 use crate::error::CliError;
@@ -52,12 +52,12 @@ pub fn main(command: &Command) -> Result<ExitCode, CliError> {
         Command::Check { file } => {
             let recipe = load(&Base::File(file), &[])?;
             require_teacher(&recipe)?;
-            let plan = Plan::new(
-                &recipe,
-                &Folder::read(Path::new(&recipe.teacher))?.config()?,
-            )?;
-            for (name, value) in limbeck_engine::card::facts(&plan) {
-                writeln!(out, "{name:<16} {value}")?;
+            let teacher = Folder::read(Path::new(&recipe.teacher))?;
+            let (assistant, student) = stages(&recipe, &teacher, start(&recipe)?.as_ref())?;
+            for plan in assistant.iter().chain([&student]) {
+                for (name, value) in limbeck_engine::card::facts(plan) {
+                    writeln!(out, "{name:<16} {value}")?;
+                }
             }
         }
     }
@@ -75,6 +75,39 @@ pub fn require_teacher(recipe: &Recipe) -> Result<(), CliError> {
         )),
         false => Ok(()),
     }
+}
+
+/// The model in the folder that the student starts from, if the recipe names one.
+///
+/// # Errors
+/// It cannot be read.
+pub fn start(recipe: &Recipe) -> Result<Option<Folder>, CliError> {
+    match &recipe.student.init {
+        Init::Folder(folder) => Ok(Some(Folder::read(Path::new(folder))?)),
+        _ => Ok(None),
+    }
+}
+
+/// The plan of the assistant, if there is one, and the student's.
+///
+/// # Errors
+/// Every mistake of the recipe, or a config that cannot be used.
+pub fn stages(
+    recipe: &Recipe,
+    teacher: &Folder,
+    start: Option<&Folder>,
+) -> Result<(Option<Plan>, Plan), CliError> {
+    let start = start.map(Folder::config).transpose()?;
+    Ok(Plan::stages(recipe, &teacher.config()?, start.as_ref())?)
+}
+
+/// The folders of the models that a run reads, and what each is called.
+pub fn models(recipe: &Recipe) -> Vec<(&str, &Path)> {
+    let mut models = vec![("teacher", Path::new(&recipe.teacher))];
+    if let Init::Folder(folder) = &recipe.student.init {
+        models.push(("starting model", Path::new(folder)));
+    }
+    models
 }
 
 /// What a recipe starts from.
@@ -131,9 +164,35 @@ pub fn load(base: &Base, settings: &[(String, Value)]) -> Result<Recipe, CliErro
     for (key, value) in settings {
         set(&mut table, key, value.clone())?;
     }
+    take_sizes(&mut table)?;
     Value::Table(table)
         .try_into()
         .map_err(|e| CliError::Usage(format!("{source}: {}", e.to_string().trim_end())))
+}
+
+/// A student that starts from the model in a folder has that model's sizes where its recipe names none.
+fn take_sizes(table: &mut Table) -> Result<(), CliError> {
+    let student = table.get_mut("student").and_then(Value::as_table_mut);
+    let Some(student) = student else {
+        return Ok(());
+    };
+    let init = student.get("init");
+    let folder = init.and_then(|init| init.get("folder")?.as_str());
+    let is_named = |size: &str| student.contains_key(size);
+    let Some(folder) = folder.filter(|_| !["layers", "hidden", "heads"].into_iter().all(is_named))
+    else {
+        return Ok(());
+    };
+    let config = Folder::read(Path::new(folder))?.config()?;
+    for (size, value) in [
+        ("layers", config.num_hidden_layers),
+        ("hidden", config.hidden_size),
+        ("heads", config.num_attention_heads),
+    ] {
+        let value = Value::Integer(i64::try_from(value).unwrap_or(i64::MAX));
+        student.entry(size).or_insert(value);
+    }
+    Ok(())
 }
 
 /// The text of a recipe's file.
@@ -160,6 +219,10 @@ fn set(table: &mut Table, key: &str, value: Value) -> Result<(), CliError> {
             break;
         }
         let inner = at.entry(part).or_insert_with(|| Value::Table(Table::new()));
+        // `student.init.folder=DIR`, where the recipe has `init = "random"`.
+        if inner.is_str() {
+            *inner = Value::Table(Table::new());
+        }
         at = inner
             .as_table_mut()
             .ok_or_else(|| CliError::Usage(format!("--set {key}: `{part}` is not a table")))?;

@@ -3,11 +3,14 @@
 //! ```text
 //! flags --opening--> Session (of the engine) --listener--> progress, metrics.jsonl, checkpoint --finish--> student, report
 //! ```
+//!
+//! A recipe with a teacher assistant makes two sessions, one after the other.
 
 mod finish;
 mod listener;
 mod metrics;
 mod opening;
+mod stage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -78,20 +81,34 @@ pub struct Arguments {
 /// Anything from a wrong recipe to a full disk; the last checkpoint stays whole.
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let stop = stop_flag()?;
-    let (mut session, mut listener) = opening::open(arguments)?;
-    match pollster::block_on(drive(&mut session, &mut listener, &stop)) {
+    let mut begun = opening::begin(arguments)?;
+    if let Some((session, listener)) = begun.assistant()?
+        && !take(session, listener, &stop)?
+    {
+        return Ok(ExitCode::FAILURE);
+    }
+    let (session, listener) = begun.student()?;
+    match take(session, listener, &stop)? {
+        true => Ok(ExitCode::SUCCESS),
+        false => Ok(ExitCode::FAILURE),
+    }
+}
+
+/// Takes a stage to its end, and writes what it leaves; false if it was stopped, and saved, before.
+fn take(mut session: Session, mut listener: Listener, stop: &AtomicBool) -> Result<bool, CliError> {
+    match pollster::block_on(drive(&mut session, &mut listener, stop)) {
         Ok(true) => match finish::finish(&session, &listener) {
             Err(error @ CliError::File { .. }) => Err(not_kept(error, &session, &listener)),
-            finished => finished.map(|()| ExitCode::SUCCESS),
+            finished => finished.map(|()| true),
         },
         Ok(false) => {
             pause(&session, &listener);
-            Ok(ExitCode::FAILURE)
+            Ok(false)
         }
         Err(RunError::Saved { error, step }) => Err(CliError::Saved {
             error,
             step,
-            out: listener.output.folder().display().to_string(),
+            out: listener.stage.out(),
         }),
         Err(error @ RunError::Storage(_)) => Err(not_kept(error.into(), &session, &listener)),
         Err(error) => Err(error.into()),
@@ -100,12 +117,12 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
 
 /// A file could not be written: what there is of the run, and how to go on.
 fn not_kept(error: CliError, session: &Session, listener: &Listener) -> CliError {
-    let out = listener.output.folder().display();
+    let out = listener.stage.out();
     let what_now = match session.saved_at() {
         Some(step) => format!(
             "The checkpoint of step {step} is whole. Fix that, then resume with: limbeck distill --out {out} --resume"
         ),
-        None => "There is no checkpoint yet. Fix that, then start again".to_owned(),
+        None => listener.stage.without_checkpoint(),
     };
     CliError::NotKept {
         error: Box::new(error),
@@ -133,10 +150,10 @@ async fn drive(
 fn pause(session: &Session, listener: &Listener) {
     listener.progress.finish();
     let step = session.steps_taken();
-    let out = listener.output.folder().display();
+    let (out, of_stage) = (listener.stage.out(), listener.stage.of());
     let text = format!(
-        "Stopped after step {step}, saved. Resume with: limbeck distill --out {out} --resume"
+        "Stopped after step {step}{of_stage}, saved. Resume with: limbeck distill --out {out} --resume"
     );
-    let fields = json!({ "step": step });
+    let fields = json!({ "step": step, "stage": listener.stage.name() });
     listener.progress.say(&text, "stopped", &fields);
 }

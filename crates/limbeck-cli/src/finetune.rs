@@ -139,7 +139,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let max_length = max_length(&config, arguments)?;
     let tokenizer = tokenizer(&folder, &task.goal, max_length)?;
     let inputs = Inputs {
-        model: ("model", &arguments.model),
+        models: vec![("model", &arguments.model)],
         result: "fine-tuned model",
         files: vec![("training file", &asked.train), ("dev file", &asked.dev)],
     };

@@ -21,8 +21,8 @@ pub fn require_out(out: &str) -> Result<(), CliError> {
 
 /// What a command reads that writes a model.
 pub struct Inputs<'a> {
-    /// A model folder, and what it is called.
-    pub model: (&'a str, &'a Path),
+    /// Model folders, and what each is called.
+    pub models: Vec<(&'a str, &'a Path)>,
     /// What the command makes of it.
     pub result: &'a str,
     /// Files, and what each is called.
@@ -39,28 +39,34 @@ impl Inputs<'_> {
         let Some(folder) = resolved(out)?.filter(|folder| folder.is_dir()) else {
             return Ok(());
         };
-        let (name, model) = self.model;
-        if resolved(model)?.as_ref() == Some(&folder) {
-            let (out, result) = (out.display(), self.result);
-            return Err(CliError::Usage(format!(
-                "the output folder {out} is the {name}'s: the {result} would replace it. Choose another with --out"
-            )));
-        }
-        let in_model = files_of(model)?;
-        let in_model = in_model.iter().map(PathBuf::as_path);
-        let model = std::iter::once(model).chain(in_model);
-        let model = model.map(|path| (name, path));
-        for (what, path) in model.chain(self.files.iter().copied()) {
-            if lies_in(path, &folder)? {
+        for (name, model) in self.models.iter().copied() {
+            if resolved(model)?.as_ref() == Some(&folder) {
+                let (out, result) = (out.display(), self.result);
                 return Err(CliError::Usage(format!(
-                    "the {what} {} is in the output folder {}, where it could be removed or overwritten. Move it, or \
-                     choose another folder with --out",
-                    path.display(),
-                    out.display()
+                    "the output folder {out} is the {name}'s: the {result} would replace it. Choose another with --out"
                 )));
             }
+            let in_model = files_of(model)?;
+            let in_model = in_model.iter().map(PathBuf::as_path);
+            for path in std::iter::once(model).chain(in_model) {
+                is_outside(name, path, out, &folder)?;
+            }
         }
-        Ok(())
+        let mut files = self.files.iter();
+        files.try_for_each(|(what, path)| is_outside(what, path, out, &folder))
+    }
+}
+
+/// Refuses a path into the output folder `out`, which leads to `folder`.
+fn is_outside(what: &str, path: &Path, out: &Path, folder: &Path) -> Result<(), CliError> {
+    match lies_in(path, folder)? {
+        false => Ok(()),
+        true => Err(CliError::Usage(format!(
+            "the {what} {} is in the output folder {}, where it could be removed or overwritten. Move it, or choose another \
+             folder with --out",
+            path.display(),
+            out.display()
+        ))),
     }
 }
 

@@ -6,6 +6,7 @@ use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use limbeck_model::Folder;
+use limbeck_recipe::ASSISTANT;
 
 use crate::error::CliError;
 use crate::lock::{self, Lock, Taken};
@@ -22,6 +23,11 @@ pub const METRICS_IN_PROGRESS: &str = "metrics.jsonl.part";
 /// The numbers of a finished run.
 pub const METRICS: &str = "metrics.jsonl";
 
+/// The recipe: of a finished run, or of one whose assistant is not yet a teacher.
+pub const RECIPE: &str = "recipe.toml";
+/// The weights of a finished run's student, the last file of it.
+const WEIGHTS: &str = "model.safetensors";
+
 /// The scores of a fine-tuned model.
 pub const RESULTS: &str = "results.json";
 /// What a fine-tuned model gives for each example of its dev file.
@@ -37,11 +43,11 @@ fn is_ours(name: &str) -> bool {
         METRICS_IN_PROGRESS,
         METRICS,
         "config.json",
-        "model.safetensors",
+        WEIGHTS,
         "modules.json",
         "config_sentence_transformers.json",
         "sentence_bert_config.json",
-        "recipe.toml",
+        RECIPE,
         "README.md",
         "report.html",
         "report.svg",
@@ -49,6 +55,23 @@ fn is_ours(name: &str) -> bool {
         PREDICTIONS,
     ];
     OURS.contains(&name) || Folder::is_part_of_a_model(name)
+}
+
+/// Whether a run with a checkpoint can go on in a folder.
+pub fn has_checkpoint(folder: &Path) -> bool {
+    folder.join(CHECKPOINT).exists()
+}
+
+/// Whether a run has come to its end in a folder.
+pub fn is_finished(folder: &Path) -> bool {
+    folder.join(WEIGHTS).exists() && !has_checkpoint(folder)
+}
+
+/// Whether a run can go on in a folder: from a checkpoint, or from its first stage, while the recipe lies beside an assistant and
+/// there is no student yet.
+fn goes_on(folder: &Path) -> bool {
+    let begun = [RECIPE, ASSISTANT].map(|name| folder.join(name).exists());
+    has_checkpoint(folder) || (begun == [true, true] && !is_finished(folder))
 }
 
 /// The folder of a run's student, which this process alone writes to.
@@ -87,7 +110,7 @@ impl Output {
     /// Takes the folder of a run that goes on.
     ///
     /// # Errors
-    /// There is no checkpoint in it, or another process works there.
+    /// There is no run in it that can go on, or another process works there.
     pub fn resume(folder: &Path) -> Result<Self, CliError> {
         let checkpoint = folder.join(CHECKPOINT);
         let nothing = || {
@@ -96,11 +119,11 @@ impl Output {
                 checkpoint.display()
             ))
         };
-        if !checkpoint.exists() && !lock::is_held(&folder.join(LOCK)) {
+        if !goes_on(folder) && !lock::is_held(&folder.join(LOCK)) {
             return Err(nothing());
         }
         let output = Self::take(folder, false)?;
-        match checkpoint.exists() {
+        match goes_on(folder) {
             true => Ok(output),
             false => Err(nothing()),
         }
@@ -125,6 +148,8 @@ impl Output {
     /// # Errors
     /// A file cannot be removed.
     pub fn clear(&self, new_run: bool) -> Result<(), CliError> {
+        // First what would stand for a run that goes on, beside an assistant and without a student.
+        clear_folder(&self.folder, |name| new_run && name == RECIPE)?;
         clear_folder(&self.folder, |name| new_run && is_ours(name))?;
         // Only files that bear a name of ours, or are temporary, are removed: the folder may be somebody else's.
         let pooling = self.folder.join(POOLING);
@@ -207,7 +232,7 @@ fn require_empty(folder: &Path) -> Result<(), CliError> {
     if lock::is_held(&lock) {
         return Err(in_use(folder, lock::owner_at(&lock).as_deref()));
     }
-    let resume = match folder.join(CHECKPOINT).exists() {
+    let resume = match goes_on(folder) {
         true => "resume its run with --resume, ",
         false => "",
     };

@@ -25,7 +25,7 @@ impl Progress {
             ProgressDrawTarget::stderr()
         };
         let bar = ProgressBar::with_draw_target(Some(0), target);
-        let template = "{bar:24} {pos}/{len}  {msg}  {elapsed} elapsed, {eta} left";
+        let template = "{prefix}{bar:24} {pos}/{len}  {msg}  {elapsed} elapsed, {eta} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
@@ -34,6 +34,13 @@ impl Progress {
             json,
             tokens: 0,
         }
+    }
+
+    /// The same, with the name of a stage before the bar, if it has one.
+    pub fn named(self, stage: Option<&str>) -> Self {
+        let prefix = stage.map_or_else(String::new, |stage| format!("{stage}  "));
+        self.bar.set_prefix(prefix);
+        self
     }
 
     /// The run has taken `step` steps and goes on from there.

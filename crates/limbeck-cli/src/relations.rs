@@ -250,7 +250,7 @@ impl Choice {
 
 /// The plan of the run that made the student, if it was made from such a teacher.
 fn plan(teacher: &Config, student: &Config, recipe: Option<&Recipe>) -> Option<Plan> {
-    let plan = Plan::new(recipe?, teacher).ok()?;
+    let plan = Plan::with_start(recipe?, teacher, Some(student)).ok()?;
     (plan.student.hidden_size == student.hidden_size).then_some(plan)
 }
 

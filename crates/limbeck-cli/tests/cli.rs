@@ -34,6 +34,12 @@ mod sentences;
 #[path = "cli/serving.rs"]
 mod serving;
 #[cfg(unix)]
+#[path = "cli/staging.rs"]
+mod staging;
+#[cfg(unix)]
+#[path = "cli/starting.rs"]
+mod starting;
+#[cfg(unix)]
 #[path = "cli/stopping.rs"]
 mod stopping;
 #[cfg(unix)]

@@ -1,15 +1,15 @@
 //! The student that a run starts from, as a folder of its own: what is learnt is told from what is copied by comparing with it.
 
 use burn::tensor::Device;
-use limbeck_model::{Encoder, Folder};
+use limbeck_model::{Encoder, Folder, Tokenizer};
 use limbeck_recipe::{Init, Mistake, Plan, PlanError, Recipe};
-use limbeck_train::Run;
 
 use crate::RunError;
 use crate::card::baseline_card;
+use crate::start::{self, new_run};
 use crate::student::{student_files, vectors_in_words};
 
-/// A student that was copied from its teacher.
+/// A student that was copied from its teacher, or from the model in a folder.
 pub struct Baseline {
     /// What was asked for, checked.
     pub plan: Plan,
@@ -19,32 +19,50 @@ pub struct Baseline {
     pub files: Vec<(String, Vec<u8>)>,
 }
 
-/// Copies a student from its teacher as a run of this recipe would, and takes no step. The recipe needs no corpus.
+/// Copies a student as a run of this recipe would, from its teacher or from the model in the folder that the recipe names
+/// (`start`), and takes no step. The recipe needs no corpus.
 ///
 /// # Errors
-/// The recipe does not fit the teacher or starts from random weights, or the teacher cannot be used.
+/// The recipe does not fit the models or starts from random weights or an assistant, or a model cannot be used.
 pub async fn baseline(
     recipe: &Recipe,
     teacher: &Folder,
+    start: Option<&Folder>,
     device: &Device,
 ) -> Result<Baseline, RunError> {
+    let refused = |field, message: &str| {
+        let message = message.to_owned();
+        Err(PlanError(vec![Mistake { field, message }]).into())
+    };
     if recipe.student.init == Init::Random {
-        let message = "a baseline is copied from the teacher, and `random` copies nothing; leave it out, or set it to `teacher`";
-        return Err(PlanError(vec![Mistake {
-            field: "student.init",
-            message: message.to_owned(),
-        }])
-        .into());
+        return refused(
+            "student.init",
+            "a baseline is copied from the teacher, and `random` copies nothing; leave it out, or set it to `teacher`",
+        );
+    }
+    if recipe.has_assistant() {
+        return refused(
+            "assistant_steps",
+            "a baseline is copied from the teacher, and this student starts from an assistant; leave assistant_steps out, or name \
+             an assistant that is trained as the teacher",
+        );
     }
     let mut asked = recipe.clone();
     if asked.corpus.is_empty() {
         // Which text a plan reads decides nothing about its first student.
         asked.corpus.push("no text".to_owned());
     }
-    let mut plan = Plan::new(&asked, &teacher.config()?)?;
+    let config = start.map(Folder::config).transpose()?;
+    let mut plan = Plan::with_start(&asked, &teacher.config()?, config.as_ref())?;
     plan.recipe.corpus.clone_from(&recipe.corpus);
     let vectors = vectors_in_words(&plan, &teacher.sentence_head()?);
-    let run = Run::new(plan.clone(), Encoder::from_folder(teacher, device)?).await?;
+    if let Some(start) = start {
+        start::require_same_tokens(start, &Tokenizer::from_folder(teacher)?)?;
+    }
+    let weights = |start: &Folder| start::weights(&plan, start, device);
+    let weights = start.map(weights).transpose()?;
+    let encoder = Encoder::from_folder(teacher, device)?;
+    let run = new_run(plan.clone(), &encoder, weights.as_ref()).await?;
     let mut files = student_files(&plan, run.student(), teacher).await?;
     let card = baseline_card(&plan, &vectors);
     files.push(("README.md".to_owned(), card.into_bytes()));

@@ -5,7 +5,8 @@ use std::time::Duration;
 use limbeck_corpus::FileSummary;
 use limbeck_protocol::before_use;
 use limbeck_recipe::{
-    Config, Evaluation, Objective, OutputStage, Pair, Part, Plan, Recipe, Vector, parameter_count,
+    ASSISTANT, Config, Evaluation, Init, Objective, OutputStage, Pair, Part, Plan, Recipe, Vector,
+    parameter_count,
 };
 
 /// Results of a finished run: what its plan does not hold.
@@ -126,11 +127,8 @@ pub fn facts(plan: &Plan) -> Vec<(String, String)> {
     };
     let data: Vec<&str> = recipe.corpus.iter().map(|path| name(path)).collect();
     let fact = |name: &str, value: String| (name.to_owned(), value);
-    vec![
-        fact(
-            "Teacher",
-            format!("{}, {}", name(&recipe.teacher), size(&plan.teacher)),
-        ),
+    let mut facts = teachers(plan);
+    facts.extend([
         fact(
             "Teacher layer",
             format!(
@@ -162,6 +160,22 @@ pub fn facts(plan: &Plan) -> Vec<(String, String)> {
             ),
         ),
         fact("Seed", recipe.seed.to_string()),
+    ]);
+    facts
+}
+
+/// Whom the student learns from: the teacher, or an assistant that has learnt from it.
+fn teachers(plan: &Plan) -> Vec<(String, String)> {
+    let (teacher, model) = (name(&plan.recipe.teacher), size(&plan.teacher));
+    if !plan.recipe.has_assistant() {
+        return vec![("Teacher".to_owned(), format!("{teacher}, {model}"))];
+    }
+    let steps = plan.recipe.assistant_steps;
+    let assistant =
+        format!("{model}, distilled from the teacher in {steps} steps, in the folder {ASSISTANT}");
+    vec![
+        ("Teacher".to_owned(), teacher.to_owned()),
+        ("Assistant".to_owned(), assistant),
     ]
 }
 
@@ -214,10 +228,21 @@ pub fn size(config: &Config) -> String {
     )
 }
 
+/// What the student learns from, for people.
+fn taught_by(plan: &Plan) -> &'static str {
+    match plan.recipe.has_assistant() {
+        true => "assistant",
+        false => "teacher",
+    }
+}
+
 /// What the student's weights were before the first step.
 fn start(plan: &Plan) -> String {
     let Some(layers) = &plan.from_layers else {
-        return "random weights".into();
+        return match &plan.recipe.student.init {
+            Init::Folder(folder) => format!("the weights of {}", name(folder)),
+            _ => "random weights".into(),
+        };
     };
     let (teacher, student) = (&plan.teacher, &plan.student);
     let numbers: Vec<String> = layers.iter().map(usize::to_string).collect();
@@ -226,7 +251,7 @@ fn start(plan: &Plan) -> String {
     } else {
         "layers"
     };
-    let mut text = format!("{layers} {} of the teacher", numbers.join(", "));
+    let mut text = format!("{layers} {} of the {}", numbers.join(", "), taught_by(plan));
     for (kept, all, what) in [
         (student.hidden_size, teacher.hidden_size, "columns"),
         (
@@ -268,9 +293,9 @@ fn escape(text: &str) -> String {
 pub fn baseline_card(plan: &Plan, vectors: &str) -> String {
     let mut card = String::from(
         "---\nlibrary_name: sentence-transformers\npipeline_tag: feature-extraction\ntags:\n- limbeck\n---\n\n\
-         # A student copied from its teacher, not trained\n\n\
-         Copied with limbeck: what a student takes from its teacher before the first step of a distillation. It is here to \
-         be held beside the distilled student (`limbeck evaluate`). The licence of the teacher applies.\n\n| | |\n|---|---|\n",
+         # A copied student, not trained\n\n\
+         Copied with limbeck: what a student is before the first step of a distillation. It is here to be held beside the \
+         distilled student (`limbeck evaluate`). The licence of the model that it was copied from applies.\n\n| | |\n|---|---|\n",
     );
     let copied =
         |(name, _): &(String, String)| ["Teacher", "Student", "Start"].contains(&name.as_str());
@@ -295,7 +320,8 @@ pub fn model_card(plan: &Plan, outcome: &Outcome) -> String {
         card.push_str(&format!("| {name} | {} |\n", escape(&value)));
     }
     card.push_str(&format!(
-        "\n## How far it is from the teacher\n\n{}\nAll nine pairs, those in bold trained:\n\n{}",
+        "\n## How far it is from the {}\n\n{}\nAll nine pairs, those in bold trained:\n\n{}",
+        taught_by(plan),
         outcome.table(plan),
         outcome.all_pairs(plan)
     ));

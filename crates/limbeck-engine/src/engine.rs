@@ -1,5 +1,6 @@
 //! The engine's loop: commands in, steps between them, events out.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use futures_channel::mpsc::UnboundedReceiver;
@@ -9,7 +10,7 @@ use limbeck_model::{Folder, ModelError, Tokenizer, Weights};
 use limbeck_protocol::{
     Command, Control, Event, Export, Halt, RunState, Stage, TeacherInfo, TextInfo, VERSION,
 };
-use limbeck_recipe::{Evaluation, Recipe, Step};
+use limbeck_recipe::{Evaluation, Recipe, SentenceHead, Step};
 use limbeck_train::Checkpoint;
 
 use crate::pages::Pages;
@@ -199,16 +200,20 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
     fn take_files(&mut self, name: &str, files: Vec<String>, blobs: Vec<Vec<u8>>) -> Done {
         self.require_no_run(Control::Teacher)?;
         same_number(Control::Teacher, &files, &blobs)?;
+        let mut files: BTreeMap<String, Vec<u8>> = files.into_iter().zip(blobs).collect();
+        let modules = files.get("modules.json").map(Vec::as_slice);
+        let head = SentenceHead::files(name, modules);
+        let (_, head) = head.map_err(|e| (Control::Teacher, e.to_string()))?;
         // A dropped folder may hold anything; what no model needs would only count as a change of the teacher.
-        let needed = |name: &str| name == "config.json" || Folder::is_part_of_a_model(name);
-        let files = files.into_iter().zip(blobs);
-        let files = files.filter(|(name, _)| needed(name)).collect();
+        files.retain(|name, _| {
+            name == "config.json" || Folder::is_part_of_a_model(name) || head.contains(name)
+        });
         self.take_teacher(Folder::from_files(name, files))
     }
 
     fn take_teacher(&mut self, folder: Folder) -> Done {
         let wrong = |e: ModelError| (Control::Teacher, e.to_string());
-        folder.config().map_err(wrong)?;
+        folder.sentence_head().map_err(wrong)?;
         Tokenizer::from_folder(&folder).map_err(wrong)?;
         Weights::open(&folder)
             .and_then(|weights| weights.check())
@@ -293,9 +298,14 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             Some(past) => (Some(past.checkpoint), past.steps, past.evaluations),
             None => (None, Vec::new(), Vec::new()),
         };
+        if recipe.has_assistant() {
+            let message = "a teacher assistant is trained by `limbeck distill` alone; leave assistant_steps out";
+            return refuse(message);
+        }
         let opening = Opening {
             recipe,
             teacher: data.teacher.clone(),
+            start: None,
             corpus,
             checkpoint,
             steps,

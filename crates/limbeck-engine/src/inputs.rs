@@ -9,37 +9,48 @@ use crate::RunError;
 
 const TEACHER: &str = "teacher";
 const CORPUS: &str = "corpus";
+const START: &str = "start";
 
-/// Checksums of the teacher and of the texts that a run begins with or goes on with.
+/// Checksums of the models and of the texts that a run begins with or goes on with.
 pub type Inputs = BTreeMap<String, String>;
 
-/// A teacher's checksum, over the names and contents of its files.
-pub fn of_teacher(teacher: &Folder) -> String {
+/// A model's checksum, over the names and contents of its files.
+fn checksum(model: &Folder) -> String {
     let mut hasher = crc32fast::Hasher::new();
-    for (name, bytes) in teacher.files() {
+    for (name, bytes) in model.files() {
         hasher.update(name.as_bytes());
         hasher.update(bytes);
     }
     format!("checksum {:08x}", hasher.finalize())
 }
 
+/// Checksums of the teacher, and of the model that the student starts from if that is another one.
+pub fn of_models(teacher: &Folder, start: Option<&Folder>) -> Inputs {
+    let models = [(TEACHER, Some(teacher)), (START, start)].into_iter();
+    let models = models.filter_map(|(name, model)| Some((name.to_owned(), checksum(model?))));
+    models.collect()
+}
+
 /// Reads the texts once: for a new run to know them again, for one that goes on to refuse what has changed since it began.
 /// They come back held to what they were, so that they cannot change later either.
 ///
 /// # Errors
-/// The teacher or a text is another than before, or a text cannot be read.
+/// A model or a text is another than before, or a text cannot be read.
 pub fn examine(
     before: Option<&Inputs>,
-    teacher: String,
+    models: Inputs,
     corpus: Corpus,
 ) -> Result<(Corpus, Inputs), RunError> {
     let corpus = match before {
         Some(before) => {
-            let was = before.get(TEACHER).map_or("absent", String::as_str);
-            if was != teacher {
-                return Err(RunError::Changed(format!(
-                    "the run began with a different teacher ({was}; now {teacher}). Restore it, or start a new run"
-                )));
+            for (name, what) in [(TEACHER, "teacher"), (START, "starting model")] {
+                let [was, now] =
+                    [before, &models].map(|of| of.get(name).map_or("absent", String::as_str));
+                if was != now {
+                    return Err(RunError::Changed(format!(
+                        "the run began with a different {what} ({was}; now {now}). Restore it, or start a new run"
+                    )));
+                }
             }
             unchanged(before.get(CORPUS), corpus)?
         }
@@ -47,9 +58,9 @@ pub fn examine(
     };
     let fingerprint =
         serde_json::to_string(&corpus.fingerprint()).map_err(|e| no_fingerprint(&e))?;
-    let inputs = [(TEACHER, teacher), (CORPUS, fingerprint)];
-    let inputs = inputs.map(|(name, value)| (name.to_owned(), value));
-    Ok((corpus, inputs.into()))
+    let mut inputs = models;
+    inputs.insert(CORPUS.to_owned(), fingerprint);
+    Ok((corpus, inputs))
 }
 
 fn unchanged(before: Option<&String>, corpus: Corpus) -> Result<Corpus, RunError> {

@@ -21,6 +21,7 @@ mod saved;
 mod seal;
 mod sentence;
 mod session;
+mod start;
 mod student;
 mod trouble;
 mod world;

@@ -143,8 +143,9 @@ pub async fn read<W: World>(
     Ok((teacher, texts, read(CHECKPOINT).await?))
 }
 
+/// A browser's storage has no folders here: `teacher-1_Pooling+config.json`.
 fn teacher_file(name: &str) -> String {
-    format!("teacher-{name}")
+    format!("teacher-{}", name.replace('/', "+"))
 }
 
 fn text_file(number: usize) -> String {

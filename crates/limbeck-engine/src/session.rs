@@ -22,8 +22,9 @@ use crate::card::{Outcome, model_card};
 use crate::feed;
 use crate::front::{BatchSource, Feed, Front, News};
 use crate::heldout::Heldout;
-use crate::inputs::{Inputs, examine, of_teacher};
+use crate::inputs::{Inputs, examine, of_models};
 use crate::sentence::{self, EventParts, Sentence, Share, Tokens};
+use crate::start::{self, new_run};
 use crate::student::{student_files, vectors_in_words};
 use crate::trouble::{RunError, Trouble, of_device};
 
@@ -33,6 +34,8 @@ pub struct Opening {
     pub recipe: Recipe,
     /// The teacher's files; shared, because they may be most of a browser's memory.
     pub teacher: Rc<Folder>,
+    /// The model that the student starts from, where the recipe names a folder; none where a front reads no such folders.
+    pub start: Option<Folder>,
     /// The texts.
     pub corpus: Corpus,
     /// Where to go on; none for a new run.
@@ -48,6 +51,8 @@ pub struct Session {
     run: Run,
     /// To build a fresh student beside; its tensors are shared with the run's.
     teacher: Encoder,
+    /// The same, of a student that starts from the model in a folder.
+    start: Option<Encoder>,
     batches: BatchSource,
     position: DataPosition,
     corpus: Corpus,
@@ -78,19 +83,24 @@ impl Session {
         let Opening {
             recipe,
             teacher: source,
+            start,
             corpus,
             checkpoint,
             steps,
             mut evaluations,
         } = opening;
-        let plan = Plan::new(&recipe, &source.config()?)?;
+        let config = start.as_ref().map(Folder::config).transpose()?;
+        let plan = Plan::with_start(&recipe, &source.config()?, config.as_ref())?;
         let head = source.sentence_head()?;
         let vectors = vectors_in_words(&plan, &head);
         let mut plan = plan.pooled(&head.pooling);
         let tokenizer = Tokenizer::from_folder(&source)?;
+        if let Some(start) = &start {
+            start::require_same_tokens(start, &tokenizer)?;
+        }
         let truncating = tokenizer.clone().truncating(recipe.max_length)?;
         let before = checkpoint.as_ref().map(|c| &c.header.inputs);
-        let (corpus, inputs) = examine(before, of_teacher(&source), corpus)?;
+        let (corpus, inputs) = examine(before, of_models(&source, start.as_ref()), corpus)?;
         let files = corpus.describe()?;
         let opened = front.open(recipe.device).await.map_err(RunError::Device)?;
         // What a GPU has free, no driver says.
@@ -101,11 +111,13 @@ impl Session {
         }
         let self_test_failure = check_kernels(&mut plan, &opened.device).await;
         let teacher = Encoder::from_folder(&source, &opened.device)?;
+        let weights = |start: &Folder| start::weights(&plan, start, &opened.device);
+        let first = start.as_ref().map(weights).transpose()?;
         let folder = source.without_weights();
-        drop(source);
+        drop((source, start));
         let heldout = Heldout::find(&plan, &corpus, &truncating, opened.heldout_lines)?;
         if opened.on_gpu {
-            rehearse(&plan, &teacher, &heldout).await?;
+            rehearse(&plan, &teacher, first.as_ref(), &heldout).await?;
         }
         let (run, position) = match &checkpoint {
             Some(checkpoint) => (
@@ -113,7 +125,7 @@ impl Session {
                 checkpoint.header.position,
             ),
             None => (
-                Run::new(plan, teacher.clone()).await?,
+                new_run(plan, &teacher, first.as_ref()).await?,
                 DataPosition::default(),
             ),
         };
@@ -135,6 +147,7 @@ impl Session {
             saved: checkpoint.map(|checkpoint| checkpoint.header.step),
             run,
             teacher,
+            start: first,
             batches,
             position,
             corpus,
@@ -380,7 +393,8 @@ impl Session {
 
     /// A run of this plan that has not begun.
     async fn fresh(&self) -> Result<Run, TrainError> {
-        Run::new(self.run.plan().clone(), self.teacher.clone()).await
+        let plan = self.run.plan().clone();
+        new_run(plan, &self.teacher, self.start.as_ref()).await
     }
 
     /// What the fresh student makes of the held-out sentence, as [`Run::student_taps`].
@@ -531,18 +545,21 @@ fn add(sums: &mut BTreeMap<Part, f64>, values: BTreeMap<Part, f64>, weight: f64)
 
 /// One step of a throw-away run, one of its output stage, and one sample of it: they compile every shader, so that the time of
 /// the first real step is that of a step.
-async fn rehearse(plan: &Plan, encoder: &Encoder, heldout: &Heldout) -> Result<(), TrainError> {
-    let mut run = Run::new(plan.clone(), encoder.clone()).await?;
+async fn rehearse(
+    plan: &Plan,
+    teacher: &Encoder,
+    start: Option<&Encoder>,
+    heldout: &Heldout,
+) -> Result<(), TrainError> {
+    let mut run = new_run(plan.clone(), teacher, start).await?;
     let first = heldout.batches.get(..1).unwrap_or_default();
     if !first.is_empty() {
         run.step(first).await?;
         let mut at_once = plan.clone();
         if let Some(stage) = at_once.output.as_mut().filter(|stage| stage.from > 1) {
             stage.from = 1;
-            Run::new(at_once, encoder.clone())
-                .await?
-                .step(first)
-                .await?;
+            let mut run = new_run(at_once, teacher, start).await?;
+            run.step(first).await?;
         }
     }
     let ids = &heldout.picture;

@@ -1,7 +1,7 @@
 //! The student as a Hugging Face folder that `transformers` and `sentence-transformers` open as it is.
 
 use limbeck_model::{Encoder, Folder, ModelError, Precision, Tokenizer};
-use limbeck_recipe::{Plan, SentenceHead, WeightPrecision};
+use limbeck_recipe::{Init, Plan, SentenceHead, WeightPrecision};
 
 /// Names (`/` separates sub-folders) and contents of all files of the folder but README.md, in the order in which they
 /// are to be written: the weights last.
@@ -62,7 +62,7 @@ pub fn tokenizer_files(model: &Folder) -> Result<Vec<(String, Vec<u8>)>, ModelEr
 pub fn student_head(plan: &Plan, teacher: &SentenceHead) -> SentenceHead {
     let (from, to) = (plan.teacher.hidden_size, plan.student.hidden_size);
     let mut head = teacher.of_student(from, to);
-    if plan.from_layers.is_none() {
+    if plan.recipe.student.init == Init::Random {
         let length = head.length(plan.student.max_length());
         head.max_length = Some(length.min(plan.recipe.max_length));
     }

@@ -32,9 +32,20 @@ impl Encoder {
     /// # Errors
     /// The config is not one we run, a file is damaged, or a tensor is missing or of another shape.
     pub fn from_folder(folder: &Folder, device: &Device) -> Result<Self, ModelError> {
-        let config = folder.config()?;
+        Self::of_config(folder, &folder.config()?, device)
+    }
+
+    /// Loads the weights of a folder into a model of another config: one that differs from the folder's in dropout, say.
+    ///
+    /// # Errors
+    /// A file is damaged, or a tensor is missing or of another shape than this config asks for.
+    pub fn of_config(
+        folder: &Folder,
+        config: &Config,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
         let weights = Weights::open(folder)?;
-        Self::from_values(&config, device, |name, _, shape| weights.get(name, shape))
+        Self::from_values(config, device, |name, _, shape| weights.get(name, shape))
     }
 
     /// Builds an encoder from values by name, in the layout of files: (name, kind, shape) -> values.

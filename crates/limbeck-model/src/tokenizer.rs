@@ -24,6 +24,14 @@ const BYTES_A_TOKEN: usize = 32;
 /// Bytes that it looks at first, at least: words and spaces may be long.
 const FIRST_BYTES: usize = 4096;
 
+/// Texts in which tokenizers of the same tokens differ: by what they put around a text, by case, accents, spaces, signs and
+/// scripts.
+const PROBES: [&str; 3] = [
+    "",
+    "The Student",
+    "\u{c9}t\u{e9}:  a (small) model, 12.5 \u{6a21}\u{578b}!",
+];
+
 /// The token ids of one text, special tokens included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tokens {
@@ -387,6 +395,41 @@ impl Tokenizer {
         self.inner
             .id_to_token(id)
             .unwrap_or_else(|| format!("[{id}]"))
+    }
+
+    /// The first thing in which this tokenizer gives other ids than another one, in words that go on from its name; none if both
+    /// have the same tokens and treat texts alike. However their files are written does not matter.
+    ///
+    /// # Errors
+    /// A tokenizer fails.
+    pub fn difference(&self, other: &Self) -> Result<Option<String>, ModelError> {
+        let (size, expected) = (self.vocabulary(), other.vocabulary());
+        let token = |of: &Self, id| of.inner.id_to_token(id);
+        let ids = 0..size.max(expected) as u32;
+        if let Some(id) = ids
+            .into_iter()
+            .find(|id| token(self, *id) != token(other, *id))
+        {
+            let [found, expected] = [self, other].map(|of| match token(of, id) {
+                Some(token) => format!("`{token}`"),
+                None => "no token".to_owned(),
+            });
+            return Ok(Some(format!(
+                "has {found} for id {id} instead of {expected}"
+            )));
+        }
+        for text in PROBES {
+            let [found, expected] = [self, other].map(|of| of.encoding(text, (*text).into()));
+            let (found, expected) = (found?, expected?);
+            if found.get_ids() != expected.get_ids() {
+                return Ok(Some(format!(
+                    "makes {:?} of the text `{text}` instead of {:?}",
+                    found.get_ids(),
+                    expected.get_ids()
+                )));
+            }
+        }
+        Ok(None)
     }
 
     /// Size of the vocabulary, added tokens included.

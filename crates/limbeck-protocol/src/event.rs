@@ -12,9 +12,9 @@ pub fn before_use(recipe: &Recipe) -> &'static str {
                 can be used as they are; fine-tune the student for a task.";
     }
     match recipe.student.init {
-        Init::Teacher => {
+        Init::Teacher | Init::Folder(_) => {
             "The loss reads the queries, keys and values of the student's last layer. What comes after them in that layer \
-             (attention output, feed-forward, LayerNorms) gets no gradient and is still as it was taken from the teacher, while \
+             (attention output, feed-forward, LayerNorms) gets no gradient and is still as it was taken over at the start, while \
              everything before it was trained. The student's vectors can be used as they are; fine-tune it for a task."
         }
         Init::Random => {

@@ -198,6 +198,15 @@ impl Config {
         student
     }
 
+    /// The config of this model as a student of its own size, with another dropout.
+    pub(crate) fn trained_with(&self, dropout: f64) -> Self {
+        let mut student = self.clone();
+        student.shape.hidden_dropout = dropout;
+        student.shape.attention_dropout = dropout;
+        student.raw = student.student_json();
+        student
+    }
+
     fn student_json(&self) -> Map<String, Value> {
         let (shape, family) = (&self.shape, self.family);
         let keys = &family.keys;

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, StudentSize, parameter_count};
 use crate::plan::{Mistake, Plan, usual_ffn};
-use crate::recipe::{KernelChoice, Recipe};
+use crate::recipe::{Init, KernelChoice, Recipe};
 
 /// Bytes of an f32.
 const FLOAT: f64 = 4.0;
@@ -34,7 +34,11 @@ impl Estimate {
         let student_parameters = parameter_count(student);
         let teacher_parameters = parameter_count(teacher);
         // Weights, gradient and two moments; while batches are accumulated, the gradient of one beside their sum.
-        let copies = if plan.recipe.accumulate > 1 { 5.0 } else { 4.0 };
+        let mut copies = if plan.recipe.accumulate > 1 { 5.0 } else { 4.0 };
+        if starts_from_folder(plan) {
+            // The weights that it starts from stay, to measure it as it was.
+            copies += 1.0;
+        }
         let state = FLOAT * (copies * student_parameters as f64 + teacher_parameters as f64);
         // A checkpoint's tensors, their bytes and the file: 9 more, of which the gradient's place and pages of before give 2.
         let saving = FLOAT * 7.0 * student_parameters as f64;
@@ -75,7 +79,9 @@ pub fn beyond_memory(plan: &Plan, available: f64) -> Option<Mistake> {
     if bytes <= available {
         return None;
     }
-    let sizes = sizes(plan).into_iter().filter(|size| size.now > 1);
+    let fixed = starts_from_folder(plan);
+    let sizes = sizes(plan).into_iter();
+    let sizes = sizes.filter(|size| size.now > 1 && !(fixed && size.field.starts_with("student.")));
     let lowered = sizes.map(|size| {
         let left = |value| Estimate::of(&with(plan, size.set, value)).peak;
         let usual = left(size.now.min(size.usual));
@@ -91,6 +97,11 @@ pub fn beyond_memory(plan: &Plan, available: f64) -> Option<Mistake> {
              that is for"
         ),
     })
+}
+
+/// Whether the student's sizes are those of a model that it starts from.
+fn starts_from_folder(plan: &Plan) -> bool {
+    matches!(plan.recipe.student.init, Init::Folder(_))
 }
 
 /// A number of a recipe that decides its memory.
@@ -145,6 +156,9 @@ fn sizes(plan: &Plan) -> [Size; 5] {
 fn with(plan: &Plan, set: fn(&mut Recipe, usize), value: usize) -> Plan {
     let mut plan = plan.clone();
     set(&mut plan.recipe, value);
+    if starts_from_folder(&plan) {
+        return plan;
+    }
     let size = &plan.recipe.student;
     let student = plan.teacher.student(StudentSize {
         layers: size.layers,

@@ -32,7 +32,7 @@ pub use plan::{
     usual_relation_heads, usual_teacher_layer, usual_warmup,
 };
 pub use recipe::{
-    DeviceChoice, Init, KernelChoice, Objective, OutputRecipe, Recipe, StudentRecipe,
+    ASSISTANT, DeviceChoice, Init, KernelChoice, Objective, OutputRecipe, Recipe, StudentRecipe,
     WeightPrecision, as_toml,
 };
 pub use rng::{Rng, mix};

@@ -37,6 +37,7 @@ named!(
     "multilingual-12x384",
     "multilingual-6x768",
     "v1",
+    "v1-assistant",
 );
 
 /// The recipe of a name.

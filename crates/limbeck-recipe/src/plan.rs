@@ -43,7 +43,8 @@ pub struct Plan {
     pub teacher: Config,
     /// The student's config.
     pub student: Config,
-    /// The teacher's layer, from 1, that each layer of the student starts from; none if its weights start random.
+    /// The teacher's layer, from 1, that each layer of the student starts from; none if its weights start random, or as those of
+    /// the model in a folder.
     pub from_layers: Option<Vec<usize>>,
 }
 
@@ -97,12 +98,69 @@ impl Mistakes {
 }
 
 impl Plan {
-    /// Checks a recipe against the teacher's config.
+    /// Checks a recipe against the teacher's config. Of one with an assistant, that is the assistant's: see [`Plan::stages`].
     ///
     /// # Errors
     /// [`PlanError`] with every mistake.
     pub fn new(recipe: &Recipe, teacher: &Config) -> Result<Self, PlanError> {
         let mut mistakes = Mistakes::default();
+        if matches!(recipe.student.init, Init::Folder(_)) {
+            let message = "only `limbeck distill` starts a student from a folder; set student.init to `teacher` or `random`";
+            mistakes.add("student.init", message);
+        }
+        Self::of(recipe, teacher, None, mistakes)
+    }
+
+    /// The plan of the teacher assistant, if the recipe has one, and the student's.
+    ///
+    /// # Errors
+    /// See [`Plan::with_start`].
+    pub fn stages(
+        recipe: &Recipe,
+        teacher: &Config,
+        start: Option<&Config>,
+    ) -> Result<(Option<Self>, Self), PlanError> {
+        let Some(of_assistant) = recipe.of_assistant(teacher) else {
+            return Ok((None, Self::with_start(recipe, teacher, start)?));
+        };
+        if let Init::Folder(folder) = &recipe.student.init {
+            let message = format!(
+                "an assistant, as deep as the teacher, cannot start from the model in {folder}; leave assistant_steps out, or \
+                 set student.init to `teacher` or `random`"
+            );
+            let field = "student.init";
+            return Err(PlanError(vec![Mistake { field, message }]));
+        }
+        let assistant = Self::new(&of_assistant, teacher)?;
+        let student = Self::new(recipe, &assistant.student)?;
+        Ok((Some(assistant), student))
+    }
+
+    /// Checks a recipe against the teacher's config and, of a student that starts from a folder, that of the model there.
+    ///
+    /// # Errors
+    /// [`PlanError`] with every mistake.
+    pub fn with_start(
+        recipe: &Recipe,
+        teacher: &Config,
+        start: Option<&Config>,
+    ) -> Result<Self, PlanError> {
+        let (Init::Folder(folder), Some(start)) = (&recipe.student.init, start) else {
+            return Self::new(recipe, teacher);
+        };
+        let mut mistakes = Mistakes::default();
+        check_start(recipe, teacher, (folder, start), &mut mistakes);
+        let student = start.trained_with(recipe.student.dropout);
+        Self::of(recipe, teacher, Some(student), mistakes)
+    }
+
+    /// A plan, if what is wrong already and what is found here comes to nothing.
+    fn of(
+        recipe: &Recipe,
+        teacher: &Config,
+        student: Option<Config>,
+        mut mistakes: Mistakes,
+    ) -> Result<Self, PlanError> {
         check_numbers(recipe, teacher, &mut mistakes);
         check_student(recipe, &mut mistakes);
         let teacher_layer = teacher_layer(recipe, teacher, &mut mistakes);
@@ -121,13 +179,16 @@ impl Plan {
             return Err(PlanError(mistakes.0));
         }
         let size = &recipe.student;
-        let student = teacher.student(StudentSize {
-            layers: size.layers,
-            hidden: size.hidden,
-            heads: size.heads,
-            ffn: size.ffn.unwrap_or(usual_ffn(size, teacher)),
-            dropout: size.dropout,
-        });
+        let derived = || {
+            teacher.student(StudentSize {
+                layers: size.layers,
+                hidden: size.hidden,
+                heads: size.heads,
+                ffn: size.ffn.unwrap_or(usual_ffn(size, teacher)),
+                dropout: size.dropout,
+            })
+        };
+        let student = student.unwrap_or_else(derived);
         let parameters = parameter_count(&student);
         if parameters > MOST_PARAMETERS {
             return Err(PlanError(vec![Mistake {
@@ -325,6 +386,63 @@ fn check_student(recipe: &Recipe, mistakes: &mut Mistakes) {
     );
 }
 
+/// A student that starts from the model in a folder is that model: what the recipe says of its size must agree, and it must be of
+/// the teacher's kind and know as many tokens.
+fn check_start(
+    recipe: &Recipe,
+    teacher: &Config,
+    (folder, start): (&str, &Config),
+    mistakes: &mut Mistakes,
+) {
+    let student = &recipe.student;
+    for (field, asked, found) in [
+        (
+            "student.layers",
+            Some(student.layers),
+            start.num_hidden_layers,
+        ),
+        ("student.hidden", Some(student.hidden), start.hidden_size),
+        (
+            "student.heads",
+            Some(student.heads),
+            start.num_attention_heads,
+        ),
+        ("student.ffn", student.ffn, start.intermediate_size),
+    ] {
+        let asked = asked.unwrap_or(found);
+        mistakes.demand(asked == found, field, || {
+            format!(
+                "must be {found}, as in the model in {folder} that the student starts from, not {asked}; leave it out, or set it \
+                 to {found}"
+            )
+        });
+    }
+    let mut demand = |holds, message| mistakes.demand(holds, "student.init", || message);
+    let kinds = (&start.model_type, &teacher.model_type);
+    demand(
+        kinds.0 == kinds.1,
+        format!(
+            "the model in {folder} is of the kind `{}`, and the teacher of `{}`; name a folder with a model of the teacher's kind",
+            kinds.0, kinds.1
+        ),
+    );
+    let tokens = (start.vocab_size, teacher.vocab_size);
+    demand(
+        tokens.0 == tokens.1,
+        format!(
+            "the model in {folder} has a vocabulary of {} tokens, and the teacher one of {}; name a folder with a model that has \
+             the teacher's tokens",
+            tokens.0, tokens.1
+        ),
+    );
+    let (longest, length) = (start.max_length(), recipe.max_length);
+    mistakes.demand(
+        length <= longest || length > teacher.max_length(),
+        "max_length",
+        || format!("must be 3 to {longest} (the positions of the model in {folder}), not {length}"),
+    );
+}
+
 /// The teacher's layer unless a recipe names it: the last, or an upper-middle one of large teachers (section 4 of MiniLMv2).
 pub fn usual_teacher_layer(teacher: &Config) -> usize {
     match (teacher.num_hidden_layers, teacher.layer_of_24()) {
@@ -343,6 +461,10 @@ pub fn usual_relation_heads(student: usize, teacher: usize) -> usize {
 
 fn teacher_layer(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) -> usize {
     let layers = teacher.num_hidden_layers;
+    // What the recipe names is a layer of the assistant's teacher; the assistant has learnt it in its last.
+    if recipe.has_assistant() {
+        return layers;
+    }
     let usual = match recipe.objective {
         Objective::MinilmV2 => usual_teacher_layer(teacher),
         Objective::MinilmV1 => layers,
@@ -365,7 +487,7 @@ pub fn usual_ffn(student: &StudentRecipe, teacher: &Config) -> usize {
     let usual = student.hidden.saturating_mul(4);
     match student.init {
         Init::Teacher => usual.min(teacher.intermediate_size),
-        Init::Random => usual,
+        Init::Random | Init::Folder(_) => usual,
     }
 }
 
@@ -390,11 +512,16 @@ fn from_layers(
     mistakes: &mut Mistakes,
 ) -> Option<Vec<usize>> {
     let (student, named) = (&recipe.student, &recipe.student.from_layers);
-    if student.init == Init::Random {
+    if student.init != Init::Teacher {
+        let init = match &student.init {
+            Init::Folder(_) => "a folder",
+            _ => "`random`",
+        };
         mistakes.demand(named.is_none(), "student.from_layers", || {
-            "student.init is `random`, which takes nothing from the teacher's layers; leave from_layers out, or set init to \
-             `teacher`"
-                .into()
+            format!(
+                "student.init is {init}, which takes nothing from the teacher's layers; leave from_layers out, or set init to \
+                 `teacher`"
+            )
         });
         return None;
     }

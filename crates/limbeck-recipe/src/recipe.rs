@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Part;
+use crate::{Config, Part};
+
+/// The folder of the teacher assistant in that of the student.
+pub const ASSISTANT: &str = "assistant";
 
 /// Which relations the loss compares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -55,7 +58,7 @@ pub enum KernelChoice {
 }
 
 /// Which weights a student has before the first step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Init {
     /// Those of the teacher's layers that `from_layers` names, and the teacher's embeddings; a narrower student gets a
@@ -64,6 +67,9 @@ pub enum Init {
     Teacher,
     /// Random ones, as in the papers.
     Random,
+    /// Those of the model in a folder: a former student, or another model of the teacher's family with the teacher's tokens.
+    /// Its sizes are the student's.
+    Folder(String),
 }
 
 /// Size of the student, and what it starts from.
@@ -81,7 +87,8 @@ pub struct StudentRecipe {
     pub ffn: Option<usize>,
     /// Dropout probability of hidden states and attention probabilities during training.
     pub dropout: f64,
-    /// Weights before the first step: the `teacher`'s, or `random` ones.
+    /// Weights before the first step: the `teacher`'s, `random` ones, or those of a model: `{ folder = "DIR" }`, whose sizes
+    /// need not be given then.
     pub init: Init,
     /// The teacher's layer, from 1, that each layer of the student starts from, in increasing order. Unless given: evenly
     /// spaced from the first to `teacher_layer`.
@@ -204,6 +211,9 @@ pub struct Recipe {
     pub steps: u64,
     /// Peak learning rate.
     pub learning_rate: f64,
+    /// Steps of a teacher assistant, a first stage of the run: a student as deep as the teacher and as wide as the student of this
+    /// recipe learns from the teacher, and then the student learns from it. 0 is none: the student learns from the teacher.
+    pub assistant_steps: u64,
     /// Steps of linear warm-up, after which the learning rate decays linearly to 0. Default: a tenth of the steps, at
     /// most 4000.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -250,6 +260,7 @@ impl Default for Recipe {
             batch: 32,
             accumulate: 1,
             steps: 1000,
+            assistant_steps: 0,
             learning_rate: 6e-4,
             warmup: None,
             weight_decay: 0.01,
@@ -272,6 +283,27 @@ impl Recipe {
     /// The recipe as TOML, as a file holds it.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).unwrap_or_default()
+    }
+
+    /// Whether the student learns from a teacher assistant.
+    pub fn has_assistant(&self) -> bool {
+        self.assistant_steps > 0
+    }
+
+    /// The recipe of the teacher assistant, if there is one: as deep as the teacher, and in all else what the student is.
+    pub fn of_assistant(&self, teacher: &Config) -> Option<Self> {
+        let of_assistant = || Self {
+            steps: self.assistant_steps,
+            assistant_steps: 0,
+            student: StudentRecipe {
+                layers: teacher.num_hidden_layers,
+                from_layers: None,
+                ..self.student.clone()
+            },
+            out: format!("{}/{ASSISTANT}", self.out),
+            ..self.clone()
+        };
+        self.has_assistant().then(of_assistant)
     }
 }
 

@@ -1,6 +1,9 @@
 //! Which number of a recipe is named when a run does not fit into memory.
 
-use limbeck_recipe::{Config, Estimate, Init, Plan, Recipe, StudentRecipe, beyond_memory, memory};
+use limbeck_recipe::{
+    Config, Estimate, Init, Plan, Recipe, StudentRecipe, StudentSize, beyond_memory, memory,
+    parameter_count,
+};
 
 fn plan(recipe: Recipe) -> Plan {
     let json = include_bytes!("../../../assets/teacher/config.json");
@@ -32,6 +35,30 @@ fn a_run_that_fits_is_not_refused() {
     let bytes = Estimate::of(&plan).peak;
     assert_eq!(beyond_memory(&plan, bytes), None);
     assert!(beyond_memory(&plan, bytes - 1.0).is_some());
+}
+
+#[test]
+fn sizes_of_a_model_that_the_student_starts_from_cannot_be_lowered() {
+    let json = include_bytes!("../../../assets/teacher/config.json");
+    let teacher = Config::parse("config.json", json).expect("the bundled config");
+    let start = StudentSize {
+        layers: 3000,
+        hidden: 64,
+        heads: 2,
+        ffn: 256,
+        dropout: 0.1,
+    };
+    let start = teacher.student(start);
+    let mut recipe = student(|s| s.layers = 3000);
+    recipe.corpus.push("text.txt".into());
+    let random = Plan::new(&recipe, &teacher).expect("a plan");
+    recipe.student.init = Init::Folder("former".into());
+    let plan = Plan::with_start(&recipe, &teacher, Some(&start)).expect("a plan");
+    let [once, more] = [random, plan.clone()].map(|plan| Estimate::of(&plan).bytes);
+    let copy = 4.0 * parameter_count(&start) as f64;
+    assert!((more - once - copy).abs() < 1.0, "{more} - {once}, {copy}");
+    let mistake = beyond_memory(&plan, 50e6).expect("too large");
+    assert_eq!(mistake.field, "max_length", "{}", mistake.message);
 }
 
 #[test]

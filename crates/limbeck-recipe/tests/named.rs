@@ -9,7 +9,7 @@ use serde_json::json;
 fn teacher(name: &str) -> (usize, usize, &'static str) {
     match name {
         "quick" => (6, 384, "bert"),
-        "paper-6x384-base" | "paper-6x768-base" | "v1" => (12, 768, "bert"),
+        "paper-6x384-base" | "paper-6x768-base" | "v1" | "v1-assistant" => (12, 768, "bert"),
         "paper-6x384-large" | "paper-12x384-large" => (24, 1024, "bert"),
         _ => (24, 1024, "xlm-roberta"),
     }
@@ -34,7 +34,8 @@ fn every_named_recipe_runs_with_its_teacher() {
         asked.teacher = "teacher".into();
         asked.corpus = vec!["texts".into()];
         // MiniLM compares head by head, so its student has as many as the teacher.
-        let plan = Plan::new(&asked, &config).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let stages = Plan::stages(&asked, &config, None);
+        let (assistant, plan) = stages.unwrap_or_else(|e| panic!("{name}: {e}"));
         let size = format!(
             "{}x{}",
             plan.student.num_hidden_layers, plan.student.hidden_size
@@ -44,12 +45,24 @@ fn every_named_recipe_runs_with_its_teacher() {
             "{name}: {size}"
         );
         if name != "quick" {
-            assert!(name == "v1" || name.contains(&size), "{name}: {size}");
+            assert!(
+                name.starts_with("v1") || name.contains(&size),
+                "{name}: {size}"
+            );
             assert_eq!(
                 (asked.batch * asked.accumulate, asked.student.init),
                 (256, Init::Random)
             );
             assert!(recipe.toml.contains("Source: ") && recipe.toml.contains("arXiv"));
+        }
+        assert_eq!(assistant.is_some(), name == "v1-assistant", "{name}");
+        if let Some(Plan {
+            recipe, student, ..
+        }) = assistant
+        {
+            let size = (student.num_hidden_layers, student.hidden_size, recipe.steps);
+            assert_eq!(size, (12, 384, 400_000));
+            assert_eq!((plan.teacher_layer, plan.teacher.hidden_size), (12, 384));
         }
         assert!(
             recipe.sentence().ends_with('.') || recipe.sentence().ends_with(':'),

@@ -38,15 +38,16 @@ pub fn finish(session: &Session, listener: &Listener) -> Result<(), CliError> {
         .collect();
     let damage = numbers.damage(METRICS);
     let text = format!(
-        "\n{parts}\nAll nine pairs; ** marks those that were trained:\n{pairs}\n{}\n\n{}\nstudent: {folder}\nreport:  {folder}/report.html{}",
+        "\n{parts}\nAll nine pairs; ** marks those that were trained:\n{pairs}\n{}\n\n{}\n{}: {folder}\nreport:  {folder}/report.html{}",
         outcome.heldout_note,
         facts.join("\n"),
+        listener.stage.result(),
         damage
             .as_ref()
             .map_or_else(String::new, |damage| format!("\n{damage}"))
     );
     let fields = json!({
-        "out": output.folder(), "seconds": listener.elapsed().as_secs_f64(), "skipped": outcome.skipped,
+        "stage": listener.stage.name(), "out": output.folder(), "seconds": listener.elapsed().as_secs_f64(), "skipped": outcome.skipped,
         "metrics_damage": damage,
     });
     listener.progress.say(&text, "done", &fields);

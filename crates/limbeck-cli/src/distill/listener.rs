@@ -10,6 +10,7 @@ use limbeck_train::Event;
 use serde_json::json;
 
 use super::metrics::{Metrics, Past};
+use super::stage::Stage;
 use crate::error::CliError;
 use crate::output::{CHECKPOINT, METRICS_IN_PROGRESS, Output};
 use crate::progress::{Progress, in_words};
@@ -19,6 +20,8 @@ use crate::{ahead, device, memory};
 pub struct Listener {
     /// Where it writes.
     pub output: Output,
+    /// Which part of the run it hears.
+    pub stage: Stage,
     /// What it prints.
     pub progress: Progress,
     /// Wins over the recipe's.
@@ -31,10 +34,11 @@ pub struct Listener {
 
 impl Listener {
     /// Of a run that is not open yet.
-    pub fn new(output: Output, device: Option<DeviceChoice>, json: bool) -> Self {
+    pub fn new(output: Output, stage: Stage, device: Option<DeviceChoice>, json: bool) -> Self {
         Self {
+            progress: Progress::new(json).named(stage.name()),
             output,
-            progress: Progress::new(json),
+            stage,
             device,
             metrics: None,
             measured_on: "",
@@ -72,9 +76,10 @@ impl Listener {
         });
         let damage = past.damage(METRICS_IN_PROGRESS);
         let lines = [self_test, abandoned, damage.clone()].into_iter().flatten();
-        let text: Vec<String> = facts.into_iter().chain(lines).collect();
+        let heading = self.stage.heading().map(str::to_owned);
+        let text: Vec<String> = heading.into_iter().chain(facts).chain(lines).collect();
         let fields = json!({
-            "recipe": plan.recipe, "device": info.device, "step": step, "self_test_failure": info.self_test_failure,
+            "stage": self.stage.name(), "recipe": plan.recipe, "device": info.device, "step": step, "self_test_failure": info.self_test_failure,
             "taken_over_from": self.output.abandoned_by, "metrics_damage": damage,
         });
         self.progress.say(&text.join("\n"), "start", &fields);

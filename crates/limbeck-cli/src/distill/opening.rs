@@ -1,4 +1,7 @@
-//! From flags to a session: what is read, what is refused, and whose folder it is.
+//! From flags to sessions: what is read, what is refused, whose folder it is, and the stages of the run.
+//!
+//! A run with a teacher assistant is two runs, one after the other, in a folder and a folder in it: the teacher teaches the
+//! assistant, and the assistant the student. Until the student has a checkpoint, the whole run's recipe lies in its folder.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -6,36 +9,50 @@ use std::rc::Rc;
 use limbeck_corpus::Corpus;
 use limbeck_engine::{Opening, Session};
 use limbeck_model::{Folder, read_file};
-use limbeck_recipe::{Plan, Recipe};
+use limbeck_recipe::{ASSISTANT, DeviceChoice, Plan, Recipe};
 use limbeck_train::Checkpoint;
 
 use super::Arguments;
 use super::listener::Listener;
 use super::metrics::Past;
+use super::stage::Stage;
 use crate::config::{self, Base};
 use crate::error::CliError;
 use crate::inputs::{Inputs, require_out};
-use crate::output::Output;
+use crate::output::{self, Output, RECIPE};
 
-/// Opens a run: nothing is written before everything is checked, but the lock of the output folder.
+/// A run whose recipe and inputs are checked, and whose folder is ours: nothing is written there yet but its lock.
+pub struct Begun {
+    recipe: Recipe,
+    output: Output,
+    /// The student's.
+    checkpoint: Option<Checkpoint>,
+    /// Of the first stage that is left; none once that is open.
+    teacher: Option<Folder>,
+    /// Of the assistant, if it is yet to be trained.
+    of_assistant: Option<Recipe>,
+    start: Option<Folder>,
+    corpus: Corpus,
+    resumes: bool,
+    device: Option<DeviceChoice>,
+    json: bool,
+}
+
+/// Checks what is asked for.
 ///
 /// # Errors
 /// A wrong recipe, an input that cannot be read, or an output folder that is not ours to write to.
-pub fn open(arguments: &Arguments) -> Result<(Session, Listener), CliError> {
+pub fn begin(arguments: &Arguments) -> Result<Begun, CliError> {
     if let Some(out) = &arguments.out {
         require_out(out)?;
     }
-    let (output, checkpoint) = match (arguments.resume, &arguments.out) {
-        (true, Some(out)) => {
-            let output = Output::resume(Path::new(out))?;
-            let checkpoint = read_checkpoint(&output.checkpoint())?;
-            (Some(output), Some(checkpoint))
-        }
-        _ => (None, None),
+    let resumed = match (arguments.resume, &arguments.out) {
+        (true, Some(out)) => Some(resume(Path::new(out))?),
+        _ => None,
     };
-    let mut recipe = match &checkpoint {
-        Some(checkpoint) => checkpoint.header.recipe.clone(),
-        None => recipe(arguments)?,
+    let (output, checkpoint, mut recipe) = match resumed {
+        Some((output, checkpoint, recipe)) => (Some(output), checkpoint, recipe),
+        None => (None, None, recipe(arguments)?),
     };
     if let Some(out) = &arguments.out {
         recipe.out = out.clone();
@@ -43,13 +60,28 @@ pub fn open(arguments: &Arguments) -> Result<(Session, Listener), CliError> {
     require_out(&recipe.out)?;
     config::require_teacher(&recipe)?;
     let out = PathBuf::from(&recipe.out);
-    let teacher = Folder::read(Path::new(&recipe.teacher))?;
+    let assistant = out.join(ASSISTANT);
+    let resumes = output.is_some();
+    let assistant_teaches = recipe.has_assistant()
+        && resumes
+        && (checkpoint.is_some() || output::is_finished(&assistant));
+    let teacher = Folder::read(match assistant_teaches {
+        true => &assistant,
+        false => Path::new(&recipe.teacher),
+    })?;
+    let start = config::start(&recipe)?;
     // All mistakes of the recipe come before the first of a file.
-    Plan::new(&recipe, &teacher.config()?)?;
+    let of_assistant = match assistant_teaches {
+        true => Plan::new(&recipe, &teacher.config()?).map(|_| None)?,
+        false => config::stages(&recipe, &teacher, start.as_ref())?.0,
+    };
     let corpus = Corpus::open(&recipe.corpus)?;
+    let mut models = config::models(&recipe);
+    // Whoever has taught the assistant may have gone.
+    models.retain(|(_, path)| !assistant_teaches || path.exists());
     let config = arguments.config.as_deref();
     let inputs = Inputs {
-        model: ("teacher", Path::new(&recipe.teacher)),
+        models,
         result: "student",
         files: corpus
             .paths()
@@ -62,22 +94,125 @@ pub fn open(arguments: &Arguments) -> Result<(Session, Listener), CliError> {
         Some(output) => output,
         None => Output::create(&out, arguments.overwrite)?,
     };
-    let new_run = checkpoint.is_none();
-    let steps = checkpoint.as_ref().map_or(0, |c| c.header.step);
-    let mut past = Past::read(&output, &recipe, steps)?;
-    let mut listener = Listener::new(output, arguments.device, arguments.json);
-    let opening = Opening {
+    Ok(Begun {
         recipe,
-        teacher: Rc::new(teacher),
-        corpus,
+        output,
         checkpoint,
-        steps: std::mem::take(&mut past.steps),
-        evaluations: std::mem::take(&mut past.evaluations),
-    };
-    let session = pollster::block_on(Session::open(opening, &listener))?;
-    listener.output.clear(new_run)?;
-    listener.begin(&session, &past)?;
-    Ok((session, listener))
+        teacher: Some(teacher),
+        of_assistant: of_assistant.map(|plan| plan.recipe),
+        start,
+        corpus,
+        resumes,
+        device: arguments.device,
+        json: arguments.json,
+    })
+}
+
+impl Begun {
+    /// Opens the stage of the assistant, if there is one that is not done.
+    ///
+    /// # Errors
+    /// See [`open`]; or its folder is not ours to write to.
+    pub fn assistant(&mut self) -> Result<Option<(Session, Listener)>, CliError> {
+        let Some(mut recipe) = self.of_assistant.take() else {
+            return Ok(None);
+        };
+        let teacher = match self.teacher.take() {
+            Some(teacher) => teacher,
+            None => Folder::read(Path::new(&recipe.teacher))?,
+        };
+        let folder = PathBuf::from(&recipe.out);
+        let (output, checkpoint) = match self.resumes && output::has_checkpoint(&folder) {
+            true => {
+                let output = Output::resume(&folder)?;
+                let checkpoint = read_checkpoint(&output.checkpoint())?;
+                recipe = Recipe {
+                    out: recipe.out,
+                    ..checkpoint.header.recipe.clone()
+                };
+                (output, Some(checkpoint))
+            }
+            false => (Output::create(&folder, true)?, None),
+        };
+        let is_new = checkpoint.is_none();
+        let stage = Stage::assistant(self.output.folder());
+        let mut listener = Listener::new(output, stage, self.device, self.json);
+        let opening = Opening {
+            recipe,
+            teacher: Rc::new(teacher),
+            start: None,
+            corpus: self.corpus.clone(),
+            checkpoint,
+            steps: Vec::new(),
+            evaluations: Vec::new(),
+        };
+        let (session, past) = open(opening, &listener)?;
+        // An earlier assistant is gone before the recipe says that this one is to be trained.
+        listener.output.clear(is_new)?;
+        if !self.resumes {
+            self.output.clear(true)?;
+            let recipe = self.recipe.to_toml();
+            self.output.write(RECIPE, recipe.as_bytes())?;
+        }
+        listener.begin(&session, &past)?;
+        Ok(Some((session, listener)))
+    }
+
+    /// Opens the stage of the student: all of the run, if there is no assistant. One that there is has been trained.
+    ///
+    /// # Errors
+    /// See [`open`].
+    pub fn student(self) -> Result<(Session, Listener), CliError> {
+        let folder = self.output.folder();
+        let (stage, is_new) = match self.recipe.has_assistant() {
+            true => (Stage::student(folder), false),
+            false => (Stage::only(folder), self.checkpoint.is_none()),
+        };
+        let teacher = match self.teacher {
+            Some(teacher) => teacher,
+            None => Folder::read(&folder.join(ASSISTANT))?,
+        };
+        let mut listener = Listener::new(self.output, stage, self.device, self.json);
+        let opening = Opening {
+            recipe: self.recipe,
+            teacher: Rc::new(teacher),
+            start: self.start,
+            corpus: self.corpus,
+            checkpoint: self.checkpoint,
+            steps: Vec::new(),
+            evaluations: Vec::new(),
+        };
+        let (session, past) = open(opening, &listener)?;
+        listener.output.clear(is_new)?;
+        listener.begin(&session, &past)?;
+        Ok((session, listener))
+    }
+}
+
+/// Opens a session, with the numbers that its folder has of the steps up to its checkpoint.
+///
+/// # Errors
+/// They cannot be read, or what [`Session::open`] refuses.
+fn open(mut opening: Opening, listener: &Listener) -> Result<(Session, Past), CliError> {
+    let steps = opening.checkpoint.as_ref().map_or(0, |c| c.header.step);
+    let mut past = Past::read(&listener.output, &opening.recipe, steps)?;
+    opening.steps = std::mem::take(&mut past.steps);
+    opening.evaluations = std::mem::take(&mut past.evaluations);
+    let session = pollster::block_on(Session::open(opening, listener))?;
+    Ok((session, past))
+}
+
+/// The folder of a run that goes on, its checkpoint, and its recipe: that of the checkpoint, or, of a run that has not come to
+/// the student yet, the one that was left for it.
+fn resume(out: &Path) -> Result<(Output, Option<Checkpoint>, Recipe), CliError> {
+    let output = Output::resume(out)?;
+    if output::has_checkpoint(out) {
+        let checkpoint = read_checkpoint(&output.checkpoint())?;
+        let recipe = checkpoint.header.recipe.clone();
+        return Ok((output, Some(checkpoint), recipe));
+    }
+    let recipe = config::load(&Base::File(&out.join(RECIPE)), &[])?;
+    Ok((output, None, recipe))
 }
 
 fn recipe(arguments: &Arguments) -> Result<Recipe, CliError> {

@@ -365,6 +365,18 @@ fn each_family_teaches_and_has_students() {
         );
         let encoded = scene.encode(&["--model", "student"], TEXT).done().objects();
         assert_eq!(encoded[0]["embedding"].as_array().map(Vec::len), Some(18));
+        // Those that transformers has in an encoder of this kind and one layer: no more, no less.
+        let prefix = format!("{model_type}.");
+        let is_of_first = |name: &&str| !["layer.1.", "layer.2."].iter().any(|l| name.contains(l));
+        let teacher = weights::read(&scene, WEIGHTS);
+        let expected = teacher.keys().filter_map(|name| name.strip_prefix(&prefix));
+        let mut expected: Vec<&str> = expected.filter(is_of_first).collect();
+        let student = weights::read(&scene, "student/model.safetensors");
+        let mut found: Vec<&str> = student.keys().map(String::as_str).collect();
+        expected.sort_unstable();
+        found.sort_unstable();
+        assert!(found.len() > 15);
+        assert_eq!(found, expected, "{model_type}");
     }
 }
 

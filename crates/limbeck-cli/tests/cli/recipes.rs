@@ -7,7 +7,7 @@ use crate::scene::Outcome;
 use crate::scene::Scene;
 
 const FIELDS: &str = "`teacher`, `teacher_layer`, `student`, `relation_heads`, `pairs`, `objective`, `output`, `corpus`, \
-                      `heldout`, `max_length`, `batch`, `accumulate`, `steps`, `learning_rate`, `warmup`, `weight_decay`, `beta1`, `beta2`, \
+                      `heldout`, `max_length`, `batch`, `accumulate`, `steps`, `assistant_steps`, `learning_rate`, `warmup`, `weight_decay`, `beta1`, `beta2`, \
                       `epsilon`, `clip`, `seed`, `shuffle`, `checkpoint_every`, `device`, `kernel`, `precision`, `out`";
 
 /// A recipe with this mistake must be refused as wrong use, with this as the only mistake.

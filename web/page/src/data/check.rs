@@ -25,18 +25,23 @@ pub fn size(name: &str, bytes: u64) -> Result<(), String> {
     ))
 }
 
-/// Which of the files (by path) make a model: the folder with the config.json that lies least deep.
-pub fn model_in(source: &str, paths: &[String]) -> Result<Vec<usize>, String> {
+/// Which of the files (by path) make a model: the folder with the config.json that lies least deep. With the name of each in that
+/// folder, as `1_Pooling/config.json`.
+pub fn model_in<'a>(source: &str, paths: &'a [String]) -> Result<Vec<(usize, &'a str)>, String> {
     let folder = paths
         .iter()
         .filter_map(|path| split(path).1.eq("config.json").then_some(split(path).0))
         .min_by_key(|folder| (depth(folder), folder.len()))
         .or_else(|| weights_folder(paths))
         .unwrap_or("");
+    let inside = |path: &'a String| match folder {
+        "" => Some(path.as_str()),
+        _ => path.strip_prefix(folder)?.strip_prefix('/'),
+    };
     let here: Vec<(usize, &str)> = paths
         .iter()
         .enumerate()
-        .filter_map(|(at, path)| (split(path).0 == folder).then_some((at, split(path).1)))
+        .filter_map(|(at, path)| Some((at, inside(path)?)))
         .collect();
     let has = |name: &str| here.iter().any(|(_, file)| *file == name);
     let whole = has(WEIGHTS);
@@ -59,17 +64,22 @@ pub fn model_in(source: &str, paths: &[String]) -> Result<Vec<usize>, String> {
     let needed = |file: &str| {
         file == "config.json"
             || TOKENIZER_FILES.contains(&file)
+            || is_of_head(file)
             || if whole {
                 file == WEIGHTS
             } else {
                 file == INDEX || is_shard(file)
             }
     };
-    Ok(here
-        .iter()
-        .filter(|(_, file)| needed(file))
-        .map(|(at, _)| *at)
-        .collect())
+    Ok(here.into_iter().filter(|(_, file)| needed(file)).collect())
+}
+
+/// Whether a file says how sentence-transformers makes one vector of a text: modules.json, settings, and what lies in the folders
+/// of modules, `1_Pooling` and `2_Dense`. The engine leaves out what no module asks for.
+pub fn is_of_head(file: &str) -> bool {
+    file == "modules.json"
+        || file.contains("sentence_")
+        || file.starts_with(|first: char| first.is_ascii_digit())
 }
 
 /// Folder and name of a path.
@@ -253,24 +263,46 @@ mod tests {
         model_in("x", &all)
             .expect("a model")
             .into_iter()
-            .map(|at| all[at].clone())
+            .map(|(at, name)| {
+                assert!(all[at].ends_with(name), "{name}");
+                name.to_owned()
+            })
             .collect()
     }
 
     #[test]
     fn a_folder_of_a_folder_is_a_model_and_its_other_files_are_left() {
         let files = [
-            "m/1_Pooling/config.json",
             "m/config.json",
             "m/model.safetensors",
+            "m/onnx/model.safetensors",
             "m/pytorch_model.bin",
             "m/tokenizer.json",
             "m/README.md",
+            "mm/modules.json",
         ];
         assert_eq!(
             chosen(&files),
-            ["m/config.json", "m/model.safetensors", "m/tokenizer.json"]
+            ["config.json", "model.safetensors", "tokenizer.json"]
         );
+    }
+
+    #[test]
+    fn what_makes_a_vector_of_a_text_goes_along_by_its_place_in_the_folder() {
+        let files = [
+            "1_Pooling/config.json",
+            "2_Dense/model.safetensors",
+            "config.json",
+            "config_sentence_transformers.json",
+            "model.safetensors",
+            "modules.json",
+            "sentence_bert_config.json",
+            "vocab.txt",
+        ];
+        assert_eq!(chosen(&files), files);
+        let in_folder = files.map(|file| format!("m/{file}"));
+        let in_folder: Vec<&str> = in_folder.iter().map(String::as_str).collect();
+        assert_eq!(chosen(&in_folder), files);
     }
 
     #[test]

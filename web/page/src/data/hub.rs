@@ -78,14 +78,15 @@ impl HubModel {
             .map(|s| s.rfilename.clone())
             .collect();
         let needed = check::model_in(id, &names)?;
-        if !needed.iter().any(|at| names[*at] == "model.safetensors") {
+        if !needed.iter().any(|(_, name)| *name == "model.safetensors") {
             return Err(format!(
                 "{id} has its weights in several files. Download the folder and drop it here"
             ));
         }
         let mut files = Vec::new();
         for sibling in answer.siblings {
-            if !WANTED.contains(&sibling.rfilename.as_str()) {
+            let name = sibling.rfilename.as_str();
+            if !WANTED.contains(&name) && !check::is_of_head(name) {
                 continue;
             }
             let lfs = sibling.lfs;
@@ -276,9 +277,11 @@ mod tests {
             {"rfilename":"config.json","size":10},
             {"rfilename":"model.safetensors","size":134,"lfs":{"sha256":"ff","size":5000000}},
             {"rfilename":"onnx/model.onnx","size":3},
+            {"rfilename":"1_Pooling/config.json","size":7},
             {"rfilename":"tokenizer.json","size":20}]}"#;
         let model = HubModel::parse("a/b", json).expect("a model");
-        assert_eq!(model.bytes(), 5_000_030);
+        assert_eq!(model.bytes(), 5_000_037);
+        assert_eq!(model.files[2].name, "1_Pooling/config.json");
         assert_eq!(
             model.url("https://h", &model.files[1]),
             "https://h/a/b/resolve/abc/model.safetensors"

@@ -147,13 +147,10 @@ fn from_files(files: &[Picked]) -> Result<(String, Vec<NamedBlob>), String> {
     let paths: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
     let source = source(&paths);
     let needed = check::model_in(&source, &paths)?;
-    let named = |at: usize| {
-        (
-            check::split(&paths[at]).1.to_owned(),
-            files[at].blob.clone(),
-        )
-    };
-    let name = needed.first().map_or(source, |at| folder_name(&paths[*at]));
+    // Every name is the rest of a path behind the model's folder.
+    let folder = |(at, name): &(usize, &str)| folder_name(&paths[*at], name);
+    let name = needed.first().map_or(source, folder);
+    let named = |(at, name): (usize, &str)| (name.to_owned(), files[at].blob.clone());
     Ok((name, needed.into_iter().map(named).collect()))
 }
 
@@ -162,9 +159,8 @@ async fn from_zip(file: &Picked) -> Result<(String, Vec<NamedBlob>), String> {
     let paths = zip.paths();
     let needed = check::model_in(&file.path, &paths)?;
     let mut files = Vec::new();
-    for at in needed {
-        let name = check::split(&paths[at]).1.to_owned();
-        files.push((name, zip.take(at).await?));
+    for (at, name) in needed {
+        files.push((name.to_owned(), zip.take(at).await?));
     }
     let name = check::split(&file.path).1.trim_end_matches(".zip");
     Ok((name.to_owned(), files))
@@ -181,9 +177,10 @@ fn source(paths: &[String]) -> String {
     }
 }
 
-/// The name of the folder that a file is in.
-fn folder_name(path: &str) -> String {
-    let folder = check::split(check::split(path).0).1;
+/// The name of the folder that a file of this name is in.
+fn folder_name(path: &str, name: &str) -> String {
+    let folder = path.strip_suffix(name).unwrap_or(path);
+    let folder = check::split(folder.trim_end_matches('/')).1;
     if folder.is_empty() {
         "own teacher".into()
     } else {
@@ -224,8 +221,13 @@ mod tests {
 
     #[test]
     fn a_model_is_called_by_its_folder() {
-        assert_eq!(folder_name("models/tiny/config.json"), "tiny");
-        assert_eq!(folder_name("config.json"), "own teacher");
+        assert_eq!(
+            folder_name("models/tiny/config.json", "config.json"),
+            "tiny"
+        );
+        let pooling = "1_Pooling/config.json";
+        assert_eq!(folder_name(&format!("tiny/{pooling}"), pooling), "tiny");
+        assert_eq!(folder_name("config.json", "config.json"), "own teacher");
     }
 
     #[test]

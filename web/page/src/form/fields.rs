@@ -209,16 +209,16 @@ fn shown<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(String::new, |value| value.to_string())
 }
 
-fn one_of<T: Copy>(text: &str, names: &[(&str, T)]) -> Result<T, String> {
+fn one_of<T: Clone>(text: &str, names: &[(&str, T)]) -> Result<T, String> {
     let found = names.iter().find(|(name, _)| *name == text);
-    found.map(|(_, value)| *value).ok_or_else(|| {
+    found.map(|(_, value)| value.clone()).ok_or_else(|| {
         let known = names.iter().map(|(name, _)| *name).collect::<Vec<_>>();
         format!("`{}` is not one of {}", shorten(text), known.join(", "))
     })
 }
 
-fn name_of<T: Copy + PartialEq>(value: T, names: &[(&'static str, T)]) -> String {
-    let found = names.iter().find(|(_, known)| *known == value);
+fn name_of<T: PartialEq>(value: &T, names: &[(&'static str, T)]) -> String {
+    let found = names.iter().find(|(_, known)| known == value);
     found.map_or_else(String::new, |(name, _)| (*name).to_owned())
 }
 
@@ -226,6 +226,7 @@ const OBJECTIVES: [(&str, Objective); 2] = [
     ("minilm-v2", Objective::MinilmV2),
     ("minilm-v1", Objective::MinilmV1),
 ];
+/// A page starts no student from a folder: an engine refuses that.
 const INITS: [(&str, Init); 2] = [("teacher", Init::Teacher), ("random", Init::Random)];
 const DEVICES: [(&str, DeviceChoice); 3] = [
     ("auto", DeviceChoice::Auto),
@@ -345,10 +346,10 @@ fn automatic_from_layers(recipe: &Recipe, teacher: Option<&Config>) -> String {
     let (student, plan) = (&recipe.student, automatic_plan(recipe, teacher));
     let usual = plan.map(|plan| plan.teacher_layer);
     let fits = teacher.is_some_and(|t| (1..=t.num_hidden_layers).contains(&student.layers));
-    match (student.init, recipe.teacher_layer.or(usual)) {
-        (Init::Random, _) => "none".into(),
+    match (&student.init, recipe.teacher_layer.or(usual)) {
         (Init::Teacher, Some(layer)) if fits => list(&usual_from_layers(student.layers, layer)),
-        _ => String::new(),
+        (Init::Teacher, _) => String::new(),
+        _ => "none".into(),
     }
 }
 
@@ -572,7 +573,7 @@ pub static FIELDS: [Field; 36] = [
         ),
         Group::Student,
         Kind::Choice(init_choices),
-        |r| name_of(r.student.init, &INITS),
+        |r| name_of(&r.student.init, &INITS),
         |r, text| put(&mut r.student.init, one_of(text, &INITS)),
     ),
     Field {
@@ -597,7 +598,7 @@ pub static FIELDS: [Field; 36] = [
         ),
         Group::Relations,
         Kind::Choice(objective_choices),
-        |r| name_of(r.objective, &OBJECTIVES),
+        |r| name_of(&r.objective, &OBJECTIVES),
         |r, text| put(&mut r.objective, one_of(text, &OBJECTIVES)),
     ),
     Field {
@@ -725,7 +726,7 @@ pub static FIELDS: [Field; 36] = [
         ("device", "Device", "Where a run computes."),
         Group::Training,
         Kind::Choice(device_choices),
-        |r| name_of(r.device, &DEVICES),
+        |r| name_of(&r.device, &DEVICES),
         |r, text| put(&mut r.device, one_of(text, &DEVICES)),
     ),
     required(
@@ -736,7 +737,7 @@ pub static FIELDS: [Field; 36] = [
         ),
         Group::Training,
         Kind::Choice(kernel_choices),
-        |r| name_of(r.kernel, &KERNELS),
+        |r| name_of(&r.kernel, &KERNELS),
         |r, text| put(&mut r.kernel, one_of(text, &KERNELS)),
     ),
     required(
@@ -881,7 +882,7 @@ pub static FIELDS: [Field; 36] = [
         ),
         Group::More,
         Kind::Choice(precision_choices),
-        |r| name_of(r.precision, &PRECISIONS),
+        |r| name_of(&r.precision, &PRECISIONS),
         |r, text| put(&mut r.precision, one_of(text, &PRECISIONS)),
     ),
 ];

@@ -1,0 +1,202 @@
+//! Runs of two stages: the teacher teaches an assistant, and the assistant the student.
+
+use std::fs;
+use std::sync::OnceLock;
+
+use crate::running::Running;
+use crate::scene::{Outcome, Scene};
+
+/// So many steps that a run cannot end before a test has read what it waits for.
+const FLAGS: [&str; 7] = [
+    "--json",
+    "--set",
+    "assistant_steps=400",
+    "--set",
+    "steps=400",
+    "--set",
+    "checkpoint_every=50",
+];
+const RESULTS: [&str; 4] = [
+    "student/assistant/metrics.jsonl",
+    "student/assistant/model.safetensors",
+    "student/metrics.jsonl",
+    "student/model.safetensors",
+];
+const MISSING: &str = "nothing to resume: student/checkpoint.safetensors does not exist (a finished run removes its checkpoint)";
+
+fn resume(scene: &Scene) -> Outcome {
+    scene.run(&["distill", "--out", "student", "--resume", "--json"])
+}
+
+/// A run that nothing disturbs.
+fn undisturbed() -> &'static Scene {
+    static RUN: OnceLock<Scene> = OnceLock::new();
+    RUN.get_or_init(|| {
+        let scene = Scene::new();
+        let outcome = scene.distill(&FLAGS).done();
+        for kind in ["start", "done"] {
+            let stages = outcome.events(kind);
+            let names: Vec<&str> = stages.iter().filter_map(|e| e["stage"].as_str()).collect();
+            assert_eq!(names, ["assistant", "student"], "{kind}");
+        }
+        scene
+    })
+}
+
+#[track_caller]
+fn is_as_undisturbed(scene: &Scene) {
+    for file in RESULTS {
+        assert!(
+            scene.read(file) == undisturbed().read(file),
+            "{file} differs"
+        );
+    }
+    assert_eq!(scene.files("student"), undisturbed().files("student"));
+    resume(scene).refused(2, MISSING);
+}
+
+#[test]
+fn the_student_learns_from_an_assistant_that_learnt_from_the_teacher() {
+    let scene = undisturbed();
+    let size = |folder: &str| {
+        let config = scene.json(&format!("{folder}/config.json"));
+        ["num_hidden_layers", "hidden_size"].map(|size| config[size].as_u64())
+    };
+    assert_eq!(size("student/assistant"), [Some(2), Some(12)]);
+    assert_eq!(size("student"), [Some(1), Some(12)]);
+    let card = scene.text("student/README.md");
+    for row in [
+        "| Teacher | teacher |",
+        "| Assistant | 2 layers x 12, 3 heads, 0.0 M parameters, distilled from the teacher in 400 steps, in the folder \
+         assistant |",
+        "| Teacher layer | 2 of 2 |",
+        "## How far it is from the assistant",
+    ] {
+        assert!(card.contains(row), "no {row} in {card}");
+    }
+    let card = scene.text("student/assistant/README.md");
+    assert!(
+        card.contains("| Teacher | teacher, 2 layers x 24, 3 heads, "),
+        "{card}"
+    );
+    // Each stage is what it would be alone.
+    let whole = fs::read(scene.path("student/model.safetensors")).expect("a student");
+    let apart = Scene::new();
+    let flags = &FLAGS[3..];
+    apart
+        .distill(&[flags, &["--out", "assistant", "--set", "student.layers=2"]].concat())
+        .done();
+    apart
+        .distill(&[flags, &["--teacher", "assistant"]].concat())
+        .done();
+    assert!(apart.read("student/model.safetensors") == whole);
+}
+
+#[test]
+fn a_run_that_is_stopped_or_killed_in_either_stage_goes_on_as_if_nothing_had_been() {
+    for (stage, event, step, signal) in [
+        ("assistant", "step", 3, "-KILL"),
+        ("assistant", "step", 60, "-INT"),
+        ("assistant", "evaluated", 100, "-KILL"),
+        ("student", "step", 3, "-KILL"),
+        ("student", "step", 60, "-INT"),
+        ("student", "evaluated", 100, "-KILL"),
+    ] {
+        let scene = Scene::new();
+        let mut run = Running::distill(&scene, &FLAGS);
+        while run.until("start", 0)["stage"] != stage {}
+        run.until(event, step);
+        run.signal(signal);
+        if signal == "-INT" {
+            assert_eq!(run.until("stopped", step)["stage"], stage);
+        }
+        assert_ne!(run.end().code, Some(0));
+        // Before anybody may begin another run there.
+        let message = "resume its run with --resume, or overwrite it with --overwrite";
+        let refused = scene.distill(&FLAGS);
+        assert!(refused.stderr.contains(message), "{refused:?}");
+        let outcome = resume(&scene).done();
+        assert_eq!(outcome.events("start")[0]["stage"], stage);
+        is_as_undisturbed(&scene);
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_between_its_stages_goes_on_with_the_student() {
+    let scene = Scene::new();
+    let whole = undisturbed();
+    let left = whole.files("student").into_iter();
+    let left = left.filter(|file| file.starts_with("assistant/") || file == "recipe.toml");
+    for file in left {
+        let file = format!("student/{file}");
+        scene.write(&file, whole.read(&file));
+    }
+    // Whoever has taught the assistant is needed no more.
+    fs::rename(scene.path("teacher"), scene.path("gone")).expect("moving a folder");
+    let outcome = resume(&scene).done();
+    let starts = outcome.events("start");
+    assert_eq!((starts.len(), &starts[0]["stage"]), (1, &"student".into()));
+    is_as_undisturbed(&scene);
+}
+
+#[test]
+fn a_new_run_takes_nothing_from_an_earlier_assistant() {
+    let scene = Scene::new();
+    let short = ["--set", "assistant_steps=4", "--set", "checkpoint_every=2"];
+    scene
+        .distill(&[&short[..], &["--set", "seed=7"]].concat())
+        .done();
+    let assistant = "student/assistant/model.safetensors";
+    let before = scene.read(assistant);
+    scene
+        .distill(&[&short[..], &["--overwrite"]].concat())
+        .done();
+    assert!(scene.read(assistant) != before);
+}
+
+#[test]
+fn people_read_which_stage_it_is() {
+    let scene = Scene::new();
+    let outcome = scene.distill(&["--set", "assistant_steps=2"]).done();
+    let mut rest = outcome.stderr.as_str();
+    for said in [
+        "stage 1 of 2: the teacher teaches an assistant\n",
+        "\nassistant: student/assistant\n",
+        "stage 2 of 2: the assistant teaches the student\n",
+        "\nstudent: student\n",
+    ] {
+        let (_, after) = rest
+            .split_once(said)
+            .unwrap_or_else(|| panic!("no {said} in {outcome:?}"));
+        rest = after;
+    }
+}
+
+#[test]
+fn the_plans_of_both_stages_are_checked_before_the_first() {
+    let scene = Scene::new();
+    scene
+        .distill(&["--set", "assistant_steps=2", "--set", "student.layers=3"])
+        .refused(
+            2,
+            "the recipe has a mistake:\n  student.layers: 3 is more than the teacher's 2, and the student starts from the teacher; \
+             take at most 2, or set student.init to `random`",
+        );
+    assert!(!scene.path("student").exists());
+    let mut recipe = scene.text("recipe.toml");
+    recipe.insert_str(0, "assistant_steps = 2\n");
+    scene.write("two.toml", recipe);
+    let facts = scene.run(&["config", "check", "two.toml"]).done().stdout;
+    for fact in [
+        "Student          2 layers x 12,",
+        "Student          1 layers x 12,",
+    ] {
+        assert!(facts.contains(fact), "{facts}");
+    }
+    let baseline = ["baseline", "--config", "two.toml", "--out", "copied"];
+    scene.run(&baseline).refused(
+        2,
+        "the recipe has a mistake:\n  assistant_steps: a baseline is copied from the teacher, and this student starts from an \
+         assistant; leave assistant_steps out, or name an assistant that is trained as the teacher",
+    );
+}
