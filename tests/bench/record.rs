@@ -80,6 +80,7 @@ fn recording(reported: Vec<Message>) -> Value {
     let mut seconds = 0.0;
     let mut tokens = 0;
     let mut next = 0;
+    let is_due = |index, step, next| index > from && (step >= next || index == last);
     for (index, (_, event, blobs)) in reported.into_iter().enumerate() {
         let kept = match &event {
             Event::Started { run } => {
@@ -99,8 +100,10 @@ fn recording(reported: Vec<Message>) -> Value {
                 tokens = some.len();
                 index == from
             }
+            // It comes before the taps of the same step.
+            Event::Similarity { step, .. } => is_due(index + 1, *step, next),
             Event::Taps { step, .. } => {
-                let due = index > from && (*step >= next || index == last);
+                let due = is_due(index, *step, next);
                 if due {
                     next = step + (step / 3).clamp(1, STEPS_A_LOOK);
                 }
@@ -116,7 +119,7 @@ fn recording(reported: Vec<Message>) -> Value {
         }
         frames.push(match blobs.is_empty() {
             true => frame(seconds, &event),
-            false => frame_with_taps(seconds, &event, &blobs, tokens),
+            false => frame_with_blobs(seconds, &event, &blobs, tokens),
         });
     }
     json!({ "info": info, "frames": frames })
@@ -146,9 +149,13 @@ fn frame(seconds: f64, event: &Event) -> Value {
     json!({ "at": (seconds * 100.0).round() / 100.0, "event": event })
 }
 
-/// Each layer's (3, S, H) is kept in rows of H numbers, as [`Quantised`] writes them; `width` is H.
-fn frame_with_taps(seconds: f64, event: &Event, blobs: &[Vec<u8>], tokens: usize) -> Value {
-    let width = blobs[0].len() / (4 * 3 * tokens);
+/// Each layer's (3, S, H) is kept in rows of H numbers, as [`Quantised`] writes them, and cosines (N, N) in rows of N; `width` is
+/// the length of a row.
+fn frame_with_blobs(seconds: f64, event: &Event, blobs: &[Vec<u8>], tokens: usize) -> Value {
+    let width = match event {
+        Event::Similarity { texts, .. } => texts.len(),
+        _ => blobs[0].len() / (4 * 3 * tokens),
+    };
     let quantised = blobs.iter().map(|blob| {
         let values = blob.as_chunks::<4>().0.iter();
         let values: Vec<f32> = values.map(|b| f32::from_le_bytes(*b)).collect();

@@ -943,6 +943,75 @@ async fn taps_of_the_gpu_hold_every_relation() {
     taps_are_relations(gpu().await).await;
 }
 
+/// The last `Similarity` that was told: its step, its sentences, and the cosines of teacher and student.
+fn similarity(heard: &[Message]) -> (u64, Vec<String>, [Vec<f32>; 2]) {
+    let told = heard
+        .iter()
+        .rev()
+        .find_map(|(_, event, blobs)| match event {
+            Event::Similarity { step, texts } => Some((*step, texts.clone(), blobs)),
+            _ => None,
+        });
+    let (step, texts, blobs) = told.unwrap();
+    let floats = |bytes: &Vec<u8>| {
+        let all = bytes.as_chunks::<4>().0.iter();
+        all.map(|b| f32::from_le_bytes(*b)).collect()
+    };
+    (step, texts, [floats(&blobs[0]), floats(&blobs[1])])
+}
+
+/// The cosines that a page draws are those of the vectors that both models make of the sentences one by one, own sentences are
+/// beside the held-out ones until the reader goes back to those, and a page that comes later hears of them.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn sentences_are_compared() {
+    with_engine(Memory::new(cpu()), async |asker| {
+        provide(asker, &text()).await;
+        start(asker);
+        let heard = asker.until(is(&FINISHED)).await;
+        let (_, heldout, _) = similarity(&heard);
+        let count = heldout.len();
+        assert!((5..=12).contains(&count), "{heldout:?}");
+        assert!(heldout.iter().all(|line| text().contains(line)));
+        let own: Vec<String> = (0..5).map(|n| format!("the {n} words of a text")).collect();
+        for sentence in &own {
+            ask_sentence(asker, sentence).await;
+        }
+        let (version, since_step) = (VERSION, 9);
+        let hello = Command::Hello {
+            version,
+            since_step,
+        };
+        asker.ask(hello, Vec::new());
+        let heard = asker.until(|e| matches!(e, Event::Taps { .. })).await;
+        let (step, texts, told) = similarity(&heard);
+        let (lines, others) = texts.split_at(count);
+        assert_eq!((step, lines, others), (9, &heldout[..], &own[1..]));
+        let tokenizer = Tokenizer::from_folder(&tiny_bert()).unwrap();
+        for (folder, told) in [tiny_bert(), exported(asker).await].into_iter().zip(told) {
+            let encoder = Encoder::from_folder(&folder, &cpu()).unwrap();
+            let mut vectors = Vec::new();
+            for text in &texts {
+                let ids = tokenizer.encode(&[text]).unwrap().remove(0).ids;
+                let batch = TokenBatch::new(&ids, &[ids.len()], &cpu()).unwrap();
+                vectors.push(read(encoder.mean_pooled(&batch).unwrap()).await);
+            }
+            let product =
+                |a: &[f32], b: &[f32]| -> f32 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
+            let cells = vectors
+                .iter()
+                .flat_map(|a| vectors.iter().map(move |b| (a, b)));
+            assert_eq!(told.len(), texts.len() * texts.len());
+            for ((a, b), told) in cells.zip(told) {
+                let exact = product(a, b) / (product(a, a) * product(b, b)).sqrt();
+                assert!((told - exact).abs() < 1e-5, "{told} and {exact}");
+            }
+        }
+        let (_, texts, _) = similarity(&ask_sentence(asker, "").await);
+        assert_eq!(texts, heldout);
+    })
+    .await;
+}
+
 /// The tiny teacher with random weights and more positions.
 async fn teacher_of_positions(positions: usize) -> Folder {
     let tiny = tiny_bert();

@@ -28,6 +28,7 @@ async fn relations_are_seen_every_way() {
     same_numbers(&browser).await;
     lines_and_film(&browser).await;
     layers_and_roles(&browser).await;
+    sentences(&browser).await;
     files(&browser).await;
     no_errors(&browser).await;
     browser.close().await;
@@ -342,6 +343,75 @@ async fn layers_and_roles(browser: &Browser) {
     press(browser, "Maps").await;
 }
 
+/// Held-out sentences and the own one, side by side: by keys, in files, and in a link.
+async fn sentences(browser: &Browser) {
+    press(browser, "Sentences").await;
+    let count = browser
+        .value("document.querySelector('#maps-sentences').ariaRowCount")
+        .await;
+    let count: usize = count.as_str().unwrap().parse().unwrap();
+    assert!((3..=13).contains(&count), "{count}");
+    let title = format!("{count} sentences, student at step 24");
+    title_says(browser, &[&title, "mean absolute difference"]).await;
+    browser
+        .until("sentences are drawn", &drawn("#maps-sentences canvas"))
+        .await;
+    let cell = "#maps-sentences [role=gridcell]";
+    focus(browser, "#maps-sentences").await;
+    browser.key("PageDown").await;
+    browser.key("End").await;
+    let same = format!("\u{201c}{SENTENCE}\u{201d} to \u{201c}{SENTENCE}\u{201d}");
+    said(
+        browser,
+        cell,
+        &[&same, "cosine of the teacher 1.00", "difference"],
+    )
+    .await;
+    browser.key("ArrowLeft").await;
+    browser.key("Enter").await;
+    said(browser, "#maps-sentence", &["locked", SENTENCE]).await;
+    let id = "document.activeElement.getAttribute('aria-activedescendant')";
+    let before = count - 1;
+    assert_eq!(
+        browser.value(id).await,
+        format!("maps-sentence-{count}-{before}")
+    );
+    let text = async |kind: &str| {
+        let bytes = take_from(browser, "#relations", kind).await;
+        String::from_utf8(bytes).unwrap()
+    };
+    let svg = text("SVG").await;
+    let numbers = format!("{count} and {before}: teacher ");
+    assert!(svg.contains(&numbers) && svg.contains(SENTENCE));
+    let csv = text("CSV").await;
+    assert!(
+        csv.starts_with("row,column,from,to,teacher") && csv.lines().count() == 1 + count * count
+    );
+    let json: Value = serde_json::from_str(&text("JSON").await).unwrap();
+    assert_eq!(json["sentences"][before], SENTENCE);
+    assert_eq!(json["step"], 24);
+    let png = take_from(browser, "#relations", "PNG").await;
+    assert!(png.starts_with(b"\x89PNG") && png.len() > 5_000);
+    let link = copied_link(browser).await;
+    let locked = format!("cell:{count}+{before}");
+    assert!(
+        link.contains("view:sentences") && link.contains(&locked),
+        "{link}"
+    );
+    focus(browser, "#maps-sentences").await;
+    browser.key("Escape").await;
+    press(browser, "Maps").await;
+}
+
+async fn copied_link(browser: &Browser) -> String {
+    let copied = "window.copied = null; navigator.clipboard.writeText = text => { window.copied = text; return Promise.resolve(); }";
+    browser.value(&format!("(() => {{ {copied} }})()")).await;
+    press(browser, "Copy link to this view").await;
+    browser.until("the link is copied", "window.copied").await;
+    let link = browser.value("window.copied").await;
+    link.as_str().unwrap().to_owned()
+}
+
 /// Files of every kind, and the same view behind a link.
 async fn files(browser: &Browser) {
     let place = "#relations";
@@ -355,17 +425,12 @@ async fn files(browser: &Browser) {
     let html = text("HTML").await;
     assert!(html.contains("<svg") && html.contains("see=") && !html.contains("<script"));
 
-    let copied = "window.copied = null; navigator.clipboard.writeText = text => { window.copied = text; return Promise.resolve(); }";
-    browser.value(&format!("(() => {{ {copied} }})()")).await;
-    press(browser, "Copy link to this view").await;
-    browser.until("the link is copied", "window.copied").await;
-    let link = browser.value("window.copied").await;
-    let link = link.as_str().unwrap();
+    let link = copied_link(browser).await;
     assert!(
         link.contains("pair:qq") && link.contains("sentence=The%20cat"),
         "{link}"
     );
-    browser.open(link).await;
+    browser.open(&link).await;
     browser.click("#restore").await;
     wait(browser, "Finished").await;
     title_says(browser, &["Q-Q", "of 4", "teacher layer 1"]).await;

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use limbeck_recipe::{Evaluation, Pair, Part, Step, Vector};
-use limbeck_relations::{DARK, LIGHT, Stops, base64, escape, number, row_kl};
+use limbeck_relations::{
+    DARK, LIGHT, Similarity, Stops, Theme, base64, escape, number, row_kl, svg,
+};
 use serde::Serialize;
 use serde_json::json;
 
@@ -36,6 +38,8 @@ pub struct Report {
     pub measured_on: String,
     /// Relations of one sentence, if they were recorded.
     pub relations: Option<RelationMaps>,
+    /// The similarity of a few sentences, before the first step and after the last.
+    pub sentences: Option<[Similarity; 2]>,
     /// What a reader must know: warnings, skipped steps, truncated lines.
     pub notes: Vec<String>,
 }
@@ -115,6 +119,10 @@ pub fn render(report: &Report) -> String {
             };
             report.facts.iter().map(row).collect()
         }
+        "sentences" => report
+            .sentences
+            .as_ref()
+            .map_or_else(String::new, |both| sentences_html(both, report)),
         "picture" => picture(report),
         "data" => embedded(report),
         "script" => include_str!("report/page.js").to_owned(),
@@ -371,6 +379,32 @@ fn all_evaluations_html(report: &Report) -> String {
         "<details><summary>Evaluations by step</summary><div class=\"scroll\"><table><thead><tr>\
          <th class=\"number\">step</th>{head}</tr></thead><tbody>{rows}</tbody></table></div></details>"
     )
+}
+
+/// Cosines of sentences as pictures, for light and dark pages.
+fn sentences_html(both: &[Similarity; 2], report: &Report) -> String {
+    let [before, after] = both.each_ref().map(|some| number(some.gap()));
+    let mut html = format!(
+        "<section class=\"sentences\" aria-labelledby=\"sentences-title\"><h2 id=\"sentences-title\">Sentences, side by side</h2>\
+         <p>On {} of the {}, the cosines of the student’s sentence vectors differ from the teacher’s by <b>{after}</b> \
+         (mean absolute difference); before the first step it was {before}.</p>",
+        both[1].size(),
+        escape(&report.measured_on)
+    );
+    for some in both {
+        html.push_str(&format!("<h3>Step {}</h3>", some.step()));
+        for (class, theme) in [("light", Theme::light()), ("dark", Theme::dark())] {
+            html.push_str(&format!(
+                "<div class=\"{class} scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Sentences at step {}\">{}</div>",
+                some.step(),
+                svg(&some.maps(None, 1100.0, &theme))
+            ));
+        }
+    }
+    let sentences = (0..both[1].size()).map(|i| format!("<li>{}</li>", escape(&both[1].text(i))));
+    html + "<details><summary>The sentences</summary><ol>"
+        + &sentences.collect::<String>()
+        + "</ol></details></section>"
 }
 
 /// Indices of at most about `keep` values: all, or the smallest and the largest of each stretch, and both ends.

@@ -6,6 +6,7 @@ mod report;
 use std::collections::BTreeMap;
 
 use limbeck_recipe::{Evaluation, Pair, Part, Step};
+use limbeck_relations::Similarity;
 use report::{RelationMaps, Report, picture, render};
 
 fn by_name(names: &[&str]) -> Vec<String> {
@@ -37,6 +38,17 @@ fn maps(pairs: &[&str], heads: usize, tokens: &[&str]) -> RelationMaps {
         before: of(5),
         after: of(0),
     }
+}
+
+/// Cosines that differ from the teacher's by 0.5 before and by 0.125 after.
+fn sentences(texts: &[&str]) -> Option<[Similarity; 2]> {
+    let size = texts.len();
+    let map = |far: f32| -> Vec<f32> {
+        let cell = |i: usize| if i / size == i % size { 1.0 } else { far };
+        (0..size * size).map(cell).collect()
+    };
+    let at = |step, far| Similarity::new(step, by_name(texts), map(0.25), map(far));
+    Some([at(0, 0.75)?, at(9, 0.375)?])
 }
 
 const QQ: Part = Part::Relation(Pair::QQ);
@@ -80,6 +92,7 @@ fn report(steps: u64) -> Report {
         heldout_note: "64 lines of wiki.txt".to_owned(),
         measured_on: "held-out lines".into(),
         relations: Some(maps(&["Q-Q", "V-V"], 3, &["[CLS]", "tea", "[SEP]"])),
+        sentences: sentences(&["A cup of tea.", "A bridge of stone."]),
         notes: Vec::new(),
     }
 }
@@ -104,6 +117,7 @@ fn text_cannot_become_markup() {
     let mut relations = maps(&[hostile, "V-V"], 3, &[hostile, "tea", "[SEP]"]);
     relations.tokens[1] = "<!--".to_owned();
     subject.relations = Some(relations);
+    subject.sentences = sentences(&[hostile, "<!--"]);
     let page = render(&subject);
     assert!(!page.contains("<img"), "markup came through");
     assert_eq!(
@@ -140,6 +154,26 @@ fn the_page_needs_no_network() {
         !page.contains("{{"),
         "a place of the template was left open"
     );
+}
+
+#[test]
+fn sentences_are_drawn_before_and_after() {
+    let page = render(&report(9));
+    for text in [
+        "On 2 of the held-out lines, the cosines",
+        "differ from the teacher’s by <b>0.125</b>",
+        "before the first step it was 0.500",
+        "Sentences at step 0",
+        "Sentences at step 9",
+        "<li>A bridge of stone.</li>",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+    let without = Report {
+        sentences: None,
+        ..report(9)
+    };
+    assert!(!render(&without).contains("Sentences, side by side"));
 }
 
 #[test]

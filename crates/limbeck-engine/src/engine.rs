@@ -184,7 +184,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let steps = session.steps().iter().filter(|s| s.step > since_step);
         let steps: Vec<Step> = steps.cloned().collect();
         let evaluations = session.evaluations().to_vec();
-        let (sentence, taps) = session.sentence();
+        let sentence = session.sentence();
         self.pages.emit(to, Event::Started { run });
         if !steps.is_empty() {
             self.pages.emit(to, Event::Steps { steps });
@@ -192,7 +192,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         for evaluation in evaluations {
             self.pages.emit(to, Event::Evaluated { evaluation });
         }
-        for event in [sentence].into_iter().chain(taps) {
+        for event in sentence {
             self.pages.emit_with_parts(to, event);
         }
     }
@@ -361,14 +361,14 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         Ok(())
     }
 
-    /// Sends the student's projections of the sentence, unless those of this step are sent already.
+    /// Sends what the student makes of the sentences, unless that of this step is sent already.
     async fn sample(&mut self) -> Done {
         let Some(session) = &mut self.session else {
             return Ok(());
         };
-        let taps = session.sample(&self.pages).await.map_err(RunError::from)?;
-        if let Some(taps) = taps {
-            self.pages.emit_with_parts(To::All, taps);
+        let sampled = session.sample(&self.pages).await;
+        for event in sampled.map_err(RunError::from)? {
+            self.pages.emit_with_parts(To::All, event);
         }
         Ok(())
     }
@@ -532,8 +532,9 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             return Err((Control::Sentence, message).into());
         };
         session.choose(text).await?;
-        let (sentence, _) = session.sentence();
-        self.pages.emit_with_parts(To::All, sentence);
+        for event in session.sentence() {
+            self.pages.emit_with_parts(To::All, event);
+        }
         self.sample().await
     }
 

@@ -1,4 +1,7 @@
-//! What a run is evaluated on: held-out lines, and the sentence whose relations are drawn.
+//! What a run is evaluated on: held-out lines; and of them the sentence whose relations are drawn, and those that are compared with
+//! each other.
+
+use std::ops::RangeInclusive;
 
 use limbeck_corpus::{BlockLimits, Corpus, CorpusError, held_out};
 use limbeck_model::{ModelError, Tokenizer};
@@ -12,6 +15,9 @@ pub const LINES: usize = 256;
 pub const LINES_ON_ONE_THREAD: usize = 64;
 /// Tokens of the sentence whose relations are drawn.
 const PICTURE_TOKENS: usize = 20;
+/// Sentences that are compared with each other, of so many tokens if there are such.
+const SENTENCES: usize = 12;
+const SENTENCE_TOKENS: RangeInclusive<usize> = 8..=24;
 /// S of a batch is rounded up to this: few distinct shapes keep a GPU's memory pools and pipelines small.
 pub const PAD_TO: usize = 8;
 
@@ -50,6 +56,8 @@ pub struct Heldout {
     pub picture: Vec<u32>,
     /// How many tokens of that sentence were truncated.
     pub picture_left_out: u64,
+    /// A few of the lines as they are written, none twice: short ones if there are some.
+    pub sentences: Vec<String>,
 }
 
 /// What is in memory of a corpus at once.
@@ -72,11 +80,11 @@ impl Heldout {
         lines: usize,
     ) -> Result<Self, HeldoutError> {
         let fraction = plan.recipe.heldout;
-        let mut sequences = sequences(plan, corpus, tokenizer, fraction, lines)?;
+        let (mut texts, mut sequences) = sequences(plan, corpus, tokenizer, fraction, lines)?;
         let mut kind = "held-out lines";
         let mut which = "held-out lines of the corpus, which the student never saw";
         if sequences.is_empty() {
-            sequences = self::sequences(plan, corpus, tokenizer, 1.0, lines)?;
+            (texts, sequences) = self::sequences(plan, corpus, tokenizer, 1.0, lines)?;
             kind = "training lines";
             which = "training lines: the corpus holds no held-out line";
         }
@@ -87,6 +95,7 @@ impl Heldout {
         check_known(tokenizer, &sequences)?;
         let note = format!("Measured on {} {which}.", sequences.len());
         let (picture, picture_left_out) = picture(&sequences);
+        let sentences = sentences(texts, &sequences);
         sequences.sort_by_key(Vec::len);
         let recipe = &plan.recipe;
         let batches = sequences.chunks(recipe.batch).map(|chunk| {
@@ -106,21 +115,24 @@ impl Heldout {
             note,
             picture,
             picture_left_out,
+            sentences,
         })
     }
 }
 
+/// Lines with a token, and their tokens.
 fn sequences(
     plan: &Plan,
     corpus: &Corpus,
     tokenizer: &Tokenizer,
     fraction: f64,
     lines: usize,
-) -> Result<Vec<Vec<u32>>, HeldoutError> {
+) -> Result<(Vec<String>, Vec<Vec<u32>>), HeldoutError> {
     let lines = held_out(corpus, limits(&plan.recipe), fraction, lines)?;
     let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
     let tokens = tokenizer.encode(&texts)?.into_iter().map(|t| t.ids);
-    Ok(tokens.filter(|ids| !ids.is_empty()).collect())
+    let both = lines.iter().cloned().zip(tokens);
+    Ok(both.filter(|(_, ids)| !ids.is_empty()).unzip())
 }
 
 /// More unknown tokens than others are no text for this tokenizer.
@@ -146,4 +158,20 @@ fn picture(sequences: &[Vec<u32>]) -> (Vec<u32>, u64) {
     let chosen = sequences.iter().find(fits).unwrap_or(&sequences[0]);
     let kept = chosen.len().min(PICTURE_TOKENS);
     (chosen[..kept].to_vec(), (chosen.len() - kept) as u64)
+}
+
+/// The first lines that are neither trivial nor long; where those are too few, the shortest of the others after them.
+fn sentences(texts: Vec<String>, sequences: &[Vec<u32>]) -> Vec<String> {
+    let mut lines: Vec<(usize, String)> = sequences.iter().map(Vec::len).zip(texts).collect();
+    lines.sort_by_key(|(tokens, _)| match SENTENCE_TOKENS.contains(tokens) {
+        true => 0,
+        false => *tokens,
+    });
+    let mut chosen: Vec<String> = Vec::new();
+    for (_, text) in lines {
+        if chosen.len() < SENTENCES && !chosen.contains(&text) {
+            chosen.push(text);
+        }
+    }
+    chosen
 }

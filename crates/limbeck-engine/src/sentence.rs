@@ -128,7 +128,8 @@ impl Sentence {
     }
 }
 
-fn blobs(layers: &[Vec<f32>]) -> Vec<Vec<u8>> {
+/// Numbers as the binary parts of an event: f32, little endian.
+pub fn blobs(layers: &[Vec<f32>]) -> Vec<Vec<u8>> {
     let bytes = |layer: &Vec<f32>| layer.iter().flat_map(|x| x.to_le_bytes()).collect();
     layers.iter().map(bytes).collect()
 }

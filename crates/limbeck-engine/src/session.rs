@@ -24,6 +24,7 @@ use crate::front::{BatchSource, Feed, Front, News};
 use crate::heldout::Heldout;
 use crate::inputs::{Inputs, examine, of_models};
 use crate::sentence::{self, EventParts, Sentence, Share, Tokens};
+use crate::similarity::{Compared, Similarity};
 use crate::start::{self, new_run};
 use crate::student::{student_files, vectors_in_words};
 use crate::trouble::{RunError, Trouble, of_device};
@@ -64,6 +65,7 @@ pub struct Session {
     tokenizer: Tokenizer,
     heldout: Heldout,
     sentence: Sentence,
+    similarity: Similarity,
     share: Share,
     device: Device,
     info: RunInfo,
@@ -136,6 +138,12 @@ impl Session {
             from: position,
         })?;
         let sentence = Sentence::read(&run, &tokenizer, picture(&heldout)).await?;
+        let lines = &heldout.sentences;
+        let similarity = Similarity::read(&run, &tokenizer, lines, head.pooling).await?;
+        if opened.on_gpu {
+            // It compiles here what every sample needs.
+            similarity.of_student(&run).await?;
+        }
         let info = describe(
             &run,
             opened.name,
@@ -158,6 +166,7 @@ impl Session {
             tokenizer,
             heldout,
             sentence,
+            similarity,
             share: Share::default(),
             device: opened.device,
             info,
@@ -397,20 +406,19 @@ impl Session {
         new_run(plan, &self.teacher, self.start.as_ref()).await
     }
 
-    /// What the fresh student makes of the held-out sentence, as [`Run::student_taps`].
+    /// What the fresh student makes of the held-out sentence, as [`Run::student_taps`]; and how it and the student as it is now
+    /// compare sentences.
     ///
     /// # Errors
     /// The device fails.
-    pub async fn fresh_taps(&self) -> Result<Vec<Vec<f32>>, TrainError> {
-        match self.steps_taken() {
-            0 => self.run.student_taps(&self.heldout.picture).await,
-            _ => {
-                self.fresh()
-                    .await?
-                    .student_taps(&self.heldout.picture)
-                    .await
-            }
-        }
+    pub async fn looked_back(&self) -> Result<(Vec<Vec<f32>>, Compared), TrainError> {
+        let fresh = match self.steps_taken() {
+            0 => None,
+            _ => Some(self.fresh().await?),
+        };
+        let fresh = fresh.as_ref().unwrap_or(&self.run);
+        let taps = fresh.student_taps(&self.heldout.picture).await?;
+        Ok((taps, self.similarity.compared(fresh, &self.run).await?))
     }
 
     fn with_lines(&self, error: TrainError) -> RunError {
@@ -438,15 +446,24 @@ impl Session {
             true => picture(&self.heldout),
             false => sentence::cut(&self.tokenizer, text, plan)?,
         };
-        let sentence = Sentence::read(&self.run, &self.tokenizer, tokens).await;
+        let (run, tokenizer) = (&self.run, &self.tokenizer);
+        let sentence = Sentence::read(run, tokenizer, tokens).await;
+        let similarity = self.similarity.with(run, tokenizer, text).await;
+        self.similarity = similarity.map_err(of_device)?;
         self.sentence = sentence.map_err(of_device)?;
         Ok(())
     }
 
-    /// The events about the chosen sentence: its tokens with the teacher's projections, and the student's when it was
-    /// last sampled.
-    pub fn sentence(&self) -> (EventParts, Option<EventParts>) {
-        self.sentence.events()
+    /// The events about the chosen sentence: its tokens with the teacher's projections; and when the student was last sampled,
+    /// the sentences side by side and the student's projections.
+    pub fn sentence(&self) -> Vec<EventParts> {
+        let (sentence, taps) = self.sentence.events();
+        let similarity = self.similarity.event().filter(|_| taps.is_some());
+        [sentence]
+            .into_iter()
+            .chain(similarity)
+            .chain(taps)
+            .collect()
     }
 
     /// Whether another sample of the student stays within its share of the time.
@@ -454,22 +471,23 @@ impl Session {
         self.share.allows_a_sample()
     }
 
-    /// Has the student read the chosen sentence; none if it has done so since the last step.
+    /// Has the student read the chosen sentence, and those side by side; nothing if it has done so since the last step.
     ///
     /// # Errors
     /// The device fails.
-    pub async fn sample(&mut self, front: &impl Front) -> Result<Option<EventParts>, TrainError> {
+    pub async fn sample(&mut self, front: &impl Front) -> Result<Vec<EventParts>, TrainError> {
         if self.sentence.sampled_at() == Some(self.steps_taken()) {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let start = front.seconds();
         let is_first = self.sentence.sampled_at().is_none();
-        let event = self.sentence.sample(&self.run).await?;
+        let similarity = self.similarity.sample(&self.run).await?;
+        let taps = self.sentence.sample(&self.run).await?;
         // A GPU may have to compile for a sentence of another length.
         if !is_first {
             self.share.sampled(front.seconds() - start);
         }
-        Ok(Some(event))
+        Ok(vec![similarity, taps])
     }
 
     /// The bytes of a checkpoint.

@@ -58,7 +58,8 @@ pub enum Command {
         what: Export,
     },
     /// Asks for what teacher and student make of a sentence, now and from now on; an empty text means the held-out sentence
-    /// that the run has chosen. Answered by `Sentence` and `Taps`, and while training by a further `Taps` every few steps.
+    /// that the run has chosen. Answered by `Sentence`, `Similarity` and `Taps`, and while training by further ones of the last two
+    /// every few steps.
     Sentence {
         /// The sentence.
         text: String,

@@ -103,6 +103,15 @@ pub enum Event {
         /// Attention heads of the student.
         attention_heads: usize,
     },
+    /// Some sentences side by side: held-out lines, then those of the reader's own. The two blobs are f32, little endian, (N, N)
+    /// row-major: the cosines of the teacher's vectors of each two, and of the student's now. Comes before the `Taps` of the
+    /// same step.
+    Similarity {
+        /// Steps that the student had taken; 0 for a fresh one.
+        step: u64,
+        /// The N sentences, the own ones last.
+        texts: Vec<String>,
+    },
     /// The run has changed its state.
     State {
         /// The state that it has entered.

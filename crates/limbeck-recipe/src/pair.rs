@@ -72,7 +72,7 @@ impl Pair {
 
     /// The name in a recipe: `qq`, `qk`, ...
     pub fn key(self) -> String {
-        format!("{:?}{:?}", self.row, self.column).to_lowercase()
+        format!("{:?}{:?}", self.row, self.column).to_ascii_lowercase()
     }
 }
 

@@ -642,11 +642,11 @@ fn pairs(recipe: &Recipe, mistakes: &mut Mistakes) -> Vec<(Pair, f64)> {
         }
     }
     // Q before K before V, as the papers list them, not as the table sorts them.
-    pairs.sort_by_key(|(pair, _)| *pair);
     mistakes.demand(!pairs.is_empty(), "pairs", || {
         "no pair has a weight above 0".into()
     });
-    pairs
+    let pairs = Pair::all().map(|pair| pairs.iter().filter(move |(other, _)| *other == pair));
+    pairs.into_iter().flatten().copied().collect()
 }
 
 fn output(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) -> Option<OutputStage> {

@@ -1,4 +1,5 @@
-//! The relations of one sentence: what teacher and student have, how far they are apart, and how both are drawn.
+//! The relations of one sentence, and the similarity of several: what teacher and student have, how far they are apart, and how
+//! both are drawn.
 //!
 //! Numbers come in as a layer's taps or as (A, S, S) maps and go out as JSON, as a [`Drawing`] of plain shapes, as SVG or as an HTML page. A
 //! drawing knows no backend: SVG is written here, other fronts walk through its [`Item`]s. Nothing here knows tensors,
@@ -15,6 +16,7 @@ mod projections;
 mod relation;
 mod roles;
 mod sheet;
+mod similarity;
 mod svg;
 mod words;
 
@@ -30,5 +32,6 @@ pub use relation::{
 };
 pub use roles::{Role, Sentence, Share};
 pub use sheet::{Large, Map, View, fitted, pair, sheet};
+pub use similarity::Similarity;
 pub use svg::{svg, write_items};
 pub use words::{clip, columns, escape, number, visible};

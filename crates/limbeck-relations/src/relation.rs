@@ -3,6 +3,8 @@
 use limbeck_recipe::Pair;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, SerializeStruct, Serializer};
 
+use crate::words::quoted;
+
 /// One token of the sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
@@ -219,8 +221,11 @@ impl PairMaps {
 
 /// Heads, from 0, by their KL, the greatest first. What is not a number is farther than anything: it must be seen.
 pub fn farthest_first(totals: &[f64]) -> Vec<usize> {
-    let mut heads: Vec<usize> = (0..totals.len()).collect();
-    heads.sort_by(|a, b| totals[*b].total_cmp(&totals[*a]));
+    let mut heads = Vec::with_capacity(totals.len());
+    for (head, total) in totals.iter().enumerate() {
+        let at = heads.partition_point(|before: &usize| totals[*before].total_cmp(total).is_ge());
+        heads.insert(at, head);
+    }
     heads
 }
 
@@ -410,9 +415,9 @@ pub fn kl_part(p: f32, q: f32) -> f64 {
 }
 
 /// A flat array as nested lists.
-struct Nested<'a, T> {
-    values: &'a [T],
-    shape: &'a [usize],
+pub(crate) struct Nested<'a, T> {
+    pub values: &'a [T],
+    pub shape: &'a [usize],
 }
 
 impl<T: Serialize> Serialize for Nested<'_, T> {
@@ -484,7 +489,7 @@ impl Relations {
             self.reference.key()
         );
         let size = self.tokens.len();
-        let quoted = |i: usize| format!("\"{}\"", self.tokens[i].text.replace('"', "\"\""));
+        let quoted = |i: usize| quoted(&self.tokens[i].text);
         for pair in &self.pairs {
             for (i, (p, q)) in pair.teacher.iter().zip(&pair.student).enumerate() {
                 let (line, column) = (i / size, i % size);

@@ -13,7 +13,7 @@ use crate::words::{clip, columns, number, visible};
 const LABEL: usize = 12;
 /// Width of a column of text, relative to the size of the font.
 const COLUMN: f32 = 0.6;
-const MARGIN: f32 = 24.0;
+pub(crate) const MARGIN: f32 = 24.0;
 const GAP: f32 = 18.0;
 /// Room for bars of the KL.
 const KL: f32 = 96.0;
@@ -145,7 +145,7 @@ impl Map {
     }
 
     /// A cell, with a rim that shows on any colour.
-    fn around(&self, (row, column): (usize, usize), theme: &Theme) -> [Item; 2] {
+    pub(crate) fn around(&self, (row, column): (usize, usize), theme: &Theme) -> [Item; 2] {
         let place = [
             self.x + column as f32 * self.cell,
             self.y + row as f32 * self.cell,
@@ -471,7 +471,8 @@ fn legends((left, right, y): (f32, f32, f32), scales: &Scales, theme: &Theme) ->
     items
 }
 
-fn scale(
+/// A scale in colours, with the values at its ends.
+pub(crate) fn scale(
     (x, y): (f32, f32),
     cells: Vec<Rgb>,
     [low, high]: [String; 2],

@@ -49,6 +49,11 @@ pub fn escape(text: &str) -> String {
     safe
 }
 
+/// As a field of CSV.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\"\""))
+}
+
 /// Three significant digits for people; "–" for what is not a number.
 pub fn number(x: impl Into<f64>) -> String {
     of_number(x.into())

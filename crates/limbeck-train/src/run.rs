@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor};
 use limbeck_kernels::{Check, SelfTestError, self_test};
-use limbeck_model::{Dropout, Encoder, Named, ParameterMut, TokenBatch, checks};
+use limbeck_model::{Dropout, Encoder, Named, ParameterMut, TokenBatch, checks, pool};
 use limbeck_recipe::batching::{Batch, DataPosition};
 use limbeck_recipe::layout::Kind;
-use limbeck_recipe::{Evaluation, KernelChoice, Part, Plan, Step};
+use limbeck_recipe::{Evaluation, KernelChoice, Part, Plan, Pooling, Step};
 use serde::Serialize;
 
 use crate::TrainError;
@@ -431,6 +431,42 @@ impl Run {
     /// A sequence that does not fit the model.
     pub async fn student_taps(&self, ids: &[u32]) -> Result<Vec<Vec<f32>>, TrainError> {
         self.taps(&self.student.without_autodiff(), ids).await
+    }
+
+    /// The teacher's vector of each sequence of a batch, (B, H) row-major: its last hidden states, pooled.
+    ///
+    /// # Errors
+    /// A batch that does not fit the model.
+    pub async fn teacher_vectors(
+        &self,
+        batch: &Batch,
+        pooling: &Pooling,
+    ) -> Result<Vec<f32>, TrainError> {
+        self.vectors(&self.teacher, batch, pooling).await
+    }
+
+    /// The student's, as [`Run::teacher_vectors`] gives the teacher's; without dropout. Nothing of the run changes.
+    ///
+    /// # Errors
+    /// A batch that does not fit the model.
+    pub async fn student_vectors(
+        &self,
+        batch: &Batch,
+        pooling: &Pooling,
+    ) -> Result<Vec<f32>, TrainError> {
+        let student = self.student.without_autodiff();
+        self.vectors(&student, batch, pooling).await
+    }
+
+    async fn vectors(
+        &self,
+        encoder: &Encoder,
+        batch: &Batch,
+        pooling: &Pooling,
+    ) -> Result<Vec<f32>, TrainError> {
+        let tokens = self.tokens(batch)?;
+        let hidden = encoder.last_hidden(&tokens, None)?;
+        to_host(pool(hidden, tokens.lengths(), pooling, 0)).await
     }
 
     /// All layers come back in one wait for the device.

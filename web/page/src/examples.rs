@@ -30,6 +30,7 @@ pub fn run() -> RunLog {
         evaluations: Vec::new(),
         from_teacher: None,
         from_student: None,
+        similarity: None,
     }
 }
 

@@ -33,15 +33,18 @@ use self::choices::choices;
 use self::export::Export;
 use self::film::Film;
 use self::input::Input;
-use self::picture::Picture;
+use self::picture::{Files, Picture};
 use self::pictures::{PICTURES, picture, switch};
-use self::reading::Reading;
+use self::reading::{cell, grid_cell, id_of};
 use self::source::Source;
 use self::stage::{Canvases, Scale, Stage};
 use self::view::{View, view};
 use crate::chart::surface;
 use crate::keys::{focus, plain};
 use crate::state::{Page, page};
+
+/// The part of an id of the maps' cells.
+const CELL: &str = "cell";
 
 /// Gives the page what its relations are looked at with: the view that the parameters of its address name, and the film of
 /// the run. Says what of the view is not understood.
@@ -93,7 +96,7 @@ pub fn MapsPanel() -> impl IntoView {
             <Sentence />
             <p class="hint" hidden=move || some.get()>"Maps appear after the first evaluation of a run."</p>
             <div class="maps-body" hidden=move || !some.get() node_ref=canvases.host>
-                {choices(view)}
+                <div hidden=move || matches!(shown().files, Files::Sentences)>{choices(view)}</div>
                 {switch(view)}
                 <div hidden=move || !shown().of_head || alone.get()>{heads_strip(view, stage.clone(), input.clone(), canvases.strip)}</div>
                 {heading(view, input.clone(), shown, alone)}
@@ -281,15 +284,13 @@ fn panes(view: View, stage: Rc<Stage>, input: Rc<Input>, canvas: NodeRef<Canvas>
     let at = |event: &ev::PointerEvent| (f64::from(event.offset_x()), f64::from(event.offset_y()));
     let locked = view.of(|choice| choice.cell.is_some());
     let zoom = view.of(|choice| choice.zoom);
-    let (row, column) = (move || view.cell.get().0 + 1, move || view.cell.get().1 + 1);
-    // Another name for each cell: a name that stays would tell a screen reader that nothing has moved.
-    let id = move || format!("maps-cell-{}-{}", row(), column());
+    let shown = Memo::new(move |_| view.cell.get());
     let size = move || {
         view.seen
             .with(|seen| seen.as_ref().map_or(0, |seen| seen.size()))
     };
     view! {
-        <div class="maps-canvas" id="maps-grid" tabindex="0" role="grid" aria-activedescendant=id
+        <div class="maps-canvas" id="maps-grid" tabindex="0" role="grid" aria-activedescendant=move || id_of(CELL, shown.get())
             aria-label="Teacher, student and difference. Arrow keys move between cells, Enter locks a cell, plus and minus zoom."
             aria-rowcount=move || size().to_string() aria-colcount=move || size().to_string()
             on:keydown=move |event| if plain(&event).is_some_and(|pressed| key.cell_key(&pressed)) {
@@ -311,34 +312,10 @@ fn panes(view: View, stage: Rc<Stage>, input: Rc<Input>, canvas: NodeRef<Canvas>
                 on:pointerup=move |event: ev::PointerEvent| if event.button() == 0 { let (x, y) = at(&event); up.up(x, y) }
                 on:pointercancel=move |_| lost.cancel()
             ></canvas>
-            <div role="row" class="visually-hidden" aria-rowindex=move || row().to_string()>
-                <span role="gridcell" id=id aria-colindex=move || column().to_string() aria-selected=move || locked.get().to_string()>
-                    {move || reading.with(Reading::sentence)}
-                </span>
-            </div>
+            {grid_cell(CELL, shown, reading, locked)}
         </div>
-        {cell(reading, locked)}
+        {cell("maps-cell", reading, locked)}
         {scales(view, stage.scales)}
-    }
-}
-
-/// The cell under the crosshair.
-fn cell(reading: RwSignal<Reading>, locked: Memo<bool>) -> impl IntoView {
-    view! {
-        <div class="maps-cell" id="maps-cell">
-            <p>
-                <b>{move || reading.with(|reading| reading.tokens.0.clone())}</b>
-                " \u{2192} "
-                <b>{move || reading.with(|reading| reading.tokens.1.clone())}</b>
-                <span class="hint">{move || if locked.get() { " locked; Esc or a click unlocks it" } else { "" }}</span>
-            </p>
-            <dl>
-                {move || reading.with(|reading| reading.values.clone()).into_iter().map(|(name, value)| view! {
-                    <div><dt>{name}</dt><dd class="number">{value}</dd></div>
-                }).collect_view()}
-            </dl>
-            {move || reading.with(|reading| reading.formula.clone()).into_iter().map(|line| view! { <p class="maps-formula">{line}</p> }).collect_view()}
-        </div>
     }
 }
 

@@ -9,8 +9,8 @@
 //! - `info`: the `RunInfo` of the run as serde writes it (`recipe` is a TOML text), with `step` 0.
 //! - `frames`: oldest first. `at` is in seconds since the first step began; only its proportions count, as the whole is
 //!   played in [`PLAYED_IN`]. `event` is an `Event` as serde writes it. `steps`, `evaluated`,
-//!   `sentence` and `taps` are played, others are passed over; several steps may share one `steps` event.
-//! - `blobs`: for `sentence` and `taps` their blobs in the order of the protocol, one a layer, as bytes of
+//!   `sentence`, `similarity` and `taps` are played, others are passed over; several steps may share one `steps` event.
+//! - `blobs`: for `sentence`, `similarity` and `taps` their blobs in the order of the protocol, as bytes of
 //!   [`limbeck_relations::Quantised`] in rows of `width` numbers; then base64 (RFC 4648, with padding). Left out for others.
 
 use std::cell::{Cell, RefCell};
@@ -46,7 +46,7 @@ struct Frame {
     event: Event,
     #[serde(default)]
     blobs: Vec<String>,
-    /// H of the blobs.
+    /// H of the blobs, or N.
     #[serde(default)]
     width: usize,
 }
@@ -203,7 +203,7 @@ fn show(page: Page, frames: &[Frame]) {
         match &frame.event {
             Event::Steps { steps } => together.extend(steps.iter().cloned()),
             Event::Evaluated { .. } => page.apply(frame.event.clone(), Vec::new()),
-            Event::Sentence { .. } | Event::Taps { .. } => {
+            Event::Sentence { .. } | Event::Similarity { .. } | Event::Taps { .. } => {
                 let blobs = frame.blobs.iter().map(|text| floats(text, frame.width));
                 if let Some(blobs) = blobs.collect() {
                     page.apply(frame.event.clone(), blobs);

@@ -8,7 +8,7 @@ use limbeck_protocol::{
     Control, EngineInfo, Event, Figure, RunInfo, RunState, SavedRun, Stage, TeacherInfo, TextInfo,
 };
 use limbeck_recipe::{Config, Evaluation, Mistake, Plan, Recipe, Step};
-use limbeck_relations::{Projections, Token};
+use limbeck_relations::{Projections, Similarity, Token};
 
 /// Runs that stay for comparison, the present one counted.
 pub const RUNS: usize = 5;
@@ -53,6 +53,8 @@ pub struct Learnt {
     pub step: u64,
     /// The student's queries, keys and values.
     pub taps: Projections,
+    /// The sentences side by side at that step; none in a run that was recorded without them.
+    pub similarity: Option<Arc<Similarity>>,
 }
 
 /// A run as the page has seen it.
@@ -70,6 +72,8 @@ pub struct RunLog {
     pub from_teacher: Option<Arc<Taught>>,
     /// The student on it, at the last step that the engine sent.
     pub from_student: Option<Arc<Learnt>>,
+    /// The sentences side by side, which come before it.
+    pub similarity: Option<Arc<Similarity>>,
 }
 
 /// Where the last checkpoint is; see [`Event::Kept`].
@@ -288,12 +292,19 @@ impl Page {
                 let Some(taps) = self.taps(size, attention_heads, &blobs) else {
                     return;
                 };
-                let from_student = Arc::new(Learnt { step, taps });
                 self.update_run(|run| {
-                    run.from_student = Some(from_student);
+                    run.from_student = Some(Arc::new(Learnt {
+                        step,
+                        taps,
+                        similarity: run.similarity.clone(),
+                    }));
                     self.listeners
                         .with_value(|listeners| listeners.iter().for_each(|listen| listen(run)));
                 });
+            }
+            Event::Similarity { step, texts } => {
+                let similarity = similarity(step, texts, &blobs);
+                self.update_run(|run| run.similarity = similarity);
             }
             Event::State { state } => self.state.set(state),
             Event::Checkpoint {
@@ -346,7 +357,7 @@ impl Page {
             }
             // Only the last run's sentence is looked at.
             for old in runs.iter_mut() {
-                (old.from_teacher, old.from_student) = (None, None);
+                (old.from_teacher, old.from_student, old.similarity) = (None, None, None);
             }
             runs.push(RunLog {
                 info,
@@ -355,6 +366,7 @@ impl Page {
                 evaluations: Vec::new(),
                 from_teacher: None,
                 from_student: None,
+                similarity: None,
             });
             if runs.len() > RUNS {
                 runs.remove(0);
@@ -376,6 +388,12 @@ fn take_steps(run: &mut RunLog, steps: Vec<Step>) {
     let last = run.steps.last().map_or(0, |step| step.step);
     run.steps
         .extend(steps.into_iter().filter(|s| s.step > last));
+}
+
+/// Sentences side by side; none if the numbers are not as many as the sentences say.
+fn similarity(step: u64, texts: Vec<String>, blobs: &[Uint8Array]) -> Option<Arc<Similarity>> {
+    let [teacher, student] = [0, 1].map(|at| blobs.get(at).map(floats).unwrap_or_default());
+    Similarity::new(step, texts, teacher, student).map(Arc::new)
 }
 
 fn floats(bytes: &Uint8Array) -> Vec<f32> {

@@ -1,10 +1,10 @@
 //! What a finished run leaves: the student's folder, the report, and a few lines for people.
 
-use limbeck_engine::Session;
 use limbeck_engine::card::{self, Outcome};
+use limbeck_engine::{Compared, Session};
 use limbeck_protocol::before_use;
 use limbeck_recipe::{Plan, Vector};
-use limbeck_relations::map;
+use limbeck_relations::{Similarity, map};
 use serde_json::json;
 
 use super::listener::Listener;
@@ -69,7 +69,7 @@ fn report_of(session: &Session, outcome: &Outcome) -> Result<Report, CliError> {
     let plan = run.plan();
     let ids = &heldout.picture;
     let from_teacher = pollster::block_on(run.teacher_taps(ids))?;
-    let before = pollster::block_on(session.fresh_taps())?;
+    let (before, compared) = pollster::block_on(session.looked_back())?;
     let after = pollster::block_on(run.student_taps(ids))?;
     let relations = RelationMaps {
         tokens: ids
@@ -99,8 +99,21 @@ fn report_of(session: &Session, outcome: &Outcome) -> Result<Report, CliError> {
         heldout_note: outcome.heldout_note.clone(),
         measured_on: heldout.kind.to_owned(),
         relations: Some(relations),
+        sentences: sentences(compared, session.steps_taken()),
         notes: vec![before_use(&plan.recipe).to_owned()],
     })
+}
+
+/// The sentences side by side, before the first step and after the last.
+fn sentences(compared: Compared, steps: u64) -> Option<[Similarity; 2]> {
+    let Compared {
+        texts,
+        teacher,
+        before,
+        after,
+    } = compared;
+    let first = Similarity::new(0, texts.clone(), teacher.clone(), before)?;
+    Some([first, Similarity::new(steps, texts, teacher, after)?])
 }
 
 /// The map of each pair of the plan, from a layer's (3, S, H).

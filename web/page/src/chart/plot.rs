@@ -356,11 +356,11 @@ fn draw_labels(surface: &Surface, frame: &Frame, plot: &Plot, palette: &Palette)
         ))
     };
     let labelled = plot.curves.iter().filter(|curve| !curve.label.is_empty());
-    let mut ends: Vec<(f64, f64, &Curve)> = labelled
-        .filter_map(|curve| end(curve).map(|(x, y)| (x, y, curve)))
-        .collect();
-    ends.retain(|(_, y, _)| y.is_finite());
-    ends.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let found = labelled.filter_map(|curve| end(curve).map(|(x, y)| (x, y, curve)));
+    let mut ends: Vec<(f64, f64, &Curve)> = Vec::new();
+    for end in found.filter(|(_, y, _)| y.is_finite()) {
+        ends.insert(ends.partition_point(|(_, y, _)| *y <= end.1), end);
+    }
     // A line that ends early has others beside its end: its label stands above them.
     let lift = |x: f64| {
         if frame.sides.1 - x > LABEL {

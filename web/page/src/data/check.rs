@@ -140,14 +140,14 @@ pub fn shards(index: &[u8], files: &[String]) -> Result<(), String> {
         .get("weight_map")
         .and_then(Value::as_object)
         .ok_or_else(|| wrong("no `weight_map`"))?;
-    let mut missing: Vec<String> = map
-        .values()
-        .filter_map(Value::as_str)
-        .filter(|shard| !files.iter().any(|file| file == shard))
-        .map(str::to_owned)
-        .collect();
-    missing.sort();
-    missing.dedup();
+    let mut missing: Vec<String> = Vec::new();
+    for shard in map.values().filter_map(Value::as_str) {
+        if !files.iter().any(|file| file == shard)
+            && let Err(at) = missing.binary_search_by(|name| name.as_str().cmp(shard))
+        {
+            missing.insert(at, shard.to_owned());
+        }
+    }
     if missing.is_empty() {
         return Ok(());
     }

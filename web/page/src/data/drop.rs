@@ -157,7 +157,8 @@ async fn walk(mut open: Vec<FileSystemEntry>) -> Result<Vec<Picked>, String> {
             open.extend(children(entry.unchecked_ref()).await.map_err(wrong)?);
         } else {
             let file = file_of(entry.unchecked_ref()).await.map_err(wrong)?;
-            files.push(Picked::new(path, file));
+            let at = files.partition_point(|before: &Picked| before.path <= path);
+            files.insert(at, Picked::new(path, file));
         }
         if files.len() + open.len() > MOST_FILES {
             return Err(format!(
@@ -168,7 +169,6 @@ async fn walk(mut open: Vec<FileSystemEntry>) -> Result<Vec<Picked>, String> {
     if files.is_empty() {
         return Err("nothing that was dropped is a file. Drop files or a folder".into());
     }
-    files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(files)
 }
 

@@ -66,17 +66,14 @@ pub fn guess(engine: Option<&EngineInfo>, on_gpu: bool) -> Speed {
 /// The speed of a run, by the middle of its last steps; none before it has taken three.
 pub fn measured(run: &RunInfo, steps: &[Step], teacher: &Config) -> Option<Speed> {
     let plan = Plan::new(&run.recipe, teacher).ok()?;
-    let mut seconds: Vec<f64> = steps
-        .iter()
-        .rev()
-        .take(MEASURED_STEPS)
-        .map(|step| step.seconds)
-        .filter(|seconds| seconds.is_finite() && *seconds > 0.0)
-        .collect();
+    let last = steps.iter().rev().take(MEASURED_STEPS);
+    let mut seconds: Vec<f64> = Vec::new();
+    for step in last.filter(|step| step.seconds.is_finite() && step.seconds > 0.0) {
+        seconds.insert(seconds.partition_point(|s| *s < step.seconds), step.seconds);
+    }
     if seconds.len() < 3 {
         return None;
     }
-    seconds.sort_by(f64::total_cmp);
     let middle = seconds[seconds.len() / 2];
     Some(Speed {
         flops: Estimate::of(&plan).flops / middle,
@@ -118,7 +115,7 @@ pub fn too_large(plan: &Plan, engine: Option<&EngineInfo>, on_gpu: bool) -> Opti
 
 /// WebGPU and wgpu write the same limit in two ways.
 fn binding_limit(limits: &[(String, u64)]) -> Option<u64> {
-    let plain = |name: &str| name.replace(['_', ' ', '-'], "").to_lowercase();
+    let plain = |name: &str| name.replace(['_', ' ', '-'], "").to_ascii_lowercase();
     let named = |(name, _): &&(String, u64)| plain(name) == "maxstoragebufferbindingsize";
     limits.iter().find(named).map(|(_, limit)| *limit)
 }

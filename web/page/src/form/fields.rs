@@ -292,13 +292,13 @@ pub fn weights(recipe: &Recipe) -> [Option<f64>; 9] {
 /// Gives a pair a weight, or leaves it out.
 pub fn set_weight(recipe: &mut Recipe, pair: Pair, weight: Option<f64>) {
     let now = Pair::all().into_iter().zip(weights(recipe));
-    let mut pairs: BTreeMap<String, f64> = now
-        .filter_map(|(pair, weight)| Some((pair.key(), weight?)))
-        .collect();
-    match weight {
-        Some(weight) => pairs.insert(pair.key(), weight),
-        None => pairs.remove(&pair.key()),
-    };
+    let mut pairs = BTreeMap::new();
+    for (other, before) in now {
+        let weight = if other == pair { weight } else { before };
+        if let Some(weight) = weight {
+            pairs.insert(other.key(), weight);
+        }
+    }
     recipe.pairs = Some(pairs);
 }
 
@@ -434,21 +434,25 @@ fn automatic_choice(what: String) -> Choice {
     }
 }
 
-/// Numbers in order, each once, the present one among them even if it is refused.
+/// Numbers in order, each once, the present one among them even if it is refused. Here and elsewhere on the page a few things
+/// are put in order as they come: the library's sort is 5 kB of it for every type.
 fn listed(
-    mut numbers: Vec<usize>,
+    numbers: Vec<usize>,
     now: usize,
     refused: impl Fn(usize) -> Option<String>,
 ) -> Vec<Choice> {
-    numbers.push(now);
-    numbers.sort_unstable();
-    numbers.dedup();
+    let mut ordered: Vec<usize> = Vec::new();
+    for number in numbers.into_iter().chain([now]) {
+        if let Err(at) = ordered.binary_search(&number) {
+            ordered.insert(at, number);
+        }
+    }
     let choice = |n: usize| Choice {
         value: n.to_string(),
         text: n.to_string(),
         refused: refused(n),
     };
-    numbers.into_iter().map(choice).collect()
+    ordered.into_iter().map(choice).collect()
 }
 
 fn named(names: &[(&str, &str)]) -> Vec<Choice> {

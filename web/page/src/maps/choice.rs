@@ -150,7 +150,7 @@ impl Choice {
             "most" => self.most = number()?.min(MOST_LINES),
             "over" => self.over = value.parse().ok().filter(|over| *over <= 100)?,
             "zoom" => self.zoom = number()?.min(MOST_ZOOM),
-            "pair" => self.pair = Some(value.to_lowercase().parse().ok()?),
+            "pair" => self.pair = Some(value.to_ascii_lowercase().parse().ok()?),
             "view" => self.picture = pictures.iter().find(|key| **key == value)?,
             "tokens" => self.tokens = numbers()?,
             "cell" => {

@@ -3,13 +3,15 @@
 use js_sys::encode_uri_component;
 use leptos::prelude::*;
 use limbeck_protocol::Control;
-use limbeck_relations::{Drawing, sheet, svg};
+use limbeck_relations::{Drawing, Relations, Similarity, sheet, svg};
+use serde::Serialize;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use web_sys::Blob;
 
 use super::paint::{painted, theme};
-use super::pictures::picture;
+use super::picture::Files;
+use super::pictures::{picture, sentences_of};
 use super::seen::Seen;
 use super::view::{View, view};
 use crate::data::blobs;
@@ -37,42 +39,70 @@ pub fn Export() -> impl IntoView {
         view! { <button type="button" class="button quiet" disabled=move || none.get() on:click=press>{name}</button> }
     };
     let shown = view.of(|choice| choice.picture);
-    let no_picture = move || picture(shown.get()).sheet.is_none();
+    let files = move || picture(shown.get()).files;
+    let no_picture = move || matches!(files(), Files::Numbers);
+    let no_page = move || !matches!(files(), Files::Relations(_));
     view! {
         <div class="row maps-export" role="group" aria-label="Export this view">
             <span class="hint">"Export this view:"</span>
             <span hidden=no_picture>
                 {button("PNG", png)}
-                {button("SVG", |page, view, seen| text(page, seen, "svg", &svg(&drawing(view, seen)?)))}
-                {button("HTML", |page, view, seen| text(page, seen, "html", &html(view, seen)?))}
+                {button("SVG", |page, view, seen| text(page, view, seen, "svg", &svg(&drawing(view, seen)?)))}
+                <span hidden=no_page>{button("HTML", |page, view, seen| text(page, view, seen, "html", &html(view, seen)?))}</span>
             </span>
-            {button("JSON", |page, _, seen| text(page, seen, "json", &json(seen)?))}
-            {button("CSV", |page, _, seen| text(page, seen, "csv", &relations(seen)?.csv()))}
+            {button("JSON", |page, view, seen| text(page, view, seen, "json", &json(view, seen)?))}
+            {button("CSV", |page, view, seen| text(page, view, seen, "csv", &csv(view, seen)?))}
             <CopyButton label="Copy link to this view" text=move || link(view) disabled=none />
-            <span class="hint" hidden=move || !no_picture()>"JSON and CSV contain the maps of this pair. Image files are made of maps, lines and the film."</span>
+            <span class="hint" hidden=move || !no_picture()>"JSON and CSV contain the maps of this pair. Image files are made of maps, lines, the film and sentences."</span>
         </div>
     }
 }
 
-fn relations(seen: &Seen) -> Result<limbeck_relations::Relations, String> {
+fn relations(seen: &Seen) -> Result<Relations, String> {
     seen.relations().map_err(|e| e.to_string())
 }
 
-fn json(seen: &Seen) -> Result<String, String> {
-    serde_json::to_string(&relations(seen)?).map_err(|e| e.to_string())
+/// What files hold of the picture that is chosen.
+fn files(view: View) -> Files {
+    view.choice
+        .with_untracked(|choice| picture(choice.picture).files)
 }
 
-/// What a file shows of the picture that is chosen. The buttons are hidden where there is nothing.
+fn similarity(seen: &Seen) -> Result<&Similarity, String> {
+    let similarity = sentences_of(seen).map(AsRef::as_ref);
+    similarity.ok_or_else(|| "this run holds no sentences".to_owned())
+}
+
+fn json(view: View, seen: &Seen) -> Result<String, String> {
+    fn of(value: &impl Serialize) -> Result<String, String> {
+        serde_json::to_string(value).map_err(|e| e.to_string())
+    }
+    match files(view) {
+        Files::Sentences => of(similarity(seen)?),
+        _ => of(&relations(seen)?),
+    }
+}
+
+fn csv(view: View, seen: &Seen) -> Result<String, String> {
+    Ok(match files(view) {
+        Files::Sentences => similarity(seen)?.csv(),
+        _ => relations(seen)?.csv(),
+    })
+}
+
+/// What an image or a page of relations shows. The buttons are hidden where there is nothing.
 fn shown(view: View, seen: &Seen) -> Result<limbeck_relations::View, String> {
-    let shown = view.choice.with_untracked(|choice| {
-        let sheet = picture(choice.picture).sheet?;
-        Some(sheet(choice, seen))
-    });
-    shown.ok_or_else(|| "this picture has no image file".to_owned())
+    match files(view) {
+        Files::Relations(sheet) => Ok(view.choice.with_untracked(|choice| sheet(choice, seen))),
+        _ => Err("this picture has no such file".to_owned()),
+    }
 }
 
 fn drawing(view: View, seen: &Seen) -> Result<Drawing, String> {
-    Ok(sheet(&relations(seen)?, &shown(view, seen)?, &theme()))
+    match files(view) {
+        Files::Sentences => Ok(similarity(seen)?.sheet(view.locked(), &theme())),
+        _ => Ok(sheet(&relations(seen)?, &shown(view, seen)?, &theme())),
+    }
 }
 
 fn html(view: View, seen: &Seen) -> Result<String, String> {
@@ -89,8 +119,11 @@ fn html(view: View, seen: &Seen) -> Result<String, String> {
     ))
 }
 
-/// `relations-qk-layer-4-step-300.svg`.
-fn name(seen: &Seen, ending: &str) -> String {
+/// `relations-qk-layer-4-step-300.svg`, or `sentences-step-300.svg`.
+fn name(view: View, seen: &Seen, ending: &str) -> String {
+    if let Files::Sentences = files(view) {
+        return format!("sentences-step-{}.{ending}", seen.from_student.step);
+    }
     format!(
         "relations-{}-layer-{}-step-{}.{ending}",
         seen.how.pair.key(),
@@ -99,10 +132,10 @@ fn name(seen: &Seen, ending: &str) -> String {
     )
 }
 
-fn text(page: Page, seen: &Seen, ending: &str, text: &str) -> Result<(), String> {
+fn text(page: Page, view: View, seen: &Seen, ending: &str, text: &str) -> Result<(), String> {
     save(
         page,
-        &name(seen, ending),
+        &name(view, seen, ending),
         &blobs::of_bytes(text.as_bytes())?,
     )
 }
@@ -144,7 +177,7 @@ pub fn link(view: View) -> String {
 fn png(page: Page, view: View, seen: &Seen) -> Result<(), String> {
     let canvas = painted(&drawing(view, seen)?, SCALE)
         .ok_or("this browser cannot create a canvas of that size")?;
-    let name = name(seen, "png");
+    let name = name(view, seen, "png");
     let done = Closure::once_into_js(move |blob: Option<Blob>| {
         let saved = match blob {
             Some(blob) => save(page, &name, &blob),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use limbeck_recipe::{Pair, Recipe};
-use limbeck_relations::{Projections, Quantised};
+use limbeck_relations::{Projections, Quantised, Similarity};
 
 use super::seen::first_pair;
 use crate::state::{Learnt, RunLog, Taught};
@@ -17,6 +17,8 @@ const MOST: usize = 64_000_000;
 struct Frame {
     step: u64,
     taps: Quantised,
+    /// Whole: they are small.
+    similarity: Option<Arc<Similarity>>,
 }
 
 /// The student's last layer on one sentence, by step.
@@ -71,6 +73,7 @@ impl Film {
         self.frames.push(Frame {
             step: from_student.step,
             taps,
+            similarity: from_student.similarity.clone(),
         });
         self.thin(MOST);
     }
@@ -123,6 +126,7 @@ impl Film {
         Some(Learnt {
             step: frame.step,
             taps,
+            similarity: frame.similarity.clone(),
         })
     }
 }
@@ -148,6 +152,15 @@ mod tests {
     use super::*;
     use crate::examples::run;
 
+    fn learnt(step: u64, taps: Projections) -> Learnt {
+        let texts = vec!["tea".to_owned()];
+        Learnt {
+            step,
+            taps,
+            similarity: Similarity::new(step, texts, vec![1.0], vec![1.0]).map(Arc::new),
+        }
+    }
+
     fn at(run: &mut RunLog, step: u64) {
         let layer = |seed: u64| {
             (0..24)
@@ -155,7 +168,7 @@ mod tests {
                 .collect()
         };
         let taps = Projections::new(2, 2, vec![layer(0), layer(step)]).expect("3 x 2 x 4 numbers");
-        run.from_student = Some(Arc::new(Learnt { step, taps }));
+        run.from_student = Some(Arc::new(learnt(step, taps)));
     }
 
     fn example() -> RunLog {
@@ -189,6 +202,7 @@ mod tests {
         let now = run.from_student.clone().expect("it was set");
         let back = film.student(15, &now).expect("the frame before");
         assert_eq!((back.step, back.taps.layer(1)), (10, now.taps.layer(1)));
+        assert_eq!(back.similarity.map(|s| s.step()), Some(10));
         let both = [&then.taps, &back.taps].map(|taps| taps.map(2, Pair::QQ, 2).expect("a map"));
         let change = both[0].iter().zip(&both[1]).map(|(a, b)| (a - b).abs());
         let change = change.fold(0.0, f32::max);
@@ -252,7 +266,7 @@ mod tests {
         run.info.relation_heads = 12;
         for step in 0..200 {
             let taps = taps.clone();
-            run.from_student = Some(Arc::new(Learnt { step, taps }));
+            run.from_student = Some(Arc::new(learnt(step, taps)));
             film.take(&run);
         }
         assert!(!film.thinned());

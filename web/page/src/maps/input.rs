@@ -13,6 +13,51 @@ use super::stage::Stage;
 use super::view::View;
 use crate::state::Page;
 
+/// Locks a cell, or frees it if it is the locked one; says whether it is locked then.
+pub fn lock(view: View, cell: (usize, usize)) -> bool {
+    let lock = (view.locked() != Some(cell)).then_some(cell);
+    view.choose(|choice| choice.cell = lock);
+    lock.is_some()
+}
+
+/// Moves the crosshair from a cell of a map of this size by a key, or locks or frees the cell; says whether it has moved, or
+/// nothing if the key means nothing here.
+pub fn cell_key(
+    page: Page,
+    view: View,
+    ((row, column), size): ((usize, usize), usize),
+    key: &str,
+) -> Option<bool> {
+    let last = size.saturating_sub(1);
+    let cell = match key {
+        "ArrowUp" => (row.saturating_sub(1), column),
+        "ArrowDown" => ((row + 1).min(last), column),
+        "ArrowLeft" => (row, column.saturating_sub(1)),
+        "ArrowRight" => (row, (column + 1).min(last)),
+        "Home" => (row, 0),
+        "End" => (row, last),
+        "PageUp" => (0, column),
+        "PageDown" => (last, column),
+        "Enter" => {
+            page.announce(match lock(view, (row, column)) {
+                true => "cell locked",
+                false => "cell unlocked",
+            });
+            return Some(false);
+        }
+        "Escape" => {
+            view.choose(|choice| choice.cell = None);
+            return Some(false);
+        }
+        _ => return None,
+    };
+    if view.locked().is_some() {
+        view.choose(|choice| choice.cell = Some(cell));
+    }
+    view.cell.set(cell);
+    Some(true)
+}
+
 /// Pointers and keys on what a stage draws.
 pub struct Input {
     page: Page,
@@ -77,63 +122,28 @@ impl Input {
         }
         self.stage.settled();
         if let Some(cell) = self.stage.layout().and_then(|layout| layout.cell_at(x, y)) {
-            self.lock(cell);
+            lock(self.view, cell);
             self.view.cell.set(cell);
         }
     }
 
-    /// Locks a cell, or frees it if it is the locked one; says whether it is locked then.
-    fn lock(&self, cell: (usize, usize)) -> bool {
-        let lock = (self.view.locked() != Some(cell)).then_some(cell);
-        self.view.choose(|choice| choice.cell = lock);
-        lock.is_some()
-    }
-
-    /// Moves the crosshair by a key; says whether the key means anything here.
+    /// Moves the crosshair or zooms by a key; says whether the key means anything here.
     pub fn cell_key(&self, key: &str) -> bool {
         let Some(seen) = self.stage.settled() else {
             return false;
         };
-        let (row, column) = self.view.cell.get_untracked();
-        let last = seen.size().saturating_sub(1);
-        let cell = match key {
-            "ArrowUp" => (row.saturating_sub(1), column),
-            "ArrowDown" => ((row + 1).min(last), column),
-            "ArrowLeft" => (row, column.saturating_sub(1)),
-            "ArrowRight" => (row, (column + 1).min(last)),
-            "Home" => (row, 0),
-            "End" => (row, last),
-            "PageUp" => (0, column),
-            "PageDown" => (last, column),
-            "Enter" => {
-                self.page.announce(match self.lock((row, column)) {
-                    true => "cell locked",
-                    false => "cell unlocked",
-                });
-                return true;
-            }
-            "Escape" => {
-                self.view.choose(|choice| choice.cell = None);
-                return true;
-            }
-            "+" | "=" => {
-                self.zoom(true);
-                return true;
-            }
-            "-" => {
-                self.zoom(false);
-                return true;
-            }
-            _ => return false,
-        };
-        if self.view.locked().is_some() {
-            self.view.choose(|choice| choice.cell = Some(cell));
+        if let "+" | "=" | "-" = key {
+            self.zoom(key != "-");
+            return true;
         }
-        self.view.cell.set(cell);
-        self.stage.draw_cell();
-        self.page
-            .announce(self.stage.reading.with_untracked(Reading::sentence));
-        true
+        let cell = self.view.cell.get_untracked();
+        let moved = cell_key(self.page, self.view, (cell, seen.size()), key);
+        if moved == Some(true) {
+            self.stage.draw_cell();
+            self.page
+                .announce(self.stage.reading.with_untracked(Reading::sentence));
+        }
+        moved.is_some()
     }
 
     /// Shows half as many tokens, or twice as many.

@@ -24,6 +24,17 @@ pub struct Picture {
     pub title: fn(&Seen, Option<usize>) -> String,
     /// The rest of it; built anew each time that it is chosen.
     pub body: fn(View, Rc<Stage>) -> AnyView,
-    /// What of it a PNG, SVG or HTML file shows; none if there are no such files of it.
-    pub sheet: Option<fn(&Choice, &Seen) -> Sheet>,
+    /// What files hold of it.
+    pub files: Files,
+}
+
+/// What files hold of a picture.
+#[derive(Clone, Copy)]
+pub enum Files {
+    /// The numbers of the pair that is seen; there are no images.
+    Numbers,
+    /// Those, and images that show this of them.
+    Relations(fn(&Choice, &Seen) -> Sheet),
+    /// The cosines of sentences, as numbers and images.
+    Sentences,
 }

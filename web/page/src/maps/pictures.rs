@@ -5,6 +5,7 @@ mod heads;
 mod layers;
 mod lines;
 mod maps;
+mod sentences;
 
 use leptos::prelude::*;
 
@@ -12,14 +13,16 @@ pub use self::film::FILM;
 pub use self::layers::LAYERS;
 pub use self::lines::LINES;
 pub use self::maps::MAPS;
+pub use self::sentences::of as sentences_of;
 
 use self::heads::HEADS;
+use self::sentences::SENTENCES;
 use super::choices::check;
 use super::picture::Picture;
 use super::view::View;
 
 /// In the order of their buttons.
-pub const PICTURES: [&Picture; 5] = [&MAPS, &LINES, &FILM, &LAYERS, &HEADS];
+pub const PICTURES: [&Picture; 6] = [&MAPS, &LINES, &FILM, &LAYERS, &HEADS, &SENTENCES];
 
 /// The picture of a key; the first if there is none.
 pub fn picture(key: &str) -> &'static Picture {

@@ -1,5 +1,6 @@
 //! The cell under the crosshair, in numbers and words.
 
+use leptos::prelude::*;
 use limbeck_relations::{Projections, Reference, kl_part, number};
 
 use super::seen::Seen;
@@ -37,7 +38,7 @@ impl Reading {
             .how
             .pair
             .to_string()
-            .to_lowercase()
+            .to_ascii_lowercase()
             .replace('-', " \u{b7} ");
         if let Some([teacher, student]) = head.and_then(|head| seen.scores(head, (row, column))) {
             let width = |taps: &Projections| taps.hidden() / seen.how.heads;
@@ -79,5 +80,48 @@ impl Reading {
             self.tokens.1,
             values.collect::<Vec<_>>().join(", ")
         )
+    }
+}
+
+/// The id of the cell of a row and a column, from 0. Another one for each cell: one that stays would tell a screen reader that
+/// nothing has moved.
+pub fn id_of(name: &str, (row, column): (usize, usize)) -> String {
+    format!("maps-{name}-{}-{}", row + 1, column + 1)
+}
+
+/// The cell under the crosshair as a screen reader finds it in its grid.
+pub fn grid_cell(
+    name: &'static str,
+    cell: Memo<(usize, usize)>,
+    reading: RwSignal<Reading>,
+    locked: Memo<bool>,
+) -> impl IntoView {
+    view! {
+        <div role="row" class="visually-hidden" aria-rowindex=move || (cell.get().0 + 1).to_string()>
+            <span role="gridcell" id=move || id_of(name, cell.get()) aria-colindex=move || (cell.get().1 + 1).to_string()
+                aria-selected=move || locked.get().to_string()>
+                {move || reading.with(Reading::sentence)}
+            </span>
+        </div>
+    }
+}
+
+/// The cell under the crosshair.
+pub fn cell(id: &'static str, reading: RwSignal<Reading>, locked: Memo<bool>) -> impl IntoView {
+    view! {
+        <div class="maps-cell" id=id>
+            <p>
+                <b>{move || reading.with(|reading| reading.tokens.0.clone())}</b>
+                " \u{2192} "
+                <b>{move || reading.with(|reading| reading.tokens.1.clone())}</b>
+                <span class="hint">{move || if locked.get() { " locked; Esc or a click unlocks it" } else { "" }}</span>
+            </p>
+            <dl>
+                {move || reading.with(|reading| reading.values.clone()).into_iter().map(|(name, value)| view! {
+                    <div><dt>{name}</dt><dd class="number">{value}</dd></div>
+                }).collect_view()}
+            </dl>
+            {move || reading.with(|reading| reading.formula.clone()).into_iter().map(|line| view! { <p class="maps-formula">{line}</p> }).collect_view()}
+        </div>
     }
 }

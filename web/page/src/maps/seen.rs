@@ -366,6 +366,7 @@ mod tests {
         let from_student = Learnt {
             step: 5,
             taps: taps(4, 2),
+            similarity: None,
         };
         (Arc::new(from_teacher), Arc::new(from_student))
     }

@@ -10,7 +10,7 @@ use limbeck_relations::number;
 use super::maps;
 use crate::chart::surface::{Redraw, watch};
 use crate::maps::ink::Ink;
-use crate::maps::picture::Picture;
+use crate::maps::picture::{Files, Picture};
 use crate::maps::seen::Seen;
 use crate::maps::stage::Stage;
 use crate::maps::thumbs::{Thumb, draw_thumbs, images_of, thumb_at};
@@ -25,7 +25,7 @@ pub const FILM: Picture = Picture {
     panes: true,
     title: Seen::title,
     body: |view, stage| multiples(view, stage).into_any(),
-    sheet: Some(maps::sheet),
+    files: Files::Relations(maps::sheet),
 };
 
 /// Steps side by side at most.

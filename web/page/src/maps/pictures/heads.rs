@@ -5,7 +5,7 @@ use limbeck_recipe::Pair;
 use limbeck_relations::{Reference, Relation, Sentence, number};
 
 use super::maps::MAPS;
-use crate::maps::picture::Picture;
+use crate::maps::picture::{Files, Picture};
 use crate::maps::seen::Seen;
 use crate::maps::view::View;
 use crate::state::page;
@@ -18,7 +18,7 @@ pub const HEADS: Picture = Picture {
     panes: false,
     title: |seen, _| format!("{}, {}", seen.how.pair, seen.layers()),
     body: |view, _| view! { <Heads view /> }.into_any(),
-    sheet: None,
+    files: Files::Numbers,
 };
 
 /// A head in words.

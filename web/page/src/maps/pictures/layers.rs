@@ -15,7 +15,7 @@ use wasm_bindgen_futures::JsFuture;
 use super::maps::MAPS;
 use crate::maps::ink::gradient;
 use crate::maps::paint::theme;
-use crate::maps::picture::Picture;
+use crate::maps::picture::{Files, Picture};
 use crate::maps::seen::Seen;
 use crate::maps::view::View;
 use crate::state::page;
@@ -33,7 +33,7 @@ pub const LAYERS: Picture = Picture {
         )
     },
     body: |view, _| view! { <Layers view /> }.into_any(),
-    sheet: None,
+    files: Files::Numbers,
 };
 
 /// What is shown of each cell.

@@ -14,7 +14,7 @@ use crate::keys::plain;
 use crate::maps::choice::{Choice, MOST_LINES};
 use crate::maps::choices::check;
 use crate::maps::paint::{paint, theme};
-use crate::maps::picture::Picture;
+use crate::maps::picture::{Files, Picture};
 use crate::maps::seen::Seen;
 use crate::maps::view::View;
 use crate::state::page;
@@ -27,7 +27,7 @@ pub const LINES: Picture = Picture {
     panes: false,
     title: Seen::title,
     body: |view, _| view! { <Lines view /> }.into_any(),
-    sheet: Some(|choice, seen| Sheet {
+    files: Files::Relations(|choice, seen| Sheet {
         lines: Some(lines_of(choice, seen.size())),
         ..maps::sheet(choice, seen)
     }),

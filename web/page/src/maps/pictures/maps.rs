@@ -4,7 +4,7 @@ use leptos::prelude::IntoAny;
 use limbeck_relations::View as Sheet;
 
 use crate::maps::choice::{Choice, FIRST};
-use crate::maps::picture::Picture;
+use crate::maps::picture::{Files, Picture};
 use crate::maps::seen::Seen;
 
 /// Teacher, student and difference of one head.
@@ -15,7 +15,7 @@ pub const MAPS: Picture = Picture {
     panes: true,
     title: Seen::title,
     body: |_, _| ().into_any(),
-    sheet: Some(sheet),
+    files: Files::Relations(sheet),
 };
 
 /// The maps, with a frame around the locked cell.
