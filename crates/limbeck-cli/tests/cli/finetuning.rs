@@ -775,40 +775,35 @@ fn bad_conll_files_are_refused_in_one_sentence() {
     );
 }
 
+/// A folder `task` of two files under other names of columns.
+fn renamed() -> Scene {
+    let scene = task();
+    for (name, rows) in [("a", rows(48, 0)), ("b", rows(16, 101))] {
+        let text = tsv(&rows).replace("sentence\tlabel", "said\tverdict");
+        scene.write(&format!("task/{name}.tsv"), text);
+    }
+    scene
+}
+
+fn write_task(scene: &Scene, extra: &str) {
+    let text = format!(
+        "train = \"a.tsv\"\ndev = \"b.tsv\"\ntext = \"said\"\nlabel = \"verdict\"\n{extra}"
+    );
+    scene.write("task/task.toml", text);
+}
+
+fn tune_briefly(scene: &Scene, flags: &[&str]) -> Outcome {
+    let usual =
+        "finetune --model teacher --out tuned --device cpu --epochs 2 --seeds 1 --overwrite";
+    let usual: Vec<&str> = usual.split(' ').collect();
+    scene.run(&[&usual[..], flags].concat())
+}
+
 #[test]
 fn a_task_file_says_what_flags_say() {
-    let scene = task();
-    let renamed = |name: &str, rows: &[(String, &str)]| {
-        let text = tsv(rows).replace("sentence\tlabel", "said\tverdict");
-        scene.write(&format!("task/{name}.tsv"), text);
-    };
-    renamed("a", &rows(48, 0));
-    renamed("b", &rows(16, 101));
-    let file = |extra: &str| {
-        let text = format!(
-            "train = \"a.tsv\"\ndev = \"b.tsv\"\ntext = \"said\"\nlabel = \"verdict\"\n{extra}"
-        );
-        scene.write("task/task.toml", text);
-    };
-    let run = |flags: &[&str]| {
-        let usual = [
-            "finetune",
-            "--model",
-            "teacher",
-            "--out",
-            "tuned",
-            "--device",
-            "cpu",
-            "--epochs",
-            "2",
-            "--seeds",
-            "1",
-            "--overwrite",
-        ];
-        scene.run(&[&usual[..], flags].concat())
-    };
-    file("");
-    run(&["--train", "task"]).done();
+    let scene = renamed();
+    write_task(&scene, "");
+    tune_briefly(&scene, &["--train", "task"]).done();
     let by_folder = scene.json("tuned/results.json");
     assert_eq!(by_folder["labels"], json!(["no", "yes"]));
     let flags = [
@@ -821,10 +816,13 @@ fn a_task_file_says_what_flags_say() {
         "--label-column",
         "verdict",
     ];
-    run(&flags).done();
+    tune_briefly(&scene, &flags).done();
     assert_eq!(scene.json("tuned/results.json"), by_folder);
-    file("task = \"classification\"\nlabels = [\"yes\", \"no\"]\nmetric = \"macro_f1\"\n");
-    run(&["--task-file", "task/task.toml"]).done();
+    write_task(
+        &scene,
+        "task = \"classification\"\nlabels = [\"yes\", \"no\"]\nmetric = \"macro_f1\"\n",
+    );
+    tune_briefly(&scene, &["--task-file", "task/task.toml"]).done();
     assert_eq!(
         scene.json("tuned/results.json")["labels"],
         json!(["yes", "no"])
@@ -835,6 +833,11 @@ fn a_task_file_says_what_flags_say() {
         card.contains("| seed | best epoch | macro F1 | accuracy |"),
         "{card}"
     );
+}
+
+#[test]
+fn task_files_that_fit_nothing_are_refused() {
+    let scene = renamed();
     for (extra, code, message) in [
         (
             "labels = [\"yes\"]",
@@ -868,16 +871,17 @@ fn a_task_file_says_what_flags_say() {
              `text`, `label`, `labels`, `metric`",
         ),
     ] {
-        file(extra);
-        run(&["--train", "task"]).refused(code, message);
+        write_task(&scene, extra);
+        tune_briefly(&scene, &["--train", "task"]).refused(code, message);
     }
     scene.write("task/task.toml", "train = \"a.tsv\"\ndev = \"c.tsv\"\n");
-    run(&["--train", "task"]).refused(2, "task/task.toml: `dev`: there is no file task/c.tsv");
-    run(&["--train", "task", "--dev", "dev.tsv"]).refused(
+    tune_briefly(&scene, &["--train", "task"])
+        .refused(2, "task/task.toml: `dev`: there is no file task/c.tsv");
+    tune_briefly(&scene, &["--train", "task", "--dev", "dev.tsv"]).refused(
         2,
         "--dev beside task/task.toml, which says that already; leave the flag out, or change the file",
     );
-    run(&["--train", "train.tsv"]).refused(
+    tune_briefly(&scene, &["--train", "train.tsv"]).refused(
         2,
         "no dev file: name it with --dev, or in a task file with --task-file",
     );
