@@ -11,6 +11,8 @@ mod plan;
 mod results;
 mod runs;
 mod table;
+#[cfg(all(test, unix))]
+mod tests;
 
 use std::path::{Path, PathBuf};
 
@@ -98,7 +100,7 @@ pub fn run(places: &Places, options: &Options) -> Result<()> {
     render()
 }
 
-/// Every arm: first all that needs no labels, then fine-tuning, which takes longest. `render` is called after each model.
+/// Runs what is left of the study.
 fn measure_all(
     places: &Places,
     options: &Options,
@@ -129,10 +131,22 @@ fn measure_all(
         device: options.device.as_deref(),
         interrupt: &interrupt,
     };
+    all(&runs, &jobs, &vectors, &labelled, &mut results, render)
+}
+
+/// Every model: first all that needs no labels, then fine-tuning, which takes longest. `render` is called after each model.
+fn all(
+    runs: &Runs,
+    jobs: &[Job],
+    vectors: &[Task],
+    labelled: &[Task],
+    results: &mut Results,
+    render: &dyn Fn() -> Result<()>,
+) -> Result<()> {
     let count = jobs.len();
     for (number, job) in jobs.iter().enumerate() {
         eprintln!("\n== {} of {count}: {job} ==", number + 1);
-        if measure::untrained(&runs, job, &vectors, &mut results)? {
+        if measure::untrained(runs, job, vectors, results)? {
             render()?;
         }
     }
@@ -141,7 +155,7 @@ fn measure_all(
     }
     for job in jobs.iter().filter(|job| job.budget.tunes(job.arm)) {
         eprintln!("\n== fine-tuning: {job} ==");
-        if measure::tuned(&runs, job, &labelled, &mut results)? {
+        if measure::tuned(runs, job, labelled, results)? {
             render()?;
         }
     }

@@ -22,16 +22,19 @@ impl Interrupt {
     pub fn watch() -> Result<Self> {
         let interrupt = Self::default();
         let seen = interrupt.clone();
-        ctrlc::set_handler(move || {
-            seen.stopped.store(true, Ordering::SeqCst);
-            let id = seen.running.load(Ordering::SeqCst);
-            // Windows sends ctrl-c to everything in the terminal by itself.
-            if cfg!(unix) && id != 0 {
-                shell::ask("kill", &["-INT", &id.to_string()]);
-            }
-        })
-        .map_err(|e| Error::Wrong(format!("cannot handle ctrl-c: {e}")))?;
+        ctrlc::set_handler(move || seen.stop())
+            .map_err(|e| Error::Wrong(format!("cannot handle ctrl-c: {e}")))?;
         Ok(interrupt)
+    }
+
+    /// Asks the program that runs to stop, and starts none after it.
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        let id = self.running.load(Ordering::SeqCst);
+        // Windows sends ctrl-c to everything in the terminal by itself.
+        if cfg!(unix) && id != 0 {
+            shell::ask("kill", &["-INT", &id.to_string()]);
+        }
     }
 
     /// Runs a command to its end, with the terminal.
@@ -79,5 +82,42 @@ impl Interrupt {
             )),
             false => Ok(()),
         }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::process::Command;
+    use std::sync::atomic::Ordering;
+    use std::time::Duration;
+
+    use super::Interrupt;
+    use crate::shell;
+
+    #[test]
+    fn ctrl_c_asks_the_program_to_stop_and_says_how_to_go_on() {
+        let name = format!("limbeck-study-interrupt-{}", std::process::id());
+        let file = std::env::temp_dir().join(name);
+        std::fs::remove_file(&file).ok();
+        let script = format!(
+            "trap 'echo saved > {0}; exit 1' INT; echo > {0}; while :; do sleep 0.02; done",
+            file.display()
+        );
+        let interrupt = Interrupt::default();
+        let shared = interrupt.clone();
+        let study =
+            std::thread::spawn(move || shared.run(Command::new("sh").args(["-c", &script])));
+        while !file.exists() || interrupt.running.load(Ordering::SeqCst) == 0 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        interrupt.stop();
+        let error = study.join().expect("a thread").expect_err("it was stopped");
+        let error = error.to_string();
+        assert!(error.contains("the same command goes on"), "{error}");
+        assert_eq!(shell::read(&file).expect("what it wrote"), "saved\n");
+        // Nothing is started after that.
+        let rm = interrupt.run(Command::new("rm").arg(&file));
+        rm.expect_err("stopped");
+        std::fs::remove_file(&file).expect("it is there");
     }
 }

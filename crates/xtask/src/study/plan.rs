@@ -122,7 +122,11 @@ impl Study {
         Self::parse(&text).map_err(|message| Error::Wrong(format!("{}: {message}", path.display())))
     }
 
-    fn parse(text: &str) -> std::result::Result<Self, String> {
+    /// Reads a text.
+    ///
+    /// # Errors
+    /// It is no study.
+    pub fn parse(text: &str) -> std::result::Result<Self, String> {
         let study: Self = toml::from_str(text).map_err(|e| e.to_string())?;
         let unique = |what: &str, mut names: Vec<String>| {
             names.sort_unstable();

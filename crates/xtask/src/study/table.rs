@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::measure::FIRST;
 use super::picture;
@@ -68,20 +68,26 @@ impl Score {
 /// # Errors
 /// Results or documents cannot be read or written, or a marker is gone.
 pub fn write(places: &Places, study: &Study, results: &Path) -> Result<()> {
-    let tables = tables(study, &Results::read(results)?);
-    let path = places.root.join("docs/study.md");
-    let text = document(&shell::read(&path)?, &tables)
-        .map_err(|message| Error::Wrong(format!("{}: {message}", path.display())))?;
-    for (path, text) in [
-        (path, text),
-        (places.root.join("docs/study.svg"), picture::svg(&tables)),
-    ] {
+    for (path, text) in render(places, study, results)? {
         if !path.exists() || shell::read(&path)? != text {
             shell::write(&path, text.as_bytes())?;
             eprintln!("rendered {}", path.display());
         }
     }
     Ok(())
+}
+
+/// The documents as they are to be, by their paths.
+///
+/// # Errors
+/// Results or documents cannot be read, or a marker is gone.
+pub fn render(places: &Places, study: &Study, results: &Path) -> Result<Vec<(PathBuf, String)>> {
+    let tables = tables(study, &Results::read(results)?);
+    let path = places.root.join("docs/study.md");
+    let text = document(&shell::read(&path)?, &tables)
+        .map_err(|message| Error::Wrong(format!("{}: {message}", path.display())))?;
+    let picture = places.root.join("docs/study.svg");
+    Ok(vec![(path, text), (picture, picture::svg(&tables))])
 }
 
 /// A document with the tables between its markers.
@@ -93,8 +99,13 @@ fn document(text: &str, tables: &[Table]) -> std::result::Result<String, String>
     let (_, after) = rest
         .split_once(end)
         .ok_or_else(|| format!("the line `{end}` is missing"))?;
-    let tables: String = tables.iter().map(markdown).collect();
+    let tables = markdown_of(tables);
     Ok(format!("{before}{begin}\n{tables}\n{end}{after}"))
+}
+
+/// All tables as Markdown.
+pub fn markdown_of(tables: &[Table]) -> String {
+    tables.iter().map(markdown).collect()
 }
 
 /// The tables that have results, in the order of the study. Results of recipes that the study no longer has are left out.
@@ -228,7 +239,7 @@ fn half_interval(values: &[f64]) -> Option<f64> {
 }
 
 /// The 97.5 % quantile of Student's t.
-fn quantile(freedom: usize) -> f64 {
+pub fn quantile(freedom: usize) -> f64 {
     const FEW: [f64; 9] = [
         12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622,
     ];
