@@ -174,12 +174,12 @@ fn jobs<'a>(study: &'a Study, options: &Options) -> Result<Vec<Job<'a>>> {
         for seed in 1..=options.seeds.unwrap_or(budget.seeds) {
             for arm in arms.iter().copied().filter(|arm| arm.is_for(student)) {
                 // There is one teacher, and what is copied depends on no seed.
-                let once = match arm.kind {
+                let is_there = match arm.kind {
                     Kind::Distilled => false,
                     Kind::Copied => seed > 1,
                     Kind::Teacher => jobs.iter().any(|job| job.arm.kind == Kind::Teacher),
                 };
-                if !once {
+                if !is_there {
                     jobs.push(Job {
                         arm,
                         student,

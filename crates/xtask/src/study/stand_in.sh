@@ -6,7 +6,7 @@ command=$1
 for word; do
     case $previous in
         --out) out=$word ;;
-        --models) model=$word ;;
+        --model | --models) model=$word ;;
         --train) train=$word ;;
         --seed) seed=$word ;;
         --config) config=$word ;;

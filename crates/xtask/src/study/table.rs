@@ -56,7 +56,7 @@ pub struct Score {
 }
 
 impl Score {
-    /// The interval to draw: over seeds if there are several, and else over rows.
+    /// The interval to draw: over the rows of the task where there is one, and else over seeds.
     pub fn interval(&self) -> Option<[f64; 2]> {
         self.rows
             .or_else(|| self.spread.map(|half| [self.mean - half, self.mean + half]))
