@@ -134,7 +134,8 @@ fn measure_all(
     all(&runs, &jobs, &vectors, &labelled, &mut results, render)
 }
 
-/// Every model: first all that needs no labels, then fine-tuning, which takes longest. `render` is called after each model.
+/// Every model: first all that needs no labels, then fine-tuning, which takes longest. `render` is called after
+/// each model. One that fails does not keep the others from being made.
 fn all(
     runs: &Runs,
     jobs: &[Job],
@@ -144,22 +145,35 @@ fn all(
     render: &dyn Fn() -> Result<()>,
 ) -> Result<()> {
     let count = jobs.len();
+    let mut failed: Vec<String> = Vec::new();
+    let mut done = |job: &Job, outcome: Result<bool>| match outcome {
+        Ok(true) => render(),
+        Ok(false) => Ok(()),
+        Err(error) => {
+            runs.interrupt.go_on()?;
+            eprintln!("error: {error}\nThe study goes on with what is left.");
+            failed.push(job.to_string());
+            Ok(())
+        }
+    };
     for (number, job) in jobs.iter().enumerate() {
         eprintln!("\n== {} of {count}: {job} ==", number + 1);
-        if measure::untrained(runs, job, vectors, results)? {
-            render()?;
+        done(job, measure::untrained(runs, job, vectors, results))?;
+    }
+    if !labelled.is_empty() {
+        for job in jobs.iter().filter(|job| job.budget.tunes(job.arm)) {
+            eprintln!("\n== fine-tuning: {job} ==");
+            done(job, measure::tuned(runs, job, labelled, results))?;
         }
     }
-    if labelled.is_empty() {
-        return Ok(());
+    failed.dedup();
+    match failed.as_slice() {
+        [] => Ok(()),
+        _ => Err(Error::Wrong(format!(
+            "these failed, for the reasons above; the same command tries them again:\n  {}",
+            failed.join("\n  ")
+        ))),
     }
-    for job in jobs.iter().filter(|job| job.budget.tunes(job.arm)) {
-        eprintln!("\n== fine-tuning: {job} ==");
-        if measure::tuned(runs, job, labelled, results)? {
-            render()?;
-        }
-    }
-    Ok(())
 }
 
 /// The models to make, in order: student by student, seed by seed, arm by arm, so that whoever stops early has whole tables.

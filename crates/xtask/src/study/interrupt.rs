@@ -75,7 +75,11 @@ impl Interrupt {
         Ok(String::from_utf8_lossy(&ended.stdout).into_owned())
     }
 
-    fn go_on(&self) -> Result<()> {
+    /// Whether nobody has asked to stop.
+    ///
+    /// # Errors
+    /// Somebody has.
+    pub fn go_on(&self) -> Result<()> {
         match self.stopped.load(Ordering::SeqCst) {
             true => Err(Error::Wrong(
                 "the study was stopped; the same command goes on from here".to_owned(),

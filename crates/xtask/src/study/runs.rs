@@ -66,10 +66,10 @@ impl Runs<'_> {
             });
         }
         let place = self.place(job);
-        let recipe = self.write_recipe(job, &place)?;
         let folder = place.join("student");
         let times = place.join("times");
         let state = state(&folder, job.arm.kind);
+        let recipe = self.write_recipe(job, &place, state)?;
         let mut command = match (state, job.arm.kind) {
             (State::Finished, _) => {
                 let seconds = seconds(&times)?;
@@ -101,12 +101,12 @@ impl Runs<'_> {
             .join(name)
     }
 
-    /// The recipe as a file; refuses to go on with a folder of another one.
-    fn write_recipe(&self, job: &Job, place: &Path) -> Result<PathBuf> {
+    /// The recipe as a file; refuses to go on with a student of another one.
+    fn write_recipe(&self, job: &Job, place: &Path, state: State) -> Result<PathBuf> {
         std::fs::create_dir_all(place).map_err(shell::file_error(place))?;
         let path = place.join("recipe.toml");
         let text = self.study.recipe(job).to_string();
-        if !path.exists() {
+        if state == State::Absent {
             shell::write(&path, text.as_bytes())?;
         } else if shell::read(&path)? != text {
             return Err(Error::Wrong(format!(

@@ -177,26 +177,49 @@ fn a_run_that_was_broken_off_is_resumed_and_nothing_else_repeated() {
     let scene = Scene::new("resumed");
     scene.breaks("checkpoint");
     let (outcome, calls) = scene.run(false);
-    outcome.expect_err("a run that fails");
-    assert_eq!(calls.last().map(String::as_str), Some("distill first-1"));
-    let of_first = |line: &Line| line.of.arm == "first";
+    let error = outcome.expect_err("a run that fails").to_string();
+    assert!(
+        error.ends_with("\n  first, 3x384, budget quick, seed 1"),
+        "{error}"
+    );
+    // The others are made.
+    assert_eq!(calls[3..5], ["distill first-1", "distill second-1"]);
+    let of_first = |line: &Line| line.of.arm == "first" && line.of.seed == Some(1);
     assert!(!scene.results().lines.iter().any(of_first));
     let (outcome, calls) = scene.run(false);
     outcome.expect("the rest of the study");
-    assert_eq!(
-        calls[..3],
-        ["resume first-1", "evaluate first-1", "distill second-1"]
-    );
+    assert_eq!(calls, ["resume first-1", "evaluate first-1"]);
 }
 
 #[test]
-fn a_run_that_left_no_checkpoint_begins_again() {
-    let scene = Scene::new("anew");
+fn a_run_that_left_no_checkpoint_begins_again_with_the_recipe_of_now() {
+    let mut scene = Scene::new("anew");
     scene.breaks("nothing");
     scene.run(false).0.expect_err("a run that fails");
+    let recipe = scene.folder.join("work/quick/3x384/first-1/recipe.toml");
+    assert!(!shell::read(&recipe).expect("a recipe").contains("heads"));
+    let mended = STUDY.replace(
+        "title = \"the first\"",
+        "title = \"the first\"\nrecipe = { student = { heads = 4 } }",
+    );
+    scene.study = Study::parse(&mended).expect("a study");
+    std::fs::remove_dir_all(scene.folder.join("work/quick/3x384/first-2")).expect("a folder");
     let (outcome, calls) = scene.run(false);
     outcome.expect("the rest of the study");
-    assert_eq!(calls[..2], ["distill first-1", "evaluate first-1"]);
+    assert_eq!(
+        calls,
+        [
+            "distill first-1",
+            "evaluate first-1",
+            "distill first-2",
+            "evaluate first-2"
+        ]
+    );
+    assert!(
+        shell::read(&recipe)
+            .expect("a recipe")
+            .contains("heads = 4")
+    );
 }
 
 #[test]
@@ -238,11 +261,11 @@ fn an_arm_that_changed_is_not_mixed_with_its_old_student() {
     scene.run(false).0.expect("a study");
     let changed = STUDY.replace(r#"init = "random""#, r#"init = "random", heads = 2"#);
     scene.study = Study::parse(&changed).expect("a study");
-    let error = scene.run(false).0.expect_err("another recipe").to_string();
-    assert!(
-        error.contains("second-1 was made with another recipe"),
-        "{error}"
-    );
+    let (outcome, calls) = scene.run(false);
+    let error = outcome.expect_err("another recipe").to_string();
+    let refused = [1, 2].map(|seed| format!("\n  second, 3x384, budget quick, seed {seed}"));
+    assert!(error.ends_with(&refused.concat()), "{error}");
+    assert_eq!(calls, Vec::<String>::new());
     std::fs::remove_dir_all(scene.folder.join("work/quick/3x384/second-1")).expect("a folder");
     std::fs::remove_dir_all(scene.folder.join("work/quick/3x384/second-2")).expect("a folder");
     let (outcome, calls) = scene.run(false);
