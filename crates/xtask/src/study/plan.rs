@@ -1,5 +1,6 @@
 //! What is studied: `docs/study/study.toml`, and the recipe of every arm that follows from it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -190,7 +191,7 @@ impl Study {
         }
         // A seed of a file is below 2^63, as TOML demands.
         recipe.insert("seed".to_owned(), Value::Integer(job.seed.cast_signed()));
-        recipe
+        sorted(recipe)
     }
 
     /// A hash of all that decides about a model: its recipe, and how it comes about. All jobs share the teacher.
@@ -260,6 +261,17 @@ fn merge(table: &mut Table, over: &Table) {
     }
 }
 
+/// The same with its keys in order: a table keeps that of the file where another crate of a build asks toml for it, and a
+/// hash must not depend on that.
+fn sorted(table: Table) -> Table {
+    let ordered: BTreeMap<String, Value> = table.into_iter().collect();
+    let fields = ordered.into_iter().map(|(key, value)| match value {
+        Value::Table(below) => (key, Value::Table(sorted(below))),
+        other => (key, other),
+    });
+    fields.collect()
+}
+
 fn all_known(what: &str, names: &[String], known: &[&str]) -> Result<()> {
     let stranger = names.iter().find(|name| !known.contains(&name.as_str()));
     stranger.map_or(Ok(()), |name| Err(unknown(what, name, known)))
@@ -267,6 +279,7 @@ fn all_known(what: &str, names: &[String], known: &[&str]) -> Result<()> {
 
 fn unknown(what: &str, name: &str, known: &[&str]) -> Error {
     let mut known = known.to_vec();
+    // An arm may be there once for each student.
     known.dedup();
     let known = known.join(", ");
     Error::Wrong(format!("the study has no {what} `{name}`; it has {known}"))
