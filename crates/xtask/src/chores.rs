@@ -16,6 +16,7 @@ use crate::places::Places;
 use crate::setup::{self, Part};
 use crate::shell::{self, Error, Result};
 use crate::stages::Stages;
+use crate::study;
 use crate::wasm::Browser;
 use crate::web::{self, PageTools};
 
@@ -181,6 +182,14 @@ fn demo_into(places: &Places, out: &Path, flags: &[&str]) -> Result<()> {
 pub fn attack(places: &Places, options: &attack::Options) -> Result<()> {
     build(places, &["--bins"])?;
     attack::run(places, options)
+}
+
+/// Studies what makes a good student, with a given program or the one that it builds.
+pub fn study(places: &Places, options: &study::Options) -> Result<()> {
+    if options.needs_a_build() {
+        build(places, &["--bins"])?;
+    }
+    study::run(places, options)
 }
 
 /// Builds the program with the page inside.

@@ -10,6 +10,7 @@ mod serve;
 mod setup;
 mod shell;
 mod stages;
+mod study;
 mod wasm;
 mod web;
 
@@ -90,6 +91,10 @@ enum Chore {
     /// Any panic, hang, silent difference or touched file fails it, and leaves a folder with what led to it.
     #[cfg(unix)]
     Attack(attack::Options),
+    /// Study which choices make a good student: distil arms, score them on tasks, and render docs/study.md
+    ///
+    /// Nothing is downloaded: teacher, texts and tasks are yours. Stop it when you like; the same command goes on.
+    Study(Box<study::Options>),
     /// The whole gate: format, spelling, lints, licences, docs, the page and its size, and all tests, with the time of each stage
     Ci,
 }
@@ -120,6 +125,7 @@ fn start(chore: Chore, places: &Places) -> shell::Result<()> {
         Chore::Demo { keep } => chores::demo(places, keep),
         #[cfg(unix)]
         Chore::Attack(options) => chores::attack(places, &options),
+        Chore::Study(options) => chores::study(places, &options),
         Chore::Ci => chores::ci(places),
     }
 }
