@@ -298,6 +298,7 @@ impl Config {
         });
         let labels: Vec<String> = labels.collect();
         let is_score = match text("problem_type") {
+            _ if choice == HeadChoice::Tokens => false,
             Some(problem) => problem == "regression",
             None => labels.len() == 1,
         };

@@ -136,10 +136,10 @@ pub struct OutputRecipe {
 impl Default for OutputRecipe {
     fn default() -> Self {
         Self {
-            share: 0.5,
+            share: 1.0,
             relations: 1.0,
             sentence_relation: 0.0,
-            cosine: 1.0,
+            cosine: 10.0,
             l2: 0.0,
             similarity: 0.0,
             hidden: 0.0,
@@ -209,11 +209,11 @@ pub struct Recipe {
     pub accumulate: usize,
     /// Number of training steps.
     pub steps: u64,
-    /// Peak learning rate.
-    pub learning_rate: f64,
     /// Steps of a teacher assistant, a first stage of the run: a student as deep as the teacher and as wide as the student of this
     /// recipe learns from the teacher, and then the student learns from it. 0 is none: the student learns from the teacher.
     pub assistant_steps: u64,
+    /// Peak learning rate.
+    pub learning_rate: f64,
     /// Steps of linear warm-up, after which the learning rate decays linearly to 0. Default: a tenth of the steps, at
     /// most 4000.
     #[serde(skip_serializing_if = "Option::is_none")]

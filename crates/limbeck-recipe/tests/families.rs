@@ -328,14 +328,16 @@ fn a_config_says_which_head_fine_tuning_gave_the_model() {
         let tuned = scored.tuned().expect("a head");
         assert_eq!((tuned.labels.clone(), tuned.outputs()), (None, 1));
     }
-    let mut config = bert();
-    config["architectures"] = json!(["BertForTokenClassification"]);
-    let tuned = parse(&config).tuned().expect("a head");
-    assert_eq!(tuned.choice, HeadChoice::Tokens);
-    assert_eq!(
-        tuned.labels,
-        Some(vec!["LABEL_0".to_owned(), "LABEL_1".to_owned()])
-    );
+    for (mut config, names) in [
+        (bert(), &["task"][..]),
+        (distilbert(), &["LABEL_0", "LABEL_1"]),
+    ] {
+        config["architectures"] = json!(["AnyForTokenClassification"]);
+        let tuned = parse(&config).tuned().expect("a head");
+        assert_eq!(tuned.choice, HeadChoice::Tokens);
+        let labels = tuned.labels.expect("tags");
+        assert_eq!(labels, names);
+    }
 }
 
 #[test]

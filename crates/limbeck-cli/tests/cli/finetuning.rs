@@ -610,7 +610,7 @@ fn every_family_learns_to_tag_words_with_the_head_of_transformers() {
             "--dropout",
             "0",
             "--epochs",
-            "15",
+            "40",
         ];
         finetune(&scene, &[&OF_TOKENS[..], &flags].concat()).done();
         let results = scene.json("tuned/results.json");

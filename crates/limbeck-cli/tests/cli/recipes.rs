@@ -335,7 +335,7 @@ fn check_tells_what_a_run_would_do() {
         "Start            layer 2 of the teacher, 12 of 24 columns",
         "Pairs            Q-Q, K-K, V-V",
         "Relation heads   12",
-        "Output stage     relations, cosine from step 2",
+        "Output stage     relations, 10 x cosine from step 1, mean pooling",
         "Steps            3 of 4 sequences, up to 16 tokens",
     ] {
         assert!(
@@ -420,7 +420,7 @@ fn recipes_have_names() {
     let scene = Scene::new();
     let list = scene.run(&["recipes"]).done().stdout;
     assert!(
-        list.starts_with("quick ") && list.lines().count() == 9,
+        list.starts_with("quick ") && list.lines().count() == 10,
         "{list}"
     );
     let printed = scene.run(&["recipes", "paper-6x384-base"]).done().stdout;

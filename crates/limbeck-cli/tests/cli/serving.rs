@@ -877,34 +877,46 @@ fn two_programs_do_not_train_in_one_folder() {
     );
 }
 
+/// By its name each is a part of the weights, so the engine wants to keep it.
 #[test]
 fn a_file_of_a_teacher_cannot_leave_the_folder() {
-    let scene = Scene::new();
-    let serving = Serving::start(&scene, &["--corpus", "corpus.txt"]);
-    let mut page = serving.page();
-    let mut files = scene.files("teacher");
-    let mut blobs: Vec<Vec<u8>> = files
-        .iter()
-        .map(|name| scene.read(&format!("teacher/{name}")))
-        .collect();
-    // By its name it is a part of the weights, so the engine wants to keep it.
-    files.push("model-/../../../out.safetensors".to_owned());
-    blobs.push(b"out".to_vec());
-    let name = "odd".to_owned();
-    let blobs: Vec<&[u8]> = blobs.iter().map(Vec::as_slice).collect();
-    page.send(Command::Teacher { name, files }, &blobs);
-    page.send(long_run(&scene), &[]);
-    let Event::Checkpoint { only_in_memory, .. } =
-        page.until(|e| matches!(e, Event::Checkpoint { .. }))
-    else {
-        unreachable!("it was waited for");
-    };
-    let reason = only_in_memory.expect("a reason");
-    assert_eq!(
-        reason,
-        "`teacher-model-/../../../out.safetensors` cannot be the name of a file"
-    );
-    assert!(!scene.path("out.safetensors").exists());
+    for (file, reason) in [
+        ("model-/../../../out.safetensors", None),
+        (
+            r"model-\..\..\..\out.safetensors",
+            Some(r"`teacher-model-\..\..\..\out.safetensors` cannot be the name of a file"),
+        ),
+    ] {
+        let scene = Scene::new();
+        let serving = Serving::start(&scene, &["--corpus", "corpus.txt"]);
+        let mut page = serving.page();
+        let mut files = scene.files("teacher");
+        let mut blobs: Vec<Vec<u8>> = files
+            .iter()
+            .map(|name| scene.read(&format!("teacher/{name}")))
+            .collect();
+        files.push(file.to_owned());
+        blobs.push(b"out".to_vec());
+        let before = scene.files("");
+        let name = "odd".to_owned();
+        let blobs: Vec<&[u8]> = blobs.iter().map(Vec::as_slice).collect();
+        page.send(Command::Teacher { name, files }, &blobs);
+        page.send(long_run(&scene), &[]);
+        let Event::Checkpoint { only_in_memory, .. } =
+            page.until(|e| matches!(e, Event::Checkpoint { .. }))
+        else {
+            unreachable!("it was waited for");
+        };
+        assert_eq!(only_in_memory.as_deref(), reason);
+        let mut written = scene.files("");
+        written.retain(|name| !before.contains(name));
+        assert!(
+            written
+                .iter()
+                .all(|name| !name.ends_with("/out.safetensors")),
+            "{written:?}"
+        );
+    }
 }
 
 #[test]
@@ -1001,6 +1013,7 @@ fn serve_and_distill_take_the_same_steps() {
             })),
             Event::Evaluated { evaluation } => reported.push(serde_json::json!({
                 "event": "evaluated", "step": evaluation.step, "parts": evaluation.parts,
+                "untrained": evaluation.untrained,
             })),
             Event::State { state } if state == FINISHED => break,
             _ => {}

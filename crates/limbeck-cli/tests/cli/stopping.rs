@@ -92,7 +92,7 @@ fn a_run_goes_on_with_the_pooling_that_it_began_with() {
     whole.distill(&LONG).done();
     scene.copy_golden("sentence/max", "teacher");
     let refused = resume(&scene);
-    assert_eq!(refused.code, Some(1));
+    assert_eq!(refused.code, Some(2));
     let message = "limbeck: the run began with a different teacher";
     assert!(refused.stderr.starts_with(message), "{}", refused.stderr);
     scene.copy_golden("sentence/cls", "teacher");
