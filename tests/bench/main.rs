@@ -1,12 +1,14 @@
-//! Benchmarks: ratios from one run, as JSON lines. `cargo xtask bench step` times a distillation step on the CPU, split into
-//! its parts, `cargo xtask bench relation` the relation loss alone, its memory and how both grow with S. Each is set beside
-//! the same written plainly in PyTorch where torch is installed (`tests/peer`).
+//! Benchmarks: ratios from one run, as JSON lines. `cargo xtask bench step` times a distillation step on the CPU, split
+//! into its parts, `cargo xtask bench relation` the relation loss alone, its memory and how both grow with S. Each is
+//! set beside the same written plainly in PyTorch where torch is installed (`tests/peer`). `cargo xtask bench matmul`
+//! times the products of a step's linear layers on a GPU, beside burn's.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
     reason = "a benchmark is a program of ours for us"
 )]
 
+mod matmul;
 mod memory;
 mod record;
 mod relation;
@@ -28,10 +30,12 @@ fn main() -> ExitCode {
         .collect();
     match arguments.first().map(String::as_str) {
         Some("step") => step::main(&arguments[1..]),
+        Some("matmul") => matmul::main(&arguments[1..]),
         Some("relation") => relation::main(&arguments[1..]),
         Some("record") => record::main(&arguments[1..]),
         _ => {
-            eprintln!("benchmarks: step [--length S] [--batch B] [--steps N]");
+            eprintln!("benchmarks: step [--length S] [--batch B] [--steps N] [--gpu]");
+            eprintln!("            matmul [--rows N] [--runs N] [--only SUBSTRING]");
             eprintln!("            relation [--only SUBSTRING] [--runs N]");
             eprintln!("            relation --gate");
             eprintln!("            browser");

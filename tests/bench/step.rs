@@ -1,8 +1,10 @@
-//! `bench step`: teacher 6x384, student 3x192, A_r 12; by default B 8, S 128; dropout off, every sequence full.
+//! `bench step`: teacher 6x384, student 3x192, A_r 12; by default B 8, S 128, on the CPU (`--gpu`: a GPU); dropout off,
+//! every sequence full.
 
 use std::process::ExitCode;
 use std::time::Instant;
 
+use burn::tensor::Device;
 use limbeck_model::Encoder;
 use limbeck_recipe::batching::Batch;
 use limbeck_recipe::{Config, Init, OutputRecipe, Plan, Recipe, Rng, StudentRecipe};
@@ -19,6 +21,7 @@ struct Sizes {
     batch: usize,
     length: usize,
     steps: usize,
+    gpu: bool,
 }
 
 pub fn main(arguments: &[String]) -> ExitCode {
@@ -26,9 +29,13 @@ pub fn main(arguments: &[String]) -> ExitCode {
         batch: number(arguments, "--batch", 8),
         length: number(arguments, "--length", 128),
         steps: number(arguments, "--steps", 8),
+        gpu: arguments.iter().any(|flag| flag == "--gpu"),
     };
     let ours = pollster::block_on(ours(&sizes));
     println!("{ours}");
+    if sizes.gpu {
+        return ExitCode::SUCCESS; // PyTorch would be on the CPU
+    }
     let Some(peer) = pytorch(&sizes) else {
         eprintln!(
             "torch is not installed: no ratio (`cargo xtask setup --only golden` installs it)"
@@ -44,17 +51,21 @@ pub fn main(arguments: &[String]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn teacher() -> Encoder {
+fn teacher(device: &Device) -> Encoder {
     let config = json!({
         "model_type": "bert", "vocab_size": VOCABULARY, "hidden_size": 384, "num_hidden_layers": 6,
         "num_attention_heads": 12, "intermediate_size": 1536, "max_position_embeddings": 512, "type_vocab_size": 2,
     });
     let config = Config::parse("bench", config.to_string().as_bytes()).unwrap();
-    Encoder::random(&config, 1, &it::cpu()).unwrap()
+    Encoder::random(&config, 1, device).unwrap()
 }
 
 async fn ours(sizes: &Sizes) -> Value {
-    let teacher = teacher();
+    let device = match sizes.gpu {
+        true => it::gpu().await,
+        false => it::cpu(),
+    };
+    let teacher = teacher(&device);
     let recipe = Recipe {
         student: StudentRecipe {
             dropout: 0.0,
@@ -101,7 +112,7 @@ async fn ours(sizes: &Sizes) -> Value {
     let [teacher, student, loss, backward, optimizer] = phases.map(milliseconds);
     let step = milliseconds(totals);
     json!({
-        "name": "limbeck", "backend": "flex", "batch": sizes.batch, "length": sizes.length, "step_ms": step,
+        "name": "limbeck", "backend": if sizes.gpu { "wgpu" } else { "flex" }, "batch": sizes.batch, "length": sizes.length, "step_ms": step,
         "teacher_ms": teacher, "student_ms": student, "loss_ms": loss, "backward_ms": backward, "optimizer_ms": optimizer,
         "tokens_per_s": (sizes.batch * sizes.length) as f64 / step * 1e3, "peak_bytes": peak_bytes(),
         "threads": threads(), "cpu": cpu_name(),

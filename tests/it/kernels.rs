@@ -1,15 +1,14 @@
 //! The operations of `limbeck-kernels` against the oracle, on the CPU and on a GPU.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use it::{cpu, gpu, normals, read, wide};
+use it::{cpu, gpu, read, wide};
 use limbeck_kernels::testing::fill_outputs_with;
 use limbeck_kernels::{
-    AdamWMoments, AdamWScalars, Lengths, RelationLoss, ShapeError, Taps, adamw, erf, exp, matmul,
-    relation, relation_loss,
+    AdamWMoments, AdamWScalars, Lengths, RelationLoss, ShapeError, Taps, adamw, erf, exp, relation,
+    relation_loss,
 };
 use limbeck_oracle::cases::{Case, Vectors, extremes, grid};
 use limbeck_oracle::judge::{assert_as_good_as, assert_as_good_as_within, relative_l2};
-use limbeck_oracle::matmul::matmul as oracle_matmul;
 use limbeck_oracle::relation::{self as oracle, Vector as OracleVector};
 use limbeck_oracle::rng::Rng;
 use limbeck_recipe::{KernelChoice, Pair, Vector};
@@ -610,121 +609,4 @@ async fn adamw_follows_its_formula() {
         assert!(relative_l2(&read(parameter).await, &p) < 1e-6);
         assert!(relative_l2(&read(moments.second).await, &v) < 1e-6);
     }
-}
-
-fn matrix(values: &[f32], shape: [usize; 2], device: &Device) -> Tensor<2> {
-    Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
-}
-
-/// x W, and its gradients of x and of W.
-async fn matmul_parts(
-    inputs: [&[f32]; 3],
-    [m, k, n]: [usize; 3],
-    device: &Device,
-    multiply: fn(Tensor<2>, Tensor<2>) -> Tensor<2>,
-) -> [Vec<f32>; 3] {
-    let [x, w, upstream] = inputs;
-    let tracked = device.clone().autodiff();
-    let x = matrix(x, [m, k], &tracked).require_grad();
-    let w = matrix(w, [k, n], &tracked).require_grad();
-    let y = multiply(x.clone(), w.clone());
-    let gradients = (y.clone() * matrix(upstream, [m, n], device))
-        .sum()
-        .backward();
-    [
-        read(y).await,
-        read(x.grad(&gradients).unwrap()).await,
-        read(w.grad(&gradients).unwrap()).await,
-    ]
-}
-
-/// Sizes at and beside those of a tile (6, 8), of a band of rows (96) and of a depth (512).
-#[wasm_bindgen_test(unsupported = pollster::test)]
-async fn matmul_is_as_good_as_that_of_burn() {
-    let mut rng = Rng::new(11);
-    for shape in [
-        [1, 1, 1],
-        [6, 512, 8],
-        [7, 513, 9],
-        [5, 3, 17],
-        [97, 96, 7],
-        [193, 1_025, 23],
-    ] {
-        let [m, k, n] = shape;
-        let [x, w, upstream] = [m * k, k * n, m * n].map(|count| normals(&mut rng, count));
-        let [wide_x, wide_w, wide_upstream] = [&x, &w, &upstream].map(|values| wide(values));
-        let exact = [
-            oracle_matmul(&wide_x, &wide_w, [m, k, n]),
-            oracle_matmul(&wide_upstream, &transposed(&wide_w, n), [m, n, k]),
-            oracle_matmul(&transposed(&wide_x, k), &wide_upstream, [k, m, n]),
-        ];
-        let inputs = [x.as_slice(), &w, &upstream];
-        let naive = matmul_parts(inputs, shape, &cpu(), Tensor::matmul).await;
-        for device in [cpu(), gpu().await] {
-            let got = matmul_parts(inputs, shape, &device, matmul).await;
-            for part in 0..3 {
-                let name = format!("part {part} of a matmul {shape:?} on {device:?}");
-                assert_as_good_as_within(GPU_FACTOR, &name, &got[part], &naive[part], &exact[part]);
-            }
-        }
-    }
-}
-
-/// A matrix with rows of `width`, transposed.
-fn transposed(values: &[f64], width: usize) -> Vec<f64> {
-    let rows = values.len() / width;
-    (0..values.len())
-        .map(|at| values[at % rows * width + at / rows])
-        .collect()
-}
-
-/// Whatever lies in memory between and beside the numbers of a matrix, and whichever way they go.
-#[wasm_bindgen_test(unsupported = pollster::test)]
-async fn a_matmul_of_views_is_that_of_copies() {
-    const SHAPE: [usize; 2] = [9, 11];
-    let values: Vec<f32> = (0..99).map(|n| (n as f32).sin()).collect();
-    let views: [fn(Tensor<2>) -> Tensor<2>; 6] = [
-        |x| x.transpose(),
-        |x| x.flip([0]),
-        |x| x.flip([1]),
-        |x| x.slice([2..7, 1..10]),
-        |x| x.transpose().slice([2..7, 1..8]),
-        |x| x.slice([4..5, 0..11]).expand([7, 11]),
-    ];
-    let device = cpu();
-    for (n, view) in views.iter().enumerate() {
-        let seen = view(matrix(&values, SHAPE, &device));
-        let shape = seen.dims();
-        let copy = matrix(&read(seen.clone()).await, shape, &device);
-        let got = read(matmul(seen.clone(), seen.transpose())).await;
-        let want = read(matmul(copy.clone(), copy.transpose())).await;
-        let near = got
-            .iter()
-            .zip(&want)
-            .all(|(got, want)| (got - want).abs() < 1e-5);
-        assert!(near && got.len() == want.len(), "view {n}: {got:?}");
-    }
-}
-
-/// A number that is none spoils its own row, not its neighbours.
-#[wasm_bindgen_test(unsupported = pollster::test)]
-async fn a_nan_spoils_one_row_of_a_matmul() {
-    for device in [cpu(), gpu().await] {
-        let mut x = vec![1.0; 8 * 5];
-        x[2 * 5] = f32::NAN;
-        let x = matrix(&x, [8, 5], &device);
-        let y = read(matmul(x, Tensor::ones([5, 9], &device))).await;
-        for (row, values) in y.chunks(9).enumerate() {
-            let spoilt = values.iter().all(|y| y.is_nan());
-            let right = values.iter().all(|y| *y == 5.0);
-            assert!(if row == 2 { spoilt } else { right }, "{row}: {values:?}");
-        }
-    }
-}
-
-/// Chromium has relaxed SIMD, so the tests above judge its tile there.
-#[cfg(target_family = "wasm")]
-#[wasm_bindgen_test]
-fn matmul_in_the_browser_uses_relaxed_simd() {
-    assert!(limbeck_kernels::relaxed_simd());
 }

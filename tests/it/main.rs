@@ -13,6 +13,7 @@ mod golden;
 mod heads;
 mod inherit;
 mod kernels;
+mod matmul;
 mod output;
 mod pairs;
 mod relations;

@@ -1,7 +1,7 @@
 //! The device report: are its results right, and how fast is it?
 
 use burn::tensor::{Device, Distribution, Tensor};
-use limbeck_kernels::{Check, Lengths, Taps, relation_loss, self_test};
+use limbeck_kernels::{Check, Lengths, Taps, matmul, relation_loss, self_test};
 use limbeck_protocol::{EngineInfo, Figure};
 use limbeck_recipe::{DeviceChoice, KernelChoice, Pair};
 
@@ -71,6 +71,7 @@ async fn measure<W: World>(world: &W, device: &Device) -> Vec<Figure> {
         Check::Relation { student, teacher },
         Check::Attention { width: 16 },
         Check::Gelu,
+        Check::Linear,
     ];
     let verdict = match self_test(device, &checks).await {
         Ok(()) => "passed".to_owned(),
@@ -79,18 +80,21 @@ async fn measure<W: World>(world: &W, device: &Device) -> Vec<Figure> {
     let mut figures = vec![figure("self-test of the kernels", verdict)];
     let (b, a, s, ds, dt) = SHAPE;
     let shape = format!("B {b}, A {a}, S {s}, D {ds} and {dt}");
-    for (name, kernel) in [
+    let kernels = [
         ("our kernel", KernelChoice::Fused),
         ("plain operations", KernelChoice::Naive),
-    ] {
+    ];
+    for (name, kernel) in kernels {
         let loss = async || relation(device, kernel).await;
         let name = format!("relation loss and gradient, {name} ({shape})");
         figures.push(figure(name, time(world, loss, None).await));
     }
-    let matmul = async || multiply(device).await;
     let flops = 2.0 * (SIDE as f64).powi(3);
-    let name = format!("matmul of {SIDE} x {SIDE} matrices");
-    figures.push(figure(name, time(world, matmul, Some(flops)).await));
+    for (name, kernel) in kernels {
+        let product = async || multiply(device, kernel).await;
+        let name = format!("matmul of {SIDE} x {SIDE} matrices, {name}");
+        figures.push(figure(name, time(world, product, Some(flops)).await));
+    }
     figures
 }
 
@@ -144,9 +148,9 @@ async fn relation(device: &Device, kernel: KernelChoice) -> Result<(), String> {
     finish(gradient.sum()).await
 }
 
-async fn multiply(device: &Device) -> Result<(), String> {
+async fn multiply(device: &Device, kernel: KernelChoice) -> Result<(), String> {
     let matrix = || Tensor::<2>::random([SIDE, SIDE], Distribution::Default, device);
-    finish(matrix().matmul(matrix()).sum()).await
+    finish(matmul(kernel, matrix(), matrix()).sum()).await
 }
 
 /// Reads a number back, which is when a device has done its work.

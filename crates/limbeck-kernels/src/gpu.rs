@@ -16,6 +16,8 @@ thread_local! {
     static FILL: Cell<Option<f32>> = const { Cell::new(None) };
     /// Launches do nothing.
     static SKIP: Cell<bool> = const { Cell::new(false) };
+    /// What [`is_software`] answers, if not the truth.
+    static PRETENDED: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
 /// For tests: on this thread, outputs of WGSL kernels hold this value before they are written, so that what a kernel forgets
@@ -27,6 +29,18 @@ pub fn fill_outputs_with(value: Option<f32>) {
 /// For tests: on this thread, launches do nothing, as in a browser that has refused a shader.
 pub fn skip_launches(skip: bool) {
     SKIP.set(skip);
+}
+
+/// For tests: on this thread, kernels are chosen as for a software adapter, or as for a real one, whatever the adapter is.
+pub fn pretend_software(software: Option<bool>) {
+    PRETENDED.set(software);
+}
+
+/// Whether the tensor is on a software adapter: its planes are the SIMD registers of a CPU, of 8 numbers at most, and
+/// those of GPUs have 16 threads and more.
+pub(crate) fn is_software(like: &CubeTensor) -> bool {
+    let plane = like.client.properties().hardware.plane_size_max;
+    PRETENDED.get().unwrap_or(plane <= 8)
 }
 
 /// A tensor for a kernel to write into, on the device of `like`. It holds anything: every element must be written.

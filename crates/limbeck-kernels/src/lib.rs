@@ -45,7 +45,7 @@ pub use dropout::DropoutMask;
 pub use ops::adamw::{AdamWMoments, AdamWScalars, adamw};
 pub use ops::attention::attention;
 pub use ops::gelu::gelu;
-pub use ops::matmul::{matmul, relaxed_simd};
+pub use ops::matmul::{linear, matmul, relaxed_simd};
 pub use ops::relation::{RelationLoss, relation, relation_loss};
 pub use pair::Taps;
 pub use self_test::{Check, SelfTestError, self_test};

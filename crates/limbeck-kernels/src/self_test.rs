@@ -5,12 +5,21 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
 use limbeck_recipe::{KernelChoice, Pair};
 
-use crate::{Lengths, Taps, attention, gelu, relation_loss};
+use crate::{Lengths, Taps, attention, gelu, linear, relation_loss};
 
 /// B, S and A of the cases: more than a tile and less than a group, with a short sequence beside a full one.
 const LENGTHS: [usize; 2] = [21, 6];
 const LENGTH: usize = LENGTHS[0];
 const HEADS: usize = 2;
+/// Rows, inputs and outputs of linear layers. In three of them one of output and gradients is as large as the largest
+/// tiles ask for, and the other two are narrow; the last has small tiles, and a gradient of weights whose sums are cut
+/// into parts.
+const LAYERS: [[usize; 3]; 4] = [
+    [1_412, 8, 1_284],
+    [1_412, 1_284, 8],
+    [8, 1_412, 1_284],
+    [600, 20, 24],
+];
 /// Relative L2 distance that different roundings explain at these sizes (1e-6 is usual); a wrong kernel is off by 1e-2 and
 /// more.
 const ALLOWED: f64 = 1e-4;
@@ -32,6 +41,8 @@ pub enum Check {
     },
     /// Exact GELU.
     Gelu,
+    /// Linear layers.
+    Linear,
 }
 
 /// What a GPU did not compute as the CPU does.
@@ -89,6 +100,7 @@ async fn results(check: Check, device: &Device) -> Result<Results, SelfTestError
         Check::Relation { student, teacher } => relation(student, teacher, &lengths, &device).await,
         Check::Attention { width } => attended(width, &lengths, &device).await,
         Check::Gelu => activated(&device).await,
+        Check::Linear => layers(&device).await,
     }
 }
 
@@ -141,6 +153,30 @@ async fn activated(device: &Device) -> Result<Results, SelfTestError> {
     ])
 }
 
+async fn layers(device: &Device) -> Result<Results, SelfTestError> {
+    let tracked = device.clone().autodiff();
+    let mut results = Vec::new();
+    for [rows, inputs, outputs] in LAYERS {
+        let x = matrix([rows, inputs], 13, &tracked).require_grad();
+        let w = matrix([inputs, outputs], 14, &tracked).require_grad();
+        let bias = matrix([1, outputs], 15, &tracked).reshape([outputs]);
+        let bias: Tensor<1> = bias.require_grad();
+        let y = linear(
+            KernelChoice::Fused,
+            x.clone(),
+            w.clone(),
+            Some(bias.clone()),
+        );
+        let weight = matrix([rows, outputs], 16, &tracked);
+        let gradients = (y.clone() * weight).sum().backward();
+        results.push(("the output", read(y).await?));
+        results.push(("the gradient of x", gradient(&x, &gradients).await?));
+        results.push(("the gradient of weights", gradient(&w, &gradients).await?));
+        results.push(("the gradient of biases", gradient(&bias, &gradients).await?));
+    }
+    Ok(results)
+}
+
 /// A result, and the gradients of what it was made from.
 async fn with_gradients<const D: usize>(
     (name, result): (&'static str, Tensor<D>),
@@ -182,7 +218,24 @@ fn random(width: usize, seed: usize, device: &Device) -> Tensor<3> {
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
-async fn gradient(of: &Tensor<3>, gradients: &Gradients) -> Result<Vec<f32>, SelfTestError> {
+/// Numbers between -1 and 1 without a pattern, many at little cost.
+fn matrix(shape: [usize; 2], seed: u32, device: &Device) -> Tensor<2> {
+    let count = (shape[0] * shape[1]) as u32;
+    let value = |n: u32| {
+        let mixed = (n ^ seed << 24).wrapping_mul(0x9E37_79B1);
+        (mixed ^ mixed >> 15)
+            .wrapping_mul(0x85EB_CA77)
+            .cast_signed() as f32
+            / i32::MAX as f32
+    };
+    let values: Vec<f32> = (0..count).map(value).collect();
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+async fn gradient<const D: usize>(
+    of: &Tensor<D>,
+    gradients: &Gradients,
+) -> Result<Vec<f32>, SelfTestError> {
     match of.grad(gradients) {
         Some(gradient) => read(gradient).await,
         None => Err(SelfTestError::Device("a gradient is missing".into())),

@@ -2,7 +2,7 @@
 
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
-use limbeck_kernels::{gelu, matmul};
+use limbeck_kernels::{gelu, linear, matmul};
 use limbeck_recipe::layout::Kind;
 use limbeck_recipe::{
     FamilyHead, HeadActivation, HeadChoice, HeadModule, KernelChoice, Rng, Tuned,
@@ -151,7 +151,7 @@ impl Classifier {
         mut dropout: Option<&mut Dropout>,
     ) -> Result<Tensor<2>, ModelError> {
         let hidden = self.encoder.last_hidden(batch, dropout.as_deref_mut())?;
-        let p = self.encoder.config().hidden_dropout;
+        let (p, kernel) = (self.encoder.config().hidden_dropout, self.encoder.kernel());
         let mut dropped = |x: Tensor<2>| match dropout.as_deref_mut() {
             Some(dropout) => dropout.apply(x, p),
             None => x,
@@ -166,18 +166,19 @@ impl Classifier {
                 x = dropped(x);
             }
             x = match head.activation {
-                HeadActivation::Tanh => dense.apply(x).tanh(),
-                HeadActivation::Relu => relu(dense.apply(x)),
+                HeadActivation::Tanh => dense.apply(kernel, x).tanh(),
+                HeadActivation::Relu => relu(dense.apply(kernel, x)),
                 HeadActivation::Gelu => self.gelu(dense, x),
             };
         }
-        Ok(self.output.apply(dropped(x)))
+        Ok(self.output.apply(kernel, dropped(x)))
     }
 
     /// Our GELU adds the bias itself, and its gradient is exact.
     fn gelu(&self, dense: &Linear, x: Tensor<2>) -> Tensor<2> {
-        let x = matmul(x, dense.weight.clone()).unsqueeze_dim(1);
-        gelu(self.encoder.kernel(), x, dense.bias.clone()).squeeze_dim(1)
+        let kernel = self.encoder.kernel();
+        let x = matmul(kernel, x, dense.weight.clone()).unsqueeze_dim(1);
+        gelu(kernel, x, dense.bias.clone()).squeeze_dim(1)
     }
 
     /// Every parameter in place: the encoder's, then the head's, each by its name in the file that holds it.
@@ -272,8 +273,8 @@ impl Linear {
     }
 
     /// (B, in) to (B, out).
-    fn apply(&self, x: Tensor<2>) -> Tensor<2> {
-        matmul(x, self.weight.clone()) + self.bias.clone().unsqueeze()
+    fn apply(&self, kernel: KernelChoice, x: Tensor<2>) -> Tensor<2> {
+        linear(kernel, x, self.weight.clone(), Some(self.bias.clone()))
     }
 
     /// Name, shape and values as files have them.

@@ -21,9 +21,9 @@ pub struct Encoder {
 }
 
 /// Which kernels a model of this config uses, for the self-test of a device.
-pub fn checks(config: &Config) -> [Check; 2] {
+pub fn checks(config: &Config) -> [Check; 3] {
     let width = config.hidden_size / config.num_attention_heads;
-    [Check::Attention { width }, Check::Gelu]
+    [Check::Attention { width }, Check::Gelu, Check::Linear]
 }
 
 impl Encoder {
@@ -89,12 +89,12 @@ impl Encoder {
         &self.device
     }
 
-    /// Sets what computes attention and GELU from now on; our kernels do unless this says otherwise.
+    /// Sets what computes linear layers, attention and GELU from now on; our kernels do unless this says otherwise.
     pub fn set_kernel(&mut self, kernel: KernelChoice) {
         self.kernel = kernel;
     }
 
-    /// What computes attention and GELU.
+    /// What computes linear layers, attention and GELU.
     pub(crate) fn kernel(&self) -> KernelChoice {
         self.kernel
     }

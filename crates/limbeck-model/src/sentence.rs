@@ -3,7 +3,7 @@
 
 use burn::tensor::activation::{gelu, relu, sigmoid, silu, tanh};
 use burn::tensor::{Device, Tensor, TensorData};
-use limbeck_kernels::{Lengths, matmul};
+use limbeck_kernels::{Lengths, linear};
 use limbeck_recipe::batching::Batch;
 use limbeck_recipe::{
     Dense, DenseActivation, HeadModule, KernelChoice, Pooling, PoolingMode, SentenceHead,
@@ -79,7 +79,7 @@ pub fn normalized(vectors: Tensor<2>) -> Tensor<2> {
 #[derive(Clone, Debug)]
 struct Linear {
     weights: Tensor<2>,
-    bias: Option<Tensor<2>>,
+    bias: Option<Tensor<1>>,
 }
 
 impl Linear {
@@ -92,19 +92,15 @@ impl Linear {
             true => Some(weights.get("linear.bias", &[outputs])?),
             false => None,
         };
-        let row = |values| Tensor::from_data(TensorData::new(values, [1, outputs]), device);
+        let row = |values| Tensor::from_data(TensorData::new(values, [outputs]), device);
         Ok(Self {
             weights: matrix.transpose(),
             bias: bias.map(row),
         })
     }
 
-    fn apply(&self, x: Tensor<2>) -> Tensor<2> {
-        let y = matmul(x, self.weights.clone());
-        match &self.bias {
-            Some(bias) => y + bias.clone(),
-            None => y,
-        }
+    fn apply(&self, kernel: KernelChoice, x: Tensor<2>) -> Tensor<2> {
+        linear(kernel, x, self.weights.clone(), self.bias.clone())
     }
 }
 
@@ -150,12 +146,18 @@ impl Head {
     }
 
     /// The vectors of the last hidden states (B, S, H) of texts that begin with a prompt of so many tokens.
-    pub fn vectors(&self, hidden: Tensor<3>, lengths: &Lengths, prompt: usize) -> Tensor<2> {
+    pub fn vectors(
+        &self,
+        kernel: KernelChoice,
+        hidden: Tensor<3>,
+        lengths: &Lengths,
+        prompt: usize,
+    ) -> Tensor<2> {
         let head = &self.description;
         let mut x = pool(hidden, lengths, &head.pooling, prompt);
         for module in &self.modules {
             x = match module {
-                Module::Dense(linear, activation) => activate(linear.apply(x), *activation),
+                Module::Dense(linear, activation) => activate(linear.apply(kernel, x), *activation),
                 Module::Normalize => normalized(x),
             };
         }
@@ -245,7 +247,7 @@ impl SentenceModel {
         })
     }
 
-    /// Sets what computes attention and GELU from now on; our kernels do unless this says otherwise.
+    /// Sets what computes linear layers, attention and GELU from now on; our kernels do unless this says otherwise.
     pub fn set_kernel(&mut self, kernel: KernelChoice) {
         self.encoder.set_kernel(kernel);
     }
@@ -298,9 +300,10 @@ impl SentenceModel {
     /// A batch longer than the model's positions.
     pub fn vectors(&self, batch: &TokenBatch) -> Result<Tensor<2>, ModelError> {
         let hidden = self.encoder.last_hidden(batch, None)?;
+        let kernel = self.encoder.kernel();
         Ok(self
             .head
-            .vectors(hidden, batch.lengths(), self.prompt_tokens))
+            .vectors(kernel, hidden, batch.lengths(), self.prompt_tokens))
     }
 
     /// One vector of each text, all in one batch.

@@ -34,8 +34,8 @@ pub struct Plan {
     pub pairs: Vec<(Pair, f64)>,
     /// The output stage, if there is one.
     pub output: Option<OutputStage>,
-    /// Implementation of the relation loss, attention and GELU: the recipe's, or `Naive` on a device whose kernels
-    /// failed the self-test.
+    /// Implementation of the relation loss, attention, GELU and linear layers: the recipe's, or `Naive` on a device
+    /// whose kernels failed the self-test.
     pub kernel: KernelChoice,
     /// Steps of warm-up.
     pub warmup: u64,

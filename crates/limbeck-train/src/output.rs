@@ -56,10 +56,10 @@ impl<'a> Outputs<'a> {
     ) -> Result<Tensor<1>, TrainError> {
         match part {
             Part::SentenceRelation => self.sentence_relation(kernel, heads),
-            Part::Cosine => Ok(self.cosine()),
-            Part::L2 => Ok(self.l2()),
-            Part::Similarity => Ok(self.similarity()),
-            Part::Hidden => Ok(self.hidden()),
+            Part::Cosine => Ok(self.cosine(kernel)),
+            Part::L2 => Ok(self.l2(kernel)),
+            Part::Similarity => Ok(self.similarity(kernel)),
+            Part::Hidden => Ok(self.hidden(kernel)),
             Part::Relation(_) => Err(TrainError::NoPart),
         }
     }
@@ -84,31 +84,31 @@ impl<'a> Outputs<'a> {
         Ok(loss.map_err(ModelError::from)?.total)
     }
 
-    fn cosine(&self) -> Tensor<1> {
-        let student = directions(self.mapped(self.vectors.clone()));
+    fn cosine(&self, kernel: KernelChoice) -> Tensor<1> {
+        let student = directions(self.mapped(kernel, self.vectors.clone()));
         let teacher = directions(self.teacher_vectors.clone());
         let cosines = (student * teacher).sum_dim(1);
         cosines.mean().neg() + 1.0
     }
 
-    fn l2(&self) -> Tensor<1> {
-        let student = self.mapped(self.vectors.clone());
+    fn l2(&self, kernel: KernelChoice) -> Tensor<1> {
+        let student = self.mapped(kernel, self.vectors.clone());
         (student - self.teacher_vectors.clone()).square().mean()
     }
 
-    fn similarity(&self) -> Tensor<1> {
-        let student = cosines(directions(self.vectors.clone()));
-        let teacher = cosines(directions(self.teacher_vectors.clone()));
+    fn similarity(&self, kernel: KernelChoice) -> Tensor<1> {
+        let student = cosines(kernel, directions(self.vectors.clone()));
+        let teacher = cosines(kernel, directions(self.teacher_vectors.clone()));
         (student - teacher).square().mean()
     }
 
     /// Each sequence weighs the same, and within it each real token.
-    fn hidden(&self) -> Tensor<1> {
+    fn hidden(&self, kernel: KernelChoice) -> Tensor<1> {
         let rows = |x: Tensor<3>| {
             let [b, s, h] = x.dims();
             x.reshape([b * s, h])
         };
-        let student = self.mapped(rows(self.states.clone()));
+        let student = self.mapped(kernel, rows(self.states.clone()));
         let difference = student - rows(self.of_teacher.clone());
         let by_token = difference.square().mean_dim(1);
         let weights = self.lengths.row_weights(1);
@@ -117,11 +117,12 @@ impl<'a> Outputs<'a> {
     }
 
     /// (N, modes x H of the student) to (N, modes x H of the teacher), what each mode of pooling gave by itself.
-    fn mapped(&self, x: Tensor<2>) -> Tensor<2> {
+    fn mapped(&self, kernel: KernelChoice, x: Tensor<2>) -> Tensor<2> {
         let Some(map) = self.map else { return x };
         let ([n, width], [from, to]) = (x.dims(), map.dims());
         let modes = width / from;
-        matmul(x.reshape([n * modes, from]), map.clone()).reshape([n, modes * to])
+        let x = x.reshape([n * modes, from]);
+        matmul(kernel, x, map.clone()).reshape([n, modes * to])
     }
 }
 
@@ -132,9 +133,9 @@ fn directions(x: Tensor<2>) -> Tensor<2> {
 }
 
 /// (B, H) to (B, B): products of all rows with each other.
-fn cosines(directions: Tensor<2>) -> Tensor<2> {
+fn cosines(kernel: KernelChoice, directions: Tensor<2>) -> Tensor<2> {
     let columns = directions.clone().transpose();
-    matmul(directions, columns)
+    matmul(kernel, directions, columns)
 }
 
 /// First values of the map of a plan, (H of the student, H of the teacher), where it needs one: each column of the student goes

@@ -1,7 +1,7 @@
 //! A linear layer, as one matmul of two axes.
 
 use burn::tensor::Tensor;
-use limbeck_kernels::matmul;
+use limbeck_kernels::linear;
 use limbeck_recipe::layout::Linear;
 
 use super::Pass;
@@ -11,10 +11,9 @@ impl Pass<'_> {
     /// a gradient of the weights by sequence.
     pub(super) fn linear(&self, at: Linear, x: Tensor<3>) -> Tensor<3> {
         let [b, s, from] = x.dims();
-        let mut y = matmul(x.reshape([b * s, from]), self.parameters.matrix(at.weight));
-        if let Some(bias) = at.bias {
-            y = y + self.parameters.vector(bias).unsqueeze();
-        }
+        let bias = at.bias.map(|bias| self.parameters.vector(bias));
+        let weight = self.parameters.matrix(at.weight);
+        let y = linear(self.kernel, x.reshape([b * s, from]), weight, bias);
         let to = y.dims()[1];
         y.reshape([b, s, to])
     }

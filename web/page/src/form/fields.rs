@@ -737,7 +737,7 @@ pub static FIELDS: [Field; 36] = [
         (
             "kernel",
             "Kernel",
-            "What computes the relation loss, attention and GELU.",
+            "What computes the relation loss, attention, GELU and linear layers.",
         ),
         Group::Training,
         Kind::Choice(kernel_choices),

@@ -9,6 +9,7 @@ use cubecl::prelude::KernelId;
 
 use super::GeluOps;
 use crate::gpu::{self, Launch};
+use crate::ops::matmul::column_sums;
 
 /// Which way a shader of GELU goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,8 +78,7 @@ impl GeluOps for CubeBackend {
         let width = bias.shape().num_elements();
         let rows = of_x.shape().num_elements() / width;
         let of_rows = Self::float_reshape(of_x.clone(), [rows, width].into());
-        let of_bias = Self::float_reshape(Self::float_sum_dim(of_rows, 0), [width].into());
-        (of_x, of_bias)
+        (of_x, column_sums(of_rows))
     }
 }
 

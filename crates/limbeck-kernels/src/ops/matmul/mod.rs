@@ -1,27 +1,61 @@
-//! x W, the matmul of every projection. It is burn's own but for a CPU in a browser: there no library multiplies with
-//! relaxed SIMD, whose fused multiply-add makes a matmul 1.5 times as fast (`cargo xtask bench browser`).
+//! x W, the matmul of every projection, and x W + bias, a linear layer. No library's is fast enough on a GPU, nor on
+//! the CPU of a browser: burn's loses most where a gradient of weights is a few tiles of long sums, and nobody
+//! multiplies with relaxed SIMD, whose fused multiply-add makes a matmul 1.5 times as fast (`cargo xtask bench
+//! browser`). On any other CPU burn's is.
 //!
-//! So the plain composition is the trait's default and needs no `naive.rs`, GPUs take it as it is (no `gpu.rs`), and `relaxed.rs`
-//! stands for `cpu.rs`.
+//! So the plain composition is the trait's default and needs no `naive.rs`, and `relaxed.rs` stands for `cpu.rs`.
 
+#[cfg(feature = "gpu")]
+mod gpu;
 #[cfg(target_family = "wasm")]
 mod relaxed;
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::Tensor;
+use limbeck_recipe::KernelChoice;
 
 use crate::graph::differentiable;
+
+#[cfg(feature = "gpu")]
+pub(crate) use gpu::{MatmulSpec, SumSpec, column_sums};
 
 /// x (M, K) times w (K, N): (M, N); differentiable in both.
 ///
 /// # Panics
 /// If x has other columns than w has rows.
-pub fn matmul(x: Tensor<2>, w: Tensor<2>) -> Tensor<2> {
-    assert_eq!(x.dims()[1], w.dims()[0], "columns of x and rows of w");
+pub fn matmul(kernel: KernelChoice, x: Tensor<2>, w: Tensor<2>) -> Tensor<2> {
+    linear(kernel, x, w, None)
+}
+
+/// x (M, K) times w (K, N), plus a bias (N) in each row: (M, N); differentiable in all.
+///
+/// # Panics
+/// If x has other columns than w has rows, or the bias is not as long as a row of w.
+pub fn linear(
+    kernel: KernelChoice,
+    x: Tensor<2>,
+    w: Tensor<2>,
+    bias: Option<Tensor<1>>,
+) -> Tensor<2> {
+    let [rows, columns] = w.dims();
+    assert_eq!(x.dims()[1], rows, "columns of x and rows of w");
+    if let Some(bias) = &bias {
+        assert_eq!(bias.dims(), [columns], "the bias and columns of w");
+    }
+    if kernel == KernelChoice::Naive {
+        let y = x.matmul(w);
+        return match bias {
+            Some(bias) => y + bias.unsqueeze(),
+            None => y,
+        };
+    }
     let (x, w) = (x.into_dispatch(), w.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as MatmulOps>::matmul(x, w))
+    Tensor::from_dispatch(match bias {
+        Some(bias) => <Dispatch as MatmulOps>::biased_matmul(x, w, bias.into_dispatch()),
+        None => <Dispatch as MatmulOps>::matmul(x, w),
+    })
 }
 
 /// Whether a matmul on the CPU uses WebAssembly's relaxed SIMD: in a browser that has it.
@@ -38,10 +72,24 @@ trait MatmulOps: Backend {
     fn matmul(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::float_matmul(x, w)
     }
-}
 
-#[cfg(feature = "gpu")]
-impl MatmulOps for burn_cubecl::CubeBackend {}
+    /// (M, K) times (K, N), plus (N) -> (M, N).
+    fn biased_matmul(
+        x: FloatTensor<Self>,
+        w: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let width = bias.shape().num_elements();
+        let row = Self::float_reshape(bias, [1, width].into());
+        Self::float_add(Self::matmul(x, w), row)
+    }
+
+    /// (M, N) -> (N): each column's sum.
+    fn column_sums(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        let width = x.shape()[1];
+        Self::float_reshape(Self::float_sum_dim(x, 0), [width].into())
+    }
+}
 
 impl MatmulOps for Flex {
     #[cfg(target_family = "wasm")]
@@ -57,11 +105,38 @@ impl<B: Backend + MatmulOps, C: CheckpointStrategy> MatmulOps for Autodiff<B, C>
         differentiable::<B, C, (), 2>(
             [x, w],
             |[x, w]| (B::matmul(x, w), ()),
-            |[x, w], (), gradient, [x_wanted, w_wanted]| {
-                let of_x = x_wanted.then(|| B::matmul(gradient.clone(), B::float_transpose(w)));
-                let of_w = w_wanted.then(|| B::matmul(B::float_transpose(x), gradient));
-                [of_x, of_w]
+            |factors, (), gradient, wanted| of_factors::<B>(factors, gradient, wanted),
+        )
+    }
+
+    fn biased_matmul(
+        x: FloatTensor<Self>,
+        w: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        differentiable::<B, C, (), 3>(
+            [x, w, bias],
+            |[x, w, bias]| (B::biased_matmul(x, w, bias), ()),
+            |[x, w, _], (), gradient, [x_wanted, w_wanted, bias_wanted]| {
+                let of_bias = bias_wanted.then(|| B::column_sums(gradient.clone()));
+                let [of_x, of_w] = of_factors::<B>([x, w], gradient, [x_wanted, w_wanted]);
+                [of_x, of_w, of_bias]
             },
         )
     }
+
+    fn column_sums(_: FloatTensor<Self>) -> FloatTensor<Self> {
+        unreachable!("gradients are first order: nothing differentiates a backward pass")
+    }
+}
+
+/// The gradients of x and w, dy w^T and x^T dy, as far as they are wanted.
+fn of_factors<B: MatmulOps>(
+    [x, w]: [FloatTensor<B>; 2],
+    gradient: FloatTensor<B>,
+    [x_wanted, w_wanted]: [bool; 2],
+) -> [Option<FloatTensor<B>>; 2] {
+    let of_x = x_wanted.then(|| B::matmul(gradient.clone(), B::float_transpose(w)));
+    let of_w = w_wanted.then(|| B::matmul(B::float_transpose(x), gradient));
+    [of_x, of_w]
 }

@@ -50,12 +50,9 @@ impl RelationSpec {
     /// Floats of rows and gradients that a thread may hold: GPUs have about 255 registers a thread. A software adapter, whose
     /// planes are a CPU's SIMD registers, holds them in its cache, and gains more from reading keys less often.
     const REGISTERS: [usize; 2] = [192, 256];
-    /// Planes of software adapters have at most so many threads; those of GPUs have 16 and more.
-    const SOFTWARE_PLANE: u32 = 8;
 
     fn new(pass: Pass, dims: &Dims, like: &CubeTensor) -> Self {
-        let plane = like.client.properties().hardware.plane_size_max;
-        let registers = Self::REGISTERS[usize::from(plane <= Self::SOFTWARE_PLANE)];
+        let registers = Self::REGISTERS[usize::from(gpu::is_software(like))];
         let stock = |width| STOCK.into_iter().find(|stock| *stock >= width);
         match (stock(dims.student), stock(dims.teacher)) {
             (Some(student), Some(teacher)) => Self::whole(pass, [student, teacher], registers),

@@ -1,0 +1,414 @@
+//! Matmul on a GPU: `shaders/matmul_tiles.wgsl` or `shaders/matmul_threads.wgsl`, and `shaders/sum_rows.wgsl` where K
+//! is in parts.
+
+use burn::backend::TensorMetadata;
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::tensor::FloatTensor;
+use burn::tensor::{DType, Slice};
+use burn_cubecl::template::{KernelSource, SourceTemplate};
+use burn_cubecl::{CubeBackend, tensor::CubeTensor};
+use cubecl::prelude::{ExecutionMode, KernelId};
+
+use super::MatmulOps;
+use crate::gpu::{self, Launch};
+
+/// What an output is cut into, and who computes a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Tile {
+    /// A workgroup has 64 by 64, or 128 by 128, in workgroup memory.
+    Group { large: bool },
+    /// A thread has 4 by 4, or 16 by 16, in registers.
+    Thread { large: bool },
+}
+
+/// A line of the table by which a product gets its tile.
+struct Line {
+    tile: Tile,
+    /// It applies where rows or columns are at most so many ...
+    narrow: usize,
+    /// ... and the output has at least so many tiles.
+    tiles: usize,
+}
+
+/// Any number of rows and columns.
+const ANY: usize = usize::MAX;
+
+/// The tile of a product is that of the first line that applies.
+const GPU: [Line; 3] = [
+    // A few rows or columns, of a classifier's head or of one short text: most of a workgroup's tile would be empty.
+    Line {
+        tile: Tile::Thread { large: false },
+        narrow: 16,
+        tiles: 0,
+    },
+    // A number that comes from workgroup memory is used eight times; a trial of this tile had 37 TFLOP/s on an H100. 128 of
+    // them are about one for each multiprocessor of the largest GPUs.
+    Line {
+        tile: Tile::Group { large: true },
+        narrow: ANY,
+        tiles: 128,
+    },
+    // With fewer tiles, four times as many.
+    Line {
+        tile: Tile::Group { large: false },
+        narrow: ANY,
+        tiles: 0,
+    },
+];
+
+/// A software adapter reads any memory a lane at a time, some 20 cycles for 4 numbers, and multiplies and adds 8 in one
+/// or two. On lavapipe, in GFLOP/s and core: 11 to 13 with 16 by 16 sums a thread, 6.5 with 4 by 16, 4.5 with 4 by 4;
+/// 4.8 with the workgroup's 128 by 128, 2.8 with its 64 by 64. More sums than 16 by 16 leave the first-level cache and
+/// take seconds to compile.
+const SOFTWARE: [Line; 2] = [
+    // Two SIMD registers of tiles.
+    Line {
+        tile: Tile::Thread { large: true },
+        narrow: ANY,
+        tiles: 16,
+    },
+    Line {
+        tile: Tile::Thread { large: false },
+        narrow: ANY,
+        tiles: 0,
+    },
+];
+
+impl Tile {
+    const ALL: [Self; 4] = [
+        Self::Group { large: false },
+        Self::Group { large: true },
+        Self::Thread { large: false },
+        Self::Thread { large: true },
+    ];
+
+    /// Rows, and columns.
+    fn side(self) -> usize {
+        match self {
+            Self::Group { large: false } => 64,
+            Self::Group { large: true } => 128,
+            Self::Thread { large: false } => 4,
+            Self::Thread { large: true } => 16,
+        }
+    }
+
+    /// Fours of K that go through workgroup memory at once: with either side two matrices of 8 KiB, all that WebGPU
+    /// guarantees, and a block of four by four for each of the 256 threads to bring.
+    fn depth(self) -> usize {
+        match self {
+            Self::Group { large: false } => 8,
+            Self::Group { large: true } => 4,
+            Self::Thread { .. } => 1,
+        }
+    }
+
+    /// Threads of a workgroup. Large tiles of threads are few and are computed on CPUs, so their groups are small.
+    fn threads(self) -> u32 {
+        match self {
+            Self::Group { .. } => 256,
+            Self::Thread { large: false } => 64,
+            Self::Thread { large: true } => 16,
+        }
+    }
+
+    /// How many an output has.
+    fn count(self, [rows, columns]: [usize; 2]) -> usize {
+        rows.div_ceil(self.side()) * columns.div_ceil(self.side())
+    }
+
+    /// Workgroups for so many.
+    fn groups(self, tiles: usize) -> usize {
+        match self {
+            Self::Group { .. } => tiles,
+            Self::Thread { .. } => tiles.div_ceil(self.threads() as usize),
+        }
+    }
+}
+
+/// How a product is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Plan {
+    tile: Tile,
+    /// Fours of K in a part.
+    part: usize,
+    /// Parts that K has.
+    parts: usize,
+}
+
+impl Plan {
+    /// Workgroups below which K is cut into parts: twice the multiprocessors of a large GPU, or the threads of a CPU.
+    const BUSY: [usize; 2] = [256, 16];
+    /// Fours of K that a part has at least: a sum of fewer is hardly longer than writing it, reading it and adding it
+    /// to others.
+    const LEAST: usize = 64;
+
+    /// M, K and N; none is 0.
+    fn new([m, k, n]: [usize; 3], software: bool) -> Self {
+        let (table, busy): (&[Line], _) = match software {
+            true => (&SOFTWARE, Self::BUSY[1]),
+            false => (&GPU, Self::BUSY[0]),
+        };
+        let applies =
+            |line: &&Line| m.min(n) <= line.narrow && line.tile.count([m, n]) >= line.tiles;
+        // The last line of a table applies to all.
+        let line = table
+            .iter()
+            .find(applies)
+            .unwrap_or(&table[table.len() - 1]);
+        let tile = line.tile;
+        let fours = k.div_ceil(4);
+        let wanted = busy / tile.groups(tile.count([m, n]));
+        let parts = wanted.min(fours / Self::LEAST).max(1);
+        let part = fours.div_ceil(parts).next_multiple_of(tile.depth());
+        let parts = fours.div_ceil(part);
+        Self { tile, part, parts }
+    }
+}
+
+/// Everything that the texts of `matmul_tiles.wgsl` and `matmul_threads.wgsl` depend on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct MatmulSpec {
+    tile: Tile,
+    /// Which factors are stored transposed.
+    across: [bool; 2],
+}
+
+impl MatmulSpec {
+    /// Every variant that is ever launched.
+    pub fn all() -> Vec<Self> {
+        let layouts = [[false, false], [false, true], [true, false], [true, true]];
+        let of_tile = |tile| layouts.map(|across| Self { tile, across });
+        Tile::ALL.into_iter().flat_map(of_tile).collect()
+    }
+}
+
+impl KernelSource for MatmulSpec {
+    fn source(&self) -> SourceTemplate {
+        let flag = |flag: bool| u32::from(flag).to_string();
+        let fours = self.tile.side() / 4;
+        let (text, large) = match self.tile {
+            Tile::Group { large } => (
+                concat!(
+                    include_str!("../../../../../shaders/matmul_common.wgsl"),
+                    include_str!("../../../../../shaders/matmul_tiles.wgsl")
+                ),
+                large,
+            ),
+            Tile::Thread { large } => (
+                concat!(
+                    include_str!("../../../../../shaders/matmul_common.wgsl"),
+                    include_str!("../../../../../shaders/matmul_threads.wgsl")
+                ),
+                large,
+            ),
+        };
+        SourceTemplate::new(text)
+            .register("a_across", flag(self.across[0]))
+            .register("b_across", flag(self.across[1]))
+            .register("large", flag(large))
+            .register("side", fours.to_string())
+            .register("depth", self.tile.depth().to_string())
+            .register("vectors", (4 * self.tile.depth() * fours).to_string())
+            .register("threads", self.tile.threads().to_string())
+    }
+
+    /// Unchecked: naga then adds no counters to loops, all of which end.
+    fn id(&self) -> KernelId {
+        KernelId::new::<Self>()
+            .mode(ExecutionMode::Unchecked)
+            .info(self.clone())
+    }
+
+    fn lang(&self) -> &'static str {
+        "wgsl"
+    }
+}
+
+/// The text of `sum_rows.wgsl`, which has one variant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SumSpec;
+
+impl SumSpec {
+    /// Threads of a workgroup, four sums each.
+    const THREADS: u32 = 64;
+}
+
+impl KernelSource for SumSpec {
+    fn source(&self) -> SourceTemplate {
+        SourceTemplate::new(include_str!("../../../../../shaders/sum_rows.wgsl"))
+            .register("threads", Self::THREADS.to_string())
+    }
+
+    /// Unchecked, as [`MatmulSpec`].
+    fn id(&self) -> KernelId {
+        KernelId::new::<Self>().mode(ExecutionMode::Unchecked)
+    }
+
+    fn lang(&self) -> &'static str {
+        "wgsl"
+    }
+}
+
+impl MatmulOps for CubeBackend {
+    fn matmul(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
+        if is_ours(&x) && is_ours(&w) {
+            product(x, w, None)
+        } else {
+            Self::float_matmul(x, w)
+        }
+    }
+
+    fn biased_matmul(
+        x: FloatTensor<Self>,
+        w: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        if is_ours(&x) && is_ours(&w) {
+            product(x, w, Some(bias))
+        } else {
+            Self::float_add(Self::float_matmul(x, w), row(bias))
+        }
+    }
+
+    fn column_sums(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        column_sums(x)
+    }
+}
+
+/// The shaders know f32 alone, and no empty axis.
+fn is_ours(tensor: &CubeTensor) -> bool {
+    tensor.dtype() == DType::F32 && tensor.shape().num_elements() > 0
+}
+
+/// (M, N) -> (N): each column's sum, in an order that depends on the shape alone.
+pub(crate) fn column_sums(x: CubeTensor) -> CubeTensor {
+    /// Rows of a first sum at least, and sums that keep any device busy.
+    const ROWS: usize = 64;
+    const SUMS: usize = 16_384;
+
+    let [rows, width] = sizes(&x);
+    if !is_ours(&x) {
+        return CubeBackend::float_reshape(CubeBackend::float_sum_dim(x, 0), [width].into());
+    }
+    let lines = whole_fours(gpu::contiguous(x));
+    let chunks = (SUMS / width.div_ceil(4)).min(rows / ROWS).max(1);
+    let mut sums = sum_rows(&lines, rows.div_ceil(chunks), None);
+    if sums.shape()[0] > 1 {
+        sums = sum_rows(&sums, chunks, None);
+    }
+    CubeBackend::float_reshape(cut(sums, width), [width].into())
+}
+
+/// A factor as a shader reads it.
+struct Factor {
+    /// Its lines, which are whole fours.
+    lines: CubeTensor,
+    /// Whether they are columns of the factor, not rows.
+    across: bool,
+}
+
+impl Factor {
+    /// The transpose of a contiguous matrix is read as it lies there.
+    fn new(tensor: CubeTensor) -> Self {
+        let [rows, _] = sizes(&tensor);
+        let transposed = !tensor.is_contiguous()
+            && !tensor.meta.is_tiled()
+            && tensor.meta.strides().iter().eq(&[1, rows]);
+        let lines = match transposed {
+            true => CubeBackend::float_swap_dims(tensor, 0, 1),
+            false => tensor,
+        };
+        Self {
+            lines: whole_fours(gpu::contiguous(lines)),
+            across: transposed,
+        }
+    }
+
+    fn fours(&self) -> u32 {
+        (sizes(&self.lines)[1] / 4) as u32
+    }
+}
+
+/// x times w, plus the bias if there is one; none of them is empty.
+fn product(x: CubeTensor, w: CubeTensor, bias: Option<CubeTensor>) -> CubeTensor {
+    let ([m, k], [_, n]) = (sizes(&x), sizes(&w));
+    let plan = Plan::new([m, k, n], gpu::is_software(&x));
+    let (x, w) = (Factor::new(x), Factor::new(w));
+    let bias = bias.map(|bias| whole_fours(row(gpu::contiguous(bias))));
+    let width = n.next_multiple_of(4);
+    let output = gpu::empty(&x.lines, [plan.parts * m, width]);
+    // The bias is added once, to the sum of the parts.
+    let added = bias.as_ref().filter(|_| plan.parts == 1);
+    let info = [m, k, n].map(|size| size as u32);
+    let lines = [x.fours(), w.fours(), (width / 4) as u32];
+    let rest = [plan.part as u32, u32::from(added.is_some())];
+    Launch {
+        threads: plan.tile.threads(),
+        groups: plan.tile.groups(plan.tile.count([m, n]) * plan.parts),
+        inputs: &[&x.lines, &w.lines, added.unwrap_or(&w.lines)],
+        output: &output,
+        info: &[&info[..], &lines, &rest].concat(),
+    }
+    .run(MatmulSpec {
+        tile: plan.tile,
+        across: [x.across, w.across],
+    });
+    if plan.parts == 1 {
+        return cut(output, n);
+    }
+    let parts = CubeBackend::float_reshape(output, [plan.parts, m * width].into());
+    let sum = sum_rows(&parts, plan.parts, bias.as_ref());
+    cut(CubeBackend::float_reshape(sum, [m, width].into()), n)
+}
+
+/// Sums of `each` consecutive rows, plus a bias that repeats along them: (rows / each, width), rounded up. Width and
+/// bias are whole fours.
+fn sum_rows(rows: &CubeTensor, each: usize, bias: Option<&CubeTensor>) -> CubeTensor {
+    let [count, width] = sizes(rows);
+    let output = gpu::empty(rows, [count.div_ceil(each), width]);
+    let sums = output.shape().num_elements() / 4;
+    let of_bias = bias.map_or(0, |bias| bias.shape().num_elements() / 4);
+    Launch {
+        threads: SumSpec::THREADS,
+        groups: sums.div_ceil(SumSpec::THREADS as usize),
+        inputs: &[rows, bias.unwrap_or(rows)],
+        output: &output,
+        info: &[count, width / 4, each, of_bias].map(|size| size as u32),
+    }
+    .run(SumSpec);
+    output
+}
+
+fn sizes(tensor: &CubeTensor) -> [usize; 2] {
+    let shape = tensor.shape();
+    [shape[0], shape[1]]
+}
+
+/// (N) -> (1, N).
+fn row(tensor: CubeTensor) -> CubeTensor {
+    let width = tensor.shape().num_elements();
+    CubeBackend::float_reshape(tensor, [1, width].into())
+}
+
+/// The matrix with zeros after each row, up to whole fours. Widths of models are whole fours, so this rarely copies.
+fn whole_fours(matrix: CubeTensor) -> CubeTensor {
+    let [rows, width] = sizes(&matrix);
+    if width.is_multiple_of(4) {
+        return matrix;
+    }
+    let shape = [rows, width.next_multiple_of(4)].into();
+    let zeros =
+        CubeBackend::float_zeros(shape, &matrix.device.clone(), burn::tensor::FloatDType::F32);
+    let place = [Slice::from(0..rows), Slice::from(0..width)];
+    CubeBackend::float_slice_assign(zeros, &place, matrix)
+}
+
+/// The first columns of a matrix.
+fn cut(matrix: CubeTensor, columns: usize) -> CubeTensor {
+    let [rows, width] = sizes(&matrix);
+    if columns == width {
+        return matrix;
+    }
+    let place = [Slice::from(0..rows), Slice::from(0..columns)];
+    CubeBackend::float_slice(matrix, &place)
+}

@@ -1,0 +1,87 @@
+// A B + bias: a thread takes a tile of the output, 16 by 16 or 4 by 4, and a part of K, and reads both matrices itself.
+// For a few rows or columns, and for software adapters, to which workgroup memory is as far as any other: only reading
+// less often is a gain there. Symbols, derivation: README.md. Shared text: matmul_common.wgsl. Twin:
+// `limbeck_oracle::matmul::matmul`.
+
+// Sixteen columns, of which the small variant has the first four.
+struct Strip {
+    c0: mat4x4<f32>,
+    c1: mat4x4<f32>,
+    c2: mat4x4<f32>,
+    c3: mat4x4<f32>,
+}
+
+fn strip_of_b(column: u32, k: u32) -> Strip {
+    var strip = Strip();
+    strip.c0 = block_of_b(column, k);
+    if (LARGE) {
+        strip.c1 = block_of_b(column + 1u, k);
+        strip.c2 = block_of_b(column + 2u, k);
+        strip.c3 = block_of_b(column + 3u, k);
+    }
+    return strip;
+}
+
+// What four k add to four rows by four columns.
+fn plus_four(sums: mat4x4<f32>, x: mat4x4<f32>, y: mat4x4<f32>) -> mat4x4<f32> {
+    return plus(plus(plus(plus(sums, x[0], y[0]), x[1], y[1]), x[2], y[2]), x[3], y[3]);
+}
+
+// What they add to four rows of a strip.
+fn plus_strip(sums: Strip, x: mat4x4<f32>, y: Strip) -> Strip {
+    var strip = sums;
+    strip.c0 = plus_four(sums.c0, x, y.c0);
+    if (LARGE) {
+        strip.c1 = plus_four(sums.c1, x, y.c1);
+        strip.c2 = plus_four(sums.c2, x, y.c2);
+        strip.c3 = plus_four(sums.c3, x, y.c3);
+    }
+    return strip;
+}
+
+fn write_strip(part: u32, row: u32, column: u32, sums: Strip) {
+    write(part, row, column, sums.c0);
+    if (LARGE) {
+        write(part, row, column + 1u, sums.c1);
+        write(part, row, column + 2u, sums.c2);
+        write(part, row, column + 3u, sums.c3);
+    }
+}
+
+@compute @workgroup_size({{threads}}, 1, 1)
+fn main(
+    @builtin(workgroup_id) place: vec3<u32>,
+    @builtin(num_workgroups) places: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let at = (place.y * places.x + place.x) * {{threads}}u + thread;
+    let down = (info[1] + 4u * SIDE - 1u) / (4u * SIDE);
+    let across = (info[3] + 4u * SIDE - 1u) / (4u * SIDE);
+    let part = at / (down * across);
+    let first = part * info[7];
+    if (4u * first >= info[2]) {
+        return; // past the last part; no barrier follows
+    }
+    let row = at / across % down * SIDE;
+    let column = at % across * SIDE;
+    let end = min(first + info[7], (info[2] + 3u) / 4u);
+    var s0 = Strip();
+    var s1 = Strip();
+    var s2 = Strip();
+    var s3 = Strip();
+    for (var k = first; k < end; k += 1u) {
+        let y = strip_of_b(column, k);
+        s0 = plus_strip(s0, block_of_a(row, k), y);
+        if (LARGE) {
+            s1 = plus_strip(s1, block_of_a(row + 1u, k), y);
+            s2 = plus_strip(s2, block_of_a(row + 2u, k), y);
+            s3 = plus_strip(s3, block_of_a(row + 3u, k), y);
+        }
+    }
+    write_strip(part, row, column, s0);
+    if (LARGE) {
+        write_strip(part, row + 1u, column, s1);
+        write_strip(part, row + 2u, column, s2);
+        write_strip(part, row + 3u, column, s3);
+    }
+}
