@@ -248,6 +248,7 @@ fn documents() -> Vec<PathBuf> {
     ];
     let pages = std::fs::read_dir(root.join("docs")).unwrap();
     let pages = pages.map(|entry| entry.unwrap().path());
+    let pages = pages.filter(|path| path.extension().is_some_and(|end| end == "md"));
     named
         .map(|name| root.join(name))
         .into_iter()

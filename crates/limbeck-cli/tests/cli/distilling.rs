@@ -99,6 +99,8 @@ fn metrics_have_one_line_a_step_and_the_loss_falls() {
             "--set",
             "output.share=0.5",
             "--set",
+            "output.cosine=1",
+            "--set",
             "student.dropout=0",
             "--set",
             "student.init=random",
@@ -177,6 +179,8 @@ fn every_pair_is_measured_whether_it_is_trained_or_not() {
             "checkpoint_every=3",
             "--set",
             "pairs={ qq = 1, vk = 0.5 }",
+            "--set",
+            "output.cosine=3",
         ])
         .done();
     let metrics = scene.text("student/metrics.jsonl");
@@ -209,7 +213,7 @@ fn every_pair_is_measured_whether_it_is_trained_or_not() {
             Some(value) => value * weight,
             None => 0.0,
         };
-        let sum: f64 = [("Q-Q", 1.0), ("V-K", 0.5), ("cosine", 1.0)]
+        let sum: f64 = [("Q-Q", 1.0), ("V-K", 0.5), ("cosine", 3.0)]
             .map(weighted)
             .iter()
             .sum();

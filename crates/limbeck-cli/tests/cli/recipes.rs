@@ -455,9 +455,10 @@ fn recipes_have_names() {
         .events("start")[0]["recipe"]
         .clone();
     let fields = ["learning_rate", "checkpoint_every", "steps"].map(|field| recipe[field].as_f64());
-    assert_eq!(fields, [Some(2e-4), Some(100.0), Some(1.0)]);
+    assert_eq!(fields, [Some(6e-4), Some(100.0), Some(1.0)]);
     let message = "there is no recipe `quickest`; these come with limbeck: quick, paper-6x384-base, paper-6x768-base, \
-                   paper-6x384-large, paper-12x384-large, multilingual-6x384, multilingual-12x384, multilingual-6x768, v1";
+                   paper-6x384-large, paper-12x384-large, multilingual-6x384, multilingual-12x384, multilingual-6x768, v1, \
+                   v1-assistant";
     scene
         .run(&["distill", "--recipe", "quickest"])
         .refused(2, message);

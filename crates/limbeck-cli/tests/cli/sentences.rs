@@ -66,7 +66,7 @@ fn the_output_stage_pools_as_the_folder_says() {
         let sizes = ["--set", "student.hidden=24", "--set", "output.share=1"];
         scene.distill(&sizes).done();
         let card = scene.text("student/README.md");
-        let stage = format!("| Output stage | relations, cosine from step 1, {words} |");
+        let stage = format!("| Output stage | relations, 10 x cosine from step 1, {words} |");
         assert!(card.contains(&stage), "{card}");
         let vector = |model: &str| {
             let encoded = scene.encode(&["--model", model], line).done();
