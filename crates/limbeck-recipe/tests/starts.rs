@@ -88,7 +88,7 @@ fn the_stage_is_the_last_share_of_the_steps() {
         );
     }
     let pair = |weight| (Part::Relation(Pair::QK), weight);
-    let output = [(Part::Cosine, 1.0), (Part::L2, 0.5)];
+    let output = [(Part::Cosine, 10.0), (Part::L2, 0.5)];
     let (with, without) = (plan(10, 0.3, 2.0), plan(10, 0.3, 0.0));
     assert_eq!(with.weights(7), [pair(3.0)]);
     assert_eq!(with.weights(8), [&[pair(6.0)], &output[..]].concat());
