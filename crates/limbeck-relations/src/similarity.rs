@@ -105,7 +105,7 @@ impl Similarity {
         )
     }
 
-    /// `3 the beginning of the thi…`.
+    /// `3 the beginning of the text…`.
     fn labels(&self, most: usize) -> Vec<String> {
         let label = |i| clip(&format!("{} {}", i + 1, self.text(i)), most);
         (0..self.size()).map(label).collect()
