@@ -112,7 +112,7 @@ impl Begun {
     /// Opens the stage of the assistant, if there is one that is not done.
     ///
     /// # Errors
-    /// See [`open`]; or its folder is not ours to write to.
+    /// See [`open()`]; or its folder is not ours to write to.
     pub fn assistant(&mut self) -> Result<Option<(Session, Listener)>, CliError> {
         let Some(mut recipe) = self.of_assistant.take() else {
             return Ok(None);
@@ -161,7 +161,7 @@ impl Begun {
     /// Opens the stage of the student: all of the run, if there is no assistant. One that there is has been trained.
     ///
     /// # Errors
-    /// See [`open`].
+    /// See [`open()`].
     pub fn student(self) -> Result<(Session, Listener), CliError> {
         let folder = self.output.folder();
         let (stage, is_new) = match self.recipe.has_assistant() {
