@@ -54,8 +54,9 @@ pub fn main(command: &Command) -> Result<ExitCode, CliError> {
             require_teacher(&recipe)?;
             let teacher = Folder::read(Path::new(&recipe.teacher))?;
             let (assistant, student) = stages(&recipe, &teacher, start(&recipe)?.as_ref())?;
-            for plan in assistant.iter().chain([&student]) {
-                for (name, value) in limbeck_engine::card::facts(plan) {
+            let pooling = teacher.sentence_head()?.pooling;
+            for plan in assistant.into_iter().chain([student]) {
+                for (name, value) in limbeck_engine::card::facts(&plan.pooled(&pooling)) {
                     writeln!(out, "{name:<16} {value}")?;
                 }
             }
@@ -219,8 +220,8 @@ fn set(table: &mut Table, key: &str, value: Value) -> Result<(), CliError> {
             break;
         }
         let inner = at.entry(part).or_insert_with(|| Value::Table(Table::new()));
-        // `student.init.folder=DIR`, where the recipe has `init = "random"`.
-        if inner.is_str() {
+        // Where the recipe has `init = "random"`.
+        if key == "student.init.folder" && inner.is_str() {
             *inner = Value::Table(Table::new());
         }
         at = inner

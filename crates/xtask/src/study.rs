@@ -152,7 +152,10 @@ fn all(
         Err(error) => {
             runs.interrupt.go_on()?;
             eprintln!("error: {error}\nThe study goes on with what is left.");
-            failed.push(job.to_string());
+            let name = job.to_string();
+            if !failed.contains(&name) {
+                failed.push(name);
+            }
             Ok(())
         }
     };
@@ -166,7 +169,6 @@ fn all(
             done(job, measure::tuned(runs, job, labelled, results))?;
         }
     }
-    failed.dedup();
     match failed.as_slice() {
         [] => Ok(()),
         _ => Err(Error::Wrong(format!(

@@ -270,6 +270,11 @@ impl Labelled {
             None => said.text.is_empty() && said.label.is_none() && conll::is_conll(path)?,
         };
         match is_conll {
+            true if !said.text.is_empty() || said.label.is_some() => Err(wrong(format!(
+                "{}: the columns of a CoNLL file have no names: the first is the word, the last its tag. Leave out the names of \
+                 the text and label columns",
+                path.display()
+            ))),
             true => Ok(Self::Conll(conll::read(path)?)),
             false => Ok(Self::Table(columns(path, said)?)),
         }

@@ -769,6 +769,12 @@ fn bad_conll_files_are_refused_in_one_sentence() {
         1,
         "train.conll holds sentences with tags, but dev.tsv holds texts with classes; expected the same columns in both",
     );
+    let named = ["--task", "tokens", "--label-column", "pos"];
+    finetune(&scene, &[&OF_TOKENS[..], &named].concat()).refused(
+        1,
+        "train.conll: the columns of a CoNLL file have no names: the first is the word, the last its tag. Leave out the names of \
+         the text and label columns",
+    );
     finetune(&scene, &[&OF_TOKENS[..], &["--pooling", "mean"]].concat()).refused(
         2,
         "--pooling makes one vector of a text, but these files have a tag for each word; leave it out",

@@ -327,6 +327,18 @@ fn check_lists_every_mistake_at_once() {
         .refused(2, message);
 }
 
+/// The pooling is the teacher's, as in the run; and only `init` gives way to a table.
+#[test]
+fn check_and_set_take_a_recipe_at_its_word() {
+    let scene = Scene::new();
+    scene.copy_golden("sentence/cls", "teacher");
+    let told = scene.run(&["config", "check", "recipe.toml"]).done().stdout;
+    assert!(told.contains("from step 1, cls pooling\n"), "{told}");
+    scene
+        .run(&["distill", "--config", "recipe.toml", "--set", "out.x=1"])
+        .refused(2, "--set out.x: `out` is not a table");
+}
+
 #[test]
 fn check_tells_what_a_run_would_do() {
     let outcome = Scene::new().run(&["config", "check", "recipe.toml"]).done();

@@ -65,6 +65,10 @@ impl Interrupt {
         };
         let child = command.stdin(Stdio::null()).spawn().map_err(not_started)?;
         self.running.store(child.id(), Ordering::SeqCst);
+        if self.stopped.load(Ordering::SeqCst) {
+            // The signal came while the program was being started.
+            self.stop();
+        }
         let ended = child.wait_with_output();
         self.running.store(0, Ordering::SeqCst);
         let ended = ended.map_err(not_started)?;
@@ -103,14 +107,16 @@ mod tests {
         let name = format!("limbeck-study-interrupt-{}", std::process::id());
         let file = std::env::temp_dir().join(name);
         std::fs::remove_file(&file).ok();
+        // A shell cannot trap a signal that was ignored when it started, as in a job in the background; perl can.
         let script = format!(
-            "trap 'echo saved > {0}; exit 1' INT; echo > {0}; while :; do sleep 0.02; done",
+            "sub note {{ open(F, '>', '{}'); print F \"$_[0]\\n\"; close F }} \
+             $SIG{{INT}} = sub {{ note('saved'); exit 1 }}; note(''); sleep 60",
             file.display()
         );
         let interrupt = Interrupt::default();
         let shared = interrupt.clone();
         let study =
-            std::thread::spawn(move || shared.run(Command::new("sh").args(["-c", &script])));
+            std::thread::spawn(move || shared.run(Command::new("perl").args(["-e", &script])));
         while !file.exists() || interrupt.running.load(Ordering::SeqCst) == 0 {
             std::thread::sleep(Duration::from_millis(5));
         }
