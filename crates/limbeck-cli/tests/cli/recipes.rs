@@ -335,8 +335,8 @@ fn check_and_set_take_a_recipe_at_its_word() {
     let told = scene.run(&["config", "check", "recipe.toml"]).done().stdout;
     assert!(told.contains("from step 1, cls pooling\n"), "{told}");
     scene
-        .run(&["distill", "--config", "recipe.toml", "--set", "out.x=1"])
-        .refused(2, "--set out.x: `out` is not a table");
+        .run(&["distill", "--config", "recipe.toml", "--set", "teacher.x=1"])
+        .refused(2, "--set teacher.x: `teacher` is not a table");
 }
 
 #[test]
