@@ -74,7 +74,10 @@ fn answer(stream: TcpStream, state: &State) -> std::io::Result<()> {
         let body = listing();
         return reply(stream, "200 OK", "", &body, body.len());
     }
-    let name = path.rsplit('/').next().unwrap_or_default();
+    let name = path
+        .split_once("/resolve/")
+        .and_then(|(_, rest)| rest.split_once('/'))
+        .map_or("", |(_, name)| name);
     let Ok(file) = std::fs::read(folder().join(name)) else {
         return reply(stream, "404 Not Found", "", &[], 0);
     };
@@ -123,11 +126,16 @@ fn folder() -> PathBuf {
 }
 
 fn listing() -> Vec<u8> {
-    let files = std::fs::read_dir(folder()).unwrap().flatten();
-    let files = files.filter(|file| file.path().is_file());
-    let siblings: Vec<_> = files
-        .map(|f| json!({ "rfilename": f.file_name().to_string_lossy(), "size": f.metadata().unwrap().len() }))
-        .collect();
+    let files = |folder: &str| {
+        let entries = std::fs::read_dir(self::folder().join(folder)).unwrap();
+        let files = entries.flatten().filter(|file| file.path().is_file());
+        let name = |file: &std::fs::DirEntry| format!("{folder}{}", file.file_name().display());
+        let siblings: Vec<_> = files
+            .map(|f| json!({ "rfilename": name(&f), "size": f.metadata().unwrap().len() }))
+            .collect();
+        siblings
+    };
+    let siblings = [files(""), files("1_Pooling/")].concat();
     json!({ "sha": "0123456789abcdef", "siblings": siblings })
         .to_string()
         .into_bytes()
