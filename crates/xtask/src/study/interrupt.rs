@@ -1,17 +1,19 @@
 //! Ctrl-c during a study: the program that runs is asked to stop, which saves its run, and then the study ends.
 
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::shell::{self, Error, Result};
 
 /// Whether a signal has come, and whom it is for.
 #[derive(Clone, Default)]
-pub struct Interrupt {
-    stopped: Arc<AtomicBool>,
-    /// The process that runs; 0 is none.
-    running: Arc<AtomicU32>,
+pub struct Interrupt(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    stopped: bool,
+    /// The process that runs.
+    running: Option<u32>,
 }
 
 impl Interrupt {
@@ -27,12 +29,16 @@ impl Interrupt {
         Ok(interrupt)
     }
 
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Asks the program that runs to stop, and starts none after it.
     fn stop(&self) {
-        self.stopped.store(true, Ordering::SeqCst);
-        let id = self.running.load(Ordering::SeqCst);
+        let mut state = self.state();
+        state.stopped = true;
         // Windows sends ctrl-c to everything in the terminal by itself.
-        if cfg!(unix) && id != 0 {
+        if let Some(id) = state.running.filter(|_| cfg!(unix)) {
             shell::ask("kill", &["-INT", &id.to_string()]);
         }
     }
@@ -54,7 +60,6 @@ impl Interrupt {
     }
 
     fn start(&self, command: &mut Command) -> Result<String> {
-        self.go_on()?;
         // A group of its own: the terminal's ctrl-c reaches us alone, and we pass it on once.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(command, 0);
@@ -63,14 +68,14 @@ impl Interrupt {
             command: line.clone(),
             cause,
         };
+        // A signal that comes while the program is being started waits for its number.
+        let mut state = self.state();
+        state.go_on()?;
         let child = command.stdin(Stdio::null()).spawn().map_err(not_started)?;
-        self.running.store(child.id(), Ordering::SeqCst);
-        if self.stopped.load(Ordering::SeqCst) {
-            // The signal came while the program was being started.
-            self.stop();
-        }
+        state.running = Some(child.id());
+        drop(state);
         let ended = child.wait_with_output();
-        self.running.store(0, Ordering::SeqCst);
+        self.state().running = None;
         let ended = ended.map_err(not_started)?;
         if !ended.status.success() {
             self.go_on()?;
@@ -84,7 +89,13 @@ impl Interrupt {
     /// # Errors
     /// Somebody has.
     pub fn go_on(&self) -> Result<()> {
-        match self.stopped.load(Ordering::SeqCst) {
+        self.state().go_on()
+    }
+}
+
+impl State {
+    fn go_on(&self) -> Result<()> {
+        match self.stopped {
             true => Err(Error::Wrong(
                 "the study was stopped; the same command goes on from here".to_owned(),
             )),
@@ -96,7 +107,6 @@ impl Interrupt {
 #[cfg(all(test, unix))]
 mod tests {
     use std::process::Command;
-    use std::sync::atomic::Ordering;
     use std::time::Duration;
 
     use super::Interrupt;
@@ -117,7 +127,7 @@ mod tests {
         let shared = interrupt.clone();
         let study =
             std::thread::spawn(move || shared.run(Command::new("perl").args(["-e", &script])));
-        while !file.exists() || interrupt.running.load(Ordering::SeqCst) == 0 {
+        while !file.exists() || interrupt.state().running.is_none() {
             std::thread::sleep(Duration::from_millis(5));
         }
         interrupt.stop();
