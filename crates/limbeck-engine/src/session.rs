@@ -448,9 +448,10 @@ impl Session {
         };
         let (run, tokenizer) = (&self.run, &self.tokenizer);
         let sentence = Sentence::read(run, tokenizer, tokens).await;
+        let sentence = sentence.map_err(of_device)?;
         let similarity = self.similarity.with(run, tokenizer, text).await;
         self.similarity = similarity.map_err(of_device)?;
-        self.sentence = sentence.map_err(of_device)?;
+        self.sentence = sentence;
         Ok(())
     }
 
