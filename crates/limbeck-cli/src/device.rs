@@ -9,9 +9,11 @@ use std::process::ExitCode;
 use burn::tensor::Device;
 use clap::Args;
 use limbeck_engine::{Opened, heldout};
-use limbeck_recipe::DeviceChoice;
+use limbeck_kernels::{Check, self_test};
+use limbeck_recipe::{DeviceChoice, KernelChoice};
 
 use crate::error::CliError;
+use crate::terminal;
 
 pub use gpu::best_adapter;
 
@@ -146,6 +148,17 @@ pub fn open_for_engine(choice: DeviceChoice) -> Result<Opened, CliError> {
             gpu::REMEDY
         ))),
         _ => Ok(cpu()),
+    }
+}
+
+/// What is to compute on a device: our kernels, or plain tensor operations if those fail these checks, which is said.
+pub fn tested_kernel(device: &Device, checks: &[Check]) -> KernelChoice {
+    match pollster::block_on(self_test(device, checks)) {
+        Ok(()) => KernelChoice::Fused,
+        Err(error) => {
+            terminal::say(self_test_failed(&error));
+            KernelChoice::Naive
+        }
     }
 }
 

@@ -7,9 +7,8 @@ use std::process::ExitCode;
 use burn::tensor::{Device, Tensor};
 use clap::Args;
 use limbeck_corpus::CorpusError;
-use limbeck_kernels::self_test;
 use limbeck_model::{Folder, MOST_BYTES, ModelError, SentenceModel, TokenBatch, Tokens, checks};
-use limbeck_recipe::{DeviceChoice, KernelChoice};
+use limbeck_recipe::DeviceChoice;
 use serde_json::{Map, Value, json};
 
 use crate::device;
@@ -140,10 +139,7 @@ pub fn open(
         error => error.into(),
     })?;
     let checks = checks(model.encoder().config());
-    if let Err(error) = pollster::block_on(self_test(device, &checks)) {
-        terminal::say(device::self_test_failed(&error));
-        model.set_kernel(KernelChoice::Naive);
-    }
+    model.set_kernel(device::tested_kernel(device, &checks));
     Ok(model)
 }
 

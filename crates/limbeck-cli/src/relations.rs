@@ -11,11 +11,11 @@ use burn::tensor::Device;
 use clap::Args;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
-use limbeck_kernels::{Taps, self_test};
+use limbeck_kernels::Taps;
 use limbeck_model::{Encoder, Folder, ModelError, TokenBatch, Tokenizer, checks};
 use limbeck_recipe::{
-    Config, DeviceChoice, KernelChoice, Pair, Plan, Recipe, Vector, common_relation_heads,
-    usual_relation_heads, usual_teacher_layer,
+    Config, DeviceChoice, Pair, Plan, Recipe, Vector, common_relation_heads, usual_relation_heads,
+    usual_teacher_layer,
 };
 use limbeck_relations::{
     Large, Lines, PairMaps, Relations, Theme, Token, View, clip, map, number, page, png, sheet, svg,
@@ -181,10 +181,8 @@ impl Side {
 
     fn taps(&self, batch: &TokenBatch, layer: usize, device: &Device) -> Result<Taps, CliError> {
         let mut encoder = Encoder::from_folder(&self.folder, device)?;
-        if let Err(error) = pollster::block_on(self_test(device, &checks(encoder.config()))) {
-            terminal::say(device::self_test_failed(&error));
-            encoder.set_kernel(KernelChoice::Naive);
-        }
+        let checks = checks(encoder.config());
+        encoder.set_kernel(device::tested_kernel(device, &checks));
         Ok(encoder.tap(batch, layer, None)?)
     }
 }

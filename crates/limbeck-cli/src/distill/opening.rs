@@ -15,7 +15,7 @@ use limbeck_train::Checkpoint;
 use super::Arguments;
 use super::listener::Listener;
 use super::metrics::Past;
-use super::stage::Stage;
+use super::stage::{Part, Stage};
 use crate::config::{self, Base};
 use crate::error::CliError;
 use crate::inputs::{Inputs, require_out};
@@ -27,10 +27,10 @@ pub struct Begun {
     output: Output,
     /// The student's.
     checkpoint: Option<Checkpoint>,
-    /// Of the first stage that is left; none once that is open.
+    /// The assistant that is yet to be trained, and its teacher.
+    assistant: Option<(Recipe, Folder)>,
+    /// The student's; none if an assistant is yet to become it.
     teacher: Option<Folder>,
-    /// Of the assistant, if it is yet to be trained.
-    of_assistant: Option<Recipe>,
     start: Option<Folder>,
     corpus: Corpus,
     resumes: bool,
@@ -94,12 +94,16 @@ pub fn begin(arguments: &Arguments) -> Result<Begun, CliError> {
         Some(output) => output,
         None => Output::create(&out, arguments.overwrite)?,
     };
+    let (assistant, teacher) = match of_assistant {
+        Some(plan) => (Some((plan.recipe, teacher)), None),
+        None => (None, Some(teacher)),
+    };
     Ok(Begun {
         recipe,
         output,
         checkpoint,
-        teacher: Some(teacher),
-        of_assistant: of_assistant.map(|plan| plan.recipe),
+        assistant,
+        teacher,
         start,
         corpus,
         resumes,
@@ -114,12 +118,8 @@ impl Begun {
     /// # Errors
     /// See [`open()`]; or its folder is not ours to write to.
     pub fn assistant(&mut self) -> Result<Option<(Session, Listener)>, CliError> {
-        let Some(mut recipe) = self.of_assistant.take() else {
+        let Some((mut recipe, teacher)) = self.assistant.take() else {
             return Ok(None);
-        };
-        let teacher = match self.teacher.take() {
-            Some(teacher) => teacher,
-            None => Folder::read(Path::new(&recipe.teacher))?,
         };
         let folder = PathBuf::from(&recipe.out);
         let (output, checkpoint) = match self.resumes && output::has_checkpoint(&folder) {
@@ -135,7 +135,7 @@ impl Begun {
             false => (Output::create(&folder, true)?, None),
         };
         let is_new = checkpoint.is_none();
-        let stage = Stage::assistant(self.output.folder());
+        let stage = Stage::new(Part::Assistant, self.output.folder());
         let mut listener = Listener::new(output, stage, self.device, self.json);
         let opening = Opening {
             recipe,
@@ -164,10 +164,11 @@ impl Begun {
     /// See [`open()`].
     pub fn student(self) -> Result<(Session, Listener), CliError> {
         let folder = self.output.folder();
-        let (stage, is_new) = match self.recipe.has_assistant() {
-            true => (Stage::student(folder), false),
-            false => (Stage::only(folder), self.checkpoint.is_none()),
+        let (part, is_new) = match self.recipe.has_assistant() {
+            true => (Part::Student, false),
+            false => (Part::Whole, self.checkpoint.is_none()),
         };
+        let stage = Stage::new(part, folder);
         let teacher = match self.teacher {
             Some(teacher) => teacher,
             None => Folder::read(&folder.join(ASSISTANT))?,

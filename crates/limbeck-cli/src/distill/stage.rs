@@ -4,56 +4,54 @@ use std::path::{Path, PathBuf};
 
 /// A stage, and the folder of the whole run.
 pub struct Stage {
-    name: Option<&'static str>,
+    part: Part,
     run: PathBuf,
 }
 
-impl Stage {
+/// What a stage is of its run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Part {
     /// All of a run without an assistant.
-    pub fn only(run: &Path) -> Self {
-        Self {
-            name: None,
-            run: run.to_owned(),
-        }
-    }
-
+    Whole,
     /// The first of two.
-    pub fn assistant(run: &Path) -> Self {
-        Self {
-            name: Some("assistant"),
-            ..Self::only(run)
-        }
-    }
-
+    Assistant,
     /// The second of two.
-    pub fn student(run: &Path) -> Self {
-        Self {
-            name: Some("student"),
-            ..Self::only(run)
-        }
+    Student,
+}
+
+impl Stage {
+    /// Of the run in a folder.
+    pub fn new(part: Part, run: &Path) -> Self {
+        let run = run.to_owned();
+        Self { part, run }
     }
 
     /// Its name, where there are two.
     pub fn name(&self) -> Option<&'static str> {
-        self.name
+        match self.part {
+            Part::Whole => None,
+            Part::Assistant => Some("assistant"),
+            Part::Student => Some("student"),
+        }
     }
 
     /// What it makes.
     pub fn result(&self) -> &'static str {
-        self.name.unwrap_or("student")
+        self.name().unwrap_or("student")
     }
 
     /// ` of the assistant`, behind a number of steps; nothing where there is one stage.
     pub fn of(&self) -> String {
-        self.name
+        self.name()
             .map_or_else(String::new, |name| format!(" of the {name}"))
     }
 
     /// Its place among the others, for people; none where there is one stage.
     pub fn heading(&self) -> Option<&'static str> {
-        match self.name? {
-            "assistant" => Some("stage 1 of 2: the teacher teaches an assistant"),
-            _ => Some("stage 2 of 2: the assistant teaches the student"),
+        match self.part {
+            Part::Whole => None,
+            Part::Assistant => Some("stage 1 of 2: the teacher teaches an assistant"),
+            Part::Student => Some("stage 2 of 2: the assistant teaches the student"),
         }
     }
 
@@ -64,7 +62,7 @@ impl Stage {
 
     /// What can be done before the first checkpoint of the stage.
     pub fn without_checkpoint(&self) -> String {
-        match self.name {
+        match self.name() {
             None => "There is no checkpoint yet. Fix that, then start again".to_owned(),
             Some(name) => format!(
                 "There is no checkpoint of the {name} yet. Fix that, then go on with: limbeck distill --out {} --resume",

@@ -4,9 +4,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::tensor::Device;
-use limbeck_kernels::self_test;
 use limbeck_model::{Classifier, Folder, Tokenizer, checks};
-use limbeck_recipe::{HeadChoice, KernelChoice};
+use limbeck_recipe::HeadChoice;
 use limbeck_score::{Marks, Metric};
 use serde_json::Value;
 
@@ -121,10 +120,7 @@ impl Tuned {
             )));
         };
         let checks = checks(classifier.encoder().config());
-        if let Err(error) = pollster::block_on(self_test(device, &checks)) {
-            terminal::say(device::self_test_failed(&error));
-            classifier.set_kernel(KernelChoice::Naive);
-        }
+        classifier.set_kernel(device::tested_kernel(device, &checks));
         let goal = match (tuned.choice, tuned.labels) {
             (HeadChoice::Tokens, labels) => Goal::Tags(labels.unwrap_or_default()),
             (_, Some(labels)) => Goal::Classes(labels),

@@ -63,6 +63,13 @@ fn finetune(scene: &Scene, flags: &[&str]) -> Outcome {
     scene.run(&arguments(flags))
 }
 
+/// Tunes the model in `model`, one seed without dropout.
+fn learn(scene: &Scene, epochs: &str, files: &[&str]) {
+    let usual = "--model model --seeds 1 --dropout 0 --epochs";
+    let flags: Vec<&str> = usual.split(' ').chain([epochs]).collect();
+    finetune(scene, &[files, &flags].concat()).done();
+}
+
 /// Shape of each tensor of a safetensors file.
 fn shapes(scene: &Scene, name: &str) -> BTreeMap<String, Vec<usize>> {
     let bytes = scene.read(name);
@@ -186,17 +193,7 @@ fn every_family_gets_the_head_that_transformers_has_for_it() {
         let scene = task();
         scene.copy_golden("tiny-bert", "model");
         scene.copy_golden(golden, "model");
-        let flags = [
-            "--model",
-            "model",
-            "--seeds",
-            "1",
-            "--dropout",
-            "0",
-            "--epochs",
-            "10",
-        ];
-        finetune(&scene, &flags).done();
+        learn(&scene, "10", &[]);
         assert_eq!(
             scene.json("tuned/config.json")["architectures"],
             json!([class])
@@ -602,17 +599,7 @@ fn every_family_learns_to_tag_words_with_the_head_of_transformers() {
         let scene = tagging();
         scene.copy_golden("tiny-bert", "model");
         scene.copy_golden(golden, "model");
-        let flags = [
-            "--model",
-            "model",
-            "--seeds",
-            "1",
-            "--dropout",
-            "0",
-            "--epochs",
-            "40",
-        ];
-        finetune(&scene, &[&OF_TOKENS[..], &flags].concat()).done();
+        learn(&scene, "40", &OF_TOKENS);
         let results = scene.json("tuned/results.json");
         assert_eq!(results["mean"]["f1"], 1.0, "{golden}: {results:#}");
         assert_eq!(results["mean"]["accuracy"], 1.0);

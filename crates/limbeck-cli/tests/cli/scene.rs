@@ -82,6 +82,18 @@ impl Scene {
         files
     }
 
+    /// Layers, hidden size, heads and feed-forward units of the model in a folder.
+    pub fn sizes(&self, folder: &str) -> [u64; 4] {
+        let config = self.json(&format!("{folder}/config.json"));
+        [
+            "num_hidden_layers",
+            "hidden_size",
+            "num_attention_heads",
+            "intermediate_size",
+        ]
+        .map(|size| config[size].as_u64().expect("a size"))
+    }
+
     /// Copies a folder of goldens over a folder of this name.
     pub fn copy_golden(&self, golden: &str, name: &str) {
         let source = golden_folder().join(golden);

@@ -58,12 +58,8 @@ fn is_as_undisturbed(scene: &Scene) {
 #[test]
 fn the_student_learns_from_an_assistant_that_learnt_from_the_teacher() {
     let scene = undisturbed();
-    let size = |folder: &str| {
-        let config = scene.json(&format!("{folder}/config.json"));
-        ["num_hidden_layers", "hidden_size"].map(|size| config[size].as_u64())
-    };
-    assert_eq!(size("student/assistant"), [Some(2), Some(12)]);
-    assert_eq!(size("student"), [Some(1), Some(12)]);
+    assert_eq!(scene.sizes("student/assistant")[..2], [2, 12]);
+    assert_eq!(scene.sizes("student")[..2], [1, 12]);
     let card = scene.text("student/README.md");
     for row in [
         "| Teacher | teacher |",
