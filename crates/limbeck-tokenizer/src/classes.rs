@@ -35,10 +35,10 @@ pub struct Made {
 /// The tokenizer of the class that the settings name; none if that does not fit `file`, the tokenizer.json.
 pub fn made(
     settings: &Settings,
-    file: Option<&Tokenizer>,
+    file: Option<&Made>,
     files: FileOf<'_>,
 ) -> Result<Option<Made>, TokenizerError> {
-    let model = file.map(|file| file.get_model());
+    let model = file.map(|file| file.inner.get_model());
     let made = match (settings.class, model, file) {
         (Class::Bert, Some(ModelWrapper::WordPiece(model)), _) => bert(settings, model.clone())?,
         (Class::Bert, None, _) => match files(VOCAB_TXT) {
@@ -46,7 +46,7 @@ pub fn made(
             None => None,
         },
         (Class::Roberta, Some(ModelWrapper::BPE(model)), Some(file)) => {
-            let bytes = file.get_pre_tokenizer().is_some_and(is_byte_level);
+            let bytes = file.inner.get_pre_tokenizer().is_some_and(is_byte_level);
             bytes
                 .then(|| roberta(settings, model.clone()))
                 .transpose()?
@@ -57,7 +57,7 @@ pub fn made(
             _ => None,
         },
         (Class::XlmRoberta | Class::Camembert, Some(ModelWrapper::Unigram(model)), Some(file)) => {
-            unigram(settings, model, file.get_normalizer())?
+            unigram(settings, model, file)?
         }
         _ => None,
     };
@@ -205,7 +205,7 @@ fn of_merges(
 fn unigram(
     settings: &Settings,
     model: &Unigram,
-    normalizer: Option<&NormalizerWrapper>,
+    file: &Made,
 ) -> Result<Option<Made>, TokenizerError> {
     /// The place of XLM-R's unknown token, whatever the file says.
     const UNKNOWN: u32 = 3;
@@ -214,22 +214,26 @@ fn unigram(
     else {
         return Ok(None);
     };
-    let vocabulary: Vec<(String, f64)> = model.iter().cloned().collect();
-    let is_in_model = vocabulary
-        .get(unknown.1 as usize)
+    let place = unknown.1 as usize;
+    let is_in_model = model
+        .iter()
+        .nth(place)
         .is_some_and(|(token, _)| *token == unknown.0);
     let is_its_place = settings.class == Class::Camembert || unknown.1 == UNKNOWN;
     if !is_in_model || !is_its_place {
         return Ok(None);
     }
-    let model = Unigram::from(vocabulary, Some(unknown.1 as usize), false)?;
+    let model = match file.unknown == Some(unknown.1) && !model.byte_fallback() {
+        true => model.clone(),
+        false => Unigram::from(model.iter().cloned().collect(), Some(place), false)?,
+    };
     let scheme = match settings.add_prefix_space {
         Some(false) => PrependScheme::Never,
         _ => PrependScheme::Always,
     };
     let words = Metaspace::new('\u{2581}', scheme, true);
     let mut inner = Tokenizer::new(model);
-    inner.with_normalizer(normalizer.and_then(precompiled))?;
+    inner.with_normalizer(file.inner.get_normalizer().and_then(precompiled))?;
     inner.with_pre_tokenizer(Some(Sequence::new(vec![
         WhitespaceSplit.into(),
         words.clone().into(),

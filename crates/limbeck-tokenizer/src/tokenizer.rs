@@ -94,22 +94,20 @@ impl Tokenizer {
     /// # Errors
     /// There is no vocabulary that can be read, or one of the files is damaged.
     pub fn from_files(files: FileOf<'_>) -> Result<Self, TokenizerError> {
-        let file = files(TOKENIZER).map(Self::from_json).transpose()?;
+        let file = files(TOKENIZER).map(as_it_stands).transpose()?;
         let in_file = file.iter().flat_map(|file| {
             let added = file.inner.get_added_tokens_decoder();
             added.into_iter().collect::<Vec<_>>()
         });
         let settings = Settings::read(files, in_file.collect())?;
-        let made = classes::made(&settings, file.as_ref().map(|f| &f.inner), files)?;
+        let made = classes::made(&settings, file.as_ref(), files)?;
         let mut tokenizer = match (made, file) {
-            (Some(Made { inner, unknown }), _) => Self {
-                unknown,
-                ..Self::whole(inner)
-            },
+            (Some(made), _) => Self::whole(made),
             (None, Some(mut file)) => {
                 classes::add_tokens(&mut file.inner, &settings)?;
-                file.alone = settings.class != Class::File;
-                file
+                let mut tokenizer = Self::whole(file);
+                tokenizer.alone = settings.class != Class::File;
+                tokenizer
             }
             (None, None) => return Err(no_vocabulary(&settings, files)),
         };
@@ -143,33 +141,15 @@ impl Tokenizer {
     /// # Errors
     /// The bytes are not a tokenizer.json.
     pub fn from_json(json: &[u8]) -> Result<Self, TokenizerError> {
-        let wrong = |reason: String| TokenizerError::of_file(TOKENIZER, reason);
-        let unknown = tokenizer_file::check(json).map_err(wrong)?;
-        let read = caught(|| Inner::from_bytes(json)).map_err(wrong)?;
-        let mut inner = read.map_err(|e| wrong(e.to_string()))?;
-        inner.with_padding(None);
-        inner.with_truncation(None)?;
-        let named = match inner.get_model() {
-            ModelWrapper::WordPiece(model) => inner.token_to_id(&model.unk_token),
-            ModelWrapper::WordLevel(model) => inner.token_to_id(&model.unk_token),
-            ModelWrapper::BPE(model) => {
-                let token = model.unk_token.as_ref();
-                token.and_then(|token| inner.token_to_id(token))
-            }
-            ModelWrapper::Unigram(_) => unknown,
-        };
-        Ok(Self {
-            unknown: named,
-            ..Self::whole(inner)
-        })
+        Ok(Self::whole(as_it_stands(json)?))
     }
 
-    fn whole(inner: Inner) -> Self {
+    fn whole(Made { inner, unknown }: Made) -> Self {
         Self {
             inner,
             max_length: None,
             cuts: TruncationDirection::Right,
-            unknown: None,
+            unknown,
             alone: false,
         }
     }
@@ -472,6 +452,26 @@ impl Tokenizer {
     pub fn vocabulary(&self) -> usize {
         self.inner.get_vocab_size(true)
     }
+}
+
+/// What a tokenizer.json says, but for padding and truncation.
+fn as_it_stands(json: &[u8]) -> Result<Made, TokenizerError> {
+    let wrong = |reason: String| TokenizerError::of_file(TOKENIZER, reason);
+    let unk_id = tokenizer_file::check(json).map_err(wrong)?;
+    let read = caught(|| Inner::from_bytes(json)).map_err(wrong)?;
+    let mut inner = read.map_err(|e| wrong(e.to_string()))?;
+    inner.with_padding(None);
+    inner.with_truncation(None)?;
+    let unknown = match inner.get_model() {
+        ModelWrapper::WordPiece(model) => inner.token_to_id(&model.unk_token),
+        ModelWrapper::WordLevel(model) => inner.token_to_id(&model.unk_token),
+        ModelWrapper::BPE(model) => {
+            let token = model.unk_token.as_ref();
+            token.and_then(|token| inner.token_to_id(token))
+        }
+        ModelWrapper::Unigram(_) => unk_id,
+    };
+    Ok(Made { inner, unknown })
 }
 
 /// A space before every word for byte-level BPE.
