@@ -1,7 +1,7 @@
 //! Distils a student of 2 layers and 64 dimensions from the bundled teacher. In the folder of the workspace:
 //! `cargo run --release --package it --example distil`
 use burn::tensor::Device;
-use limbeck_model::{Encoder, Folder, Tokenizer};
+use limbeck_model::{Encoder, Folder};
 use limbeck_recipe::batching::Batch;
 use limbeck_recipe::{Plan, Recipe};
 use limbeck_train::{Event, Run};
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     recipe.student.heads = 4;
     let folder = Folder::read("assets/teacher".as_ref())?;
     let plan = Plan::new(&recipe, &folder.config()?)?.pooled(&folder.sentence_head()?.pooling);
-    let tokenizer = Tokenizer::from_folder(&folder)?.truncating(recipe.max_length)?;
+    let tokenizer = folder.tokenizer()?.truncating(recipe.max_length)?;
     let teacher = Encoder::from_folder(&folder, &Device::flex())?;
     let mut run = pollster::block_on(Run::new(plan, teacher))?;
 

@@ -3,7 +3,7 @@
 //! `cargo run --release --package it --example vectors [FOLDER]`, in the folder of the workspace.
 
 use burn::tensor::Device;
-use limbeck_model::{Encoder, Folder, TokenBatch, Tokenizer};
+use limbeck_model::{Encoder, Folder, TokenBatch};
 
 const SENTENCES: [&str; 3] = [
     "A cat sleeps on the warm stone.",
@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .nth(1)
         .unwrap_or_else(|| "assets/teacher".into());
     let folder = Folder::read(path.as_ref())?;
-    let tokenizer = Tokenizer::from_folder(&folder)?;
+    let tokenizer = folder.tokenizer()?;
     let encoder = Encoder::from_folder(&folder, &Device::flex())?;
 
     let mut vectors = Vec::new();

@@ -35,7 +35,8 @@ pub fn tiny_xlmr() -> Folder {
         "tiny-xlmr",
         "config.json",
         "model.safetensors",
-        "tokenizer.json"
+        "tokenizer.json",
+        "tokenizer_config.json"
     )
 }
 
@@ -146,6 +147,31 @@ async fn electra_agrees_with_transformers() {
     }
 }
 
+/// RoBERTa gives its padding token one position wherever a text has it, and does not count it; BERT counts all of its tokens.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_padding_token_in_a_text_has_the_padding_position() {
+    for device in [cpu(), gpu().await] {
+        let encoder = Encoder::from_folder(&tiny_xlmr(), &device).unwrap();
+        let first = async |encoder: &Encoder, ids: &[u32]| {
+            let ids = [ids, &[7; 6]].concat();
+            let batch = TokenBatch::new(&ids, &[6, 6], encoder.device()).unwrap();
+            read(encoder.hidden_states(&batch).unwrap().remove(0)).await
+        };
+        let width = encoder.config().hidden_size;
+        let at = |values: &[f32], place: usize| values[place * width..][..width].to_vec();
+        let with = first(&encoder, &[0, 5, 1, 6, 1, 2]).await;
+        let without = first(&encoder, &[0, 5, 6, 2, 8, 9]).await;
+        assert_eq!(at(&with, 1), at(&without, 1));
+        assert_eq!(at(&with, 3), at(&without, 2), "the second word");
+        assert_eq!(at(&with, 5), at(&without, 3), "the end");
+        assert_eq!(at(&with, 2), at(&with, 4), "the padding token");
+        assert_eq!(at(&with, 9), at(&without, 9), "the other sequence");
+        let bert = Encoder::from_folder(&tiny_bert(), &device).unwrap();
+        let counted = first(&bert, &[2, 5, 0, 6, 0, 3]).await;
+        assert_ne!(at(&counted, 2), at(&counted, 4));
+    }
+}
+
 #[wasm_bindgen_test(unsupported = test)]
 fn tokens_agree_with_transformers() {
     let expected: serde_json::Value =
@@ -165,8 +191,8 @@ fn tokens_agree_with_transformers() {
 fn tokenizers() -> [(&'static str, Tokenizer); 3] {
     let roberta = include_bytes!("../golden/tiny-roberta-tokenizer/tokenizer.json");
     [
-        ("tiny-bert", Tokenizer::from_folder(&tiny_bert()).unwrap()),
-        ("tiny-xlmr", Tokenizer::from_folder(&tiny_xlmr()).unwrap()),
+        ("tiny-bert", tiny_bert().tokenizer().unwrap()),
+        ("tiny-xlmr", tiny_xlmr().tokenizer().unwrap()),
         (
             "tiny-roberta-tokenizer",
             Tokenizer::from_json(roberta).unwrap(),
@@ -183,8 +209,8 @@ fn a_vocabulary_is_enough_for_bert() {
         BTreeMap::from([("vocab.txt".to_owned(), vocab)]),
     );
     let (short, full) = (
-        Tokenizer::from_folder(&folder).unwrap(),
-        Tokenizer::from_folder(&tiny_bert()).unwrap(),
+        folder.tokenizer().unwrap(),
+        tiny_bert().tokenizer().unwrap(),
     );
     for text in [
         "The CAT sat, twice.",
@@ -234,10 +260,7 @@ fn words_become_tokens_and_say_where_each_begins() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn long_texts_are_cut_and_said_so() {
-    let tokenizer = Tokenizer::from_folder(&tiny_bert())
-        .unwrap()
-        .truncating(6)
-        .unwrap();
+    let tokenizer = tiny_bert().tokenizer().unwrap().truncating(6).unwrap();
     let tokens = tokenizer
         .encode(&["the", "the the the the the the the the"])
         .unwrap();
@@ -321,10 +344,7 @@ fn the_beginnings_of_two_long_texts_are_enough() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn two_texts_need_room_beside_their_special_tokens() {
-    let tokenizer = Tokenizer::from_folder(&tiny_bert())
-        .unwrap()
-        .truncating(3)
-        .unwrap();
+    let tokenizer = tiny_bert().tokenizer().unwrap().truncating(3).unwrap();
     let error = tokenizer.encode_pairs(&[("the", "model")]).err().unwrap();
     assert_eq!(
         error.to_string(),
@@ -335,10 +355,7 @@ fn two_texts_need_room_beside_their_special_tokens() {
 /// Beyond a MiB of text without a token, nobody looks for one.
 #[wasm_bindgen_test(unsupported = test)]
 fn a_text_of_a_mebibyte_without_tokens_is_cut() {
-    let tokenizer = Tokenizer::from_folder(&tiny_bert())
-        .unwrap()
-        .truncating(6)
-        .unwrap();
+    let tokenizer = tiny_bert().tokenizer().unwrap().truncating(6).unwrap();
     let text = format!("the{}model", " ".repeat(MOST_BYTES));
     let tokens = tokenizer.encode(&[text.as_str()]).unwrap();
     assert!(

@@ -8,7 +8,7 @@ use limbeck_recipe::{Config, Plan, Recipe};
 use serde_json::Value;
 
 /// crate -> the crates of ours that it may use.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("limbeck-oracle", &[]),
     ("limbeck-recipe", &[]),
     ("limbeck-relations", &["limbeck-recipe"]),
@@ -16,7 +16,11 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("limbeck-protocol", &["limbeck-recipe"]),
     ("limbeck-corpus", &["limbeck-recipe"]),
     ("limbeck-kernels", &["limbeck-recipe"]),
-    ("limbeck-model", &["limbeck-recipe", "limbeck-kernels"]),
+    ("limbeck-tokenizer", &[]),
+    (
+        "limbeck-model",
+        &["limbeck-recipe", "limbeck-kernels", "limbeck-tokenizer"],
+    ),
     (
         "limbeck-train",
         &["limbeck-recipe", "limbeck-kernels", "limbeck-model"],
@@ -149,6 +153,7 @@ fn rooms_do_not_know_what_they_must_not() {
             "limbeck-kernels",
             &["tokenizers", "serde_json", "safetensors", "clap"],
         ),
+        ("limbeck-tokenizer", &["burn", "clap", "web-sys"]),
         ("limbeck-model", &["clap", "web-sys"]),
         ("limbeck-recipe", &["burn", "clap", "web-sys"]),
         (

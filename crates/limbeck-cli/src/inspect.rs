@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use limbeck_model::{Folder, Tokenizer, Weights};
+use limbeck_model::{Folder, Weights};
 use limbeck_recipe::{common_relation_heads, parameter_count};
 use serde_json::json;
 
@@ -33,7 +33,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let folder = Folder::read(&arguments.model)?;
     let config = folder.config()?;
     Weights::open(&folder)?.check()?;
-    let tokenizer = Tokenizer::from_folder(&folder)?;
+    let tokenizer = folder.tokenizer()?;
     let heads = common_relation_heads(
         arguments.student_hidden.unwrap_or(config.hidden_size),
         config.hidden_size,

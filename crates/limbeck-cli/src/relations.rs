@@ -174,7 +174,7 @@ impl Side {
         let folder = Folder::read(path)?;
         Ok(Self {
             config: folder.config()?,
-            tokenizer: Tokenizer::from_folder(&folder)?,
+            tokenizer: folder.tokenizer()?,
             folder,
         })
     }

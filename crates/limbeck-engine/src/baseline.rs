@@ -1,7 +1,7 @@
 //! The student that a run starts from, as a folder of its own: what is learnt is told from what is copied by comparing with it.
 
 use burn::tensor::Device;
-use limbeck_model::{Encoder, Folder, Tokenizer};
+use limbeck_model::{Encoder, Folder};
 use limbeck_recipe::{Init, Mistake, Plan, PlanError, Recipe};
 
 use crate::RunError;
@@ -57,7 +57,7 @@ pub async fn baseline(
     plan.recipe.corpus.clone_from(&recipe.corpus);
     let vectors = vectors_in_words(&plan, &teacher.sentence_head()?);
     if let Some(start) = start {
-        start::require_same_tokens(start, &Tokenizer::from_folder(teacher)?)?;
+        start::require_same_tokens(start, &teacher.tokenizer()?)?;
     }
     let weights = |start: &Folder| start::weights(&plan, start, device);
     let weights = start.map(weights).transpose()?;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use futures_channel::mpsc::UnboundedReceiver;
 use futures_util::StreamExt;
 use limbeck_corpus::Corpus;
-use limbeck_model::{Folder, ModelError, Tokenizer, Weights};
+use limbeck_model::{Folder, ModelError, Weights};
 use limbeck_protocol::{
     Command, Control, Event, Export, Halt, RunState, Stage, TeacherInfo, TextInfo, VERSION,
 };
@@ -214,7 +214,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
     fn take_teacher(&mut self, folder: Folder) -> Done {
         let wrong = |e: ModelError| (Control::Teacher, e.to_string());
         folder.sentence_head().map_err(wrong)?;
-        Tokenizer::from_folder(&folder).map_err(wrong)?;
+        folder.tokenizer().map_err(wrong)?;
         Weights::open(&folder)
             .and_then(|weights| weights.check())
             .map_err(wrong)?;

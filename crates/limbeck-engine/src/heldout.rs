@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 
 use limbeck_corpus::{BlockLimits, Corpus, CorpusError, held_out};
-use limbeck_model::{ModelError, Tokenizer};
+use limbeck_model::{Tokenizer, TokenizerError};
 use limbeck_recipe::batching::Batch;
 use limbeck_recipe::{Plan, Recipe};
 
@@ -29,7 +29,7 @@ pub enum HeldoutError {
     Corpus(#[from] CorpusError),
     /// The tokenizer fails.
     #[error(transparent)]
-    Model(#[from] ModelError),
+    Tokenizer(#[from] TokenizerError),
     /// Emoji alone, or a script that the vocabulary lacks: such texts are all the same to the teacher.
     #[error(
         "the teacher's tokenizer does not know most of the text: {unknown} of {tokens} tokens in the lines to \

@@ -34,6 +34,5 @@ pub use limbeck_kernels::relaxed_simd;
 pub use seal::{seal, unseal};
 pub use session::{Opening, Session};
 pub use similarity::Compared;
-pub use student::tokenizer_files;
 pub use trouble::RunError;
 pub use world::{Opened, World};

@@ -1,6 +1,6 @@
 //! The sentence that a page draws: what both models make of it, and how often a run may spend time on that.
 
-use limbeck_model::{ModelError, Tokenizer};
+use limbeck_model::{ModelError, Tokenizer, TokenizerError};
 use limbeck_protocol::{Control, Event};
 use limbeck_recipe::Plan;
 use limbeck_train::{Run, TrainError};
@@ -57,12 +57,12 @@ pub fn cut(tokenizer: &Tokenizer, text: &str, plan: &Plan) -> Result<Tokens, Tro
     Ok(Tokens { ids, left_out })
 }
 
-fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, ModelError> {
+fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, TokenizerError> {
     let tokens = tokenizer.encode(&[text])?;
     Ok(tokens.into_iter().flat_map(|t| t.ids).collect())
 }
 
-fn wrong(error: ModelError) -> Trouble {
+fn wrong(error: TokenizerError) -> Trouble {
     (Control::Sentence, error.to_string())
 }
 
@@ -85,7 +85,7 @@ impl Sentence {
         tokens: Tokens,
     ) -> Result<Self, TrainError> {
         let Tokens { ids, left_out } = tokens;
-        let around = encode(tokenizer, "")?;
+        let around = encode(tokenizer, "").map_err(ModelError::from)?;
         let taps = run.teacher_taps(&ids).await?;
         let event = Event::Sentence {
             tokens: ids.iter().map(|id| tokenizer.token(*id)).collect(),

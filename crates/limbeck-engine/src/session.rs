@@ -96,7 +96,8 @@ impl Session {
         let head = source.sentence_head()?;
         let vectors = vectors_in_words(&plan, &head);
         let mut plan = plan.pooled(&head.pooling);
-        let tokenizer = Tokenizer::from_folder(&source)?;
+        let tokenizer = source.tokenizer()?;
+        source.require_rows(&tokenizer)?;
         if let Some(start) = &start {
             start::require_same_tokens(start, &tokenizer)?;
         }

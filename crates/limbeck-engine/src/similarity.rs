@@ -1,6 +1,6 @@
 //! Sentences side by side: the cosines of the vectors of each two, of the teacher and of the student.
 
-use limbeck_model::Tokenizer;
+use limbeck_model::{ModelError, Tokenizer};
 use limbeck_protocol::Event;
 use limbeck_recipe::Pooling;
 use limbeck_recipe::batching::Batch;
@@ -63,7 +63,9 @@ impl Similarity {
         let positions = plan.teacher.max_length().min(plan.student.max_length());
         let most = MOST_TOKENS.min(positions);
         let texts: Vec<&str> = heldout.iter().chain(&own).map(String::as_str).collect();
-        let tokens = tokenizer.clone().truncating(most)?.encode(&texts)?;
+        let truncating = tokenizer.clone().truncating(most);
+        let tokens = truncating.and_then(|tokenizer| tokenizer.encode(&texts));
+        let tokens = tokens.map_err(ModelError::from)?;
         let sequences: Vec<&[u32]> = tokens.iter().map(|t| t.ids.as_slice()).collect();
         let (sources, pad) = (vec![(0, 0); texts.len()], plan.teacher.pad_token_id);
         let batch = Batch::pad(&sequences, sources, pad, PAD_TO, most);

@@ -12,7 +12,7 @@ use crate::RunError;
 /// # Errors
 /// The first difference, or a tokenizer that cannot be read.
 pub fn require_same_tokens(start: &Folder, teacher: &Tokenizer) -> Result<(), RunError> {
-    let own = Tokenizer::from_folder(start)?;
+    let own = start.tokenizer()?;
     let Some(difference) = own.difference(teacher)? else {
         return Ok(());
     };

@@ -1,6 +1,6 @@
 //! The student as a Hugging Face folder that `transformers` and `sentence-transformers` open as it is.
 
-use limbeck_model::{Encoder, Folder, ModelError, Precision, Tokenizer};
+use limbeck_model::{Encoder, Folder, ModelError, Precision};
 use limbeck_recipe::{Init, Plan, SentenceHead, WeightPrecision};
 
 /// Names (`/` separates sub-folders) and contents of all files of the folder but README.md, in the order in which they
@@ -17,7 +17,7 @@ pub async fn student_files(
         WeightPrecision::F32 => Precision::F32,
         WeightPrecision::F16 => Precision::F16,
     };
-    let mut files = tokenizer_files(teacher)?;
+    let mut files = teacher.tokenizer_files(&teacher.tokenizer_of_transformers()?)?;
     let mut add = |name: &str, bytes: Vec<u8>| files.push((name.to_owned(), bytes));
     let config = plan.student.to_json(precision.torch_name());
     add("config.json", config.into_bytes());
@@ -38,22 +38,6 @@ pub async fn student_files(
         "model.safetensors",
         student.to_safetensors(precision).await?,
     );
-    Ok(files)
-}
-
-/// Names and contents of a model's tokenizer files, with a tokenizer.json in any case.
-///
-/// # Errors
-/// The tokenizer cannot be written as tokenizer.json.
-pub fn tokenizer_files(model: &Folder) -> Result<Vec<(String, Vec<u8>)>, ModelError> {
-    let files = model.tokenizer_files();
-    let mut files: Vec<(String, Vec<u8>)> = files
-        .map(|(name, bytes)| (name.to_owned(), bytes.to_vec()))
-        .collect();
-    if model.get("tokenizer.json").is_none() {
-        let tokenizer = Tokenizer::from_folder(model)?.to_json()?;
-        files.push(("tokenizer.json".to_owned(), tokenizer.into_bytes()));
-    }
     Ok(files)
 }
 

@@ -1,7 +1,7 @@
 //! What can go wrong with a run, and the control of a page that fixes it.
 
 use limbeck_corpus::CorpusError;
-use limbeck_model::ModelError;
+use limbeck_model::{ModelError, TokenizerError};
 use limbeck_protocol::Control;
 use limbeck_recipe::{Mistake, PlanError};
 use limbeck_train::TrainError;
@@ -73,6 +73,12 @@ pub enum RunError {
         /// Steps taken.
         step: u64,
     },
+}
+
+impl From<TokenizerError> for RunError {
+    fn from(error: TokenizerError) -> Self {
+        Self::Teacher(error.into())
+    }
 }
 
 impl RunError {

@@ -1,5 +1,7 @@
 //! What an encoder reads: token ids and lengths, on a device.
 
+use std::sync::Arc;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use limbeck_kernels::Lengths;
 
@@ -10,7 +12,8 @@ use crate::ModelError;
 pub struct TokenBatch {
     ids: Tensor<2, Int>,
     lengths: Lengths,
-    highest: u32,
+    /// The ids again, where they can be looked at.
+    host: Arc<[u32]>,
     types: Option<Tensor<2, Int>>,
 }
 
@@ -25,11 +28,10 @@ impl TokenBatch {
         let device = device.clone().without_autodiff();
         let lengths = Lengths::new(lengths, s, &device)?;
         let data: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
-        let highest = ids.iter().copied().max().unwrap_or(0);
         Ok(Self {
             ids: Tensor::from_data(TensorData::new(data, [b, s]), &device),
             lengths,
-            highest,
+            host: ids.into(),
             types: None,
         })
     }
@@ -60,6 +62,26 @@ impl TokenBatch {
 
     /// The highest id.
     pub(crate) fn highest(&self) -> u32 {
-        self.highest
+        self.host.iter().copied().max().unwrap_or(0)
+    }
+
+    /// The place of each token among those of its sequence, (B, S), from 1, where the token `uncounted` has no place, 0; nothing
+    /// if no text has it.
+    pub(crate) fn places_without(&self, uncounted: u32) -> Option<Tensor<2, Int>> {
+        let [b, s] = self.ids.dims();
+        let mut sequences = self.host.chunks(s.max(1)).zip(self.lengths.as_slice());
+        if !sequences.any(|(ids, length)| ids[..*length].contains(&uncounted)) {
+            return None;
+        }
+        let places = self.host.chunks(s).flat_map(|ids| {
+            let mut counted = 0;
+            ids.iter().map(move |id| {
+                let counts = i32::from(*id != uncounted);
+                counted += counts;
+                counted * counts
+            })
+        });
+        let places = TensorData::new(places.collect::<Vec<i32>>(), [b, s]);
+        Some(Tensor::from_data(places, &self.ids.device()))
     }
 }

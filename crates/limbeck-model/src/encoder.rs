@@ -272,7 +272,7 @@ impl Encoder {
             dropout,
         };
         let at = &self.parameters.layout().embeddings;
-        let x = pass.embeddings(at, batch.ids(), batch.types());
+        let x = pass.embeddings(at, batch);
         Ok((pass, x))
     }
 }

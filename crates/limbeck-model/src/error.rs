@@ -2,6 +2,7 @@
 
 use limbeck_kernels::ShapeError;
 use limbeck_recipe::ConfigError;
+use limbeck_tokenizer::TokenizerError;
 
 /// Each message says what was wrong, with the values, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -112,12 +113,27 @@ pub enum ModelError {
         /// Rows of the embedding table.
         vocabulary: usize,
     },
+    /// A tokenizer with tokens that the model has no rows for.
+    #[error(
+        "the tokenizer has {tokens} tokens, such as `{token}` with id {id}, and the model rows for {rows}. Give the model rows \
+         for them all (resize_token_embeddings of transformers), or remove the added tokens from the tokenizer's files"
+    )]
+    TooManyTokens {
+        /// Tokens of the tokenizer.
+        tokens: usize,
+        /// One without a row.
+        token: String,
+        /// Its id.
+        id: u32,
+        /// Rows of the embedding table.
+        rows: usize,
+    },
     /// The folder has no prompt of this name.
     #[error("{0}")]
     NoPrompt(String),
-    /// The tokenizer's file is wrong, or it failed on a text.
-    #[error("tokenizer: {0}")]
-    Tokenizer(String),
+    /// The tokenizer's files are wrong, or it failed on a text.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
     /// Shapes or lengths do not match.
     #[error(transparent)]
     Shape(#[from] ShapeError),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use limbeck_recipe::{Config, ConfigError, SentenceHead, TOKENIZER_FILES};
+use limbeck_tokenizer::Tokenizer;
 
 use crate::ModelError;
 
@@ -232,11 +233,60 @@ impl Folder {
             || ["model.safetensors", INDEX, "pytorch_model.bin"].contains(&name)
     }
 
-    /// The tokenizer's files, which a student takes over unchanged.
-    pub fn tokenizer_files(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        TOKENIZER_FILES
-            .iter()
-            .filter_map(|file| self.get(file).map(|bytes| (*file, bytes)))
+    /// The tokenizer, which makes letters small first where sentence-transformers does.
+    ///
+    /// # Errors
+    /// See [`Tokenizer::from_files`] and [`SentenceHead::lower_cases`].
+    pub fn tokenizer(&self) -> Result<Tokenizer, ModelError> {
+        let tokenizer = self.tokenizer_of_transformers()?;
+        match SentenceHead::lower_cases(&self.name, &|name| self.get(name))? {
+            true => Ok(tokenizer.lower_casing()?),
+            false => Ok(tokenizer),
+        }
+    }
+
+    /// The tokenizer without what sentence-transformers does before.
+    ///
+    /// # Errors
+    /// See [`Tokenizer::from_files`].
+    pub fn tokenizer_of_transformers(&self) -> Result<Tokenizer, ModelError> {
+        Ok(Tokenizer::from_files(&|name| self.get(name))?)
+    }
+
+    /// That the model has a row for every token of its tokenizer, which a corpus may hold anywhere.
+    ///
+    /// # Errors
+    /// There are more tokens than rows, or one of both cannot be read.
+    pub fn require_rows(&self, tokenizer: &Tokenizer) -> Result<(), ModelError> {
+        let rows = self.config()?.vocab_size;
+        match tokenizer.beyond(rows) {
+            Some((id, token)) => Err(ModelError::TooManyTokens {
+                tokens: tokenizer.vocabulary(),
+                token,
+                id,
+                rows,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// The tokenizer's files for a model that is made of this one: as they are here, but for those that leave another file to
+    /// say how text becomes tokens.
+    ///
+    /// # Errors
+    /// The tokenizer cannot be read, or not be written as tokenizer.json.
+    pub fn tokenizer_files(
+        &self,
+        tokenizer: &Tokenizer,
+    ) -> Result<Vec<(String, Vec<u8>)>, ModelError> {
+        let mut files = tokenizer.changed_files(&|name| self.get(name))?;
+        for name in TOKENIZER_FILES {
+            let is_there = files.iter().any(|(other, _)| other == name);
+            if let Some(bytes) = self.get(name).filter(|_| !is_there) {
+                files.push((name.to_owned(), bytes.to_vec()));
+            }
+        }
+        Ok(files)
     }
 }
 

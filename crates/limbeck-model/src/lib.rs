@@ -4,10 +4,10 @@
 //!
 //! ```no_run
 //! use burn::tensor::Device;
-//! use limbeck_model::{Encoder, Folder, TokenBatch, Tokenizer};
+//! use limbeck_model::{Encoder, Folder, TokenBatch};
 //!
 //! let folder = Folder::read("all-MiniLM-L6-v2".as_ref())?;
-//! let tokenizer = Tokenizer::from_folder(&folder)?;
+//! let tokenizer = folder.tokenizer()?;
 //! let encoder = Encoder::from_folder(&folder, &Device::flex())?;
 //! let tokens = tokenizer.encode(&["a white cat"])?.remove(0);
 //! let batch = TokenBatch::new(&tokens.ids, &[tokens.ids.len()], encoder.device())?;
@@ -19,7 +19,6 @@
 #![warn(missing_docs)]
 
 mod batch;
-mod caught;
 mod classifier;
 mod dropout;
 mod encoder;
@@ -29,8 +28,6 @@ mod inherit;
 mod parameters;
 mod parts;
 mod sentence;
-mod tokenizer;
-mod tokenizer_file;
 mod weights;
 
 pub use batch::TokenBatch;
@@ -40,7 +37,9 @@ pub use encoder::{Encoder, checks};
 pub use error::ModelError;
 pub use folder::{Folder, read_file};
 pub use limbeck_kernels::Taps;
+pub use limbeck_tokenizer::{
+    MOST_BYTES, PairTokens, Tokenizer, TokenizerError, Tokens, WordTokens,
+};
 pub use parameters::ParameterMut;
 pub use sentence::{Head, SentenceModel, Vectors, normalized, pool};
-pub use tokenizer::{MOST_BYTES, PairTokens, Tokenizer, Tokens, WordTokens};
 pub use weights::{Named, Precision, Weights};

@@ -232,7 +232,7 @@ impl SentenceModel {
         }
         let prompt = head.description.prompt(prompt);
         let prompt = prompt.map_err(ModelError::NoPrompt)?.to_owned();
-        let tokenizer = Tokenizer::from_folder(folder)?.truncating(max_length)?;
+        let tokenizer = folder.tokenizer()?.truncating(max_length)?;
         let prompt_tokens = match prompt.is_empty() {
             true => 0,
             false => tokenizer.prompt_tokens(&prompt)?,

@@ -11,10 +11,11 @@ use crate::layout::{self, Layout};
 use crate::shape::{Positions, Shape};
 
 /// The files of a tokenizer that a folder may hold: a model needs some of them, and its student inherits all.
-pub const TOKENIZER_FILES: [&str; 7] = [
+pub const TOKENIZER_FILES: [&str; 8] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "added_tokens.json",
     "vocab.txt",
     "vocab.json",
     "merges.txt",

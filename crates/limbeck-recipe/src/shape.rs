@@ -41,6 +41,8 @@ pub enum Positions {
         rows: usize,
         /// The row that the first token takes.
         first: usize,
+        /// The padding token, where it takes the row before the first one and is not counted, wherever a text has it.
+        uncounted: Option<u32>,
     },
 }
 
@@ -48,7 +50,7 @@ impl Positions {
     /// The longest sequence, in tokens, that the encoder has positions for.
     pub fn max_length(self) -> usize {
         match self {
-            Self::Learned { rows, first } => rows.saturating_sub(first),
+            Self::Learned { rows, first, .. } => rows.saturating_sub(first),
         }
     }
 }

@@ -190,7 +190,11 @@ fn distilbert_is_read_by_its_own_keys() {
         num_hidden_layers: 1,
         num_attention_heads: 2,
         intermediate_size: 16,
-        positions: Positions::Learned { rows: 10, first: 0 },
+        positions: Positions::Learned {
+            rows: 10,
+            first: 0,
+            uncounted: None,
+        },
         type_vocab_size: 0,
         layer_norm_eps: 1e-12,
         activation: Activation::Relu,
@@ -206,7 +210,14 @@ fn positions_of_roberta_begin_behind_its_padding() {
     let mut config = bert();
     config["model_type"] = "camembert".into();
     let read = parse(&config);
-    assert_eq!(read.positions, Positions::Learned { rows: 10, first: 2 });
+    assert_eq!(
+        read.positions,
+        Positions::Learned {
+            rows: 10,
+            first: 2,
+            uncounted: Some(1),
+        }
+    );
     assert_eq!((read.max_length(), read.pad_token_id), (8, 1));
     config["pad_token_id"] = 3.into();
     assert_eq!(parse(&config).max_length(), 6);

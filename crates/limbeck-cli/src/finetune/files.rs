@@ -1,7 +1,7 @@
 //! What fine-tuning leaves: the model's folder, its scores and a card.
 
-use limbeck_engine::{card, tokenizer_files};
-use limbeck_model::{Folder, ModelError, Precision, Tokenizer};
+use limbeck_engine::card;
+use limbeck_model::{Folder, ModelError, Precision, TokenizerError};
 use limbeck_recipe::{Config, Dense, DenseActivation, HeadChoice, HeadModule, SentenceHead};
 use limbeck_score::{Metric, mean};
 use serde_json::{Map, Value, json};
@@ -44,17 +44,19 @@ impl Outcome<'_> {
     ) -> Result<Vec<(String, Vec<u8>)>, ModelError> {
         let head = self.head;
         let do_lower_case = model.sentence_head()?.do_lower_case;
-        let mut files = tokenizer_files(model)?;
         // transformers knows nothing of a setting of sentence-transformers: its tokenizer must do that by itself.
-        if do_lower_case && head != HeadChoice::Mean {
-            replace(
-                &mut files,
-                "tokenizer.json",
-                &Tokenizer::from_folder(model)?.to_json()?,
-            );
-        }
-        if head == HeadChoice::Tokens {
-            spaced_words(&mut files, model)?;
+        let tokenizer = match do_lower_case && head != HeadChoice::Mean {
+            true => model.tokenizer()?.alone(),
+            false => model.tokenizer_of_transformers()?,
+        };
+        // Byte-level BPE tells words by the space before them: its tokenizer must put one before each word of a split sentence.
+        let is_spaced = head == HeadChoice::Tokens && tokenizer.is_byte_level();
+        let mut files = match is_spaced {
+            true => model.tokenizer_files(&tokenizer.for_words())?,
+            false => model.tokenizer_files(&tokenizer)?,
+        };
+        if is_spaced {
+            add_prefix_space(&mut files)?;
         }
         let mut add = |name: &str, bytes: Vec<u8>| files.push((name.to_owned(), bytes));
         let labels = self.task.goal.labels();
@@ -263,26 +265,17 @@ impl Outcome<'_> {
     }
 }
 
-fn replace(files: &mut Vec<(String, Vec<u8>)>, name: &str, content: &str) {
-    files.retain(|(other, _)| other != name);
-    files.push((name.to_owned(), content.as_bytes().to_vec()));
-}
-
-/// Byte-level BPE tells words by the space before them: its tokenizer must put one before each word of a sentence that is split.
-fn spaced_words(files: &mut Vec<(String, Vec<u8>)>, model: &Folder) -> Result<(), ModelError> {
-    let tokenizer = Tokenizer::from_folder(model)?;
-    if !tokenizer.is_byte_level() {
-        return Ok(());
-    }
-    replace(files, "tokenizer.json", &tokenizer.for_words().to_json()?);
-    let config = model.get("tokenizer_config.json").unwrap_or(b"{}");
-    let config = serde_json::from_slice(config);
-    let mut config: Map<String, Value> = config.map_err(|e| {
-        ModelError::Tokenizer(format!("tokenizer_config.json is no JSON object: {e}"))
-    })?;
+/// tokenizer_config.json with what transformers makes a byte-level tokenizer of words by.
+fn add_prefix_space(files: &mut Vec<(String, Vec<u8>)>) -> Result<(), ModelError> {
+    const CONFIG: &str = "tokenizer_config.json";
+    let at = files.iter().position(|(name, _)| name == CONFIG);
+    let before = at.map(|at| files.swap_remove(at).1);
+    let config = serde_json::from_slice(before.as_deref().unwrap_or(b"{}"));
+    let mut config: Map<String, Value> =
+        config.map_err(|e| TokenizerError::new(format!("{CONFIG} is no JSON object: {e}")))?;
     config.insert("add_prefix_space".to_owned(), Value::Bool(true));
     let config = format!("{:#}\n", Value::Object(config));
-    replace(files, "tokenizer_config.json", &config);
+    files.push((CONFIG.to_owned(), config.into_bytes()));
     Ok(())
 }
 

@@ -46,12 +46,13 @@ pub struct Shelf {
 /// # Errors
 /// The folder has none, or `max_length` leaves no room.
 pub fn tokenizer(folder: &Folder, goal: &Goal, max_length: usize) -> Result<Tokenizer, ModelError> {
-    let tokenizer = Tokenizer::from_folder(folder)?;
+    let tokenizer = folder.tokenizer()?;
+    folder.require_rows(&tokenizer)?;
     let tokenizer = match goal {
         Goal::Tags(_) => tokenizer.for_words(),
         Goal::Classes(_) | Goal::Score => tokenizer,
     };
-    tokenizer.truncating(max_length)
+    Ok(tokenizer.truncating(max_length)?)
 }
 
 /// Tokenises examples; `tokenizer` truncates.

@@ -99,6 +99,28 @@ fn a_corpus_that_the_tokenizer_does_not_know_is_refused() {
         .refused(1, message);
 }
 
+/// Whatever the model calls its unknown token.
+#[test]
+fn an_unknown_token_of_any_name_is_known() {
+    let scene = Scene::new();
+    for file in [
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+    ] {
+        let file = format!("teacher/{file}");
+        scene.write(&file, scene.text(&file).replace("[UNK]", "<?>"));
+    }
+    scene.write("emoji.txt", "😀 😀 😀\n🎉\n");
+    let outcome = scene.distill(&["--corpus", "emoji.txt"]);
+    assert!(
+        outcome.stderr.contains("4 of 4 tokens"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(outcome.code, Some(1));
+}
+
 #[test]
 fn no_corpus_is_wrong_use() {
     let scene = Scene::new();

@@ -212,10 +212,6 @@ fn each_missing_file_is_named() {
     for (removed, named) in [
         (&["config.json"][..], "config.json"),
         (&["model.safetensors"][..], "model.safetensors"),
-        (
-            &["tokenizer.json", "vocab.txt"][..],
-            "tokenizer.json or vocab.txt",
-        ),
     ] {
         let scene = Scene::new();
         removed
@@ -226,6 +222,33 @@ fn each_missing_file_is_named() {
             .run(&["inspect", "teacher"])
             .refused(1, &format!("teacher: no {named}. {LAYOUT}"));
     }
+}
+
+#[test]
+fn a_folder_without_a_vocabulary_is_told_how_to_make_a_tokenizer() {
+    let scene = Scene::new();
+    scene.remove("teacher/tokenizer.json");
+    scene.remove("teacher/vocab.txt");
+    refused(
+        &scene,
+        "tokenizer: there is no tokenizer.json, and no other file with a vocabulary; without one, BERT's vocab.txt is read, and \
+         RoBERTa's vocab.json with merges.txt. Make a tokenizer.json: python -c \"from transformers import AutoTokenizer; \
+         AutoTokenizer.from_pretrained('FOLDER').save_pretrained('FOLDER')\"",
+    );
+}
+
+/// Tokens that the model has no rows for may stand in the last line of a corpus: it is said before the first step.
+#[test]
+fn a_tokenizer_with_more_tokens_than_rows_trains_nothing() {
+    let scene = Scene::new();
+    scene.write("teacher/added_tokens.json", "{\"aspirin\": 113}");
+    let message = "the tokenizer has 114 tokens, such as `aspirin` with id 113, and the model rows for 113. Give the model rows for \
+        them all (resize_token_embeddings of transformers), or remove the added tokens from the tokenizer's files";
+    scene.distill(&[]).refused(1, message);
+    let outcome = scene.encode(&[], "aspirin\n");
+    let beyond = "limbeck: token id 113 is beyond the model's vocabulary of 113";
+    assert!(outcome.stderr.starts_with(beyond), "{}", outcome.stderr);
+    scene.encode(&[], "the teacher\n").done();
 }
 
 #[test]
@@ -575,6 +598,7 @@ fn a_tokenizer_that_makes_its_library_panic_is_refused() {
 #[test]
 fn a_charsmap_that_is_whole_is_applied() {
     let scene = Scene::new();
+    scene.keep_tokenizer_json();
     let map = charsmap(&trie_of_a(2), "-\0e\0");
     set_tokenizer(
         &scene,

@@ -120,8 +120,15 @@ impl Scene {
         self.write(name, json.to_string());
     }
 
+    /// Has the teacher's tokens made by tokenizer.json as it stands, and not anew by BERT's class.
+    pub fn keep_tokenizer_json(&self) {
+        let file = "teacher/tokenizer_config.json";
+        self.set_field(file, "/tokenizer_class", "PreTrainedTokenizerFast");
+    }
+
     /// Leaves the teacher's tokenizer without the tokens that it puts around a text.
     pub fn drop_special_tokens(&self) {
+        self.keep_tokenizer_json();
         let mut tokenizer = self.json("teacher/tokenizer.json");
         tokenizer["post_processor"] = Value::Null;
         self.write("teacher/tokenizer.json", tokenizer.to_string());

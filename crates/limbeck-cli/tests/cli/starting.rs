@@ -205,7 +205,7 @@ fn a_model_with_other_tokens_is_refused_with_the_first() {
          is the teacher's; name a folder with a model that has the teacher's tokens",
     );
     let cased =
-        |scene: &Scene| scene.set_field("former/tokenizer.json", "/normalizer/lowercase", false);
+        |scene: &Scene| scene.set_field("former/tokenizer_config.json", "/do_lower_case", false);
     let scene = scene();
     cased(&scene);
     let outcome = distill(&scene, &[]);

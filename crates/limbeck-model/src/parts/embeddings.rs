@@ -1,27 +1,22 @@
 //! Token ids to the first hidden states.
 
+use burn::tensor::Tensor;
 use burn::tensor::module::embedding;
-use burn::tensor::{Int, Tensor};
 use limbeck_recipe::layout::Embeddings;
 
 use super::Pass;
+use crate::TokenBatch;
 
 impl Pass<'_> {
-    /// Ids (B, S) to (B, S, H): the vectors of words, positions and token types (the first one unless `types`, (B, S), says
+    /// Ids (B, S) to (B, S, H): the vectors of words, positions and token types (the first one unless the batch says
     /// otherwise), summed, normalised and, where the tables are not H wide, projected.
-    pub(crate) fn embeddings(
-        &mut self,
-        at: &Embeddings,
-        ids: Tensor<2, Int>,
-        types: Option<Tensor<2, Int>>,
-    ) -> Tensor<3> {
-        let s = ids.dims()[1];
-        let mut x = embedding(self.parameters.matrix(at.word), ids);
-        x = x + self.positions(at.position, s);
+    pub(crate) fn embeddings(&mut self, at: &Embeddings, batch: &TokenBatch) -> Tensor<3> {
+        let mut x = embedding(self.parameters.matrix(at.word), batch.ids());
+        x = x + self.positions(at.position, batch);
         if let Some(at) = at.token_type {
             let table = self.parameters.matrix(at);
             let width = table.dims()[1];
-            x = match types {
+            x = match batch.types() {
                 Some(types) => x + embedding(table, types),
                 None => x + table.slice([0..1, 0..width]).reshape([1, 1, width]),
             };

@@ -124,6 +124,7 @@ impl Fields<'_> {
             positions: Positions::Learned {
                 rows: self.required("max_position_embeddings")?,
                 first: 0,
+                uncounted: None,
             },
             type_vocab_size: 0,
             layer_norm_eps: 1e-12,

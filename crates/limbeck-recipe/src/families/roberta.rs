@@ -1,6 +1,6 @@
 //! RoBERTa (Liu et al. 2019, <https://arxiv.org/abs/1907.11692>), XLM-R (Conneau et al. 2020,
 //! <https://arxiv.org/abs/1911.02116>) and CamemBERT (Martin et al. 2020, <https://arxiv.org/abs/1911.03894>): BERT, but the
-//! first token takes the position behind the padding index.
+//! first token takes the position behind the padding index, and the padding token that index itself.
 //!
 //! - Config: <https://github.com/huggingface/transformers/blob/main/src/transformers/models/roberta/configuration_roberta.py>
 //! - Code: <https://github.com/huggingface/transformers/blob/main/src/transformers/models/roberta/modeling_roberta.py>
@@ -38,6 +38,7 @@ fn read(fields: &Fields) -> Result<Shape, ConfigError> {
         positions: Positions::Learned {
             rows: fields.required("max_position_embeddings")?,
             first: fields.pad_token_id as usize + 1,
+            uncounted: Some(fields.pad_token_id),
         },
         ..bert::read(fields)?
     })

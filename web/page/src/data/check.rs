@@ -55,7 +55,8 @@ pub fn model_in<'a>(source: &str, paths: &'a [String]) -> Result<Vec<(usize, &'a
     if !whole && !has(INDEX) {
         missing.push("model.safetensors");
     }
-    if !has("tokenizer.json") && !has("vocab.txt") {
+    let of_merges = has("vocab.json") && has("merges.txt");
+    if !has("tokenizer.json") && !has("vocab.txt") && !of_merges {
         missing.push("tokenizer.json (or vocab.txt)");
     }
     if !missing.is_empty() {
@@ -303,6 +304,20 @@ mod tests {
         let in_folder = files.map(|file| format!("m/{file}"));
         let in_folder: Vec<&str> = in_folder.iter().map(String::as_str).collect();
         assert_eq!(chosen(&in_folder), files);
+    }
+
+    #[test]
+    fn a_vocabulary_with_merges_is_a_tokenizer() {
+        let files = [
+            "config.json",
+            "merges.txt",
+            "model.safetensors",
+            "vocab.json",
+        ];
+        assert_eq!(chosen(&files), files);
+        assert!(model_in("x", &paths(&files[1..])).is_err());
+        let without = ["config.json", "model.safetensors", "vocab.json"];
+        assert!(model_in("x", &paths(&without)).is_err());
     }
 
     #[test]

@@ -12,13 +12,16 @@ pub const HUGGING_FACE: &str = "https://huggingface.co";
 /// Bytes of a part: few requests, and little lost when one breaks.
 pub const PART: u64 = 4 << 20;
 /// The files that a model is fetched for.
-const WANTED: [&str; 6] = [
+const WANTED: [&str; 9] = [
     "config.json",
     "model.safetensors",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "added_tokens.json",
     "vocab.txt",
+    "vocab.json",
+    "merges.txt",
 ];
 
 /// A file of a model on the hub.

@@ -1,20 +1,22 @@
 //! Text to token ids, with the teacher's own tokenizer.
 
-use limbeck_recipe::SentenceHead;
-use tokenizers::models::wordpiece::WordPiece;
-use tokenizers::normalizers::{BertNormalizer, Lowercase, NormalizerWrapper, Sequence};
+use serde_json::{Value, json};
+use tokenizers::models::ModelWrapper;
+use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
 use tokenizers::parallelism::MaybeParallelRefIterator;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
-use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::pre_tokenizers::sequence::Sequence as PreTokenizers;
-use tokenizers::processors::bert::BertProcessing;
 use tokenizers::{
     EncodeInput, Encoding, InputSequence, PostProcessor, Tokenizer as Inner, TruncationDirection,
     TruncationParams, TruncationStrategy,
 };
 
 use crate::caught::caught;
-use crate::{Folder, ModelError, tokenizer_file};
+use crate::classes::{self, Made, is_byte_level};
+use crate::settings::{
+    CONFIG, Class, FileOf, MERGES, Settings, TOKENIZER, VOCAB_JSON, VOCAB_TXT, object,
+};
+use crate::{TokenizerError, tokenizer_file};
 
 /// Bytes of a text that a truncating tokenizer looks at, at most: what is tokenised takes 125 times its size.
 pub const MOST_BYTES: usize = 1 << 20;
@@ -78,39 +80,49 @@ pub struct Tokenizer {
     max_length: Option<usize>,
     /// The end of a long text that is cut off.
     cuts: TruncationDirection,
+    /// The token for what the vocabulary lacks.
+    unknown: Option<u32>,
+    /// The class that the folder names would make other tokens of its tokenizer.json.
+    alone: bool,
 }
 
 impl Tokenizer {
-    /// From tokenizer.json, or for BERT from vocab.txt. Texts are lower-cased and cut as the folder's settings say.
+    /// As `AutoTokenizer` of transformers 5.23 reads the files of a folder: tokenizer.json, or the vocabularies of BERT
+    /// (vocab.txt) and RoBERTa (vocab.json with merges.txt); tokenizer_config.json, which goes before tokenizer.json;
+    /// added_tokens.json and special_tokens_map.json; and the model's config.json, which says whose tokenizer it is.
     ///
     /// # Errors
-    /// Neither is there, or it cannot be read.
-    pub fn from_folder(folder: &Folder) -> Result<Self, ModelError> {
-        let config = folder.get("tokenizer_config.json").unwrap_or(b"{}");
-        let config: serde_json::Value = serde_json::from_slice(config).map_err(|e| {
-            ModelError::Tokenizer(format!("tokenizer_config.json is not JSON: {e}"))
-        })?;
-        let mut tokenizer = match (folder.get("tokenizer.json"), folder.get("vocab.txt")) {
-            (Some(json), _) => Self::from_json(json)?,
-            (None, Some(vocabulary)) => {
-                let lowercase = config["do_lower_case"].as_bool().unwrap_or(true);
-                Self::word_piece(vocabulary, lowercase)?
+    /// There is no vocabulary that can be read, or one of the files is damaged.
+    pub fn from_files(files: FileOf<'_>) -> Result<Self, TokenizerError> {
+        let file = files(TOKENIZER).map(as_it_stands).transpose()?;
+        let in_file = file.iter().flat_map(|file| {
+            let added = file.inner.get_added_tokens_decoder();
+            added.into_iter().collect::<Vec<_>>()
+        });
+        let settings = Settings::read(files, in_file.collect())?;
+        let made = classes::made(&settings, file.as_ref(), files)?;
+        let mut tokenizer = match (made, file) {
+            (Some(made), _) => Self::whole(made),
+            (None, Some(mut file)) => {
+                classes::add_tokens(&mut file.inner, &settings)?;
+                let mut tokenizer = Self::whole(file);
+                tokenizer.alone = settings.class != Class::File;
+                tokenizer
             }
-            (None, None) => return Err(folder.missing("tokenizer.json or vocab.txt")),
+            (None, None) => return Err(no_vocabulary(&settings, files)),
         };
-        if config["truncation_side"] == "left" {
+        if settings.cuts_left {
             tokenizer.cuts = TruncationDirection::Left;
         }
-        let file = |name: &str| folder.get(name);
-        match SentenceHead::lower_cases(folder.name(), &file)? {
-            true => tokenizer.lower_casing(),
-            false => Ok(tokenizer),
-        }
+        Ok(tokenizer)
     }
 
     /// The same tokenizer with letters made small before anything else, as sentence-transformers does where a folder asks
     /// for it.
-    fn lower_casing(mut self) -> Result<Self, ModelError> {
+    ///
+    /// # Errors
+    /// An added token cannot be written in small letters.
+    pub fn lower_casing(mut self) -> Result<Self, TokenizerError> {
         let own = self.inner.get_normalizer().cloned();
         let mut all: Vec<NormalizerWrapper> = match own {
             Some(NormalizerWrapper::Sequence(sequence)) => sequence.into_iter().collect(),
@@ -120,77 +132,78 @@ impl Tokenizer {
         if !all.iter().any(is_lowercase) {
             all.insert(0, Lowercase.into());
         }
-        let all = Some(Sequence::new(all));
-        self.inner
-            .with_normalizer(all)
-            .map_err(|e| ModelError::Tokenizer(e.to_string()))?;
+        self.inner.with_normalizer(Some(Sequence::new(all)))?;
         Ok(self)
     }
 
-    /// From the bytes of a tokenizer.json; its own padding and truncation are left out.
+    /// From the bytes of a tokenizer.json as it stands; its own padding and truncation are left out.
     ///
     /// # Errors
     /// The bytes are not a tokenizer.json.
-    pub fn from_json(json: &[u8]) -> Result<Self, ModelError> {
-        let wrong = |reason: String| {
-            ModelError::Tokenizer(format!("tokenizer.json cannot be read: {reason}"))
-        };
-        tokenizer_file::check(json).map_err(wrong)?;
-        let read = caught(|| Inner::from_bytes(json)).map_err(wrong)?;
-        let mut inner = read.map_err(|e| wrong(e.to_string()))?;
-        inner.with_padding(None);
-        inner
-            .with_truncation(None)
-            .map_err(|e| ModelError::Tokenizer(e.to_string()))?;
-        Ok(Self::whole(inner))
+    pub fn from_json(json: &[u8]) -> Result<Self, TokenizerError> {
+        Ok(Self::whole(as_it_stands(json)?))
     }
 
-    fn whole(inner: Inner) -> Self {
+    fn whole(Made { inner, unknown }: Made) -> Self {
         Self {
             inner,
             max_length: None,
             cuts: TruncationDirection::Right,
+            unknown,
+            alone: false,
         }
-    }
-
-    /// BERT's WordPiece from a vocabulary of one token per line.
-    fn word_piece(vocabulary: &[u8], lowercase: bool) -> Result<Self, ModelError> {
-        let wrong =
-            |e: tokenizers::Error| ModelError::Tokenizer(format!("vocab.txt cannot be read: {e}"));
-        let vocabulary = WordPiece::read_bytes(vocabulary).map_err(wrong)?;
-        let model = WordPiece::builder()
-            .vocab(vocabulary)
-            .unk_token("[UNK]".into())
-            .build()
-            .map_err(wrong)?;
-        let mut inner = Inner::new(model);
-        let id = |token: &str| {
-            inner
-                .token_to_id(token)
-                .map(|id| (token.to_owned(), id))
-                .ok_or_else(|| ModelError::Tokenizer(format!("vocab.txt has no {token}")))
-        };
-        let ends = BertProcessing::new(id("[SEP]")?, id("[CLS]")?);
-        inner
-            .with_normalizer(Some(BertNormalizer::new(true, true, None, lowercase)))
-            .map_err(wrong)?;
-        inner.with_pre_tokenizer(Some(BertPreTokenizer));
-        inner.with_post_processor(Some(ends));
-        Ok(Self::whole(inner))
     }
 
     /// tokenizer.json of this tokenizer.
     ///
     /// # Errors
     /// It cannot be written as JSON.
-    pub fn to_json(&self) -> Result<String, ModelError> {
+    pub fn to_json(&self) -> Result<String, TokenizerError> {
         let mut plain = self.inner.clone();
-        plain
-            .with_truncation(None)
-            .map_err(|e| ModelError::Tokenizer(e.to_string()))?;
-        plain
-            .to_string(false)
-            .map_err(|e| ModelError::Tokenizer(e.to_string()))
+        plain.with_truncation(None)?;
+        Ok(plain.to_string(false)?)
+    }
+
+    /// The same tokenizer, whose files ([`Tokenizer::changed_files`]) say that its tokenizer.json is all there is to it: no class
+    /// of transformers makes another one of it.
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
+    /// What a copy of the folder that this tokenizer is of must have instead of its files, so that whoever reads
+    /// tokenizer.json alone, and transformers, make the same tokens: names and contents.
+    ///
+    /// # Errors
+    /// It cannot be written as JSON, or the folder's files cannot be read.
+    pub fn changed_files(
+        &self,
+        files: FileOf<'_>,
+    ) -> Result<Vec<(String, Vec<u8>)>, TokenizerError> {
+        let mut changed = Vec::new();
+        let json = self.to_json()?;
+        let before = files(TOKENIZER).map(|file| Self::from_json(file)?.to_json());
+        if before.transpose()?.is_none_or(|before| before != json) {
+            changed.push((TOKENIZER.to_owned(), json.into_bytes()));
+        }
+        if self.alone {
+            let mut config = object(files, CONFIG)?;
+            config.insert("tokenizer_class".into(), "PreTrainedTokenizerFast".into());
+            let model = object(files, "config.json")?;
+            let has_types = ["bert", "electra"].map(Value::from);
+            // That class gives token types to every model, and some take none.
+            if !model
+                .get("model_type")
+                .is_some_and(|model| has_types.contains(model))
+            {
+                let inputs = config.entry("model_input_names");
+                inputs.or_insert_with(|| json!(["input_ids", "attention_mask"]));
+            }
+            let config = format!("{:#}\n", Value::Object(config));
+            changed.push((CONFIG.to_owned(), config.into_bytes()));
+        }
+        Ok(changed)
     }
 
     /// The same tokenizer, truncating every text to `max_length` tokens, special tokens included. It looks at no more of a
@@ -198,7 +211,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// `max_length` leaves no room beside the special tokens.
-    pub fn truncating(mut self, max_length: usize) -> Result<Self, ModelError> {
+    pub fn truncating(mut self, max_length: usize) -> Result<Self, TokenizerError> {
         let special = self.special_tokens()?;
         if max_length <= special {
             return Err(no_room(max_length, special));
@@ -209,9 +222,7 @@ impl Tokenizer {
             strategy: TruncationStrategy::LongestFirst,
             stride: 0,
         };
-        self.inner
-            .with_truncation(Some(truncation))
-            .map_err(|e| ModelError::Tokenizer(e.to_string()))?;
+        self.inner.with_truncation(Some(truncation))?;
         self.max_length = Some(max_length);
         Ok(self)
     }
@@ -220,12 +231,12 @@ impl Tokenizer {
     ///
     /// # Errors
     /// The tokenizer fails on a text.
-    pub fn encode(&self, texts: &[&str]) -> Result<Vec<Tokens>, ModelError> {
+    pub fn encode(&self, texts: &[&str]) -> Result<Vec<Tokens>, TokenizerError> {
         let tokens = texts.maybe_par_iter().map(|text| self.encode_one(text));
         tokens.collect()
     }
 
-    fn encode_one(&self, text: &str) -> Result<Tokens, ModelError> {
+    fn encode_one(&self, text: &str) -> Result<Tokens, TokenizerError> {
         let (looked_at, Beginning { ids, beyond }) = self.looked_at(text)?;
         let truncated = self.max_length.is_some() && (beyond > 0 || looked_at.len() < text.len());
         Ok(Tokens { ids, truncated })
@@ -234,7 +245,7 @@ impl Tokenizer {
     /// What is looked at of a text, and its tokens: enough that the rest changes nothing in what is kept. A text that is longer
     /// than what is looked at first is looked at again, twice as far, until as much again is cut off as is kept. Where the
     /// beginning of a text is cut off, all of its end is looked at.
-    fn looked_at<'a>(&self, text: &'a str) -> Result<(&'a str, Beginning), ModelError> {
+    fn looked_at<'a>(&self, text: &'a str) -> Result<(&'a str, Beginning), TokenizerError> {
         let Some(max_length) = self.max_length else {
             return Ok((text, self.beginning(text)?));
         };
@@ -255,7 +266,7 @@ impl Tokenizer {
         }
     }
 
-    fn beginning(&self, text: &str) -> Result<Beginning, ModelError> {
+    fn beginning(&self, text: &str) -> Result<Beginning, TokenizerError> {
         let encoding = self.encoding(text, text.into())?;
         let beyond = encoding.get_overflowing().iter();
         Ok(Beginning {
@@ -265,9 +276,9 @@ impl Tokenizer {
     }
 
     /// `text` names the input in errors.
-    fn encoding(&self, text: &str, input: EncodeInput) -> Result<Encoding, ModelError> {
+    fn encoding(&self, text: &str, input: EncodeInput) -> Result<Encoding, TokenizerError> {
         let wrong = |reason: String| {
-            ModelError::Tokenizer(format!("it fails on the text `{}`: {reason}", shown(text)))
+            TokenizerError::new(format!("it fails on the text `{}`: {reason}", shown(text)))
         };
         let encoding = caught(|| self.inner.encode_fast(input, true)).map_err(wrong)?;
         encoding.map_err(|e| wrong(e.to_string()))
@@ -277,7 +288,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// The tokenizer fails on a text, or its length leaves no room beside the special tokens of a pair.
-    pub fn encode_pairs(&self, pairs: &[(&str, &str)]) -> Result<Vec<PairTokens>, ModelError> {
+    pub fn encode_pairs(&self, pairs: &[(&str, &str)]) -> Result<Vec<PairTokens>, TokenizerError> {
         let special = self
             .inner
             .get_post_processor()
@@ -291,7 +302,7 @@ impl Tokenizer {
         }
     }
 
-    fn encode_pair(&self, (first, second): (&str, &str)) -> Result<PairTokens, ModelError> {
+    fn encode_pair(&self, (first, second): (&str, &str)) -> Result<PairTokens, TokenizerError> {
         let (a, b) = (self.enough_of(first)?, self.enough_of(second)?);
         let encoding = self.encoding(first, (a, b).into())?;
         let is_cut = a.len() + b.len() < first.len() + second.len();
@@ -304,7 +315,7 @@ impl Tokenizer {
 
     /// What is looked at of a text of a pair. Of two long ones the library would join each piece that it cuts off of the first
     /// with each of the second.
-    fn enough_of<'a>(&self, text: &'a str) -> Result<&'a str, ModelError> {
+    fn enough_of<'a>(&self, text: &'a str) -> Result<&'a str, TokenizerError> {
         match self.max_length {
             Some(max_length) if text.len() > first_bytes(max_length) => {
                 let (looked_at, _) = self.looked_at(text)?;
@@ -331,13 +342,13 @@ impl Tokenizer {
     ///
     /// # Errors
     /// The tokenizer fails on a sentence.
-    pub fn encode_words(&self, sentences: &[Vec<&str>]) -> Result<Vec<WordTokens>, ModelError> {
+    pub fn encode_words(&self, sentences: &[Vec<&str>]) -> Result<Vec<WordTokens>, TokenizerError> {
         let tokens = sentences.maybe_par_iter();
         tokens.map(|words| self.encode_sentence(words)).collect()
     }
 
     /// No more of a sentence is looked at than [`MOST_BYTES`].
-    fn encode_sentence(&self, words: &[&str]) -> Result<WordTokens, ModelError> {
+    fn encode_sentence(&self, words: &[&str]) -> Result<WordTokens, TokenizerError> {
         let mut bytes = 0;
         let fits = |word: &&&str| {
             bytes += word.len();
@@ -346,7 +357,7 @@ impl Tokenizer {
         let looked_at: Vec<&str> = words.iter().take_while(fits).copied().collect();
         let wrong = |reason: String| {
             let shown = shown(&words.join(" "));
-            ModelError::Tokenizer(format!("it fails on the sentence `{shown}`: {reason}"))
+            TokenizerError::new(format!("it fails on the sentence `{shown}`: {reason}"))
         };
         let input = EncodeInput::Single(InputSequence::from(looked_at.as_slice()));
         let encoding = caught(|| self.inner.encode(input, true)).map_err(wrong)?;
@@ -368,7 +379,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// The tokenizer fails.
-    pub fn special_tokens(&self) -> Result<usize, ModelError> {
+    pub fn special_tokens(&self) -> Result<usize, TokenizerError> {
         Ok(self.encode_one("")?.ids.len())
     }
 
@@ -376,18 +387,16 @@ impl Tokenizer {
     ///
     /// # Errors
     /// The tokenizer fails.
-    pub(crate) fn prompt_tokens(&self, prompt: &str) -> Result<usize, ModelError> {
+    pub fn prompt_tokens(&self, prompt: &str) -> Result<usize, TokenizerError> {
         let ids = self.encode_one(prompt)?.ids;
         let added = self.inner.get_added_tokens_decoder();
         let is_special = |id: &u32| added.get(id).is_some_and(|token| token.special);
         Ok(ids.len() - usize::from(ids.last().is_some_and(is_special)))
     }
 
-    /// The token for what the vocabulary lacks, by the names that it has in WordPiece and Unigram vocabularies; bytes
-    /// alone (byte-level BPE) need none.
+    /// The token for what the vocabulary lacks, whatever its name; bytes alone (byte-level BPE) need none.
     pub fn unknown(&self) -> Option<u32> {
-        let names = ["[UNK]", "<unk>"];
-        names.iter().find_map(|name| self.inner.token_to_id(name))
+        self.unknown
     }
 
     /// The token of an id as the vocabulary writes it.
@@ -402,7 +411,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// A tokenizer fails.
-    pub fn difference(&self, other: &Self) -> Result<Option<String>, ModelError> {
+    pub fn difference(&self, other: &Self) -> Result<Option<String>, TokenizerError> {
         let (size, expected) = (self.vocabulary(), other.vocabulary());
         let token = |of: &Self, id| of.inner.id_to_token(id);
         let ids = 0..size.max(expected) as u32;
@@ -432,10 +441,37 @@ impl Tokenizer {
         Ok(None)
     }
 
+    /// A token whose id is not below `rows`, and that id: of those that texts can hold, and of the vocabulary.
+    pub fn beyond(&self, rows: usize) -> Option<(u32, String)> {
+        let all = self.inner.get_vocab(true).into_iter();
+        let beyond = all.filter(|(_, id)| *id as usize >= rows);
+        beyond.map(|(token, id)| (id, token)).min()
+    }
+
     /// Size of the vocabulary, added tokens included.
     pub fn vocabulary(&self) -> usize {
         self.inner.get_vocab_size(true)
     }
+}
+
+/// What a tokenizer.json says, but for padding and truncation.
+fn as_it_stands(json: &[u8]) -> Result<Made, TokenizerError> {
+    let wrong = |reason: String| TokenizerError::of_file(TOKENIZER, reason);
+    let unk_id = tokenizer_file::check(json).map_err(wrong)?;
+    let read = caught(|| Inner::from_bytes(json)).map_err(wrong)?;
+    let mut inner = read.map_err(|e| wrong(e.to_string()))?;
+    inner.with_padding(None);
+    inner.with_truncation(None)?;
+    let unknown = match inner.get_model() {
+        ModelWrapper::WordPiece(model) => inner.token_to_id(&model.unk_token),
+        ModelWrapper::WordLevel(model) => inner.token_to_id(&model.unk_token),
+        ModelWrapper::BPE(model) => {
+            let token = model.unk_token.as_ref();
+            token.and_then(|token| inner.token_to_id(token))
+        }
+        ModelWrapper::Unigram(_) => unk_id,
+    };
+    Ok(Made { inner, unknown })
 }
 
 /// A space before every word for byte-level BPE.
@@ -449,14 +485,6 @@ fn spaced(own: PreTokenizerWrapper) -> PreTokenizerWrapper {
             PreTokenizers::new(all.into_iter().map(spaced).collect()).into()
         }
         own => own,
-    }
-}
-
-fn is_byte_level(own: &PreTokenizerWrapper) -> bool {
-    match own {
-        PreTokenizerWrapper::ByteLevel(_) => true,
-        PreTokenizerWrapper::Sequence(all) => all.as_ref().iter().any(is_byte_level),
-        _ => false,
     }
 }
 
@@ -480,9 +508,38 @@ fn until_a_word_ends(text: &str, bytes: usize) -> &str {
     }
 }
 
-fn no_room(max_length: usize, special: usize) -> ModelError {
-    ModelError::Tokenizer(format!(
+fn no_room(max_length: usize, special: usize) -> TokenizerError {
+    TokenizerError::new(format!(
         "max_length {max_length} leaves no room beside {special} special tokens"
+    ))
+}
+
+/// No tokenizer.json, and no vocabulary that we can read as the folder's class would.
+fn no_vocabulary(settings: &Settings, files: FileOf<'_>) -> TokenizerError {
+    const KNOWN: [&str; 4] = [VOCAB_TXT, VOCAB_JSON, MERGES, "sentencepiece.bpe.model"];
+    const IN_PYTHON: [&str; 3] = [
+        "PhobertTokenizer",
+        "BertweetTokenizer",
+        "BertJapaneseTokenizer",
+    ];
+    let class = &settings.class_name;
+    let there = KNOWN.into_iter().filter(|file| files(file).is_some());
+    let what = match there.collect::<Vec<_>>().join(" and ") {
+        there if there.is_empty() => "no other file with a vocabulary".to_owned(),
+        there => format!("limbeck makes no {class} of {there}"),
+    };
+    let advice = match IN_PYTHON.contains(&class.as_str()) {
+        true => {
+            "That class is code in Python, of which transformers makes no tokenizer.json: take a model whose folder has one"
+        }
+        false => {
+            "Make a tokenizer.json: python -c \"from transformers import AutoTokenizer; \
+             AutoTokenizer.from_pretrained('FOLDER').save_pretrained('FOLDER')\""
+        }
+    };
+    TokenizerError::new(format!(
+        "there is no tokenizer.json, and {what}; without one, BERT's vocab.txt is read, and RoBERTa's vocab.json with merges.txt. \
+         {advice}"
     ))
 }
 

@@ -21,6 +21,7 @@ struct Parts {
 struct Model {
     continuing_subword_prefix: Option<String>,
     merges: Option<Vec<Merge>>,
+    unk_id: Option<u32>,
 }
 
 /// Two tokens that become one, in either way of writing them.
@@ -31,11 +32,11 @@ enum Merge {
     Pair([String; 2]),
 }
 
-/// Looks at the bytes of a tokenizer.json.
+/// Looks at the bytes of a tokenizer.json, and gives the id of Unigram's unknown token.
 ///
 /// # Errors
 /// What is wrong with it, for people.
-pub fn check(json: &[u8]) -> Result<(), String> {
+pub fn check(json: &[u8]) -> Result<Option<u32>, String> {
     let parts: Parts = serde_json::from_slice(json).map_err(|e| e.to_string())?;
     for (part, look) in [
         (&parts.normalizer, charsmap as fn(&Value) -> Checked),
@@ -44,7 +45,8 @@ pub fn check(json: &[u8]) -> Result<(), String> {
     ] {
         part.iter().try_for_each(|part| each_object(part, look))?;
     }
-    parts.model.iter().try_for_each(merges)
+    parts.model.iter().try_for_each(merges)?;
+    Ok(parts.model.and_then(|model| model.unk_id))
 }
 
 type Checked = Result<(), String>;

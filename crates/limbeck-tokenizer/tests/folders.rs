@@ -1,0 +1,336 @@
+//! Whole folders: the tokens of `AutoTokenizer`, of hard texts and of every kind of folder that is read; what is refused; and what
+//! a copy of a folder says.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use limbeck_tokenizer::Tokenizer;
+use serde_json::{Value, json};
+
+type Files = BTreeMap<String, String>;
+
+/// What `tests/golden/hard_texts.py` writes.
+fn golden(name: &str) -> Value {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/hard_texts");
+    let path = folder.join(format!("{name}.json"));
+    serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap()
+}
+
+fn names() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/hard_texts");
+    let files = std::fs::read_dir(folder).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let names = names.map(|name| name.strip_suffix(".json").unwrap().to_owned());
+    let mut names: Vec<String> = names.filter(|name| name != "texts").collect();
+    names.sort();
+    names
+}
+
+/// The files of a folder and its ids of each text, over those of the folder that it is like.
+fn folder(name: &str) -> (Files, BTreeMap<usize, Vec<u32>>) {
+    let golden = golden(name);
+    let (mut files, mut ids) = match golden["like"].as_str() {
+        Some(like) => folder(like),
+        None => Default::default(),
+    };
+    for (name, content) in golden["files"].as_object().unwrap() {
+        files.insert(name.clone(), content.as_str().unwrap().to_owned());
+    }
+    for (text, own) in golden["ids"].as_object().unwrap() {
+        let own = serde_json::from_value(own.clone()).unwrap();
+        ids.insert(text.parse().unwrap(), own);
+    }
+    (files, ids)
+}
+
+fn read(files: &Files) -> Result<Tokenizer, String> {
+    Tokenizer::from_files(&|name| files.get(name).map(String::as_bytes)).map_err(|e| e.to_string())
+}
+
+fn refused(files: &Files) -> String {
+    read(files).err().unwrap()
+}
+
+/// The folder of a student: the same files, and over them those that the tokenizer changes.
+fn copied(tokenizer: &Tokenizer, files: &Files) -> Files {
+    let changed = tokenizer.changed_files(&|name| files.get(name).map(String::as_bytes));
+    let mut copy = files.clone();
+    for (name, content) in changed.unwrap() {
+        copy.insert(name, String::from_utf8(content).unwrap());
+    }
+    copy
+}
+
+fn ids(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
+    tokenizer.encode(&[text]).unwrap().remove(0).ids
+}
+
+fn with(files: &Files, name: &str, content: &Value) -> Files {
+    let mut files = files.clone();
+    files.insert(name.to_owned(), content.to_string());
+    files
+}
+
+fn without(files: &Files, names: &[&str]) -> Files {
+    let mut files = files.clone();
+    files.retain(|name, _| !names.contains(&name.as_str()));
+    files
+}
+
+#[test]
+fn tokens_are_those_of_transformers() {
+    let texts: Vec<String> = serde_json::from_value(golden("texts")).unwrap();
+    assert!(texts.len() >= 280, "{}", texts.len());
+    let names = names();
+    assert!(names.len() >= 28, "{names:?}");
+    for name in names {
+        let (files, expected) = folder(&name);
+        assert_eq!(expected.len(), texts.len(), "{name}");
+        let tokenizer = read(&files).unwrap();
+        for (index, expected) in &expected {
+            let text = &texts[*index];
+            assert_eq!(
+                ids(&tokenizer, text),
+                *expected,
+                "{name}: text {index}, {text:?}"
+            );
+        }
+    }
+}
+
+/// A student's folder makes the same tokens, and its tokenizer.json alone does, too.
+#[test]
+fn copies_make_the_same_tokens_and_so_does_their_tokenizer_json() {
+    let texts: Vec<String> = serde_json::from_value(golden("texts")).unwrap();
+    for name in names() {
+        let (files, _) = folder(&name);
+        let tokenizer = read(&files).unwrap();
+        let copy = copied(&tokenizer, &files);
+        let again = read(&copy).unwrap();
+        let alone = Tokenizer::from_json(copy["tokenizer.json"].as_bytes()).unwrap();
+        let is_split = name.ends_with("split-special");
+        for text in &texts {
+            let expected = ids(&tokenizer, text);
+            assert_eq!(ids(&again, text), expected, "{name}: {text:?}");
+            // No tokenizer.json can say `split_special_tokens`.
+            assert!(
+                is_split || ids(&alone, text) == expected,
+                "{name}: {text:?}"
+            );
+        }
+        assert_eq!(copied(&again, &copy), copy, "{name}: a copy of a copy");
+    }
+}
+
+/// What agrees with its class is copied byte by byte.
+#[test]
+fn a_tokenizer_json_that_holds_is_copied_as_it_is() {
+    for name in ["roberta-json", "bert-json-as-file", "sentencepiece-bpe"] {
+        let (files, _) = folder(name);
+        assert_eq!(copied(&read(&files).unwrap(), &files), files, "{name}");
+    }
+    // Models as they are published, with templates and added tokens.
+    for folder in [
+        "assets/teacher",
+        "tests/golden/tiny-bert",
+        "tests/golden/tiny-xlmr",
+    ] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../..")
+            .join(folder);
+        let names = [
+            "config.json",
+            "tokenizer.json",
+            "tokenizer_config.json",
+            "special_tokens_map.json",
+        ];
+        let files = names.map(|name| (name.to_owned(), std::fs::read_to_string(folder.join(name))));
+        let there = files
+            .into_iter()
+            .filter_map(|(name, text)| Some((name, text.ok()?)));
+        let files: Files = there.collect();
+        assert_eq!(copied(&read(&files).unwrap(), &files), files, "{folder:?}");
+    }
+}
+
+/// transformers would give special tokens ids that the model has no rows for; and its tokenizer.json would be read by nobody.
+#[test]
+fn a_class_that_does_not_fit_leaves_tokenizer_json_as_it_stands() {
+    let (files, _) = folder("bert-json-without-settings");
+    let renamed = files["tokenizer.json"]
+        .replace("[UNK]", "<?>")
+        .replace("[SEP]", "<S>");
+    let mut files = files;
+    files.insert("tokenizer.json".into(), renamed);
+    let tokenizer = read(&files).unwrap();
+    assert_eq!(tokenizer.unknown(), Some(1));
+    assert_eq!(tokenizer.token(1), "<?>");
+    let expected = ids(&tokenizer, "The fox <S> \u{16ff}");
+    assert_eq!(
+        expected.iter().filter(|id| **id == 3).count(),
+        2,
+        "{expected:?}"
+    );
+    assert!(expected.contains(&1), "{expected:?}");
+    let copy = copied(&tokenizer, &files);
+    let config: Value = serde_json::from_str(&copy["tokenizer_config.json"]).unwrap();
+    assert_eq!(
+        config,
+        json!({"tokenizer_class": "PreTrainedTokenizerFast"})
+    );
+    assert_eq!(ids(&read(&copy).unwrap(), "The fox <S> \u{16ff}"), expected);
+}
+
+/// The unknown token has the name that the files give it, or none.
+#[test]
+fn the_unknown_token_is_that_of_the_model() {
+    let unknown = |name: &str| read(&folder(name).0).unwrap().unknown();
+    assert_eq!(unknown("bert-vocab"), Some(1));
+    assert_eq!(unknown("xlmr-json"), Some(3));
+    assert_eq!(unknown("xlmr-as-file"), Some(3));
+    assert_eq!(unknown("sentencepiece-bpe"), Some(0));
+    assert_eq!(unknown("roberta-json"), None);
+    let (files, _) = folder("bert-vocab");
+    let config = json!({"tokenizer_class": "BertTokenizer", "unk_token": "[PAD]"});
+    let files = with(&files, "tokenizer_config.json", &config);
+    assert_eq!(read(&files).unwrap().unknown(), Some(0));
+}
+
+/// Tokens that a class alone knows are not added where the model has no row for them; those that files name are.
+#[test]
+fn no_token_is_invented_beyond_the_models_table() {
+    let vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\nthe\n";
+    let sized = |rows: u32| {
+        let config = json!({"model_type": "bert", "vocab_size": rows}).to_string();
+        let files = [
+            ("vocab.txt", vocabulary.to_owned()),
+            ("config.json", config),
+        ];
+        files
+            .map(|(name, content)| (name.to_owned(), content))
+            .into_iter()
+            .collect::<Files>()
+    };
+    let sizes = [5, 6].map(|rows| read(&sized(rows)).unwrap().vocabulary());
+    assert_eq!(sizes, [5, 6]);
+    let named = with(
+        &sized(5),
+        "tokenizer_config.json",
+        &json!({"mask_token": "[MASK]"}),
+    );
+    let tokenizer = read(&named).unwrap();
+    assert_eq!(tokenizer.beyond(5), Some((5, "[MASK]".to_owned())));
+    assert_eq!(tokenizer.beyond(6), None);
+}
+
+#[test]
+fn what_is_not_supported_is_named() {
+    let (merges, _) = folder("roberta-merges");
+    let python = "python -c \"from transformers import AutoTokenizer; \
+                  AutoTokenizer.from_pretrained('FOLDER').save_pretrained('FOLDER')\"";
+    let phobert = json!({"tokenizer_class": "PhobertTokenizer"});
+    let roberta = json!({"model_type": "roberta"});
+    let vocabulary = folder("bert-vocab").0["vocab.txt"].clone();
+    let file = |name: &str, content: String| Files::from([(name.to_owned(), content)]);
+    let unread = |what: &str, advice: &str| {
+        format!(
+            "tokenizer: there is no tokenizer.json, and {what}; without one, BERT's vocab.txt is read, and RoBERTa's vocab.json \
+             with merges.txt. {advice}"
+        )
+    };
+    let make = format!("Make a tokenizer.json: {python}");
+    let of_xlmr = with(
+        &file("sentencepiece.bpe.model", "x".into()),
+        "config.json",
+        &json!({"model_type": "xlm-roberta"}),
+    );
+    let of_roberta = with(
+        &file("vocab.txt", vocabulary.clone()),
+        "config.json",
+        &roberta,
+    );
+    let of_phobert = with(&of_roberta, "tokenizer_config.json", &phobert);
+    let in_python = "That class is code in Python, of which transformers makes no tokenizer.json: take a model whose folder has one";
+    for (files, expected) in [
+        (
+            of_xlmr,
+            unread(
+                "limbeck makes no XLMRobertaTokenizer of sentencepiece.bpe.model",
+                &make,
+            ),
+        ),
+        (
+            of_roberta,
+            unread("limbeck makes no RobertaTokenizer of vocab.txt", &make),
+        ),
+        (
+            without(&merges, &["merges.txt"]),
+            unread("limbeck makes no RobertaTokenizer of vocab.json", &make),
+        ),
+        (
+            Files::new(),
+            unread("no other file with a vocabulary", &make),
+        ),
+        (
+            of_phobert,
+            unread("limbeck makes no PhobertTokenizer of vocab.txt", in_python),
+        ),
+        (
+            file("vocab.txt", vocabulary.replace("[SEP]\n", "")),
+            "tokenizer: vocab.txt has no [SEP]".to_owned(),
+        ),
+    ] {
+        assert_eq!(refused(&files), expected);
+    }
+}
+
+#[test]
+fn damaged_files_are_named() {
+    let (bert, _) = folder("bert-vocab");
+    let (roberta, _) = folder("roberta-merges");
+    let config = |config: Value| with(&bert, "tokenizer_config.json", &config);
+    let changed = |name: &str, content: &str| {
+        let mut files = roberta.clone();
+        files.insert(name.to_owned(), content.to_owned());
+        files
+    };
+    for (files, expected) in [
+        (
+            config(json!([1])),
+            "tokenizer: tokenizer_config.json is no JSON object",
+        ),
+        (
+            config(json!({"added_tokens_decoder": {"x": {"content": "y"}}})),
+            "tokenizer: tokenizer_config.json cannot be read: its added_tokens_decoder has {\"content\":\"y\"} for id \"x\", \
+             which is no token",
+        ),
+        (
+            config(json!({"added_tokens_decoder": [1]})),
+            "tokenizer: tokenizer_config.json cannot be read: its added_tokens_decoder is not an object of tokens by their ids",
+        ),
+        (
+            with(&bert, "added_tokens.json", &json!({"x": -1})),
+            "tokenizer: added_tokens.json cannot be read: the id of `x` is -1, not a whole number",
+        ),
+        (
+            changed("merges.txt", "#version: 0.2\nt h\nt h e\n"),
+            "tokenizer: merges.txt cannot be read: line 3 is `t h e`, not two tokens",
+        ),
+        (
+            changed("merges.txt", "qqq zzz\n"),
+            "tokenizer: vocab.json with merges.txt cannot be read: Token `qqq` out of vocabulary",
+        ),
+        (
+            changed("vocab.json", "{\"<s>\": 0, \"<pad>\": 1}"),
+            "tokenizer: vocab.json with merges.txt cannot be read: Token",
+        ),
+        (
+            changed("vocab.json", "{"),
+            "tokenizer: vocab.json is not JSON: EOF",
+        ),
+    ] {
+        let refusal = refused(&files);
+        assert!(refusal.starts_with(expected), "{refusal}");
+    }
+}
