@@ -97,7 +97,7 @@ pub(crate) struct Unpacked {
 
 enum State {
     /// In a member.
-    Within(Box<Member>),
+    Within(Member),
     /// Before the first member, or behind one.
     Between(Packed, Behind),
     /// At the end, or behind what failed.
@@ -126,7 +126,7 @@ impl Unpacked {
                     return Ok(Some(0));
                 }
                 self.state = match Member::open(self.packing, packed)? {
-                    Opened::Member(member) => State::Within(Box::new(member)),
+                    Opened::Member(member) => State::Within(member),
                     #[cfg(not(target_family = "wasm"))]
                     Opened::Nothing(packed) => State::Between(packed, Behind::AMember),
                 };
@@ -176,11 +176,11 @@ fn is_at_end(packed: &mut Packed) -> io::Result<bool> {
 
 /// A part that can be unpacked by itself: gzip calls it a member, xz and bzip2 a stream, zstd a frame.
 enum Member {
-    Gzip(GzDecoder<Packed>),
+    Gzip(Box<GzDecoder<Packed>>),
     #[cfg(not(target_family = "wasm"))]
-    Zstd(Packed, FrameDecoder),
+    Zstd(Packed, Box<FrameDecoder>),
     #[cfg(not(target_family = "wasm"))]
-    Xz(XzReader<Packed>),
+    Xz(Box<XzReader<Packed>>),
     #[cfg(not(target_family = "wasm"))]
     Bzip2(BzDecoder<Packed>),
 }
@@ -196,9 +196,12 @@ impl Member {
     #[cfg(not(target_family = "wasm"))]
     fn open(packing: Packing, packed: Packed) -> io::Result<Opened> {
         Ok(Opened::Member(match packing {
-            Packing::Gzip => Self::Gzip(GzDecoder::new(packed)),
+            Packing::Gzip => Self::Gzip(Box::new(GzDecoder::new(packed))),
             Packing::Zstd => return Self::open_frame(packed),
-            Packing::Xz => Self::Xz(XzReader::new_mem_limit(packed, false, XZ_MEMORY)),
+            Packing::Xz => {
+                let stream = XzReader::new_mem_limit(packed, false, XZ_MEMORY);
+                Self::Xz(Box::new(stream))
+            }
             Packing::Bzip2 => Self::Bzip2(BzDecoder::new(packed)),
         }))
     }
@@ -206,12 +209,12 @@ impl Member {
     /// A text that is packed otherwise was refused before: see [`Packing::is_read`].
     #[cfg(target_family = "wasm")]
     fn open(_: Packing, packed: Packed) -> io::Result<Opened> {
-        Ok(Opened::Member(Self::Gzip(GzDecoder::new(packed))))
+        Ok(Opened::Member(Self::Gzip(Box::new(GzDecoder::new(packed)))))
     }
 
     #[cfg(not(target_family = "wasm"))]
     fn open_frame(mut packed: Packed) -> io::Result<Opened> {
-        let mut decoder = FrameDecoder::new();
+        let mut decoder = Box::new(FrameDecoder::new());
         match decoder.init(&mut packed) {
             Ok(()) => Ok(Opened::Member(Self::Zstd(packed, decoder))),
             Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {

@@ -28,6 +28,7 @@ mod folder;
 mod inherit;
 mod parameters;
 mod parts;
+mod place;
 mod sentence;
 mod tokenizer;
 mod tokenizer_file;
