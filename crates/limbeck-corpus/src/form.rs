@@ -269,8 +269,14 @@ fn binary(head: &[u8]) -> Option<(&'static str, &'static str)> {
     if head.get(257..262) == Some(b"ustar") {
         return Some(("a tar archive", UNPACK));
     }
+    // A text may begin with a few of these letters.
+    let is_text = !head
+        .iter()
+        .any(|byte| *byte < b' ' && !b"\t\n\r\x0c".contains(byte));
+    let is_word = |magic: &[u8]| magic.len() < 5 && magic.is_ascii();
     let mut known = BINARIES.iter();
-    let (_, what, advice) = known.find(|(magic, ..)| head.starts_with(magic))?;
+    let (_, what, advice) =
+        known.find(|(magic, ..)| head.starts_with(magic) && !(is_text && is_word(magic)))?;
     Some((what, advice))
 }
 

@@ -100,8 +100,9 @@ enum State {
     Within(Member),
     /// Before the first member, or behind one.
     Between(Packed, Behind),
-    /// At the end, or behind what failed.
     Ended,
+    /// Behind what failed: a decoder must not be asked again.
+    Failed,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -114,15 +115,20 @@ impl Unpacked {
     pub(crate) fn new(packing: Packing, packed: Packed) -> Self {
         Self {
             packing,
-            state: State::Between(packed, Behind::Nothing),
+            state: State::Between(Box::new(Uninterrupted(packed)), Behind::Nothing),
         }
     }
 
     fn step(&mut self, state: State, into: &mut [u8]) -> io::Result<Option<usize>> {
         match state {
-            State::Ended => return Ok(Some(0)),
+            State::Failed => return Err(io::Error::other("it could not be read before")),
+            State::Ended => {
+                self.state = State::Ended;
+                return Ok(Some(0));
+            }
             State::Between(mut packed, behind) => {
                 if behind == Behind::AMember && is_at_end(&mut packed)? {
+                    self.state = State::Ended;
                     return Ok(Some(0));
                 }
                 self.state = match Member::open(self.packing, packed)? {
@@ -149,12 +155,38 @@ impl Read for Unpacked {
             return Ok(0);
         }
         loop {
-            // What fails stays ended: a decoder must not be asked again.
-            let state = std::mem::replace(&mut self.state, State::Ended);
+            let state = std::mem::replace(&mut self.state, State::Failed);
             if let Some(bytes) = self.step(state, into)? {
                 return Ok(bytes);
             }
         }
+    }
+}
+
+/// Reads again what a signal interrupted: not every decoder can go on after an error.
+struct Uninterrupted(Packed);
+
+impl Read for Uninterrupted {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let given = self.fill_buf()?.read(into)?;
+        self.consume(given);
+        Ok(given)
+    }
+}
+
+impl BufRead for Uninterrupted {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        // The borrow of a returned buffer cannot be kept across a retry, so it is filled first and fetched then.
+        while let Err(e) = self.0.fill_buf() {
+            if e.kind() != io::ErrorKind::Interrupted {
+                return Err(e);
+            }
+        }
+        self.0.fill_buf()
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.0.consume(bytes);
     }
 }
 

@@ -44,12 +44,12 @@ pub enum ModelError {
         advice: &'static str,
     },
     /// The model is in another folder.
-    #[error("{folder} {why}: {place}. Name that folder")]
+    #[error("{folder} {why}: {place}; name that folder")]
     OtherPlace {
         /// What was named.
         folder: String,
         /// Why it is no model's.
-        why: String,
+        why: &'static str,
         /// Where a model is.
         place: String,
     },

@@ -14,6 +14,8 @@ const NAMED: usize = 3;
 /// A pointer of Git LFS, and a link as text, are shorter.
 const SHORT: usize = 1024;
 const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1";
+/// What a trainer leaves beside the weights.
+const OF_TRAINING: [&str; 4] = ["training_args", "optimizer", "scheduler", "rng_state"];
 const FOLLOW: &str =
     "Download the model again, or copy its folder with the links followed (cp -rL)";
 
@@ -88,11 +90,12 @@ pub fn no_folder(path: &Path) -> ModelError {
         return link;
     }
     let folder = path.display().to_string();
-    match path.is_file() {
+    let above = above(path);
+    match path.is_file() && is_model(&above) {
         true => ModelError::OtherPlace {
             folder,
-            why: "is a file".to_owned(),
-            place: format!("the model's folder is {}", shown(&above(path))),
+            why: "is a file",
+            place: format!("the model is in {}", above.display()),
         },
         false => ModelError::NoFolder { folder },
     }
@@ -153,20 +156,30 @@ impl Form {
     fn of(name: &str) -> Option<Self> {
         let ends = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
         let begins = |begin: &str| name.starts_with(begin);
-        Some(match () {
-            () if begins("adapter_model.") => Self::Adapter,
-            () if begins("model-") && ends(&[".safetensors"]) => Self::Shards,
-            () if ends(&[".safetensors", ".safetensors.index.json"]) => Self::Safetensors,
-            () if ends(&[".bin.index.json"]) || begins("pytorch_model-") => Self::PyTorchShards,
-            () if ends(&[".h5", ".ckpt.index"]) => Self::TensorFlow,
-            () if ends(&[".msgpack"]) => Self::Flax,
-            () if ends(&[".onnx", ".gguf", ".tflite", ".ot", ".mlmodel"]) => Self::Exported,
-            () if begins("openvino_") || begins("openvino/") => Self::Exported,
-            () if ends(&[".bin", ".pt", ".pth", ".ckpt"]) && name != "training_args.bin" => {
-                Self::PyTorch
-            }
-            () => return None,
-        })
+        if OF_TRAINING.iter().any(|begin| begins(begin)) {
+            return None;
+        }
+        let known = [
+            (Self::Adapter, begins("adapter_model.")),
+            (Self::Shards, begins("model-") && ends(&[".safetensors"])),
+            (
+                Self::Safetensors,
+                ends(&[".safetensors", ".safetensors.index.json"]),
+            ),
+            (
+                Self::PyTorchShards,
+                begins("pytorch_model-") || ends(&[".bin.index.json"]),
+            ),
+            (Self::TensorFlow, ends(&[".h5", ".ckpt.index"])),
+            (Self::Flax, ends(&[".msgpack"])),
+            (
+                Self::Exported,
+                begins("openvino") || ends(&[".onnx", ".gguf", ".tflite", ".ot", ".mlmodel"]),
+            ),
+            (Self::PyTorch, ends(&[".bin", ".pt", ".pth", ".ckpt"])),
+        ];
+        let form = known.into_iter().find(|(_, is)| *is);
+        form.map(|(form, _)| form)
     }
 
     fn advice(self, found: &[String], folder: &Path) -> String {
@@ -204,7 +217,7 @@ impl Form {
 }
 
 /// The folder that was meant: one below, one above, or the snapshot of a cache.
-fn elsewhere(path: &Path, why: &str) -> Option<ModelError> {
+fn elsewhere(path: &Path, why: &'static str) -> Option<ModelError> {
     let mut models = models_in(path);
     if models.is_empty() {
         let above = above(path);
@@ -213,7 +226,7 @@ fn elsewhere(path: &Path, why: &str) -> Option<ModelError> {
             false => snapshots(&above),
         };
     }
-    let models: Vec<String> = models.iter().map(|model| shown(model)).collect();
+    let models: Vec<String> = models.iter().map(|m| m.display().to_string()).collect();
     let place = match models.len() {
         0 => return None,
         1 => format!("the model is in {}", models[0]),
@@ -221,7 +234,7 @@ fn elsewhere(path: &Path, why: &str) -> Option<ModelError> {
     };
     Some(ModelError::OtherPlace {
         folder: path.display().to_string(),
-        why: why.to_owned(),
+        why,
         place,
     })
 }
@@ -277,17 +290,11 @@ fn names(path: &Path) -> Vec<String> {
 
 /// The folder that holds it.
 fn above(path: &Path) -> PathBuf {
-    let is_plain = path.file_name().is_some();
-    match path.parent() {
-        Some(parent) if is_plain => parent.to_owned(),
-        _ => path.join(".."),
-    }
-}
-
-fn shown(path: &Path) -> String {
-    match path.as_os_str().is_empty() {
-        true => "the current one, `.`".to_owned(),
-        false => path.display().to_string(),
+    let is_named = path.file_name().is_some();
+    match path.parent().filter(|_| is_named) {
+        Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
+        Some(parent) => parent.to_owned(),
+        None => path.join(".."),
     }
 }
 

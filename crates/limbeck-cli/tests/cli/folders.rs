@@ -123,8 +123,22 @@ fn weights_that_are_not_read_are_named_with_what_to_do() {
 
 #[test]
 fn a_file_of_the_folder_is_not_the_folder() {
-    let message = "teacher/config.json is a file: the model's folder is teacher. Name that folder";
+    let message = "teacher/config.json is a file: the model is in teacher; name that folder";
     refused(&Scene::new(), "teacher/config.json", message);
+    let scene = Scene::new();
+    let inside = scene
+        .command(&["inspect", "vocab.txt"])
+        .current_dir(scene.path("teacher"))
+        .output();
+    let inside: Outcome = inside.expect("starting limbeck").into();
+    inside.refused(
+        1,
+        "vocab.txt is a file: the model is in .; name that folder",
+    );
+    // A file of nothing.
+    let message = "there is no folder corpus.txt. Name a Hugging Face model folder, with config.json, model.safetensors and \
+                   tokenizer.json";
+    refused(&scene, "corpus.txt", message);
 }
 
 #[test]
@@ -136,20 +150,20 @@ fn the_folder_that_was_meant_is_named() {
     refused(
         &scene,
         "models",
-        "models has no config.json: the model is in models/one. Name that folder",
+        "models has no config.json: the model is in models/one; name that folder",
     );
     fs::create_dir(scene.path("models/one/1_Pooling")).expect("a folder");
     scene.write("models/one/1_Pooling/config.json", "{}");
     refused(
         &scene,
         "models/one/1_Pooling",
-        "models/one/1_Pooling has no weights: the model is in models/one. Name that folder",
+        "models/one/1_Pooling has no weights: the model is in models/one; name that folder",
     );
     scene.copy_golden("tiny-bert", "models/two");
     refused(
         &scene,
         "models",
-        "models has no config.json: models are in models/one, models/two. Name that folder",
+        "models has no config.json: models are in models/one, models/two; name that folder",
     );
     // The hub's cache, whole or its parts.
     let scene = Scene::new();
@@ -163,14 +177,14 @@ fn the_folder_that_was_meant_is_named() {
         format!("{cache}/blobs"),
     ] {
         let message = format!(
-            "{folder} has no config.json: the model is in {cache}/snapshots/abc123. Name that folder"
+            "{folder} has no config.json: the model is in {cache}/snapshots/abc123; name that folder"
         );
         refused(&scene, &folder, &message);
     }
     scene.copy_golden("tiny-bert", &format!("{cache}/snapshots/def456"));
     let of_both = scene.run(&["inspect", cache]).stderr;
     assert!(
-        of_both.contains("abc123, ") && of_both.contains("def456. Name"),
+        of_both.contains("abc123, ") && of_both.contains("def456; name"),
         "{of_both}"
     );
     fs::create_dir(scene.path(&format!("{cache}/refs"))).expect("a folder");
@@ -179,7 +193,7 @@ fn the_folder_that_was_meant_is_named() {
         &scene,
         cache,
         &format!(
-            "{cache} has no config.json: the model is in {cache}/snapshots/def456. Name that folder"
+            "{cache} has no config.json: the model is in {cache}/snapshots/def456; name that folder"
         ),
     );
 }

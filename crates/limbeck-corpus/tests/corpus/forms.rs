@@ -87,6 +87,18 @@ fn what_is_no_text_is_named_as_what_it_is() {
 }
 
 #[test]
+fn words_at_the_beginning_of_a_text_prove_nothing() {
+    for text in [
+        "ORCA is a whale.\n",
+        "PAR10 is a light.\n",
+        "LZIP packs.\n",
+        "BZh is no header.\n",
+    ] {
+        assert_texts(text, &[(1, text.trim_end())]);
+    }
+}
+
+#[test]
 fn wide_characters_are_known_without_a_mark() {
     let german = "Über den Fluss\ngeht die alte Brücke\n";
     let russian = "Мама мыла раму\nа папа читал газету\n";
