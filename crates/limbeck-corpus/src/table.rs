@@ -24,27 +24,24 @@ const COLUMNS: [&str; 16] = [
     "url",
 ];
 
-/// The first row, if the text is a table: every row has as many fields, two or more, and the file's name, a column's or
-/// quoted fields say that this is no accident.
+/// The first row, if the text is a table: it has two fields or more, no row has fewer, and the file's name, a column's or quoted
+/// fields say that this is no accident. A row may have more where its quotes are wrong.
 pub(crate) fn columns(head: &str, is_whole: bool, name: &str) -> Option<Vec<String>> {
     let name = name.to_ascii_lowercase();
-    let mut parts = name.rsplit('.');
-    let is_named = parts
-        .by_ref()
-        .take(2)
-        .any(|end| end == "csv" || end == "tsv");
-    let found = [',', '\t', ';'].into_iter().find_map(|delimiter| {
+    let mut ends = name.rsplit('.').take(2);
+    let is_named = ends.any(|end| end == "csv" || end == "tsv");
+    [',', '\t', ';'].into_iter().find_map(|delimiter| {
         let rows = rows(head, is_whole, delimiter);
         let first = rows.first().filter(|row| row.fields.len() >= 2)?;
-        let is_even = rows
-            .iter()
-            .all(|row| row.fields.len() == first.fields.len());
+        let columns = first.fields.len();
+        let is_wide = rows.iter().all(|row| row.fields.len() >= columns);
+        let is_even = rows.iter().all(|row| row.fields.len() == columns);
         let is_known = |field: &String| COLUMNS.contains(&field.trim().to_lowercase().as_str());
-        let says = first.fields.iter().any(is_known) || rows.iter().any(|row| row.needs_quotes);
-        let is_table = is_even && (is_named || rows.len() >= LEAST && says);
+        let says =
+            first.fields.iter().any(is_known) || is_even && rows.iter().any(|row| row.needs_quotes);
+        let is_table = is_wide && (is_named || rows.len() >= LEAST && says);
         is_table.then(|| first.fields.clone())
-    })?;
-    Some(found)
+    })
 }
 
 #[derive(Default)]

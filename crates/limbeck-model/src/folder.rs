@@ -42,7 +42,10 @@ impl Folder {
         folder.take(path, "modules.json")?;
         let (encoder, names) = SentenceHead::files(&folder.name, folder.get("modules.json"))?;
         // sentence-transformers once put the encoder, and the settings of its module, into a folder of their own.
-        let of_encoder = &path.join(encoder);
+        let of_encoder = &match encoder.is_empty() {
+            true => path.to_owned(),
+            false => path.join(encoder),
+        };
         for file in &names {
             let from = if file.starts_with("sentence_") {
                 of_encoder

@@ -172,8 +172,10 @@ fn tables_are_known_by_their_columns() {
     let comma = "id,text\n0,\"One, two, \"\"three\"\"\"\n1,plain\n2,\"a\nline\"\n";
     let tab = "text\tlabel\nA film.\t1\nAnother film.\t0\nA third.\t1\n";
     let semicolon = "text;title\r\na;b\r\nc;d\r\ne;f\r\n";
+    let unescaped = "id,text\n0,\"He said \"no, no\", twice.\"\n1,\"a\"\n2,\"b\"\n";
     for (name, text, columns) in [
         ("corpus.txt", comma, "id, text"),
+        ("corpus.txt", unescaped, "id, text"),
         ("corpus.txt", tab, "text, label"),
         ("corpus.txt", semicolon, "text, title"),
         ("corpus.csv", "a,b\nc,d\n", "a, b"),
