@@ -1,4 +1,4 @@
-//! A text, plain or gzip: its blocks hold what its lines hold, within their limits, and end or fail.
+//! A text, plain or packed: its blocks hold what its lines hold, within their limits, and end or fail.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -6,7 +6,7 @@ use limbeck_corpus::{BlockLimits, Corpus};
 use limbeck_recipe::batching::Position;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(corpus) = Corpus::in_memory(vec![("text".to_owned(), bytes.into())]) else {
+    let Ok(corpus) = Corpus::in_memory(vec![("text".to_owned(), bytes.into())], None) else {
         return;
     };
     let counted = corpus.count_lines();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use limbeck_corpus::Corpus;
 use limbeck_model::{Folder, read_file};
 use limbeck_recipe::{Init, NamedRecipe, Plan, Recipe};
 use toml::{Table, Value};
@@ -19,7 +20,7 @@ pub enum Command {
     Schema,
     /// Print a recipe with every default, to start from
     Example,
-    /// Check a recipe against its teacher, and print what a run would do
+    /// Check a recipe against its teacher and the beginning of its texts, and print what a run would do
     Check {
         /// The recipe (TOML)
         file: PathBuf,
@@ -55,6 +56,7 @@ pub fn main(command: &Command) -> Result<ExitCode, CliError> {
             let teacher = Folder::read(Path::new(&recipe.teacher))?;
             let (assistant, student) = stages(&recipe, &teacher, start(&recipe)?.as_ref())?;
             let pooling = teacher.sentence_head()?.pooling;
+            Corpus::open(&recipe.corpus, recipe.corpus_field.as_deref())?;
             for plan in assistant.into_iter().chain([student]) {
                 for (name, value) in limbeck_engine::card::facts(&plan.pooled(&pooling)) {
                     writeln!(out, "{name:<16} {value}")?;

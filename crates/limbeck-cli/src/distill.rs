@@ -46,9 +46,12 @@ pub struct Arguments {
     /// Folder of the teacher (Hugging Face layout: config.json, model.safetensors, tokenizer.json)
     #[arg(long, value_name = "DIR")]
     teacher: Option<String>,
-    /// Text files or globs: one document per line, UTF-8, plain or .gz
+    /// Text files or globs: one document per line, UTF-8, plain or packed with gzip, zstd, xz or bzip2
     #[arg(long, value_name = "FILES", num_args = 1..)]
     corpus: Vec<String>,
+    /// The field that is the document, of a corpus of JSON lines
+    #[arg(long, value_name = "NAME")]
+    corpus_field: Option<String>,
     /// Output folder: the student, its report and, while the run lasts, the checkpoint
     #[arg(long, value_name = "DIR")]
     out: Option<String>,
@@ -68,7 +71,7 @@ pub struct Arguments {
     #[arg(long)]
     overwrite: bool,
     /// Resume the run that was stopped in the output folder, with its own recipe
-    #[arg(long, conflicts_with_all = ["teacher", "corpus", "config", "recipe", "set", "overwrite"], requires = "out")]
+    #[arg(long, conflicts_with_all = ["teacher", "corpus", "corpus_field", "config", "recipe", "set", "overwrite"], requires = "out")]
     resume: bool,
     /// Print one JSON object per line on standard output instead of a progress bar
     #[arg(long)]

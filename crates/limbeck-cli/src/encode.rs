@@ -212,7 +212,6 @@ fn line(bytes: &[u8], cut: bool, number: u64, path: &Path) -> Result<Line, CliEr
             file: file.clone(),
             line: number,
             byte: e.valid_up_to() + 1,
-            encoding: "LATIN1",
         })?,
     };
     Ok(Line {

@@ -33,6 +33,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let folder = Folder::read(&arguments.model)?;
     let config = folder.config()?;
     Weights::open(&folder)?.check()?;
+    folder.sentence_head()?;
     let tokenizer = folder.tokenizer()?;
     let heads = common_relation_heads(
         arguments.student_hidden.unwrap_or(config.hidden_size),

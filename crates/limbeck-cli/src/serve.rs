@@ -61,7 +61,7 @@ pub struct Arguments {
     /// Folder of a teacher, offered to every page
     #[arg(long, value_name = "DIR")]
     teacher: Option<PathBuf>,
-    /// Text files, offered to every page: UTF-8, one document per line, plain or .gz
+    /// Text files, offered to every page: UTF-8, one document per line, plain or packed with gzip, zstd, xz or bzip2
     #[arg(long, value_name = "FILES", num_args = 1..)]
     corpus: Vec<PathBuf>,
     /// Folder to save the run in [default: limbeck-serve in this system's data folder, such as ~/.local/share]

@@ -10,6 +10,8 @@ mod encoding;
 mod evaluating;
 #[path = "cli/finetuning.rs"]
 mod finetuning;
+#[path = "cli/folders.rs"]
+mod folders;
 #[cfg(unix)]
 #[path = "../src/lock.rs"]
 #[allow(dead_code, reason = "its tests need no message")]

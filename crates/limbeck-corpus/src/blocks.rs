@@ -7,9 +7,8 @@ use limbeck_recipe::batching::Position;
 
 use crate::corpus::Corpus;
 use crate::error::CorpusError;
-use crate::text::{Text, TextReader};
-
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+use crate::json;
+use crate::text::{BYTE_ORDER_MARK, Text, TextReader};
 
 /// How much of a corpus is in memory at once, and how long a line may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +133,10 @@ impl Blocks {
                 }
             };
             // A line end and a byte order mark are not text, and do not make a line too long.
-            let room = self.limits.line_bytes + BYTE_ORDER_MARK.len() + 1;
+            let room = match self.corpus.field() {
+                Some(_) => json::MOST_BYTES,
+                None => self.limits.line_bytes + BYTE_ORDER_MARK.len() + 1,
+            };
             let read = reader.read_line(&mut self.raw, room);
             let read = read.map_err(|e| reader.error(text, self.at.byte, e))?;
             if self.stop.load(Ordering::Relaxed) {
@@ -148,13 +150,16 @@ impl Blocks {
                 };
                 continue;
             }
-            let line = decode(
-                text,
-                self.at,
-                &self.raw,
-                read.overflow,
-                self.limits.line_bytes,
-            )?;
+            let line = match self.corpus.field() {
+                Some(field) => self.document(text, field, read.overflow)?,
+                None => decode(
+                    text,
+                    self.at,
+                    &self.raw,
+                    read.overflow,
+                    self.limits.line_bytes,
+                )?,
+            };
             self.at.byte += read.bytes;
             self.at.line += 1;
             if !line.text.trim().is_empty() {
@@ -163,6 +168,33 @@ impl Blocks {
         }
         self.require_end()?;
         Ok(None)
+    }
+
+    /// The document of a line of JSON, cut as any other; an empty one of a blank line.
+    fn document(&self, text: &Text, field: &str, overflow: bool) -> Result<Line, CorpusError> {
+        let json = decode(text, self.at, &self.raw, overflow, json::MOST_BYTES)?.text;
+        let most = json::MOST_BYTES >> 20;
+        let document = match overflow {
+            _ if json.trim().is_empty() => Ok(json),
+            true => Err(format!(
+                "longer than {most} MiB, the most that a line of JSON may be"
+            )),
+            false => json::document(&json, field),
+        };
+        let mut document = document.map_err(|reason| CorpusError::NoDocument {
+            file: text.name(),
+            line: self.at.line + 1,
+            reason,
+        })?;
+        let kept = document.floor_char_boundary(self.limits.line_bytes);
+        let cut = kept < document.len();
+        document.truncate(kept);
+        Ok(Line {
+            text: document,
+            file: self.at.file,
+            number: self.at.line + 1,
+            cut,
+        })
     }
 
     /// A position past the end comes from a run whose corpus had more files.
@@ -206,13 +238,10 @@ fn decode(
             std::str::from_utf8(&text[..e.valid_up_to()]).unwrap_or_default()
         }
         Err(e) => {
-            let utf16 =
-                at.byte == 0 && (raw.starts_with(b"\xff\xfe") || raw.starts_with(b"\xfe\xff"));
             return Err(CorpusError::NotUtf8 {
                 file: from.name(),
                 line: at.line + 1,
                 byte: mark + e.valid_up_to() + 1,
-                encoding: if utf16 { "UTF-16" } else { "LATIN1" },
             });
         }
     };

@@ -1,7 +1,6 @@
 //! A corpus: which texts it is made of.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use limbeck_recipe::batching::Position;
 use crate::blocks::{BlockLimits, Blocks};
 use crate::error::CorpusError;
 use crate::fingerprint::Fingerprint;
-use crate::text::{Expected, READ_BUFFER, Text, shown, unreadable};
+use crate::text::{Expected, Place, READ_BUFFER, Text, shown, unreadable};
 
 /// Texts that a message names before it only counts them.
 const NAMED_TEXTS: usize = 3;
@@ -26,18 +25,21 @@ pub struct FileSummary {
     pub bytes: u64,
 }
 
-/// Texts with one document a line: UTF-8 with or without a byte order mark, LF or CRLF, plain or gzip. The content of
-/// files is never in memory as a whole. A clone shares the texts.
+/// Texts with one document a line: UTF-8 with or without a byte order mark, LF or CRLF (or CR alone, if there is no LF), as they
+/// are or packed with gzip, and natively zstd, xz or bzip2. With a field, the lines are JSON objects whose field is the
+/// document. The content of files is never in memory as a whole. A clone shares the texts.
 #[derive(Clone, Debug)]
 pub struct Corpus {
     texts: Arc<[Text]>,
+    field: Option<Arc<str>>,
     fingerprint: Option<Arc<Fingerprint>>,
 }
 
 impl Corpus {
-    /// Finds the files of paths and globs: sorted within a pattern, each file once, at its first mention. Reads up to
-    /// the first line of text and opens every file, so that most mistakes show before a run begins.
-    pub fn open(patterns: &[String]) -> Result<Self, CorpusError> {
+    /// Finds the files of paths and globs: sorted within a pattern, each file once, at its first mention. With `field`, they
+    /// are JSON lines. Reads the beginning of every file, and up to the first line of text, so that most mistakes show before a
+    /// run begins.
+    pub fn open(patterns: &[String], field: Option<&str>) -> Result<Self, CorpusError> {
         if patterns.is_empty() {
             return Err(CorpusError::NoPattern);
         }
@@ -46,32 +48,33 @@ impl Corpus {
         for pattern in patterns {
             for path in expand(pattern)? {
                 let identity = path.canonicalize().map_err(|e| unreadable(&path, e))?;
-                File::open(&path).map_err(|e| unreadable(&path, e))?;
                 if known.insert(identity) {
-                    texts.push(Text::File(path));
+                    texts.push(Place::File(path));
                 }
             }
         }
-        Self::with_text(texts)
+        Self::with_text(texts, field)
     }
 
     /// The corpus of texts that are already here, each with its name for messages. The same bytes give the same lines
     /// as from a file of that name.
-    pub fn in_memory(texts: Vec<(String, Arc<[u8]>)>) -> Result<Self, CorpusError> {
+    pub fn in_memory(
+        texts: Vec<(String, Arc<[u8]>)>,
+        field: Option<&str>,
+    ) -> Result<Self, CorpusError> {
         if texts.is_empty() {
             return Err(CorpusError::NoText);
         }
         let texts = texts.into_iter();
-        Self::with_text(
-            texts
-                .map(|(name, bytes)| Text::Memory { name, bytes })
-                .collect(),
-        )
+        let places = texts.map(|(name, bytes)| Place::Memory { name, bytes });
+        Self::with_text(places.collect(), field)
     }
 
-    fn with_text(texts: Vec<Text>) -> Result<Self, CorpusError> {
+    fn with_text(places: Vec<Place>, field: Option<&str>) -> Result<Self, CorpusError> {
+        let texts = places.into_iter().map(|place| Text::new(place, field));
         let corpus = Self {
-            texts: texts.into(),
+            texts: texts.collect::<Result<_, _>>()?,
+            field: field.map(Into::into),
             fingerprint: None,
         };
         corpus.require_text()?;
@@ -97,7 +100,7 @@ impl Corpus {
             .texts
             .iter()
             .take(NAMED_TEXTS)
-            .map(Text::name)
+            .map(|text| text.name())
             .collect();
         match self.texts.len().saturating_sub(NAMED_TEXTS) {
             0 => named.join(", "),
@@ -143,6 +146,11 @@ impl Corpus {
         Some(Expected { print, text })
     }
 
+    /// The field of JSON lines that is the document.
+    pub(crate) fn field(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+
     /// The texts, in order.
     pub(crate) fn texts(&self) -> &[Text] {
         &self.texts
@@ -150,9 +158,9 @@ impl Corpus {
 
     /// Where the texts are that are files.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.texts.iter().filter_map(|text| match text {
-            Text::File(path) => Some(path.as_path()),
-            Text::Memory { .. } => None,
+        self.texts.iter().filter_map(|text| match &text.place {
+            Place::File(path) => Some(path.as_path()),
+            Place::Memory { .. } => None,
         })
     }
 

@@ -51,18 +51,51 @@ pub enum CorpusError {
         /// What the system says.
         source: io::Error,
     },
-    /// The gzip data ends too early or is damaged.
+    /// The packed data ends too early or is damaged.
     #[error(
-        "{file}: the gzip data is truncated or damaged after {byte} bytes of text ({source}). Test it with gzip -t, \
-         and download or compress the file again"
+        "{file}: the {program} data is truncated or damaged after {byte} bytes of text ({source}). Test it with {program} \
+         -t, and download or compress the file again"
     )]
-    Gzip {
+    Damaged {
         /// The file.
         file: String,
+        /// The program that packs like this.
+        program: &'static str,
         /// Bytes of text that were unpacked and read.
         byte: u64,
         /// What the decompressor says.
         source: io::Error,
+    },
+    /// A file is something else than text with one document per line.
+    #[error("{file} is {what}, not text with one document per line. {advice}")]
+    NotText {
+        /// The file.
+        file: String,
+        /// What it is.
+        what: String,
+        /// What to do.
+        advice: String,
+    },
+    /// A file is JSON lines, and nothing says which field is the document.
+    #[error(
+        "{file} is JSON lines: add --corpus-field NAME (`corpus_field` in a recipe), the field that holds the text; its keys \
+         are {keys}"
+    )]
+    NeedsField {
+        /// The file.
+        file: String,
+        /// The keys of its first object.
+        keys: String,
+    },
+    /// A line of JSON lines is no document.
+    #[error("{file}, line {line}: {reason}")]
+    NoDocument {
+        /// The file.
+        file: String,
+        /// 1-based line number.
+        line: u64,
+        /// What the line is, and what to do.
+        reason: String,
     },
     /// Only blank lines, or no lines, in all files.
     #[error("empty corpus: no line of text in {files}. Name files with one document per line")]
@@ -72,8 +105,8 @@ pub enum CorpusError {
     },
     /// A line is not UTF-8.
     #[error(
-        "{file}, line {line}: not valid UTF-8 at byte {byte} of the line. Convert the file (iconv -f {encoding} -t \
-         UTF-8), or remove the line"
+        "{file}, line {line}: not valid UTF-8 at byte {byte} of the line. Convert the file (iconv -f LATIN1 -t UTF-8), or \
+         remove the line"
     )]
     NotUtf8 {
         /// The file.
@@ -82,8 +115,6 @@ pub enum CorpusError {
         line: u64,
         /// 1-based byte of the line.
         byte: usize,
-        /// The encoding that the file most likely has.
-        encoding: &'static str,
     },
     /// A position of an earlier run is not the start of a line any more.
     #[error(

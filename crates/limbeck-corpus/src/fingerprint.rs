@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::CorpusError;
-use crate::text::{READ_BUFFER, Raw, Text, unreadable};
+use crate::text::{READ_BUFFER, Raw, Text};
 
 /// Pieces of a whole corpus, about: so many checksums cost a checkpoint nothing.
 const PIECES: u64 = 4096;
@@ -77,7 +77,7 @@ impl Fingerprint {
             });
         }
         for (index, text) in texts.iter().enumerate() {
-            let raw = text.open().map_err(|e| unreadable(text.path(), e))?;
+            let raw = text.open().map_err(|e| text.unreadable(e))?;
             let mut compared = Compared::new(raw, self.clone(), index, 0);
             let end = io::copy(&mut compared, &mut io::sink());
             end.map_err(|e| self.explain(text, index, e))?;
@@ -92,7 +92,7 @@ impl Fingerprint {
                 file: text.name(),
                 how: how(text, self.texts[index].bytes, difference),
             },
-            Err(error) => unreadable(text.path(), error),
+            Err(error) => text.unreadable(error),
         }
     }
 
@@ -130,7 +130,7 @@ impl Fingerprint {
 
 impl Print {
     fn take(text: &Text, piece: u64) -> Result<Self, CorpusError> {
-        let unreadable = |e| unreadable(text.path(), e);
+        let unreadable = |e| text.unreadable(e);
         let raw = text.open().map_err(unreadable)?;
         let mut raw = BufReader::with_capacity(READ_BUFFER, raw);
         let (mut bytes, mut sums) = (0, Vec::new());
@@ -237,10 +237,10 @@ fn how(text: &Text, bytes: u64, difference: Difference) -> String {
 
 /// Line ends in the first `bytes` bytes; none if the text is packed or cannot be read.
 fn lines_before(text: &Text, bytes: u64) -> Option<u64> {
-    let mut raw = text.open().ok()?;
-    if text.is_gzip(&mut *raw).ok()? {
+    if text.form.packing.is_some() {
         return None;
     }
+    let raw = text.open().ok()?;
     let mut raw = BufReader::with_capacity(READ_BUFFER, raw.take(bytes));
     let mut lines = 0;
     loop {
@@ -248,7 +248,10 @@ fn lines_before(text: &Text, bytes: u64) -> Option<u64> {
         if found.is_empty() {
             return Some(lines);
         }
-        lines += found.iter().filter(|byte| **byte == b'\n').count() as u64;
+        lines += found
+            .iter()
+            .filter(|byte| text.form.line_end.is(**byte))
+            .count() as u64;
         let used = found.len();
         raw.consume(used);
     }

@@ -13,8 +13,12 @@ mod blocks;
 mod corpus;
 mod error;
 mod fingerprint;
+mod form;
+mod json;
 #[cfg(not(target_family = "wasm"))]
 mod loader;
+mod packing;
+mod table;
 mod text;
 
 pub use batches::{Batches, Loaded, LoaderSettings, held_out};

@@ -2,23 +2,51 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use flate2::bufread::MultiGzDecoder;
 use limbeck_recipe::batching::Position;
 
 use crate::error::CorpusError;
 use crate::fingerprint::{Compared, Fingerprint, is_difference};
+use crate::form::{Form, LineEnd};
+use crate::packing::{Packing, Unpacked};
 
-const GZIP_MAGIC: &[u8] = b"\x1f\x8b";
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Large enough that a disk is read at full speed and a stop is noticed within milliseconds.
 pub(crate) const READ_BUFFER: usize = 64 << 10;
 
+/// A text that was examined.
+#[derive(Debug)]
+pub(crate) struct Text {
+    pub(crate) place: Place,
+    pub(crate) form: Form,
+}
+
+impl Text {
+    /// Examines a text; with `field`, it must be JSON lines.
+    ///
+    /// # Errors
+    /// See [`Form::of`].
+    pub(crate) fn new(place: Place, field: Option<&str>) -> Result<Self, CorpusError> {
+        let form = Form::of(&place, field)?;
+        Ok(Self { place, form })
+    }
+}
+
+impl Deref for Text {
+    type Target = Place;
+
+    fn deref(&self) -> &Place {
+        &self.place
+    }
+}
+
 /// Where a text is.
 #[derive(Debug)]
-pub(crate) enum Text {
+pub(crate) enum Place {
     /// On disk.
     File(PathBuf),
     /// In memory.
@@ -35,7 +63,7 @@ pub(crate) trait Raw: Read + Seek + Send {}
 
 impl<R: Read + Seek + Send> Raw for R {}
 
-impl Text {
+impl Place {
     /// What messages call it.
     pub(crate) fn name(&self) -> String {
         match self {
@@ -75,13 +103,19 @@ impl Text {
         })
     }
 
-    /// By content too, because no UTF-8 text begins like gzip.
-    pub(crate) fn is_gzip(&self, raw: &mut dyn Raw) -> io::Result<bool> {
-        let mut magic = Vec::new();
-        raw.take(GZIP_MAGIC.len() as u64).read_to_end(&mut magic)?;
-        raw.rewind()?;
-        let extension = self.path().extension();
-        Ok(magic == GZIP_MAGIC || extension.is_some_and(|e| e.eq_ignore_ascii_case("gz")))
+    /// That it cannot be read.
+    pub(crate) fn unreadable(&self, source: io::Error) -> CorpusError {
+        unreadable(self.path(), source)
+    }
+
+    /// That it cannot be unpacked, after `byte` bytes of text.
+    pub(crate) fn damaged(&self, packing: Packing, byte: u64, source: io::Error) -> CorpusError {
+        CorpusError::Damaged {
+            file: self.name(),
+            program: packing.program(),
+            byte,
+            source,
+        }
     }
 }
 
@@ -96,10 +130,10 @@ pub(crate) fn unreadable(path: &Path, source: io::Error) -> CorpusError {
     }
 }
 
-/// An open text, unpacked if it is gzip.
+/// An open text, unpacked if it is packed.
 pub(crate) struct TextReader {
     text: Box<dyn BufRead + Send>,
-    gzip: bool,
+    form: Form,
     expected: Option<Expected>,
     stop: Arc<AtomicBool>,
 }
@@ -129,17 +163,23 @@ impl TextReader {
         expected: Option<Expected>,
         stop: Arc<AtomicBool>,
     ) -> Result<Self, CorpusError> {
-        let unreadable = |e| unreadable(text.path(), e);
-        let mut raw = text.open().map_err(unreadable)?;
-        let gzip = text.is_gzip(&mut *raw).map_err(unreadable)?;
+        let unreadable = |e| text.unreadable(e);
+        let raw = text.open().map_err(unreadable)?;
+        let form = text.form;
         // The line end before the position is read, as a check.
         let before = at.byte.saturating_sub(1);
-        let sought = if gzip { 0 } else { before };
+        let sought = if form.packing.is_some() { 0 } else { before };
         let (raw, start) = packed(raw, sought, expected.clone()).map_err(unreadable)?;
-        let unpacked = |raw| BufReader::with_capacity(READ_BUFFER, MultiGzDecoder::new(raw));
+        let unpacked: Box<dyn BufRead + Send> = match form.packing {
+            Some(packing) => {
+                let raw = Unpacked::new(packing, raw);
+                Box::new(BufReader::with_capacity(READ_BUFFER, raw))
+            }
+            None => raw,
+        };
         let mut reader = Self {
-            text: if gzip { Box::new(unpacked(raw)) } else { raw },
-            gzip,
+            text: unpacked,
+            form,
             expected,
             stop,
         };
@@ -149,7 +189,8 @@ impl TextReader {
             let line_end = reader
                 .next_byte()
                 .map_err(|e| reader.error(text, before, e))?;
-            if line_end != Some(b'\n') && !reader.stop.load(Ordering::Relaxed) {
+            let is_end = line_end.is_some_and(|byte| form.line_end.is(byte));
+            if !is_end && !reader.stop.load(Ordering::Relaxed) {
                 return Err(CorpusError::Changed {
                     file: text.name(),
                     byte: at.byte,
@@ -192,7 +233,7 @@ impl TextReader {
         Ok(byte)
     }
 
-    /// Reads to the next LF and puts at most `room` bytes before it into `raw`, so that memory is bounded even if the
+    /// Reads to the next line end and puts at most `room` bytes before it into `raw`, so that memory is bounded even if the
     /// text is one line.
     pub(crate) fn read_line(&mut self, raw: &mut Vec<u8>, room: usize) -> io::Result<LineRead> {
         raw.clear();
@@ -200,12 +241,17 @@ impl TextReader {
             bytes: 0,
             overflow: false,
         };
+        let ends = self.form.line_end;
         loop {
             let available = self.fill()?;
             if available.is_empty() {
                 return Ok(read);
             }
-            let line_end = available.iter().position(|byte| *byte == b'\n');
+            let mut bytes = available.iter();
+            let line_end = match ends {
+                LineEnd::Lf => bytes.position(|byte| *byte == b'\n'),
+                LineEnd::Cr => bytes.position(|byte| ends.is(*byte)),
+            };
             let text = &available[..line_end.unwrap_or(available.len())];
             let kept = text.len().min(room - raw.len());
             raw.extend_from_slice(&text[..kept]);
@@ -221,16 +267,12 @@ impl TextReader {
 
     /// What reading the text failed with, after `byte` bytes of it.
     pub(crate) fn error(&self, text: &Text, byte: u64, source: io::Error) -> CorpusError {
-        match &self.expected {
-            Some(Expected { print, text: index }) if is_difference(&source) => {
+        match (&self.expected, self.form.packing) {
+            (Some(Expected { print, text: index }), _) if is_difference(&source) => {
                 print.explain(text, *index, source)
             }
-            _ if self.gzip => CorpusError::Gzip {
-                file: text.name(),
-                byte,
-                source,
-            },
-            _ => unreadable(text.path(), source),
+            (_, Some(packing)) => text.damaged(packing, byte, source),
+            (_, None) => text.unreadable(source),
         }
     }
 }

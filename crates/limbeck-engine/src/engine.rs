@@ -240,7 +240,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             .zip(blobs)
             .map(|(name, bytes)| (name, bytes.into()))
             .collect();
-        self.texts = count_lines(texts)?;
+        self.texts = count_lines(texts, None)?;
         self.emit_texts(To::All);
         Ok(())
     }
@@ -293,7 +293,8 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         self.session = None;
         self.enter(RunState::Preparing);
         self.pages.stage(Stage::Compiling, 0, 0);
-        let corpus = Corpus::in_memory(data.texts.clone()).map_err(RunError::from)?;
+        let field = recipe.corpus_field.as_deref();
+        let corpus = Corpus::in_memory(data.texts.clone(), field).map_err(RunError::from)?;
         let (checkpoint, steps, evaluations) = match past {
             Some(past) => (Some(past.checkpoint), past.steps, past.evaluations),
             None => (None, Vec::new(), Vec::new()),
@@ -429,7 +430,8 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             read.map_err(|message| (Control::Checkpoint, message))?;
         let checkpoint = parse(&checkpoint)?;
         self.take_teacher(teacher)?;
-        self.texts = count_lines(texts)?;
+        let field = checkpoint.header.recipe.corpus_field.as_deref();
+        self.texts = count_lines(texts, field)?;
         self.emit_texts(To::All);
         let data = self.data()?;
         let step = checkpoint.header.step;
@@ -570,9 +572,9 @@ fn same_number(control: Control, names: &[String], blobs: &[Vec<u8>]) -> Done {
     Err((control, message).into())
 }
 
-fn count_lines(texts: Vec<Text>) -> Result<Vec<(TextInfo, Text)>, Troubles> {
+fn count_lines(texts: Vec<Text>, field: Option<&str>) -> Result<Vec<(TextInfo, Text)>, Troubles> {
     let wrong = |e: limbeck_corpus::CorpusError| (Control::Texts, e.to_string());
-    let lines = Corpus::in_memory(texts.clone())
+    let lines = Corpus::in_memory(texts.clone(), field)
         .and_then(|corpus| corpus.count_lines())
         .map_err(wrong)?;
     let with_info = |((name, bytes), lines): (Text, u64)| {

@@ -34,6 +34,49 @@ pub enum ModelError {
         /// The file or files.
         file: String,
     },
+    /// A file that stands for another one.
+    #[error("{file} is {what}. {advice}")]
+    NotItself {
+        /// The file.
+        file: String,
+        /// What it is.
+        what: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The model is in another folder.
+    #[error("{folder} {why}: {place}; name that folder")]
+    OtherPlace {
+        /// What was named.
+        folder: String,
+        /// Why it is no model's.
+        why: &'static str,
+        /// Where a model is.
+        place: String,
+    },
+    /// The weights are in a form that is not read.
+    #[error(
+        "{folder}: no model.safetensors (or its shards, or pytorch_model.bin), but {found}, which is not read. {advice}"
+    )]
+    OtherWeights {
+        /// The folder.
+        folder: String,
+        /// The files.
+        found: String,
+        /// What to do.
+        advice: String,
+    },
+    /// There is more than one encoder in the weights, and nothing says which is meant.
+    #[error(
+        "the weights of {folder} hold several whole encoders: their tensors begin with {prefixes}. Save the one that you want by \
+         itself: in Python, save_pretrained of that part of the model"
+    )]
+    SeveralEncoders {
+        /// The folder.
+        folder: String,
+        /// What stands before the names of their tensors.
+        prefixes: String,
+    },
     /// config.json cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),

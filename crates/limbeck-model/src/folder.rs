@@ -10,6 +10,7 @@ use limbeck_recipe::{Config, ConfigError, SentenceHead, TOKENIZER_FILES};
 use limbeck_tokenizer::Tokenizer;
 
 use crate::ModelError;
+use crate::place;
 
 const INDEX: &str = "model.safetensors.index.json";
 
@@ -37,14 +38,15 @@ impl Folder {
             root: Some(path.to_owned()),
         };
         if !path.is_dir() {
-            return Err(ModelError::NoFolder {
-                folder: folder.name,
-            });
+            return Err(place::no_folder(path));
         }
         folder.take(path, "modules.json")?;
         let (encoder, names) = SentenceHead::files(&folder.name, folder.get("modules.json"))?;
         // sentence-transformers once put the encoder, and the settings of its module, into a folder of their own.
-        let of_encoder = &path.join(encoder);
+        let of_encoder = &match encoder.is_empty() {
+            true => path.to_owned(),
+            false => path.join(encoder),
+        };
         for file in &names {
             let from = if file.starts_with("sentence_") {
                 of_encoder
@@ -56,7 +58,8 @@ impl Folder {
         let path = of_encoder;
         let config = "config.json";
         if !folder.take(path, config)? {
-            return Err(folder.missing(config));
+            let missing = folder.missing(config);
+            return Err(place::without_config(path).unwrap_or(missing));
         }
         for file in TOKENIZER_FILES {
             folder.take(path, file)?;
@@ -75,10 +78,13 @@ impl Folder {
         let pytorch = path.join("pytorch_model.bin");
         if pytorch.exists() {
             require_file(&pytorch).map_err(unreadable(&pytorch))?;
+            place::require_file_itself(&pytorch)?;
             folder.pytorch = Some(pytorch);
             return Ok(folder);
         }
-        Err(folder.missing("model.safetensors"))
+        place::require_no_link(&pytorch)?;
+        let missing = folder.missing("model.safetensors");
+        Err(place::without_weights(path).unwrap_or(missing))
     }
 
     /// A folder whose files are already in memory.
@@ -95,10 +101,13 @@ impl Folder {
         let full = path.join(file);
         match read_file(&full) {
             Ok(bytes) => {
+                place::require_itself(&full.display().to_string(), &bytes)?;
                 self.files.insert(file.to_owned(), bytes);
                 Ok(true)
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                place::require_no_link(&full).map(|()| false)
+            }
             Err(source) => Err(unreadable(&full)(source)),
         }
     }
@@ -173,8 +182,11 @@ impl Folder {
     /// The model's config.
     ///
     /// # Errors
-    /// See [`Config::parse`].
+    /// See [`Config::parse`]; or a file of the folder stands for another one, as a pointer of Git LFS does.
     pub fn config(&self) -> Result<Config, ModelError> {
+        for (file, bytes) in &self.files {
+            place::require_itself(&self.path(file), bytes)?;
+        }
         let bytes = self
             .get("config.json")
             .ok_or_else(|| self.missing("config.json"))?;

@@ -27,6 +27,7 @@ mod folder;
 mod inherit;
 mod parameters;
 mod parts;
+mod place;
 mod sentence;
 mod weights;
 

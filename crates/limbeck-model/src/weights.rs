@@ -1,6 +1,9 @@
 //! Weight files: safetensors (whole or in shards) and PyTorch's own, as f32 by name.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use half::{bf16, f16};
+use limbeck_recipe::layout::Parameter;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use crate::{Folder, ModelError};
@@ -34,11 +37,24 @@ enum Source<'a> {
 /// Values and shape of a tensor.
 type Found = (Vec<f32>, Vec<usize>);
 
+/// Where models with a head keep what is one table for the words that come in and those that go out, if they keep it once.
+const TIED: [&str; 5] = [
+    "lm_head.decoder.weight",
+    "cls.predictions.decoder.weight",
+    "vocab_projector.weight",
+    "generator_lm_head.weight",
+    "lm_head.weight",
+];
+
 /// The tensors of a model folder.
 pub struct Weights<'a> {
     folder: &'a Folder,
     source: Source<'a>,
     prefix: String,
+    /// Names of all tensors.
+    names: BTreeSet<String>,
+    /// Names of tensors that were not stored, because another one has the same values: and the other one's.
+    aliases: BTreeMap<String, String>,
 }
 
 impl<'a> Weights<'a> {
@@ -46,22 +62,108 @@ impl<'a> Weights<'a> {
     /// stands before the name of its first parameter.
     ///
     /// # Errors
-    /// The config is not one we run, a file is damaged, or it holds no encoder.
+    /// The config is not one we run, a file is damaged, or it holds no encoder, or more than one.
     pub fn open(folder: &'a Folder) -> Result<Self, ModelError> {
-        let mut weights = Self {
-            folder,
-            source: Self::source(folder)?,
-            prefix: String::new(),
-        };
-        let layout = folder.config()?.layout();
-        let Some(first) = layout.parameters.first() else {
-            return Ok(weights);
-        };
-        let names = weights.names();
-        let found = names.iter().find_map(|name| name.strip_suffix(&first.name));
-        let prefix = found.ok_or_else(|| weights.absent(&first.name))?;
-        weights.prefix = prefix.to_owned();
+        let mut weights = Self::of_source(folder, Self::source(folder)?);
+        let config = folder.config()?;
+        let parameters = config.layout().parameters;
+        weights.take_aliases();
+        weights.prefix = weights.find_prefix(&parameters)?;
+        if let Some(words) = parameters.first() {
+            weights.take_tied(words);
+        }
         Ok(weights)
+    }
+
+    fn of_source(folder: &'a Folder, source: Source<'a>) -> Self {
+        let names = match &source {
+            Source::Safe(files) => files
+                .iter()
+                .flat_map(|f| f.names())
+                .map(str::to_owned)
+                .collect(),
+            #[cfg(not(target_family = "wasm"))]
+            Source::PyTorch(reader) => reader.keys().into_iter().collect(),
+        };
+        Self {
+            folder,
+            source,
+            prefix: String::new(),
+            names,
+            aliases: BTreeMap::new(),
+        }
+    }
+
+    /// safetensors stores tensors that are one only once, and notes the names of the others in the file's metadata.
+    fn take_aliases(&mut self) {
+        let files = self.folder.files();
+        let headers = files
+            .filter(|(name, _)| name.ends_with(".safetensors") && !name.contains('/'))
+            .filter_map(|(_, bytes)| SafeTensors::read_metadata(bytes).ok());
+        for (_, header) in headers {
+            for (name, other) in header.metadata().iter().flatten() {
+                if self.names.contains(other) && !self.names.contains(name) {
+                    self.aliases.insert(name.clone(), other.clone());
+                }
+            }
+        }
+    }
+
+    /// Without a note, too: a table that the config calls tied, and that only the head has.
+    fn take_tied(&mut self, words: &Parameter) {
+        let name = format!("{}{}", self.prefix, words.name);
+        if self.stored(&name).is_some() || !is_tied(self.folder) {
+            return;
+        }
+        let fits = |other: &&str| self.shape(other).is_some_and(|shape| shape == words.shape);
+        if let Some(other) = TIED.into_iter().find(fits) {
+            self.aliases.insert(name, other.to_owned());
+        }
+    }
+
+    /// Of several encoders, the one that is whole.
+    fn find_prefix(&self, parameters: &[Parameter]) -> Result<String, ModelError> {
+        let Some(first) = parameters.first() else {
+            return Ok(String::new());
+        };
+        // The table of words may be stored under a name of the head.
+        let prefixes = parameters.iter().take(2).map(|p| self.prefixes(&p.name));
+        let prefixes = prefixes.into_iter().find(|found| !found.is_empty());
+        let missing = |prefix: &&String| {
+            let lacks = |parameter: &&Parameter| {
+                let name = format!("{prefix}{}", parameter.name);
+                let found = self.stored(&name).and_then(|name| self.shape(name));
+                found.as_ref() != Some(&parameter.shape)
+            };
+            parameters.iter().filter(lacks).count()
+        };
+        let prefixes = prefixes.unwrap_or_default();
+        let whole: Vec<&String> = prefixes.iter().filter(|p| missing(p) == 0).collect();
+        match (&whole[..], prefixes.iter().min_by_key(missing)) {
+            ([_, _, ..], _) => {
+                let shown = |prefix: &&String| match prefix.is_empty() {
+                    true => format!("`{}`", first.name),
+                    false => format!("`{prefix}`"),
+                };
+                let shown: Vec<String> = whole.iter().map(shown).collect();
+                Err(ModelError::SeveralEncoders {
+                    folder: self.folder.name().to_owned(),
+                    prefixes: shown.join(" and "),
+                })
+            }
+            (_, Some(nearest)) => Ok(nearest.clone()),
+            (_, None) => Err(self.absent(&first.name)),
+        }
+    }
+
+    /// What stands before a parameter's name: nothing, or the names of what holds the encoder.
+    fn prefixes(&self, parameter: &str) -> Vec<String> {
+        let names = self.names.iter().chain(self.aliases.keys());
+        names
+            .filter_map(|name| name.strip_suffix(parameter))
+            .filter(|prefix| prefix.is_empty() || prefix.ends_with('.'))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Reads every tensor of the encoder once, so that what is wrong with one is known before anything is computed.
@@ -88,11 +190,7 @@ impl<'a> Weights<'a> {
                 pytorch_on_disk(folder, &pytorch)?.ok_or_else(|| folder.missing(&safetensors))?
             }
         };
-        Ok(Self {
-            folder,
-            source,
-            prefix: String::new(),
-        })
+        Ok(Self::of_source(folder, source))
     }
 
     fn source(folder: &'a Folder) -> Result<Source<'a>, ModelError> {
@@ -124,34 +222,28 @@ impl<'a> Weights<'a> {
         Err(folder.missing("model.safetensors"))
     }
 
-    fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = match &self.source {
-            Source::Safe(files) => files
-                .iter()
-                .flat_map(|f| f.names())
-                .map(str::to_owned)
-                .collect(),
-            #[cfg(not(target_family = "wasm"))]
-            Source::PyTorch(reader) => reader.keys(),
-        };
-        names.sort();
-        names
-    }
-
     fn absent(&self, name: &str) -> ModelError {
-        let names = self.names();
-        let example = names.first().cloned().unwrap_or_default();
         ModelError::NoTensor {
             name: name.to_owned(),
-            count: names.len(),
-            example,
+            count: self.names.len(),
+            example: self.names.first().cloned().unwrap_or_default(),
         }
     }
 
     /// Whether there is a tensor of this name; it is without the prefix.
     pub(crate) fn has(&self, name: &str) -> bool {
-        let full = format!("{}{name}", self.prefix);
-        self.names().contains(&full)
+        self.stored(&format!("{}{name}", self.prefix)).is_some()
+    }
+
+    /// The name that a tensor has in the file.
+    fn stored(&self, full: &str) -> Option<&str> {
+        // Checkpoints converted from TensorFlow call the LayerNorm's weight and bias gamma and beta.
+        let old = full
+            .replace("LayerNorm.weight", "LayerNorm.gamma")
+            .replace("LayerNorm.bias", "LayerNorm.beta");
+        let name = self.names.get(full).or_else(|| self.names.get(&old));
+        let name = name.or_else(|| self.aliases.get(full));
+        name.map(String::as_str)
     }
 
     /// The values of a tensor of the encoder, row-major; `name` is without the prefix.
@@ -164,13 +256,10 @@ impl<'a> Weights<'a> {
 
     /// The same of any tensor, by its whole name in the file.
     pub(crate) fn get_of_file(&self, full: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
-        // Checkpoints converted from TensorFlow call the LayerNorm's weight and bias gamma and beta.
-        let old = full
-            .replace("LayerNorm.weight", "LayerNorm.gamma")
-            .replace("LayerNorm.bias", "LayerNorm.beta");
-        let found = self
-            .find(full)?
-            .or(if old == full { None } else { self.find(&old)? });
+        let found = match self.stored(full) {
+            Some(name) => self.find(name)?,
+            None => None,
+        };
         let (values, found) = found.ok_or_else(|| self.absent(full))?;
         if found != shape {
             return Err(ModelError::WrongShape {
@@ -186,6 +275,18 @@ impl<'a> Weights<'a> {
                 found,
                 advice: "No model computes with that: download the weights again, or take those of an earlier step",
             }),
+        }
+    }
+
+    /// The shape of a tensor, by its name in the file.
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        match &self.source {
+            Source::Safe(files) => {
+                let view = files.iter().find_map(|file| file.tensor(name).ok())?;
+                Some(view.shape().to_vec())
+            }
+            #[cfg(not(target_family = "wasm"))]
+            Source::PyTorch(reader) => Some(reader.get(name)?.shape().to_vec()),
         }
     }
 
@@ -212,6 +313,13 @@ impl<'a> Weights<'a> {
             }
         }
     }
+}
+
+/// Whether a config calls the tables of words that come in and that go out one; as long as it does not deny it, they are.
+fn is_tied(folder: &Folder) -> bool {
+    let config = folder.get("config.json").unwrap_or_default();
+    let config: serde_json::Value = serde_json::from_slice(config).unwrap_or_default();
+    config.get("tie_word_embeddings") != Some(&false.into())
 }
 
 /// PyTorch's weights of a module, if there are any.

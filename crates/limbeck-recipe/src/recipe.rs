@@ -196,8 +196,11 @@ pub struct Recipe {
     pub objective: Objective,
     /// The output stage, which trains every layer of the student.
     pub output: OutputRecipe,
-    /// Text files or globs: one document per line, UTF-8, plain or .gz.
+    /// Text files or globs: one document per line, UTF-8, plain or packed with gzip, zstd, xz or bzip2.
     pub corpus: Vec<String>,
+    /// The field that is the document, if the corpus is JSON lines: one object per line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corpus_field: Option<String>,
     /// Fraction of the lines that is held out of training for evaluation, chosen by a hash of the line.
     pub heldout: f64,
     /// Maximum tokens per sequence; longer lines are truncated.
@@ -256,6 +259,7 @@ impl Default for Recipe {
             objective: Objective::default(),
             output: OutputRecipe::default(),
             corpus: Vec::new(),
+            corpus_field: None,
             heldout: 0.01,
             max_length: 128,
             batch: 32,

@@ -75,7 +75,7 @@ pub fn begin(arguments: &Arguments) -> Result<Begun, CliError> {
         true => Plan::new(&recipe, &teacher.config()?).map(|_| None)?,
         false => config::stages(&recipe, &teacher, start.as_ref())?.0,
     };
-    let corpus = Corpus::open(&recipe.corpus)?;
+    let corpus = Corpus::open(&recipe.corpus, recipe.corpus_field.as_deref())?;
     let mut models = config::models(&recipe);
     // Whoever has taught the assistant may have gone.
     models.retain(|(_, path)| !assistant_teaches || path.exists());
@@ -224,6 +224,9 @@ fn recipe(arguments: &Arguments) -> Result<Recipe, CliError> {
     }
     if !arguments.corpus.is_empty() {
         recipe.corpus = arguments.corpus.clone();
+    }
+    if let Some(field) = &arguments.corpus_field {
+        recipe.corpus_field = Some(field.clone());
     }
     if let Some(device) = arguments.device {
         recipe.device = device;

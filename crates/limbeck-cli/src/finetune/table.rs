@@ -113,7 +113,6 @@ pub fn text<'a>(bytes: &'a [u8], name: &str) -> Result<&'a str, CliError> {
             file: name.to_owned(),
             line: lines as u64 + 1,
             byte: in_line + 1,
-            encoding: "LATIN1",
         }
         .into()
     })

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use serde_json::json;
 
 use crate::scene::{Scene, corpus};
 
@@ -31,6 +32,61 @@ fn same_run_on(name: &str, bytes: &[u8]) {
 #[test]
 fn gzip_makes_no_difference() {
     same_run_on("corpus.txt.gz", &gzip(&corpus(40)));
+}
+
+#[test]
+fn old_macs_make_no_difference() {
+    same_run_on("mac.txt", corpus(40).replace('\n', "\r").as_bytes());
+}
+
+/// A field of JSON lines gives the steps that its texts give, also after a stop; without the field, its name is asked for.
+#[test]
+fn json_lines_make_no_difference() {
+    let scene = Scene::new();
+    scene.distill(&["--out", "plain"]).done();
+    let text = corpus(40);
+    let lines = text.lines().enumerate();
+    let lines = lines.map(|(n, text)| format!("{}\n", json!({ "id": n, "text": text })));
+    scene.write("corpus.jsonl.gz", gzip(&lines.collect::<String>()));
+    let flags = ["--corpus", "corpus.jsonl.gz", "--corpus-field"];
+    let by_flag = [&flags[..], &["text", "--out", "flag"]].concat();
+    scene.distill(&by_flag).done();
+    let expected = scene.text("plain/metrics.jsonl");
+    assert_eq!(scene.text("flag/metrics.jsonl"), expected);
+    // The run's own recipe has the field.
+    scene
+        .run(&["distill", "--config", "flag/recipe.toml", "--out", "again"])
+        .done();
+    assert_eq!(scene.text("again/metrics.jsonl"), expected);
+    scene.run(&["config", "check", "flag/recipe.toml"]).done();
+
+    let wrong = "corpus.jsonl.gz, line 1: no field `body`; its keys are id, text";
+    scene
+        .distill(&[&flags[..], &["body"]].concat())
+        .refused(1, wrong);
+    let recipe = scene.text("flag/recipe.toml");
+    let unnamed = recipe.replace("corpus_field = \"text\"\n", "");
+    assert_ne!(unnamed, recipe);
+    scene.write("unnamed.toml", unnamed);
+    let message = "corpus.jsonl.gz is JSON lines: add --corpus-field NAME (`corpus_field` in a recipe), the field that holds the \
+                   text; its keys are id, text";
+    scene.distill(&flags[..2]).refused(1, message);
+    scene
+        .run(&["config", "check", "unnamed.toml"])
+        .refused(1, message);
+}
+
+/// Of any of the files, before the output folder is made.
+#[test]
+fn what_is_no_text_is_refused_before_the_first_step() {
+    let scene = Scene::new();
+    scene.write("data.txt", b"PAR1\x15\x04\x15\xe0\x9f\x01");
+    let message = "data.txt is a Parquet file, not text with one document per line. Write its column of texts to a text file, one \
+                   document per line; or write it as JSON lines, and name the field with --corpus-field";
+    scene
+        .distill(&["--corpus", "corpus.txt", "data.txt"])
+        .refused(1, message);
+    assert!(!scene.path("student").exists());
 }
 
 #[test]

@@ -13,6 +13,7 @@ fn in_memory(texts: &[(&str, &[u8])]) -> Result<Corpus, CorpusError> {
         texts
             .map(|(name, bytes)| ((*name).to_owned(), Arc::from(*bytes)))
             .collect(),
+        None,
     )
 }
 

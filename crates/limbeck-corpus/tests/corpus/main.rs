@@ -1,7 +1,9 @@
 //! The corpus: what is read from files, which lines become which batches, and that a run can be resumed at any batch.
 
 mod changing;
+mod forms;
 mod in_memory;
+mod packed;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -88,8 +90,12 @@ fn pattern(path: impl AsRef<Path>) -> String {
     path.as_ref().display().to_string()
 }
 
+fn open_json(paths: &[&Path], field: Option<&str>) -> Result<Corpus, CorpusError> {
+    Corpus::open(&paths.iter().map(pattern).collect::<Vec<_>>(), field)
+}
+
 fn open(paths: &[&Path]) -> Result<Corpus, CorpusError> {
-    Corpus::open(&paths.iter().map(pattern).collect::<Vec<_>>())
+    open_json(paths, None)
 }
 
 fn limits(block_lines: usize) -> BlockLimits {
@@ -197,19 +203,6 @@ fn invalid_utf8_names_file_line_and_byte() {
             pattern(&path)
         )
     );
-    let utf16: Vec<u8> = "\u{feff}caf\u{e9}\n"
-        .encode_utf16()
-        .flat_map(u16::to_le_bytes)
-        .collect();
-    let path = write(&folder, "utf16.txt", utf16);
-    assert_eq!(
-        open(&[&path]).expect_err("UTF-16").to_string(),
-        format!(
-            "{}, line 1: not valid UTF-8 at byte 1 of the line. Convert the file (iconv -f UTF-16 -t UTF-8), or \
-             remove the line",
-            pattern(&path)
-        )
-    );
     // A character that the end of the file cuts, and one behind a byte order mark.
     for (bytes, byte) in [(&b"ok \xc3"[..], 4), (b"\xef\xbb\xbfok \xff", 7)] {
         let error = open(&[&write(&folder, "end.txt", bytes)]).expect_err("not UTF-8");
@@ -246,7 +239,7 @@ fn an_empty_corpus_is_refused() {
         )
     );
     assert_eq!(
-        Corpus::open(&[]).expect_err("empty").to_string(),
+        Corpus::open(&[], None).expect_err("empty").to_string(),
         "empty corpus: no file given. Name text files or globs, with one document per line"
     );
     let text = write(&folder, "e.txt", "text");
@@ -267,7 +260,7 @@ fn globs_are_sorted_and_every_file_comes_once() {
     let at = |name: &str| pattern(folder.path().join(name));
     let found = |patterns: &[&str]| -> Vec<String> {
         let patterns: Vec<_> = patterns.iter().map(|name| at(name)).collect();
-        let corpus = Corpus::open(&patterns).expect("files");
+        let corpus = Corpus::open(&patterns, None).expect("files");
         texts(&corpus)
             .into_iter()
             .map(|(_, _, text)| text)
@@ -292,7 +285,7 @@ fn a_pattern_without_files_is_named() {
     let here = std::env::current_dir().expect("a current folder");
     let missing = pattern(folder.path().join("*.txt"));
     assert_eq!(
-        Corpus::open(std::slice::from_ref(&missing))
+        Corpus::open(std::slice::from_ref(&missing), None)
             .expect_err("no file")
             .to_string(),
         format!(
@@ -302,13 +295,13 @@ fn a_pattern_without_files_is_named() {
     );
     let name = pattern(folder.path());
     assert_eq!(
-        Corpus::open(&[format!("{name}/")])
+        Corpus::open(&[format!("{name}/")], None)
             .expect_err("a folder")
             .to_string(),
         format!("'{name}' is a folder. Name the files in it, for example '{name}/*.txt'")
     );
     assert_eq!(
-        Corpus::open(&["***".to_owned()])
+        Corpus::open(&["***".to_owned()], None)
             .expect_err("no glob")
             .to_string(),
         "'***' is not a valid glob: wildcards are either regular `*` or recursive `**`"

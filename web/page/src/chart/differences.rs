@@ -26,6 +26,7 @@ const WORDS: [(&str, &str); 35] = [
     ("output.similarity", "similarity"),
     ("output.hidden", "hidden states"),
     ("corpus", "text"),
+    ("corpus_field", "field of the text"),
     ("steps", "steps"),
     ("learning_rate", "learning rate"),
     ("warmup", "warm-up"),

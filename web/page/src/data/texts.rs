@@ -63,7 +63,7 @@ pub fn Texts(
             <Problems of=Control::Texts />
             <DropPlace
                 hint="Your own: drop .txt or .gz files, one document per line"
-                accept=".txt,.gz,.md,.csv,.tsv,.jsonl,text/plain"
+                accept=".txt,.gz,.md,text/plain"
                 button="Choose files"
                 locked
                 taken

@@ -1,0 +1,92 @@
+//! JSON lines: each an object, whose field is a document.
+
+use serde_json::{Deserializer, Map, Value};
+
+/// Bytes of a line of JSON, at most: a document of any use is far smaller, and the line is in memory as a whole.
+pub(crate) const MOST_BYTES: usize = 16 << 20;
+/// Keys that a message names before it only counts them.
+const NAMED: usize = 12;
+
+/// Text that is JSON.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// One object a line; the keys of the first, where they are known.
+    Lines(Vec<String>),
+    /// One value over all of the text.
+    Document,
+}
+
+impl Kind {
+    /// Of a text that begins with `head`, or is no more than that.
+    pub(crate) fn of(head: &str, is_whole: bool) -> Option<Self> {
+        let text = head.trim_start();
+        if !text.starts_with(['{', '[']) {
+            return None;
+        }
+        let mut values = Deserializer::from_str(text).into_iter::<Value>();
+        let first = values.next()?;
+        let (value, rest) = text.split_at(values.byte_offset().min(text.len()));
+        let is_line = rest
+            .lines()
+            .next()
+            .is_none_or(|line| line.trim().is_empty());
+        match first {
+            Ok(Value::Object(object)) if is_line && !value.contains('\n') => {
+                Some(Self::Lines(keys(&object)))
+            }
+            Ok(Value::Object(_)) => is_line.then_some(Self::Document),
+            Ok(_) => rest.trim().is_empty().then_some(Self::Document),
+            // As far as it goes, it is JSON.
+            Err(e) if e.is_eof() && !is_whole => {
+                let is_first_line = text.starts_with('{') && !text.contains('\n');
+                Some(if is_first_line {
+                    Self::Lines(Vec::new())
+                } else {
+                    Self::Document
+                })
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+/// The document in a line: the text of the field, or why there is none.
+pub(crate) fn document(line: &str, field: &str) -> Result<String, String> {
+    let mut object: Map<String, Value> = serde_json::from_str(line).map_err(|e| {
+        format!(
+            "not a JSON object ({e}). With --corpus-field every line must be one; leave it out for plain text"
+        )
+    })?;
+    let kind = match object.remove(field) {
+        Some(Value::String(text)) => return Ok(text),
+        None => {
+            let keys = list(&keys(&object));
+            return Err(format!("no field `{field}`; its keys are {keys}"));
+        }
+        Some(Value::Null) => "null",
+        Some(Value::Bool(_)) => "true or false",
+        Some(Value::Number(_)) => "a number",
+        Some(Value::Array(_)) => "a list",
+        Some(Value::Object(_)) => "an object",
+    };
+    Err(format!(
+        "the field `{field}` is {kind}, not a string. Name another field, or leave the line out"
+    ))
+}
+
+/// In alphabetical order, whether serde_json keeps that of the file or not.
+fn keys(object: &Map<String, Value>) -> Vec<String> {
+    let mut keys: Vec<String> = object.keys().cloned().collect();
+    keys.sort();
+    keys
+}
+
+/// Names in a sentence.
+pub(crate) fn list(names: &[String]) -> String {
+    let named = names[..names.len().min(NAMED)].join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 if names.is_empty() => "none".to_owned(),
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
