@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 /// keeps the values that it started with (<https://github.com/microsoft/unilm/issues/525>).
 pub fn before_use(recipe: &Recipe) -> &'static str {
     if recipe.output.share > 0.0 {
-        return "The output stage compared what comes out of the student with what comes out of the teacher, so every layer was \
-                trained. Sentence vectors are pooled as the teacher's, and compared by their cosine. They \
+        return "The output stage compared what comes out of the student with what comes out of the model that it learnt from, so \
+                every layer was trained. Sentence vectors are pooled as that model's, and compared by their cosine. They \
                 can be used as they are; fine-tune the student for a task.";
     }
     match recipe.student.init {
