@@ -343,7 +343,7 @@ async fn layers_and_roles(browser: &Browser) {
     press(browser, "Maps").await;
 }
 
-/// Held-out sentences and the own one, side by side: by keys and in files.
+/// Held-out sentences and the own one, side by side: by keys, in files, and in a link that is copied twice.
 async fn sentences(browser: &Browser) {
     press(browser, "Sentences").await;
     let count = browser
@@ -394,6 +394,13 @@ async fn sentences(browser: &Browser) {
     assert_eq!(json["step"], 24);
     let png = take_from(browser, "#relations", "PNG").await;
     assert!(png.starts_with(b"\x89PNG") && png.len() > 5_000);
+    let link = copied_link(browser).await;
+    let locked = format!("cell:{count}+{before}");
+    assert!(
+        link.contains("view:sentences") && link.contains(&locked),
+        "{link}"
+    );
+    assert_eq!(copied_link(browser).await, link);
     focus(browser, "#maps-sentences").await;
     browser.key("Escape").await;
     press(browser, "Maps").await;

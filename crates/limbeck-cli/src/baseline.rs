@@ -21,7 +21,7 @@ pub struct Arguments {
     /// Folder of the teacher
     #[arg(long, value_name = "DIR")]
     teacher: Option<String>,
-    /// Output folder
+    /// Output folder [default: the recipe's, else student]
     #[arg(long, value_name = "DIR")]
     out: Option<String>,
     /// Recipe (TOML) whose student is copied; flags and --set override it

@@ -181,6 +181,8 @@ fn take_sizes(table: &mut Table) -> Result<(), CliError> {
     };
     let init = student.get("init");
     let folder = init.and_then(|init| init.get("folder")?.as_str());
+    // That an empty name is none is said with the other mistakes.
+    let folder = folder.filter(|folder| !folder.is_empty());
     let is_named = |size: &str| student.contains_key(size);
     let Some(folder) = folder.filter(|_| !["layers", "hidden", "heads"].into_iter().all(is_named))
     else {

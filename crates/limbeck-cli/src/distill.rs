@@ -31,7 +31,9 @@ use listener::Listener;
 fn manual() -> String {
     format!(
         "A recipe defines a run; this one has every default. Set a field with --set (student.layers=2), or write a \
-         file and pass it with --config. `limbeck config schema` explains each field.\n\n{}\n\
+         file and pass it with --config. `limbeck config schema` explains each field. Fields that follow from the others \
+         unless you set them are not shown: pairs, relation_heads, teacher_layer, warmup, student.ffn and \
+         student.from_layers.\n\n{}\n\
          Ctrl-c finishes the step, saves and exits; --resume continues with the same losses as if the run had never \
          stopped. The output folder receives the student (open it with transformers or sentence-transformers), \
          metrics.jsonl, report.html and a model card.",
@@ -52,7 +54,7 @@ pub struct Arguments {
     /// The field that is the document, of a corpus of JSON lines
     #[arg(long, value_name = "NAME")]
     corpus_field: Option<String>,
-    /// Output folder: the student, its report and, while the run lasts, the checkpoint
+    /// Output folder: the student, its report and, while the run lasts, the checkpoint [default: the recipe's, else student]
     #[arg(long, value_name = "DIR")]
     out: Option<String>,
     /// Recipe (TOML); flags and --set override it. `limbeck config example` prints one

@@ -16,23 +16,30 @@ use limbeck_score::{Kind, Marks, Metric, Score, Task, compare, compare_marks};
 
 use crate::encode::{cut_in_words, open};
 use crate::error::CliError;
-use crate::finetune::task::Labelled;
+use crate::finetune::task::{Labelled, Said};
+use crate::finetune::task_file::{self, ColumnFlags};
 use crate::output::write_whole;
 use crate::{device, terminal};
-use labelled::{Spread, Tuned};
+use labelled::{Judged, Spread, Tuned, Words};
 
 const MANUAL: &str = "\
-A task is a table with a header line, .csv (comma-separated, with quotes) or anything else (tab-separated, without):
-  similarity  columns sentence1, sentence2 and score: Spearman's and Pearson's correlation of the cosines with the scores
-  retrieval   two columns of text, such as lemma and definition: how often the right text of the second column is closest to
-              that of the first (accuracy@1), and its mean reciprocal rank (MRR), among the rows of a batch
+A task is a table with a header line, .csv (comma-separated, with quotes) or anything else
+(tab-separated, without):
+  similarity  columns sentence1, sentence2 and score: Spearman's and Pearson's correlation
+              of the cosines with the scores
+  retrieval   two columns of text, such as lemma and definition: how often the right text of
+              the second column is closest to that of the first (accuracy@1), and its mean
+              reciprocal rank (MRR), among the rows of a batch
 Models that limbeck finetune wrote are also judged by what they learnt:
   classes     a text or pair and a column label: accuracy and macro F1
   scores      a single text and a column score: Spearman's and Pearson's correlation
-  tags        CoNLL files (.conll, .bio, .iob2): F1 of whole chunks and accuracy, or accuracy and macro F1
+  tags        CoNLL files (.conll, .bio, .iob2): F1 of whole chunks and accuracy, or
+              accuracy and macro F1
+Other columns are named with --text-column and --label-column, or in a task.toml.
 
-Every score has a 95 % interval: the rows are drawn anew 1000 times. The same draws say how likely a model is as good as the
-first (p). Vectors are made as each folder says: pooling, length, prompt.";
+Every score has a 95 % interval: the rows are drawn anew 1000 times. The same draws say how
+likely a difference from the first model comes of the choice of rows alone (p). Vectors are
+made as each folder says: pooling, length, prompt.";
 
 /// Ends of the files that a folder of tasks stands for.
 const ENDS: [&str; 6] = ["tsv", "csv", "conll", "bio", "iob", "iob2"];
@@ -44,9 +51,11 @@ pub struct Arguments {
     /// Model folders; the others are compared with the first, usually the teacher
     #[arg(long, value_name = "DIR", num_args = 1.., required = true)]
     models: Vec<PathBuf>,
-    /// Task files, or folders of them (.tsv, .csv, .conll, .bio, .iob and .iob2)
+    /// Task files, or folders of them (.tsv, .csv, .conll, .bio, .iob and .iob2); a task.toml stands for its dev file
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     tasks: Vec<PathBuf>,
+    #[command(flatten)]
+    columns: ColumnFlags,
     /// Texts that a retrieval task chooses among: rows in the order of the file
     #[arg(long, value_name = "ROWS", default_value_t = 64)]
     among: usize,
@@ -98,6 +107,8 @@ pub struct Outcome {
     pub speeds: Vec<f64>,
     /// How the seeds of each model did in fine-tuning, where its folder says so.
     pub spreads: Vec<Option<Spread>>,
+    /// The words that are judged, where the task is one of words.
+    pub words: Option<Words>,
 }
 
 /// A task, and what models gave for it so far.
@@ -111,7 +122,7 @@ enum Either {
     /// For vectors, with an answer for each row.
     Vectors(Task, Vec<Vec<f64>>),
     /// For heads.
-    Labelled(Labelled, Vec<Marks>),
+    Labelled(Labelled, Vec<Judged>),
 }
 
 /// Everything that is shown.
@@ -135,7 +146,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
             "--among must be 2 or more, not {among}"
         )));
     }
-    let mut tasks = tasks(&arguments.tasks)?;
+    let mut tasks = tasks(arguments)?;
     let (device, device_name) = device::open(arguments.device)?;
     let mut models = Vec::new();
     for path in &arguments.models {
@@ -181,14 +192,14 @@ fn answer(
                     .push(encoded.vectors.len() as f64 / encoded.seconds);
                 asked.spreads.push(None);
             }
-            Either::Labelled(labelled, marks) => {
+            Either::Labelled(labelled, all) => {
                 let tuned: &Tuned = match &mut tuned {
                     Some(opened) => opened,
                     none => none.insert(Tuned::open(path, &folder, labelled, device)?),
                 };
                 let judged = tuned.judge(labelled)?;
-                marks.push(judged.marks);
                 asked.speeds.push(judged.speed);
+                all.push(judged);
                 asked.spreads.push(tuned.spread.clone());
             }
         }
@@ -201,8 +212,8 @@ fn answer(
 }
 
 impl Asked {
-    fn read(path: &Path) -> Result<Self, CliError> {
-        let task = match labelled::read(path)? {
+    fn read(path: &Path, said: &Said) -> Result<Self, CliError> {
+        let task = match labelled::read(path, said)? {
             Some(labelled) => Either::Labelled(labelled, Vec::new()),
             None => {
                 let bytes = std::fs::read(path).map_err(CliError::file("read", path))?;
@@ -222,32 +233,30 @@ impl Asked {
     }
 
     fn outcome(self, arguments: &Arguments) -> Outcome {
-        let scores = match &self.task {
-            Either::Vectors(task, answers) => compare(task, answers, arguments.seed),
-            Either::Labelled(_, marks) => compare_marks(marks, arguments.seed),
-        };
-        let (name, rows, heading, undefined) = match &self.task {
-            Either::Vectors(task, _) => {
-                let (name, rows) = (task.name(), task.rows());
-                let heading = match task.kind() {
-                    Kind::Similarity => format!("{name}: similarity, {rows} pairs"),
-                    Kind::Retrieval => {
-                        let among = arguments.among.min(rows);
-                        format!("{name}: retrieval, {rows} pairs, the right one of {among}")
-                    }
-                };
-                (name, rows, heading, "undefined: all cosines are alike")
-            }
-            Either::Labelled(labelled, marks) => {
+        let seed = arguments.seed;
+        let (scores, rows, heading, undefined, words) = match &self.task {
+            Either::Vectors(task, answers) => (
+                compare(task, answers, seed),
+                task.rows(),
+                heading(task, arguments.among),
+                "undefined: all cosines are alike",
+                None,
+            ),
+            Either::Labelled(labelled, judged) => {
+                let (marks, words) = labelled::compared(judged);
                 let rows = marks.first().map_or(0, Marks::rows);
-                let heading = labelled::heading(labelled, rows);
                 (
-                    labelled.name(),
+                    compare_marks(&marks, seed),
                     rows,
-                    heading,
+                    labelled::heading(labelled, rows, words.as_ref()),
                     "undefined: all answers are alike",
+                    words,
                 )
             }
+        };
+        let name = match &self.task {
+            Either::Vectors(task, _) => task.name(),
+            Either::Labelled(labelled, _) => labelled.name(),
         };
         Outcome {
             name: name.to_owned(),
@@ -258,6 +267,19 @@ impl Asked {
             scores,
             speeds: self.speeds,
             spreads: self.spreads,
+            words,
+        }
+    }
+}
+
+/// What a task of vectors asks for, in words.
+fn heading(task: &Task, among: usize) -> String {
+    let (name, rows) = (task.name(), task.rows());
+    match task.kind() {
+        Kind::Similarity => format!("{name}: similarity, {rows} pairs"),
+        Kind::Retrieval => {
+            let among = among.min(rows);
+            format!("{name}: retrieval, {rows} pairs, the right one of {among}")
         }
     }
 }
@@ -276,15 +298,24 @@ fn show(evaluation: &Evaluation, arguments: &Arguments) -> Result<(), CliError> 
     Ok(std::io::Write::write_all(&mut out, text.as_bytes())?)
 }
 
-fn tasks(paths: &[PathBuf]) -> Result<Vec<Asked>, CliError> {
-    let mut files = Vec::new();
-    for path in paths {
-        match path.is_dir() {
-            true => files.extend(tables_in(path)?),
-            false => files.push(path.clone()),
+fn tasks(arguments: &Arguments) -> Result<Vec<Asked>, CliError> {
+    let said = arguments.columns.said()?;
+    let mut tasks = Vec::new();
+    for path in &arguments.tasks {
+        if let Some(file) = task_file::in_path(path) {
+            let (dev, said) = task_file::judged_by(&file, &arguments.columns)?;
+            tasks.push(Asked::read(&dev, &said)?);
+            continue;
+        }
+        let files = match path.is_dir() {
+            true => tables_in(path)?,
+            false => vec![path.clone()],
+        };
+        for file in files {
+            tasks.push(Asked::read(&file, &said)?);
         }
     }
-    files.iter().map(|path| Asked::read(path)).collect()
+    Ok(tasks)
 }
 
 fn tables_in(folder: &Path) -> Result<Vec<PathBuf>, CliError> {

@@ -10,7 +10,7 @@ pub mod judging;
 pub mod sequences;
 mod table;
 pub mod task;
-mod task_file;
+pub mod task_file;
 mod training;
 
 use std::path::{Path, PathBuf};
@@ -30,8 +30,8 @@ use crate::output::Output;
 use crate::progress::Progress;
 use files::Outcome;
 use sequences::{Sequence, Shelf, tokenise, tokenizer};
-use task::{Goal, Kind, Task};
-use task_file::{Asked, asked};
+use task::{Goal, Task};
+use task_file::{Asked, ColumnFlags, asked};
 use training::{Seed, Training};
 
 /// Tokens of a sequence unless a person says otherwise, or the model has fewer positions.
@@ -46,8 +46,8 @@ with --text-column and --label-column. TSV has no quoting; CSV has. To tag words
 and, in the last column, its tag in each line, an empty line between sentences. A task.toml names the files and what they mean.
 
 Each seed gives the head new weights and the batches another order, and keeps its best epoch on the dev file. The output folder \
-receives the model of the best seed, README.md with the table of all seeds, and results.json with every number. With the default \
-head it opens with AutoModelForSequenceClassification (words: AutoModelForTokenClassification) of transformers; with --pooling mean in sentence-transformers, whose \
+receives the model of the best seed, README.md with the table of all seeds, results.json with every number, and predictions.jsonl \
+with what the model gives for each example of the dev file. With the default head it opens with AutoModelForSequenceClassification (words: AutoModelForTokenClassification) of transformers; with --pooling mean in sentence-transformers, whose \
 encode() gives the logits. Ctrl-c stops and leaves nothing.";
 
 /// Flags of `limbeck finetune`.
@@ -105,15 +105,8 @@ pub struct Arguments {
     /// Weight the classes so that rare ones count as much as frequent ones
     #[arg(long)]
     balance: bool,
-    /// The column of the text; twice for pairs
-    #[arg(long, value_name = "NAME")]
-    text_column: Vec<String>,
-    /// The column of the class or score
-    #[arg(long, value_name = "NAME")]
-    label_column: Option<String>,
-    /// `classification`, `regression` or `tokens`, where the files do not say
-    #[arg(long, value_name = "TASK", value_parser = Kind::parse)]
-    task: Option<Kind>,
+    #[command(flatten)]
+    columns: ColumnFlags,
     /// Where to compute: auto, cpu or gpu
     #[arg(long, default_value = "auto", value_parser = device::parse)]
     device: DeviceChoice,

@@ -60,7 +60,7 @@ enum Command {
     Finetune(finetune::Arguments),
     /// Turn lines of text into vectors: one JSON object per line, from files or standard input
     Encode(encode::Arguments),
-    /// Compare models by their sentence vectors: similarity and retrieval, with intervals
+    /// Compare models on tasks, with intervals: by their sentence vectors, or by what fine-tuning taught them
     Evaluate(evaluate::Arguments),
     /// Describe a model folder, and list the numbers of relation heads that fit it
     Inspect(inspect::Arguments),

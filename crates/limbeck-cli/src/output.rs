@@ -25,6 +25,8 @@ pub const METRICS: &str = "metrics.jsonl";
 
 /// The recipe: of a finished run, or of one whose assistant is not yet a teacher.
 pub const RECIPE: &str = "recipe.toml";
+/// What the texts were that a teacher assistant was taught on, beside it: its student's must be the same.
+pub const TEXTS: &str = "texts.json";
 /// The weights of a finished run's student, the last file of it.
 const WEIGHTS: &str = "model.safetensors";
 
@@ -38,7 +40,7 @@ const POOLING: &str = "1_Pooling";
 
 /// Whether a run writes a file of this name: the student of an earlier run must not leave parts beside a new one.
 fn is_ours(name: &str) -> bool {
-    const OURS: [&str; 14] = [
+    const OURS: [&str; 15] = [
         CHECKPOINT,
         METRICS_IN_PROGRESS,
         METRICS,
@@ -48,6 +50,7 @@ fn is_ours(name: &str) -> bool {
         "config_sentence_transformers.json",
         "sentence_bert_config.json",
         RECIPE,
+        TEXTS,
         "README.md",
         "report.html",
         "report.svg",

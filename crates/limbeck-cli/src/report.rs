@@ -30,6 +30,8 @@ pub struct Report {
     pub parts: Vec<Part>,
     /// Evaluations on held-out lines: the first is "before", the last is "after".
     pub evaluations: Vec<Evaluation>,
+    /// What the student learnt from: `teacher`, or `assistant`.
+    pub taught_by: String,
     /// Whether the student was a copy of parts of its teacher before the first step.
     pub copied: bool,
     /// Which lines were held out, in one sentence.
@@ -110,6 +112,11 @@ pub fn render(report: &Report) -> String {
         "title" => escape(&report.title),
         "style" => style(),
         "mark" => MARK.to_owned(),
+        "taught-by" => escape(&report.taught_by),
+        "loss-unit" => match has_other_units(report) {
+            true => "KL in nats; every other part in its own unit.".to_owned(),
+            false => "KL in nats.".to_owned(),
+        },
         "lead" => lead_html(report),
         "notes" => notes_html(&notes),
         "evaluations" => evaluations_html(report),
@@ -218,10 +225,11 @@ fn lead_html(report: &Report) -> String {
     let Some((before, after)) = means.filter(|(b, a)| b.is_finite() && a.is_finite()) else {
         return String::new();
     };
+    let other = escape(&report.taught_by);
     let verdict = match after / before {
-        ratio if ratio < 1.0 => "moved closer to the teacher’s",
-        ratio if ratio > 1.0 => "moved away from the teacher’s",
-        _ => "stayed as far from the teacher’s as they were",
+        ratio if ratio < 1.0 => format!("moved closer to the {other}’s"),
+        ratio if ratio > 1.0 => format!("moved away from the {other}’s"),
+        _ => format!("stayed as far from the {other}’s as they were"),
     };
     format!(
         "<p class=\"lead\">On {} the student’s token-to-token relations {verdict}: \
@@ -267,11 +275,12 @@ fn evaluations_html(report: &Report) -> String {
         let (before, after) = (value_of(&first.parts, *part), value_of(&last.parts, *part));
         let top = largest_of(*part, [first, last]);
         format!(
-            "<tr style=\"--pair:var(--c{})\"><th scope=\"row\">{}</th><td class=\"number\">{}</td>\
+            "<tr style=\"--pair:var(--c{})\"><th scope=\"row\">{}<span class=\"unit muted\">{}</span></th><td class=\"number\">{}</td>\
              <td class=\"number\"><b>{}</b></td><td class=\"number change\">{}</td>\
              <td class=\"bars\">{}{}</td></tr>",
             place % 9,
             escape(&part.to_string()),
+            part.unit(),
             number(before),
             number(after),
             change(before, after),
@@ -280,14 +289,25 @@ fn evaluations_html(report: &Report) -> String {
         )
     };
     let rows: String = report.parts.iter().enumerate().map(row).collect();
+    let scales = match has_other_units(report) {
+        true => {
+            "<p class=\"muted\">The bars of the pairs share one scale; any other part has a scale of its own.</p>"
+        }
+        false => "",
+    };
     format!(
         "<table><thead><tr><th>Part</th><th class=\"number\">{}</th><th class=\"number\">after</th>\
-         <th class=\"number change\">change</th><th>KL of a pair in nats</th></tr></thead><tbody>{rows}</tbody></table>\
+         <th class=\"number change\">change</th><th>as bars</th></tr></thead><tbody>{rows}</tbody></table>{scales}\
          <p class=\"muted\">{note}</p>{}{}",
         before(report),
         all_pairs_html(report),
         all_evaluations_html(report)
     )
+}
+
+/// Whether a part of the loss is anything else than the KL of a pair.
+fn has_other_units(report: &Report) -> bool {
+    report.parts.iter().any(|part| part.pair().is_none())
 }
 
 /// What the student is called before the first step.
@@ -386,10 +406,11 @@ fn sentences_html(both: &[Similarity; 2], report: &Report) -> String {
     let [before, after] = both.each_ref().map(|some| number(some.gap()));
     let mut html = format!(
         "<section class=\"sentences\" aria-labelledby=\"sentences-title\"><h2 id=\"sentences-title\">Sentences, side by side</h2>\
-         <p>On {} of the {}, the cosines of the student’s sentence vectors differ from the teacher’s by <b>{after}</b> \
+         <p>On {} of the {}, the cosines of the student’s sentence vectors differ from the {}’s by <b>{after}</b> \
          (mean absolute difference); before the first step it was {before}.</p>",
         both[1].size(),
-        escape(&report.measured_on)
+        escape(&report.measured_on),
+        escape(&report.taught_by)
     );
     for some in both {
         html.push_str(&format!("<h3>Step {}</h3>", some.step()));
@@ -501,6 +522,7 @@ fn embedded(report: &Report) -> String {
         },
         "evaluations": evaluations.collect::<Vec<_>>(),
         "copied": report.copied,
+        "taught_by": report.taught_by,
         "relations": report.relations.as_ref().filter(|maps| maps.problem().is_none()).map(embedded_maps),
     });
     value.to_string().replace('<', "\\u003c")

@@ -88,6 +88,7 @@ fn report(steps: u64) -> Report {
                 ..Evaluation::default()
             },
         ],
+        taught_by: "teacher".to_owned(),
         copied: false,
         heldout_note: "64 lines of wiki.txt".to_owned(),
         measured_on: "held-out lines".into(),
@@ -429,4 +430,40 @@ fn the_output_stage_is_shown_beside_the_pairs() {
     assert!(row.is_some_and(|row| row.contains("width:100.0%")));
     let svg = picture(&subject);
     assert!(svg.contains(">cosine</text>") && !svg.contains("NaN"));
+}
+
+#[test]
+fn a_part_that_is_no_kl_has_its_own_unit() {
+    let pairs_only = render(&report(3));
+    let mut subject = report(3);
+    subject.parts.push(Part::Cosine);
+    for evaluation in &mut subject.evaluations {
+        evaluation.parts.insert(Part::Cosine, 0.25);
+    }
+    let page = render(&subject);
+    let row = |name: &str| {
+        let (_, rest) = page
+            .split_once(&format!("<th scope=\"row\">{name}<"))
+            .expect("a row");
+        rest.split("</tr>").next().expect("an end").to_owned()
+    };
+    assert!(row("Q-Q").contains(">KL in nats</span>"));
+    let cosine = row("cosine");
+    assert!(
+        cosine.contains(">1 \u{2212} cosine</span>") && !cosine.contains("nats"),
+        "{cosine}"
+    );
+    for (page, said) in [
+        (
+            &page,
+            "KL in nats; every other part in its own unit. Strong line",
+        ),
+        (&page, "any other part has a scale of its own"),
+        (&pairs_only, "KL in nats. Strong line"),
+    ] {
+        assert!(page.contains(said), "no {said}");
+    }
+    assert!(!pairs_only.contains("a scale of its own"));
+    assert!(picture(&report(3)).contains(">Distance from the teacher, KL in nats<"));
+    assert!(picture(&subject).contains(">Distance from the teacher, KL of pairs in nats<"));
 }

@@ -7,7 +7,7 @@ use limbeck_recipe::{Init, Mistake, Plan, PlanError, Recipe};
 use crate::RunError;
 use crate::card::baseline_card;
 use crate::start::{self, new_run};
-use crate::student::{student_files, vectors_in_words};
+use crate::student::{student_files, student_head, vectors_in_words};
 
 /// A student that was copied from its teacher, or from the model in a folder.
 pub struct Baseline {
@@ -55,7 +55,9 @@ pub async fn baseline(
     let config = start.map(Folder::config).transpose()?;
     let mut plan = Plan::with_start(&asked, &teacher.config()?, config.as_ref())?;
     plan.recipe.corpus.clone_from(&recipe.corpus);
-    let vectors = vectors_in_words(&plan, &teacher.sentence_head()?);
+    let of_teacher = teacher.sentence_head()?;
+    let head = student_head(&plan, &of_teacher, start)?;
+    let vectors = vectors_in_words(&plan, &of_teacher, &head);
     if let Some(start) = start {
         start::require_same_tokens(start, &teacher.tokenizer()?)?;
     }
@@ -63,7 +65,7 @@ pub async fn baseline(
     let weights = start.map(weights).transpose()?;
     let encoder = Encoder::from_folder(teacher, device)?;
     let run = new_run(plan.clone(), &encoder, weights.as_ref()).await?;
-    let mut files = student_files(&plan, run.student(), teacher).await?;
+    let mut files = student_files(&plan, run.student(), teacher, &head).await?;
     let card = baseline_card(&plan, &vectors);
     files.push(("README.md".to_owned(), card.into_bytes()));
     Ok(Baseline {

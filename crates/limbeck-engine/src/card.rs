@@ -121,16 +121,16 @@ pub fn facts(plan: &Plan) -> Vec<(String, String)> {
         .iter()
         .map(|(pair, weight)| weighted(*weight, pair.to_string()))
         .collect();
-    let objective = match recipe.objective {
-        Objective::MinilmV2 => "MiniLMv2 relations",
-        Objective::MinilmV1 => "MiniLM attention and value relation",
-    };
+    let Method { objective, .. } = Method::of(recipe.objective);
     let data: Vec<&str> = recipe.corpus.iter().map(|path| name(path)).collect();
     let fact = |name: &str, value: String| (name.to_owned(), value);
     let mut facts = teachers(plan);
     facts.extend([
         fact(
-            "Teacher layer",
+            match recipe.has_assistant() {
+                true => "Assistant layer",
+                false => "Teacher layer",
+            },
             format!(
                 "{} of {}",
                 plan.teacher_layer, plan.teacher.num_hidden_layers
@@ -162,6 +162,33 @@ pub fn facts(plan: &Plan) -> Vec<(String, String)> {
         fact("Seed", recipe.seed.to_string()),
     ]);
     facts
+}
+
+/// Where an objective comes from.
+struct Method {
+    /// The objective in words.
+    objective: &'static str,
+    /// Tag of the model card.
+    tag: &'static str,
+    /// The paper as a Markdown link, with its authors.
+    paper: &'static str,
+}
+
+impl Method {
+    fn of(objective: Objective) -> Self {
+        match objective {
+            Objective::MinilmV2 => Self {
+                objective: "MiniLMv2 relations",
+                tag: "minilmv2",
+                paper: "[MiniLMv2](https://arxiv.org/abs/2012.15828) (Wang et al. 2021)",
+            },
+            Objective::MinilmV1 => Self {
+                objective: "MiniLM attention and value relation",
+                tag: "minilm",
+                paper: "[MiniLM](https://arxiv.org/abs/2002.10957) (Wang et al. 2020)",
+            },
+        }
+    }
 }
 
 /// Whom the student learns from: the teacher, or an assistant that has learnt from it.
@@ -228,8 +255,8 @@ pub fn size(config: &Config) -> String {
     )
 }
 
-/// What the student learns from, for people.
-fn taught_by(plan: &Plan) -> &'static str {
+/// What the student learns from, for people: `teacher`, or `assistant`.
+pub fn taught_by(plan: &Plan) -> &'static str {
     match plan.recipe.has_assistant() {
         true => "assistant",
         false => "teacher",
@@ -308,13 +335,12 @@ pub fn baseline_card(plan: &Plan, vectors: &str) -> String {
 
 /// README.md of a student's folder.
 pub fn model_card(plan: &Plan, outcome: &Outcome) -> String {
-    let mut card = String::from(
-        "---\nlibrary_name: sentence-transformers\npipeline_tag: feature-extraction\ntags:\n- distillation\n- minilmv2\n\
-         - limbeck\n---\n\n# A student distilled by its self-attention relations\n\n",
-    );
-    card.push_str(
-        "Distilled with limbeck by the method of [MiniLMv2](https://arxiv.org/abs/2012.15828) (Wang et al. 2021). The licences of the teacher \
-         and of the text it was distilled on apply.\n\n| | |\n|---|---|\n",
+    let Method { tag, paper, .. } = Method::of(plan.recipe.objective);
+    let mut card = format!(
+        "---\nlibrary_name: sentence-transformers\npipeline_tag: feature-extraction\ntags:\n- distillation\n- {tag}\n\
+         - limbeck\n---\n\n# A student distilled by its self-attention relations\n\n\
+         Distilled with limbeck by the method of {paper}. The licences of the teacher and of the text it was distilled on \
+         apply.\n\n| | |\n|---|---|\n",
     );
     for (name, value) in facts(plan).into_iter().chain(outcome.facts()) {
         card.push_str(&format!("| {name} | {} |\n", escape(&value)));

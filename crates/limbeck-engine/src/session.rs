@@ -14,7 +14,7 @@ use limbeck_model::{Encoder, Folder, ModelError, Tokenizer};
 use limbeck_protocol::{RunInfo, Stage};
 use limbeck_recipe::batching::DataPosition;
 use limbeck_recipe::{
-    Evaluation, Part, Plan, PlanError, Recipe, Step, beyond_memory, parameter_count,
+    Evaluation, Part, Plan, PlanError, Recipe, SentenceHead, Step, beyond_memory, parameter_count,
 };
 use limbeck_train::{Checkpoint, Event, Run, TrainError, check_kernels};
 
@@ -26,7 +26,7 @@ use crate::inputs::{Inputs, examine, of_models};
 use crate::sentence::{self, EventParts, Sentence, Share, Tokens};
 use crate::similarity::{Compared, Similarity};
 use crate::start::{self, new_run};
-use crate::student::{student_files, vectors_in_words};
+use crate::student::{student_files, student_head, vectors_in_words};
 use crate::trouble::{RunError, Trouble, of_device};
 
 /// What a session is opened with.
@@ -60,6 +60,8 @@ pub struct Session {
     files: Vec<FileSummary>,
     inputs: Inputs,
     folder: Folder,
+    /// How the student makes one vector of a text, and the same in words.
+    head: SentenceHead,
     vectors: String,
     /// Cuts nothing off: a sentence may be longer than the lines of a batch.
     tokenizer: Tokenizer,
@@ -94,7 +96,8 @@ impl Session {
         let config = start.as_ref().map(Folder::config).transpose()?;
         let plan = Plan::with_start(&recipe, &source.config()?, config.as_ref())?;
         let head = source.sentence_head()?;
-        let vectors = vectors_in_words(&plan, &head);
+        let of_student = student_head(&plan, &head, start.as_ref())?;
+        let vectors = vectors_in_words(&plan, &head, &of_student);
         let mut plan = plan.pooled(&head.pooling);
         let tokenizer = source.tokenizer()?;
         source.require_rows(&tokenizer)?;
@@ -163,6 +166,7 @@ impl Session {
             files,
             inputs,
             folder,
+            head: of_student,
             vectors,
             tokenizer,
             heldout,
@@ -523,7 +527,7 @@ impl Session {
     /// The device fails, or the teacher's tokenizer cannot be written.
     pub async fn student(&self) -> Result<Vec<(String, Vec<u8>)>, ModelError> {
         let plan = self.run.plan();
-        let mut files = student_files(plan, self.run.student(), &self.folder).await?;
+        let mut files = student_files(plan, self.run.student(), &self.folder, &self.head).await?;
         let card = model_card(plan, &self.outcome());
         files.push(("README.md".into(), card.into_bytes()));
         Ok(files)

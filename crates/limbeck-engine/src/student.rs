@@ -4,7 +4,7 @@ use limbeck_model::{Encoder, Folder, ModelError, Precision};
 use limbeck_recipe::{Init, Plan, SentenceHead, WeightPrecision};
 
 /// Names (`/` separates sub-folders) and contents of all files of the folder but README.md, in the order in which they
-/// are to be written: the weights last.
+/// are to be written: the weights last. `head` is the [`student_head`].
 ///
 /// # Errors
 /// The teacher's tokenizer cannot be written as tokenizer.json, or a tensor not be read back.
@@ -12,6 +12,7 @@ pub async fn student_files(
     plan: &Plan,
     student: &Encoder,
     teacher: &Folder,
+    head: &SentenceHead,
 ) -> Result<Vec<(String, Vec<u8>)>, ModelError> {
     let precision = match plan.recipe.precision {
         WeightPrecision::F32 => Precision::F32,
@@ -21,7 +22,6 @@ pub async fn student_files(
     let mut add = |name: &str, bytes: Vec<u8>| files.push((name.to_owned(), bytes));
     let config = plan.student.to_json(precision.torch_name());
     add("config.json", config.into_bytes());
-    let head = student_head(plan, &teacher.sentence_head()?);
     for (name, content) in head.to_files(plan.student.hidden_size, plan.student.max_length()) {
         add(&name, format!("{content:#}\n").into_bytes());
     }
@@ -41,21 +41,31 @@ pub async fn student_files(
     Ok(files)
 }
 
-/// How the student makes one vector of a text: as its teacher does, but for what its width rules out. Positions that a student
-/// with random weights was never trained on are not read.
-pub fn student_head(plan: &Plan, teacher: &SentenceHead) -> SentenceHead {
+/// How the student makes one vector of a text: as its teacher does, but for what its width rules out. A student that starts from
+/// the model in a folder (`start`) reads as many tokens as that model does, where its folder says so. Positions that a student with
+/// random weights was never trained on are not read.
+///
+/// # Errors
+/// The file that says how many tokens the model in the folder reads is damaged.
+pub fn student_head(
+    plan: &Plan,
+    teacher: &SentenceHead,
+    start: Option<&Folder>,
+) -> Result<SentenceHead, ModelError> {
     let (from, to) = (plan.teacher.hidden_size, plan.student.hidden_size);
     let mut head = teacher.of_student(from, to);
     if plan.recipe.student.init == Init::Random {
         let length = head.length(plan.student.max_length());
         head.max_length = Some(length.min(plan.recipe.max_length));
     }
-    head
+    if let Some(own) = start.map(Folder::sentence_length).transpose()?.flatten() {
+        head.max_length = Some(own);
+    }
+    Ok(head)
 }
 
 /// The same in words, with what is left out of the teacher's and why.
-pub fn vectors_in_words(plan: &Plan, teacher: &SentenceHead) -> String {
-    let head = student_head(plan, teacher);
+pub fn vectors_in_words(plan: &Plan, teacher: &SentenceHead, head: &SentenceHead) -> String {
     let length = head.length(plan.student.max_length());
     let mut words = format!("{}, of up to {length} tokens", head.words());
     let (left_out, kept) = (teacher.dense().count(), head.dense().count());

@@ -203,6 +203,15 @@ impl Folder {
         Ok(SentenceHead::read(&self.name, &file, hidden)?)
     }
 
+    /// Tokens that it cuts its texts to, where its files say so: as [`Folder::sentence_head`], of whatever modules it has.
+    ///
+    /// # Errors
+    /// A file that would say so is damaged.
+    pub fn sentence_length(&self) -> Result<Option<usize>, ModelError> {
+        let file = |name: &str| self.get(name);
+        Ok(SentenceHead::own_length(&self.name, &file)?)
+    }
+
     /// Every file that was read, by name.
     pub fn files(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.files

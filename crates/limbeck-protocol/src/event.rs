@@ -7,15 +7,22 @@ use serde::{Deserialize, Serialize};
 /// keeps the values that it started with (<https://github.com/microsoft/unilm/issues/525>).
 pub fn before_use(recipe: &Recipe) -> &'static str {
     if recipe.output.share > 0.0 {
-        return "The output stage compared what comes out of the student with what comes out of the teacher, so every layer was \
-                trained. Sentence vectors are pooled as the teacher's, and compared by their cosine. They \
+        return "The output stage compared what comes out of the student with what comes out of the model that it learnt from, so \
+                every layer was trained. Sentence vectors are pooled as that model's, and compared by their cosine. They \
                 can be used as they are; fine-tune the student for a task.";
     }
     match recipe.student.init {
-        Init::Teacher | Init::Folder(_) => {
+        Init::Teacher => {
             "The loss reads the queries, keys and values of the student's last layer. What comes after them in that layer \
              (attention output, feed-forward, LayerNorms) gets no gradient and is still as it was taken over at the start, while \
              everything before it was trained. The student's vectors can be used as they are; fine-tune it for a task."
+        }
+        Init::Folder(_) => {
+            "The loss reads the queries, keys and values of the student's last layer. What comes after them in that layer \
+             (attention output, feed-forward, LayerNorms) gets no gradient and is still that of the model that the student started \
+             from, while everything before it was trained. The student's vectors can be used as they are only if that model's could: \
+             if the end of its last layer was never trained, as in a student of relations alone from random weights, fine-tune this \
+             student before you use it."
         }
         Init::Random => {
             "The loss reads the queries, keys and values of the student's last layer. What comes after them in that layer \
@@ -333,4 +340,32 @@ pub struct Figure {
     pub name: String,
     /// The value with its unit.
     pub value: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use limbeck_recipe::OutputRecipe;
+
+    use super::*;
+
+    #[test]
+    fn a_student_of_a_folder_is_promised_no_more_than_that_model_was() {
+        let said = |init, share| {
+            let mut recipe = Recipe::default();
+            recipe.student.init = init;
+            recipe.output = OutputRecipe {
+                share,
+                ..OutputRecipe::default()
+            };
+            before_use(&recipe)
+        };
+        let usable = "vectors can be used as they are; fine-tune it for a task";
+        assert!(said(Init::Teacher, 0.0).contains(usable));
+        let of_folder = said(Init::Folder("former".to_owned()), 0.0);
+        assert!(!of_folder.contains(usable), "{of_folder}");
+        assert!(of_folder.contains("as they are only if that model's could"));
+        // Here every layer was trained, whatever it began as.
+        let trained = said(Init::Folder("former".to_owned()), 1.0);
+        assert_eq!(trained, said(Init::Random, 1.0));
+    }
 }

@@ -309,6 +309,12 @@ impl Config {
         })
     }
 
+    /// Whether the head of sequences gives several labels of a text, each on its own (`multi_label_classification`).
+    pub fn has_several_labels(&self) -> bool {
+        let problem = self.raw.get("problem_type").and_then(Value::as_str);
+        problem == Some("multi_label_classification")
+    }
+
     /// config.json of this model, with the element type of its weights (`float32`, `float16`).
     pub fn to_json(&self, dtype: &str) -> String {
         let mut json = self.raw.clone();

@@ -1,8 +1,9 @@
 //! What a run will cost, estimated from its sizes alone: for a page where a recipe is being edited, and before a run starts.
 
 use crate::config::{Config, StudentSize, parameter_count};
+use crate::init::Init;
 use crate::plan::{Mistake, Plan, usual_ffn};
-use crate::recipe::{Init, KernelChoice, Recipe};
+use crate::recipe::{KernelChoice, Recipe};
 
 /// Bytes of an f32.
 const FLOAT: f64 = 4.0;

@@ -9,6 +9,7 @@ mod error;
 mod estimate;
 mod families;
 mod head;
+mod init;
 pub mod layout;
 mod named;
 mod pair;
@@ -24,6 +25,7 @@ pub use config::{Config, StudentSize, TOKENIZER_FILES, parameter_count};
 pub use error::ConfigError;
 pub use estimate::{Estimate, beyond_memory, memory};
 pub use head::{FamilyHead, HeadActivation, HeadChoice, Tuned};
+pub use init::Init;
 pub use named::{NAMED, NamedRecipe, named};
 pub use pair::{Pair, Vector, common_relation_heads};
 pub use part::Part;
@@ -32,7 +34,7 @@ pub use plan::{
     usual_relation_heads, usual_teacher_layer, usual_warmup,
 };
 pub use recipe::{
-    ASSISTANT, DeviceChoice, Init, KernelChoice, Objective, OutputRecipe, Recipe, StudentRecipe,
+    ASSISTANT, DeviceChoice, KernelChoice, Objective, OutputRecipe, Recipe, StudentRecipe,
     WeightPrecision, as_toml,
 };
 pub use rng::{Rng, mix};

@@ -47,6 +47,16 @@ impl Part {
             _ => None,
         }
     }
+
+    /// What its value is, for whoever sees it beside parts of other units.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Relation(_) | Self::SentenceRelation => "KL in nats",
+            Self::Cosine => "1 \u{2212} cosine",
+            Self::L2 | Self::Hidden => "mean square",
+            Self::Similarity => "mean square of cosines",
+        }
+    }
 }
 
 /// `Q-Q` for the relations of a pair, `cosine` and the like for the others: the recipe's name of their weight.

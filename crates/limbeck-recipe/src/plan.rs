@@ -2,8 +2,9 @@
 
 use crate::Part;
 use crate::config::{Config, StudentSize, parameter_count};
+use crate::init::Init;
 use crate::pair::{Pair, Vector, common_relation_heads};
-use crate::recipe::{Init, KernelChoice, Objective, OutputRecipe, Recipe, StudentRecipe};
+use crate::recipe::{KernelChoice, Objective, OutputRecipe, Recipe, StudentRecipe};
 use crate::sentence::Pooling;
 
 /// Parameters of the largest student: 8 GiB of weights.

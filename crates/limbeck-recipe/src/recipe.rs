@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::init::Init;
 use crate::{Config, Part};
 
 /// The folder of the teacher assistant in that of the student.
@@ -55,21 +56,6 @@ pub enum KernelChoice {
     Fused,
     /// Plain tensor operations, for teaching or to rule a kernel out.
     Naive,
-}
-
-/// Which weights a student has before the first step.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Init {
-    /// Those of the teacher's layers that `from_layers` names, and the teacher's embeddings; a narrower student gets a
-    /// part of their columns.
-    #[default]
-    Teacher,
-    /// Random ones, as in the papers.
-    Random,
-    /// Those of the model in a folder: a former student, or another model of the teacher's family with the teacher's tokens.
-    /// Its sizes are the student's.
-    Folder(String),
 }
 
 /// Size of the student, and what it starts from.
@@ -316,7 +302,8 @@ impl Recipe {
 pub mod as_toml {
     use serde::{Deserialize, Deserializer, Serializer, de, ser};
 
-    use super::{Init, OutputRecipe, Recipe};
+    use super::{OutputRecipe, Recipe};
+    use crate::init::Init;
 
     /// For `#[serde(with = "limbeck_recipe::as_toml")]`.
     ///

@@ -257,6 +257,16 @@ impl SentenceHead {
         Ok(settings.do_lower_case.unwrap_or(false))
     }
 
+    /// Tokens that a folder cuts its texts to, where it says; whatever its modules are.
+    ///
+    /// # Errors
+    /// A file that would say so is damaged.
+    pub fn own_length(folder: &str, file: FileOf<'_>) -> Result<Option<usize>, ConfigError> {
+        let files = Files { folder, file };
+        let (_, settings) = files.transformer()?;
+        files.length(&settings)
+    }
+
     /// Names of the files that [`SentenceHead::read`] may ask for, and of Dense layers' weights; with the folder of the
     /// encoder's own files (mostly ``) before.
     ///
@@ -582,12 +592,7 @@ impl Files<'_, '_> {
         let (name, file) = self.transformer()?;
         file.check().map_err(|reason| self.wrong(name, reason))?;
         head.do_lower_case = file.do_lower_case.unwrap_or(false);
-        let tokenizer: TokenizerFile = self.parse("tokenizer_config.json")?.unwrap_or_default();
-        let of_tokenizer = tokenizer.model_max_length;
-        let of_tokenizer = of_tokenizer.filter(|length| (1.0..NO_LIMIT).contains(length));
-        head.max_length = file
-            .max_seq_length
-            .or(of_tokenizer.map(|length| length as usize));
+        head.max_length = self.length(&file)?;
         let prompts: PromptsFile = self.parse(PROMPTS)?.unwrap_or_default();
         let each = prompts.prompts.into_iter();
         head.prompts = each
@@ -597,6 +602,16 @@ impl Files<'_, '_> {
         head.truncate_dim = prompts.truncate_dim;
         let unknown = head.prompt(None).err();
         unknown.map_or(Ok(()), |reason| Err(self.wrong(PROMPTS, reason)))
+    }
+
+    /// Tokens that a text is cut to, where the folder says.
+    fn length(&self, file: &TransformerFile) -> Result<Option<usize>, ConfigError> {
+        let tokenizer: TokenizerFile = self.parse("tokenizer_config.json")?.unwrap_or_default();
+        let of_tokenizer = tokenizer.model_max_length;
+        let of_tokenizer = of_tokenizer.filter(|length| (1.0..NO_LIMIT).contains(length));
+        Ok(file
+            .max_seq_length
+            .or(of_tokenizer.map(|length| length as usize)))
     }
 
     fn pooling(&self, path: &str, hidden: usize) -> Result<Pooling, ConfigError> {

@@ -6,7 +6,7 @@ use crate::colours::{Rgb, Theme};
 use crate::drawing::{Drawing, Item, Words};
 use crate::relation::Nested;
 use crate::sheet::{MARGIN, Map, scale};
-use crate::words::{clip, number, quoted, visible};
+use crate::words::{capitalised, clip, number, quoted, visible};
 
 /// Width below which the maps are stacked.
 const NARROW: f32 = 760.0;
@@ -24,9 +24,11 @@ const LARGEST_CELL: f32 = 28.0;
 const LEAST_GAP: f32 = 0.01;
 
 /// The cosines of the vectors of each two of N sentences.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Similarity {
     step: u64,
+    /// What the student is held beside: `teacher`, or `assistant`.
+    beside: String,
     texts: Vec<String>,
     teacher: Vec<f32>,
     student: Vec<f32>,
@@ -43,10 +45,18 @@ impl Similarity {
         let whole = |map: &Vec<f32>| !texts.is_empty() && map.len() == texts.len() * texts.len();
         (whole(&teacher) && whole(&student)).then_some(Self {
             step,
+            beside: "teacher".to_owned(),
             texts,
             teacher,
             student,
         })
+    }
+
+    /// The same, with another word than `teacher` for what the student is held beside.
+    #[must_use]
+    pub fn beside(self, word: &str) -> Self {
+        let beside = word.to_owned();
+        Self { beside, ..self }
     }
 
     /// N.
@@ -98,9 +108,10 @@ impl Similarity {
     /// What is seen, in words.
     pub fn title(&self) -> String {
         format!(
-            "{} sentences, student at step {}: its cosines differ from the teacher's by {} (mean absolute difference)",
+            "{} sentences, student at step {}: its cosines differ from the {}'s by {} (mean absolute difference)",
             self.size(),
             self.step,
+            self.beside,
             number(self.gap())
         )
     }
@@ -126,9 +137,9 @@ impl Similarity {
         let of_cosine = move |cosine: f32| (cosine - least) / (1.0 - least);
         let of_difference = move |d: f32| 0.5 + d / most / 2.0;
         let names = [
-            "Teacher".to_owned(),
+            capitalised(&self.beside),
             format!("Student, step {}", self.step),
-            "Student \u{2212} teacher".to_owned(),
+            format!("Student \u{2212} {}", self.beside),
         ];
         let mut items = Vec::new();
         for (at, (map, name)) in maps.iter().zip(names).enumerate() {
@@ -174,7 +185,7 @@ impl Similarity {
         Drawing {
             width,
             height: lower + 14.0,
-            title: "Cosines of sentences of teacher and student".to_owned(),
+            title: format!("Cosines of sentences of {} and student", self.beside),
             description: self.title(),
             items,
         }
@@ -213,9 +224,10 @@ impl Similarity {
     fn in_numbers(&self, (row, column): (usize, usize)) -> String {
         let [teacher, student] = self.both((row, column)).unwrap_or_default();
         format!(
-            "{} and {}: teacher {}, student {}, difference {}",
+            "{} and {}: {} {}, student {}, difference {}",
             row + 1,
             column + 1,
+            self.beside,
             number(teacher),
             number(student),
             number(student - teacher)

@@ -1,5 +1,12 @@
 //! Text that people and tokenizers wrote, made fit to be shown; and numbers for people.
 
+/// A word as it begins a heading.
+pub fn capitalised(word: &str) -> String {
+    let mut letters = word.chars();
+    let first = letters.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(letters).collect()
+}
+
 /// A token as it can be shown: control characters, and those that turn the text beside them around, as escapes such as
 /// `\u{7}`. Letters of every script, combining marks and joined emoji stay as they are.
 pub fn visible(token: &str) -> String {

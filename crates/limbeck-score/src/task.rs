@@ -288,7 +288,8 @@ impl Table {
             |column: &&String| ["class", "category"].contains(&column.to_lowercase().as_str());
         if let Some(label) = self.header.iter().find(label) {
             return Err(format!(
-                "the column `{label}` holds classes, and must be called `label`: such a task is for models that limbeck finetune wrote. {EXPECTED}"
+                "the column `{label}` holds classes: name it with --label-column (or call it `label`), for models that limbeck finetune \
+                 wrote. {EXPECTED}"
             ));
         }
         if self.header.len() != 2 {
@@ -380,7 +381,7 @@ mod tests {
             (
                 "t.tsv",
                 "sentence\tclass\na\tnoun\n".into(),
-                "the column `class` holds classes, and must be called `label`: such a task is for models that limbeck finetune \
+                "the column `class` holds classes: name it with --label-column (or call it `label`), for models that limbeck finetune \
                  wrote. ",
             ),
             (

@@ -4,6 +4,7 @@
 //! and the picture beside it are rendered from these two. A model that is finished is not made again, and what has been
 //! measured is not measured again, so the same command goes on wherever it was stopped.
 
+mod difference;
 mod interrupt;
 mod measure;
 mod picture;

@@ -83,11 +83,8 @@ fn report_of(session: &Session, outcome: &Outcome) -> Result<Report, CliError> {
         after: maps(plan, after.last(), ids)?,
     };
     Ok(Report {
-        title: format!(
-            "{} from {}",
-            card::size(&plan.student),
-            card::name(&plan.recipe.teacher)
-        ),
+        title: title(plan),
+        taught_by: card::taught_by(plan).to_owned(),
         facts: card::facts(plan)
             .into_iter()
             .chain(outcome.facts())
@@ -99,21 +96,43 @@ fn report_of(session: &Session, outcome: &Outcome) -> Result<Report, CliError> {
         heldout_note: outcome.heldout_note.clone(),
         measured_on: heldout.kind.to_owned(),
         relations: Some(relations),
-        sentences: sentences(compared, session.steps_taken()),
-        notes: vec![before_use(&plan.recipe).to_owned()],
+        sentences: sentences(compared, session.steps_taken(), card::taught_by(plan)),
+        notes: notes(plan),
     })
 }
 
+/// Such as `3 layers x 192, ... from all-MiniLM-L6-v2`.
+fn title(plan: &Plan) -> String {
+    let (student, teacher) = (card::size(&plan.student), card::name(&plan.recipe.teacher));
+    match plan.recipe.has_assistant() {
+        true => format!("{student} from an assistant of {teacher}"),
+        false => format!("{student} from {teacher}"),
+    }
+}
+
+/// What a reader must know of the student.
+fn notes(plan: &Plan) -> Vec<String> {
+    let mut notes = vec![before_use(&plan.recipe).to_owned()];
+    if plan.recipe.has_assistant() {
+        notes.push(format!(
+            "The student learnt from a teacher assistant, and the assistant from {}: every distance here is to the assistant.",
+            card::name(&plan.recipe.teacher)
+        ));
+    }
+    notes
+}
+
 /// The sentences side by side, before the first step and after the last.
-fn sentences(compared: Compared, steps: u64) -> Option<[Similarity; 2]> {
+fn sentences(compared: Compared, steps: u64, taught_by: &str) -> Option<[Similarity; 2]> {
     let Compared {
         texts,
         teacher,
         before,
         after,
     } = compared;
-    let first = Similarity::new(0, texts.clone(), teacher.clone(), before)?;
-    Some([first, Similarity::new(steps, texts, teacher, after)?])
+    let first = Similarity::new(0, texts.clone(), teacher.clone(), before)?.beside(taught_by);
+    let last = Similarity::new(steps, texts, teacher, after)?;
+    Some([first, last.beside(taught_by)])
 }
 
 /// The map of each pair of the plan, from a layer's (3, S, H).

@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use limbeck_corpus::Corpus;
-use limbeck_engine::{Opening, Session};
+use limbeck_corpus::{Corpus, CorpusError};
+use limbeck_engine::{Opening, RunError, Session};
 use limbeck_model::{Folder, read_file};
 use limbeck_recipe::{ASSISTANT, DeviceChoice, Plan, Recipe};
 use limbeck_train::Checkpoint;
@@ -19,7 +19,7 @@ use super::stage::{Part, Stage};
 use crate::config::{self, Base};
 use crate::error::CliError;
 use crate::inputs::{Inputs, require_out};
-use crate::output::{self, Output, RECIPE};
+use crate::output::{self, Output, RECIPE, TEXTS};
 
 /// A run whose recipe and inputs are checked, and whose folder is ours: nothing is written there yet but its lock.
 pub struct Begun {
@@ -135,13 +135,17 @@ impl Begun {
             false => (Output::create(&folder, true)?, None),
         };
         let is_new = checkpoint.is_none();
+        let corpus = match is_new {
+            true => self.corpus.clone().fingerprinted()?,
+            false => self.corpus.clone(),
+        };
         let stage = Stage::new(Part::Assistant, self.output.folder());
         let mut listener = Listener::new(output, stage, self.device, self.json);
         let opening = Opening {
             recipe,
             teacher: Rc::new(teacher),
             start: None,
-            corpus: self.corpus.clone(),
+            corpus: corpus.clone(),
             checkpoint,
             steps: Vec::new(),
             evaluations: Vec::new(),
@@ -149,6 +153,12 @@ impl Begun {
         let (session, past) = open(opening, &listener)?;
         // An earlier assistant is gone before the recipe says that this one is to be trained.
         listener.output.clear(is_new)?;
+        if is_new {
+            let texts = serde_json::to_vec(&corpus.fingerprint());
+            let texts = texts.map_err(std::io::Error::other);
+            let texts = texts.map_err(CliError::file("write", &folder.join(TEXTS)))?;
+            listener.output.write(TEXTS, &texts)?;
+        }
         if !self.resumes {
             self.output.clear(true)?;
             let recipe = self.recipe.to_toml();
@@ -173,12 +183,17 @@ impl Begun {
             Some(teacher) => teacher,
             None => Folder::read(&folder.join(ASSISTANT))?,
         };
+        let corpus = match (part, &self.checkpoint) {
+            // A checkpoint knows the texts itself.
+            (Part::Student, None) => same_texts(&folder.join(ASSISTANT), self.corpus)?,
+            _ => self.corpus,
+        };
         let mut listener = Listener::new(self.output, stage, self.device, self.json);
         let opening = Opening {
             recipe: self.recipe,
             teacher: Rc::new(teacher),
             start: self.start,
-            corpus: self.corpus,
+            corpus,
             checkpoint: self.checkpoint,
             steps: Vec::new(),
             evaluations: Vec::new(),
@@ -188,6 +203,27 @@ impl Begun {
         listener.begin(&session, &past)?;
         Ok((session, listener))
     }
+}
+
+/// The texts, if they are those that the assistant in a folder was taught on.
+///
+/// # Errors
+/// They have changed since; the message says where. Or what they were cannot be read.
+fn same_texts(assistant: &Path, corpus: Corpus) -> Result<Corpus, CliError> {
+    let path = assistant.join(TEXTS);
+    let bytes = read_file(&path).map_err(CliError::file("read", &path))?;
+    let texts = serde_json::from_slice(&bytes).map_err(|e| {
+        RunError::Changed(format!(
+            "{} does not say which texts the assistant was taught on ({e}). Start a new run",
+            path.display()
+        ))
+    })?;
+    corpus.unchanged_since(texts).map_err(|error| match error {
+        CorpusError::Altered { .. } | CorpusError::OtherFiles { .. } => {
+            RunError::Changed(error.to_string()).into()
+        }
+        error => error.into(),
+    })
 }
 
 /// Opens a session, with the numbers that its folder has of the steps up to its checkpoint.

@@ -2,7 +2,7 @@
 
 use limbeck_score::{Metric, RESAMPLES, Score, confidence};
 
-use super::labelled::Spread;
+use super::labelled::{Spread, Words};
 use super::{Evaluation, Model, Outcome};
 
 /// What a table has of each model, the first column left-aligned.
@@ -10,6 +10,8 @@ pub const COLUMNS: [&str; 4] = ["model", "parameters", "on disk", "sentences/s"]
 
 /// The column of a model's seeds in fine-tuning.
 const OVER_SEEDS: &str = "over seeds";
+/// The column of the words that a model does not judge.
+const LEFT_OUT: &str = "words left out";
 
 /// For a terminal: a table for each task, in columns.
 pub fn text(evaluation: &Evaluation) -> String {
@@ -57,7 +59,7 @@ pub fn markdown(evaluation: &Evaluation) -> String {
 pub fn csv(evaluation: &Evaluation) -> String {
     let mut text = String::from(
         "task,rows,model,parameters,bytes,sentences_per_second,metric,value,low,high,share_of_first,p,seeds,seeds_mean,\
-         seeds_std\n",
+         seeds_std,words_left_out\n",
     );
     for outcome in &evaluation.outcomes {
         for (at, model) in evaluation.models.iter().enumerate() {
@@ -83,6 +85,7 @@ pub fn csv(evaluation: &Evaluation) -> String {
                     seeds.map_or_else(String::new, |spread| spread.seeds.to_string()),
                     number(of_metric.map(|(mean, _)| mean)),
                     number(of_metric.and_then(|(_, deviation)| deviation)),
+                    left_out(outcome, at).map_or_else(String::new, |words| words.to_string()),
                 ];
                 text.push_str(&fields.join(","));
                 text.push('\n');
@@ -90,6 +93,17 @@ pub fn csv(evaluation: &Evaluation) -> String {
         }
     }
     text
+}
+
+/// The words that a model leaves out of a task of words.
+fn left_out(outcome: &Outcome, model: usize) -> Option<usize> {
+    let words = outcome.words.as_ref();
+    words.and_then(|words| words.left_out.get(model).copied())
+}
+
+/// Whether any model leaves out words of a task.
+fn are_left_out(outcome: &Outcome) -> bool {
+    outcome.words.as_ref().is_some_and(Words::are_left_out)
 }
 
 fn field(text: &str) -> String {
@@ -109,6 +123,12 @@ pub fn note(evaluation: &Evaluation) -> String {
         note.push_str(&format!(
             " p: how likely a difference from {} as large comes of the choice of rows alone.",
             first.name
+        ));
+    }
+    if evaluation.outcomes.iter().any(are_left_out) {
+        note.push_str(&format!(
+            " {LEFT_OUT}: a model makes no token of them, or cuts them off at its length. They count for no model: the scores are \
+             of the words that all of them judge."
         ));
     }
     let mut spreads = evaluation
@@ -133,6 +153,10 @@ pub fn rows(evaluation: &Evaluation, outcome: &Outcome) -> Vec<Vec<String>> {
     if several {
         header.push("of the first".to_owned());
     }
+    let words = are_left_out(outcome);
+    if words {
+        header.push(LEFT_OUT.to_owned());
+    }
     let seeds = outcome.spreads.iter().any(Option::is_some);
     if seeds {
         header.push(OVER_SEEDS.to_owned());
@@ -148,6 +172,9 @@ pub fn rows(evaluation: &Evaluation, outcome: &Outcome) -> Vec<Vec<String>> {
         row.extend(values.map(|score| value(score, outcome.undefined)));
         if several {
             row.push(compared(&outcome.scores[at][0]));
+        }
+        if words {
+            row.push(left_out(outcome, at).unwrap_or_default().to_string());
         }
         if seeds {
             row.push(over_seeds(outcome.spreads[at].as_ref(), first));

@@ -2,15 +2,19 @@
 
 use std::path::Path;
 
+use limbeck_relations::clip;
 use limbeck_score::is_chunk_tag;
 
 use super::table::{self, wrong};
+use super::task::{Kind, are_of_a_table};
 use crate::error::CliError;
 
 /// Extensions of such files.
 const EXTENSIONS: [&str; 4] = ["conll", "bio", "iob", "iob2"];
 /// What begins a line between documents.
 const DOCUMENT: &str = "-DOCSTART-";
+/// Letters of a line in a message.
+const SHOWN: usize = 40;
 const EXPECTED: &str = "expected a word and its tag in each line, with a tab or spaces between, and an empty line between sentences";
 
 /// The sentences of a file.
@@ -33,15 +37,22 @@ pub struct Sentence {
     pub tags: Vec<String>,
 }
 
+/// Whether a file says by its extension that it is one of these.
+pub fn is_named(path: &Path) -> bool {
+    let extension = table::extension(path);
+    extension.is_some_and(|known| EXTENSIONS.contains(&known.as_str()))
+}
+
 /// Whether a file is one of these: by its extension or, unless that says that it is CSV or JSON, by its first line.
 ///
 /// # Errors
 /// It cannot be read.
 pub fn is_conll(path: &Path) -> Result<bool, CliError> {
-    match table::extension(path).as_deref() {
-        Some(known) if EXTENSIONS.contains(&known) => return Ok(true),
-        Some("csv" | "jsonl" | "ndjson" | "json") => return Ok(false),
-        _ => {}
+    if is_named(path) {
+        return Ok(true);
+    }
+    if let Some("csv" | "jsonl" | "ndjson" | "json") = table::extension(path).as_deref() {
+        return Ok(false);
     }
     let (name, bytes) = table::bytes(path)?;
     let text = table::text(&bytes, &name)?;
@@ -50,12 +61,66 @@ pub fn is_conll(path: &Path) -> Result<bool, CliError> {
     Ok(match columns.as_slice() {
         [first, ..] if *first == DOCUMENT => true,
         // A letter alone may be the name of a column.
-        [_, .., last] => *last == "O" || (is_chunk_tag(last) && last.contains('-')),
+        [_, .., last] => is_certain(last),
         _ => false,
     })
 }
 
-/// Reads a file. Lines that begin with `-DOCSTART-` are skipped.
+/// Whether a tag can be nothing else: a letter alone may be the name of a column.
+fn is_certain(tag: &str) -> bool {
+    tag == "O" || (is_chunk_tag(tag) && tag.contains('-'))
+}
+
+/// Refuses what is no file of words, where somebody asks for tags of words: a table of texts.
+///
+/// # Errors
+/// It cannot be read, or is such a table; the message says what was found.
+pub fn require_words(path: &Path) -> Result<(), CliError> {
+    if is_named(path) {
+        return Ok(());
+    }
+    let refused = |found: String| {
+        Err(wrong(format!(
+            "{}: the task is `{}`, but {found}; {EXPECTED}. For texts with one label each the task is `{}`",
+            path.display(),
+            Kind::Tokens.name(),
+            Kind::Classification.name(),
+        )))
+    };
+    if let Some(known @ ("csv" | "jsonl" | "ndjson" | "json")) = table::extension(path).as_deref() {
+        return refused(format!("a .{known} file is a table"));
+    }
+    let columns = table::header(path)?;
+    if are_of_a_table(&columns) {
+        let columns = columns.join("`, `");
+        return refused(format!(
+            "the first line names the columns `{columns}` of a table"
+        ));
+    }
+    let (name, bytes) = table::bytes(path)?;
+    let text = table::text(&bytes, &name)?;
+    let lines = || {
+        text.lines()
+            .zip(1..)
+            .filter(|(line, _)| !line.trim().is_empty())
+    };
+    let has_spaces = |line: &str| -> Option<String> {
+        let (first, _) = line.split_once('\t')?;
+        first.trim().contains(' ').then(|| first.trim().to_owned())
+    };
+    let texts: Vec<(String, u64)> = lines()
+        .filter_map(|(line, number)| Some((has_spaces(line)?, number)))
+        .collect();
+    match texts.first() {
+        Some((first, number)) if 2 * texts.len() > lines().count() => refused(format!(
+            "the first column holds texts, in line {number} `{}`",
+            clip(first, SHOWN)
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Reads a file. Lines that begin with `-DOCSTART-` are skipped. A comment is refused: `#` may be a word.
 ///
 /// # Errors
 /// It cannot be read, holds no word, or has a line that does not fit.
@@ -71,14 +136,21 @@ pub fn read(path: &Path) -> Result<Conll, CliError> {
             continue;
         }
         let found = fields.len();
-        let &mut (first, at) = width.get_or_insert((found, number));
+        let &mut (first, at, begin) = width.get_or_insert((found, number, line));
         let [word, .., tag] = fields.as_slice() else {
-            return Err(wrong(format!(
-                "{name}, line {number}: one column, `{}`; {EXPECTED}",
-                fields[0]
-            )));
+            return Err(match line.starts_with('#') {
+                true => comment(&name, number, line),
+                false => wrong(format!(
+                    "{name}, line {number}: one column, `{}`; {EXPECTED}",
+                    fields[0]
+                )),
+            });
         };
         if found != first {
+            let mut two = [(line, number), (begin, at)].into_iter();
+            if let Some((line, number)) = two.find(|(line, _)| line.starts_with('#')) {
+                return Err(comment(&name, number, line));
+            }
             return Err(wrong(format!(
                 "{name}, line {number}: {found} columns, but line {at} has {first}; expected as many in every line"
             )));
@@ -103,6 +175,7 @@ pub fn read(path: &Path) -> Result<Conll, CliError> {
             sentence.tags.push((*tag).to_owned());
         }
     }
+    refuse_comments(&name, &sentences)?;
     match sentences.is_empty() {
         true => Err(wrong(format!("{name} has no sentence; {EXPECTED}"))),
         false => Ok(Conll { name, sentences }),
@@ -119,4 +192,29 @@ fn columns(line: &str) -> Vec<&str> {
             if fields.is_empty() { vec![""] } else { fields }
         }
     }
+}
+
+/// A comment of as many columns as the words have: its last one is no tag, and those of all words are.
+fn refuse_comments(name: &str, sentences: &[Sentence]) -> Result<(), CliError> {
+    let words = sentences.iter().flat_map(|sentence| {
+        let words = sentence.words.iter().zip(&sentence.tags);
+        words.zip(sentence.line..)
+    });
+    let (hashes, others): (Vec<_>, Vec<_>) =
+        words.partition(|((word, _), _)| word.starts_with('#'));
+    let is_tagged = |((_, tag), _): &((&String, &String), u64)| is_certain(tag);
+    if others.is_empty() || !others.iter().all(is_tagged) {
+        return Ok(());
+    }
+    match hashes.iter().find(|hash| !is_tagged(hash)) {
+        Some(((word, tag), line)) => Err(comment(name, *line, &format!("{word} … {tag}"))),
+        None => Ok(()),
+    }
+}
+
+fn comment(name: &str, line: u64, text: &str) -> CliError {
+    wrong(format!(
+        "{name}, line {line}: `{}` is no word with its tag but a comment, it seems; remove the comments, which begin with `#`",
+        clip(text.trim(), SHOWN)
+    ))
 }

@@ -138,7 +138,7 @@ impl Outcome<'_> {
         json!({
             "model": arguments.model, "train": self.asked.train, "dev": self.asked.dev,
             "train_examples": train, "dev_examples": dev,
-            "task": self.task.goal.kind().name(), "labels": self.task.goal.labels(), "head": self.head.name(),
+            "task": self.task.goal.kind().name(), "pairs": self.task.has_pairs(), "labels": self.task.goal.labels(), "head": self.head.name(),
             "epochs": arguments.epochs, "batch": arguments.batch, "learning_rate": arguments.learning_rate,
             "warmup": arguments.warmup, "weight_decay": arguments.weight_decay, "max_length": self.max_length,
             "dropout": arguments.dropout, "frozen_layers": arguments.freeze, "balanced": arguments.balance,

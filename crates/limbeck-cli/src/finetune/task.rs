@@ -76,6 +76,14 @@ pub struct Said {
     pub file: Option<PathBuf>,
 }
 
+impl Said {
+    /// Whether anything is said of columns or kind, or a task file says it all.
+    pub fn is_something(&self) -> bool {
+        let of_columns = !self.text.is_empty() || self.label.is_some();
+        of_columns || self.kind.is_some() || self.file.is_some()
+    }
+}
+
 /// What a model gives for a text.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Goal {
@@ -211,6 +219,14 @@ impl Goal {
     }
 }
 
+impl Task {
+    /// Whether the model reads two texts at a time.
+    pub fn has_pairs(&self) -> bool {
+        let first = self.train.first();
+        first.is_some_and(|example| matches!(example.text, Text::Pair(..)))
+    }
+}
+
 /// Reads both files of a task.
 ///
 /// # Errors
@@ -265,12 +281,26 @@ impl Labelled {
     /// # Errors
     /// It cannot be read, or its columns are not known.
     pub fn read(path: &Path, said: &Said) -> Result<Self, CliError> {
+        let names_columns = !said.text.is_empty() || said.label.is_some();
         let is_conll = match said.kind {
-            Some(kind) => kind == Kind::Tokens,
-            None => said.text.is_empty() && said.label.is_none() && conll::is_conll(path)?,
+            Some(Kind::Tokens) => {
+                conll::require_words(path)?;
+                true
+            }
+            Some(kind) if conll::is_named(path) => {
+                return Err(wrong(format!(
+                    "{}: by its name this is a CoNLL file, whose task is `{}`, not `{}`; leave the task out, or rename the file",
+                    path.display(),
+                    Kind::Tokens.name(),
+                    kind.name()
+                )));
+            }
+            Some(_) => false,
+            // Names of columns speak for a table only where the file's own name does not.
+            None => conll::is_named(path) || (!names_columns && conll::is_conll(path)?),
         };
         match is_conll {
-            true if !said.text.is_empty() || said.label.is_some() => Err(wrong(format!(
+            true if names_columns => Err(wrong(format!(
                 "{}: the columns of a CoNLL file have no names: the first is the word, the last its tag. Leave out the names of \
                  the text and label columns",
                 path.display()
@@ -295,6 +325,11 @@ impl Labelled {
             Self::Table(_) => Kind::Classification,
             Self::Conll(_) => Kind::Tokens,
         }
+    }
+
+    /// Whether its texts come in pairs.
+    pub fn has_pairs(&self) -> bool {
+        matches!(self, Self::Table(columns) if columns.text.len() > 1)
     }
 
     /// What the file holds, in words.
@@ -453,6 +488,13 @@ fn require(
             list(&table.columns)
         ))
     })
+}
+
+/// Whether these are names of the columns of a table: a text's, and a label's.
+pub fn are_of_a_table(names: &[String]) -> bool {
+    let has = |wanted: &str| names.iter().any(|name| name.eq_ignore_ascii_case(wanted));
+    let of_text = SINGLE.iter().chain(PAIRS.iter().flatten());
+    of_text.copied().any(has) && [LABEL, SCORE].into_iter().any(has)
 }
 
 fn list(names: &[String]) -> String {

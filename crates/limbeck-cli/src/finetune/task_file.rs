@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use serde::Deserialize;
 
 use super::Arguments;
@@ -10,6 +11,45 @@ use crate::error::CliError;
 
 /// The name of the file in a folder that `--train` names.
 pub const NAME: &str = "task.toml";
+
+/// Flags that say what the columns of labelled files mean.
+#[derive(Args)]
+pub struct ColumnFlags {
+    /// The column of the text; twice for pairs
+    #[arg(long, value_name = "NAME")]
+    text_column: Vec<String>,
+    /// The column of the class or score
+    #[arg(long, value_name = "NAME")]
+    label_column: Option<String>,
+    /// `classification`, `regression` or `tokens`, where the files do not say
+    #[arg(long, value_name = "TASK", value_parser = Kind::parse)]
+    task: Option<Kind>,
+}
+
+impl ColumnFlags {
+    /// What they say.
+    ///
+    /// # Errors
+    /// More than two columns of text are named.
+    pub fn said(&self) -> Result<Said, CliError> {
+        require_one_or_two("--text-column", self.text_column.len()).map_err(CliError::Usage)?;
+        Ok(Said {
+            text: self.text_column.clone(),
+            label: self.label_column.clone(),
+            kind: self.task,
+            ..Said::default()
+        })
+    }
+
+    /// Each flag, and whether it is given.
+    fn given(&self) -> [(&'static str, bool); 3] {
+        [
+            ("--text-column", !self.text_column.is_empty()),
+            ("--label-column", self.label_column.is_some()),
+            ("--task", self.task.is_some()),
+        ]
+    }
+}
 
 /// What is asked for, by flags or a file.
 pub struct Asked {
@@ -54,11 +94,11 @@ pub fn asked(arguments: &Arguments) -> Result<Asked, CliError> {
         (None, None) => None,
     };
     if let Some(file) = file {
-        refuse_flags(arguments, &file)?;
+        let dev = ("--dev", arguments.dev.is_some());
+        refuse_flags(&[&[dev], &arguments.columns.given()[..]].concat(), &file)?;
         return read(&file);
     }
-    let text = arguments.text_column.clone();
-    require_one_or_two("--text-column", text.len()).map_err(CliError::Usage)?;
+    let said = arguments.columns.said()?;
     let missing = |what: &str, flag: &str| {
         let message =
             format!("no {what} file: name it with {flag}, or in a task file with --task-file");
@@ -73,24 +113,34 @@ pub fn asked(arguments: &Arguments) -> Result<Asked, CliError> {
             .dev
             .clone()
             .ok_or_else(|| missing("dev", "--dev"))?,
-        said: Said {
-            text,
-            label: arguments.label_column.clone(),
-            kind: arguments.task,
-            ..Said::default()
-        },
+        said,
     })
 }
 
+/// The task file that a path names: itself, or the one in a folder.
+pub fn in_path(path: &Path) -> Option<PathBuf> {
+    let is_toml = super::table::extension(path).as_deref() == Some("toml");
+    let within = path.join(NAME);
+    match path.is_dir() {
+        true => within.is_file().then_some(within),
+        false => is_toml.then(|| path.to_owned()),
+    }
+}
+
+/// The file to judge by of a task file, and what it says of it. The training file need not be there.
+///
+/// # Errors
+/// The task file is wrong, or a flag says something beside it.
+pub fn judged_by(file: &Path, flags: &ColumnFlags) -> Result<(PathBuf, Said), CliError> {
+    refuse_flags(&flags.given(), file)?;
+    let asked = parse(file)?;
+    require_file(file, "dev", &asked.dev)?;
+    Ok((asked.dev, asked.said))
+}
+
 /// A flag beside the file would leave open which of the two holds.
-fn refuse_flags(arguments: &Arguments, file: &Path) -> Result<(), CliError> {
-    let given = [
-        ("--dev", arguments.dev.is_some()),
-        ("--text-column", !arguments.text_column.is_empty()),
-        ("--label-column", arguments.label_column.is_some()),
-        ("--task", arguments.task.is_some()),
-    ];
-    match given.into_iter().find(|(_, given)| *given) {
+fn refuse_flags(given: &[(&str, bool)], file: &Path) -> Result<(), CliError> {
+    match given.iter().find(|(_, given)| *given) {
         Some((flag, _)) => Err(CliError::Usage(format!(
             "{flag} beside {}, which says that already; leave the flag out, or change the file",
             file.display()
@@ -100,21 +150,30 @@ fn refuse_flags(arguments: &Arguments, file: &Path) -> Result<(), CliError> {
 }
 
 fn read(file: &Path) -> Result<Asked, CliError> {
+    let asked = parse(file)?;
+    require_file(file, "train", &asked.train)?;
+    require_file(file, "dev", &asked.dev)?;
+    Ok(asked)
+}
+
+fn require_file(file: &Path, field: &str, path: &Path) -> Result<(), CliError> {
+    match path.is_file() {
+        true => Ok(()),
+        false => Err(CliError::Usage(format!(
+            "{}: `{field}`: there is no file {}",
+            file.display(),
+            path.display()
+        ))),
+    }
+}
+
+fn parse(file: &Path) -> Result<Asked, CliError> {
     let text = std::fs::read_to_string(file).map_err(CliError::file("read", file))?;
     let name = file.display();
     let wrong = |reason: String| CliError::Usage(format!("{name}: {reason}"));
     let task: TaskFile = toml::from_str(&text).map_err(|e| wrong(in_words(&e, &text)))?;
     let of_field = |field: &str, reason: String| wrong(format!("`{field}`: {reason}"));
     let folder = file.parent().unwrap_or(Path::new(""));
-    for (field, path) in [("train", &task.train), ("dev", &task.dev)] {
-        if !folder.join(path).is_file() {
-            let path = folder.join(path);
-            return Err(of_field(
-                field,
-                format!("there is no file {}", path.display()),
-            ));
-        }
-    }
     let kind = task.task.as_deref().map(Kind::parse).transpose();
     let text = match task.text {
         None => Vec::new(),

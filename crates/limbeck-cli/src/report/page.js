@@ -198,7 +198,7 @@ function relationMaps(maps) {
   const average = (rows) => rows.reduce((a, b) => a + (b ?? NaN), 0) / rows.length;
   const largest = (values, least) => values.reduce((a, b) => Math.max(a, Math.abs(b) || 0), least);
   let pair = 0, head = MEAN, preview = null, row = 0, column = 0, locked = false, shown = null;
-  const section = find("maps"), panels = find("panels"), names = ["Teacher", data.copied ? "Copied student" : "Student before", "Student after", "After − teacher"];
+  const section = find("maps"), panels = find("panels"), taughtBy = data.taught_by, names = [taughtBy[0].toUpperCase() + taughtBy.slice(1), data.copied ? "Copied student" : "Student before", "Student after", `After − ${taughtBy}`];
   section.hidden = false;
   panels.tabIndex = 0;
   panels.setAttribute("aria-label", "Relation maps; arrow keys move the cell");
@@ -279,7 +279,7 @@ function relationMaps(maps) {
     find("numbers").replaceChildren(
       make("h4", {}, `“${maps.tokens[row]}” → “${maps.tokens[column]}”`, make("span", { class: "muted" }, locked ? "  locked" : "")),
       make("table", {}, make("thead", {}, make("tr", {}, make("th"), make("th", { class: "number" }, "probability"), make("th", { class: "number" }, "row KL, nats"))),
-        make("tbody", {}, line("teacher", "teacher", cell(0), ""), line("before", "before", cell(1), number(shown.kl[0][row])), line("after", "after", cell(2), number(shown.kl[1][row])), line("", "difference", cell(3), ""))));
+        make("tbody", {}, line("teacher", taughtBy, cell(0), ""), line("before", "before", cell(1), number(shown.kl[0][row])), line("after", "after", cell(2), number(shown.kl[1][row])), line("", "difference", cell(3), ""))));
     drawProfile(find("profile"));
   }
 

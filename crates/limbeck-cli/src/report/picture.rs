@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 
 use limbeck_recipe::Part;
-use limbeck_relations::{Map, Relation, Scales, Theme, clip, escape, number, visible, write_items};
+use limbeck_relations::{
+    Map, Relation, Scales, Theme, capitalised, clip, escape, number, visible, write_items,
+};
 
 use super::{
     PairKl, RelationMaps, Report, all_pairs, before, before_and_after, change, decimate,
-    largest_of, smooth, tick_label, value_of,
+    has_other_units, largest_of, smooth, tick_label, value_of,
 };
 
 const PAIR_COLOURS: [&str; 9] = [
@@ -46,7 +48,7 @@ pub fn picture(report: &Report) -> String {
     );
     draw_bars(&mut svg, report);
     if let Some(maps) = maps {
-        draw_maps(&mut svg, maps, report.copied);
+        draw_maps(&mut svg, maps, report);
     }
     if let Some(pairs) = pairs {
         draw_pairs(&mut svg, &pairs, before(report));
@@ -186,12 +188,12 @@ fn draw_bars(svg: &mut String, report: &Report) {
     let Some((first, last)) = before_and_after(report) else {
         return;
     };
-    text(
-        svg,
-        (36.0, 392.0),
-        HEADING,
-        "Distance from the teacher, evaluated",
-    );
+    let unit = match has_other_units(report) {
+        true => "KL of pairs in nats",
+        false => "KL in nats",
+    };
+    let heading = format!("Distance from the {}, {unit}", report.taught_by);
+    text(svg, (36.0, 392.0), HEADING, &heading);
     let row = (132.0 / report.parts.len().max(1) as f32).min(42.0);
     for (place, part) in report.parts.iter().enumerate() {
         let (y, colour) = (
@@ -256,8 +258,8 @@ fn draw_pairs(svg: &mut String, pairs: &[PairKl; 9], start: &str) {
 }
 
 /// Teacher, student before and student after, side by side from x = 516, mean of heads.
-fn draw_maps(svg: &mut String, maps: &RelationMaps, copied: bool) {
-    let start = if copied {
+fn draw_maps(svg: &mut String, maps: &RelationMaps, report: &Report) {
+    let start = if report.copied {
         "Copied student"
     } else {
         "Student, before"
@@ -277,8 +279,9 @@ fn draw_maps(svg: &mut String, maps: &RelationMaps, copied: bool) {
     let heading = format!("{name} relations of one sentence, mean of relation heads, KL in nats");
     text(svg, (450.0, 92.0), HEADING, &heading);
     let kl = |relation: &Relation| format!("KL {}", number(relation.total()));
+    let taught_by = capitalised(&report.taught_by);
     let panes = [
-        ("Teacher", String::new(), &before.teacher),
+        (taught_by.as_str(), String::new(), &before.teacher),
         (start, kl(&before), &before.student),
         ("Student, after", kl(&after), &after.student),
     ];
@@ -311,15 +314,15 @@ fn draw_maps(svg: &mut String, maps: &RelationMaps, copied: bool) {
             &kl,
         );
     }
-    draw_heads(svg, maps, (left, 3.0 * side + 36.0));
+    draw_heads(svg, maps, &report.taught_by, (left, 3.0 * side + 36.0));
 }
 
 /// Small maps of the first heads, the teacher's above the trained student's.
-fn draw_heads(svg: &mut String, maps: &RelationMaps, (left, width): (f32, f32)) {
+fn draw_heads(svg: &mut String, maps: &RelationMaps, taught_by: &str, (left, width): (f32, f32)) {
     const MOST: usize = 12;
     let (top, pitch, size) = (414.0, width / MOST as f32, maps.tokens.len());
     let theme = Theme::light();
-    for (row, caption) in ["teacher", "after"].into_iter().enumerate() {
+    for (row, caption) in [taught_by, "after"].into_iter().enumerate() {
         let middle = top + row as f32 * pitch + 28.0;
         let style = format!("text-anchor=\"end\" {SMALL}");
         text(svg, (left - 8.0, middle), &style, caption);

@@ -608,3 +608,35 @@ fn names_are_no_markup_in_the_card() {
     );
     assert!(!card.contains("<img"), "{card}");
 }
+
+#[test]
+fn a_card_names_the_paper_of_its_objective() {
+    let scene = Scene::new();
+    for (objective, tag, paper, other) in [
+        (
+            "minilm-v2",
+            "minilmv2",
+            "[MiniLMv2](https://arxiv.org/abs/2012.15828)",
+            "2002.10957",
+        ),
+        (
+            "minilm-v1",
+            "minilm",
+            "[MiniLM](https://arxiv.org/abs/2002.10957)",
+            "2012.15828",
+        ),
+    ] {
+        let set = format!("objective={objective}");
+        scene.distill(&["--overwrite", "--set", &set]).done();
+        let card = scene.text("student/README.md");
+        assert!(
+            card.contains(&format!("- distillation\n- {tag}\n- limbeck\n")),
+            "{card}"
+        );
+        assert!(
+            card.contains(&format!("by the method of {paper} (Wang et al. ")),
+            "{card}"
+        );
+        assert!(!card.contains(other), "{card}");
+    }
+}

@@ -194,7 +194,7 @@ fn a_task_that_is_none_is_refused_before_a_model_is_read() {
         let models = ["--models", "nowhere", "--tasks", tasks];
         evaluate(&scene, &[&models[..], flags].concat()).refused(code, message);
     };
-    let classes = "the column `class` holds classes, and must be called `label`: such a task is for models that limbeck \
+    let classes = "the column `class` holds classes: name it with --label-column (or call it `label`), for models that limbeck \
                    finetune wrote";
     refused(
         "classes.tsv",
@@ -256,7 +256,7 @@ fn vectors_that_are_all_alike_have_no_correlation_and_that_is_said() {
         "{text}"
     );
     let csv = fields(&evaluate(&scene, &[&flags[..], &["--csv"]].concat()).done());
-    assert_eq!(csv[2][7..], ["", "", "", "", "", "", "", ""]);
+    assert_eq!(csv[2][7..], ["", "", "", "", "", "", "", "", ""]);
 }
 
 fn zeros(name: &str, shape: &[usize]) -> Vec<u8> {
@@ -515,8 +515,8 @@ fn scores_and_tags_have_their_own_metrics() {
             );
         }
         // Vectors of a fine-tuned model are those of its encoder, and no seeds measured them.
-        assert_eq!(lines[2][6..].len(), 9);
-        assert_eq!(lines[2][12..], ["", "", ""]);
+        assert_eq!(lines[2][6..].len(), 10);
+        assert_eq!(lines[2][12..], ["", "", "", ""]);
     }
 }
 
@@ -553,4 +553,146 @@ fn a_model_without_the_head_for_a_task_is_refused() {
         1,
         "other.tsv, line 3: the label `maybe` does not occur in tuned; expected one of `no`, `yes`",
     );
+}
+
+/// The lines of a sentence of CoNLL, from `word tag` pairs.
+fn sentence(words: &str) -> String {
+    words.replace(", ", "\n") + "\n\n"
+}
+
+#[test]
+fn taggers_are_compared_on_the_words_that_all_of_them_judge() {
+    let scene = Scene::new();
+    let known = "the O, small B-A, two O, large B-B, model I-B";
+    scene.write("train.conll", sentence(known).repeat(30));
+    let files = ["--train", "train.conll", "--dev", "train.conll"];
+    tune(&scene, "long", &[&files[..], &["--epochs", "8"]].concat());
+    // The same model, cut to two special tokens and three words.
+    for file in scene.files("long") {
+        scene.write(
+            &format!("short/{file}"),
+            scene.read(&format!("long/{file}")),
+        );
+    }
+    scene.set_field("short/results.json", "/max_length", 5);
+    // Behind the cut the tags are such that whoever reads so far is wrong.
+    let other = "the O, small B-A, two O, large O, model O";
+    scene.write("dev.conll", sentence(other).repeat(10));
+    let scores = |models: &[&str]| {
+        let flags = [&["--models"], models, &["--tasks", "dev.conll", "--csv"]].concat();
+        let lines = fields(&evaluate(&scene, &flags).done());
+        let taken = |line: &Vec<String>| [6, 7, 15].map(|at| line[at].clone());
+        lines.iter().map(taken).collect::<Vec<_>>()
+    };
+    let line =
+        |metric: &str, value: &str, left_out: &str| [metric, value, left_out].map(str::to_owned);
+    assert_eq!(scores(&["long"])[1], line("accuracy", "0.6", "0"));
+    assert_eq!(
+        scores(&["long", "short"]),
+        [
+            line("F1", "1", "0"),
+            line("accuracy", "1", "0"),
+            line("F1", "1", "20"),
+            line("accuracy", "1", "20"),
+        ]
+    );
+    let table = |models: &[&str]| {
+        let flags = [&["--models"], models, &["--tasks", "dev.conll"]].concat();
+        evaluate(&scene, &flags).done().stdout
+    };
+    let text = table(&["long", "short"]);
+    let heading = "dev.conll: tokens, 10 sentences, 30 of their 50 words\nmodel ";
+    assert!(text.starts_with(heading), "{text}");
+    for said in [
+        "  words left out  ",
+        " words left out: a model makes no token of them, or cuts them off at its length. They count for no model",
+    ] {
+        assert!(text.contains(said), "no {said} in {text}");
+    }
+    let text = table(&["long"]);
+    assert!(
+        text.starts_with("dev.conll: tokens, 10 sentences\nmodel "),
+        "{text}"
+    );
+    assert!(!text.contains("left out"), "{text}");
+}
+
+#[test]
+fn heads_of_another_kind_than_the_file_are_refused() {
+    let scene = Scene::new();
+    scene.write("dev.tsv", labelled(0..40));
+    let pairs = labelled(0..40).replace("the ", "the\t");
+    scene.write(
+        "pairs.tsv",
+        pairs.replace("sentence\t", "premise\thypothesis\t"),
+    );
+    for (out, file) in [("single", "dev.tsv"), ("paired", "pairs.tsv")] {
+        tune(
+            &scene,
+            out,
+            &["--train", file, "--dev", file, "--epochs", "1"],
+        );
+    }
+    let refused = |model: &str, task: &str, message: &str| {
+        evaluate(&scene, &["--models", model, "--tasks", task]).refused(2, message);
+    };
+    refused(
+        "paired",
+        "dev.tsv",
+        "paired is fine-tuned for pairs of texts, but dev.tsv holds texts with classes; name the columns of its texts with \
+         --text-column",
+    );
+    refused(
+        "single",
+        "pairs.tsv",
+        "single is fine-tuned for single texts, but pairs.tsv holds pairs of texts with classes; name the columns of its texts \
+         with --text-column",
+    );
+    evaluate(&scene, &["--models", "paired", "--tasks", "pairs.tsv"]).done();
+    scene.set_field(
+        "single/config.json",
+        "/problem_type",
+        "multi_label_classification",
+    );
+    refused(
+        "single",
+        "dev.tsv",
+        "the head of single gives several labels of a text (problem_type multi_label_classification in its config.json), which \
+         limbeck evaluate does not judge; name models with one label of a text",
+    );
+}
+
+#[test]
+fn columns_of_other_names_are_judged_by_flags_or_a_task_file() {
+    let scene = Scene::new();
+    scene.write("dev.tsv", labelled(0..40));
+    let files = ["--train", "dev.tsv", "--dev", "dev.tsv"];
+    tune(&scene, "tuned", &[&files[..], &["--epochs", "1"]].concat());
+    let own = labelled(0..40).replace("sentence\tlabel", "said\tverdict");
+    scene.write("task/own.tsv", own);
+    let file = "train = \"gone.tsv\"\ndev = \"own.tsv\"\ntext = \"said\"\nlabel = \"verdict\"\n";
+    scene.write("task/task.toml", file);
+    let flags = |tasks: &'static str| ["--models", "tuned", "--csv", "--tasks", tasks];
+    let judged = |flags: &[&str]| fields(&evaluate(&scene, flags).done())[0][6..10].to_vec();
+    let expected = judged(&flags("dev.tsv"));
+    let columns = ["--text-column", "said", "--label-column", "verdict"];
+    assert_eq!(
+        judged(&[&flags("task/own.tsv")[..], &columns].concat()),
+        expected
+    );
+    for task in ["task/task.toml", "task"] {
+        assert_eq!(judged(&flags(task)), expected, "{task}");
+    }
+    evaluate(&scene, &[&flags("task")[..], &columns[2..]].concat()).refused(
+        2,
+        "--label-column beside task/task.toml, which says that already; leave the flag out, or change the file",
+    );
+    evaluate(&scene, &[&flags("task/own.tsv")[..], &["--label-column", "none"]].concat()).refused(
+        1,
+        "the first line of task/own.tsv must name the columns, such as sentence<TAB>label, but it is `said`, `verdict`; add that \
+         line, or name the column of the text with --text-column",
+    );
+    scene.remove("task/own.tsv");
+    evaluate(&scene, &flags("task"))
+        .refused(2, "task/task.toml: `dev`: there is no file task/own.tsv");
 }

@@ -879,3 +879,76 @@ fn task_files_that_fit_nothing_are_refused() {
         "no dev file: name it with --dev, or in a task file with --task-file",
     );
 }
+
+#[test]
+fn comments_of_a_conll_file_are_refused_by_line() {
+    let scene = tagging();
+    let refused = |text: &str, line: u64, shown: &str| {
+        scene.write("dev.conll", text);
+        finetune(&scene, &OF_TOKENS).refused(
+            1,
+            &format!(
+                "dev.conll, line {line}: `{shown}` is no word with its tag but a comment, it seems; remove the comments, which \
+                 begin with `#`"
+            ),
+        );
+    };
+    refused(
+        "the X O\nsmall X B-A\n\n# id 12\t3\nthe X O\n",
+        3,
+        "# id 12\t3",
+    );
+    refused("small X B-A\n\n#12\nthe X O\n", 3, "#12");
+    refused(
+        "# sentence 1 of 2\nthe X O\nsmall X B-A\n",
+        1,
+        "# sentence 1 of 2",
+    );
+    refused("# id 1\nthe X O\nsmall X B-A\n", 1, "# … 1");
+    // A word of a post is none.
+    scene.write("dev.conll", "#the X O\n# X O\nsmall X B-A\n");
+    finetune(
+        &scene,
+        &[&OF_TOKENS[..], &["--epochs", "1", "--seeds", "1"]].concat(),
+    )
+    .done();
+}
+
+#[test]
+fn tables_are_not_read_as_words_nor_words_as_tables() {
+    let scene = task();
+    let refused = |train: &str, task: &str, found: &str| {
+        let flags = ["--train", train, "--dev", train, "--task", task];
+        finetune(&scene, &flags).refused(1, &format!("{train}: {found}"));
+    };
+    let expected = "expected a word and its tag in each line, with a tab or spaces between, and an empty line between sentences. \
+                    For texts with one label each the task is `classification`";
+    let of_table = |found: &str| format!("the task is `tokens`, but {found}; {expected}");
+    refused(
+        "train.tsv",
+        "tokens",
+        &of_table("the first line names the columns `sentence`, `label` of a table"),
+    );
+    scene.write("bare.txt", "the small model\tno\nthe large model\tyes\n");
+    refused(
+        "bare.txt",
+        "tokens",
+        &of_table("the first column holds texts, in line 1 `the small model`"),
+    );
+    scene.write("train.csv", "sentence,label\nthe,O\n");
+    refused("train.csv", "tokens", &of_table("a .csv file is a table"));
+    scene.write("train.conll", conll(0..60, "\t"));
+    refused(
+        "train.conll",
+        "classification",
+        "by its name this is a CoNLL file, whose task is `tokens`, not `classification`; leave the task out, or rename the file",
+    );
+    let flags = ["--train", "train.conll", "--dev", "train.conll"];
+    for column in [["--text-column", "the"], ["--label-column", "O"]] {
+        finetune(&scene, &[&flags[..], &column].concat()).refused(
+            1,
+            "train.conll: the columns of a CoNLL file have no names: the first is the word, the last its tag. Leave out the names \
+             of the text and label columns",
+        );
+    }
+}

@@ -65,7 +65,7 @@ fn the_student_learns_from_an_assistant_that_learnt_from_the_teacher() {
         "| Teacher | teacher |",
         "| Assistant | 2 layers x 12, 3 heads, 0.0 M parameters, distilled from the teacher in 400 steps, in the folder \
          assistant |",
-        "| Teacher layer | 2 of 2 |",
+        "| Assistant layer | 2 of 2 |",
         "## How far it is from the assistant",
     ] {
         assert!(card.contains(row), "no {row} in {card}");
@@ -133,6 +133,90 @@ fn a_run_that_is_killed_between_its_stages_goes_on_with_the_student() {
     let starts = outcome.events("start");
     assert_eq!((starts.len(), &starts[0]["stage"]), (1, &"student".into()));
     is_as_undisturbed(&scene);
+}
+
+/// Between the stages, where no checkpoint says what the texts were.
+#[test]
+fn texts_that_change_between_the_stages_are_refused() {
+    let scene = Scene::new();
+    let whole = undisturbed();
+    let left = whole.files("student").into_iter();
+    let left = left.filter(|file| file.starts_with("assistant/") || file == "recipe.toml");
+    for file in left {
+        let file = format!("student/{file}");
+        scene.write(&file, whole.read(&file));
+    }
+    let texts = scene.text("corpus.txt");
+    for (changed, how) in [
+        (
+            texts.replacen("layer", "query", 1),
+            "it differs in lines 1 to 3",
+        ),
+        (
+            texts.clone() + "one more\n",
+            "it goes on after line 40, where it ended",
+        ),
+    ] {
+        scene.write("corpus.txt", changed);
+        resume(&scene).refused(
+            2,
+            &format!(
+                "corpus.txt has changed since the run began: {how}. Restore it to go on with this run, or start a new one"
+            ),
+        );
+    }
+    assert!(!scene.path("student/model.safetensors").exists());
+    scene.write("corpus.txt", &texts);
+    let record = scene.read("student/assistant/texts.json");
+    scene.write("student/assistant/texts.json", "{");
+    let outcome = resume(&scene);
+    let message = "limbeck: student/assistant/texts.json does not say which texts the assistant was taught on (";
+    assert!(outcome.stderr.starts_with(message), "{}", outcome.stderr);
+    scene.write("student/assistant/texts.json", record);
+    resume(&scene).done();
+    is_as_undisturbed(&scene);
+}
+
+#[test]
+fn the_report_of_the_student_speaks_of_its_assistant() {
+    let scene = undisturbed();
+    let page = scene.text("student/report.html");
+    let picture = scene.text("student/report.svg");
+    for said in [
+        "3 heads, 0.0 M parameters from an assistant of teacher</h1>",
+        "Distance to the assistant</h2>",
+        "the assistant’s: from <b>",
+        "The student learnt from a teacher assistant, and the assistant from teacher: every distance here is to the assistant.",
+        "\"taught_by\":\"assistant\"",
+        "KL(assistant ‖ student)",
+        ">Student \u{2212} assistant</text>",
+    ] {
+        assert!(page.contains(said), "no {said}");
+    }
+    for said in [
+        "Distance from the assistant, KL",
+        ">Assistant</text>",
+        ">assistant</text>",
+    ] {
+        assert!(picture.contains(said), "no {said}");
+    }
+    for (file, text) in [("report.html", &page), ("report.svg", &picture)] {
+        for wrong in [
+            "Distance to the teacher",
+            "Distance from the teacher",
+            "out of the teacher",
+            "teacher’s",
+            "the teacher's",
+            "KL(teacher",
+            ">Teacher</text>",
+            ">teacher</text>",
+        ] {
+            let text = text.split("<script>").next().expect("a page");
+            assert!(!text.contains(wrong), "{wrong} in {file}");
+        }
+    }
+    let first = scene.text("student/assistant/report.html");
+    assert!(first.contains("Distance to the teacher</h2>"));
 }
 
 #[test]

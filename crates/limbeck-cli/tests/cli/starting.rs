@@ -270,3 +270,64 @@ fn a_run_that_began_with_a_model_goes_on_with_the_same_only() {
         assert!(scene.read(&path) == whole.read(&path), "{file} differs");
     }
 }
+
+#[test]
+fn a_student_reads_as_many_tokens_as_the_model_that_it_starts_from() {
+    let scene = scene();
+    let length = |folder: &str| {
+        scene.json(&format!("{folder}/sentence_bert_config.json"))["max_seq_length"].clone()
+    };
+    assert_ne!(length("former"), 9);
+    scene.set_field("former/sentence_bert_config.json", "/max_seq_length", 9);
+    distill(&scene, &[]).done();
+    assert_eq!(length("student"), 9);
+    let card = scene.text("student/README.md");
+    assert!(card.contains("mean pooling, of up to 9 tokens |"), "{card}");
+    let baseline = ["baseline", "--config", "open.toml", "--out", "copied"];
+    scene.run(&baseline).done();
+    assert_eq!(length("copied"), 9);
+}
+
+#[test]
+fn a_card_promises_no_more_of_the_vectors_than_the_former_model_holds() {
+    let scene = scene();
+    let card = |flags: &[&str]| {
+        distill(&scene, &[flags, &["--overwrite"]].concat()).done();
+        scene.text("student/README.md")
+    };
+    let usable = "can be used as they are; fine-tune";
+    let alone = card(&["--set", "output.share=0"]);
+    assert!(!alone.contains(usable), "{alone}");
+    assert!(
+        alone.contains("can be used as they are only if that model's could"),
+        "{alone}"
+    );
+    let trained = card(&[]);
+    assert!(trained.contains(usable), "{trained}");
+}
+
+#[test]
+fn a_start_that_names_no_folder_says_how_to_name_one() {
+    let scene = scene();
+    for (set, message) in [
+        (
+            "student.init=f1",
+            "`f1` is neither `teacher` nor `random`; to start from the model in a folder of that name: init = { folder = \"f1\" }, \
+             or --set student.init.folder=f1",
+        ),
+        (
+            "student.init=folder",
+            "`folder` must name the folder of the model to start from: init = { folder = \"DIR\" }, or --set \
+             student.init.folder=DIR",
+        ),
+        (
+            "student.init.folder=",
+            "the name of the folder is empty; name the folder of the model to start from",
+        ),
+    ] {
+        scene.distill(&["--set", set]).refused(
+            2,
+            &format!("recipe.toml with --set: {message}\nin `student.init`"),
+        );
+    }
+}

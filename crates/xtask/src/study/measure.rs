@@ -98,7 +98,7 @@ pub fn untrained(runs: &Runs, job: &Job, tasks: &[Task], results: &mut Results) 
     let open: Vec<&Task> = tasks.iter().filter(is_open).collect();
     let unmade = job.arm.kind == Kind::Distilled && !results.has(&wanted.key(TIME, None, None));
     if open.is_empty() && !unmade {
-        return Ok(false);
+        return of_an_earlier_run(&wanted, results);
     }
     let made = runs.make(job)?;
     if job.arm.kind == Kind::Distilled {
@@ -108,6 +108,16 @@ pub fn untrained(runs: &Runs, job: &Job, tasks: &[Task], results: &mut Results) 
         of_vectors(&wanted, &made, &open, results)?;
     }
     Ok(true)
+}
+
+/// What the numbers of a run say that was measured before this read all of them, if its student is still there: KL of the pairs
+/// that it did not train. Returns whether that was anything.
+fn of_an_earlier_run(wanted: &Wanted, results: &mut Results) -> Result<bool> {
+    let before = results.lines.len();
+    if let Some(made) = wanted.runs.finished(wanted.job)? {
+        of_the_run(wanted, &made, results)?;
+    }
+    Ok(results.lines.len() > before)
 }
 
 /// The first metrics of the tasks of `limbeck evaluate`. A task's is written last, so where it is, all of them are.
@@ -132,6 +142,7 @@ fn of_the_run(wanted: &Wanted, made: &Made, results: &mut Results) -> Result<()>
                 of: wanted.key(&format!("{part} {time}"), None, None),
                 value: Some(*value),
                 interval: None,
+                right: None,
                 seconds,
             })?;
         }
@@ -140,17 +151,20 @@ fn of_the_run(wanted: &Wanted, made: &Made, results: &mut Results) -> Result<()>
         of: wanted.key(TIME, None, None),
         value: made.seconds,
         interval: None,
+        right: None,
         seconds,
     })
 }
 
-/// The parts of every evaluation of a run.
+/// The parts of every evaluation of a run, and KL of the pairs that it did not train.
 fn evaluations(path: &Path) -> Result<Vec<BTreeMap<String, f64>>> {
     #[derive(Deserialize)]
     struct Event {
         event: String,
         #[serde(default)]
         parts: BTreeMap<String, f64>,
+        #[serde(default)]
+        untrained: BTreeMap<String, f64>,
     }
     let text = shell::read(path)?;
     let event = |line: &str| {
@@ -161,7 +175,8 @@ fn evaluations(path: &Path) -> Result<Vec<BTreeMap<String, f64>>> {
     let evaluations = events
         .into_iter()
         .filter(|event| event.event == "evaluated");
-    Ok(evaluations.map(|event| event.parts).collect())
+    let all = |event: Event| event.parts.into_iter().chain(event.untrained).collect();
+    Ok(evaluations.map(all).collect())
 }
 
 /// One line of `limbeck evaluate --csv`.
@@ -191,6 +206,7 @@ fn of_vectors(wanted: &Wanted, made: &Made, tasks: &[&Task], results: &mut Resul
                 of: wanted.key(metric, task, None),
                 value,
                 interval,
+                right: None,
                 seconds,
             })
         };
@@ -222,6 +238,9 @@ fn scores(text: &str) -> Result<Vec<Score>> {
     }
 }
 
+/// How many examples the dev file of a labelled task has.
+pub const EXAMPLES: &str = "examples";
+
 /// Fine-tunes a model on tasks, one head after the other, and keeps the accuracy on their dev files. Returns whether
 /// anything was measured that had not been before.
 ///
@@ -230,8 +249,18 @@ fn scores(text: &str) -> Result<Vec<Score>> {
 pub fn tuned(runs: &Runs, job: &Job, tasks: &[Task], results: &mut Results) -> Result<bool> {
     let wanted = Wanted { runs, job };
     let tuning = &job.budget.tuning;
-    let mut any = false;
+    let before = results.lines.len();
     for task in tasks {
+        let count = wanted.key(EXAMPLES, Some(&task.name), None);
+        if !results.has(&count) {
+            results.add(Line {
+                of: count,
+                value: Some(examples(task)?),
+                interval: None,
+                right: None,
+                seconds: 0.0,
+            })?;
+        }
         for seed in 1..=tuning.seeds {
             let key = wanted.key("accuracy", Some(&task.name), Some((tuning.hash(), seed)));
             if results.has(&key) {
@@ -239,21 +268,28 @@ pub fn tuned(runs: &Runs, job: &Job, tasks: &[Task], results: &mut Results) -> R
             }
             let made = runs.make(job)?;
             let began = Instant::now();
-            let accuracy = of_a_head(runs, job, &made, task, seed)?;
+            let (accuracy, right) = of_a_head(runs, job, &made, task, seed)?;
             results.add(Line {
                 of: key,
                 value: Some(accuracy),
                 interval: None,
+                right: Some(right),
                 seconds: began.elapsed().as_secs_f64(),
             })?;
-            any = true;
         }
     }
-    Ok(any)
+    Ok(results.lines.len() > before)
 }
 
-/// The accuracy of the best epoch of one head.
-fn of_a_head(runs: &Runs, job: &Job, made: &Made, task: &Task, seed: u64) -> Result<f64> {
+/// The lines of the dev file below the one that names its columns.
+fn examples(task: &Task) -> Result<f64> {
+    let text = shell::read(&task.path.join("dev.tsv"))?;
+    let lines = text.lines().filter(|line| !line.is_empty());
+    Ok(lines.skip(1).count() as f64)
+}
+
+/// The accuracy of the best epoch of one head, and which examples it has right.
+fn of_a_head(runs: &Runs, job: &Job, made: &Made, task: &Task, seed: u64) -> Result<(f64, String)> {
     let tuning = &job.budget.tuning;
     let out = runs::scratch(runs.work);
     runs::remove(&out)?;
@@ -282,9 +318,26 @@ fn of_a_head(runs: &Runs, job: &Job, made: &Made, task: &Task, seed: u64) -> Res
             task.path.display()
         ))
     })?;
+    let path = out.join("predictions.jsonl");
+    let right = right(&shell::read(&path)?).ok_or_else(|| {
+        Error::Wrong(format!(
+            "{} does not say which class each example has and was given",
+            path.display()
+        ))
+    })?;
     // The model is as large as the student and is not needed any more.
     runs::remove(&out)?;
-    Ok(accuracy)
+    Ok((accuracy, right))
+}
+
+/// Of each line whether the known label is the one that was given, as [`Line::right`] has it.
+fn right(predictions: &str) -> Option<String> {
+    let is_right = |line: &str| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        let [known, given] = ["label", "predicted"].map(|key| line.get(key));
+        Some(if known? == given? { '1' } else { '0' })
+    };
+    predictions.lines().map(is_right).collect()
 }
 
 fn accuracy(results: &str) -> Option<f64> {

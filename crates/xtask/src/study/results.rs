@@ -46,6 +46,9 @@ pub struct Line {
     /// The 95 % interval over the rows of the task, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<[f64; 2]>,
+    /// Which examples of the dev file were right, in its order: a `1` or a `0` each, where it is the accuracy of a head.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub right: Option<String>,
     /// Time that the measuring took. Everything else is the same on every machine, within rounding.
     pub seconds: f64,
 }

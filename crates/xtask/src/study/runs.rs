@@ -92,6 +92,27 @@ impl Runs<'_> {
         Ok(Made { folder, seconds })
     }
 
+    /// A student of this recipe that is there and finished.
+    ///
+    /// # Errors
+    /// Its files cannot be read.
+    pub fn finished(&self, job: &Job) -> Result<Option<Made>> {
+        let place = self.place(job);
+        let folder = place.join("student");
+        let recipe = place.join("recipe.toml");
+        let is_there = job.arm.kind == Kind::Distilled
+            && state(&folder, job.arm.kind) == State::Finished
+            && recipe.exists()
+            && shell::read(&recipe)? == self.study.recipe(job).to_string();
+        match is_there {
+            true => Ok(Some(Made {
+                folder,
+                seconds: seconds(&place.join("times"))?,
+            })),
+            false => Ok(None),
+        }
+    }
+
     /// Where a model and all that is made of it goes.
     fn place(&self, job: &Job) -> PathBuf {
         let name = format!("{}-{}", job.arm.name, job.seed);

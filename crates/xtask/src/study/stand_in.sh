@@ -29,9 +29,9 @@ case $command in
             exit 1
         fi
         {
-            echo '{"event":"evaluated","step":0,"parts":{"Q-Q":0.5,"cosine":0.25}}'
+            echo '{"event":"evaluated","step":0,"parts":{"Q-Q":0.5,"cosine":0.25},"untrained":{"Q-K":0.75}}'
             echo '{"event":"step","step":1,"loss":1,"parts":{"Q-Q":0.4}}'
-            echo '{"event":"evaluated","step":1,"parts":{"Q-Q":0.125,"cosine":0.25}}'
+            echo '{"event":"evaluated","step":1,"parts":{"Q-Q":0.125,"cosine":0.25},"untrained":{"Q-K":0.5}}'
         } >"$out/metrics.jsonl"
         rm -f "$out/checkpoint.safetensors"
         ;;
@@ -50,5 +50,6 @@ case $command in
         echo "finetune $(arm "$model") $(basename "$(dirname "$train")") $seed" >>"$here/log"
         mkdir -p "$out"
         echo '{"mean":{"accuracy":0.75,"macro_f1":0.5},"seeds":[{"seed":1}]}' >"$out/results.json"
+        for given in yes yes no yes; do echo "{\"label\":\"yes\",\"predicted\":\"$given\"}"; done >"$out/predictions.jsonl"
         ;;
 esac

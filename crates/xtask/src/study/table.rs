@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::measure::FIRST;
+use super::difference::{Difference, Sample};
+use super::measure::{EXAMPLES, FIRST};
 use super::picture;
 use super::plan::{Arm, Budget, Job, Kind, Student, Study};
 use super::results::{Line, Results};
@@ -18,7 +19,7 @@ const MARKERS: [&str; 2] = [
 ];
 
 /// Relations whose KL has a column.
-const PAIRS: [&str; 3] = ["Q-Q", "K-K", "V-V"];
+const PAIRS: [&str; 4] = ["Q-Q", "K-K", "V-V", "Q-K"];
 
 /// All arms of a student and a budget that have been measured.
 pub struct Table<'a> {
@@ -38,6 +39,8 @@ pub struct Row<'a> {
     pub arm: &'a Arm,
     /// One for each column.
     pub scores: Vec<Option<Score>>,
+    /// The same beside the copied student, in a column where both have one.
+    beside: Vec<Option<Difference>>,
     /// KL of each of [`PAIRS`] before the first step and after the last.
     kl: Vec<Option<[f64; 2]>>,
     parameters: Option<f64>,
@@ -158,7 +161,14 @@ fn table<'a>(
     student: &'a Student,
     measured: &[(&'a Arm, Vec<&Line>)],
 ) -> Table<'a> {
-    let columns = columns(measured.iter().flat_map(|(_, lines)| lines.iter().copied()));
+    let all = || measured.iter().flat_map(|(_, lines)| lines.iter().copied());
+    let columns = columns(all());
+    // How many examples a task has is the same whoever is measured on it.
+    let examples = |task: &str| {
+        let is_it =
+            |line: &&Line| line.of.metric == EXAMPLES && line.of.task.as_deref() == Some(task);
+        all().find(is_it).and_then(|line| line.value)
+    };
     let row = |(arm, lines): &(&'a Arm, Vec<&Line>)| {
         let mean_of = |metric: &str| score(lines, None, metric).map(|score| score.mean);
         let kl = PAIRS.map(|pair| {
@@ -166,10 +176,21 @@ fn table<'a>(
                 ["before", "after"].map(|time| mean_of(&format!("{pair} {time}")));
             before.zip(after).map(|(before, after)| [before, after])
         });
-        let scores = columns.iter();
+        let sample = |lines: &[&Line], task: &str, metric: &str| {
+            let score = score(lines, Some(task), metric)?;
+            Some(Sample::of(lines, (task, metric), score, examples(task)))
+        };
+        let beside = columns.iter().map(|(task, metric)| {
+            let (_, copied) = measured.iter().find(|(arm, _)| arm.kind == Kind::Copied)?;
+            let own = (arm.kind == Kind::Distilled).then_some(lines)?;
+            let [own, copied] = [own, copied].map(|lines| sample(lines, task, metric));
+            Some(own?.beside(&copied?))
+        });
         Row {
             arm,
-            scores: scores
+            beside: beside.collect(),
+            scores: columns
+                .iter()
                 .map(|(task, metric)| score(lines, Some(task), metric))
                 .collect(),
             kl: kl.to_vec(),
@@ -282,7 +303,38 @@ fn markdown(table: &Table) -> String {
         cells.extend([millions.unwrap_or_default(), minutes.unwrap_or_default()]);
         text.push_str(&line(&cells));
     }
-    text
+    text + &beside_copied(table)
+}
+
+/// The differences from the copied student, as a table of their own; nothing where none is known.
+fn beside_copied(table: &Table) -> String {
+    let is_known = |at: &usize| table.rows.iter().any(|row| row.beside[*at].is_some());
+    let columns: Vec<usize> = (0..table.columns.len()).filter(is_known).collect();
+    let mut head = vec!["beside the copied student".to_owned()];
+    head.extend(columns.iter().map(|at| {
+        let (task, metric) = &table.columns[*at];
+        format!("{task}: {metric}")
+    }));
+    let rows = table.rows.iter();
+    let rows = rows.filter(|row| row.beside.iter().any(Option::is_some));
+    let row = |row: &Row| {
+        let cells = columns.iter().map(|at| row.beside[*at].as_ref());
+        let cells = cells.map(|cell| cell.map(Difference::to_string).unwrap_or_default());
+        line(
+            &std::iter::once(row.arm.title.clone())
+                .chain(cells)
+                .collect::<Vec<_>>(),
+        )
+    };
+    let rows: String = rows.map(row).collect();
+    match rows.is_empty() {
+        true => rows,
+        false => format!(
+            "\n{}|---|{}\n{rows}",
+            line(&head),
+            "---:|".repeat(columns.len())
+        ),
+    }
 }
 
 fn line(cells: &[String]) -> String {

@@ -58,6 +58,11 @@ impl Scene {
         }
         std::fs::write(folder.join("sts/dev.tsv"), "sentence1\tsentence2\tscore\n")
             .expect("a file");
+        std::fs::write(
+            folder.join("tweets/dev.tsv"),
+            "sentence\tlabel\na\tyes\nb\tyes\nc\tyes\nd\tyes\n",
+        )
+        .expect("a file");
         let stand_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/study/stand_in.sh");
         std::os::unix::fs::symlink(stand_in, folder.join("limbeck")).expect("a link");
         let [teacher, corpus] = ["t", "c"].map(str::to_owned);
@@ -170,6 +175,57 @@ fn every_arm_is_made_once_and_measured_once() {
     assert_eq!(calls, Vec::<String>::new());
     assert_eq!(scene.results().lines, before);
     assert!(!scene.folder.join("work/tuned").exists());
+}
+
+#[test]
+fn a_run_tells_of_pairs_that_it_does_not_train_and_heads_of_single_examples() {
+    let scene = Scene::new("untrained");
+    scene.run(true).0.expect("a study");
+    let path = scene.folder.join("results.jsonl");
+    let text = std::fs::read_to_string(&path).expect("results");
+    let value = |metric: &str| {
+        let lines = scene.results().lines;
+        let is_it = |line: &&Line| line.of.arm == "first" && line.of.metric == metric;
+        let found = lines.iter().find(is_it).cloned();
+        found.map(|line| (line.value, line.right))
+    };
+    assert_eq!(value("Q-K before"), Some((Some(0.75), None)));
+    assert_eq!(value("Q-K after"), Some((Some(0.5), None)));
+    let right = Some("1101".to_owned());
+    assert_eq!(value("accuracy"), Some((Some(0.75), right)));
+    assert_eq!(value("examples"), Some((Some(4.0), None)));
+    // Results from before: what is still there is read again, and nothing is made or measured again.
+    let of_before = |line: &&str| !line.contains("Q-K") && !line.contains("examples");
+    let before: String = text
+        .lines()
+        .filter(of_before)
+        .map(|line| line.to_owned() + "\n")
+        .collect();
+    std::fs::write(&path, &before).expect("results");
+    assert_eq!(value("Q-K after"), None);
+    let (outcome, calls) = scene.run(true);
+    outcome.expect("what is left");
+    assert_eq!(calls, Vec::<String>::new());
+    let mut again: Vec<String> = std::fs::read_to_string(&path)
+        .expect("results")
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    let mut whole: Vec<String> = text.lines().map(str::to_owned).collect();
+    assert!(again.join("\n").starts_with(before.trim_end()));
+    for lines in [&mut again, &mut whole] {
+        // Times of measuring differ.
+        lines
+            .iter_mut()
+            .for_each(|line| line.truncate(line.rfind(",\"seconds\"").unwrap_or(line.len())));
+        lines.sort();
+    }
+    assert_eq!(again, whole);
+    // Without the student there is nothing to read, and it is not made again for that.
+    std::fs::write(&path, &before).expect("results");
+    std::fs::remove_dir_all(scene.folder.join("work")).expect("the students");
+    assert_eq!(scene.run(true).1, Vec::<String>::new());
+    assert_eq!(value("Q-K after"), None);
 }
 
 #[test]
@@ -357,6 +413,7 @@ fn line(study: &Study, arm: usize, seed: u64, task: &str, metric: &str, value: f
         },
         value: Some(value),
         interval: None,
+        right: None,
         seconds: 1.0,
     }
 }
@@ -399,6 +456,57 @@ fn tables_hold_means_intervals_shares_and_the_best() {
     );
     assert!(row("the first").starts_with("| the first | 62.0 ± 25.4 | 77.5 % |  |  |"));
     assert!(row("the <second>").starts_with("| the <second> | **70.0** | 87.5 % |  |  |"));
+}
+
+#[test]
+fn tables_hold_the_attention_and_what_an_arm_is_beside_the_copied_student() {
+    let study = Study::parse(STUDY).expect("a study");
+    let spearman = |arm, value: f64, half: f64| {
+        let interval = Some([value - half, value + half]);
+        Line {
+            interval,
+            ..line(&study, arm, 1, "sts/dev", "Spearman", value)
+        }
+    };
+    let accuracy = |arm, value, right: Option<&str>| {
+        let mut tuned = line(&study, arm, 1, "tweets", "accuracy", value);
+        tuned.of.tuning = Some((study.budgets[0].tuning.hash(), 1));
+        tuned.right = right.map(str::to_owned);
+        tuned
+    };
+    let kl = |time: &str, value| {
+        let mut kl = line(&study, 2, 1, "", &format!("Q-K {time}"), value);
+        kl.of.task = None;
+        kl
+    };
+    let mut lines = vec![
+        spearman(1, 0.5, 0.03),
+        spearman(2, 0.6, 0.04),
+        accuracy(1, 0.5, Some("1100")),
+        accuracy(2, 0.75, Some("1110")),
+        accuracy(3, 0.25, None),
+        kl("before", 0.25),
+        kl("after", 0.125),
+    ];
+    let text = table::markdown_of(&table::tables(&study, &lines));
+    let below = "\n\n| beside the copied student | sts/dev: Spearman | tweets: accuracy |\n|---|---:|---:|\n\
+                 | the first | +10.0 ± 5.0 | +25.0 ± 49.0, paired |\n| the <second> |  | -25.0 |\n";
+    assert!(text.ends_with(below), "{text}");
+    assert!(text.contains("| KL Q-K | parameters | time |"), "{text}");
+    assert!(text.contains(" 0.250 → 0.125 |"), "{text}");
+    // With the number of examples, an accuracy has a standard error: 0.25 for both.
+    let mut examples = line(&study, 0, 0, "tweets", "examples", 4.0);
+    examples.of.tuning = None;
+    lines.push(examples);
+    lines[2].right = None;
+    let text = table::markdown_of(&table::tables(&study, &lines));
+    assert!(
+        text.contains("| the <second> |  | -25.0 ± 64.8 |"),
+        "{text}"
+    );
+    // Nothing to be beside.
+    lines.retain(|line| line.of.arm != "copied");
+    assert!(!table::markdown_of(&table::tables(&study, &lines)).contains("beside"));
 }
 
 #[test]

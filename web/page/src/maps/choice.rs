@@ -66,6 +66,12 @@ impl Default for Choice {
 }
 
 impl Choice {
+    /// Whether a cell is locked that a grid of this size does not have.
+    pub fn is_locked_beyond(&self, size: usize) -> bool {
+        self.cell
+            .is_some_and(|(row, column)| row.max(column) >= size)
+    }
+
     /// As the value of `see` in a link: only what is chosen. Numbers count from 1.
     pub fn text(&self) -> String {
         let usual = Self::default();
@@ -211,6 +217,22 @@ mod tests {
         );
         assert_eq!(Choice::default().text(), "");
         assert_eq!(Choice::read("", &PICTURES).0, Choice::default());
+    }
+
+    #[test]
+    fn a_cell_can_be_locked_beyond_a_grid() {
+        for (cell, is_beyond) in [
+            (None, false),
+            (Some((2, 3)), false),
+            (Some((4, 0)), true),
+            (Some((0, 9)), true),
+        ] {
+            let choice = Choice {
+                cell,
+                ..Choice::default()
+            };
+            assert_eq!(choice.is_locked_beyond(4), is_beyond, "{cell:?}");
+        }
     }
 
     #[test]

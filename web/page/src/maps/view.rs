@@ -56,6 +56,16 @@ impl View {
         self.choice.with_untracked(|choice| choice.cell)
     }
 
+    /// Frees a locked cell that a grid of this size does not have: it belongs to another picture.
+    pub fn free_beyond(&self, size: usize) {
+        if self
+            .choice
+            .with_untracked(|choice| choice.is_locked_beyond(size))
+        {
+            self.choose(|choice| choice.cell = None);
+        }
+    }
+
     /// Frees what is locked: it belongs to a sentence that is no longer there.
     pub fn free(&self) {
         self.choose(|choice| {

@@ -10,7 +10,7 @@ use crate::state::Page;
 /// How long "Copied" stands.
 const SHOWN: std::time::Duration = std::time::Duration::from_secs(3);
 
-/// A button that copies a text. Where that is not allowed, the text appears to be copied by hand.
+/// A button that copies a text, as often as it is pressed: its own text stays, and beside it "Copied" stands for a while. Where that is not allowed, the text appears to be copied by hand.
 #[component]
 pub fn CopyButton<F>(
     /// The button's text.
@@ -25,7 +25,8 @@ where
     F: Fn() -> String + Copy + Send + Sync + 'static,
 {
     let page = crate::state::page();
-    let copied = RwSignal::new(false);
+    // How often it has copied, and whether the last time is just over.
+    let copied = RwSignal::new((0_u32, false));
     let by_hand = RwSignal::new(None::<String>);
     let copy = move |_| {
         spawn_local(async move {
@@ -47,16 +48,22 @@ where
     };
     view! {
         <button type="button" class="button" disabled=move || disabled.get() on:click=copy>
-            {move || if copied.get() { "Copied ✓" } else { label }}
+            {label}
         </button>
+        <span class="hint" hidden=move || !copied.get().1>"Copied ✓"</span>
         {move || by_hand.get().map(field)}
     }
 }
 
-fn tell(page: Page, copied: RwSignal<bool>) {
+fn tell(page: Page, copied: RwSignal<(u32, bool)>) {
     page.announce("Copied");
-    copied.set(true);
-    set_timeout(move || copied.set(false), SHOWN);
+    let times = copied.try_update(|copied| {
+        *copied = (copied.0.wrapping_add(1), true);
+        copied.0
+    });
+    // The end of an earlier one must not take away a later one's.
+    let end = move || copied.update(|copied| copied.1 &= Some(copied.0) != times);
+    set_timeout(end, SHOWN);
 }
 
 /// Whether the text is in the clipboard now.

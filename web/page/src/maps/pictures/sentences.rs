@@ -69,15 +69,19 @@ fn Sentences(view: View) -> impl IntoView {
     let page = page();
     let (host, canvas) = (NodeRef::<Div>::new(), NodeRef::<Canvas>::new());
     let width = move || host.get_untracked().map_or(0, |host| host.client_width()) as f32;
-    if let Some((similarity, _)) = untrack(|| now(view)).filter(|_| view.locked().is_none()) {
-        view.cell.set(similarity.worst());
+    if let Some((similarity, _)) = untrack(|| now(view)) {
+        view.free_beyond(similarity.size());
+        if view.locked().is_none() {
+            view.cell.set(similarity.worst());
+        }
     }
-    // The maps share the crosshair, and may have fewer rows.
+    // The maps share the crosshair and the locked cell, and may have fewer rows.
     on_cleanup(move || {
         let size = view
             .seen
             .try_with_untracked(|seen| Some(seen.as_ref()?.size()));
         if let Some(size) = size.flatten() {
+            view.free_beyond(size);
             let inside = |at: usize| at.min(size.saturating_sub(1));
             view.cell
                 .update(|cell| *cell = (inside(cell.0), inside(cell.1)));
@@ -96,6 +100,10 @@ fn Sentences(view: View) -> impl IntoView {
     let reading = RwSignal::new(Reading::default());
     let again = redraw.clone();
     Effect::new(move |_| {
+        // A link may lock a cell before there is a sentence.
+        if let Some((similarity, _)) = now(view) {
+            view.free_beyond(similarity.size());
+        }
         reading.set(now(view).and_then(read).unwrap_or_default());
         again.request();
     });
