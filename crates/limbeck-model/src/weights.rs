@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use half::{bf16, f16};
-use limbeck_recipe::layout::Parameter;
+use limbeck_recipe::layout::{Parameter, TIED_WORDS};
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use crate::{Folder, ModelError};
@@ -37,15 +37,6 @@ enum Source<'a> {
 /// Values and shape of a tensor.
 type Found = (Vec<f32>, Vec<usize>);
 
-/// Where models with a head keep what is one table for the words that come in and those that go out, if they keep it once.
-const TIED: [&str; 5] = [
-    "lm_head.decoder.weight",
-    "cls.predictions.decoder.weight",
-    "vocab_projector.weight",
-    "generator_lm_head.weight",
-    "lm_head.weight",
-];
-
 /// The tensors of a model folder.
 pub struct Weights<'a> {
     folder: &'a Folder,
@@ -69,7 +60,7 @@ impl<'a> Weights<'a> {
         let parameters = config.layout().parameters;
         weights.take_aliases();
         weights.prefix = weights.find_prefix(&parameters)?;
-        if let Some(words) = parameters.first() {
+        if let Some(words) = parameters.first().filter(|_| config.ties_words()) {
             weights.take_tied(words);
         }
         Ok(weights)
@@ -112,11 +103,11 @@ impl<'a> Weights<'a> {
     /// Without a note, too: a table that the config calls tied, and that only the head has.
     fn take_tied(&mut self, words: &Parameter) {
         let name = format!("{}{}", self.prefix, words.name);
-        if self.stored(&name).is_some() || !is_tied(self.folder) {
+        if self.stored(&name).is_some() {
             return;
         }
         let fits = |other: &&str| self.shape(other).is_some_and(|shape| shape == words.shape);
-        if let Some(other) = TIED.into_iter().find(fits) {
+        if let Some(other) = TIED_WORDS.into_iter().find(fits) {
             self.aliases.insert(name, other.to_owned());
         }
     }
@@ -313,13 +304,6 @@ impl<'a> Weights<'a> {
             }
         }
     }
-}
-
-/// Whether a config calls the tables of words that come in and that go out one; as long as it does not deny it, they are.
-fn is_tied(folder: &Folder) -> bool {
-    let config = folder.get("config.json").unwrap_or_default();
-    let config: serde_json::Value = serde_json::from_slice(config).unwrap_or_default();
-    config.get("tie_word_embeddings") != Some(&false.into())
 }
 
 /// PyTorch's weights of a module, if there are any.

@@ -79,6 +79,11 @@ pub struct StudentSize {
 }
 
 impl Config {
+    /// Whether the words that come in and those that go out have one table: as long as config.json does not deny it.
+    pub fn ties_words(&self) -> bool {
+        self.raw.get("tie_word_embeddings") != Some(&Value::Bool(false))
+    }
+
     /// Reads config.json. `file` names it in errors.
     ///
     /// # Errors

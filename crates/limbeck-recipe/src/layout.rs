@@ -3,6 +3,15 @@
 
 use crate::shape::{Positions, Shape};
 
+/// Where models with a head keep the one table that is for the words that come in and for those that go out.
+pub const TIED_WORDS: [&str; 5] = [
+    "lm_head.decoder.weight",
+    "cls.predictions.decoder.weight",
+    "vocab_projector.weight",
+    "generator_lm_head.weight",
+    "lm_head.weight",
+];
+
 /// The role of a parameter: decides its layout in files, its initial value and whether it decays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
