@@ -895,7 +895,7 @@ fn comments_of_a_conll_file_are_refused_by_line() {
     };
     refused(
         "the X O\nsmall X B-A\n\n# id 12\t3\nthe X O\n",
-        3,
+        4,
         "# id 12\t3",
     );
     refused("small X B-A\n\n#12\nthe X O\n", 3, "#12");
