@@ -26,6 +26,7 @@ mod encoder;
 mod error;
 mod folder;
 mod inherit;
+mod labels;
 mod parameters;
 mod parts;
 mod sentence;
