@@ -10,6 +10,8 @@ mod encoding;
 mod evaluating;
 #[path = "cli/finetuning.rs"]
 mod finetuning;
+#[path = "cli/lengthening.rs"]
+mod lengthening;
 #[cfg(unix)]
 #[path = "../src/lock.rs"]
 #[allow(dead_code, reason = "its tests need no message")]
@@ -19,6 +21,9 @@ mod models;
 #[cfg(unix)]
 #[path = "cli/owning.rs"]
 mod owning;
+#[cfg(unix)]
+#[path = "cli/private.rs"]
+mod private;
 #[path = "cli/recipes.rs"]
 mod recipes;
 #[path = "cli/relating.rs"]
