@@ -31,6 +31,11 @@ pub fn main(arguments: &[String]) -> ExitCode {
     let read = |path: &str| std::fs::read(root.join(path)).unwrap();
     let mut recipe: Recipe =
         toml::from_str(&String::from_utf8(read("assets/demo.toml")).unwrap()).unwrap();
+    // Its paths are relative to its folder; the page names files from the root of the project.
+    recipe.teacher.insert_str(0, "assets/");
+    for text in &mut recipe.corpus {
+        text.insert_str(0, "assets/");
+    }
     recipe.device = DeviceChoice::Cpu;
     recipe.checkpoint_every = recipe.steps / 12;
     let texts: Vec<Vec<u8>> = recipe.corpus.iter().map(|path| read(path)).collect();

@@ -556,15 +556,15 @@ fn wrong_configs_are_named() {
     let message = |change, value| config_with(change, value).unwrap_err().to_string();
     assert_eq!(
         message("model_type", "gpt2".into()),
-        "model_type `gpt2` is not supported; supported: bert, roberta, xlm-roberta, camembert, distilbert, electra"
+        "config.json: model_type `gpt2` is not supported; supported: bert, roberta, xlm-roberta, camembert, distilbert, electra"
     );
     assert_eq!(
         message("hidden_act", "mish".into()),
-        "hidden_act `mish` is not supported; supported: gelu, gelu_new, gelu_pytorch_tanh, relu, silu"
+        "config.json: hidden_act `mish` is not supported; supported: gelu, gelu_new, gelu_pytorch_tanh, relu, silu"
     );
     assert_eq!(
         message("position_embedding_type", "relative_key".into()),
-        "position_embedding_type `relative_key` is not supported; supported: absolute"
+        "config.json: position_embedding_type `relative_key` is not supported; supported: absolute"
     );
     assert_eq!(
         message("num_attention_heads", 5.into()),
@@ -572,6 +572,59 @@ fn wrong_configs_are_named() {
     );
     let broken = Config::parse("config.json", b"{").unwrap_err().to_string();
     assert!(broken.starts_with("config.json: not JSON: "), "{broken}");
+}
+
+/// Byte-level tokens are read as the characters that they stand for, others as they are written.
+#[wasm_bindgen_test(unsupported = test)]
+fn labels_of_tokens_are_text() {
+    let roberta = include_bytes!("../golden/tiny-roberta-tokenizer/tokenizer.json");
+    let mut json: serde_json::Value = serde_json::from_slice(roberta).unwrap();
+    let vocabulary = json["model"]["vocab"].as_object_mut().unwrap();
+    let more = vocabulary.len();
+    // Two characters, of which one token has the first and the beginning of the second.
+    vocabulary.insert("\u{e9}\u{c3}".into(), more.into());
+    // An added token is written as it is, though its letters are those of bytes.
+    json["added_tokens"].as_array_mut().unwrap().push(serde_json::json!({
+        "id": more + 1, "content": "\u{e9}", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+        "special": false,
+    }));
+    let tokenizer = Tokenizer::from_json(json.to_string().as_bytes()).unwrap();
+    let labels = |text: &str| {
+        let ids = tokenizer.encode(&[text]).unwrap().remove(0).ids;
+        tokenizer.labels(&ids)
+    };
+    assert_eq!(
+        labels("S\u{e1} \u{732b}"),
+        [
+            "<s>",
+            "S",
+            "\u{2039}\u{e1} 1/2\u{203a}",
+            "\u{2039}\u{e1} 2/2\u{203a}",
+            "\u{2581}",
+            "\u{2039}\u{732b} 1/3\u{203a}",
+            "\u{2039}\u{732b} 2/3\u{203a}",
+            "\u{2039}\u{732b} 3/3\u{203a}",
+            "</s>",
+        ]
+    );
+    assert_eq!(labels("\u{e9}"), ["<s>", "\u{e9}", "</s>"]);
+    let id = |token: &str| {
+        (0..more as u32 + 2)
+            .find(|id| tokenizer.token(*id) == token)
+            .unwrap()
+    };
+    assert_eq!(
+        tokenizer.labels(&[id("\u{c3}"), id("<s>"), id("\u{c3}")]),
+        ["\u{2039}C3\u{203a}", "<s>", "\u{2039}C3\u{203a}"]
+    );
+    assert_eq!(
+        tokenizer.labels(&[id("\u{c3}"), more as u32]),
+        ["\u{2039}\u{c3}\u{a9} 1/2\u{203a}"; 2]
+    );
+    let bert = Tokenizer::from_folder(&tiny_bert()).unwrap();
+    let ids = bert.encode(&["a \u{e9}"]).unwrap().remove(0).ids;
+    let written: Vec<String> = ids.iter().map(|id| bert.token(*id)).collect();
+    assert_eq!(bert.labels(&ids), written);
 }
 
 /// What config.json leaves out is what `transformers` takes: two token types.

@@ -13,7 +13,7 @@ use crate::config::{self, Base, parse_setting};
 use crate::error::CliError;
 use crate::inputs::{Inputs, require_out};
 use crate::output::Output;
-use crate::{device, terminal};
+use crate::{device, paths, terminal};
 
 /// Flags of `limbeck baseline`.
 #[derive(Args)]
@@ -54,7 +54,8 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let teacher = Folder::read(Path::new(&recipe.teacher))?;
     let start = config::start(&recipe)?;
     let (device, _) = device::open(DeviceChoice::Cpu)?;
-    let baseline = limbeck_engine::baseline(&recipe, &teacher, start.as_ref(), &device);
+    let seen = paths::seen_from(&recipe, out);
+    let baseline = limbeck_engine::baseline(&seen, &teacher, start.as_ref(), &device);
     let baseline = pollster::block_on(baseline)?;
     let config = arguments.config.as_deref().into_iter();
     let inputs = Inputs {

@@ -11,7 +11,7 @@ use limbeck_recipe::{Init, NamedRecipe, Plan, Recipe};
 use toml::{Table, Value};
 
 use crate::error::CliError;
-use crate::recipes;
+use crate::{paths, recipes};
 
 /// What can be done with recipes.
 #[derive(Subcommand)]
@@ -149,7 +149,7 @@ impl<'a> Base<'a> {
     }
 }
 
-/// Reads a recipe, and sets each `key=value` in it.
+/// Reads a recipe, and sets each `key=value` in it. Paths in a file are relative to its folder.
 ///
 /// # Errors
 /// The file cannot be read, is not TOML, or has a field that is not known or of the wrong kind.
@@ -161,6 +161,9 @@ pub fn load(base: &Base, settings: &[(String, Value)]) -> Result<Recipe, CliErro
             e.to_string().trim_end()
         ))
     })?;
+    if let Base::File(file) = base {
+        take_paths(&mut table, file.parent().unwrap_or(Path::new("")));
+    }
     if !matches!(base, Base::Defaults) && !settings.is_empty() {
         source.push_str(" with --set");
     }
@@ -171,6 +174,46 @@ pub fn load(base: &Base, settings: &[(String, Value)]) -> Result<Recipe, CliErro
     Value::Table(table)
         .try_into()
         .map_err(|e| CliError::Usage(format!("{source}: {}", e.to_string().trim_end())))
+}
+
+/// A recipe with one field of `--set`.
+///
+/// # Errors
+/// The field is not known, or of the wrong kind.
+pub fn with(recipe: &Recipe, key: &str, value: &Value) -> Result<Recipe, CliError> {
+    let wrong = |e: &dyn std::fmt::Display| {
+        CliError::Usage(format!("--set {key}={value}: {}", e.to_string().trim_end()))
+    };
+    let mut table: Table = recipe
+        .to_toml()
+        .parse()
+        .map_err(|e: toml::de::Error| wrong(&e))?;
+    set(&mut table, key, value.clone())?;
+    Value::Table(table)
+        .try_into()
+        .map_err(|e: toml::de::Error| wrong(&e))
+}
+
+/// Paths in a file are relative to its folder, wherever the program is started; those of flags, to the current folder.
+fn take_paths(table: &mut Table, folder: &Path) {
+    let take = |value: &mut Value| {
+        if let Value::String(path) = value {
+            *path = paths::join(folder, path);
+        }
+    };
+    for key in ["teacher", "out"] {
+        table.get_mut(key).map(take);
+    }
+    let start = table
+        .get_mut("student")
+        .and_then(|student| student.get_mut("init")?.get_mut("folder"));
+    start.map(take);
+    let corpus = table.get_mut("corpus").and_then(Value::as_array_mut);
+    for path in corpus.into_iter().flatten() {
+        if let Value::String(path) = path {
+            *path = paths::join_glob(folder, path);
+        }
+    }
 }
 
 /// A student that starts from the model in a folder has that model's sizes where its recipe names none.

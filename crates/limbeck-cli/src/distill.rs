@@ -10,6 +10,7 @@ mod finish;
 mod listener;
 mod metrics;
 mod opening;
+mod resuming;
 mod stage;
 
 use std::path::PathBuf;
@@ -35,7 +36,7 @@ fn manual() -> String {
          unless you set them are not shown: pairs, relation_heads, teacher_layer, warmup, student.ffn and \
          student.from_layers.\n\n{}\n\
          Ctrl-c finishes the step, saves and exits; --resume continues with the same losses as if the run had never \
-         stopped. The output folder receives the student (open it with transformers or sentence-transformers), \
+         stopped, and with --set steps=N takes more of them. The output folder receives the student (open it with transformers or sentence-transformers), \
          metrics.jsonl, report.html and a model card.",
         Recipe::default().to_toml()
     )
@@ -72,8 +73,9 @@ pub struct Arguments {
     /// Overwrite an output folder that is not empty
     #[arg(long)]
     overwrite: bool,
-    /// Resume the run that was stopped in the output folder, with its own recipe
-    #[arg(long, conflicts_with_all = ["teacher", "corpus", "corpus_field", "config", "recipe", "set", "overwrite"], requires = "out")]
+    /// Resume the run that was stopped in the output folder, with its own recipe. `--set steps=N` makes it longer, even if it is
+    /// finished; --device, --teacher and --corpus say where it computes and where its inputs are now
+    #[arg(long, conflicts_with_all = ["corpus_field", "config", "recipe", "overwrite"], requires = "out")]
     resume: bool,
     /// Print one JSON object per line on standard output instead of a progress bar
     #[arg(long)]

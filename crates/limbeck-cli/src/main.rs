@@ -15,6 +15,7 @@ mod interrupt;
 mod lock;
 mod memory;
 mod output;
+mod paths;
 mod progress;
 mod recipes;
 mod relations;

@@ -5,11 +5,12 @@ use std::fs::DirEntry;
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use limbeck_model::Folder;
+use limbeck_model::{Folder, read_file};
 use limbeck_recipe::ASSISTANT;
 
 use crate::error::CliError;
 use crate::lock::{self, Lock, Taken};
+use crate::paths::Away;
 
 /// Names of files that are being written.
 const PREFIX: &str = ".limbeck-";
@@ -18,6 +19,10 @@ const LOCK: &str = ".limbeck.lock";
 
 /// The checkpoint of an unfinished run.
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
+/// The last checkpoint of a finished run, for one that is made longer.
+pub const KEPT: &str = "resume.safetensors";
+/// Where the inputs of an unfinished run are that its recipe cannot name.
+const AWAY: &str = "checkpoint.toml";
 /// The numbers of an unfinished run; renamed to metrics.jsonl at its end.
 pub const METRICS_IN_PROGRESS: &str = "metrics.jsonl.part";
 /// The numbers of a finished run.
@@ -40,8 +45,10 @@ const POOLING: &str = "1_Pooling";
 
 /// Whether a run writes a file of this name: the student of an earlier run must not leave parts beside a new one.
 fn is_ours(name: &str) -> bool {
-    const OURS: [&str; 15] = [
+    const OURS: [&str; 17] = [
         CHECKPOINT,
+        KEPT,
+        AWAY,
         METRICS_IN_PROGRESS,
         METRICS,
         "config.json",
@@ -75,6 +82,11 @@ pub fn is_finished(folder: &Path) -> bool {
 fn goes_on(folder: &Path) -> bool {
     let begun = [RECIPE, ASSISTANT].map(|name| folder.join(name).exists());
     has_checkpoint(folder) || (begun == [true, true] && !is_finished(folder))
+}
+
+/// Whether a run can go on in a folder, or a finished one be made longer.
+fn can_be_resumed(folder: &Path) -> bool {
+    goes_on(folder) || (is_finished(folder) && folder.join(KEPT).exists())
 }
 
 /// The folder of a run's student, which this process alone writes to.
@@ -118,15 +130,15 @@ impl Output {
         let checkpoint = folder.join(CHECKPOINT);
         let nothing = || {
             CliError::Usage(format!(
-                "nothing to resume: {} does not exist (a finished run removes its checkpoint)",
+                "nothing to resume: neither {} nor {KEPT}, which a finished run leaves, is there",
                 checkpoint.display()
             ))
         };
-        if !goes_on(folder) && !lock::is_held(&folder.join(LOCK)) {
+        if !can_be_resumed(folder) && !lock::is_held(&folder.join(LOCK)) {
             return Err(nothing());
         }
         let output = Self::take(folder, false)?;
-        match goes_on(folder) {
+        match can_be_resumed(folder) {
             true => Ok(output),
             false => Err(nothing()),
         }
@@ -170,6 +182,72 @@ impl Output {
     /// Where the checkpoint of an unfinished run is.
     pub fn checkpoint(&self) -> PathBuf {
         self.folder.join(CHECKPOINT)
+    }
+
+    /// Where a finished run left its last checkpoint.
+    pub fn kept(&self) -> PathBuf {
+        self.folder.join(KEPT)
+    }
+
+    /// Makes the last checkpoint of a finished run that of one that goes on.
+    ///
+    /// # Errors
+    /// It cannot be renamed or removed.
+    pub fn reopen(&self) -> Result<(), CliError> {
+        let (kept, checkpoint) = (self.kept(), self.checkpoint());
+        match (kept.exists(), checkpoint.exists()) {
+            (false, _) => Ok(()),
+            (true, false) => {
+                std::fs::rename(&kept, &checkpoint).map_err(CliError::file("rename", &kept))
+            }
+            (true, true) => std::fs::remove_file(&kept).map_err(CliError::file("remove", &kept)),
+        }
+    }
+
+    /// Writes down what the recipe of this folder cannot name; nothing if there is nothing.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn keep_away(&self, away: &Away) -> Result<(), CliError> {
+        match *away == Away::default() {
+            true => self.forget_away(),
+            false => {
+                let text = toml::to_string(away).unwrap_or_default();
+                self.write(AWAY, text.as_bytes())
+            }
+        }
+    }
+
+    /// What was written down.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn away(&self) -> Result<Away, CliError> {
+        let path = self.folder.join(AWAY);
+        match read_file(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Away::default()),
+            read => {
+                let bytes = read.map_err(CliError::file("read", &path))?;
+                toml::from_slice(&bytes).map_err(|e| {
+                    let (path, reason) = (path.display(), e.message());
+                    CliError::Usage(format!(
+                        "{path} is damaged: {reason}. Remove it, and name the inputs with --teacher and --corpus"
+                    ))
+                })
+            }
+        }
+    }
+
+    /// Removes what was written down.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn forget_away(&self) -> Result<(), CliError> {
+        let path = self.folder.join(AWAY);
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(CliError::file("remove", &path)(e)),
+            _ => Ok(()),
+        }
     }
 
     /// The numbers of an unfinished run; renamed to metrics.jsonl at its end.

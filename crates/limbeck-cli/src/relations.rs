@@ -2,6 +2,7 @@
 
 mod raster;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -98,6 +99,13 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
         format.write(&relations, &view, &facts, file)
     })?;
     tell(&relations, &arguments.out)?;
+    if matches!(format, Format::Png) {
+        say_boxes(&raster::without_letter(&sheet(
+            &relations,
+            &view,
+            &Theme::light(),
+        )));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -142,6 +150,19 @@ impl Format {
             Self::Json => Ok(serde_json::to_writer(file, relations)?),
             Self::Csv => file.write_all(relations.csv().as_bytes()),
         }
+    }
+}
+
+/// Says which characters a PNG cannot show.
+fn say_boxes(without_letter: &BTreeSet<char>) {
+    let list = without_letter.iter();
+    let list = list.map(|c| format!("{c} (U+{:04X})", u32::from(*c)));
+    let list: Vec<String> = list.collect();
+    if !list.is_empty() {
+        terminal::say(format_args!(
+            "{}: boxes with these numbers, because the letters of a PNG end with U+FFFF; .svg and .html have every character",
+            list.join(", ")
+        ));
     }
 }
 
@@ -374,12 +395,13 @@ fn compute(
             of(&from_student)?,
         )?);
     }
-    let token = |id: &u32| Token {
-        text: teacher.tokenizer.token(*id),
+    let labels = teacher.tokenizer.labels(ids).into_iter().zip(ids);
+    let tokens = labels.map(|(text, id)| Token {
+        text,
         special: special.contains(id),
-    };
+    });
     Ok(Relations {
-        tokens: ids.iter().map(token).collect(),
+        tokens: tokens.collect(),
         relation_heads: choice.heads,
         teacher_layer: choice.teacher_layer,
         student_layer: choice.student_layer,

@@ -12,6 +12,8 @@ mod evaluating;
 mod finetuning;
 #[path = "cli/folders.rs"]
 mod folders;
+#[path = "cli/lengthening.rs"]
+mod lengthening;
 #[cfg(unix)]
 #[path = "../src/lock.rs"]
 #[allow(dead_code, reason = "its tests need no message")]
@@ -21,6 +23,9 @@ mod models;
 #[cfg(unix)]
 #[path = "cli/owning.rs"]
 mod owning;
+#[cfg(unix)]
+#[path = "cli/private.rs"]
+mod private;
 #[path = "cli/recipes.rs"]
 mod recipes;
 #[path = "cli/relating.rs"]

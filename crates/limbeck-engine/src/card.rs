@@ -25,6 +25,8 @@ pub struct Outcome {
     pub elapsed: Duration,
     /// Steps whose loss was not a number.
     pub skipped: u64,
+    /// Where the number of steps was changed: the steps taken before, and the number until then.
+    pub earlier_steps: Vec<(u64, u64)>,
     /// Lines in all batches.
     pub lines: u64,
     /// Lines that were truncated at max_length.
@@ -55,6 +57,13 @@ impl Outcome {
                 ),
             ),
         ];
+        if !self.earlier_steps.is_empty() {
+            let changes = self.earlier_steps.iter().map(|(done, steps)| {
+                format!("until step {done} the learning rate was that of a run of {steps} steps")
+            });
+            let changes: Vec<String> = changes.collect();
+            facts.push(("Steps changed".to_owned(), changes.join("; ")));
+        }
         if self.skipped > 0 {
             facts.push((
                 "Steps skipped".to_owned(),

@@ -88,7 +88,7 @@ impl Sentence {
         let around = encode(tokenizer, "").map_err(ModelError::from)?;
         let taps = run.teacher_taps(&ids).await?;
         let event = Event::Sentence {
-            tokens: ids.iter().map(|id| tokenizer.token(*id)).collect(),
+            tokens: tokenizer.labels(&ids),
             special: ids.iter().map(|id| around.contains(id)).collect(),
             left_out,
             attention_heads: run.plan().teacher.num_attention_heads,

@@ -515,6 +515,7 @@ impl Session {
             device: self.info.device.clone(),
             elapsed: Duration::from_secs_f64(self.steps.iter().map(|s| s.seconds).sum()),
             skipped: self.run.skipped(),
+            earlier_steps: self.run.earlier_steps().to_vec(),
             lines: self.position.lines,
             truncated: self.position.truncated_lines,
             files: self.files.clone(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use limbeck_recipe::{Config, ConfigError, SentenceHead, TOKENIZER_FILES};
+use limbeck_recipe::{Config, ConfigError, SentenceHead, TOKENIZER_FILES, parse_json};
 use limbeck_tokenizer::Tokenizer;
 
 use crate::ModelError;
@@ -123,8 +123,7 @@ impl Folder {
                 reason,
             })
         };
-        let json: Value =
-            serde_json::from_slice(index).map_err(|e| wrong(format!("not JSON: {e}")))?;
+        let json = parse_json(&self.path(INDEX), index)?;
         let map = json
             .get("weight_map")
             .and_then(Value::as_object)

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::error::ConfigError;
 use crate::families::{self, Family, Fields};
 use crate::head::{FamilyHead, HeadChoice, Tuned};
+use crate::json::{Object, parse_object, short};
 use crate::layout::{self, Layout};
 use crate::shape::{Positions, Shape};
 
@@ -87,40 +88,35 @@ impl Config {
     /// Reads config.json. `file` names it in errors.
     ///
     /// # Errors
-    /// Not JSON, a missing field, impossible sizes, or a kind of model that limbeck does not support.
+    /// Not JSON, a field that is missing or of another kind, impossible sizes, or a kind of model that limbeck does not support.
     pub fn parse(file: &str, json: &[u8]) -> Result<Self, ConfigError> {
-        let wrong = |reason: String| ConfigError::Wrong {
-            file: file.to_owned(),
-            reason,
+        let raw = parse_object(file, json)?;
+        let object = Object { file, map: &raw };
+        let model_type: String = object.required("model_type")?;
+        let family = families::of(&model_type)
+            .map_err(|supported| object.unsupported("model_type", &model_type, &supported))?;
+        let pad_token_id = match family.counts_from_padding {
+            true => object.optional("pad_token_id")?,
+            false => object.nullable("pad_token_id")?,
         };
-        let value: Value =
-            serde_json::from_slice(json).map_err(|e| wrong(format!("not JSON: {e}")))?;
-        let Value::Object(raw) = value else {
-            return Err(wrong("not a JSON object".into()));
-        };
-        let model_type = raw
-            .get("model_type")
-            .and_then(Value::as_str)
-            .unwrap_or("")
-            .to_owned();
-        let family = families::of(&model_type)?;
-        let mut fields = Fields {
-            file,
-            map: &raw,
+        let fields = Fields {
+            object,
             keys: &family.keys,
-            pad_token_id: family.pad_token_id,
+            pad_token_id: pad_token_id.unwrap_or(family.pad_token_id),
         };
-        if let Some(id) = fields.optional("pad_token_id")? {
-            fields.pad_token_id = id;
-        }
+        let shape = (family.read)(&fields)?;
+        require_task(&object)?;
         let config = Self {
-            shape: (family.read)(&fields)?,
+            shape,
             model_type,
             pad_token_id: fields.pad_token_id,
             family,
             raw,
         };
-        config.check().map_err(wrong)?;
+        config.check().map_err(|reason| ConfigError::Wrong {
+            file: file.to_owned(),
+            reason,
+        })?;
         Ok(config)
     }
 
@@ -327,6 +323,24 @@ impl Config {
         let mut text = serde_json::to_string_pretty(&Value::Object(json)).unwrap_or_default();
         text.push('\n');
         text
+    }
+}
+
+/// What [`Config::tuned`] reads must be of its kind, or the head would be taken for another one.
+fn require_task(object: &Object) -> Result<(), ConfigError> {
+    object.nullable::<Vec<String>>("architectures")?;
+    object.nullable::<String>("problem_type")?;
+    let names: Option<Map<String, Value>> = object.nullable("id2label")?;
+    match names
+        .unwrap_or_default()
+        .values()
+        .find(|name| !name.is_string())
+    {
+        Some(name) => Err(object.wrong(format!(
+            "id2label names a class {}, which is no text",
+            short(name)
+        ))),
+        None => Ok(()),
     }
 }
 

@@ -1,9 +1,9 @@
-//! Why a config.json cannot be used.
+//! Why a config.json, or another JSON file of a model's folder, cannot be used.
 
-/// Why a config.json cannot be used, with the values.
+/// Why a JSON file of a model's folder cannot be used, with the values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// config.json is not JSON, or not an encoder's.
+    /// It is not JSON, or one of its fields has no value that can be used.
     #[error("{file}: {reason}")]
     Wrong {
         /// The file.
@@ -12,9 +12,11 @@ pub enum ConfigError {
         reason: String,
     },
     /// limbeck does not support this kind of model.
-    #[error("{field} `{value}` is not supported; supported: {supported}")]
+    #[error("{file}: {field} `{value}` is not supported; supported: {supported}")]
     Unsupported {
-        /// The field of config.json.
+        /// The file.
+        file: String,
+        /// The field.
         field: &'static str,
         /// Its value.
         value: String,

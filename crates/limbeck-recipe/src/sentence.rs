@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::error::ConfigError;
+use crate::json::{Object, parse_json, parse_object, short};
 
 const MODULES: &str = "modules.json";
 const PROMPTS: &str = "config_sentence_transformers.json";
@@ -253,8 +252,7 @@ impl SentenceHead {
     /// # Errors
     /// The file that would say so is damaged.
     pub fn lower_cases(folder: &str, file: FileOf<'_>) -> Result<bool, ConfigError> {
-        let (_, settings) = Files { folder, file }.transformer()?;
-        Ok(settings.do_lower_case.unwrap_or(false))
+        Ok(Files { folder, file }.transformer()?.do_lower_case)
     }
 
     /// Tokens that a folder cuts its texts to, where it says; whatever its modules are.
@@ -263,8 +261,7 @@ impl SentenceHead {
     /// A file that would say so is damaged.
     pub fn own_length(folder: &str, file: FileOf<'_>) -> Result<Option<usize>, ConfigError> {
         let files = Files { folder, file };
-        let (_, settings) = files.transformer()?;
-        files.length(&settings)
+        files.length(&files.transformer()?)
     }
 
     /// Names of the files that [`SentenceHead::read`] may ask for, and of Dense layers' weights; with the folder of the
@@ -444,11 +441,9 @@ impl Pooling {
 }
 
 /// A line of modules.json.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 struct Module {
-    #[serde(default)]
     path: String,
-    #[serde(rename = "type")]
     kind: String,
 }
 
@@ -462,92 +457,102 @@ impl Module {
 
 fn modules(folder: &str, file: FileOf<'_>) -> Result<Option<Vec<Module>>, ConfigError> {
     let files = Files { folder, file };
-    let modules: Option<Vec<Module>> = files.parse(MODULES)?;
+    let Some(bytes) = file(MODULES) else {
+        return Ok(None);
+    };
+    let name = files.path(MODULES);
+    let Value::Array(list) = parse_json(&name, bytes)? else {
+        return Err(files.wrong(MODULES, "not a JSON list of modules"));
+    };
+    let modules = list.iter().enumerate().map(|(index, module)| {
+        let Value::Object(map) = module else {
+            let reason = format!(
+                "module {index} is {}, and must be an object in braces",
+                short(module)
+            );
+            return Err(files.wrong(MODULES, reason));
+        };
+        let file = &format!("{name}: module {index}");
+        let fields = Object { file, map };
+        Ok(Module {
+            path: fields.optional("path")?.unwrap_or_default(),
+            kind: fields.required("type")?,
+        })
+    });
+    let modules: Vec<Module> = modules.collect::<Result<_, _>>()?;
     let leads_out = |module: &&Module| {
         let path = &module.path;
         path.starts_with('/') || path.contains('\\') || path.split('/').any(|part| part == "..")
     };
-    if let Some(module) = modules.iter().flatten().find(leads_out) {
+    if let Some(module) = modules.iter().find(leads_out) {
         let reason = format!("the path `{}` leads out of the folder", module.path);
         return Err(files.wrong(MODULES, reason));
     }
-    Ok(modules)
-}
-
-/// The config of Pooling, in both styles of keys.
-#[derive(Deserialize)]
-struct PoolingFile {
-    #[serde(alias = "word_embedding_dimension")]
-    embedding_dimension: usize,
-    pooling_mode: Option<OneOrMore>,
-    include_prompt: Option<bool>,
-    #[serde(flatten)]
-    others: Map<String, Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMore {
-    One(String),
-    More(Vec<String>),
-}
-
-#[derive(Deserialize)]
-struct DenseFile {
-    in_features: usize,
-    out_features: usize,
-    bias: Option<bool>,
-    activation_function: Option<String>,
-    use_residual: Option<bool>,
-    #[serde(flatten)]
-    ends: Ends,
+    Ok(Some(modules))
 }
 
 /// What a module reads and writes, where a folder says it.
-#[derive(Default, Deserialize)]
-struct Ends {
-    module_input_name: Option<String>,
-    module_output_name: Option<String>,
-}
-
-impl Ends {
-    fn check(self, what: &str) -> Result<(), String> {
-        let ends = [self.module_input_name, self.module_output_name];
-        match ends
-            .into_iter()
-            .flatten()
-            .find(|end| end != "sentence_embedding")
-        {
-            Some(end) => Err(format!(
+fn check_ends(fields: &Object, what: &str) -> Result<(), ConfigError> {
+    for key in ["module_input_name", "module_output_name"] {
+        let end: Option<String> = fields.nullable(key)?;
+        if let Some(end) = end.filter(|end| end != "sentence_embedding") {
+            return Err(fields.wrong(format!(
                 "a {what} on `{end}` is not supported, only on `sentence_embedding`"
-            )),
-            None => Ok(()),
+            )));
         }
     }
+    Ok(())
 }
 
-/// What sentence_bert_config.json may say.
-#[derive(Default, Deserialize)]
-struct TransformerFile {
+/// What sentence_bert_config.json may say of the texts.
+struct Transformer {
     max_seq_length: Option<usize>,
-    do_lower_case: Option<bool>,
-    transformer_task: Option<String>,
-    module_output_name: Option<String>,
-    processing_kwargs: Option<Map<String, Value>>,
-    modality_config: Option<Value>,
+    do_lower_case: bool,
 }
 
-#[derive(Default, Deserialize)]
-struct PromptsFile {
-    #[serde(default)]
-    prompts: BTreeMap<String, Option<String>>,
-    default_prompt_name: Option<String>,
-    truncate_dim: Option<usize>,
-}
-
-#[derive(Default, Deserialize)]
-struct TokenizerFile {
-    model_max_length: Option<f64>,
+impl Transformer {
+    /// Refuses what would make other vectors than the last hidden states do.
+    fn read(fields: &Object) -> Result<Self, ConfigError> {
+        let output = fields.map.get("modality_config");
+        let output = output.and_then(|config| config["text"]["method_output_name"].as_str());
+        for (key, found, supported) in [
+            (
+                "transformer_task",
+                fields.nullable("transformer_task")?,
+                "feature-extraction",
+            ),
+            (
+                "module_output_name",
+                fields.nullable("module_output_name")?,
+                "token_embeddings",
+            ),
+            (
+                "method_output_name",
+                output.map(str::to_owned),
+                "last_hidden_state",
+            ),
+        ] {
+            let found: Option<String> = found;
+            if let Some(found) = found.filter(|found| found != supported) {
+                return Err(fields.wrong(format!(
+                    "{key} `{found}` is not supported, only `{supported}`"
+                )));
+            }
+        }
+        let kwargs: Option<Map<String, Value>> = fields.nullable("processing_kwargs")?;
+        if kwargs.is_some_and(|kwargs| !kwargs.is_empty()) {
+            return Err(fields.wrong("`processing_kwargs` are not supported"));
+        }
+        let max_seq_length = fields.nullable("max_seq_length")?;
+        if max_seq_length == Some(0) {
+            return Err(fields.wrong("max_seq_length is 0"));
+        }
+        Ok(Self {
+            max_seq_length,
+            // Python takes null for false.
+            do_lower_case: fields.nullable("do_lower_case")?.unwrap_or(false),
+        })
+    }
 }
 
 /// The files of one folder.
@@ -557,117 +562,139 @@ struct Files<'n, 'f> {
 }
 
 impl Files<'_, '_> {
+    /// Where a file is, for errors.
+    fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.folder)
+    }
+
     fn wrong(&self, name: &str, reason: impl Into<String>) -> ConfigError {
         ConfigError::Wrong {
-            file: format!("{}/{name}", self.folder),
+            file: self.path(name),
             reason: reason.into(),
         }
     }
 
-    fn parse<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ConfigError> {
-        let Some(bytes) = (self.file)(name) else {
-            return Ok(None);
+    /// What a file says, read from its fields; from none where the file is not there.
+    fn read<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&Object) -> Result<T, ConfigError>,
+    ) -> Result<T, ConfigError> {
+        let file = &self.path(name);
+        let map = match (self.file)(name) {
+            Some(bytes) => parse_object(file, bytes)?,
+            None => Map::new(),
         };
-        let parsed = serde_json::from_slice(bytes);
-        parsed
-            .map(Some)
-            .map_err(|e| self.wrong(name, e.to_string()))
+        read(&Object { file, map: &map })
     }
 
-    fn required<T: DeserializeOwned>(&self, name: &str) -> Result<T, ConfigError> {
-        let missing = || self.wrong(name, format!("{MODULES} names it, but it is not there"));
-        self.parse(name)?.ok_or_else(missing)
+    fn require(&self, name: &str) -> Result<(), ConfigError> {
+        match (self.file)(name) {
+            Some(_) => Ok(()),
+            None => Err(self.wrong(name, format!("{MODULES} names it, but it is not there"))),
+        }
     }
 
-    /// The settings of the module Transformer, and the file that they are in.
-    fn transformer(&self) -> Result<(&'static str, TransformerFile), ConfigError> {
+    /// The settings of the module Transformer.
+    fn transformer(&self) -> Result<Transformer, ConfigError> {
         let is_there = |name: &&str| (self.file)(name).is_some();
         let name = TRANSFORMER.into_iter().find(is_there);
-        let name = name.unwrap_or(TRANSFORMER[0]);
-        Ok((name, self.parse(name)?.unwrap_or_default()))
+        self.read(name.unwrap_or(TRANSFORMER[0]), Transformer::read)
     }
 
     /// What is done to texts: their length, case and prompts.
     fn texts(&self, head: &mut SentenceHead) -> Result<(), ConfigError> {
-        let (name, file) = self.transformer()?;
-        file.check().map_err(|reason| self.wrong(name, reason))?;
-        head.do_lower_case = file.do_lower_case.unwrap_or(false);
-        head.max_length = self.length(&file)?;
-        let prompts: PromptsFile = self.parse(PROMPTS)?.unwrap_or_default();
-        let each = prompts.prompts.into_iter();
-        head.prompts = each
-            .map(|(name, text)| (name, text.unwrap_or_default()))
-            .collect();
-        head.default_prompt = prompts.default_prompt_name;
-        head.truncate_dim = prompts.truncate_dim;
-        let unknown = head.prompt(None).err();
-        unknown.map_or(Ok(()), |reason| Err(self.wrong(PROMPTS, reason)))
+        let transformer = self.transformer()?;
+        head.do_lower_case = transformer.do_lower_case;
+        head.max_length = self.length(&transformer)?;
+        self.read(PROMPTS, |fields| {
+            let prompts: Option<Map<String, Value>> = fields.optional("prompts")?;
+            for (name, text) in prompts.iter().flatten() {
+                let text = match text {
+                    Value::Null => "",
+                    Value::String(text) => text,
+                    other => {
+                        let shown = short(other);
+                        return Err(fields
+                            .wrong(format!("the prompt `{name}` is {shown}, which is no text")));
+                    }
+                };
+                head.prompts.insert(name.clone(), text.to_owned());
+            }
+            head.default_prompt = fields.nullable("default_prompt_name")?;
+            head.truncate_dim = fields.nullable("truncate_dim")?;
+            head.prompt(None)
+                .map(|_| ())
+                .map_err(|reason| fields.wrong(reason))
+        })
     }
 
     /// Tokens that a text is cut to, where the folder says.
-    fn length(&self, file: &TransformerFile) -> Result<Option<usize>, ConfigError> {
-        let tokenizer: TokenizerFile = self.parse("tokenizer_config.json")?.unwrap_or_default();
-        let of_tokenizer = tokenizer.model_max_length;
+    fn length(&self, transformer: &Transformer) -> Result<Option<usize>, ConfigError> {
+        let of_tokenizer: Option<f64> = self.read("tokenizer_config.json", |fields| {
+            fields.nullable("model_max_length")
+        })?;
         let of_tokenizer = of_tokenizer.filter(|length| (1.0..NO_LIMIT).contains(length));
-        Ok(file
-            .max_seq_length
-            .or(of_tokenizer.map(|length| length as usize)))
+        let of_tokenizer = of_tokenizer.map(|length| length as usize);
+        Ok(transformer.max_seq_length.or(of_tokenizer))
     }
 
+    /// In both styles of keys.
     fn pooling(&self, path: &str, hidden: usize) -> Result<Pooling, ConfigError> {
         let name = in_folder(path, "config.json");
-        let file: PoolingFile = self.required(&name)?;
-        if file.embedding_dimension != hidden {
-            let (found, key) = (file.embedding_dimension, "embedding_dimension");
-            let reason = format!("{key} is {found}, but the model's hidden size is {hidden}");
-            return Err(self.wrong(&name, reason));
-        }
-        let modes = modes(file.pooling_mode, &file.others);
-        Ok(Pooling {
-            modes: modes.map_err(|reason| self.wrong(&name, reason))?,
-            include_prompt: file.include_prompt.unwrap_or(true),
+        self.require(&name)?;
+        self.read(&name, |fields| {
+            let [new, old] = ["embedding_dimension", "word_embedding_dimension"];
+            let key = match fields.map.contains_key(old) {
+                true => old,
+                false => new,
+            };
+            let found: usize = fields.required(key)?;
+            if found != hidden {
+                let reason = format!("{key} is {found}, but the model's hidden size is {hidden}");
+                return Err(fields.wrong(reason));
+            }
+            Ok(Pooling {
+                modes: modes(fields)?,
+                include_prompt: fields.optional("include_prompt")?.unwrap_or(true),
+            })
         })
     }
 
     fn dense(&self, path: &str, width: usize) -> Result<Dense, ConfigError> {
         let name = in_folder(path, "config.json");
-        let file: DenseFile = self.required(&name)?;
-        let wrong = |reason: String| self.wrong(&name, reason);
-        if file.use_residual == Some(true) {
-            return Err(wrong(
-                "a Dense with `use_residual` is not supported".to_owned(),
-            ));
-        }
-        if file.in_features != width {
-            let found = file.in_features;
-            return Err(wrong(format!(
-                "in_features is {found}, but the vector before it is {width} wide"
-            )));
-        }
-        file.ends.check("Dense").map_err(wrong)?;
-        let activation = match &file.activation_function {
-            Some(path) => DenseActivation::named(path).map_err(wrong)?,
-            None => DenseActivation::Tanh,
-        };
-        Ok(Dense {
-            folder: path.to_owned(),
-            inputs: file.in_features,
-            outputs: file.out_features,
-            bias: file.bias.unwrap_or(true),
-            activation,
+        self.require(&name)?;
+        self.read(&name, |fields| {
+            if fields.optional("use_residual")? == Some(true) {
+                return Err(fields.wrong("a Dense with `use_residual` is not supported"));
+            }
+            let inputs = fields.required("in_features")?;
+            if inputs != width {
+                return Err(fields.wrong(format!(
+                    "in_features is {inputs}, but the vector before it is {width} wide"
+                )));
+            }
+            check_ends(fields, "Dense")?;
+            let activation: Option<String> = fields.optional("activation_function")?;
+            let activation = activation.map(|path| DenseActivation::named(&path));
+            let activation = activation.transpose().map_err(|e| fields.wrong(e))?;
+            Ok(Dense {
+                folder: path.to_owned(),
+                inputs,
+                outputs: fields.required("out_features")?,
+                bias: fields.optional("bias")?.unwrap_or(true),
+                activation: activation.unwrap_or(DenseActivation::Tanh),
+            })
         })
     }
 
     fn normalize(&self, path: &str) -> Result<HeadModule, ConfigError> {
-        let name = in_folder(path, "config.json");
         // In the encoder's folder that is the encoder's.
-        let ends = if path.is_empty() {
-            None
-        } else {
-            self.parse::<Ends>(&name)?
-        };
-        let checked = ends.unwrap_or_default().check("Normalize");
-        checked.map_err(|reason| self.wrong(&name, reason))?;
+        if !path.is_empty() {
+            self.read(&in_folder(path, "config.json"), |fields| {
+                check_ends(fields, "Normalize")
+            })?;
+        }
         Ok(HeadModule::Normalize)
     }
 }
@@ -680,69 +707,29 @@ fn in_folder(path: &str, file: &str) -> String {
 }
 
 /// The modes of `pooling_mode`, or else those whose older key is true; the mean if there are none.
-fn modes(
-    named: Option<OneOrMore>,
-    others: &Map<String, Value>,
-) -> Result<Vec<PoolingMode>, String> {
-    let names = match named {
-        Some(OneOrMore::One(name)) => vec![name],
-        Some(OneOrMore::More(names)) if names.is_empty() => {
-            return Err("pooling_mode names no mode".to_owned());
+fn modes(fields: &Object) -> Result<Vec<PoolingMode>, ConfigError> {
+    let named: Option<Vec<String>> = fields.nullable("pooling_mode")?;
+    if let Some(names) = named {
+        if names.is_empty() {
+            return Err(fields.wrong("pooling_mode names no mode"));
         }
-        Some(OneOrMore::More(names)) => names,
-        None => {
-            let on = |key: &str| others.get(key) == Some(&Value::Bool(true));
-            let known = |key: &str| PoolingMode::ALL.iter().any(|(.., known)| *known == key);
-            let mut keys = others.keys().filter(|key| key.starts_with("pooling_mode_"));
-            if let Some(unknown) = keys.find(|key| on(key) && !known(key)) {
-                return Err(format!("`{unknown}` is not supported"));
-            }
-            let all = PoolingMode::ALL.into_iter().filter(|(.., key)| on(key));
-            let modes: Vec<PoolingMode> = all.map(|(mode, ..)| mode).collect();
-            return Ok(if modes.is_empty() {
-                vec![PoolingMode::Mean]
-            } else {
-                modes
-            });
+        let modes = names.iter().map(|name| PoolingMode::named(name));
+        return modes.collect::<Result<_, _>>().map_err(|e| fields.wrong(e));
+    }
+    let mut modes = Vec::new();
+    for (mode, _, key) in PoolingMode::ALL {
+        if fields.optional(key)?.unwrap_or(false) {
+            modes.push(mode);
         }
-    };
-    names.iter().map(|name| PoolingMode::named(name)).collect()
-}
-
-impl TransformerFile {
-    /// Refuses what would make other vectors than the last hidden states do.
-    fn check(&self) -> Result<(), String> {
-        let output = self.modality_config.as_ref();
-        let output = output.and_then(|config| config["text"]["method_output_name"].as_str());
-        for (key, found, supported) in [
-            (
-                "transformer_task",
-                self.transformer_task.as_deref(),
-                "feature-extraction",
-            ),
-            (
-                "module_output_name",
-                self.module_output_name.as_deref(),
-                "token_embeddings",
-            ),
-            ("method_output_name", output, "last_hidden_state"),
-        ] {
-            if let Some(found) = found.filter(|found| *found != supported) {
-                return Err(format!(
-                    "{key} `{found}` is not supported, only `{supported}`"
-                ));
-            }
-        }
-        if self
-            .processing_kwargs
-            .as_ref()
-            .is_some_and(|kwargs| !kwargs.is_empty())
-        {
-            return Err("`processing_kwargs` are not supported".to_owned());
-        }
-        if self.max_seq_length == Some(0) {
-            return Err("max_seq_length is 0".to_owned());
-        }
-        Ok(())
+    }
+    let known = |key: &str| PoolingMode::ALL.iter().any(|(.., known)| *known == key);
+    let mut others = fields.map.iter();
+    let unknown = others.find(|(key, value)| {
+        key.starts_with("pooling_mode_") && **value == Value::Bool(true) && !known(key)
+    });
+    match unknown {
+        Some((key, _)) => Err(fields.wrong(format!("`{key}` is not supported"))),
+        None if modes.is_empty() => Ok(vec![PoolingMode::Mean]),
+        None => Ok(modes),
     }
 }

@@ -1,7 +1,5 @@
 //! What an encoder computes, whatever its config.json calls it.
 
-use crate::error::ConfigError;
-
 /// Activation functions of the feed-forward part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
@@ -16,18 +14,14 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The activation that `transformers` knows by this name; `key` is the name of the field in config.json.
-    pub(crate) fn named(key: &'static str, name: &str) -> Result<Self, ConfigError> {
+    /// The activation that `transformers` knows by this name, or else the names of those that are supported.
+    pub(crate) fn named(name: &str) -> Result<Self, &'static str> {
         match name {
             "gelu" => Ok(Self::Gelu),
             "gelu_new" | "gelu_pytorch_tanh" => Ok(Self::GeluTanh),
             "relu" => Ok(Self::Relu),
             "silu" | "swish" => Ok(Self::Silu),
-            _ => Err(ConfigError::Unsupported {
-                field: key,
-                value: name.into(),
-                supported: "gelu, gelu_new, gelu_pytorch_tanh, relu, silu".into(),
-            }),
+            _ => Err("gelu, gelu_new, gelu_pytorch_tanh, relu, silu"),
         }
     }
 }

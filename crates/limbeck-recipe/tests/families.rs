@@ -281,11 +281,11 @@ fn errors_name_the_keys_of_the_family() {
     assert_eq!(message("dim", 0.into()), "config.json: dim is 0");
     assert_eq!(
         message("activation", "mish".into()),
-        "activation `mish` is not supported; supported: gelu, gelu_new, gelu_pytorch_tanh, relu, silu"
+        "config.json: activation `mish` is not supported; supported: gelu, gelu_new, gelu_pytorch_tanh, relu, silu"
     );
     assert_eq!(
         message("model_type", "bert".into()),
-        "config.json: missing field `hidden_size`"
+        "config.json: `hidden_size` is missing"
     );
     let mut config = electra();
     config["embedding_size"] = 0.into();

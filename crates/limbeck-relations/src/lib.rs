@@ -34,4 +34,4 @@ pub use roles::{Role, Sentence, Share};
 pub use sheet::{Large, Map, View, fitted, pair, sheet};
 pub use similarity::Similarity;
 pub use svg::{svg, write_items};
-pub use words::{capitalised, clip, columns, escape, number, visible};
+pub use words::{capitalised, clip, columns, escape, is_right_to_left, number, visible};

@@ -230,9 +230,10 @@ fn strongest(shares: impl Iterator<Item = Share>) -> Option<Share> {
     shares.max_by(|a, b| beyond(a).total_cmp(&beyond(b)))
 }
 
-/// The word of each token. WordPiece marks what goes on (`##`), byte-level BPE and SentencePiece what begins (`Ġ`, `▁`).
+/// The word of each token. WordPiece marks what goes on (`##`), SentencePiece what begins (`▁`), as labels of byte-level
+/// BPE do.
 fn words(tokens: &[Token]) -> Vec<Option<usize>> {
-    let begins = |text: &str| text.starts_with(['\u{120}', '\u{2581}']);
+    let begins = |text: &str| text.starts_with('\u{2581}');
     let marked = tokens.iter().any(|token| begins(&token.text));
     let mut next = 0;
     let mut inside = false;
@@ -258,7 +259,7 @@ fn words(tokens: &[Token]) -> Vec<Option<usize>> {
 fn bare(text: &str) -> &str {
     text.strip_prefix("##")
         .unwrap_or(text)
-        .trim_start_matches(['\u{120}', '\u{2581}'])
+        .trim_start_matches('\u{2581}')
 }
 
 fn is_punctuation(text: &str) -> bool {

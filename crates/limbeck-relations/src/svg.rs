@@ -5,7 +5,7 @@ use std::fmt::{Result, Write as _};
 
 use crate::drawing::{Anchor, Drawing, Item, Words};
 use crate::png::{base64, png, stored};
-use crate::words::escape;
+use crate::words::{escape, is_right_to_left};
 use crate::{Pixels, Rgb};
 
 /// Fonts that systems have; the last names bring the scripts that a system's own font may lack.
@@ -113,6 +113,10 @@ fn write_words(svg: &mut String, words: &Words) -> Result {
     }
     if words.bold {
         svg.push_str(" font-weight=\"600\"");
+    }
+    if words.text.contains(is_right_to_left) {
+        // A mark such as ## belongs where the word begins.
+        svg.push_str(" unicode-bidi=\"plaintext\"");
     }
     let (size, fill) = (short(words.size), hex(words.fill));
     write!(

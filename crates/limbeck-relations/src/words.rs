@@ -93,6 +93,11 @@ fn width(c: char) -> usize {
     }
 }
 
+/// Whether a letter is of a script that is written from right to left.
+pub fn is_right_to_left(c: char) -> bool {
+    matches!(u32::from(c), 0x590..=0x8ff | 0xfb1d..=0xfdff | 0xfe70..=0xfeff | 0x10800..=0x10fff | 0x1e800..=0x1efff)
+}
+
 /// Columns of a text.
 pub fn columns(text: &str) -> usize {
     text.chars().map(width).sum()

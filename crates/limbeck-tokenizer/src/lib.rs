@@ -15,6 +15,7 @@
 mod caught;
 mod classes;
 mod error;
+mod labels;
 mod settings;
 mod tokenizer;
 mod tokenizer_file;

@@ -16,7 +16,7 @@ use crate::classes::{self, Made, is_byte_level};
 use crate::settings::{
     CONFIG, Class, FileOf, MERGES, Settings, TOKENIZER, VOCAB_JSON, VOCAB_TXT, object,
 };
-use crate::{TokenizerError, tokenizer_file};
+use crate::{TokenizerError, labels, tokenizer_file};
 
 /// Bytes of a text that a truncating tokenizer looks at, at most: what is tokenised takes 125 times its size.
 pub const MOST_BYTES: usize = 1 << 20;
@@ -404,6 +404,28 @@ impl Tokenizer {
         self.inner
             .id_to_token(id)
             .unwrap_or_else(|| format!("[{id}]"))
+    }
+
+    /// Tokens that follow each other, as a person reads them: those of byte-level BPE as the characters that they stand for, with a
+    /// `▁` for a space and a mark for a part of a character; those of other vocabularies as they are written.
+    pub fn labels(&self, ids: &[u32]) -> Vec<String> {
+        let added = self.inner.get_added_tokens_decoder();
+        let in_bytes = self.inner.get_pre_tokenizer().is_some_and(is_byte_level);
+        let bytes = |id: &u32| {
+            let own = in_bytes && !added.contains_key(id);
+            labels::bytes(&self.token(*id)).filter(|_| own)
+        };
+        let tokens: Vec<Option<Vec<u8>>> = ids.iter().map(bytes).collect();
+        let mut all: Vec<String> = Vec::with_capacity(ids.len());
+        for run in tokens.chunk_by(|before, after| before.is_some() == after.is_some()) {
+            let whole: Option<Vec<Vec<u8>>> = run.iter().cloned().collect();
+            let written = &ids[all.len()..all.len() + run.len()];
+            match whole {
+                Some(bytes) => all.extend(labels::of_bytes(&bytes)),
+                None => all.extend(written.iter().map(|id| self.token(*id))),
+            }
+        }
+        all
     }
 
     /// The first thing in which this tokenizer gives other ids than another one, in words that go on from its name; none if both

@@ -39,6 +39,9 @@ pub struct CheckpointHeader {
     pub position: DataPosition,
     /// What the run reads, in the words of its front, so that a resumed run can tell whether it reads the same.
     pub inputs: BTreeMap<String, String>,
+    /// Where the number of steps was changed: the steps taken before, and the number until then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_steps: Vec<(u64, u64)>,
     /// How often each parameter was updated.
     pub updates: BTreeMap<String, u64>,
 }
@@ -253,6 +256,7 @@ pub(crate) async fn write(
         skipped_in_a_row: run.skipped_in_a_row(),
         position: *position,
         inputs: inputs.clone(),
+        earlier_steps: run.earlier_steps().to_vec(),
         updates: header_updates,
     };
     let header = serde_json::to_string(&header).map_err(|e| wrong(e.to_string()))?;

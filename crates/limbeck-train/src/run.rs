@@ -65,6 +65,7 @@ pub struct Run {
     step: u64,
     skipped: u64,
     skipped_in_a_row: u32,
+    earlier_steps: Vec<(u64, u64)>,
 }
 
 impl Run {
@@ -110,6 +111,7 @@ impl Run {
             step: 0,
             skipped: 0,
             skipped_in_a_row: 0,
+            earlier_steps: Vec::new(),
         }
     }
 
@@ -130,6 +132,8 @@ impl Run {
         run.step = checkpoint.header.step;
         run.skipped = checkpoint.header.skipped;
         run.skipped_in_a_row = checkpoint.header.skipped_in_a_row;
+        run.earlier_steps
+            .clone_from(&checkpoint.header.earlier_steps);
         Ok(run)
     }
 
@@ -159,6 +163,11 @@ impl Run {
     /// Steps whose loss or gradient was not a number.
     pub fn skipped(&self) -> u64 {
         self.skipped
+    }
+
+    /// Where the number of steps was changed: the steps taken before, and the number until then.
+    pub fn earlier_steps(&self) -> &[(u64, u64)] {
+        &self.earlier_steps
     }
 
     pub(crate) fn skipped_in_a_row(&self) -> u32 {

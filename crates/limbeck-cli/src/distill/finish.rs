@@ -10,7 +10,7 @@ use serde_json::json;
 use super::listener::Listener;
 use super::metrics::Past;
 use crate::error::CliError;
-use crate::output::{METRICS, Output};
+use crate::output::{KEPT, METRICS};
 use crate::report::{self, RelationMaps, Report};
 
 /// Writes the student and its report, and removes what only an unfinished run needs.
@@ -28,7 +28,7 @@ pub fn finish(session: &Session, listener: &Listener) -> Result<(), CliError> {
     output.write("report.svg", report::picture(&report).as_bytes())?;
     let plan = session.run().plan();
     let numbers = Past::read(output, &plan.recipe, session.steps_taken())?;
-    put_away(output, &numbers)?;
+    let kept = put_away(listener, &numbers)?;
     let folder = output.folder().display();
     let (parts, pairs) = (outcome.table(plan), outcome.all_pairs(plan));
     let facts: Vec<String> = outcome
@@ -38,10 +38,14 @@ pub fn finish(session: &Session, listener: &Listener) -> Result<(), CliError> {
         .collect();
     let damage = numbers.damage(METRICS);
     let text = format!(
-        "\n{parts}\nAll nine pairs; ** marks those that were trained:\n{pairs}\n{}\n\n{}\n{}: {folder}\nreport:  {folder}/report.html{}",
+        "\n{parts}\nAll nine pairs; ** marks those that were trained:\n{pairs}\n{}\n\n{}\n{}: {folder}\nreport:  {folder}/report.html{}{}",
         outcome.heldout_note,
         facts.join("\n"),
         listener.stage.result(),
+        kept.map_or_else(String::new, |bytes| format!(
+            "\n{KEPT} ({:.1} MB) is what --resume --set steps=N goes on from; nothing else needs it",
+            bytes as f64 / 1e6
+        )),
         damage
             .as_ref()
             .map_or_else(String::new, |damage| format!("\n{damage}"))
@@ -55,13 +59,21 @@ pub fn finish(session: &Session, listener: &Listener) -> Result<(), CliError> {
 }
 
 /// The checkpoint goes last: as long as it is there, the run can be resumed and ends in this again; without it the folder is
-/// complete.
-fn put_away(output: &Output, numbers: &Past) -> Result<(), CliError> {
+/// complete. The student's stays under another name, for a longer run, and its size is given; nobody needs an assistant's.
+fn put_away(listener: &Listener, numbers: &Past) -> Result<Option<u64>, CliError> {
+    let output = &listener.output;
     output.write(METRICS, numbers.text().as_bytes())?;
-    for path in [output.metrics_in_progress(), output.checkpoint()] {
-        std::fs::remove_file(&path).map_err(CliError::file("remove", &path))?;
+    let part = output.metrics_in_progress();
+    std::fs::remove_file(&part).map_err(CliError::file("remove", &part))?;
+    output.forget_away()?;
+    let checkpoint = output.checkpoint();
+    if listener.stage.is_assistant() {
+        std::fs::remove_file(&checkpoint).map_err(CliError::file("remove", &checkpoint))?;
+        return Ok(None);
     }
-    Ok(())
+    let kept = output.kept();
+    std::fs::rename(&checkpoint, &kept).map_err(CliError::file("rename", &checkpoint))?;
+    Ok(Some(kept.metadata().map_or(0, |file| file.len())))
 }
 
 fn report_of(session: &Session, outcome: &Outcome) -> Result<Report, CliError> {
@@ -72,10 +84,7 @@ fn report_of(session: &Session, outcome: &Outcome) -> Result<Report, CliError> {
     let (before, compared) = pollster::block_on(session.looked_back())?;
     let after = pollster::block_on(run.student_taps(ids))?;
     let relations = RelationMaps {
-        tokens: ids
-            .iter()
-            .map(|id| session.tokenizer().token(*id))
-            .collect(),
+        tokens: session.tokenizer().labels(ids),
         pairs: session.info().pairs.clone(),
         heads: plan.relation_heads,
         teacher: maps(plan, from_teacher.get(plan.teacher_layer - 1), ids)?,

@@ -50,7 +50,12 @@ impl Listener {
     ///
     /// # Errors
     /// The folder cannot be written.
-    pub fn begin(&mut self, session: &Session, past: &Past) -> Result<(), CliError> {
+    pub fn begin(
+        &mut self,
+        session: &Session,
+        past: &Past,
+        changed: Option<String>,
+    ) -> Result<(), CliError> {
         let step = session.steps_taken();
         self.metrics = Some(Metrics::begin(&self.output, past)?);
         self.measured_on = session.heldout().kind;
@@ -75,12 +80,13 @@ impl Listener {
             format!("process {process} ended without releasing {folder}; this one takes it over")
         });
         let damage = past.damage(METRICS_IN_PROGRESS);
-        let lines = [self_test, abandoned, damage.clone()].into_iter().flatten();
+        let lines = [changed.clone(), self_test, abandoned, damage.clone()];
+        let lines = lines.into_iter().flatten();
         let heading = self.stage.heading().map(str::to_owned);
         let text: Vec<String> = heading.into_iter().chain(facts).chain(lines).collect();
         let fields = json!({
             "stage": self.stage.name(), "recipe": plan.recipe, "device": info.device, "step": step, "self_test_failure": info.self_test_failure,
-            "taken_over_from": self.output.abandoned_by, "metrics_damage": damage,
+            "changed": changed, "taken_over_from": self.output.abandoned_by, "metrics_damage": damage,
         });
         self.progress.say(&text.join("\n"), "start", &fields);
         Ok(())

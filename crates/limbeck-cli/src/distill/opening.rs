@@ -15,16 +15,23 @@ use limbeck_train::Checkpoint;
 use super::Arguments;
 use super::listener::Listener;
 use super::metrics::Past;
+use super::resuming::{self, Resumed};
 use super::stage::{Part, Stage};
 use crate::config::{self, Base};
 use crate::error::CliError;
 use crate::inputs::{Inputs, require_out};
 use crate::output::{self, Output, RECIPE, TEXTS};
+use crate::paths::{self, Away};
 
 /// A run whose recipe and inputs are checked, and whose folder is ours: nothing is written there yet but its lock.
 pub struct Begun {
+    /// As the folder has it.
     recipe: Recipe,
+    /// What the folder's recipe cannot name.
+    away: Away,
     output: Output,
+    /// What was changed of a run that goes on, for people.
+    changed: Option<String>,
     /// The student's.
     checkpoint: Option<Checkpoint>,
     /// The assistant that is yet to be trained, and its teacher.
@@ -47,12 +54,17 @@ pub fn begin(arguments: &Arguments) -> Result<Begun, CliError> {
         require_out(out)?;
     }
     let resumed = match (arguments.resume, &arguments.out) {
-        (true, Some(out)) => Some(resume(Path::new(out))?),
+        (true, Some(out)) => Some(resuming::resume(arguments, Path::new(out))?),
         _ => None,
     };
-    let (output, checkpoint, mut recipe) = match resumed {
-        Some((output, checkpoint, recipe)) => (Some(output), checkpoint, recipe),
-        None => (None, None, recipe(arguments)?),
+    let (output, checkpoint, mut recipe, changed) = match resumed {
+        Some(Resumed {
+            output,
+            checkpoint,
+            recipe,
+            changed,
+        }) => (Some(output), checkpoint, recipe, changed),
+        None => (None, None, recipe(arguments)?, None),
     };
     if let Some(out) = &arguments.out {
         recipe.out = out.clone();
@@ -95,12 +107,17 @@ pub fn begin(arguments: &Arguments) -> Result<Begun, CliError> {
         None => Output::create(&out, arguments.overwrite)?,
     };
     let (assistant, teacher) = match of_assistant {
-        Some(plan) => (Some((plan.recipe, teacher)), None),
+        Some(plan) => {
+            let recipe = paths::seen_from(&plan.recipe, &assistant);
+            (Some((recipe, teacher)), None)
+        }
         None => (None, Some(teacher)),
     };
     Ok(Begun {
-        recipe,
+        away: Away::of(&recipe, &out),
+        recipe: paths::seen_from(&recipe, &out),
         output,
+        changed,
         checkpoint,
         assistant,
         teacher,
@@ -121,15 +138,12 @@ impl Begun {
         let Some((mut recipe, teacher)) = self.assistant.take() else {
             return Ok(None);
         };
-        let folder = PathBuf::from(&recipe.out);
+        let folder = self.output.folder().join(ASSISTANT);
         let (output, checkpoint) = match self.resumes && output::has_checkpoint(&folder) {
             true => {
                 let output = Output::resume(&folder)?;
                 let checkpoint = read_checkpoint(&output.checkpoint())?;
-                recipe = Recipe {
-                    out: recipe.out,
-                    ..checkpoint.header.recipe.clone()
-                };
+                recipe = checkpoint.header.recipe.clone();
                 (output, Some(checkpoint))
             }
             false => (Output::create(&folder, true)?, None),
@@ -161,10 +175,12 @@ impl Begun {
         }
         if !self.resumes {
             self.output.clear(true)?;
-            let recipe = self.recipe.to_toml();
-            self.output.write(RECIPE, recipe.as_bytes())?;
         }
-        listener.begin(&session, &past)?;
+        // Of a run that goes on, it may be another one than before.
+        let recipe = self.recipe.to_toml();
+        self.output.write(RECIPE, recipe.as_bytes())?;
+        self.output.keep_away(&self.away)?;
+        listener.begin(&session, &past, self.changed.take())?;
         Ok(Some((session, listener)))
     }
 
@@ -200,7 +216,9 @@ impl Begun {
         };
         let (session, past) = open(opening, &listener)?;
         listener.output.clear(is_new)?;
-        listener.begin(&session, &past)?;
+        listener.output.keep_away(&self.away)?;
+        listener.output.reopen()?;
+        listener.begin(&session, &past, self.changed)?;
         Ok((session, listener))
     }
 }
@@ -239,19 +257,6 @@ fn open(mut opening: Opening, listener: &Listener) -> Result<(Session, Past), Cl
     Ok((session, past))
 }
 
-/// The folder of a run that goes on, its checkpoint, and its recipe: that of the checkpoint, or, of a run that has not come to
-/// the student yet, the one that was left for it.
-fn resume(out: &Path) -> Result<(Output, Option<Checkpoint>, Recipe), CliError> {
-    let output = Output::resume(out)?;
-    if output::has_checkpoint(out) {
-        let checkpoint = read_checkpoint(&output.checkpoint())?;
-        let recipe = checkpoint.header.recipe.clone();
-        return Ok((output, Some(checkpoint), recipe));
-    }
-    let recipe = config::load(&Base::File(&out.join(RECIPE)), &[])?;
-    Ok((output, None, recipe))
-}
-
 fn recipe(arguments: &Arguments) -> Result<Recipe, CliError> {
     let base = Base::of(arguments.config.as_deref(), arguments.recipe.as_deref())?;
     let mut recipe = config::load(&base, &arguments.set)?;
@@ -270,7 +275,11 @@ fn recipe(arguments: &Arguments) -> Result<Recipe, CliError> {
     Ok(recipe)
 }
 
-fn read_checkpoint(path: &Path) -> Result<Checkpoint, CliError> {
+/// A checkpoint, checked.
+///
+/// # Errors
+/// It cannot be read, or is damaged.
+pub fn read_checkpoint(path: &Path) -> Result<Checkpoint, CliError> {
     let bytes = read_file(path).map_err(CliError::file("read", path))?;
     Ok(Checkpoint::parse(&bytes)?)
 }

@@ -35,6 +35,11 @@ impl Stage {
         }
     }
 
+    /// Whether it makes what only teaches.
+    pub fn is_assistant(&self) -> bool {
+        self.part == Part::Assistant
+    }
+
     /// What it makes.
     pub fn result(&self) -> &'static str {
         self.name().unwrap_or("student")

@@ -1,5 +1,7 @@
 //! What fine-tuning leaves: the model's folder, its scores and a card.
 
+use std::path::Path;
+
 use limbeck_engine::card;
 use limbeck_model::{Folder, ModelError, Precision, TokenizerError};
 use limbeck_recipe::{Config, Dense, DenseActivation, HeadChoice, HeadModule, SentenceHead};
@@ -134,9 +136,11 @@ impl Outcome<'_> {
         });
         let spread = self.spread();
         let arguments = self.arguments;
+        // A published folder reveals nothing of the machine.
+        let name = |path: &Path| card::name(&path.display().to_string()).to_owned();
         let (train, dev) = (self.task.train.len(), self.task.dev.len());
         json!({
-            "model": arguments.model, "train": self.asked.train, "dev": self.asked.dev,
+            "model": name(&arguments.model), "train": name(&self.asked.train), "dev": name(&self.asked.dev),
             "train_examples": train, "dev_examples": dev,
             "task": self.task.goal.kind().name(), "pairs": self.task.has_pairs(), "labels": self.task.goal.labels(), "head": self.head.name(),
             "epochs": arguments.epochs, "batch": arguments.batch, "learning_rate": arguments.learning_rate,

@@ -1,9 +1,9 @@
 //! A drawing as pixels, for PNG. Letters come from GNU Unifont's table: every script of the basic plane, one weight, sharp
-//! edges. Characters beyond that plane, emoji among them, are boxes; SVG and HTML have them all.
+//! edges. Characters beyond that plane, emoji among them, are boxes with the number of the character; SVG and HTML have them all.
 
 use std::collections::BTreeSet;
 
-use limbeck_relations::{Anchor, Curve, Drawing, Item, Pixels, Rgb, Words};
+use limbeck_relations::{Anchor, Curve, Drawing, Item, Pixels, Rgb, Words, is_right_to_left};
 use unifont::i18n::preprocess_text;
 use unifont::{Glyph, get_glyph};
 
@@ -185,23 +185,46 @@ impl Canvas {
     }
 }
 
-/// Characters from left to right, Arabic letters in the forms that join: runs of right-to-left scripts are reversed.
+/// Hexadecimal digits of 3 by 5 dots, a row in three bits, the top row first.
+const DIGITS: [u16; 16] = [
+    0o75557, 0o26227, 0o71747, 0o71717, 0o55711, 0o74717, 0o74757, 0o71111, 0o75757, 0o75717,
+    0o25755, 0o65656, 0o34443, 0o65556, 0o74747, 0o74744,
+];
+
+/// The characters of a drawing that are boxes in its pixels.
+pub fn without_letter(drawing: &Drawing) -> BTreeSet<char> {
+    let texts = drawing.items.iter().filter_map(|item| match item {
+        Item::Text(words) => Some(words.text.chars()),
+        _ => None,
+    });
+    texts.flatten().filter(|c| is_box(*c)).collect()
+}
+
+/// Whether a character has a place of its own, and no letter in the table.
+fn is_box(c: char) -> bool {
+    get_glyph(c).is_none() && limbeck_relations::columns(c.encode_utf8(&mut [0; 4])) > 0
+}
+
+/// Characters from left to right, Arabic letters in the forms that join: runs of right-to-left scripts are reversed, with
+/// the spaces and signs between their letters.
 fn visual(text: &str) -> Vec<char> {
     let mut all: Vec<char> = preprocess_text(text).chars().collect();
     let mut start = 0;
     while start < all.len() {
-        let run = all[start..]
+        let goes_on = |c: &&char| is_right_to_left(**c) || !c.is_alphanumeric();
+        let run = match is_right_to_left(all[start]) {
+            true => all[start..].iter().take_while(goes_on).count(),
+            false => 0,
+        };
+        // What follows the last letter is no part of it.
+        let letters = all[start..start + run]
             .iter()
-            .take_while(|c| is_right_to_left(**c))
-            .count();
+            .rposition(|c| is_right_to_left(*c));
+        let run = letters.map_or(0, |last| last + 1);
         all[start..start + run].reverse();
         start += run.max(1);
     }
     all
-}
-
-fn is_right_to_left(c: char) -> bool {
-    matches!(u32::from(c), 0x590..=0x8ff | 0xfb1d..=0xfdff | 0xfe70..=0xfeff)
 }
 
 /// Width in pixels of the table; combining marks have none.
@@ -218,8 +241,7 @@ fn dots(c: char, step: i64) -> Vec<(i64, i64)> {
     let width = glyph.map_or(LETTER, |glyph| glyph.get_width() as i64);
     let is_set = |x: i64, y: i64| match glyph {
         Some(glyph) => is_dot(glyph, x, y),
-        None if limbeck_relations::columns(c.encode_utf8(&mut [0; 4])) == 0 => false,
-        None => box_dot(x, y),
+        None => is_box(c) && box_dot(c, x, y),
     };
     let mut dots = Vec::new();
     for y in 0..LETTER * step {
@@ -233,7 +255,17 @@ fn is_dot(glyph: &Glyph, x: i64, y: i64) -> bool {
     glyph.get_pixel(x as usize, y as usize)
 }
 
-fn box_dot(x: i64, y: i64) -> bool {
-    let inside = (1..LETTER - 1).contains(&x) && (2..LETTER - 1).contains(&y);
-    inside && (x == 1 || x == LETTER - 2 || y == 2 || y == LETTER - 2)
+/// A frame around the six hexadecimal digits of a character's number, in two rows.
+fn box_dot(c: char, x: i64, y: i64) -> bool {
+    let edges = [0, LETTER - 1];
+    if edges.contains(&x) || edges.contains(&y) {
+        return true;
+    }
+    let (column, row) = ((x - 2) / 4, (y - 2) / 7);
+    let (right, down) = ((x - 2) % 4, (y - 2) % 7);
+    if !(2..LETTER - 2).contains(&x) || !(2..LETTER - 1).contains(&y) || right > 2 || down > 4 {
+        return false;
+    }
+    let digit = u32::from(c) >> (4 * (5 - (3 * row + column))) & 0xf;
+    DIGITS[digit as usize] >> (3 * (4 - down) + (2 - right)) & 1 == 1
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 
 use futures_channel::mpsc::{UnboundedReceiver, unbounded};
-use limbeck_engine::Request;
+use limbeck_engine::{Request, card};
 use limbeck_model::{Folder, read_file};
 use limbeck_protocol::Command;
 use tokio::sync::oneshot;
@@ -39,11 +39,13 @@ impl Given {
                 .files()
                 .map(|(name, bytes)| (name.to_owned(), bytes.to_vec()))
                 .unzip();
-            let name = folder.name().to_owned();
+            // A student's folder tells nothing of this machine.
+            let name = card::name(folder.name()).to_owned();
             requests.push(request(Command::Teacher { name, files }, blobs));
         }
         if !self.corpus.is_empty() {
             let names = self.corpus.iter().map(|path| path.display().to_string());
+            let names = names.map(|path| card::name(&path).to_owned());
             let names = names.collect();
             let read = |path: &PathBuf| read_file(path).map_err(CliError::file("read", path));
             let blobs = self.corpus.iter().map(read).collect::<Result<_, _>>()?;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::scene::{Scene, TEACHER_HIDDEN};
 use crate::weights;
 
-const STUDENT_FILES: [&str; 14] = [
+const STUDENT_FILES: [&str; 15] = [
     "1_Pooling/config.json",
     "README.md",
     "config.json",
@@ -15,6 +15,7 @@ const STUDENT_FILES: [&str; 14] = [
     "recipe.toml",
     "report.html",
     "report.svg",
+    "resume.safetensors",
     "sentence_bert_config.json",
     "special_tokens_map.json",
     "tokenizer.json",

@@ -257,7 +257,7 @@ fn a_config_that_is_not_json_is_refused() {
     scene.write("teacher/config.json", "model_type: bert\n");
     refused(
         &scene,
-        "teacher/config.json: not JSON: expected value at line 1 column 1",
+        "teacher/config.json: not JSON: expected value at line 1 column 1, in `model_type: bert`",
     );
     scene.write("teacher/config.json", "[]");
     refused(&scene, "teacher/config.json: not a JSON object");
@@ -269,7 +269,7 @@ fn a_config_without_a_size_is_refused() {
     scene.set_config("hidden_size", serde_json::Value::Null);
     refused(
         &scene,
-        "teacher/config.json: invalid type: null, expected usize",
+        "teacher/config.json: hidden_size is null, and must be an integer from 0, such as 12 (not 12.0)",
     );
     scene.set_config("hidden_size", 0);
     refused(&scene, "teacher/config.json: hidden_size is 0");
@@ -281,17 +281,17 @@ fn models_of_another_kind_are_refused_with_those_that_run() {
         (
             "model_type",
             "gpt2",
-            "model_type `gpt2` is not supported; supported: bert, roberta, xlm-roberta, camembert, distilbert, electra",
+            "teacher/config.json: model_type `gpt2` is not supported; supported: bert, roberta, xlm-roberta, camembert, distilbert, electra",
         ),
         (
             "hidden_act",
             "gelu_fast",
-            "hidden_act `gelu_fast` is not supported; supported: gelu, gelu_new, gelu_pytorch_tanh, relu, silu",
+            "teacher/config.json: hidden_act `gelu_fast` is not supported; supported: gelu, gelu_new, gelu_pytorch_tanh, relu, silu",
         ),
         (
             "position_embedding_type",
             "relative_key",
-            "position_embedding_type `relative_key` is not supported; supported: absolute",
+            "teacher/config.json: position_embedding_type `relative_key` is not supported; supported: absolute",
         ),
     ] {
         let scene = Scene::new();

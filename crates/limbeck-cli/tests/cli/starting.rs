@@ -60,7 +60,7 @@ fn a_student_starts_from_the_model_in_a_folder() {
         recipe.contains("layers = 1\nhidden = 12\nheads = 3\n"),
         "{recipe}"
     );
-    assert!(recipe.contains("folder = \"former\""), "{recipe}");
+    assert!(recipe.contains("folder = \"../former\""), "{recipe}");
     // The recipe that it leaves, and a setting over another start, do the same.
     for (out, flags) in [
         ("again", &["--config", "student/recipe.toml"][..]),

@@ -308,9 +308,12 @@ fn damaged_checkpoints_are_refused() {
 fn nothing_to_resume_is_wrong_use() {
     let scene = Scene::new();
     let resume = ["distill", "--out", "student", "--resume"];
-    let message = "nothing to resume: student/checkpoint.safetensors does not exist (a finished run removes its checkpoint)";
+    let message = "nothing to resume: neither student/checkpoint.safetensors nor resume.safetensors, which a finished run leaves, is there";
     scene.run(&resume).refused(2, message);
     scene.distill(&[]).done();
+    let finished = "the run in student is finished: it has taken its 3 steps. To make it longer, add --set steps=N, with N above 3";
+    scene.run(&resume).refused(2, finished);
+    scene.remove("student/resume.safetensors");
     scene.run(&resume).refused(2, message);
 }
 
@@ -611,8 +614,8 @@ fn a_run_killed_at_any_moment_of_its_end_is_complete_or_resumes() {
     scene.write(CHECKPOINT, &checkpoint);
     resumes_as_if_undisturbed(&scene);
     // Without the checkpoint there is nothing to resume, and nothing is missing.
-    let nothing = "nothing to resume: student/checkpoint.safetensors does not exist (a finished run removes its checkpoint)";
-    resume(&scene).refused(2, nothing);
+    let finished = "the run in student is finished: it has taken its 400 steps. To make it longer, add --set steps=N, with N above 400";
+    resume(&scene).refused(2, finished);
     is_complete(&scene);
 }
 

@@ -25,6 +25,7 @@ pub(super) static FAMILY: Family = Family {
         drops_input: false,
     },
     pad_token_id: 0,
+    counts_from_padding: false,
     layer_of_24: Some(21),
     read,
     inherited: INHERITED,
@@ -65,21 +66,6 @@ pub(super) fn read(fields: &Fields) -> Result<Shape, ConfigError> {
     let shape = fields.shape()?;
     let types = fields.optional("type_vocab_size")?;
     let eps = fields.optional("layer_norm_eps")?;
-    if fields.optional("is_decoder")?.unwrap_or(false) {
-        return Err(ConfigError::Unsupported {
-            field: "is_decoder",
-            value: "true".into(),
-            supported: "encoders (false)".into(),
-        });
-    }
-    let positions: Option<String> = fields.optional("position_embedding_type")?;
-    if let Some(value) = positions.filter(|positions| positions != "absolute") {
-        return Err(ConfigError::Unsupported {
-            field: "position_embedding_type",
-            value,
-            supported: "absolute".into(),
-        });
-    }
     Ok(Shape {
         // What `transformers` takes where config.json says nothing.
         type_vocab_size: types.unwrap_or(2),

@@ -44,6 +44,7 @@ pub(super) static FAMILY: Family = Family {
         drops_input: false,
     },
     pad_token_id: 0,
+    counts_from_padding: false,
     layer_of_24: None,
     read,
     inherited: &[],

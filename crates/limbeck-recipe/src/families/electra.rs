@@ -25,6 +25,7 @@ pub(super) static FAMILY: Family = Family {
         drops_input: true,
     },
     pad_token_id: 0,
+    counts_from_padding: false,
     layer_of_24: None,
     read,
     inherited: bert::INHERITED,

@@ -1,12 +1,17 @@
 //! What a family of encoders says of its config.json and its tensors, and the fields of a config.json that is being read.
 
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use std::ops::Deref;
+
+use serde_json::Value;
 
 use crate::error::ConfigError;
 use crate::head::FamilyHead;
+use crate::json::{Object, short};
 use crate::layout::Names;
 use crate::shape::{Activation, Positions, Shape};
+
+const POSITIONS: &str = "position_embedding_type";
+const PRUNED: &str = "pruned_heads";
 
 /// A family of encoders: the two halves of its config.json, reading and writing, and its tensors' names.
 pub(crate) struct Family {
@@ -20,6 +25,8 @@ pub(crate) struct Family {
     pub head: FamilyHead,
     /// The padding token where config.json names none.
     pub pad_token_id: u32,
+    /// Whether positions are counted from the padding token, so that null is none of its values.
+    pub counts_from_padding: bool,
     /// The layer that MiniLMv2 (section 4) taps in a teacher of 24 layers, for families that the paper covers.
     pub layer_of_24: Option<usize>,
     /// Reads what the family's config.json says: usually [`Fields::shape`], then what is the family's own.
@@ -72,48 +79,62 @@ impl PartialEq for Family {
 
 /// The fields of a config.json that is being read.
 pub(crate) struct Fields<'a> {
-    /// The file, for errors.
-    pub file: &'a str,
     /// All fields.
-    pub map: &'a Map<String, Value>,
+    pub object: Object<'a>,
     /// The family's keys.
     pub keys: &'a Keys,
     /// Id of the padding token.
     pub pad_token_id: u32,
 }
 
+impl<'a> Deref for Fields<'a> {
+    type Target = Object<'a>;
+
+    fn deref(&self) -> &Object<'a> {
+        &self.object
+    }
+}
+
 impl Fields<'_> {
-    fn wrong(&self, reason: String) -> ConfigError {
-        ConfigError::Wrong {
-            file: self.file.to_owned(),
-            reason,
+    /// Refuses what would make another encoder than the shape says.
+    fn require_plain(&self) -> Result<(), ConfigError> {
+        for key in ["is_decoder", "add_cross_attention"] {
+            if self.optional(key)?.unwrap_or(false) {
+                return Err(self.unsupported(key, "true", "encoders (false)"));
+            }
+        }
+        let positions: Option<String> = self.optional(POSITIONS)?;
+        if let Some(value) = positions.filter(|positions| positions != "absolute") {
+            return Err(self.unsupported(POSITIONS, &value, "absolute"));
+        }
+        let pruned = self.map.get(PRUNED).filter(|heads| match heads {
+            Value::Object(heads) => !heads.is_empty(),
+            heads => !heads.is_null(),
+        });
+        match pruned {
+            Some(heads) => Err(self.unsupported(PRUNED, &short(heads), "none ({})")),
+            None => Ok(()),
         }
     }
 
-    /// A field that must be there.
-    pub fn required<T: DeserializeOwned>(&self, key: &str) -> Result<T, ConfigError> {
-        let value = self
-            .map
-            .get(key)
-            .ok_or_else(|| self.wrong(format!("missing field `{key}`")))?;
-        serde_json::from_value(value.clone()).map_err(|e| self.wrong(e.to_string()))
-    }
-
-    /// A field that may be left out or null.
-    pub fn optional<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, ConfigError> {
-        match self.map.get(key) {
-            None => Ok(None),
-            Some(value) => {
-                serde_json::from_value(value.clone()).map_err(|e| self.wrong(e.to_string()))
-            }
+    /// The probability that training drops a value.
+    fn dropout(&self, key: &str) -> Result<f64, ConfigError> {
+        let dropout = self.optional(key)?.unwrap_or(0.1);
+        match (0.0..1.0).contains(&dropout) {
+            true => Ok(dropout),
+            false => Err(self.wrong(format!(
+                "{key} is {dropout}, and must be at least 0 and below 1"
+            ))),
         }
     }
 
     /// The shape that follows from the fields that every family has: learned positions from 0, no token types, an epsilon
-    /// of 1e-12.
+    /// of 1e-12. A decoder, relative positions and pruned heads are refused.
     pub fn shape(&self) -> Result<Shape, ConfigError> {
+        self.require_plain()?;
         let keys = self.keys;
         let activation: Option<String> = self.optional(keys.activation)?;
+        let activation = activation.as_deref().unwrap_or("gelu");
         Ok(Shape {
             vocab_size: self.required("vocab_size")?,
             embedding_size: None,
@@ -128,12 +149,10 @@ impl Fields<'_> {
             },
             type_vocab_size: 0,
             layer_norm_eps: 1e-12,
-            activation: Activation::named(
-                keys.activation,
-                activation.as_deref().unwrap_or("gelu"),
-            )?,
-            hidden_dropout: self.optional(keys.hidden_dropout)?.unwrap_or(0.1),
-            attention_dropout: self.optional(keys.attention_dropout)?.unwrap_or(0.1),
+            activation: Activation::named(activation)
+                .map_err(|supported| self.unsupported(keys.activation, activation, supported))?,
+            hidden_dropout: self.dropout(keys.hidden_dropout)?,
+            attention_dropout: self.dropout(keys.attention_dropout)?,
             drops_attention_output: true,
         })
     }

@@ -9,8 +9,6 @@ mod roberta;
 
 pub(crate) use family::{Family, Fields};
 
-use crate::error::ConfigError;
-
 /// All supported families, in the order in which messages list them.
 static FAMILIES: [&Family; 4] = [
     &bert::FAMILY,
@@ -19,18 +17,14 @@ static FAMILIES: [&Family; 4] = [
     &electra::FAMILY,
 ];
 
-/// The family of a `model_type`.
-pub(crate) fn of(model_type: &str) -> Result<&'static Family, ConfigError> {
+/// The family of a `model_type`, or else every one that is supported.
+pub(crate) fn of(model_type: &str) -> Result<&'static Family, String> {
     let found = FAMILIES
         .into_iter()
         .find(|family| family.class(model_type).is_some());
     found.ok_or_else(|| {
         let models = FAMILIES.iter().flat_map(|family| family.models);
         let supported: Vec<&str> = models.map(|(model_type, _)| *model_type).collect();
-        ConfigError::Unsupported {
-            field: "model_type",
-            value: model_type.into(),
-            supported: supported.join(", "),
-        }
+        supported.join(", ")
     })
 }

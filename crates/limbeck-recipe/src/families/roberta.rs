@@ -27,6 +27,7 @@ pub(super) static FAMILY: Family = Family {
         drops_input: true,
     },
     pad_token_id: 1,
+    counts_from_padding: true,
     layer_of_24: Some(19),
     read,
     inherited: bert::INHERITED,

@@ -48,6 +48,9 @@ pub fn model_in<'a>(source: &str, paths: &'a [String]) -> Result<Vec<(usize, &'a
     if has("config.json") && !whole && !has(INDEX) && has("pytorch_model.bin") {
         return Err(pytorch_only(source));
     }
+    if has("adapter_config.json") && !(has("config.json") && (whole || has(INDEX))) {
+        return Err(adapter(source));
+    }
     let mut missing = Vec::new();
     if !has("config.json") {
         missing.push("config.json");
@@ -113,6 +116,13 @@ fn pytorch_only(source: &str) -> String {
     format!(
         "{source} has its weights as pytorch_model.bin, which a browser cannot read. Convert them to model.safetensors \
          and give it again; in Python: AutoModel.from_pretrained(\"{source}\").save_pretrained(\"converted\")"
+    )
+}
+
+fn adapter(source: &str) -> String {
+    format!(
+        "{source} holds an adapter (adapter_config.json), not a whole model. Merge it first; in Python: \
+         AutoPeftModel.from_pretrained(\"{source}\").merge_and_unload().save_pretrained(\"merged\"), and the tokenizer beside it"
     )
 }
 
@@ -357,6 +367,13 @@ mod tests {
             message.contains("Convert them to model.safetensors"),
             "{message}"
         );
+        let adapter = [
+            "adapter_config.json",
+            "adapter_model.safetensors",
+            "tokenizer.json",
+        ];
+        let message = model_in("m", &paths(&adapter)).expect_err("an adapter");
+        assert!(message.starts_with("m holds an adapter"), "{message}");
     }
 
     #[test]

@@ -161,7 +161,10 @@ mod tests {
         let text = include_str!("../../../../assets/demo.toml");
         let recipe: Recipe = toml::from_str(text).expect("the demo's recipe");
         let ours = demo();
+        let from_the_root = |path: &String| format!("assets/{path}");
         let same = Recipe {
+            teacher: from_the_root(&recipe.teacher),
+            corpus: recipe.corpus.iter().map(from_the_root).collect(),
             out: ours.out.clone(),
             device: ours.device,
             checkpoint_every: ours.checkpoint_every,
