@@ -59,9 +59,6 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     }
     let default = arguments.model.join(FOLDER);
     let out = arguments.out.as_deref().unwrap_or(&default);
-    if out.as_os_str().is_empty() {
-        return Err(CliError::Usage("--out is empty: name a folder".to_owned()));
-    }
     let mut formats = arguments.formats.clone();
     formats.dedup();
     let paths = formats.iter().map(|format| out.join(format.file()));

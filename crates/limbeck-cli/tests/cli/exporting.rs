@@ -166,11 +166,6 @@ fn what_cannot_be_exported_is_said() {
         2,
         "there is f32, f16 and int8",
     );
-    refuses(
-        &scene.run(&["export", "--model", "teacher", "--out", ""]),
-        2,
-        "--out is empty",
-    );
     scene.write("file", "in the way");
     refuses(
         &scene.run(&["export", "--model", "teacher", "--out", "file"]),
