@@ -13,6 +13,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("limbeck-recipe", &[]),
     ("limbeck-relations", &["limbeck-recipe"]),
     ("limbeck-score", &["limbeck-recipe"]),
+    ("limbeck-onnx", &["limbeck-recipe"]),
     ("limbeck-protocol", &["limbeck-recipe"]),
     ("limbeck-corpus", &["limbeck-recipe"]),
     ("limbeck-kernels", &["limbeck-recipe"]),
@@ -42,6 +43,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
             "limbeck-recipe",
             "limbeck-relations",
             "limbeck-score",
+            "limbeck-onnx",
             "limbeck-protocol",
             "limbeck-corpus",
             "limbeck-kernels",
@@ -161,6 +163,7 @@ fn rooms_do_not_know_what_they_must_not() {
             &["burn", "clap", "web-sys", "tempfile"],
         ),
         ("limbeck-score", &["burn", "clap", "web-sys"]),
+        ("limbeck-onnx", &["burn", "clap", "web-sys"]),
         ("limbeck-protocol", &["burn", "clap", "web-sys"]),
         ("limbeck-corpus", &["burn", "tokenizers", "clap", "web-sys"]),
         ("limbeck-engine", &["clap", "web-sys", "tempfile", "tokio"]),
@@ -214,11 +217,12 @@ fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
 
 /// They open no file and ask for no time: fronts bring bytes and clocks.
 #[test]
-fn recipe_relations_score_protocol_trainer_and_engine_have_no_world() {
+fn recipe_relations_score_onnx_protocol_trainer_and_engine_have_no_world() {
     for (name, least) in [
         ("limbeck-recipe", 8),
         ("limbeck-relations", 8),
         ("limbeck-score", 4),
+        ("limbeck-onnx", 5),
         ("limbeck-protocol", 4),
         ("limbeck-train", 5),
         ("limbeck-engine", 5),

@@ -8,6 +8,7 @@ mod distill;
 mod encode;
 mod error;
 mod evaluate;
+mod export;
 mod finetune;
 mod inputs;
 mod inspect;
@@ -45,6 +46,7 @@ Examples:
   limbeck finetune --model student --train train.tsv --dev dev.tsv --out tuned
   echo 'a white cat' | limbeck encode --model student
   limbeck evaluate --models all-MiniLM-L6-v2 student --tasks sts.tsv
+  limbeck export --model student --formats f32,int8
   limbeck inspect all-MiniLM-L6-v2
   limbeck relations --teacher all-MiniLM-L6-v2 --student student --text 'a white cat' -o cat.html
   limbeck serve
@@ -63,6 +65,8 @@ enum Command {
     Encode(encode::Arguments),
     /// Compare models on tasks, with intervals: by their sentence vectors, or by what fine-tuning taught them
     Evaluate(evaluate::Arguments),
+    /// Write a model as ONNX files: f32, f16, int8, for onnxruntime, transformers.js and sentence-transformers
+    Export(export::Arguments),
     /// Describe a model folder, and list the numbers of relation heads that fit it
     Inspect(inspect::Arguments),
     /// Draw the relations of teacher and student on a sentence: HTML, SVG, PNG, or the numbers as JSON or CSV
@@ -124,6 +128,7 @@ fn run(command: &Command) -> Result<ExitCode, error::CliError> {
         Command::Finetune(arguments) => finetune::main(arguments),
         Command::Encode(arguments) => encode::main(arguments),
         Command::Evaluate(arguments) => evaluate::main(arguments),
+        Command::Export(arguments) => export::main(arguments),
         Command::Inspect(arguments) => inspect::main(arguments),
         Command::Relations(arguments) => relations::main(arguments),
         Command::Devices(arguments) => device::main(arguments),

@@ -8,6 +8,8 @@ mod distilling;
 mod encoding;
 #[path = "cli/evaluating.rs"]
 mod evaluating;
+#[path = "cli/exporting.rs"]
+mod exporting;
 #[path = "cli/finetuning.rs"]
 mod finetuning;
 #[path = "cli/folders.rs"]

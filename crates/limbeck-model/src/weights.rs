@@ -172,7 +172,7 @@ impl<'a> Weights<'a> {
     ///
     /// # Errors
     /// They are not there, or damaged.
-    pub(crate) fn of_module(folder: &'a Folder, module: &str) -> Result<Self, ModelError> {
+    pub fn of_module(folder: &'a Folder, module: &str) -> Result<Self, ModelError> {
         let [safetensors, pytorch] =
             ["model.safetensors", "pytorch_model.bin"].map(|file| format!("{module}/{file}"));
         let source = match folder.get(&safetensors) {
@@ -246,7 +246,10 @@ impl<'a> Weights<'a> {
     }
 
     /// The same of any tensor, by its whole name in the file.
-    pub(crate) fn get_of_file(&self, full: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
+    ///
+    /// # Errors
+    /// See [`Weights::get`].
+    pub fn get_of_file(&self, full: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
         let found = match self.stored(full) {
             Some(name) => self.find(name)?,
             None => None,

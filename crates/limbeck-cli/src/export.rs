@@ -1,0 +1,160 @@
+//! `limbeck export`: a model as ONNX files.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use limbeck_model::{Folder, ModelError, Weights};
+use limbeck_onnx::{Export, Failed, Format, Source};
+use limbeck_recipe::{Dense, HeadChoice, HeadModule, SentenceHead, Tuned};
+
+use crate::error::CliError;
+use crate::output::write_whole;
+use crate::terminal;
+
+/// The folder of a model that transformers.js and sentence-transformers look into.
+const FOLDER: &str = "onnx";
+
+/// Flags of `limbeck export`.
+#[derive(Args)]
+pub struct Arguments {
+    /// Folder of the model: an encoder, a student, or what `limbeck finetune` wrote
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Where the files go [default: `onnx` in the model's folder, where transformers.js looks]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Types of numbers, a file each: f32 (model.onnx), f16 (model_fp16.onnx), int8 (model_quantized.onnx)
+    #[arg(long, value_name = "TYPES", value_delimiter = ',', default_value = "f32,f16,int8", value_parser = format)]
+    formats: Vec<Format>,
+    /// Let the graph give the sentence's vector, too: `sentence_embedding`, pooled as the folder says
+    #[arg(long)]
+    pooled: bool,
+    /// Overwrite files that are there
+    #[arg(long)]
+    overwrite: bool,
+}
+
+fn format(text: &str) -> Result<Format, String> {
+    let found = Format::ALL.into_iter().find(|format| format.name() == text);
+    found.ok_or_else(|| "there is f32, f16 and int8".to_owned())
+}
+
+/// Runs `limbeck export`.
+///
+/// # Errors
+/// The folder is not one of a model that we run, a file is there already, or a graph cannot say what the folder does.
+pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let folder = Folder::read(&arguments.model)?;
+    let model = Model::open(&folder)?;
+    if let (true, Some(tuned)) = (arguments.pooled, &model.tuned) {
+        return Err(CliError::Usage(format!(
+            "{} was fine-tuned, so its file gives logits ({}), no sentence vector: leave --pooled out",
+            folder.name(),
+            match tuned.labels.as_ref().map(Vec::len) {
+                Some(classes) => format!("{classes} classes"),
+                None => "a score".to_owned(),
+            }
+        )));
+    }
+    let default = arguments.model.join(FOLDER);
+    let out = arguments.out.as_deref().unwrap_or(&default);
+    let mut formats = arguments.formats.clone();
+    formats.dedup();
+    let paths = formats.iter().map(|format| out.join(format.file()));
+    if let Some(there) = paths.clone().find(|path| path.exists())
+        && !arguments.overwrite
+    {
+        return Err(CliError::Usage(format!(
+            "{} is there already: overwrite it with --overwrite, or name another folder with --out",
+            there.display()
+        )));
+    }
+    for (format, path) in formats.iter().zip(paths) {
+        let sentence = arguments.pooled.then_some(&model.head);
+        write(&model, sentence, *format, &path)?;
+    }
+    if folder.get("tokenizer.json").is_none() {
+        terminal::say(format_args!(
+            "transformers.js needs a tokenizer.json beside config.json, and {} has none",
+            folder.name()
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A folder whose weights can be read one by one.
+struct Model<'a> {
+    folder: &'a Folder,
+    weights: Weights<'a>,
+    config: limbeck_recipe::Config,
+    head: SentenceHead,
+    tuned: Option<Tuned>,
+    /// Where the linear layer of a head on the mean lies.
+    module: Option<Dense>,
+}
+
+impl<'a> Model<'a> {
+    fn open(folder: &'a Folder) -> Result<Self, ModelError> {
+        let (config, head) = (folder.config()?, folder.sentence_head()?);
+        let mut tuned = config.tuned();
+        let mut module = None;
+        if let Some(of_mean) = tuned.take_if(|tuned| tuned.choice == HeadChoice::Mean)
+            && let [HeadModule::Dense(dense)] = &head.modules[..]
+            && dense.outputs == of_mean.outputs()
+        {
+            module = Some(dense.clone());
+            tuned = Some(of_mean);
+        }
+        Ok(Self {
+            folder,
+            weights: Weights::open(folder)?,
+            config,
+            head,
+            tuned,
+            module,
+        })
+    }
+
+    fn tensor(&self, source: Source, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
+        let module = |module: &str| Weights::of_module(self.folder, module);
+        match (source, &self.module) {
+            (Source::Encoder, _) => self.weights.get(name, shape),
+            (Source::File, _) => self.weights.get_of_file(name, shape),
+            (Source::Module(_), Some(dense)) => module(&dense.folder)?.get(name, shape),
+            (Source::Module(folder), None) => module(folder)?.get(name, shape),
+        }
+    }
+}
+
+fn write(
+    model: &Model,
+    sentence: Option<&SentenceHead>,
+    format: Format,
+    path: &Path,
+) -> Result<(), CliError> {
+    let export = Export {
+        config: &model.config,
+        sentence,
+        tuned: model.tuned.as_ref(),
+        format,
+    };
+    let file = limbeck_onnx::write(&export, &mut |source, name, shape| {
+        model.tensor(source, name, shape)
+    });
+    let bytes = file.map_err(|failed| match failed {
+        Failed::Tensor(error) => error.into(),
+        Failed::Export(error) => {
+            let name = model.folder.name();
+            CliError::Usage(format!("{name} cannot be exported as it is: {error}"))
+        }
+    })?;
+    write_whole(path, |file| file.write_all(&bytes))?;
+    terminal::say(format_args!(
+        "{}: {:.1} MB, {}",
+        path.display(),
+        bytes.len() as f64 / 1e6,
+        format.name()
+    ));
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! `limbeck export`: files that another runtime opens, and that give what `limbeck encode` gives.
+
+use rten::{Model, Value};
+use rten_tensor::Tensor;
+use rten_tensor::prelude::*;
+use serde_json::json;
+
+use crate::scene::{Outcome, Scene};
+
+const FILES: [&str; 3] = ["model.onnx", "model_fp16.onnx", "model_quantized.onnx"];
+const TEXT: &str = "The teacher reads two words.\n";
+
+/// The output of that name for one text.
+fn run(file: Vec<u8>, ids: &[i32], output: &str) -> Vec<f32> {
+    let model = Model::load(file).expect("a file that opens");
+    let row = |values: Vec<i32>| Value::from(Tensor::from_data(&[1, ids.len()], values));
+    let mut inputs = vec![
+        (
+            model.node_id("input_ids").expect("ids"),
+            row(ids.to_vec()).into(),
+        ),
+        (
+            model.node_id("attention_mask").expect("a mask"),
+            row(vec![1; ids.len()]).into(),
+        ),
+    ];
+    if let Ok(types) = model.node_id("token_type_ids") {
+        inputs.push((types, row(vec![0; ids.len()]).into()));
+    }
+    let output = model.node_id(output).expect(output);
+    let mut outputs = model.run(inputs, &[output], None).expect("a run");
+    let tensor: Tensor<f32> = outputs.remove(0).try_into().expect("f32");
+    tensor.to_vec()
+}
+
+fn numbers(json: &serde_json::Value) -> Vec<f32> {
+    let of = |x: &serde_json::Value| x.as_f64().expect("a number") as f32;
+    json.as_array().expect("a list").iter().map(of).collect()
+}
+
+/// What `limbeck encode` gives of the text: ids, last hidden states, sentence vector.
+fn encoded(scene: &Scene, model: &str) -> (Vec<i32>, Vec<f32>, Vec<f32>) {
+    let line = |flags: &[&str]| -> serde_json::Value {
+        let flags = [&["--model", model], flags].concat();
+        let outcome = scene.encode(&flags, TEXT).done();
+        serde_json::from_str(&outcome.stdout).expect("a line of JSON")
+    };
+    let tokens = line(&["--tokens"]);
+    let hidden = tokens["hidden"].as_array().expect("hidden states");
+    let hidden = hidden.iter().flat_map(numbers).collect();
+    let ids = numbers(&tokens["ids"]).iter().map(|x| *x as i32).collect();
+    (ids, hidden, numbers(&line(&[])["embedding"]))
+}
+
+fn farthest(got: &[f32], exact: &[f32]) -> f32 {
+    assert_eq!(got.len(), exact.len());
+    let pairs = got.iter().zip(exact);
+    pairs.map(|(x, y)| (x - y).abs()).fold(0.0, f32::max)
+}
+
+#[track_caller]
+fn refuses(outcome: &Outcome, code: i32, part: &str) {
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(code), ""));
+    assert!(outcome.stderr.contains(part), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_student_runs_elsewhere_with_the_same_vectors() {
+    let scene = Scene::new();
+    scene.distill(&["--out", "student"]).done();
+    let export = ["export", "--model", "student", "--pooled"];
+    let outcome = scene.run(&export).done();
+    assert!(outcome.stderr.contains("MB, int8"), "{}", outcome.stderr);
+    assert_eq!(scene.files("student/onnx"), FILES);
+    let (ids, hidden, vector) = encoded(&scene, "student");
+    let file = scene.read("student/onnx/model.onnx");
+    let worst = farthest(&run(file.clone(), &ids, "last_hidden_state"), &hidden);
+    assert!(worst < 1e-5, "{worst:.1e}");
+    let worst = farthest(&run(file, &ids, "sentence_embedding"), &vector);
+    assert!(worst < 1e-5, "{worst:.1e}");
+    let narrow = run(
+        scene.read("student/onnx/model_quantized.onnx"),
+        &ids,
+        "sentence_embedding",
+    );
+    let dot = |a: &[f32], b: &[f32]| -> f32 { a.iter().zip(b).map(|(x, y)| x * y).sum() };
+    let cosine = dot(&narrow, &vector) / (dot(&narrow, &narrow) * dot(&vector, &vector)).sqrt();
+    assert!(cosine > 0.99, "{cosine}");
+    // Nothing is written over unless asked for, and nothing before all is known to be free.
+    scene.remove("student/onnx/model.onnx");
+    refuses(&scene.run(&export), 2, "model_fp16.onnx is there already");
+    assert_eq!(scene.files("student/onnx"), FILES[1..]);
+    scene
+        .run(&[&export[..], &["--overwrite", "--formats", "f32"]].concat())
+        .done();
+    assert_eq!(scene.files("student/onnx"), FILES);
+}
+
+#[test]
+fn a_fine_tuned_model_gives_its_logits() {
+    let scene = Scene::new();
+    scene.write(
+        "train.tsv",
+        "sentence\tlabel\na white cat\tcat\na black dog\tdog\ncats\tcat\ndogs\tdog\n",
+    );
+    for (pooling, folder) in [("cls", "first"), ("mean", "mean")] {
+        let flags = [
+            "finetune",
+            "--model",
+            "teacher",
+            "--train",
+            "train.tsv",
+            "--dev",
+            "train.tsv",
+            "--out",
+            folder,
+        ];
+        let more = [
+            "--pooling",
+            pooling,
+            "--seeds",
+            "1",
+            "--epochs",
+            "1",
+            "--device",
+            "cpu",
+        ];
+        scene.run(&[&flags[..], &more].concat()).done();
+        scene
+            .run(&[
+                "export",
+                "--model",
+                folder,
+                "--out",
+                "files",
+                "--formats",
+                "f32",
+                "--overwrite",
+            ])
+            .done();
+        let logits = run(
+            scene.read("files/model.onnx"),
+            &encoded(&scene, "teacher").0,
+            "logits",
+        );
+        assert_eq!(logits.len(), 2);
+        assert!(logits.iter().all(|x| x.is_finite()) && logits[0] != logits[1]);
+        refuses(
+            &scene.run(&["export", "--model", folder, "--pooled"]),
+            2,
+            "was fine-tuned, so its file gives logits (2 classes)",
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_exported_is_said() {
+    let scene = Scene::new();
+    refuses(
+        &scene.run(&["export", "--model", "nowhere"]),
+        1,
+        "there is no folder nowhere",
+    );
+    refuses(
+        &scene.run(&["export", "--model", "teacher", "--formats", "q4"]),
+        2,
+        "there is f32, f16 and int8",
+    );
+    scene.write("file", "in the way");
+    refuses(
+        &scene.run(&["export", "--model", "teacher", "--out", "file"]),
+        1,
+        "file",
+    );
+    let module = |index: usize, path: &str, kind: &str| json!({"idx": index, "name": index.to_string(), "path": path, "type": format!("sentence_transformers.models.{kind}")});
+    let modules = json!([
+        module(0, "", "Transformer"),
+        module(1, "1_Pooling", "Pooling")
+    ]);
+    scene.write("teacher/modules.json", modules.to_string());
+    let pooling = json!({"word_embedding_dimension": 24, "pooling_mode_mean_tokens": true, "include_prompt": false});
+    scene.write("teacher/1_Pooling/config.json", pooling.to_string());
+    refuses(
+        &scene.run(&["export", "--model", "teacher", "--pooled"]),
+        2,
+        "leaves the tokens of a prompt out",
+    );
+    assert!(!scene.path("teacher/onnx").exists());
+    scene.set_config("model_type", "t5");
+    refuses(
+        &scene.run(&["export", "--model", "teacher"]),
+        1,
+        "`t5` is not supported",
+    );
+}

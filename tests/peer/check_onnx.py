@@ -1,0 +1,81 @@
+"""Opens the files of `limbeck export --pooled` with onnxruntime, and compares their vectors with those of `limbeck encode`.
+
+By hand: python check_onnx.py --limbeck PROGRAM --model DIR --texts FILE
+Needs:   tests/golden/requirements.txt, onnx, onnxruntime
+
+Checks each file of DIR/onnx with onnx's own checker, its shapes too, runs it on the lines of FILE in padded batches as
+AutoTokenizer makes them, and prints one JSON object a file:
+  file         which one
+  bytes        its size
+  difference   the largest |difference| of a number of `sentence_embedding`
+  cosine       the smallest cosine of two vectors of a line
+
+Exit code 1 if a file of f32 differs by more than 1e-5, one of f16 by more than 2e-3, or a cosine of int8 is below 0.99.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy
+import onnx
+import onnxruntime
+from transformers import AutoTokenizer
+
+FILES = {"model.onnx": (1e-5, 0.9999), "model_fp16.onnx": (2e-3, 0.9999), "model_quantized.onnx": (1.0, 0.99)}
+
+
+def main():
+    options = parse_options()
+    texts = [line for line in options.texts.read_text("utf-8").splitlines() if line.strip()]
+    exact = encoded(options, texts)
+    failed = False
+    for name, (most, least) in FILES.items():
+        path = options.model / "onnx" / name
+        if not path.exists():
+            continue
+        onnx.checker.check_model(path, full_check=True)
+        got = vectors(options, path, texts)
+        difference = numpy.abs(got - exact).max().item()
+        lengths = numpy.linalg.norm(got, axis=1) * numpy.linalg.norm(exact, axis=1)
+        cosine = ((got * exact).sum(1) / lengths).min().item()
+        failed |= difference > most or cosine < least
+        print(json.dumps({"file": name, "bytes": path.stat().st_size, "difference": difference, "cosine": cosine}))
+    sys.exit(failed)
+
+
+def parse_options():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--limbeck", required=True, help="the program")
+    parser.add_argument("--model", type=Path, required=True, help="folder that limbeck export has been run on")
+    parser.add_argument("--texts", type=Path, required=True, help="one text a line")
+    return parser.parse_args()
+
+
+def encoded(options, texts):
+    command = [options.limbeck, "encode", "--device", "cpu", "--model", options.model]
+    done = subprocess.run(command, input="\n".join(texts), capture_output=True, text=True, check=True)
+    return numpy.array([json.loads(line)["embedding"] for line in done.stdout.splitlines()], dtype=numpy.float32)
+
+
+def vectors(options, path, texts):
+    tokenizer = AutoTokenizer.from_pretrained(options.model)
+    config = json.loads((options.model / "config.json").read_text("utf-8"))
+    description = options.model / "sentence_bert_config.json"
+    length = json.loads(description.read_text("utf-8"))["max_seq_length"] if description.exists() else None
+    length = length or config["max_position_embeddings"]
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    wanted = {info.name for info in session.get_inputs()}
+    rows = []
+    for start in range(0, len(texts), 32):
+        batch = texts[start : start + 32]
+        tokens = tokenizer(batch, padding=True, truncation=True, max_length=length, return_tensors="np")
+        inputs = {name: values.astype(numpy.int64) for name, values in tokens.items() if name in wanted}
+        rows.append(session.run(["sentence_embedding"], inputs)[0])
+    return numpy.concatenate(rows)
+
+
+if __name__ == "__main__":
+    main()
