@@ -21,6 +21,7 @@
 mod batch;
 mod caught;
 mod classifier;
+mod device;
 mod dropout;
 mod encoder;
 mod error;
@@ -35,6 +36,9 @@ mod weights;
 
 pub use batch::TokenBatch;
 pub use classifier::Classifier;
+#[cfg(not(target_family = "wasm"))]
+pub use device::hear_of_failed_devices;
+pub use device::to_host;
 pub use dropout::Dropout;
 pub use encoder::{Encoder, checks};
 pub use error::ModelError;

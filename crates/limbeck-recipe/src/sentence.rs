@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use crate::counted;
 use crate::error::ConfigError;
 
 const MODULES: &str = "modules.json";
@@ -398,7 +399,7 @@ impl SentenceHead {
             }
         }
         if let Some(most) = self.truncate_dim {
-            words.push_str(&format!(", the first {most} columns"));
+            words.push_str(&format!(", the first {}", counted(most, "column")));
         }
         words
     }

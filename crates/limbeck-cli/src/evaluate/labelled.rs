@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Instant;
 
-use burn::tensor::Device;
+use limbeck_engine::Opened;
 use limbeck_model::{Classifier, Folder, Tokenizer, checks};
-use limbeck_recipe::HeadChoice;
+use limbeck_recipe::{HeadChoice, counted};
 use limbeck_score::{Marks, Metric};
 use serde_json::Value;
 
@@ -13,6 +13,7 @@ use crate::error::CliError;
 use crate::finetune::judging::{marks, predict};
 use crate::finetune::sequences::{Shelf, tokenise, tokenizer};
 use crate::finetune::task::{Goal, Kind, Labelled, Said};
+use crate::memory::Room;
 use crate::output::RESULTS;
 use crate::{device, terminal};
 
@@ -77,8 +78,8 @@ pub fn read(path: &Path) -> Result<Option<Labelled>, CliError> {
 pub fn heading(labelled: &Labelled, rows: usize) -> String {
     let (name, kind) = (labelled.name(), labelled.kind().name());
     let rows = match labelled.kind() {
-        Kind::Tokens => format!("{rows} sentences"),
-        Kind::Classification | Kind::Regression => format!("{rows} rows"),
+        Kind::Tokens => counted(rows, "sentence"),
+        Kind::Classification | Kind::Regression => counted(rows, "row"),
     };
     format!("{name}: {kind}, {rows}")
 }
@@ -109,9 +110,11 @@ impl Tuned {
         path: &Path,
         folder: &Folder,
         labelled: &Labelled,
-        device: &Device,
+        opened: &Opened,
     ) -> Result<Self, CliError> {
         let name = path.display().to_string();
+        let device = &opened.device;
+        Room::of(opened).require_model(&name, &folder.config()?)?;
         let Some((mut classifier, tuned)) = Classifier::from_folder(folder, device)? else {
             return Err(CliError::Usage(format!(
                 "{name} has no head for {}, which holds {}: run limbeck finetune --model {name}, and name the folder that it writes",

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use limbeck_recipe::counted;
 use limbeck_score::is_chunk_tag;
 
 use super::table::{self, wrong};
@@ -80,7 +81,8 @@ pub fn read(path: &Path) -> Result<Conll, CliError> {
         };
         if found != first {
             return Err(wrong(format!(
-                "{name}, line {number}: {found} columns, but line {at} has {first}; expected as many in every line"
+                "{name}, line {number}: {}, but line {at} has {first}; expected as many in every line",
+                counted(found, "column")
             )));
         }
         if let Some(which) = [(word, "word"), (tag, "tag")]

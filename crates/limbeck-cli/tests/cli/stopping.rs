@@ -308,9 +308,11 @@ fn damaged_checkpoints_are_refused() {
 fn nothing_to_resume_is_wrong_use() {
     let scene = Scene::new();
     let resume = ["distill", "--out", "student", "--resume"];
-    let message = "nothing to resume: student/checkpoint.safetensors does not exist (a finished run removes its checkpoint)";
+    let message = "nothing to resume: student/checkpoint.safetensors does not exist. A run that ends before its first checkpoint leaves \
+         nothing to go on from: start it again, without --resume";
     scene.run(&resume).refused(2, message);
     scene.distill(&[]).done();
+    let message = "nothing to resume: student/checkpoint.safetensors does not exist (a finished run removes its checkpoint)";
     scene.run(&resume).refused(2, message);
 }
 
