@@ -98,6 +98,7 @@ impl World for Memory {
             device: self.device.clone(),
             name: "a CPU".into(),
             on_gpu: self.device != cpu(),
+            largest_tensor: None,
             heldout_lines: heldout::LINES,
         })
     }

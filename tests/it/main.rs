@@ -20,6 +20,8 @@ mod relations;
 mod training;
 
 #[cfg(not(target_family = "wasm"))]
+mod device;
+#[cfg(not(target_family = "wasm"))]
 mod layering;
 mod shaders;
 

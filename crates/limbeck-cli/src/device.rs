@@ -10,7 +10,7 @@ use burn::tensor::Device;
 use clap::Args;
 use limbeck_engine::{Opened, heldout};
 use limbeck_kernels::{Check, self_test};
-use limbeck_recipe::{DeviceChoice, KernelChoice};
+use limbeck_recipe::{DeviceChoice, KernelChoice, counted};
 
 use crate::error::CliError;
 use crate::terminal;
@@ -27,6 +27,8 @@ struct Adapter {
     kind: String,
     /// Whether it is hardware, not a software GPU.
     real: bool,
+    /// Bytes of the largest tensor that it holds: a tensor is one buffer.
+    largest_tensor: u64,
 }
 
 /// Flags of `limbeck devices`.
@@ -53,7 +55,8 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     } else {
         writeln!(
             out,
-            "cpu   {cores} cores, with SIMD{}",
+            "cpu   {}, with SIMD{}",
+            counted(cores, "core"),
             if automatic.is_none() {
                 "   <- auto"
             } else {
@@ -120,15 +123,18 @@ pub fn open_for_engine(choice: DeviceChoice) -> Result<Opened, CliError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let cpu = || Opened {
         device: Device::flex(),
-        name: format!("CPU, {cores} cores"),
+        name: format!("CPU, {}", counted(cores, "core")),
         on_gpu: false,
+        largest_tensor: None,
         heldout_lines: heldout::LINES,
     };
-    let gpu = |name| {
+    let gpu = |adapter: &Adapter| {
+        let software = if adapter.real { "" } else { ", software" };
         Ok(Opened {
             device: gpu::open()?,
-            name,
+            name: format!("{} ({}{software})", adapter.name, adapter.api),
             on_gpu: true,
+            largest_tensor: Some(adapter.largest_tensor),
             heldout_lines: heldout::LINES,
         })
     };
@@ -138,10 +144,7 @@ pub fn open_for_engine(choice: DeviceChoice) -> Result<Opened, CliError> {
     let adapters = gpu::adapters();
     let real = adapters.iter().find(|adapter| adapter.real);
     match (choice, real, adapters.first()) {
-        (_, Some(adapter), _) => gpu(format!("{} ({})", adapter.name, adapter.api)),
-        (DeviceChoice::Gpu, None, Some(adapter)) => {
-            gpu(format!("{} ({}, software)", adapter.name, adapter.api))
-        }
+        (_, Some(adapter), _) | (DeviceChoice::Gpu, None, Some(adapter)) => gpu(adapter),
         (DeviceChoice::Gpu, None, None) => Err(CliError::Device(format!(
             "{}. {}, or use --device cpu",
             gpu::NONE,

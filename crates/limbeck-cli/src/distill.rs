@@ -118,6 +118,7 @@ fn take(mut session: Session, mut listener: Listener, stop: &AtomicBool) -> Resu
             out: listener.stage.out(),
         }),
         Err(error @ RunError::Storage(_)) => Err(not_kept(error.into(), &session, &listener)),
+        Err(error) if error.is_of_device() => Err(left(error.into(), &session, &listener)),
         Err(error) => Err(error.into()),
     }
 }
@@ -130,6 +131,22 @@ fn not_kept(error: CliError, session: &Session, listener: &Listener) -> CliError
             "The checkpoint of step {step} is whole. Fix that, then resume with: limbeck distill --out {out} --resume"
         ),
         None => listener.stage.without_checkpoint(),
+    };
+    CliError::NotKept {
+        error: Box::new(error),
+        what_now,
+    }
+}
+
+/// The device failed: what there is of the run, and how to go on.
+fn left(error: CliError, session: &Session, listener: &Listener) -> CliError {
+    let out = listener.stage.out();
+    let what_now = match session.saved_at() {
+        Some(step) => format!(
+            "The checkpoint of step {step} is whole. Resume with: limbeck distill --out {out} --resume; with --device cpu if the \
+             GPU fails again"
+        ),
+        None => "There is no checkpoint yet".to_owned(),
     };
     CliError::NotKept {
         error: Box::new(error),

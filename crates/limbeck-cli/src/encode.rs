@@ -1,19 +1,27 @@
 //! `limbeck encode`: lines in, vectors out.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use clap::Args;
 use limbeck_corpus::CorpusError;
-use limbeck_model::{Folder, MOST_BYTES, ModelError, SentenceModel, TokenBatch, Tokens, checks};
+use limbeck_engine::Opened;
+use limbeck_model::{
+    Folder, MOST_BYTES, ModelError, SentenceModel, TokenBatch, Tokens, checks, to_host,
+};
 use limbeck_recipe::DeviceChoice;
 use serde_json::{Map, Value, json};
 
 use crate::device;
 use crate::error::CliError;
+use crate::memory::{Encoding, Room};
 use crate::terminal;
+
+/// Bytes of texts that wait to be encoded together, at most.
+const MOST_WAITING: usize = 64 << 20;
 
 /// Flags of `limbeck encode`.
 #[derive(Args)]
@@ -38,7 +46,7 @@ pub struct Arguments {
     /// Put this prompt of config_sentence_transformers.json before each text [default: the one that it names, if any]
     #[arg(long, value_name = "NAME")]
     prompt: Option<String>,
-    /// Texts encoded together
+    /// Texts encoded together, or fewer where memory has no room for so many
     #[arg(long, default_value_t = 32)]
     batch: usize,
     /// Where to compute: auto, cpu or gpu
@@ -52,6 +60,60 @@ struct Session {
     tokens: bool,
     taps: bool,
     texts: u64,
+    batch: Batches,
+}
+
+/// Batches of texts as they were asked for, or smaller ones where memory has no room for those.
+pub struct Batches {
+    /// Texts of a batch.
+    pub size: usize,
+    room: Room,
+    told: bool,
+}
+
+impl Batches {
+    /// Of so many texts, in the room that a device has now.
+    pub fn new(size: usize, opened: &Opened) -> Self {
+        Self {
+            size: size.max(1),
+            room: Room::of(opened),
+            told: false,
+        }
+    }
+
+    /// The parts of these texts that are encoded together, so that each fits into memory, with `written` vectors of each token.
+    ///
+    /// # Errors
+    /// The tokenizer fails on a text.
+    pub fn parts(
+        &mut self,
+        model: &SentenceModel,
+        texts: &[&str],
+        written: usize,
+    ) -> Result<Vec<Range<usize>>, CliError> {
+        let encoding = Encoding {
+            config: model.encoder().config(),
+            kernel: model.encoder().kernel(),
+            written,
+            room: self.room,
+        };
+        if encoding.fits(texts.len(), model.max_length()) {
+            return Ok(std::iter::once(0..texts.len()).collect());
+        }
+        let lengths = model.tokens(texts)?;
+        let lengths: Vec<usize> = lengths.iter().map(|tokens| tokens.ids.len()).collect();
+        let parts = encoding.parts(&lengths)?;
+        let most = parts.iter().map(Range::len).max().unwrap_or(0);
+        if most < texts.len() && !std::mem::replace(&mut self.told, true) {
+            terminal::say(format_args!(
+                "{} texts of up to {} tokens do not fit into memory together ({}): encoding {most} at a time, as --batch {most} does",
+                texts.len(),
+                lengths.iter().max().unwrap_or(&0),
+                self.room,
+            ));
+        }
+        Ok(parts)
+    }
 }
 
 /// A line of a file.
@@ -76,9 +138,9 @@ struct Cut {
 /// The model cannot be read, a text is not UTF-8, a layer does not exist.
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let folder = Folder::read(&arguments.model)?;
-    let (device, _) = device::open(arguments.device)?;
+    let opened = device::open_for_engine(arguments.device)?;
     let prompt = arguments.prompt.as_deref();
-    let model = open(&folder, prompt, arguments.max_length, &device)?;
+    let model = open(&folder, prompt, arguments.max_length, &opened)?;
     let layers = model.encoder().config().num_hidden_layers;
     let layer = arguments.layer.unwrap_or(layers);
     if layer > layers || (arguments.taps && layer == 0) {
@@ -92,12 +154,17 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
         tokens: arguments.tokens,
         taps: arguments.taps,
         texts: 0,
+        batch: Batches::new(arguments.batch, &opened),
     };
+    // Its weights are on the device.
+    drop(folder);
     let mut out = std::io::stdout().lock();
-    let (mut waiting, mut cut) = (Vec::new(), Cut::default());
+    let (mut waiting, mut bytes, mut cut) = (Vec::new(), 0, Cut::default());
     for_each_line(&arguments.files, |line| {
+        bytes += line.text.len();
         waiting.push(line);
-        if waiting.len() >= arguments.batch.max(1) {
+        if waiting.len() >= arguments.batch.max(1) || bytes >= MOST_WAITING {
+            bytes = 0;
             session.write(&std::mem::take(&mut waiting), &mut cut, &mut out)?;
         }
         Ok(())
@@ -131,8 +198,10 @@ pub fn open(
     folder: &Folder,
     prompt: Option<&str>,
     max_length: Option<usize>,
-    device: &Device,
+    opened: &Opened,
 ) -> Result<SentenceModel, CliError> {
+    Room::of(opened).require_model(folder.name(), &folder.config()?)?;
+    let device = &opened.device;
     let model = SentenceModel::from_folder(folder, prompt, max_length, device);
     let mut model = model.map_err(|error| match error {
         ModelError::TooLong { .. } | ModelError::NoPrompt(_) => CliError::Usage(error.to_string()),
@@ -232,7 +301,25 @@ impl Session {
             return Ok(());
         }
         let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
-        let (tokens, batch) = self.model.read(&texts)?;
+        let written = match (self.tokens, self.taps) {
+            (false, _) => 0,
+            (true, false) => 1,
+            (true, true) => 4,
+        };
+        for part in self.batch.parts(&self.model, &texts, written)? {
+            self.write_together(&lines[part.clone()], &texts[part], cut, out)?;
+        }
+        Ok(())
+    }
+
+    fn write_together(
+        &mut self,
+        lines: &[Line],
+        texts: &[&str],
+        cut: &mut Cut,
+        out: &mut impl Write,
+    ) -> Result<(), CliError> {
+        let (tokens, batch) = self.model.read(texts)?;
         self.texts += lines.len() as u64;
         let lost = lines.iter().zip(&tokens);
         lost.filter(|(line, tokens)| line.cut || tokens.truncated)
@@ -316,12 +403,7 @@ fn require_numbers(object: &Map<String, Value>, place: &str) -> Result<(), CliEr
 /// A tensor as nested rows.
 fn read(tensor: Tensor<3>) -> Result<Vec<Vec<Vec<f32>>>, CliError> {
     let [_, s, h] = tensor.dims();
-    let data = tensor
-        .try_into_data()
-        .map_err(|e| ModelError::Device(e.to_string()))?;
-    let values: Vec<f32> = data
-        .try_to_vec()
-        .map_err(|e| ModelError::Device(format!("{e:?}")))?;
+    let values = pollster::block_on(to_host(tensor))?;
     let sequence = |values: &[f32]| values.chunks(h).map(<[f32]>::to_vec).collect();
     Ok(values.chunks(s * h).map(sequence).collect())
 }

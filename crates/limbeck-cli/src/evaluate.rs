@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use burn::tensor::Device;
 use clap::Args;
+use limbeck_engine::Opened;
 use limbeck_model::{Folder, SentenceModel};
-use limbeck_recipe::{DeviceChoice, parameter_count};
+use limbeck_recipe::{DeviceChoice, counted, parameter_count};
 use limbeck_score::{Kind, Marks, Metric, Score, Task, compare, compare_marks};
 
-use crate::encode::{cut_in_words, open};
+use crate::encode::{Batches, cut_in_words, open};
 use crate::error::CliError;
 use crate::finetune::task::{Labelled, Said};
 use crate::finetune::task_file::{self, ColumnFlags};
@@ -62,7 +62,7 @@ pub struct Arguments {
     /// Chooses the draws of the intervals
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Texts encoded together
+    /// Texts encoded together, or fewer where memory has no room for so many
     #[arg(long, default_value_t = 32)]
     batch: usize,
     /// Where to compute: auto, cpu or gpu
@@ -147,10 +147,10 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
         )));
     }
     let mut tasks = tasks(arguments)?;
-    let (device, device_name) = device::open(arguments.device)?;
+    let opened = device::open_for_engine(arguments.device)?;
     let mut models = Vec::new();
     for path in &arguments.models {
-        models.push(answer(path, &mut tasks, arguments, &device)?);
+        models.push(answer(path, &mut tasks, arguments, &opened)?);
     }
     let evaluation = Evaluation {
         models,
@@ -158,7 +158,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
             .into_iter()
             .map(|task| task.outcome(arguments))
             .collect(),
-        device: device_name,
+        device: opened.name,
     };
     show(&evaluation, arguments)?;
     Ok(ExitCode::SUCCESS)
@@ -169,7 +169,7 @@ fn answer(
     path: &Path,
     tasks: &mut [Asked],
     arguments: &Arguments,
-    device: &Device,
+    opened: &Opened,
 ) -> Result<Model, CliError> {
     let folder = Folder::read(path)?;
     let name = path.display().to_string();
@@ -179,9 +179,10 @@ fn answer(
             Either::Vectors(task, answers) => {
                 let sentences: &SentenceModel = match &mut sentences {
                     Some(opened) => opened,
-                    none => none.insert(open(&folder, None, None, device)?),
+                    none => none.insert(open(&folder, None, None, opened)?),
                 };
-                let encoded = encode(sentences, &task.texts(), arguments.batch.max(1))?;
+                let batches = Batches::new(arguments.batch, opened);
+                let encoded = encode(sentences, &task.texts(), batches)?;
                 let texts = encoded.vectors.len() as u64;
                 if let Some(cut) = cut_in_words(encoded.cut, texts, sentences.max_length()) {
                     terminal::say(format_args!("{name} on {}: {cut}", task.name()));
@@ -195,7 +196,7 @@ fn answer(
             Either::Labelled(labelled, all) => {
                 let tuned: &Tuned = match &mut tuned {
                     Some(opened) => opened,
-                    none => none.insert(Tuned::open(path, &folder, labelled, device)?),
+                    none => none.insert(Tuned::open(path, &folder, labelled, opened)?),
                 };
                 let judged = tuned.judge(labelled)?;
                 asked.speeds.push(judged.speed);
@@ -275,11 +276,12 @@ impl Asked {
 /// What a task of vectors asks for, in words.
 fn heading(task: &Task, among: usize) -> String {
     let (name, rows) = (task.name(), task.rows());
+    let pairs = counted(rows, "pair");
     match task.kind() {
-        Kind::Similarity => format!("{name}: similarity, {rows} pairs"),
+        Kind::Similarity => format!("{name}: similarity, {pairs}"),
         Kind::Retrieval => {
             let among = among.min(rows);
-            format!("{name}: retrieval, {rows} pairs, the right one of {among}")
+            format!("{name}: retrieval, {pairs}, the right one of {among}")
         }
     }
 }
@@ -347,18 +349,24 @@ struct Encoded {
 }
 
 /// Encodes texts of similar length together: padding costs time.
-fn encode(model: &SentenceModel, texts: &[&str], batch: usize) -> Result<Encoded, CliError> {
+fn encode(
+    model: &SentenceModel,
+    texts: &[&str],
+    mut batches: Batches,
+) -> Result<Encoded, CliError> {
     let mut order: Vec<usize> = (0..texts.len()).collect();
     order.sort_by_key(|at| texts[*at].len());
     let mut vectors = vec![Vec::new(); texts.len()];
     let mut cut = 0;
     let start = Instant::now();
-    for places in order.chunks(batch) {
+    for places in order.chunks(batches.size) {
         let together: Vec<&str> = places.iter().map(|at| texts[*at]).collect();
-        let encoded = pollster::block_on(model.encode(&together))?;
-        cut += encoded.cut as u64;
-        for (at, vector) in places.iter().zip(encoded.rows) {
-            vectors[*at] = vector;
+        for part in batches.parts(model, &together, 0)? {
+            let encoded = pollster::block_on(model.encode(&together[part.clone()]))?;
+            cut += encoded.cut as u64;
+            for (at, vector) in places[part].iter().zip(encoded.rows) {
+                vectors[*at] = vector;
+            }
         }
     }
     Ok(Encoded {

@@ -19,13 +19,14 @@ use std::process::ExitCode;
 use clap::Args;
 use limbeck_kernels::self_test;
 use limbeck_model::{Encoder, Folder, ModelError, Weights, checks};
-use limbeck_recipe::{Config, DeviceChoice, HeadChoice, KernelChoice};
+use limbeck_recipe::{Config, DeviceChoice, HeadChoice, KernelChoice, counted, tuning_bytes};
 use serde_json::json;
 
 use crate::device;
 use crate::error::CliError;
 use crate::inputs::Inputs;
 use crate::interrupt::stop_flag;
+use crate::memory::Room;
 use crate::output::Output;
 use crate::progress::Progress;
 use files::Outcome;
@@ -140,15 +141,22 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let output = Output::create(&arguments.out, arguments.overwrite)?;
     let opened = device::open_for_engine(arguments.device)?;
     let progress = Progress::new(arguments.json);
+    let pad = config.pad_token_id;
+    let train = tokenise(&tokenizer, &task.train, pad)?;
+    let dev = tokenise(&tokenizer, &task.dev, pad)?;
+    let self_test = pollster::block_on(self_test(&opened.device, &checks(&config))).err();
+    let kernel = match self_test {
+        Some(_) => KernelChoice::Naive,
+        None => KernelChoice::Fused,
+    };
+    let room = Room::of(&opened);
+    room.require_model(folder.name(), &config)?;
+    require_room(room, &config, kernel, &train, arguments.batch)?;
     let weights = Weights::open(&folder)?;
     let device = opened.device.clone().autodiff();
     let get = |name: &str, _, shape: &[usize]| weights.get(name, shape);
     let mut encoder = Encoder::from_values(&config, &device, get)?;
-    let self_test = pollster::block_on(self_test(&opened.device, &checks(&config))).err();
-    if self_test.is_some() {
-        encoder.set_kernel(KernelChoice::Naive);
-    }
-    let pad = config.pad_token_id;
+    encoder.set_kernel(kernel);
     let training = Training {
         arguments,
         task: &task,
@@ -161,8 +169,8 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
             max_length,
             has_types: config.type_vocab_size > 1,
         },
-        train: tokenise(&tokenizer, &task.train, pad)?,
-        dev: tokenise(&tokenizer, &task.dev, pad)?,
+        train,
+        dev,
         weights,
         progress: &progress,
         stop: &stop,
@@ -195,6 +203,27 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     }
     report(&outcome, &progress);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses batches that do not fit into memory, before it is asked for.
+fn require_room(
+    room: Room,
+    config: &Config,
+    kernel: KernelChoice,
+    train: &[Sequence],
+    batch: usize,
+) -> Result<(), CliError> {
+    let length = train.iter().map(Sequence::tokens).max().unwrap_or(0);
+    let advice = format!("Lower --batch (now {batch}) or --max-length, or take a smaller model");
+    let batch = batch.min(train.len());
+    let width = config.hidden_size.max(config.intermediate_size);
+    let tensor = (4 * width) as f64 * (batch * length) as f64;
+    let bytes = tuning_bytes(config, kernel, batch, length);
+    let what = format!(
+        "fine-tuning with batches of {} of up to {length} tokens",
+        counted(batch, "text")
+    );
+    room.require(&what, (bytes, tensor), &advice)
 }
 
 fn read_task(asked: &Asked, arguments: &Arguments) -> Result<Task, CliError> {
@@ -238,7 +267,8 @@ fn config(folder: &Folder, arguments: &Arguments) -> Result<Config, CliError> {
     let layers = config.num_hidden_layers;
     match arguments.freeze {
         Some(frozen) if frozen > layers => Err(CliError::Usage(format!(
-            "--freeze {frozen}: the model has {layers} layers; name 0 (the embeddings alone) to {layers}"
+            "--freeze {frozen}: the model has {}; name 0 (the embeddings alone) to {layers}",
+            counted(layers, "layer")
         ))),
         _ => Ok(config),
     }
@@ -287,12 +317,13 @@ fn announce(training: &Training, device: &str, self_test_failure: Option<String>
     let steps = training.steps() * training.arguments.seeds;
     training.progress.expect(steps);
     let goal = match &training.task.goal {
-        Goal::Classes(labels) => format!("{} classes", labels.len()),
+        Goal::Classes(labels) => counted(labels.len(), "class"),
         Goal::Score => "a score".to_owned(),
-        Goal::Tags(tags) => format!("{} tags", tags.len()),
+        Goal::Tags(tags) => counted(tags.len(), "tag"),
     };
     let words = match lost {
         0 => String::new(),
+        1 => "; 1 word has no token left and does not count".to_owned(),
         lost => format!("; {lost} words have no token left and do not count"),
     };
     let mut text = format!(

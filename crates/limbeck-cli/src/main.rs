@@ -86,6 +86,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     limbeck_kernels::keep_freed_memory();
     interrupt::survive_file_limits();
+    limbeck_model::hear_of_failed_devices();
     let result = std::panic::catch_unwind(|| run(&cli.command));
     let Ok(result) = result else {
         terminal::say(format_args!(

@@ -129,8 +129,14 @@ impl Output {
     pub fn resume(folder: &Path) -> Result<Self, CliError> {
         let checkpoint = folder.join(CHECKPOINT);
         let nothing = || {
+            let why = match is_finished(folder) {
+                true => "",
+                false => {
+                    ". A run that ends before its first checkpoint leaves nothing to go on from: start it again, without --resume"
+                }
+            };
             CliError::Usage(format!(
-                "nothing to resume: neither {} nor {KEPT}, which a finished run leaves, is there",
+                "nothing to resume: neither {} nor {KEPT}, which a finished run leaves, is there{why}",
                 checkpoint.display()
             ))
         };
@@ -165,6 +171,8 @@ impl Output {
     pub fn clear(&self, new_run: bool) -> Result<(), CliError> {
         // First what would stand for a run that goes on, beside an assistant and without a student.
         clear_folder(&self.folder, |name| new_run && name == RECIPE)?;
+        // Then what makes the others a model, or half of one.
+        clear_folder(&self.folder, |name| new_run && name == WEIGHTS)?;
         clear_folder(&self.folder, |name| new_run && is_ours(name))?;
         // Only files that bear a name of ours, or are temporary, are removed: the folder may be somebody else's.
         let pooling = self.folder.join(POOLING);
@@ -300,13 +308,27 @@ fn list(folder: &Path) -> Result<Vec<DirEntry>, CliError> {
     }
 }
 
-/// Files that a killed run left without a checkpoint do not count: nobody can go on with them.
+/// Whether a folder holds nothing that counts. Files that a killed run left without a checkpoint do not, nor does the folder of an
+/// assistant with no others: nobody can go on with them.
+fn is_empty(folder: &Path) -> Result<bool, CliError> {
+    for entry in list(folder)? {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let counts = match &*name {
+            METRICS_IN_PROGRESS | LOCK => false,
+            ASSISTANT => !entry.path().is_dir() || !is_empty(&entry.path())?,
+            name => !name.starts_with(PREFIX),
+        };
+        if counts {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// See [`is_empty`].
 fn require_empty(folder: &Path) -> Result<(), CliError> {
-    let counts =
-        |name: &str| name != METRICS_IN_PROGRESS && name != LOCK && !name.starts_with(PREFIX);
-    let entries = list(folder)?;
-    let mut names = entries.iter().map(DirEntry::file_name);
-    if !names.any(|name| counts(&name.to_string_lossy())) {
+    if is_empty(folder)? {
         return Ok(());
     }
     let lock = folder.join(LOCK);

@@ -12,11 +12,12 @@ use burn::tensor::Device;
 use clap::Args;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
+use limbeck_engine::Opened;
 use limbeck_kernels::Taps;
-use limbeck_model::{Encoder, Folder, ModelError, TokenBatch, Tokenizer, checks};
+use limbeck_model::{Encoder, Folder, TokenBatch, Tokenizer, checks, to_host};
 use limbeck_recipe::{
-    Config, DeviceChoice, Pair, Plan, Recipe, Vector, common_relation_heads, usual_relation_heads,
-    usual_teacher_layer,
+    Config, DeviceChoice, Pair, Plan, Recipe, Vector, common_relation_heads, counted,
+    usual_relation_heads, usual_teacher_layer,
 };
 use limbeck_relations::{
     Large, Lines, PairMaps, Relations, Theme, Token, View, clip, map, number, page, png, sheet, svg,
@@ -25,6 +26,7 @@ use limbeck_relations::{
 use crate::config::{self, Base};
 use crate::device;
 use crate::error::CliError;
+use crate::memory::Room;
 use crate::output::write_whole;
 use crate::terminal;
 
@@ -85,8 +87,9 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let plan = plan(&teacher.config, &student.config, recipe.as_ref());
     let choice = Choice::new(arguments, &teacher.config, &student.config, plan.as_ref())?;
     let text = tokens(&arguments.text, &teacher, &student)?;
-    let (device, _) = device::open(arguments.device)?;
-    let relations = compute(&choice, (&teacher, &student), &text, &device)?;
+    let opened = device::open_for_engine(arguments.device)?;
+    require_room(&choice, (&teacher, &student), text.ids.len(), &opened)?;
+    let relations = compute(&choice, (&teacher, &student), &text, &opened.device)?;
     let view = View {
         large: arguments
             .head
@@ -206,6 +209,24 @@ impl Side {
         encoder.set_kernel(device::tested_kernel(device, &checks));
         Ok(encoder.tap(batch, layer, None)?)
     }
+}
+
+/// Refuses models or maps that do not fit into memory, before it is asked for.
+fn require_room(
+    choice: &Choice,
+    (teacher, student): (&Side, &Side),
+    tokens: usize,
+    opened: &Opened,
+) -> Result<(), CliError> {
+    let room = Room::of(opened);
+    for side in [teacher, student] {
+        room.require_model(side.folder.name(), &side.config)?;
+    }
+    // Of each pair and relation head a map of the teacher, one of the student and their difference.
+    let maps = (choice.pairs.len() * choice.heads) as f64 * 3.0;
+    let bytes = 4.0 * maps * (tokens as f64).powi(2);
+    let what = format!("drawing the relations of {tokens} tokens");
+    room.require(&what, (bytes, 0.0), "Shorten --text, or name fewer --pairs")
 }
 
 /// The recipe of the student, if its folder has one and flags leave anything open. It decides what is compared, so one that
@@ -430,12 +451,7 @@ fn finite_taps(
 
 /// (S, H) of each vector, in the order of [`Vector::ALL`].
 fn read(taps: &Taps) -> Result<[Vec<f32>; 3], CliError> {
-    let [q, k, v] = Vector::ALL.map(|vector| {
-        let data = taps.get(vector).clone().try_into_data();
-        let data = data.map_err(|e| ModelError::Device(e.to_string()))?;
-        data.try_to_vec()
-            .map_err(|e| ModelError::Device(format!("{e:?}")))
-    });
+    let [q, k, v] = Vector::ALL.map(|vector| pollster::block_on(to_host(taps.get(vector).clone())));
     Ok([q?, k?, v?])
 }
 
@@ -471,9 +487,10 @@ fn tell(relations: &Relations, path: &Path) -> Result<(), CliError> {
         let farthest = maps.by_kl().first().copied().unwrap_or(0);
         writeln!(
             out,
-            "{}  KL {} nats, mean of {heads} relation heads; farthest from the teacher: head {}, {}",
+            "{}  KL {} nats, mean of {}; farthest from the teacher: head {}, {}",
             maps.pair(),
             number(mean),
+            counted(heads, "relation head"),
             farthest + 1,
             number(maps.total(farthest))
         )?;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use limbeck_recipe::batching::{
     Batch, DataPosition, Encoded, Position, Rng, is_held_out, plan_batches, shuffled,
 };
+use limbeck_recipe::counted;
 
 use crate::blocks::{Block, BlockLimits, Blocks, Line};
 use crate::corpus::Corpus;
@@ -298,7 +299,11 @@ impl<T: Fn(&[&str]) -> Result<Vec<Encoded>, String>> Batches<T> {
         let texts: Vec<&str> = chunk.iter().map(|line| line.text.as_str()).collect();
         let encoded = (self.tokenise)(&texts).map_err(|reason| failed(chunk[0], reason))?;
         if encoded.len() != chunk.len() {
-            let reason = format!("{} sequences for {} lines", encoded.len(), chunk.len());
+            let reason = format!(
+                "{} for {}",
+                counted(encoded.len(), "sequence"),
+                counted(chunk.len(), "line")
+            );
             return Err(failed(chunk[0], reason));
         }
         let most = self.settings.max_length;

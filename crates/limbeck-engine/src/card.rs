@@ -6,7 +6,7 @@ use limbeck_corpus::FileSummary;
 use limbeck_protocol::before_use;
 use limbeck_recipe::{
     ASSISTANT, Config, Evaluation, Init, Objective, OutputStage, Pair, Part, Plan, Recipe, Vector,
-    parameter_count,
+    counted, parameter_count,
 };
 
 /// Results of a finished run: what its plan does not hold.
@@ -155,17 +155,18 @@ pub fn facts(plan: &Plan) -> Vec<(String, String)> {
         fact(
             "Steps",
             format!(
-                "{} of {} sequences, up to {} tokens",
+                "{} of {}, up to {} tokens",
                 recipe.steps,
-                sequences(recipe),
+                counted(sequences(recipe), "sequence"),
                 recipe.max_length
             ),
         ),
         fact(
             "Learning rate",
             format!(
-                "{} after {} steps of warm-up",
-                recipe.learning_rate, plan.warmup
+                "{} after {} of warm-up",
+                recipe.learning_rate,
+                counted(plan.warmup, "step")
             ),
         ),
         fact("Seed", recipe.seed.to_string()),
@@ -206,9 +207,9 @@ fn teachers(plan: &Plan) -> Vec<(String, String)> {
     if !plan.recipe.has_assistant() {
         return vec![("Teacher".to_owned(), format!("{teacher}, {model}"))];
     }
-    let steps = plan.recipe.assistant_steps;
+    let steps = counted(plan.recipe.assistant_steps, "step");
     let assistant =
-        format!("{model}, distilled from the teacher in {steps} steps, in the folder {ASSISTANT}");
+        format!("{model}, distilled from the teacher in {steps}, in the folder {ASSISTANT}");
     vec![
         ("Teacher".to_owned(), teacher.to_owned()),
         ("Assistant".to_owned(), assistant),
@@ -256,10 +257,10 @@ pub fn name(path: &str) -> &str {
 /// A model's size in words: layers x hidden size, heads and parameters.
 pub fn size(config: &Config) -> String {
     format!(
-        "{} layers x {}, {} heads, {:.1} M parameters",
-        config.num_hidden_layers,
+        "{} x {}, {}, {:.1} M parameters",
+        counted(config.num_hidden_layers, "layer"),
         config.hidden_size,
-        config.num_attention_heads,
+        counted(config.num_attention_heads, "head"),
         parameter_count(config) as f64 / 1e6
     )
 }

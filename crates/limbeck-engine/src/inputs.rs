@@ -35,15 +35,16 @@ pub fn of_models(teacher: &Folder, start: Option<&Folder>) -> Inputs {
 /// They come back held to what they were, so that they cannot change later either.
 ///
 /// # Errors
-/// A model or a text is another than before, or a text cannot be read.
+/// A model or a text is another than before, or a text cannot be read. `teacher` says what teaches.
 pub fn examine(
+    teacher: &str,
     before: Option<&Inputs>,
     models: Inputs,
     corpus: Corpus,
 ) -> Result<(Corpus, Inputs), RunError> {
     let corpus = match before {
         Some(before) => {
-            for (name, what) in [(TEACHER, "teacher"), (START, "starting model")] {
+            for (name, what) in [(TEACHER, teacher), (START, "starting model")] {
                 let [was, now] =
                     [before, &models].map(|of| of.get(name).map_or("absent", String::as_str));
                 if was != now {

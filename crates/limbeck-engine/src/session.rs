@@ -14,10 +14,12 @@ use limbeck_model::{Encoder, Folder, ModelError, Tokenizer};
 use limbeck_protocol::{RunInfo, Stage};
 use limbeck_recipe::batching::DataPosition;
 use limbeck_recipe::{
-    Evaluation, Part, Plan, PlanError, Recipe, SentenceHead, Step, beyond_memory, parameter_count,
+    Evaluation, Part, Plan, PlanError, Recipe, SentenceHead, Step, beyond_buffer, beyond_memory,
+    parameter_count,
 };
 use limbeck_train::{Checkpoint, Event, Run, TrainError, check_kernels};
 
+use crate::Opened;
 use crate::card::{Outcome, model_card};
 use crate::feed;
 use crate::front::{BatchSource, Feed, Front, News};
@@ -106,16 +108,21 @@ impl Session {
         }
         let truncating = tokenizer.clone().truncating(recipe.max_length)?;
         let before = checkpoint.as_ref().map(|c| &c.header.inputs);
-        let (corpus, inputs) = examine(before, of_models(&source, start.as_ref()), corpus)?;
+        let teaches = match recipe.has_assistant() {
+            true => "assistant",
+            false => "teacher",
+        };
+        let (corpus, inputs) =
+            examine(teaches, before, of_models(&source, start.as_ref()), corpus)?;
         let files = corpus.describe()?;
         let opened = front.open(recipe.device).await.map_err(RunError::Device)?;
-        // What a GPU has free, no driver says.
-        if let Some(free) = front.free_memory().filter(|_| !opened.on_gpu)
-            && let Some(mistake) = beyond_memory(&plan, free as f64)
-        {
-            return Err(PlanError(vec![mistake]).into());
-        }
+        let free = front.free_memory();
+        require_room(&plan, &opened, free)?;
         let self_test_failure = check_kernels(&mut plan, &opened.device).await;
+        if self_test_failure.is_some() {
+            // What is computed instead takes more.
+            require_room(&plan, &opened, free)?;
+        }
         let teacher = Encoder::from_folder(&source, &opened.device)?;
         let weights = |start: &Folder| start::weights(&plan, start, &opened.device);
         let first = start.as_ref().map(weights).transpose()?;
@@ -566,6 +573,18 @@ fn add(sums: &mut BTreeMap<Part, f64>, values: BTreeMap<Part, f64>, weight: f64)
     for (part, value) in values {
         *sums.entry(part).or_insert(0.0) += value * weight;
     }
+}
+
+/// Refuses a run that does not fit the device, before it takes any memory. Of a GPU only the largest tensor is known: what it has
+/// free, wgpu does not say.
+fn require_room(plan: &Plan, opened: &Opened, free: Option<u64>) -> Result<(), PlanError> {
+    let mistake = match opened.on_gpu {
+        true => opened
+            .largest_tensor
+            .and_then(|most| beyond_buffer(plan, most as f64)),
+        false => free.and_then(|free| beyond_memory(plan, free as f64)),
+    };
+    mistake.map_or(Ok(()), |mistake| Err(PlanError(vec![mistake])))
 }
 
 /// One step of a throw-away run, one of its output stage, and one sample of it: they compile every shader, so that the time of

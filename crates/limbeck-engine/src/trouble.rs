@@ -87,6 +87,14 @@ impl RunError {
         matches!(self, Self::Corpus(_) | Self::NoMoreBatches)
     }
 
+    /// Whether the device failed while it computed.
+    pub fn is_of_device(&self) -> bool {
+        match self {
+            Self::Teacher(error) | Self::Train(TrainError::Model(error)) => error.is_of_device(),
+            _ => false,
+        }
+    }
+
     /// Whether the student broke.
     pub(crate) fn is_of_student(&self) -> bool {
         matches!(

@@ -17,6 +17,8 @@ pub struct Opened {
     pub name: String,
     /// Whether it is a GPU.
     pub on_gpu: bool,
+    /// Bytes of the largest tensor that it holds, if it is a GPU that says so.
+    pub largest_tensor: Option<u64>,
     /// Held-out lines that a run on it is measured on: [`crate::heldout::LINES`], or fewer where reading them would take
     /// the time of many steps.
     pub heldout_lines: usize,

@@ -11,7 +11,7 @@ use limbeck_recipe::{
 use crate::parameters::{INITIAL_STD, ParameterMut, transposed};
 use crate::sentence::pool;
 use crate::weights::{Named, to_safetensors};
-use crate::{Dropout, Encoder, Folder, ModelError, Precision, TokenBatch, Weights};
+use crate::{Dropout, Encoder, Folder, ModelError, Precision, TokenBatch, Weights, to_host};
 
 /// Keeps the random numbers of a head's initial weights apart from the others of a seed.
 const HEAD: u64 = 0x4EAD;
@@ -285,20 +285,17 @@ impl Linear {
             Named {
                 name: format!("{name}.weight"),
                 shape: vec![to, from],
-                values: transposed(&to_host(self.weight.clone()).await?, from, to),
+                values: transposed(
+                    &to_host(self.weight.clone().without_autodiff()).await?,
+                    from,
+                    to,
+                ),
             },
             Named {
                 name: format!("{name}.bias"),
                 shape: vec![to],
-                values: to_host(self.bias.clone()).await?,
+                values: to_host(self.bias.clone().without_autodiff()).await?,
             },
         ])
     }
-}
-
-async fn to_host<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, ModelError> {
-    let data = tensor.without_autodiff().into_data_async().await;
-    let data = data.map_err(|e| ModelError::Device(e.to_string()))?;
-    data.try_to_vec()
-        .map_err(|e| ModelError::Device(format!("{e:?}")))
 }

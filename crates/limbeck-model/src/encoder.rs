@@ -95,7 +95,7 @@ impl Encoder {
     }
 
     /// What computes linear layers, attention and GELU.
-    pub(crate) fn kernel(&self) -> KernelChoice {
+    pub fn kernel(&self) -> KernelChoice {
         self.kernel
     }
 

@@ -1,7 +1,7 @@
 //! Why a model cannot be loaded, or cannot do what was asked.
 
 use limbeck_kernels::ShapeError;
-use limbeck_recipe::ConfigError;
+use limbeck_recipe::{ConfigError, counted, memory};
 use limbeck_tokenizer::TokenizerError;
 
 /// Each message says what was wrong, with the values, and what to do.
@@ -90,7 +90,8 @@ pub enum ModelError {
     },
     /// A tensor of the model is not in its weight files.
     #[error(
-        "no tensor `{name}` in the weights ({count} tensors, such as `{example}`), but config.json requires it"
+        "no tensor `{name}` in the weights ({}, such as `{example}`), but config.json requires it",
+        counted(.count, "tensor")
     )]
     NoTensor {
         /// Name of the tensor, without the encoder's prefix.
@@ -183,4 +184,46 @@ pub enum ModelError {
     /// A tensor could not be read back from the device.
     #[error("cannot read a tensor back from the device: {0}")]
     Device(String),
+    /// The device has no memory left.
+    #[error(
+        "the device has no memory left{}. Lower the batch or max_length, close what else uses its memory, or compute on the CPU \
+         (--device cpu)",
+        for_tensor(*.bytes)
+    )]
+    NoRoom {
+        /// Bytes of the tensor that it has no room for, if it says so.
+        bytes: Option<u64>,
+    },
+}
+
+impl ModelError {
+    /// What a device answered where numbers were asked of it. That it ran out of memory stands somewhere in the story that it tells
+    /// of every operation which then had nothing to work on.
+    pub fn device(answer: impl std::fmt::Display) -> Self {
+        const BEFORE_BYTES: [&str; 2] = [
+            "can't allocate buffer of size: ",
+            "out of device memory allocating ",
+        ];
+        let answer = answer.to_string();
+        let bytes = BEFORE_BYTES.iter().find_map(|before| {
+            let (_, rest) = answer.split_once(before)?;
+            let digits = rest.find(|c: char| !c.is_ascii_digit());
+            rest[..digits.unwrap_or(rest.len())].parse().ok()
+        });
+        match bytes.is_some() || answer.contains("Out of Memory") {
+            true => Self::NoRoom { bytes },
+            false => Self::Device(answer),
+        }
+    }
+
+    /// Whether it is the device that failed.
+    pub fn is_of_device(&self) -> bool {
+        matches!(self, Self::Device(_) | Self::NoRoom { .. })
+    }
+}
+
+fn for_tensor(bytes: Option<u64>) -> String {
+    bytes.map_or_else(String::new, |bytes| {
+        format!(" for a tensor of {}", memory(bytes as f64))
+    })
 }

@@ -20,6 +20,7 @@
 
 mod batch;
 mod classifier;
+mod device;
 mod dropout;
 mod encoder;
 mod error;
@@ -33,6 +34,9 @@ mod weights;
 
 pub use batch::TokenBatch;
 pub use classifier::Classifier;
+#[cfg(not(target_family = "wasm"))]
+pub use device::hear_of_failed_devices;
+pub use device::to_host;
 pub use dropout::Dropout;
 pub use encoder::{Encoder, checks};
 pub use error::ModelError;

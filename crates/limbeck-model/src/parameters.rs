@@ -6,8 +6,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use limbeck_recipe::layout::{Kind, Layout, Matrix, Vector};
 use limbeck_recipe::{Config, Rng};
 
-use crate::ModelError;
 use crate::weights::Named;
+use crate::{ModelError, to_host};
 
 /// Standard deviation of initial weights, as BERT and the students of MiniLM have it (method: N(0, 0.02)).
 pub(crate) const INITIAL_STD: f64 = 0.02;
@@ -114,19 +114,16 @@ impl Parameters {
     pub async fn values(&self) -> Result<Vec<Named>, ModelError> {
         let mut named = Vec::new();
         for (name, kind, tensor) in self.clone().list_mut() {
-            let data = match tensor {
+            let (mut shape, mut values) = match tensor {
                 ParameterMut::Matrix(tensor) => {
-                    tensor.clone().without_autodiff().to_data_async().await
+                    let tensor = tensor.clone().without_autodiff();
+                    (tensor.dims().to_vec(), to_host(tensor).await?)
                 }
                 ParameterMut::Vector(tensor) => {
-                    tensor.clone().without_autodiff().to_data_async().await
+                    let tensor = tensor.clone().without_autodiff();
+                    (tensor.dims().to_vec(), to_host(tensor).await?)
                 }
             };
-            let data = data.map_err(|e| ModelError::Device(e.to_string()))?;
-            let mut shape: Vec<usize> = data.shape().to_vec();
-            let mut values = data
-                .try_to_vec::<f32>()
-                .map_err(|e| ModelError::Device(format!("{e:?}")))?;
             if kind == Kind::Linear {
                 values = transposed(&values, shape[0], shape[1]);
                 shape.reverse();

@@ -9,7 +9,7 @@ use limbeck_recipe::{
     Dense, DenseActivation, HeadModule, KernelChoice, Pooling, PoolingMode, SentenceHead,
 };
 
-use crate::{Encoder, Folder, ModelError, TokenBatch, Tokenizer, Tokens, Weights};
+use crate::{Encoder, Folder, ModelError, TokenBatch, Tokenizer, Tokens, Weights, to_host};
 
 /// Below this a vector is not scaled to length 1, as in PyTorch.
 const SHORTEST: f64 = 1e-12;
@@ -277,6 +277,20 @@ impl SentenceModel {
     /// # Errors
     /// The tokenizer fails on a text, or belongs to another model.
     pub fn read(&self, texts: &[&str]) -> Result<(Vec<Tokens>, TokenBatch), ModelError> {
+        let tokens = self.tokens(texts)?;
+        let pad = self.encoder.config().pad_token_id;
+        let sequences: Vec<&[u32]> = tokens.iter().map(|t| t.ids.as_slice()).collect();
+        let sources = vec![(0, 0); texts.len()];
+        let padded = Batch::pad(&sequences, sources, pad, 1, self.max_length);
+        let batch = TokenBatch::new(&padded.ids, &padded.lengths, self.encoder.device())?;
+        Ok((tokens, batch))
+    }
+
+    /// The tokens of texts behind the prompt, cut at the model's length.
+    ///
+    /// # Errors
+    /// The tokenizer fails on a text.
+    pub fn tokens(&self, texts: &[&str]) -> Result<Vec<Tokens>, ModelError> {
         let prompted: Vec<String> = texts
             .iter()
             .map(|t| format!("{}{t}", self.prompt))
@@ -287,11 +301,7 @@ impl SentenceModel {
         let pad = self.encoder.config().pad_token_id;
         let empty = tokens.iter_mut().filter(|t| t.ids.is_empty());
         empty.for_each(|t| t.ids.push(pad));
-        let sequences: Vec<&[u32]> = tokens.iter().map(|t| t.ids.as_slice()).collect();
-        let sources = vec![(0, 0); texts.len()];
-        let padded = Batch::pad(&sequences, sources, pad, 1, self.max_length);
-        let batch = TokenBatch::new(&padded.ids, &padded.lengths, self.encoder.device())?;
-        Ok((tokens, batch))
+        Ok(tokens)
     }
 
     /// The vectors of a batch that [`SentenceModel::read`] gave, (B, W).
@@ -318,11 +328,7 @@ impl SentenceModel {
         let (tokens, batch) = self.read(texts)?;
         let vectors = self.vectors(&batch)?;
         let width = vectors.dims()[1];
-        let data = vectors.into_data_async().await;
-        let data = data.map_err(|e| ModelError::Device(e.to_string()))?;
-        let values: Vec<f32> = data
-            .try_to_vec()
-            .map_err(|e| ModelError::Device(format!("{e:?}")))?;
+        let values = to_host(vectors).await?;
         Ok(Vectors {
             rows: values.chunks(width).map(<[f32]>::to_vec).collect(),
             cut: tokens.iter().filter(|tokens| tokens.truncated).count(),

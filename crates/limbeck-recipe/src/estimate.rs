@@ -44,8 +44,8 @@ impl Estimate {
         // A checkpoint's tensors, their bytes and the file: 9 more, of which the gradient's place and pages of before give 2.
         let saving = FLOAT * 7.0 * student_parameters as f64;
         let layers = student.num_hidden_layers as f64;
-        let mut kept = layers * (layer_values(student) + score_values(plan, student, length));
-        kept += layer_values(teacher) + score_values(plan, teacher, length);
+        let mut kept = layers * (layer_values(student) + scores(plan.kernel, student, length));
+        kept += layer_values(teacher) + scores(plan.kernel, teacher, length);
         if plan.kernel == KernelChoice::Naive {
             // Probabilities of teacher and student, and their difference.
             kept += 4.0 * plan.relation_heads as f64 * length;
@@ -73,31 +73,156 @@ impl Estimate {
     }
 }
 
-/// Why a run of this plan does not fit into so many bytes of memory, if so: both figures, and the number to lower. That is the
-/// one that leaves the least at its usual value, or halved if none is above that.
+/// Why a run of this plan does not fit into so many bytes of memory, if so: both figures, and what to lower.
 pub fn beyond_memory(plan: &Plan, available: f64) -> Option<Mistake> {
-    let bytes = Estimate::of(plan).peak;
+    let peak = |plan: &Plan| Estimate::of(plan).peak;
+    let bytes = peak(plan);
     if bytes <= available {
         return None;
     }
+    let figures = format!(
+        "a run takes about {} of memory, and {} are free here",
+        memory(bytes),
+        memory(available)
+    );
+    let mistake = match least(plan, &peak) > available {
+        true => too_large_model(plan, &figures),
+        false => to_lower(plan, &peak, &figures)?,
+    };
+    Some(mistake)
+}
+
+/// Why the largest tensor of a run does not fit into a buffer of so many bytes, the most that a GPU gives, if so: both figures, and
+/// what to lower.
+pub fn beyond_buffer(plan: &Plan, most: f64) -> Option<Mistake> {
+    let (bytes, what) = largest_tensor(plan);
+    if bytes <= most {
+        return None;
+    }
+    let figures = format!(
+        "{what} take {}, and a buffer of this GPU holds {}",
+        memory(bytes),
+        memory(most)
+    );
+    let largest = |plan: &Plan| largest_tensor(plan).0;
+    let mistake = match least(plan, &largest) > most {
+        true => too_large_model(plan, &figures),
+        false => to_lower(plan, &largest, &figures)?,
+    };
+    Some(mistake)
+}
+
+/// Bytes of the largest tensor of a step with batches of the longest sequences, and what it is.
+fn largest_tensor(plan: &Plan) -> (f64, &'static str) {
+    let tokens = plan.recipe.batch as f64 * plan.recipe.max_length as f64;
+    let length = plan.recipe.max_length as f64;
+    let table = |config: &Config| {
+        let embedding = config.shape.embedding_width();
+        FLOAT * config.vocab_size as f64 * embedding as f64
+    };
+    let width = |config: &Config| {
+        let width = config.hidden_size.max(config.intermediate_size);
+        FLOAT * tokens * width as f64
+    };
+    let (student, teacher) = (&plan.student, &plan.teacher);
+    let heads = student.num_attention_heads.max(teacher.num_attention_heads);
+    let heads = match plan.kernel {
+        KernelChoice::Fused => 0,
+        KernelChoice::Naive => heads.max(plan.relation_heads),
+    };
+    let all = [
+        (table(teacher), "the embeddings of the teacher"),
+        (table(student), "the embeddings of the student"),
+        (
+            width(teacher),
+            "the values of one batch in a layer of the teacher",
+        ),
+        (
+            width(student),
+            "the values of one batch in a layer of the student",
+        ),
+        (
+            FLOAT * tokens * heads as f64 * length,
+            "the relations of one batch",
+        ),
+    ];
+    all.into_iter()
+        .fold((0.0, ""), |a, b| if b.0 > a.0 { b } else { a })
+}
+
+/// What is left of a cost where every number of the recipe is as low as it goes: that of the models in folders.
+fn least(plan: &Plan, cost: &dyn Fn(&Plan) -> f64) -> f64 {
+    let lowest = sizes(plan).into_iter();
+    let lowest = lowest.fold(plan.clone(), |plan, size| with(&plan, size.set, 1));
+    cost(&lowest)
+}
+
+/// The mistake where no number of the recipe helps: the larger of the models that come from folders.
+fn too_large_model(plan: &Plan, figures: &str) -> Mistake {
+    let weights = |config: &Config| FLOAT * parameter_count(config) as f64;
+    let (student, teacher) = (weights(&plan.student), weights(&plan.teacher));
+    // Of a student there are gradients and moments, too.
+    let is_start = starts_from_folder(plan) && 4.0 * student > teacher;
+    let (field, model, bytes, advice) = match is_start {
+        true => (
+            "student.init",
+            "the model that the student starts from",
+            student,
+            "Start from a smaller one",
+        ),
+        false => ("teacher", "the teacher", teacher, "Take a smaller one"),
+    };
+    Mistake {
+        field,
+        message: format!(
+            "{figures}. The weights of {model} alone take {}, and no number of the recipe changes that. {advice}, or use a \
+             machine with more memory",
+            memory(bytes)
+        ),
+    }
+}
+
+/// The mistake that names the number that leaves the least of a cost at its usual value, or halved if none is above that.
+fn to_lower(plan: &Plan, cost: &dyn Fn(&Plan) -> f64, figures: &str) -> Option<Mistake> {
     let fixed = starts_from_folder(plan);
     let sizes = sizes(plan).into_iter();
     let sizes = sizes.filter(|size| size.now > 1 && !(fixed && size.field.starts_with("student.")));
     let lowered = sizes.map(|size| {
-        let left = |value| Estimate::of(&with(plan, size.set, value)).peak;
+        let left = |value| cost(&with(plan, size.set, value));
         let usual = left(size.now.min(size.usual));
         (usual, left(size.now / 2), size)
     });
     let (.., Size { field, now, .. }) =
         lowered.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)))?;
-    let (bytes, available) = (memory(bytes), memory(available));
     Some(Mistake {
         field,
-        message: format!(
-            "a run takes about {bytes} of memory, and {available} are free here. Lower {field} (now {now}): it is what most of \
-             that is for"
-        ),
+        message: format!("{figures}. Lower {field} (now {now}): it is what most of that is for"),
     })
+}
+
+/// Bytes that one text of so many tokens takes while it goes through an encoder, the weights aside: what a layer holds, and of each
+/// layer its states if all are asked for. Rough, as an [`Estimate`].
+pub fn encoding_bytes(
+    config: &Config,
+    kernel: KernelChoice,
+    length: usize,
+    all_states: bool,
+) -> f64 {
+    let (hidden, length) = (config.hidden_size as f64, length as f64);
+    let states = match all_states {
+        true => config.num_hidden_layers as f64 * hidden,
+        false => 0.0,
+    };
+    FLOAT * length * (layer_values(config) + scores(kernel, config, length) + states)
+}
+
+/// Bytes that fine-tuning takes with batches of so many texts of so many tokens: weights, their gradient and two moments, the best
+/// weights so far, the weights that each seed begins with, and activations.
+pub fn tuning_bytes(config: &Config, kernel: KernelChoice, batch: usize, length: usize) -> f64 {
+    let tokens = batch as f64 * length as f64;
+    let layer = layer_values(config) + scores(kernel, config, length as f64);
+    let layers = config.num_hidden_layers as f64;
+    FLOAT * (6.0 * parameter_count(config) as f64 + tokens * layers * layer)
 }
 
 /// Whether the student's sizes are those of a model that it starts from.
@@ -198,8 +323,8 @@ fn layer_values(config: &Config) -> f64 {
 }
 
 /// Attention probabilities per token; our kernels keep none.
-fn score_values(plan: &Plan, config: &Config, length: f64) -> f64 {
-    match plan.kernel {
+fn scores(kernel: KernelChoice, config: &Config, length: f64) -> f64 {
+    match kernel {
         KernelChoice::Fused => 0.0,
         KernelChoice::Naive => 2.0 * config.num_attention_heads as f64 * length,
     }

@@ -5,6 +5,7 @@
 
 pub mod batching;
 mod config;
+mod counted;
 mod error;
 mod estimate;
 mod families;
@@ -23,8 +24,9 @@ mod shape;
 mod step;
 
 pub use config::{Config, StudentSize, TOKENIZER_FILES, parameter_count};
+pub use counted::counted;
 pub use error::ConfigError;
-pub use estimate::{Estimate, beyond_memory, memory};
+pub use estimate::{Estimate, beyond_buffer, beyond_memory, encoding_bytes, memory, tuning_bytes};
 pub use head::{FamilyHead, HeadActivation, HeadChoice, Tuned};
 pub use init::Init;
 pub use json::parse_json;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use crate::counted;
 use crate::error::ConfigError;
 use crate::json::{Object, parse_json, parse_object, short};
 
@@ -405,7 +406,7 @@ impl SentenceHead {
             }
         }
         if let Some(most) = self.truncate_dim {
-            words.push_str(&format!(", the first {most} columns"));
+            words.push_str(&format!(", the first {}", counted(most, "column")));
         }
         words
     }

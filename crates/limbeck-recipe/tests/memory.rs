@@ -1,8 +1,8 @@
 //! Which number of a recipe is named when a run does not fit into memory.
 
 use limbeck_recipe::{
-    Config, Estimate, Init, Plan, Recipe, StudentRecipe, StudentSize, beyond_memory, memory,
-    parameter_count,
+    Config, Estimate, Init, KernelChoice, Plan, Recipe, StudentRecipe, StudentSize, beyond_buffer,
+    beyond_memory, memory, parameter_count,
 };
 
 fn plan(recipe: Recipe) -> Plan {
@@ -58,7 +58,69 @@ fn sizes_of_a_model_that_the_student_starts_from_cannot_be_lowered() {
     let copy = 4.0 * parameter_count(&start) as f64;
     assert!((more - once - copy).abs() < 1.0, "{more} - {once}, {copy}");
     let mistake = beyond_memory(&plan, 50e6).expect("too large");
-    assert_eq!(mistake.field, "max_length", "{}", mistake.message);
+    assert_eq!(mistake.field, "student.init", "{}", mistake.message);
+    let weights = memory(copy);
+    let why = format!(
+        "The weights of the model that the student starts from alone take {weights}, and no number of the recipe changes that. \
+         Start from a smaller one, or use a machine with more memory"
+    );
+    assert!(mistake.message.ends_with(&why), "{}", mistake.message);
+    // Where they would fit, what can be lowered is.
+    recipe.batch = 65_536;
+    let plan = Plan::with_start(&recipe, &teacher, Some(&start)).expect("a plan");
+    let free = Estimate::of(&plan).peak - 1.0;
+    let mistake = beyond_memory(&plan, free).expect("too large");
+    assert_eq!(mistake.field, "batch", "{}", mistake.message);
+}
+
+#[test]
+fn a_teacher_that_is_too_large_itself_is_named() {
+    let plan = plan(student(|_| ()));
+    let weights = 4.0 * parameter_count(&plan.teacher) as f64;
+    let mistake = beyond_memory(&plan, weights).expect("too large");
+    assert_eq!(mistake.field, "teacher");
+    let why = format!(
+        "The weights of the teacher alone take {}, and no number of the recipe changes that. Take a smaller one, or use a \
+         machine with more memory",
+        memory(weights)
+    );
+    assert!(mistake.message.ends_with(&why), "{}", mistake.message);
+}
+
+#[test]
+fn a_tensor_that_no_buffer_holds_is_refused_with_the_number_to_lower() {
+    let recipe = Recipe {
+        batch: 65_536,
+        max_length: 512,
+        ..student(|_| ())
+    };
+    let plan = plan(recipe);
+    let widest = plan
+        .teacher
+        .intermediate_size
+        .max(plan.student.intermediate_size);
+    let bytes = 4.0 * (65_536 * 512 * widest) as f64;
+    assert_eq!(beyond_buffer(&plan, bytes), None);
+    let mistake = beyond_buffer(&plan, 1e9).expect("too large");
+    let figures = format!(
+        "the values of one batch in a layer of the teacher take {}, and a buffer of this GPU holds 1.0 GB. Lower batch (now 65536)",
+        memory(bytes)
+    );
+    assert_eq!(mistake.field, "batch");
+    assert!(mistake.message.starts_with(&figures), "{}", mistake.message);
+    // Its table of embeddings is as large as it is.
+    let mistake = beyond_buffer(&plan, 1e3).expect("too large");
+    assert_eq!(mistake.field, "teacher", "{}", mistake.message);
+    // Without our kernels the relations are tensors, too.
+    let naive = Recipe {
+        kernel: KernelChoice::Naive,
+        batch: 1,
+        max_length: 512,
+        ..student(|_| ())
+    };
+    let naive = self::plan(naive);
+    let mistake = beyond_buffer(&naive, 1e6);
+    assert!(mistake.is_some_and(|m| m.message.starts_with("the relations of one batch")));
 }
 
 #[test]

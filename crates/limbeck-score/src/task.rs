@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use limbeck_recipe::counted;
+
 use crate::metric::{cosine, mean, pearson, spearman};
 
 /// Rows below which nothing can be said.
@@ -275,7 +277,8 @@ impl Table {
                 false => "A field must hold no tab; quotes do not protect it but in a .csv",
             };
             return Err(format!(
-                "line {line} has {found} columns, the header {columns}. {hint}"
+                "line {line} has {}, the header {columns}. {hint}",
+                counted(found, "column")
             ));
         }
         Ok(Self { header, rows })

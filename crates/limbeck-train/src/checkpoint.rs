@@ -6,13 +6,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use limbeck_kernels::AdamWMoments;
-use limbeck_model::{Encoder, ModelError, Named};
+use limbeck_model::{Encoder, ModelError, Named, to_host};
 use limbeck_recipe::batching::DataPosition;
 use limbeck_recipe::{Config, Plan, Recipe};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use crate::gradients::to_host;
 use crate::optimizer::State;
 use crate::output::{self, MAP};
 use crate::{Run, TrainError};

@@ -1,7 +1,7 @@
 //! Why a run cannot start or continue.
 
 use limbeck_model::ModelError;
-use limbeck_recipe::PlanError;
+use limbeck_recipe::{PlanError, counted};
 
 /// Each message says what was wrong, with the values, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +39,8 @@ pub enum TrainError {
     /// An update left a weight of the student that is not a finite number.
     #[error(
         "the student broke at step {step}: its weights hold {found}, and no later step can mend that. Lower learning_rate (now \
-         {learning_rate:e}), or increase warmup (now {warmup} steps), and start again"
+         {learning_rate:e}), or increase warmup (now {}), and start again",
+        counted(.warmup, "step")
     )]
     Broken {
         /// The step whose update it was, from 1; 0: the student began like that.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Add;
 
 use burn::tensor::{Gradients as Backward, Tensor};
-use limbeck_model::{ModelError, Named, ParameterMut};
+use limbeck_model::{Named, ParameterMut, to_host};
 use limbeck_recipe::Part;
 use limbeck_recipe::layout::Kind;
 
@@ -177,14 +177,4 @@ fn take<const D: usize>(tensor: &mut Tensor<D>) -> Tensor<D> {
 
 fn tracked<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
     tensor.autodiff().require_grad()
-}
-
-/// The values of a tensor, row-major. Waits for the device.
-pub(crate) async fn to_host<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, TrainError> {
-    let data = tensor
-        .into_data_async()
-        .await
-        .map_err(|e| ModelError::Device(e.to_string()))?;
-    data.try_to_vec()
-        .map_err(|e| ModelError::Device(format!("{e:?}")).into())
 }

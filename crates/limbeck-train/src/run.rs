@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor};
 use limbeck_kernels::{Check, SelfTestError, self_test};
-use limbeck_model::{Dropout, Encoder, Named, ParameterMut, TokenBatch, checks, pool};
+use limbeck_model::{Dropout, Encoder, Named, ParameterMut, TokenBatch, checks, pool, to_host};
 use limbeck_recipe::batching::{Batch, DataPosition};
 use limbeck_recipe::layout::Kind;
 use limbeck_recipe::{Evaluation, KernelChoice, Part, Plan, Pooling, Step};
@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::TrainError;
 use crate::checkpoint::{self, Checkpoint};
-use crate::gradients::{self, Gradients, to_host};
+use crate::gradients::{self, Gradients};
 use crate::lesson::Lesson;
 use crate::objective::{Objective, Reading};
 use crate::optimizer::{AdamW, Pace, clip_scale};
@@ -475,7 +475,7 @@ impl Run {
     ) -> Result<Vec<f32>, TrainError> {
         let tokens = self.tokens(batch)?;
         let hidden = encoder.last_hidden(&tokens, None)?;
-        to_host(pool(hidden, tokens.lengths(), pooling, 0)).await
+        Ok(to_host(pool(hidden, tokens.lengths(), pooling, 0)).await?)
     }
 
     /// All layers come back in one wait for the device.

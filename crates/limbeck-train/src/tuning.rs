@@ -2,12 +2,12 @@
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor, TensorData};
-use limbeck_model::{Classifier, Dropout, ParameterMut, TokenBatch};
+use limbeck_model::{Classifier, Dropout, ParameterMut, TokenBatch, to_host};
 use limbeck_recipe::layout::Kind;
 use limbeck_recipe::{Recipe, learning_rate};
 
 use crate::TrainError;
-use crate::gradients::{self, Gradients, to_host};
+use crate::gradients::{self, Gradients};
 use crate::objective::Loss;
 use crate::optimizer::{AdamW, Pace, clip_scale};
 
@@ -105,7 +105,7 @@ impl Tuning {
         classifier: &Classifier,
         batch: &TokenBatch,
     ) -> Result<Vec<f32>, TrainError> {
-        to_host(classifier.logits(batch, None)?).await
+        Ok(to_host(classifier.logits(batch, None)?).await?)
     }
 
     fn trained(&mut self) -> Vec<(String, Kind, ParameterMut<'_>)> {

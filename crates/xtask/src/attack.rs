@@ -13,6 +13,7 @@ mod recipes;
 mod scene;
 mod serving;
 mod socket;
+mod tasks;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -70,6 +71,8 @@ pub enum Kind {
     Recipes,
     /// Hostile clients of `limbeck serve`
     Serve,
+    /// Damaged labelled text and lines, and fine-tuning that is killed
+    Tasks,
 }
 
 impl Kind {
@@ -79,6 +82,7 @@ impl Kind {
             Self::Corruptions => "corruptions",
             Self::Recipes => "recipes",
             Self::Serve => "serve",
+            Self::Tasks => "tasks",
         }
     }
 }
@@ -151,6 +155,7 @@ fn attack(
         Kind::Corruptions => Box::new(corruptions::Corruptions::prepare(source, &base)?),
         Kind::Recipes => Box::new(recipes::Recipes::prepare(source, &base)?),
         Kind::Serve => Box::new(serving::Serve::prepare(source, &base)?),
+        Kind::Tasks => Box::new(tasks::Tasks::prepare(source, &base)?),
     };
     let mut tally = Tally::new(kind);
     let mut number = first;

@@ -96,6 +96,7 @@ impl World for Browser {
                 device: Device::flex(),
                 name: format!("CPU, {}", cpu()),
                 on_gpu: false,
+                largest_tensor: None,
                 heldout_lines: heldout::LINES_ON_ONE_THREAD,
             });
         };
@@ -104,6 +105,7 @@ impl World for Browser {
             device: self.open_gpu().await?,
             name: format!("{} (WebGPU{software})", adapter.name),
             on_gpu: true,
+            largest_tensor: gpu::largest_tensor(&adapter),
             heldout_lines: heldout::LINES,
         })
     }

@@ -4,7 +4,7 @@ use limbeck_protocol::Adapter;
 
 use crate::js::{self, GpuAdapter, Navigator, options, scope, settled};
 
-/// The limits that our kernels meet.
+/// The limits that our kernels meet; the first two are those of buffers.
 const LIMITS: [&str; 5] = [
     "maxStorageBufferBindingSize",
     "maxBufferSize",
@@ -63,6 +63,15 @@ fn described(adapter: &GpuAdapter) -> Adapter {
             .collect(),
         name,
     }
+}
+
+/// Bytes of the largest tensor that it holds: a tensor is one buffer.
+pub fn largest_tensor(adapter: &Adapter) -> Option<u64> {
+    let buffers = LIMITS[..2].iter().filter_map(|name| {
+        let limit = adapter.limits.iter().find(|(of, _)| of == name);
+        limit.map(|(_, bytes)| *bytes)
+    });
+    buffers.min()
 }
 
 /// Why there is no GPU, and what to do about it in this browser and system.

@@ -14,15 +14,19 @@ pub const REMEDY: &str =
 
 /// All adapters, software ones too.
 pub fn adapters() -> Vec<Adapter> {
-    let infos = find_adapters().into_iter().map(|found| found.get_info());
-    let adapter = |info: wgpu::AdapterInfo| Adapter {
-        api: info.backend.to_string(),
-        kind: format!("{:?}", info.device_type),
-        real: is_real_gpu(&info),
-        name: info.name,
-        driver: info.driver_info,
+    let adapter = |found: wgpu::Adapter| {
+        let (info, limits) = (found.get_info(), found.limits());
+        let buffer = limits.max_storage_buffer_binding_size;
+        Adapter {
+            api: info.backend.to_string(),
+            kind: format!("{:?}", info.device_type),
+            real: is_real_gpu(&info),
+            name: info.name,
+            driver: info.driver_info,
+            largest_tensor: buffer.min(limits.max_buffer_size),
+        }
     };
-    infos.map(adapter).collect()
+    find_adapters().into_iter().map(adapter).collect()
 }
 
 /// OpenGL is left out: burn's kernels need compute on Vulkan, Metal or DX12.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use limbeck_engine::{seal, unseal};
 use limbeck_model::read_file;
-use limbeck_recipe::{Evaluation, Recipe, Step};
+use limbeck_recipe::{Evaluation, Recipe, Step, counted};
 use limbeck_train::Event;
 use serde::{Deserialize, Serialize};
 
@@ -134,8 +134,10 @@ impl Past {
         }
         match self.missing {
             0 => {}
-            1 => parts.push("without the numbers of 1 step".to_owned()),
-            missing => parts.push(format!("without the numbers of {missing} steps")),
+            missing => parts.push(format!(
+                "without the numbers of {}",
+                counted(missing, "step")
+            )),
         }
         if !unmeasured.is_empty() {
             parts.push(format!("without the evaluation after step {unmeasured}"));

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Instant;
 
-use burn::tensor::Device;
+use limbeck_engine::Opened;
 use limbeck_model::{Classifier, Folder, Tokenizer, checks};
-use limbeck_recipe::HeadChoice;
+use limbeck_recipe::{HeadChoice, counted};
 use limbeck_score::{Marks, Metric};
 use serde_json::Value;
 
@@ -13,6 +13,7 @@ use crate::error::CliError;
 use crate::finetune::judging::{Given, marks, predict};
 use crate::finetune::sequences::{Shelf, tokenise, tokenizer};
 use crate::finetune::task::{Example, Goal, Kind, Labelled, Said};
+use crate::memory::Room;
 use crate::output::RESULTS;
 use crate::{device, terminal};
 
@@ -153,13 +154,11 @@ pub fn heading(labelled: &Labelled, rows: usize, words: Option<&Words>) -> Strin
     let (name, kind) = (labelled.name(), labelled.kind().name());
     let rows = match words {
         Some(words) if words.are_left_out() => {
-            format!(
-                "{rows} sentences, {} of their {} words",
-                words.common, words.all
-            )
+            let sentences = counted(rows, "sentence");
+            format!("{sentences}, {} of their {} words", words.common, words.all)
         }
-        Some(_) => format!("{rows} sentences"),
-        None => format!("{rows} rows"),
+        Some(_) => counted(rows, "sentence"),
+        None => counted(rows, "row"),
     };
     format!("{name}: {kind}, {rows}")
 }
@@ -194,9 +193,11 @@ impl Tuned {
         path: &Path,
         folder: &Folder,
         labelled: &Labelled,
-        device: &Device,
+        opened: &Opened,
     ) -> Result<Self, CliError> {
         let name = path.display().to_string();
+        let device = &opened.device;
+        Room::of(opened).require_model(&name, &folder.config()?)?;
         let Some((mut classifier, tuned)) = Classifier::from_folder(folder, device)? else {
             return Err(CliError::Usage(format!(
                 "{name} has no head for {}, which holds {}: run limbeck finetune --model {name}, and name the folder that it writes",

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use limbeck_recipe::counted;
 use limbeck_relations::clip;
 use limbeck_score::is_chunk_tag;
 
@@ -152,7 +153,8 @@ pub fn read(path: &Path) -> Result<Conll, CliError> {
                 return Err(comment(&name, number, line));
             }
             return Err(wrong(format!(
-                "{name}, line {number}: {found} columns, but line {at} has {first}; expected as many in every line"
+                "{name}, line {number}: {}, but line {at} has {first}; expected as many in every line",
+                counted(found, "column")
             )));
         }
         if let Some(which) = [(word, "word"), (tag, "tag")]

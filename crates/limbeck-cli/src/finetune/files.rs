@@ -4,7 +4,9 @@ use std::path::Path;
 
 use limbeck_engine::card;
 use limbeck_model::{Folder, ModelError, Precision, TokenizerError};
-use limbeck_recipe::{Config, Dense, DenseActivation, HeadChoice, HeadModule, SentenceHead};
+use limbeck_recipe::{
+    Config, Dense, DenseActivation, HeadChoice, HeadModule, SentenceHead, counted,
+};
 use limbeck_score::{Metric, mean};
 use serde_json::{Map, Value, json};
 
@@ -227,8 +229,8 @@ impl Outcome<'_> {
         let dev = self.task.dev.len();
         let does = match &self.task.goal {
             Goal::Classes(labels) => format!(
-                "A text classifier that tells {} classes apart: {}",
-                labels.len(),
+                "A text classifier that tells {} apart: {}",
+                counted(labels.len(), "class"),
                 labels.join(", ")
             ),
             Goal::Score => "A text classifier that gives a score".to_owned(),
@@ -254,14 +256,14 @@ impl Outcome<'_> {
         };
         format!(
             "# {} fine-tuned\n\n{does}. {opens}\n\n{}\n{}\n\nThis folder holds the weights of seed {}. \
-             Fine-tuned with limbeck {} on {train} ({dev} for judging): {} epochs of batches of {}, learning rate {}, \
+             Fine-tuned with limbeck {} on {train} ({dev} for judging): {} of batches of {}, learning rate {}, \
              at most {} tokens.\n",
             card::name(&arguments.model.display().to_string()),
             self.table(),
             self.note(),
             self.seeds[self.best].seed,
             env!("CARGO_PKG_VERSION"),
-            arguments.epochs,
+            counted(arguments.epochs, "epoch"),
             arguments.batch,
             arguments.learning_rate,
             self.max_length,

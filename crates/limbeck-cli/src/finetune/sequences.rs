@@ -168,6 +168,11 @@ impl Sequence {
         }
     }
 
+    /// Its tokens, special ones included.
+    pub fn tokens(&self) -> usize {
+        self.ids.len()
+    }
+
     /// Words that were cut off.
     pub fn lost(&self) -> usize {
         self.places.iter().filter(|place| place.is_none()).count()

@@ -241,18 +241,8 @@ fn a_line_of_20_megabytes_takes_no_more_memory_than_its_beginning() {
     scene.write("short.txt", format!("small\n{}\nstudent\n", &line[..2000]));
     let encode = ["encode", "--device", "cpu", "--model", "teacher"];
     let short = scene.run(&[&encode[..], &["short.txt"]].concat()).done();
-    let mut limited = std::process::Command::new("sh");
-    limited
-        .current_dir(scene.path(""))
-        .args([
-            "-c",
-            "ulimit -v 2000000; exec \"$@\"",
-            "sh",
-            env!("CARGO_BIN_EXE_limbeck"),
-        ])
-        .args(encode)
-        .arg("long.txt");
-    let long = Outcome::from(limited.output().expect("starting sh")).done();
+    let long = scene.run_within(2_000_000, &[&encode[..], &["long.txt"]].concat());
+    let long = long.done();
     assert_eq!(long.stdout, short.stdout);
     let cut = |file: &str| {
         format!(
@@ -261,6 +251,38 @@ fn a_line_of_20_megabytes_takes_no_more_memory_than_its_beginning() {
     };
     assert_eq!(long.stderr, cut("long.txt"));
     assert_eq!(short.stderr, cut("short.txt"));
+}
+
+/// Texts that do not fit into memory together are encoded in parts: an allocation that fails would abort without a word.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_batch_beyond_the_memory_is_encoded_in_parts_that_fit() {
+    const LINES: usize = 40_000;
+    let scene = Scene::new();
+    let line = "the teacher reads a small model ".repeat(5) + "\n";
+    scene.write("many.txt", line.repeat(LINES));
+    let flags = "encode --device cpu --model teacher --batch 1000000 many.txt";
+    let flags: Vec<&str> = flags.split(' ').collect();
+    let outcome = scene.run_within(1_000_000, &flags).done();
+    assert_eq!(outcome.stdout.lines().count(), LINES);
+    let told = outcome.stderr.trim_end();
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert!(told.starts_with("40000 texts of up to "), "{told}");
+    assert!(
+        told.contains(" tokens do not fit into memory together ("),
+        "{told}"
+    );
+    let most = told
+        .strip_suffix(" does")
+        .and_then(|told| told.rsplit_once(" --batch "));
+    let most: usize = most.expect("an advice").1.parse().expect("a number");
+    assert!((100..LINES).contains(&most), "{told}");
+    // What is free differs a little from start to start.
+    let batch = (most / 2).to_string();
+    let flags = [&flags[..6], &[&batch, "many.txt"]].concat();
+    let again = scene.run_within(1_000_000, &flags).done();
+    assert_eq!(again.stderr, "");
+    assert_eq!(again.stdout.lines().count(), LINES);
 }
 
 /// A failure that nobody foresaw, here that the system gives no thread: what is said of it is true of the command.

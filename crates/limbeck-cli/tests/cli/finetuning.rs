@@ -952,3 +952,23 @@ fn tables_are_not_read_as_words_nor_words_as_tables() {
         );
     }
 }
+
+/// What batches take is known before it is taken.
+#[cfg(target_os = "linux")]
+#[test]
+fn batches_beyond_the_memory_are_refused_with_what_to_lower() {
+    let scene = task();
+    let text = "the teacher reads a small model ".repeat(6);
+    let rows: Vec<(String, &str)> = (0..40_000)
+        .map(|number| (text.clone(), ["no", "yes"][number % 2]))
+        .collect();
+    scene.write("many.tsv", tsv(&rows));
+    let flags = arguments(&["--train", "many.tsv", "--batch", "65536"]);
+    let outcome = scene.run_within(2_000_000, &flags);
+    let told = outcome.stderr.trim_end();
+    let start = "limbeck: fine-tuning with batches of 40000 texts of up to 40 tokens takes about ";
+    let end = "are free here. Lower --batch (now 65536) or --max-length, or take a smaller model";
+    assert!(told.starts_with(start) && told.ends_with(end), "{told}");
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(2), ""));
+    assert!(!scene.path("tuned").exists());
+}

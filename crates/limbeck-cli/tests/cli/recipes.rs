@@ -2,8 +2,6 @@
 
 use serde_json::Value;
 
-#[cfg(target_os = "linux")]
-use crate::scene::Outcome;
 use crate::scene::Scene;
 
 const FIELDS: &str = "`teacher`, `teacher_layer`, `student`, `relation_heads`, `pairs`, `objective`, `output`, `corpus`, `corpus_field`, \
@@ -494,26 +492,15 @@ fn a_run_beyond_the_memory_is_refused_with_what_to_lower() {
         ),
     ] {
         let scene = Scene::new();
-        let mut limited = std::process::Command::new("sh");
-        limited
-            .current_dir(scene.path(""))
-            .args([
-                "-c",
-                "ulimit -v 3000000; exec \"$@\"",
-                "sh",
-                env!("CARGO_BIN_EXE_limbeck"),
-            ])
-            .args([
-                "distill",
-                "--config",
-                "recipe.toml",
-                "--set",
-                "student.init=random",
-            ]);
-        for set in sets {
-            limited.args(["--set", set]);
-        }
-        let outcome = Outcome::from(limited.output().expect("starting sh"));
+        let mut flags = vec![
+            "distill",
+            "--config",
+            "recipe.toml",
+            "--set",
+            "student.init=random",
+        ];
+        flags.extend(sets.iter().flat_map(|set| ["--set", set]));
+        let outcome = scene.run_within(3_000_000, &flags);
         let start = format!("limbeck: the recipe has a mistake:\n  {field}: a run takes about ");
         let told = outcome.stderr.trim_end();
         assert!(
@@ -527,4 +514,21 @@ fn a_run_beyond_the_memory_is_refused_with_what_to_lower() {
         assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(2), ""));
         assert!(!scene.path("student").exists());
     }
+}
+
+/// A tensor is one buffer, and what a GPU puts into one is limited.
+#[cfg(feature = "gpu")]
+#[test]
+fn a_tensor_beyond_the_buffers_of_a_gpu_is_refused_with_what_to_lower() {
+    let scene = Scene::new();
+    let sets = "batch=65536 max_length=40 student.init=random student.ffn=65536";
+    let mut flags = vec!["--device", "gpu"];
+    flags.extend(sets.split(' ').flat_map(|set| ["--set", set]));
+    let outcome = scene.distill(&flags);
+    let told = &outcome.stderr;
+    let figures = "the values of one batch in a layer of the student take 687 GB, and a buffer of this GPU holds ";
+    assert!(told.contains(figures), "{told}");
+    assert!(told.contains("B. Lower "), "{told}");
+    assert_eq!(outcome.code, Some(2), "{told}");
+    assert!(!scene.path("student").exists());
 }

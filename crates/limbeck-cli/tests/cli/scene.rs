@@ -164,6 +164,18 @@ impl Scene {
             .into()
     }
 
+    /// Runs the binary to its end in so many KiB of addresses.
+    #[cfg(target_os = "linux")]
+    pub fn run_within(&self, kib: u64, arguments: &[&str]) -> Outcome {
+        let mut limited = Command::new("sh");
+        let limit = format!("ulimit -v {kib}; exec \"$@\"");
+        limited
+            .current_dir(self.folder.path())
+            .args(["-c", &limit, "sh", env!("CARGO_BIN_EXE_limbeck")])
+            .args(arguments);
+        limited.output().expect("starting sh").into()
+    }
+
     /// `limbeck distill` with the small recipe and more flags.
     pub fn distill(&self, flags: &[&str]) -> Outcome {
         self.run(&[&["distill", "--config", "recipe.toml"], flags].concat())

@@ -219,6 +219,47 @@ fn the_report_of_the_student_speaks_of_its_assistant() {
     assert!(first.contains("Distance to the teacher</h2>"));
 }
 
+/// A run that is killed while its first stage opens leaves the folder of the assistant, and nothing in it.
+#[test]
+fn a_run_that_was_killed_before_its_first_checkpoint_starts_again() {
+    let scene = Scene::new();
+    scene.write("student/assistant/.limbeck.lock", "1234567");
+    scene.write("student/.limbeck.lock", "1234567");
+    resume(&scene).refused(
+        2,
+        "nothing to resume: neither student/checkpoint.safetensors nor resume.safetensors, which a finished run leaves, is \
+         there. A run that ends before its first checkpoint leaves \
+         nothing to go on from: start it again, without --resume",
+    );
+    scene.distill(&FLAGS).done();
+    is_as_undisturbed(&scene);
+    // A file of somebody else counts.
+    let scene = Scene::new();
+    scene.write("student/assistant/notes.txt", "mine");
+    let refused = scene.distill(&FLAGS);
+    let message = "the output folder student is not empty";
+    assert!(refused.stderr.contains(message), "{refused:?}");
+}
+
+#[test]
+fn another_assistant_is_not_resumed_with_and_is_called_by_its_name() {
+    let scene = Scene::new();
+    let mut run = Running::distill(&scene, &FLAGS);
+    while run.until("start", 0)["stage"] != "student" {}
+    run.until("step", 3);
+    run.signal("-INT");
+    run.until("stopped", 3);
+    run.end();
+    let weights = "student/assistant/model.safetensors";
+    let mut other = scene.read(weights);
+    *other.last_mut().expect("bytes") ^= 1;
+    scene.write(weights, other);
+    let outcome = resume(&scene);
+    assert_eq!(outcome.code, Some(2));
+    let message = "limbeck: the run began with a different assistant (checksum ";
+    assert!(outcome.stderr.contains(message), "{}", outcome.stderr);
+}
+
 #[test]
 fn a_new_run_takes_nothing_from_an_earlier_assistant() {
     let scene = Scene::new();
@@ -269,7 +310,7 @@ fn the_plans_of_both_stages_are_checked_before_the_first() {
     let facts = scene.run(&["config", "check", "two.toml"]).done().stdout;
     for fact in [
         "Student          2 layers x 12,",
-        "Student          1 layers x 12,",
+        "Student          1 layer x 12,",
     ] {
         assert!(facts.contains(fact), "{facts}");
     }

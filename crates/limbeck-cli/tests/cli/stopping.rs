@@ -309,7 +309,10 @@ fn nothing_to_resume_is_wrong_use() {
     let scene = Scene::new();
     let resume = ["distill", "--out", "student", "--resume"];
     let message = "nothing to resume: neither student/checkpoint.safetensors nor resume.safetensors, which a finished run leaves, is there";
-    scene.run(&resume).refused(2, message);
+    let unfinished = "A run that ends before its first checkpoint leaves nothing to go on from: start it again, without --resume";
+    scene
+        .run(&resume)
+        .refused(2, &format!("{message}. {unfinished}"));
     scene.distill(&[]).done();
     let finished = "the run in student is finished: it has taken its 3 steps. To make it longer, add --set steps=N, with N above 3";
     scene.run(&resume).refused(2, finished);

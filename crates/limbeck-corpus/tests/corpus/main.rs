@@ -948,7 +948,7 @@ fn errors_of_the_thread_arrive() {
     let forgetful = |_: &[&str]| Ok(vec![]);
     assert_eq!(
         loader_error(&corpus, forgetful, by_line),
-        format!("{place}0 sequences for 1 lines")
+        format!("{place}0 sequences for 1 line")
     );
     let long = |_: &[&str]| {
         Ok(vec![Encoded {

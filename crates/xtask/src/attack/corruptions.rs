@@ -122,7 +122,10 @@ fn is_only_for_people(name: &str) -> bool {
 }
 
 /// Damages a file, removes it, or puts another in its place.
-fn harm(scene: &mut Scene, name: &str, names: &[String], rng: &mut Rng) -> Result<()> {
+///
+/// # Errors
+/// It cannot be read or written.
+pub fn harm(scene: &mut Scene, name: &str, names: &[String], rng: &mut Rng) -> Result<()> {
     let path = scene.path(name);
     let what = match rng.usize(..20) {
         0 => {

@@ -14,12 +14,13 @@ use super::scene::{INPUTS, RESUME, START, Scene, Source};
 use super::{Attack, files};
 use crate::shell::Result;
 
-/// Runs of different kinds: gradients that add up, dropout, blocks of a few lines, half the precision.
-const RUNS: [&[&str]; 4] = [
+/// Runs of different kinds: gradients that add up, dropout, blocks of a few lines, half the precision, a teacher assistant.
+const RUNS: [&[&str]; 5] = [
     &[],
     &["--set", "accumulate=3", "--set", "student.dropout=0"],
     &["--set", "shuffle=3", "--set", "checkpoint_every=3"],
     &["--set", "precision=f16", "--set", "heldout=0"],
+    &["--set", "assistant_steps=20", "--set", "steps=20"],
 ];
 
 /// System calls by which files change or are opened, under all their names, and about how often a run makes them.
@@ -84,16 +85,28 @@ impl Kills {
     }
 }
 
+/// How strace follows a process to which this happens. Where it stops only at the calls in question it is quicker, but strace 6.1
+/// never sends a signal then.
+fn flags(what: &str) -> Vec<&'static str> {
+    let mut flags = vec!["-f", "-qqq", "-o", "/dev/null"];
+    if what.starts_with("error") {
+        flags.push("--seccomp-bpf");
+    }
+    flags
+}
+
 /// Whether strace is there and may kill what it traces.
-fn can_trace() -> bool {
-    let probe = ["-f", "-o", "/dev/null", "-e", "trace=write"];
-    let inject = ["-e", "inject=write:error=EIO:when=1", "sh", "-c"];
-    let run = |script| {
+pub fn can_trace() -> bool {
+    let run = |what: &str, script| {
+        let inject = format!("inject=write:{what}:when=1");
         let mut strace = Command::new("strace");
-        strace.args(probe).args(inject).arg(script);
+        strace
+            .args(flags(what))
+            .args(["-e", "trace=write", "-e", &inject, "sh", "-c", script]);
         strace.output().is_ok_and(|output| output.status.success())
     };
-    run("! echo lost") && run("exit 0")
+    let (fails, dies) = ("error=EIO", "signal=KILL");
+    run(fails, "! echo lost") && run(dies, "exit 0") && !run(dies, "echo survived")
 }
 
 impl Attack for Kills {
@@ -114,7 +127,7 @@ impl Attack for Kills {
         }
         // A process that was killed in its last moment leaves its lock; the next one takes it.
         let mut student = files(&scene.path("student"))?;
-        student.remove(".limbeck.lock");
+        student.retain(|name, _| !name.ends_with(".limbeck.lock"));
         if let Some(what) = oracle::differences(&student, &run.student, true) {
             scene.found(Fault::Silent, what);
         }
@@ -125,15 +138,20 @@ impl Attack for Kills {
 /// How a person goes on: resumes what can be resumed, else starts; none if the run is done.
 fn next(scene: &Scene, run: &Undisturbed) -> Option<Vec<&'static str>> {
     let there = |name: &str| scene.path("student").join(name).exists();
-    if there("checkpoint.safetensors") {
+    let weights = there("model.safetensors");
+    let with_assistant = there("assistant") && there("recipe.toml") && !weights;
+    if there("checkpoint.safetensors") || with_assistant {
         return Some(RESUME.to_vec());
     }
-    let done = there("metrics.jsonl") && there("model.safetensors");
+    let done = there("metrics.jsonl") && weights;
     (!done).then(|| [&START[..], run.flags].concat())
 }
 
 /// One process, or two at once, and what happens to it.
-fn disturb(
+///
+/// # Errors
+/// It cannot be started.
+pub fn disturb(
     scene: &mut Scene,
     rng: &mut Rng,
     arguments: &[&str],
@@ -213,10 +231,9 @@ fn traced(
     let (calls, count) = CALLS[rng.usize(..CALLS.len())];
     let trace = format!("trace={calls}");
     let inject = format!("inject={calls}:{what}:when={}", rng.usize(1..=count));
-    // Only the calls in question stop the process; it ends as the traced one does.
-    let quick = ["strace", "-f", "-qqq", "--seccomp-bpf", "-o", "/dev/null"];
+    // It ends as the traced one does.
     let which = ["-e", "signal=none", "-e", &trace, "-e", &inject];
-    let before = [&quick[..], &which].concat();
+    let before = [&["strace"], &flags(what)[..], &which].concat();
     let running = Running::start(&mut scene.command(&before, arguments))?;
     scene.end(running, done)?;
     Ok(())

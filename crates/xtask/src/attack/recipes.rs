@@ -261,6 +261,12 @@ impl Recipes {
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into();
+        let other = match rng.usize(..8) {
+            0 => Some(("student.init", "{ folder = \"teacher\" }")),
+            1 => Some(("assistant_steps", "3")),
+            _ => None,
+        };
+        lines.extend(other.map(|(key, value)| (key.to_owned(), value.to_owned())));
         for _ in 0..rng.usize(..6) {
             let (key, value) = self.setting(rng);
             lines.retain(|(other, _)| *other != key);
@@ -305,6 +311,31 @@ impl Recipes {
     }
 }
 
+/// A recipe that comes with limbeck, with an assistant, for a small student.
+const NAMED: [&str; 21] = [
+    "distill",
+    "--recipe",
+    "v1-assistant",
+    "--teacher",
+    "teacher",
+    "--corpus",
+    "corpus.txt",
+    "--device",
+    "cpu",
+    "--json",
+    "--set",
+    "assistant_steps=3",
+    "--set",
+    "steps=3",
+    "--set",
+    "warmup=1",
+    "--set",
+    "student={layers=1,hidden=12,heads=2,init=\"random\"}",
+    "--set",
+    "max_length=16",
+    "--overwrite",
+];
+
 /// What no run may touch, whatever its recipe says.
 const OTHERS: [&str; 4] = ["teacher", "corpus.txt", "recipe.toml", "notes"];
 
@@ -317,18 +348,25 @@ impl Attack for Recipes {
         if rng.usize(..8) == 0 {
             scene.run(&["config", "check", "recipe.toml"], b"")?;
         }
-        let usual = [
-            "distill",
-            "--config",
-            "recipe.toml",
-            "--device",
-            "cpu",
-            "--json",
-        ];
+        let usual: &[&str] = match rng.usize(..8) {
+            0 => &NAMED,
+            _ => &[
+                "distill",
+                "--config",
+                "recipe.toml",
+                "--device",
+                "cpu",
+                "--json",
+            ],
+        };
         let flags: Vec<&str> = usual
-            .into_iter()
+            .iter()
+            .copied()
             .chain(flags.iter().map(String::as_str))
             .collect();
+        if rng.usize(..8) == 0 {
+            baseline(scene)?;
+        }
         if let Some(out) = distil(scene, &flags)? {
             let student = files(&scene.path(&out))?;
             let weights = student.get("model.safetensors");
@@ -364,6 +402,23 @@ impl Attack for Recipes {
         }
         scene.untouched(&OTHERS, &others)
     }
+}
+
+/// The student that a random recipe would start from: finite numbers, or a sentence.
+fn baseline(scene: &mut Scene) -> Result<()> {
+    let flags = ["baseline", "--config", "recipe.toml", "--out", "baseline"];
+    if !scene.run(&flags, b"")?.succeeded() {
+        return Ok(());
+    }
+    let weights = files(&scene.path("baseline"))?.remove("model.safetensors");
+    match weights.map(|weights| oracle::not_finite(&weights)) {
+        Some(Ok(None)) => {}
+        other => scene.found(
+            Fault::Silent,
+            format!("success, and the weights of the baseline are {other:?}"),
+        ),
+    }
+    Ok(())
 }
 
 /// Runs a recipe, and interrupts it if it takes long; the output folder if it has come to its end.

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use limbeck_protocol::{
     Adapter, Command, Control, EngineInfo, EngineKind, Halt, RunState, SavedRun,
 };
+use limbeck_recipe::counted;
 
 use super::guards::Visibility;
 use super::measure::figure;
@@ -99,15 +100,15 @@ fn saved(page: Page) -> impl IntoView {
 }
 
 fn describe(run: &SavedRun) -> String {
-    let of = count(run.recipe.steps);
+    let of = counted(count(run.recipe.steps), "step");
     let loss = run
         .loss
         .map_or_else(String::new, |loss| format!(", loss {}", figure(loss)));
     if run.finished {
-        format!("A finished run of {of} steps was saved here{loss}.")
+        format!("A finished run of {of} was saved here{loss}.")
     } else {
         format!(
-            "A run of {of} steps was saved here at step {}{loss}. It can resume exactly there.",
+            "A run of {of} was saved here at step {}{loss}. It can resume exactly there.",
             count(run.step)
         )
     }

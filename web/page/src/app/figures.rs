@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 use limbeck_protocol::{RunState, Stage};
+use limbeck_recipe::counted;
 
 use super::measure::{figure, pace, percent, time};
 use crate::state::{Connection, Page, RunLog, SavedCheckpoint, page};
@@ -131,9 +132,9 @@ fn about(page: Page) -> Option<impl IntoView> {
         .runs
         .with(|runs| runs.last().map(|run| run.info.clone()))?;
     let text = format!(
-        "{} parameters in the student, {} relation heads, teacher layer {}, on {}.",
+        "{} parameters in the student, {}, teacher layer {}, on {}.",
         count(info.parameters),
-        info.relation_heads,
+        counted(info.relation_heads, "relation head"),
         info.teacher_layer,
         info.device
     );

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use limbeck_recipe::Part;
+use limbeck_recipe::{Part, counted};
 
 use super::scale::number;
 use crate::state::RunLog;
@@ -42,8 +42,8 @@ impl Summary {
         );
         if let Some(held) = run.evaluations.last() {
             sentence += &format!(
-                " On held-out lines after {} steps: {}.",
-                held.step,
+                " On held-out lines after {}: {}.",
+                counted(held.step, "step"),
                 in_words(&held.parts)
             );
         }

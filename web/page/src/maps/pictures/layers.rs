@@ -7,7 +7,7 @@ use std::sync::Arc;
 use js_sys::Promise;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use limbeck_recipe::Pair;
+use limbeck_recipe::{Pair, counted};
 use limbeck_relations::{LayerCell, Rgb, number};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
@@ -28,8 +28,10 @@ pub const LAYERS: Picture = Picture {
     panes: false,
     title: |seen, _| {
         format!(
-            "All layers and pairs, {} relation heads, student layer {} at step {}",
-            seen.how.heads, seen.how.student_layer, seen.from_student.step
+            "All layers and pairs, {}, student layer {} at step {}",
+            counted(seen.how.heads, "relation head"),
+            seen.how.student_layer,
+            seen.from_student.step
         )
     },
     body: |view, _| view! { <Layers view /> }.into_any(),
