@@ -621,7 +621,7 @@ fn labels_of_tokens_are_text() {
         tokenizer.labels(&[id("\u{c3}"), more as u32]),
         ["\u{2039}\u{c3}\u{a9} 1/2\u{203a}"; 2]
     );
-    let bert = Tokenizer::from_folder(&tiny_bert()).unwrap();
+    let bert = tiny_bert().tokenizer().unwrap();
     let ids = bert.encode(&["a \u{e9}"]).unwrap().remove(0).ids;
     let written: Vec<String> = ids.iter().map(|id| bert.token(*id)).collect();
     assert_eq!(bert.labels(&ids), written);

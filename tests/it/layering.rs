@@ -8,7 +8,7 @@ use limbeck_recipe::{Config, Plan, Recipe};
 use serde_json::Value;
 
 /// crate -> the crates of ours that it may use.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("limbeck-oracle", &[]),
     ("limbeck-recipe", &[]),
     ("limbeck-relations", &["limbeck-recipe"]),

@@ -38,7 +38,11 @@ impl<E> Writer<'_, '_, E> {
         let (shape, at) = (&self.config.shape, &layout.embeddings);
         let width = shape.embedding_width();
         let mut sum = self.words(ids, names.matrix(at.word), [shape.vocab_size, width])?;
-        let Positions::Learned { rows, first } = shape.positions;
+        let Positions::Learned {
+            rows,
+            first,
+            uncounted,
+        } = shape.positions;
         let mut table = self.table(names.matrix(at.position), [rows, width])?;
         let types = shape.type_vocab_size;
         if let Some(at) = at.token_type {
@@ -58,7 +62,7 @@ impl<E> Writer<'_, '_, E> {
         }
         let name = names.matrix(at.position);
         let table = self.graph.weights(name, &[rows, width], &table);
-        let row = self.positions(ids, &table, first);
+        let row = self.positions(ids, &table, first, uncounted);
         sum = self.graph.op("Add", &[&sum, &row], &[]);
         let mut x = self.norm(&sum, &at.norm, names, width)?;
         if let Some(projection) = &at.projection {
@@ -68,24 +72,31 @@ impl<E> Writer<'_, '_, E> {
         Ok(x)
     }
 
-    /// The position's row of every token: (S, E) where they count from 0, (B, S, E) where padding has a row of its own, as
-    /// RoBERTa's: there padding tokens are not counted.
-    fn positions(&mut self, ids: &Value, table: &Value, first: usize) -> Value {
-        let axes = self.graph.integers(&[0]);
-        if first == 0 {
+    /// The position's row of every token: (S, E), or (B, S, E) where one token is not counted and takes the row before the first.
+    fn positions(
+        &mut self,
+        ids: &Value,
+        table: &Value,
+        first: usize,
+        uncounted: Option<u32>,
+    ) -> Value {
+        let Some(pad) = uncounted else {
+            let (axes, first) = (self.graph.integers(&[0]), first as i64);
             let from = Setting::Int(1);
             let length = self.graph.op("Shape", &[ids], &[("start", from)]);
-            return self.graph.op("Slice", &[table, &axes, &length, &axes], &[]);
-        }
-        let pad = i64::from(self.config.pad_token_id);
-        let pad = self.graph.integer(pad);
+            let start = self.graph.integers(&[first]);
+            let end = self.graph.op("Add", &[&length, &start], &[]);
+            return self.graph.op("Slice", &[table, &start, &end, &axes], &[]);
+        };
+        let pad = self.graph.integer(i64::from(pad));
+        let before = self.graph.integer(first as i64 - 1);
         let one = self.graph.integer(1);
         let is_padding = self.graph.op("Equal", &[ids, &pad], &[]);
         let counts = self.graph.op("Not", &[&is_padding], &[]);
         let counts = self.graph.cast(&counts, DataType::Int64);
         let place = self.graph.op("CumSum", &[&counts, &one], &[]);
         let place = self.graph.op("Mul", &[&place, &counts], &[]);
-        let place = self.graph.op("Add", &[&place, &pad], &[]);
+        let place = self.graph.op("Add", &[&place, &before], &[]);
         self.graph.op("Gather", &[table, &place], &[])
     }
 
