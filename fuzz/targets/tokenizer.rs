@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use limbeck_model::Tokenizer;
+use limbeck_tokenizer::Tokenizer;
 
 const LINES: [&str; 3] = [
     "",
