@@ -300,7 +300,14 @@ mod tests {
         assert!(
             sentence.follows(Role::Punctuation, 1, 6) && !sentence.follows(Role::Punctuation, 1, 7)
         );
-        let bytes = tokens(&["\u{120}the", "\u{120}par", "abol", "ic", ".", "\u{120}it"]);
+        let bytes = tokens(&[
+            "\u{2581}the",
+            "\u{2581}par",
+            "abol",
+            "ic",
+            ".",
+            "\u{2581}it",
+        ]);
         assert_eq!(
             Sentence::new(&bytes).words(),
             ["the", "parabolic", ".", "it"]

@@ -67,12 +67,13 @@ fn json_lines_make_no_difference() {
     let recipe = scene.text("flag/recipe.toml");
     let unnamed = recipe.replace("corpus_field = \"text\"\n", "");
     assert_ne!(unnamed, recipe);
-    scene.write("unnamed.toml", unnamed);
+    // Its paths lead from its folder.
+    scene.write("flag/unnamed.toml", unnamed);
     let message = "corpus.jsonl.gz is JSON lines: add --corpus-field NAME (`corpus_field` in a recipe), the field that holds the \
                    text; its keys are id, text";
     scene.distill(&flags[..2]).refused(1, message);
     scene
-        .run(&["config", "check", "unnamed.toml"])
+        .run(&["config", "check", "flag/unnamed.toml"])
         .refused(1, message);
 }
 

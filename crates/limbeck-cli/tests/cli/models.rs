@@ -171,7 +171,7 @@ fn weights_of_something_else_are_refused() {
     });
     refused(
         &scene,
-        "no tensor `embeddings.word_embeddings.weight` in the weights (1 tensors, such as `pooler.dense.bias`), but \
+        "no tensor `embeddings.word_embeddings.weight` in the weights (1 tensor, such as `pooler.dense.bias`), but \
          config.json requires it",
     );
 }

@@ -232,7 +232,11 @@ fn what_a_run_reads_is_never_in_its_way() {
         "the output folder same is the teacher's: the student would replace it. Choose another with --out",
     );
 
-    scene.write("out/recipe.toml", scene.text("recipe.toml"));
+    // Its paths lead from its folder.
+    let recipe = scene.text("recipe.toml");
+    let recipe = recipe.replace("\"teacher\"", "\"../teacher\"");
+    let recipe = recipe.replace("\"corpus.txt\"", "\"../corpus.txt\"");
+    scene.write("out/recipe.toml", recipe);
     let outcome = scene.run(&[
         "distill",
         "--config",
