@@ -5,7 +5,7 @@ use limbeck_recipe::{Init, Pair, usual_from_layers, usual_warmup};
 use serde_json::Value;
 
 /// Key of a recipe and the word for it, in the order in which a reader looks for them.
-const WORDS: [(&str, &str); 35] = [
+const WORDS: [(&str, &str); 36] = [
     ("teacher", "teacher"),
     ("teacher_layer", "teacher layer"),
     ("student.layers", "layers"),
