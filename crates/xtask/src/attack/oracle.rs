@@ -154,6 +154,8 @@ type Files = BTreeMap<String, Vec<u8>>;
 
 /// Files of a student, and of an assistant in its folder, that say how long a run took.
 const TIMED: [&str; 2] = ["README.md", "report.html"];
+/// The last checkpoint of a finished run, whose metadata are in any order.
+const KEPT: &str = "resume.safetensors";
 
 /// How a student differs from the one it must be, if it does: `numbers_too` if its numbers must be the same as well.
 pub fn differences(is: &Files, must: &Files, numbers_too: bool) -> Option<String> {
@@ -165,6 +167,7 @@ pub fn differences(is: &Files, must: &Files, numbers_too: bool) -> Option<String
         numbers_too || !["metrics.jsonl", "report.svg"].contains(&file(name).as_str())
     };
     let differs = |name: &&String| match (is.get(*name), must.get(*name)) {
+        (Some(is), Some(must)) if file(name) == KEPT => whole(is).ok() != whole(must).ok(),
         (Some(is), Some(must)) => is != must && !TIMED.contains(&file(name).as_str()),
         _ => true,
     };
@@ -187,16 +190,22 @@ pub fn touched(is: &Files, was: &Files) -> Option<Finding> {
     (!names.is_empty()).then(|| Finding::new(Fault::Touched, names.join(", ")))
 }
 
-/// A value of a safetensors file that is not a finite number; an error in words if it is no such file.
-pub fn not_finite(bytes: &[u8]) -> std::result::Result<Option<f64>, String> {
+/// The header of a safetensors file, in order, and its values; an error in words if it is no such file.
+fn whole(
+    bytes: &[u8],
+) -> std::result::Result<(BTreeMap<String, serde_json::Value>, &[u8]), String> {
     let length = bytes.first_chunk::<8>().copied().map(u64::from_le_bytes);
     let length = length.and_then(|length| usize::try_from(length).ok());
     let rest = bytes.get(8..).unwrap_or_default();
-    let header = length.and_then(|length| rest.get(..length));
-    let header = header.ok_or("the header is not whole")?;
-    let header: BTreeMap<String, serde_json::Value> =
-        serde_json::from_slice(header).map_err(|e| e.to_string())?;
-    let data = &rest[length.unwrap_or_default()..];
+    let parts = length.and_then(|length| rest.split_at_checked(length));
+    let (header, data) = parts.ok_or("the header is not whole")?;
+    let header = serde_json::from_slice(header).map_err(|e| e.to_string())?;
+    Ok((header, data))
+}
+
+/// A value of a safetensors file that is not a finite number; an error in words if it is no such file.
+pub fn not_finite(bytes: &[u8]) -> std::result::Result<Option<f64>, String> {
+    let (header, data) = whole(bytes)?;
     for (name, tensor) in header.iter().filter(|(name, _)| *name != "__metadata__") {
         let offset = |at: usize| {
             let number = tensor["data_offsets"][at].as_u64();
@@ -361,6 +370,26 @@ mod tests {
         assert!(differences(&numbers, &files(&must), true).is_some());
         assert_eq!(differences(&numbers, &files(&must), false), None);
         assert_eq!(differences(&plant(2, "2.0 s"), &files(&must), true), None);
+        let kept = |header: &str, values: &str| {
+            let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+            bytes.extend(header.bytes().chain(values.bytes()));
+            BTreeMap::from([("resume.safetensors".to_owned(), bytes)])
+        };
+        let must = kept(r#"{"__metadata__":{"a":"1","b":"2"}}"#, "12");
+        for (header, values, is_same) in [
+            (r#"{"__metadata__":{"b":"2","a":"1"}}"#, "12", true),
+            (r#"{"__metadata__":{"b":"3","a":"1"}}"#, "12", false),
+            (r#"{"__metadata__":{"b":"2","a":"1"}}"#, "13", false),
+            ("{", "12", false),
+        ] {
+            let found = differences(&kept(header, values), &must, false);
+            assert_eq!(found.is_none(), is_same, "{header} {values}");
+        }
+    }
+
+    #[test]
+    fn a_planted_file_is_found() {
+        let must = [("model.safetensors", "weights")];
         let more = files(&[&must[..], &[("model.safetensors.tmp", "")]].concat());
         assert!(differences(&more, &files(&must), true).is_some());
     }
