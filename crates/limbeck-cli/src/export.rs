@@ -9,11 +9,8 @@ use limbeck_onnx::{Export, Failed, Format, Source};
 use limbeck_recipe::{Dense, HeadChoice, HeadModule, SentenceHead, Tuned};
 
 use crate::error::CliError;
-use crate::output::write_whole;
+use crate::output::{EXPORTED, write_whole};
 use crate::terminal;
-
-/// The folder of a model that transformers.js and sentence-transformers look into.
-const FOLDER: &str = "onnx";
 
 /// Flags of `limbeck export`.
 #[derive(Args)]
@@ -57,7 +54,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
             }
         )));
     }
-    let default = arguments.model.join(FOLDER);
+    let default = arguments.model.join(EXPORTED);
     let out = arguments.out.as_deref().unwrap_or(&default);
     let mut formats = arguments.formats.clone();
     formats.dedup();

@@ -42,6 +42,8 @@ pub const PREDICTIONS: &str = "predictions.jsonl";
 
 /// The folder in a student's folder that says how sentence-transformers pools.
 const POOLING: &str = "1_Pooling";
+/// The folder in a model's folder that transformers.js and sentence-transformers look into for ONNX files.
+pub const EXPORTED: &str = "onnx";
 
 /// Whether a run writes a file of this name: the student of an earlier run must not leave parts beside a new one.
 fn is_ours(name: &str) -> bool {
@@ -175,10 +177,17 @@ impl Output {
         clear_folder(&self.folder, |name| new_run && name == WEIGHTS)?;
         clear_folder(&self.folder, |name| new_run && is_ours(name))?;
         // Only files that bear a name of ours, or are temporary, are removed: the folder may be somebody else's.
-        let pooling = self.folder.join(POOLING);
-        clear_folder(&pooling, |name| new_run && name == "config.json")?;
-        // Fails if there is anything in it, as it should.
-        let _ = std::fs::remove_dir(&pooling);
+        let is_exported = |name: &str| Format::ALL.iter().any(|format| format.file() == name);
+        let inner: [(&str, &dyn Fn(&str) -> bool); 2] = [
+            (POOLING, &|name| name == "config.json"),
+            (EXPORTED, &is_exported),
+        ];
+        for (inner, goes) in inner {
+            let inner = self.folder.join(inner);
+            clear_folder(&inner, |name| new_run && goes(name))?;
+            // Fails if there is anything in it, as it should.
+            let _ = std::fs::remove_dir(&inner);
+        }
         Ok(())
     }
 

@@ -83,6 +83,8 @@ impl Folder {
             return Ok(folder);
         }
         place::require_no_link(&pytorch)?;
+        // What is wrong with the model itself comes before what is not there.
+        folder.config()?;
         let missing = folder.missing("model.safetensors");
         Err(place::without_weights(path).unwrap_or(missing))
     }

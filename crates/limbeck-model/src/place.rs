@@ -103,7 +103,16 @@ pub fn no_folder(path: &Path) -> ModelError {
 
 /// Why a folder without config.json is none of a model, if that can be told.
 pub fn without_config(path: &Path) -> Option<ModelError> {
-    elsewhere(path, "has no config.json")
+    let of_adapter = |name: &String| name.starts_with("adapter_");
+    let found: Vec<String> = names(path).into_iter().filter(of_adapter).collect();
+    match found.is_empty() {
+        true => elsewhere(path, "has no config.json"),
+        false => Some(ModelError::OtherWeights {
+            folder: path.display().to_string(),
+            advice: Form::Adapter.advice(&found, path),
+            found: list(&found),
+        }),
+    }
 }
 
 /// Why a folder without weights is none of a model, if that can be told.

@@ -94,6 +94,10 @@ fn a_student_runs_elsewhere_with_the_same_vectors() {
         .run(&[&export[..], &["--overwrite", "--formats", "f32"]].concat())
         .done();
     assert_eq!(scene.files("student/onnx"), FILES);
+    // They are of that student: the next one must not find them beside it.
+    scene.write("student/onnx/model_q4.onnx", "somebody's");
+    scene.distill(&["--out", "student", "--overwrite"]).done();
+    assert_eq!(scene.files("student/onnx"), ["model_q4.onnx"]);
 }
 
 #[test]

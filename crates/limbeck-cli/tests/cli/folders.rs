@@ -119,6 +119,32 @@ fn weights_that_are_not_read_are_named_with_what_to_do() {
         refused(&scene, "teacher", &message);
         scene.encode(&[], TEXT).refused(1, &message);
     }
+    // An adapter has no config.json either.
+    let scene = Scene::new();
+    for file in [WEIGHTS, "teacher/config.json"] {
+        scene.remove(file);
+    }
+    for file in ["adapter_config.json", "adapter_model.safetensors"] {
+        scene.write(&format!("teacher/{file}"), "{}");
+    }
+    refused(
+        &scene,
+        "teacher",
+        "teacher: no model.safetensors (or its shards, or pytorch_model.bin), but adapter_config.json, adapter_model.safetensors, \
+         which is not read. It is an adapter of another model: merge the two with peft (merge_and_unload), and save the result",
+    );
+}
+
+#[test]
+fn a_wrong_config_is_named_before_weights_that_are_not_there() {
+    let scene = Scene::new();
+    scene.remove(WEIGHTS);
+    scene.set_config("num_hidden_layers", 2.5);
+    refused(
+        &scene,
+        "teacher",
+        "teacher/config.json: num_hidden_layers is 2.5, and must be an integer from 0, such as 12 (not 12.0)",
+    );
 }
 
 #[test]
