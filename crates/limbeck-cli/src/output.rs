@@ -6,6 +6,7 @@ use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use limbeck_model::{Folder, read_file};
+use limbeck_onnx::Format;
 use limbeck_recipe::ASSISTANT;
 
 use crate::error::CliError;
@@ -177,14 +178,10 @@ impl Output {
         clear_folder(&self.folder, |name| new_run && name == WEIGHTS)?;
         clear_folder(&self.folder, |name| new_run && is_ours(name))?;
         // Only files that bear a name of ours, or are temporary, are removed: the folder may be somebody else's.
-        let is_exported = |name: &str| Format::ALL.iter().any(|format| format.file() == name);
-        let inner: [(&str, &dyn Fn(&str) -> bool); 2] = [
-            (POOLING, &|name| name == "config.json"),
-            (EXPORTED, &is_exported),
-        ];
-        for (inner, goes) in inner {
+        let exported = Format::ALL.map(Format::file);
+        for (inner, ours) in [(POOLING, &["config.json"][..]), (EXPORTED, &exported)] {
             let inner = self.folder.join(inner);
-            clear_folder(&inner, |name| new_run && goes(name))?;
+            clear_folder(&inner, |name| new_run && ours.contains(&name))?;
             // Fails if there is anything in it, as it should.
             let _ = std::fs::remove_dir(&inner);
         }
