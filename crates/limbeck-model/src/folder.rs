@@ -83,10 +83,12 @@ impl Folder {
             return Ok(folder);
         }
         place::require_no_link(&pytorch)?;
+        if let Some(found) = place::without_weights(path) {
+            return Err(found);
+        }
         // What is wrong with the model itself comes before what is not there.
         folder.config()?;
-        let missing = folder.missing("model.safetensors");
-        Err(place::without_weights(path).unwrap_or(missing))
+        Err(folder.missing("model.safetensors"))
     }
 
     /// A folder whose files are already in memory.

@@ -24,6 +24,7 @@ use tokenizers::{AddedToken, Model, Tokenizer};
 use crate::TokenizerError;
 use crate::caught::caught;
 use crate::settings::{Class, FileOf, MERGES, Settings, TOKENIZER, VOCAB_JSON, VOCAB_TXT, object};
+use crate::tokenizer::require_own_ids;
 
 /// A tokenizer, and what its parts do not tell.
 pub struct Made {
@@ -197,8 +198,10 @@ fn of_merges(
     let model = caught(|| serde_json::from_str::<BPE>(&model)).map_err(wrong)?;
     let model = model.map_err(|e| wrong(e.to_string()))?;
     let lacks = lacking(settings, &model, &["cls_token", "sep_token"]);
-    roberta(settings, model)?
-        .ok_or_else(|| TokenizerError::new(format!("{VOCAB_JSON} has no {lacks}")))
+    let made = roberta(settings, model)?
+        .ok_or_else(|| TokenizerError::new(format!("{VOCAB_JSON} has no {lacks}")))?;
+    require_own_ids(&made.inner, VOCAB_JSON)?;
+    Ok(made)
 }
 
 /// `XLMRobertaTokenizer` and `CamembertTokenizer`: SentencePiece's charsmap, words by their spaces.

@@ -482,6 +482,7 @@ fn as_it_stands(json: &[u8]) -> Result<Made, TokenizerError> {
     let unk_id = tokenizer_file::check(json).map_err(wrong)?;
     let read = caught(|| Inner::from_bytes(json)).map_err(wrong)?;
     let mut inner = read.map_err(|e| wrong(e.to_string()))?;
+    require_own_ids(&inner, TOKENIZER)?;
     inner.with_padding(None);
     inner.with_truncation(None)?;
     let unknown = match inner.get_model() {
@@ -494,6 +495,26 @@ fn as_it_stands(json: &[u8]) -> Result<Made, TokenizerError> {
         ModelWrapper::Unigram(_) => unk_id,
     };
     Ok(Made { inner, unknown })
+}
+
+/// That no two tokens of the vocabulary have one id: of them only one would be written again.
+///
+/// # Errors
+/// The first two that do, in the order of ids.
+pub(crate) fn require_own_ids(inner: &Inner, file: &str) -> Result<(), TokenizerError> {
+    // In a list of tokens each has its place.
+    if matches!(inner.get_model(), ModelWrapper::Unigram(_)) {
+        return Ok(());
+    }
+    let mut all: Vec<(String, u32)> = inner.get_vocab(false).into_iter().collect();
+    all.sort_unstable_by(|(one, a), (other, b)| (a, one).cmp(&(b, other)));
+    match all.windows(2).find(|pair| pair[0].1 == pair[1].1) {
+        Some([(one, id), (other, _)]) => Err(TokenizerError::of_file(
+            file,
+            format!("`{one}` and `{other}` both have the id {id}; give each token its own"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// A space before every word for byte-level BPE.

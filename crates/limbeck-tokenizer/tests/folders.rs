@@ -295,6 +295,7 @@ fn damaged_files_are_named() {
         files.insert(name.to_owned(), content.to_owned());
         files
     };
+    let twins = roberta["vocab.json"].replacen('{', "{\"twin\": 0, ", 1);
     for (files, expected) in [
         (
             config(json!([1])),
@@ -329,8 +330,19 @@ fn damaged_files_are_named() {
             changed("vocab.json", "{"),
             "tokenizer: vocab.json is not JSON: EOF",
         ),
+        (
+            changed("vocab.json", &twins),
+            "tokenizer: vocab.json cannot be read: `<s>` and `twin` both have the id 0; give each token its own",
+        ),
     ] {
         let refusal = refused(&files);
         assert!(refusal.starts_with(expected), "{refusal}");
     }
+    let model = json!({"type": "WordLevel", "vocab": {"b": 1, "a": 1, "c": 0}, "unk_token": "c"});
+    let file = json!({"version": "1.0", "model": model});
+    let refusal = Tokenizer::from_json(file.to_string().as_bytes()).err();
+    assert_eq!(
+        refusal.expect("a refusal").to_string(),
+        "tokenizer: tokenizer.json cannot be read: `a` and `b` both have the id 1; give each token its own"
+    );
 }
