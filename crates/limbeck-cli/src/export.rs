@@ -1,15 +1,15 @@
 //! `limbeck export`: a model as ONNX files.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use limbeck_model::{Folder, ModelError, Weights};
-use limbeck_onnx::{Export, Failed, Format, Source};
+use limbeck_onnx::{Export, ExportError, Failed, Format, Source};
 use limbeck_recipe::{Dense, HeadChoice, HeadModule, SentenceHead, Tuned};
 
 use crate::error::CliError;
-use crate::output::{EXPORTED, write_whole};
+use crate::output::{EXPORTED, clear_unfinished, write_whole};
 use crate::terminal;
 
 /// Flags of `limbeck export`.
@@ -56,8 +56,12 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     }
     let default = arguments.model.join(EXPORTED);
     let out = arguments.out.as_deref().unwrap_or(&default);
-    let mut formats = arguments.formats.clone();
-    formats.dedup();
+    let mut formats: Vec<Format> = Vec::new();
+    for format in &arguments.formats {
+        if !formats.contains(format) {
+            formats.push(*format);
+        }
+    }
     let paths = formats.iter().map(|format| out.join(format.file()));
     if let Some(there) = paths.clone().find(|path| path.exists())
         && !arguments.overwrite
@@ -67,9 +71,19 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
             there.display()
         )));
     }
-    for (format, path) in formats.iter().zip(paths) {
-        let sentence = arguments.pooled.then_some(&model.head);
-        write(&model, sentence, *format, &path)?;
+    let sentence = arguments.pooled.then_some(&model.head);
+    // All of them, or none.
+    let files = formats.iter().map(|format| model.file(sentence, *format));
+    let files = files.collect::<Result<Vec<_>, CliError>>()?;
+    clear_unfinished(out)?;
+    for ((format, path), bytes) in formats.iter().zip(paths).zip(files) {
+        write_whole(&path, |file| file.write_all(&bytes))?;
+        terminal::say(format_args!(
+            "{}: {:.1} MB, {}",
+            path.display(),
+            bytes.len() as f64 / 1e6,
+            format.name()
+        ));
     }
     if folder.get("tokenizer.json").is_none() {
         terminal::say(format_args!(
@@ -122,36 +136,31 @@ impl<'a> Model<'a> {
             (Source::Module(folder), None) => module(folder)?.get(name, shape),
         }
     }
-}
 
-fn write(
-    model: &Model,
-    sentence: Option<&SentenceHead>,
-    format: Format,
-    path: &Path,
-) -> Result<(), CliError> {
-    let export = Export {
-        config: &model.config,
-        sentence,
-        tuned: model.tuned.as_ref(),
-        format,
-    };
-    let file = limbeck_onnx::write(&export, &mut |source, name, shape| {
-        model.tensor(source, name, shape)
-    });
-    let bytes = file.map_err(|failed| match failed {
-        Failed::Tensor(error) => error.into(),
-        Failed::Export(error) => {
-            let name = model.folder.name();
-            CliError::Usage(format!("{name} cannot be exported as it is: {error}"))
-        }
-    })?;
-    write_whole(path, |file| file.write_all(&bytes))?;
-    terminal::say(format_args!(
-        "{}: {:.1} MB, {}",
-        path.display(),
-        bytes.len() as f64 / 1e6,
-        format.name()
-    ));
-    Ok(())
+    /// The bytes of a file.
+    fn file(&self, sentence: Option<&SentenceHead>, format: Format) -> Result<Vec<u8>, CliError> {
+        let export = Export {
+            config: &self.config,
+            sentence,
+            tuned: self.tuned.as_ref(),
+            format,
+        };
+        let file = limbeck_onnx::write(&export, &mut |source, name, shape| {
+            self.tensor(source, name, shape)
+        });
+        file.map_err(|failed| match failed {
+            Failed::Tensor(error) => error.into(),
+            Failed::Export(error) => {
+                let flags = match error {
+                    ExportError::Beyond(_) => " (--formats f32,int8)",
+                    ExportError::Prompt => " (leave --pooled out)",
+                    ExportError::TooLarge { .. } => "",
+                };
+                let name = self.folder.name();
+                CliError::Usage(format!(
+                    "{name} cannot be exported as it is: {error}{flags}"
+                ))
+            }
+        })
+    }
 }

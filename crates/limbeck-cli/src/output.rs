@@ -179,9 +179,13 @@ impl Output {
         clear_folder(&self.folder, |name| new_run && is_ours(name))?;
         // Only files that bear a name of ours, or are temporary, are removed: the folder may be somebody else's.
         let exported = Format::ALL.map(Format::file);
-        for (inner, ours) in [(POOLING, &["config.json"][..]), (EXPORTED, &exported)] {
+        // What was exported is of the weights of before, also where a run only goes on.
+        for (inner, ours, goes) in [
+            (POOLING, &["config.json"][..], new_run),
+            (EXPORTED, &exported, true),
+        ] {
             let inner = self.folder.join(inner);
-            clear_folder(&inner, |name| new_run && ours.contains(&name))?;
+            clear_folder(&inner, |name| goes && ours.contains(&name))?;
             // Fails if there is anything in it, as it should.
             let _ = std::fs::remove_dir(&inner);
         }
@@ -287,6 +291,14 @@ impl Drop for Output {
             let _ = std::fs::remove_dir(&self.folder);
         }
     }
+}
+
+/// Removes files that a killed program was writing in a folder.
+///
+/// # Errors
+/// One cannot be removed, or the folder not be listed.
+pub fn clear_unfinished(folder: &Path) -> Result<(), CliError> {
+    clear_folder(folder, |_| false)
 }
 
 /// Removes temporary files, and those of a name.

@@ -155,8 +155,16 @@ fn fixed_length(part: &Value) -> Checked {
     }
 }
 
-/// The tokens that are put around a text must be there.
+/// The tokens that are put around a text must be there, and every text once: cut to a length, each is counted once.
 fn template(part: &Value) -> Checked {
+    for (kind, of) in [("single", "one text"), ("pair", "two texts")] {
+        let pieces = part[kind].as_array().into_iter().flatten();
+        let mut texts = pieces.filter_map(|piece| piece["Sequence"]["id"].as_str());
+        let mut seen = HashSet::new();
+        if let Some(twice) = texts.find(|text| !seen.insert(*text)) {
+            return Err(format!("its template for {of} has the text {twice} twice"));
+        }
+    }
     let Some(pieces) = part["single"].as_array() else {
         return Ok(());
     };

@@ -338,11 +338,28 @@ fn damaged_files_are_named() {
         let refusal = refused(&files);
         assert!(refusal.starts_with(expected), "{refusal}");
     }
-    let model = json!({"type": "WordLevel", "vocab": {"b": 1, "a": 1, "c": 0}, "unk_token": "c"});
-    let file = json!({"version": "1.0", "model": model});
-    let refusal = Tokenizer::from_json(file.to_string().as_bytes()).err();
-    assert_eq!(
-        refusal.expect("a refusal").to_string(),
-        "tokenizer: tokenizer.json cannot be read: `a` and `b` both have the id 1; give each token its own"
-    );
+    let words =
+        |vocabulary: Value| json!({"type": "WordLevel", "vocab": vocabulary, "unk_token": "c"});
+    let text = |id: &str| json!({"Sequence": {"id": id, "type_id": 0}});
+    let pair = json!({"type": "TemplateProcessing", "single": [text("A")], "pair": [text("A"), text("B"), text("B")], "special_tokens": {}});
+    for (vocabulary, template, expected) in [
+        (
+            json!({"b": 1, "a": 1, "c": 0}),
+            Value::Null,
+            "`a` and `b` both have the id 1; give each token its own",
+        ),
+        (
+            json!({"c": 0}),
+            pair,
+            "its template for two texts has the text B twice",
+        ),
+    ] {
+        let file =
+            json!({"version": "1.0", "model": words(vocabulary), "post_processor": template});
+        let refusal = Tokenizer::from_json(file.to_string().as_bytes()).err();
+        assert_eq!(
+            refusal.expect("a refusal").to_string(),
+            format!("tokenizer: tokenizer.json cannot be read: {expected}")
+        );
+    }
 }

@@ -61,7 +61,13 @@ pub fn resume(arguments: &Arguments, out: &Path) -> Result<Resumed, CliError> {
     if recipe.steps != was.steps {
         if let Some(checkpoint) = &mut checkpoint {
             // The usual one depends on the steps, and those of the warm-up may be over.
-            recipe.warmup.get_or_insert(usual_warmup(was.steps));
+            let warmup = *recipe.warmup.get_or_insert(usual_warmup(was.steps));
+            if warmup > recipe.steps {
+                let steps = recipe.steps;
+                return refused(format!(
+                    "warms up for {warmup} steps, and `steps={steps}` is fewer. Set at least {warmup}, or start a new run"
+                ));
+            }
             checkpoint.header.earlier_steps.push((done, was.steps));
         }
         text = Some(in_words(&was, &recipe, done));

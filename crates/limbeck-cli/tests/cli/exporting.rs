@@ -6,6 +6,7 @@ use rten_tensor::prelude::*;
 use serde_json::json;
 
 use crate::scene::{Outcome, Scene};
+use crate::weights;
 
 const FILES: [&str; 3] = ["model.onnx", "model_fp16.onnx", "model_quantized.onnx"];
 const TEXT: &str = "The teacher reads two words.\n";
@@ -94,6 +95,18 @@ fn a_student_runs_elsewhere_with_the_same_vectors() {
         .run(&[&export[..], &["--overwrite", "--formats", "f32"]].concat())
         .done();
     assert_eq!(scene.files("student/onnx"), FILES);
+    // Each once, whatever the order; what a killed program left goes.
+    scene.write("twice/.limbeck-abcdef", "half a file");
+    let twice = ["--out", "twice", "--formats", "f32,int8,f32"];
+    scene.run(&[&export[..], &twice].concat()).done();
+    assert_eq!(scene.files("twice"), ["model.onnx", "model_quantized.onnx"]);
+    // They are of those weights: not of those of a longer run.
+    let longer = [
+        "distill", "--out", "student", "--resume", "--set", "steps=5",
+    ];
+    scene.run(&longer).done();
+    assert!(!scene.path("student/onnx").exists());
+    scene.run(&export).done();
     // They are of that student: the next one must not find them beside it.
     scene.write("student/onnx/model_q4.onnx", "somebody's");
     scene.distill(&["--out", "student", "--overwrite"]).done();
@@ -165,6 +178,14 @@ fn what_cannot_be_exported_is_said() {
         1,
         "there is no folder nowhere",
     );
+    let loud = Scene::new();
+    weights::edit_each(&loud, |stored| stored.map(|_, x| 1e6 * x));
+    refuses(
+        &loud.run(&["export", "--model", "teacher"]),
+        2,
+        "write it as f32 or int8 (--formats f32,int8)",
+    );
+    assert!(!loud.path("teacher/onnx").exists());
     refuses(
         &scene.run(&["export", "--model", "teacher", "--formats", "q4"]),
         2,

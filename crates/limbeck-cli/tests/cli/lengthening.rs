@@ -165,3 +165,23 @@ fn a_run_goes_on_wherever_its_inputs_are() {
         "{recipe}"
     );
 }
+
+/// The usual warm-up of a long run, which nobody named, is not shortened with it.
+#[cfg(unix)]
+#[test]
+fn a_stopped_run_is_not_made_shorter_than_its_warm_up() {
+    use crate::running::Running;
+
+    let scene = Scene::new();
+    let steps = ["--set", "steps=1000000"];
+    let json = ["--out", "student", "--json"];
+    let mut run = Running::distill(&scene, &[&json[..], &steps].concat());
+    run.until("step", 2);
+    run.signal("-INT");
+    run.end();
+    let resume = ["distill", "--out", "student", "--resume", "--set"];
+    scene.run(&[&resume[..], &["steps=3999"]].concat()).refused(
+        2,
+        "the run in student warms up for 4000 steps, and `steps=3999` is fewer. Set at least 4000, or start a new run",
+    );
+}
