@@ -118,9 +118,12 @@ async fn pictures(browser: &Browser) {
     }
 }
 
-/// The losses that `limbeck distill` gives for a recipe, run where its teacher and texts are.
+/// The losses that `limbeck distill` gives for a recipe of the page.
 fn command_line_losses(folder: &Path, recipe: &[u8]) -> Vec<f64> {
     let file = folder.join("recipe.toml");
+    // Its paths lead from its folder; those of the page, from the checkout.
+    let assets = format!("\"{}/assets/", it_page::root().display());
+    let recipe = String::from_utf8_lossy(recipe).replace("\"assets/", &assets);
     std::fs::write(&file, recipe).unwrap();
     let student = folder.join("from-the-command-line");
     let mut command = limbeck();
