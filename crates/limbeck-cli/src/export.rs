@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use limbeck_model::{Folder, ModelError, Weights};
 use limbeck_onnx::{Export, ExportError, Failed, Format, Source};
-use limbeck_recipe::{Dense, HeadChoice, HeadModule, SentenceHead, Tuned};
+use limbeck_recipe::{Dense, HeadChoice, SentenceHead, Tuned};
 
 use crate::error::CliError;
 use crate::output::{EXPORTED, clear_unfinished, write_whole};
@@ -108,15 +108,10 @@ struct Model<'a> {
 impl<'a> Model<'a> {
     fn open(folder: &'a Folder) -> Result<Self, ModelError> {
         let (config, head) = (folder.config()?, folder.sentence_head()?);
-        let mut tuned = config.tuned();
-        let mut module = None;
-        if let Some(of_mean) = tuned.take_if(|tuned| tuned.choice == HeadChoice::Mean)
-            && let [HeadModule::Dense(dense)] = &head.modules[..]
-            && dense.outputs == of_mean.outputs()
-        {
-            module = Some(dense.clone());
-            tuned = Some(of_mean);
-        }
+        let tuned = config.tuned();
+        let module = tuned.as_ref().and_then(|tuned| tuned.linear_of_mean(&head));
+        let module = module.cloned();
+        let tuned = tuned.filter(|tuned| tuned.choice != HeadChoice::Mean || module.is_some());
         Ok(Self {
             folder,
             weights: Weights::open(folder)?,

@@ -26,7 +26,7 @@ use crate::device;
 use crate::error::CliError;
 use crate::inputs::Inputs;
 use crate::interrupt::stop_flag;
-use crate::memory::Room;
+use crate::memory::{self, Room};
 use crate::output::Output;
 use crate::progress::Progress;
 use files::Outcome;
@@ -217,7 +217,7 @@ fn require_room(
     let advice = format!("Lower --batch (now {batch}) or --max-length, or take a smaller model");
     let batch = batch.min(train.len());
     let width = config.hidden_size.max(config.intermediate_size);
-    let tensor = (4 * width) as f64 * (batch * length) as f64;
+    let tensor = memory::FLOAT * width as f64 * (batch * length) as f64;
     let bytes = tuning_bytes(config, kernel, batch, length);
     let what = format!(
         "fine-tuning with batches of {} of up to {length} tokens",

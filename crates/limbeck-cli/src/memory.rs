@@ -11,7 +11,7 @@ use crate::error::CliError;
 /// The part of the free memory that texts encoded together may take: what they take is estimated, and only roughly.
 const PART: f64 = 0.5;
 /// Bytes of an f32.
-const FLOAT: f64 = 4.0;
+pub const FLOAT: f64 = 4.0;
 
 /// What a device has left: bytes in all, if that is known, and of one tensor, if that is limited.
 #[derive(Clone, Copy)]

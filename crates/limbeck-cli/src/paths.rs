@@ -88,14 +88,7 @@ pub fn join_glob(base: &Path, path: &str) -> String {
     if !path.contains(GLOB) {
         return join(base, path);
     }
-    let base = base.display().to_string();
-    let mut literal = String::new();
-    for c in base.chars() {
-        match GLOB.contains(&c) || c == ']' {
-            true => literal.extend(['[', c, ']']),
-            false => literal.push(c),
-        }
-    }
+    let literal = glob::Pattern::escape(&base.display().to_string());
     join(Path::new(&literal), path)
 }
 

@@ -26,7 +26,7 @@ use limbeck_relations::{
 use crate::config::{self, Base};
 use crate::device;
 use crate::error::CliError;
-use crate::memory::Room;
+use crate::memory::{self, Room};
 use crate::output::write_whole;
 use crate::terminal;
 
@@ -224,7 +224,7 @@ fn require_room(
     }
     // Of each pair and relation head a map of the teacher, one of the student and their difference.
     let maps = (choice.pairs.len() * choice.heads) as f64 * 3.0;
-    let bytes = 4.0 * maps * (tokens as f64).powi(2);
+    let bytes = memory::FLOAT * maps * (tokens as f64).powi(2);
     let what = format!("drawing the relations of {tokens} tokens");
     room.require(&what, (bytes, 0.0), "Shorten --text, or name fewer --pairs")
 }

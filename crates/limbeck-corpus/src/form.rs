@@ -147,10 +147,7 @@ impl Head {
         let Some(text) = self.text() else {
             // A line in another encoding is named when it is read, by its number.
             return match self.bytes.contains(&0) {
-                true => refuse(
-                    "binary data",
-                    "Name text files, UTF-8, with one document per line".to_owned(),
-                ),
+                true => refuse("binary data", NAME_TEXT.to_owned()),
                 false => Ok(()),
             };
         };
@@ -230,11 +227,7 @@ const BINARIES: [(&[u8], &str, &str); 19] = [
         "a Git LFS pointer, not the file itself",
         "Fetch it: git lfs pull",
     ),
-    (
-        b"\x7fELF",
-        "a program",
-        "Name text files, UTF-8, with one document per line",
-    ),
+    (b"\x7fELF", "a program", NAME_TEXT),
 ];
 
 const TO_FIELD: &str =
@@ -243,6 +236,7 @@ const OF_TABLE: &str = "Write the column with the text to a file, one document p
                         the field with --corpus-field";
 const TO_LINES: &str = "Write its column of texts to a text file, one document per line; or write it as JSON lines, and name the \
                         field with --corpus-field";
+const NAME_TEXT: &str = "Name text files, UTF-8, with one document per line";
 const SAVE_AS_TEXT: &str = "Save it as text, UTF-8, with one document per line";
 const UNPACK: &str = "Unpack it, and name the text files in it";
 const REPACK: &str = "Unpack it, or pack it with gzip, zstd, xz or bzip2";

@@ -4,9 +4,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use limbeck_kernels::{gelu, linear, matmul};
 use limbeck_recipe::layout::Kind;
-use limbeck_recipe::{
-    FamilyHead, HeadActivation, HeadChoice, HeadModule, KernelChoice, Rng, Tuned,
-};
+use limbeck_recipe::{FamilyHead, HeadActivation, HeadChoice, KernelChoice, Rng, Tuned};
 
 use crate::parameters::{INITIAL_STD, ParameterMut, transposed};
 use crate::sentence::pool;
@@ -15,9 +13,6 @@ use crate::{Dropout, Encoder, Folder, ModelError, Precision, TokenBatch, Weights
 
 /// Keeps the random numbers of a head's initial weights apart from the others of a seed.
 const HEAD: u64 = 0x4EAD;
-
-/// The linear layer of a head on the mean, in the file of its own module.
-const OF_MEAN: &str = "linear";
 
 /// An encoder and its head.
 #[derive(Clone, Debug)]
@@ -71,7 +66,7 @@ impl Classifier {
                 };
                 (Some(dense), head.output)
             }
-            HeadChoice::Mean => (None, OF_MEAN),
+            HeadChoice::Mean => (None, FamilyHead::OF_MEAN),
             HeadChoice::Tokens => (None, FamilyHead::OF_TOKENS),
         };
         let output = Linear::random(name, [width, outputs], &mut rng, device);
@@ -99,16 +94,10 @@ impl Classifier {
         let (choice, outputs) = (tuned.choice, tuned.outputs());
         let weights = match choice {
             HeadChoice::First | HeadChoice::Tokens => Weights::open(folder)?,
-            HeadChoice::Mean => {
-                let description = folder.sentence_head()?;
-                let is_of_mean = Some(&description.pooling) == choice.pooling().as_ref();
-                match description.modules.as_slice() {
-                    [HeadModule::Dense(dense)] if is_of_mean && dense.outputs == outputs => {
-                        Weights::of_module(folder, &dense.folder)?
-                    }
-                    _ => return Ok(None),
-                }
-            }
+            HeadChoice::Mean => match tuned.linear_of_mean(&folder.sentence_head()?) {
+                Some(dense) => Weights::of_module(folder, &dense.folder)?,
+                None => return Ok(None),
+            },
         };
         let read = |name: &'static str, shape: [usize; 2]| {
             let get =
@@ -117,7 +106,7 @@ impl Classifier {
         };
         let (dense, output) = match choice {
             HeadChoice::First => (Some(read(head.dense, [width, width])?), head.output),
-            HeadChoice::Mean => (None, OF_MEAN),
+            HeadChoice::Mean => (None, FamilyHead::OF_MEAN),
             HeadChoice::Tokens => (None, FamilyHead::OF_TOKENS),
         };
         let output = read(output, [width, outputs])?;

@@ -7,7 +7,7 @@ use half::f16;
 
 use crate::wire::Message;
 
-/// LayerNormalization came with it; everything that runs ONNX today knows it.
+/// LayerNormalization came with it.
 const OPSET: i64 = 17;
 /// The version of the file format that came with that opset.
 const IR_VERSION: i64 = 8;
@@ -86,9 +86,9 @@ pub struct Builder {
 }
 
 impl Builder {
-    pub fn new(name: &str, float: Float) -> Self {
+    pub fn new(float: Float) -> Self {
         let mut graph = Message::default();
-        graph.text(2, name);
+        graph.text(2, "encoder");
         Self {
             graph,
             tensors: Vec::new(),

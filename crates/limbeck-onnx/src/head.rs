@@ -15,8 +15,6 @@ const SHORTEST: f32 = 1e-12;
 const HIDDEN: f32 = -1e30;
 /// The axis of tokens.
 const BY_TOKEN: (&str, Setting<'static>) = ("axis", Setting::Int(1));
-/// The name of a linear layer on the mean, in the file of its own module, and of that module.
-const OF_MEAN: (&str, &str) = ("linear", "2_Dense");
 
 impl<E> Writer<'_, '_, E> {
     /// `last_hidden_state`, and `sentence_embedding` of a head.
@@ -40,11 +38,7 @@ impl<E> Writer<'_, '_, E> {
             };
         }
         let width = head.width(width);
-        let whole = SentenceHead {
-            truncate_dim: None,
-            ..head.clone()
-        };
-        if width < whole.width(self.config.hidden_size) {
+        if head.truncate_dim.is_some() {
             let zero = self.graph.integers(&[0]);
             let end = self.graph.integers(&[width as i64]);
             let axis = self.graph.integers(&[1]);
@@ -79,7 +73,7 @@ impl<E> Writer<'_, '_, E> {
                 let hidden = self.graph.cast(hidden, DataType::Float);
                 self.graph.float = Float::F32;
                 let mean = self.pooled(&hidden, &SentenceHead::default());
-                let (name, module) = OF_MEAN;
+                let (name, module) = (FamilyHead::OF_MEAN, FamilyHead::MODULE_OF_MEAN);
                 let sizes = [outputs, width];
                 let x = self.linear(&mean, Source::Module(module), name, sizes, true)?;
                 self.graph.output("logits", &x, &[batch, last]);

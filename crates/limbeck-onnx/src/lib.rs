@@ -95,7 +95,7 @@ pub enum ExportError {
     )]
     Beyond(String),
     /// A file of ONNX is one protobuf message.
-    #[error("the file would have {bytes} bytes, and an ONNX file has at most {LARGEST}; write it as {}", .smaller)]
+    #[error("the file would have {bytes} bytes, and an ONNX file has fewer than {LARGEST}; write it as {}", .smaller)]
     TooLarge {
         /// What it would have.
         bytes: usize,
@@ -129,7 +129,7 @@ pub fn write<E>(export: &Export, tensors: &mut Tensors<'_, E>) -> Result<Vec<u8>
         Format::F16 => Float::F16,
         Format::F32 | Format::Int8 => Float::F32,
     };
-    let mut graph = Builder::new("encoder", float);
+    let mut graph = Builder::new(float);
     let quantised = export.format == Format::Int8;
     let mut writer = encoder::Writer {
         graph: &mut graph,

@@ -1,7 +1,7 @@
 //! What reads the encoder's last hidden states to classify a text or its words: one linear layer, and for most heads a dense
 //! layer before it.
 
-use crate::sentence::{Pooling, PoolingMode};
+use crate::sentence::{Dense, HeadModule, Pooling, PoolingMode, SentenceHead};
 
 /// Which head a fine-tuned model gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +53,19 @@ impl Tuned {
     pub fn outputs(&self) -> usize {
         self.labels.as_ref().map_or(1, Vec::len)
     }
+
+    /// The linear layer of a head on the mean, which lies in a module of its own; none if the folder, which `head` describes,
+    /// has another head.
+    pub fn linear_of_mean<'a>(&self, head: &'a SentenceHead) -> Option<&'a Dense> {
+        let is_of_mean = self.choice == HeadChoice::Mean
+            && Some(&head.pooling) == self.choice.pooling().as_ref();
+        match head.modules.as_slice() {
+            [HeadModule::Dense(dense)] if is_of_mean && dense.outputs == self.outputs() => {
+                Some(dense)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What follows the dense layer of a family's head.
@@ -85,6 +98,10 @@ pub struct FamilyHead {
 impl FamilyHead {
     /// The linear layer that classifies tokens, in every family.
     pub const OF_TOKENS: &'static str = "classifier";
+    /// The linear layer on the mean, in the file of its own module.
+    pub const OF_MEAN: &'static str = "linear";
+    /// The folder of that module, in what fine-tuning writes.
+    pub const MODULE_OF_MEAN: &'static str = "2_Dense";
 
     /// Name of the dense layer among the encoder's, where it is one of them.
     pub fn dense_of_encoder(&self) -> Option<&'static str> {

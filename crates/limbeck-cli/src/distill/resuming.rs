@@ -11,7 +11,7 @@ use super::Arguments;
 use super::opening::read_checkpoint;
 use crate::config::{self, Base};
 use crate::error::CliError;
-use crate::output::{self, Output, RECIPE};
+use crate::output::{Output, RECIPE};
 use crate::paths;
 
 /// A run that goes on.
@@ -33,12 +33,10 @@ pub struct Resumed {
 /// There is no such run in the folder, another process works there, or the flags would make another run of it.
 pub fn resume(arguments: &Arguments, out: &Path) -> Result<Resumed, CliError> {
     let output = Output::resume(out)?;
-    let is_finished = !output::has_checkpoint(out) && output.kept().exists();
-    let mut checkpoint = match (output::has_checkpoint(out), is_finished) {
-        (true, _) => Some(read_checkpoint(&output.checkpoint())?),
-        (false, true) => Some(read_checkpoint(&output.kept())?),
-        (false, false) => None,
-    };
+    let mut places = [output.checkpoint(), output.kept()].into_iter();
+    let place = places.find(|place| place.exists());
+    let is_finished = place.as_ref() == Some(&output.kept());
+    let mut checkpoint = place.as_deref().map(read_checkpoint).transpose()?;
     let was = recipe_of(&output, checkpoint.as_ref())?;
     let mut recipe = changed(&was, arguments)?;
     let done = checkpoint.as_ref().map_or(0, |c| c.header.step);

@@ -12,13 +12,10 @@ use serde_json::Value;
 use crate::error::CliError;
 use crate::finetune::judging::{Given, marks, predict};
 use crate::finetune::sequences::{Shelf, tokenise, tokenizer};
-use crate::finetune::task::{Example, Goal, Kind, Labelled, Said};
+use crate::finetune::task::{Example, Goal, Kind, LABEL, Labelled, Said};
 use crate::memory::Room;
 use crate::output::RESULTS;
 use crate::{device, terminal};
-
-/// The column that makes a table a labelled one.
-const LABEL: &str = "label";
 
 /// How a model's seeds did on the file that fine-tuning judged them by.
 #[derive(Clone, Debug, PartialEq)]

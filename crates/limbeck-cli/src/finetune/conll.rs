@@ -52,7 +52,7 @@ pub fn is_conll(path: &Path) -> Result<bool, CliError> {
     if is_named(path) {
         return Ok(true);
     }
-    if let Some("csv" | "jsonl" | "ndjson" | "json") = table::extension(path).as_deref() {
+    if table::named_table(path).is_some() {
         return Ok(false);
     }
     let (name, bytes) = table::bytes(path)?;
@@ -88,29 +88,29 @@ pub fn require_words(path: &Path) -> Result<(), CliError> {
             Kind::Classification.name(),
         )))
     };
-    if let Some(known @ ("csv" | "jsonl" | "ndjson" | "json")) = table::extension(path).as_deref() {
+    if let Some(known) = table::named_table(path) {
         return refused(format!("a .{known} file is a table"));
     }
-    let columns = table::header(path)?;
+    let (name, bytes) = table::bytes(path)?;
+    let text = table::text(&bytes, &name)?;
+    let columns = table::header_of(path, name, text);
     if are_of_a_table(&columns) {
         let columns = columns.join("`, `");
         return refused(format!(
             "the first line names the columns `{columns}` of a table"
         ));
     }
-    let (name, bytes) = table::bytes(path)?;
-    let text = table::text(&bytes, &name)?;
     let lines = || {
         text.lines()
             .zip(1..)
             .filter(|(line, _)| !line.trim().is_empty())
     };
-    let has_spaces = |line: &str| -> Option<String> {
+    fn with_spaces(line: &str) -> Option<&str> {
         let (first, _) = line.split_once('\t')?;
-        first.trim().contains(' ').then(|| first.trim().to_owned())
-    };
-    let texts: Vec<(String, u64)> = lines()
-        .filter_map(|(line, number)| Some((has_spaces(line)?, number)))
+        Some(first.trim()).filter(|first| first.contains(' '))
+    }
+    let texts: Vec<(&str, u64)> = lines()
+        .filter_map(|(line, number)| Some((with_spaces(line)?, number)))
         .collect();
     match texts.first() {
         Some((first, number)) if 2 * texts.len() > lines().count() => refused(format!(

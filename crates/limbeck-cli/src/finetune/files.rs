@@ -5,7 +5,7 @@ use std::path::Path;
 use limbeck_engine::card;
 use limbeck_model::{Folder, ModelError, Precision, TokenizerError};
 use limbeck_recipe::{
-    Config, Dense, DenseActivation, HeadChoice, HeadModule, SentenceHead, counted,
+    Config, Dense, DenseActivation, FamilyHead, HeadChoice, HeadModule, SentenceHead, counted,
 };
 use limbeck_score::{Metric, mean};
 use serde_json::{Map, Value, json};
@@ -87,7 +87,7 @@ impl Outcome<'_> {
     /// modules.json and what it names: the encoder, mean pooling, and the head as a `Dense` module.
     fn modules(&self, config: &Config, do_lower_case: bool) -> Vec<(String, Value)> {
         let dense = Dense {
-            folder: "2_Dense".to_owned(),
+            folder: FamilyHead::MODULE_OF_MEAN.to_owned(),
             inputs: config.hidden_size,
             outputs: self.task.goal.outputs(),
             bias: true,
@@ -105,7 +105,8 @@ impl Outcome<'_> {
             ..SentenceHead::default()
         };
         let mut files = head.to_files(config.hidden_size, config.max_length());
-        files.push(("2_Dense/config.json".to_owned(), of_dense));
+        let file = format!("{}/config.json", FamilyHead::MODULE_OF_MEAN);
+        files.push((file, of_dense));
         files
     }
 

@@ -65,6 +65,11 @@ pub fn read(path: &Path) -> Result<Table, CliError> {
 pub fn header(path: &Path) -> Result<Vec<String>, CliError> {
     let (name, bytes) = bytes(path)?;
     let text = text(&bytes, &name)?;
+    Ok(header_of(path, name, text))
+}
+
+/// The same of a file whose name for messages and text are known.
+pub fn header_of(path: &Path, name: String, text: &str) -> Vec<String> {
     let first = text.lines().find(|line| !line.is_empty());
     let first = first.unwrap_or_default();
     let table = match format(path, text) {
@@ -72,7 +77,7 @@ pub fn header(path: &Path) -> Result<Vec<String>, CliError> {
         Format::Csv => comma_separated(name, first),
         Format::JsonLines => json_lines(name, first),
     };
-    Ok(table.map(|table| table.columns).unwrap_or_default())
+    table.map(|table| table.columns).unwrap_or_default()
 }
 
 /// What is wrong with a file.
@@ -116,6 +121,11 @@ pub fn text<'a>(bytes: &'a [u8], name: &str) -> Result<&'a str, CliError> {
         }
         .into()
     })
+}
+
+/// The extension of a file that says by it that it is CSV or JSON.
+pub fn named_table(path: &Path) -> Option<String> {
+    extension(path).filter(|known| ["csv", "jsonl", "ndjson", "json"].contains(&known.as_str()))
 }
 
 fn format(path: &Path, text: &str) -> Format {

@@ -19,7 +19,7 @@ const PAIRS: [[&str; 2]; 5] = [
     ["question", "sentence"],
 ];
 /// The column of a class, and that of a score.
-const LABEL: &str = "label";
+pub const LABEL: &str = "label";
 const SCORE: &str = "score";
 /// So many classes are taken for classes, however few examples there are.
 const FEW: usize = 20;
@@ -79,8 +79,12 @@ pub struct Said {
 impl Said {
     /// Whether anything is said of columns or kind, or a task file says it all.
     pub fn is_something(&self) -> bool {
-        let of_columns = !self.text.is_empty() || self.label.is_some();
-        of_columns || self.kind.is_some() || self.file.is_some()
+        self.names_columns() || self.kind.is_some() || self.file.is_some()
+    }
+
+    /// Whether columns are named.
+    fn names_columns(&self) -> bool {
+        !self.text.is_empty() || self.label.is_some()
     }
 }
 
@@ -281,7 +285,6 @@ impl Labelled {
     /// # Errors
     /// It cannot be read, or its columns are not known.
     pub fn read(path: &Path, said: &Said) -> Result<Self, CliError> {
-        let names_columns = !said.text.is_empty() || said.label.is_some();
         let is_conll = match said.kind {
             Some(Kind::Tokens) => {
                 conll::require_words(path)?;
@@ -297,10 +300,10 @@ impl Labelled {
             }
             Some(_) => false,
             // Names of columns speak for a table only where the file's own name does not.
-            None => conll::is_named(path) || (!names_columns && conll::is_conll(path)?),
+            None => conll::is_named(path) || (!said.names_columns() && conll::is_conll(path)?),
         };
         match is_conll {
-            true if names_columns => Err(wrong(format!(
+            true if said.names_columns() => Err(wrong(format!(
                 "{}: the columns of a CoNLL file have no names: the first is the word, the last its tag. Leave out the names of \
                  the text and label columns",
                 path.display()

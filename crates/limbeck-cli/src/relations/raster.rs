@@ -239,9 +239,10 @@ fn advance(c: char) -> i64 {
 fn dots(c: char, step: i64) -> Vec<(i64, i64)> {
     let glyph = get_glyph(c);
     let width = glyph.map_or(LETTER, |glyph| glyph.get_width() as i64);
+    let boxed = is_box(c);
     let is_set = |x: i64, y: i64| match glyph {
         Some(glyph) => is_dot(glyph, x, y),
-        None => is_box(c) && box_dot(c, x, y),
+        None => boxed && box_dot(c, x, y),
     };
     let mut dots = Vec::new();
     for y in 0..LETTER * step {

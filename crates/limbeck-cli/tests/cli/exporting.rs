@@ -195,7 +195,7 @@ fn what_cannot_be_exported_is_said() {
     refuses(
         &scene.run(&["export", "--model", "teacher", "--out", "file"]),
         1,
-        "file",
+        "cannot make the folder file: ",
     );
     let module = |index: usize, path: &str, kind: &str| json!({"idx": index, "name": index.to_string(), "path": path, "type": format!("sentence_transformers.models.{kind}")});
     let modules = json!([

@@ -117,16 +117,21 @@ fn a_run_that_is_stopped_or_killed_in_either_stage_goes_on_as_if_nothing_had_bee
     }
 }
 
-#[test]
-fn a_run_that_is_killed_between_its_stages_goes_on_with_the_student() {
-    let scene = Scene::new();
-    let whole = undisturbed();
+/// A run whose assistant is whole, and whose student has taken no step.
+fn between_stages() -> Scene {
+    let (scene, whole) = (Scene::new(), undisturbed());
     let left = whole.files("student").into_iter();
     let left = left.filter(|file| file.starts_with("assistant/") || file == "recipe.toml");
     for file in left {
         let file = format!("student/{file}");
         scene.write(&file, whole.read(&file));
     }
+    scene
+}
+
+#[test]
+fn a_run_that_is_killed_between_its_stages_goes_on_with_the_student() {
+    let scene = between_stages();
     // Whoever has taught the assistant is needed no more.
     fs::rename(scene.path("teacher"), scene.path("gone")).expect("moving a folder");
     let outcome = resume(&scene).done();
@@ -138,14 +143,7 @@ fn a_run_that_is_killed_between_its_stages_goes_on_with_the_student() {
 /// Between the stages, where no checkpoint says what the texts were.
 #[test]
 fn texts_that_change_between_the_stages_are_refused() {
-    let scene = Scene::new();
-    let whole = undisturbed();
-    let left = whole.files("student").into_iter();
-    let left = left.filter(|file| file.starts_with("assistant/") || file == "recipe.toml");
-    for file in left {
-        let file = format!("student/{file}");
-        scene.write(&file, whole.read(&file));
-    }
+    let scene = between_stages();
     let texts = scene.text("corpus.txt");
     for (changed, how) in [
         (

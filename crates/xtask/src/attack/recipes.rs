@@ -312,7 +312,7 @@ impl Recipes {
 }
 
 /// A recipe that comes with limbeck, with an assistant, for a small student.
-const NAMED: [&str; 21] = [
+const NAMED: [&str; 20] = [
     "distill",
     "--recipe",
     "v1-assistant",
@@ -333,7 +333,6 @@ const NAMED: [&str; 21] = [
     "student={layers=1,hidden=12,heads=2,init=\"random\"}",
     "--set",
     "max_length=16",
-    "--overwrite",
 ];
 
 /// What no run may touch, whatever its recipe says.
