@@ -32,10 +32,10 @@ pub fn of_models(teacher: &Folder, start: Option<&Folder>) -> Inputs {
 }
 
 /// Reads the texts once: for a new run to know them again, for one that goes on to refuse what has changed since it began.
-/// They come back held to what they were, so that they cannot change later either.
+/// They come back held to what they were, so that they cannot change later either. `teacher` is what teaches, in words.
 ///
 /// # Errors
-/// A model or a text is another than before, or a text cannot be read. `teacher` says what teaches.
+/// A model or a text is another than before, or a text cannot be read.
 pub fn examine(
     teacher: &str,
     before: Option<&Inputs>,

@@ -20,7 +20,7 @@ use limbeck_recipe::{
 use limbeck_train::{Checkpoint, Event, Run, TrainError, check_kernels};
 
 use crate::Opened;
-use crate::card::{Outcome, model_card};
+use crate::card::{Outcome, model_card, taught_by};
 use crate::feed;
 use crate::front::{BatchSource, Feed, Front, News};
 use crate::heldout::Heldout;
@@ -108,12 +108,8 @@ impl Session {
         }
         let truncating = tokenizer.clone().truncating(recipe.max_length)?;
         let before = checkpoint.as_ref().map(|c| &c.header.inputs);
-        let teaches = match recipe.has_assistant() {
-            true => "assistant",
-            false => "teacher",
-        };
-        let (corpus, inputs) =
-            examine(teaches, before, of_models(&source, start.as_ref()), corpus)?;
+        let models = of_models(&source, start.as_ref());
+        let (corpus, inputs) = examine(taught_by(&plan), before, models, corpus)?;
         let files = corpus.describe()?;
         let opened = front.open(recipe.device).await.map_err(RunError::Device)?;
         let free = front.free_memory();

@@ -65,8 +65,8 @@ impl TokenBatch {
         self.host.iter().copied().max().unwrap_or(0)
     }
 
-    /// The place of each token among those of its sequence, (B, S), from 1, where the token `uncounted` has no place, 0; nothing
-    /// if no text has it.
+    /// The place of each token in its sequence, (B, S), counted from 1; the token `uncounted` is not counted and has 0. None if no
+    /// text has that token.
     pub(crate) fn places_without(&self, uncounted: u32) -> Option<Tensor<2, Int>> {
         let [b, s] = self.ids.dims();
         let mut sequences = self.host.chunks(s.max(1)).zip(self.lengths.as_slice());

@@ -94,7 +94,7 @@ pub enum ModelError {
         counted(.count, "tensor")
     )]
     NoTensor {
-        /// Name of the tensor, without the encoder's prefix.
+        /// Name of the tensor that was looked for.
         name: String,
         /// How many tensors there are.
         count: usize,
@@ -104,7 +104,7 @@ pub enum ModelError {
     /// A tensor has another shape than config.json says.
     #[error("tensor `{name}` has shape {found:?}, but config.json requires {expected:?}")]
     WrongShape {
-        /// Name of the tensor, without the encoder's prefix.
+        /// Name of the tensor in the file.
         name: String,
         /// Shape in the file.
         found: Vec<usize>,
@@ -114,7 +114,7 @@ pub enum ModelError {
     /// A tensor has an element type that is not a float.
     #[error("tensor `{name}` is of type {dtype}; weights must be F32, F16, BF16 or F64")]
     WrongType {
-        /// Name of the tensor, without the encoder's prefix.
+        /// Name of the tensor in the file.
         name: String,
         /// Its element type.
         dtype: String,

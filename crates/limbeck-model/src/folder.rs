@@ -206,7 +206,7 @@ impl Folder {
         Ok(SentenceHead::read(&self.name, &file, hidden)?)
     }
 
-    /// Tokens that it cuts its texts to, where its files say so: as [`Folder::sentence_head`], of whatever modules it has.
+    /// Tokens that its texts are cut to, where its files say so; unlike [`Folder::sentence_head`], whatever its modules are.
     ///
     /// # Errors
     /// A file that would say so is damaged.
@@ -280,7 +280,7 @@ impl Folder {
     /// That the model has a row for every token of its tokenizer, which a corpus may hold anywhere.
     ///
     /// # Errors
-    /// There are more tokens than rows, or one of both cannot be read.
+    /// A token's id is beyond the model's rows, or config.json cannot be used.
     pub fn require_rows(&self, tokenizer: &Tokenizer) -> Result<(), ModelError> {
         let rows = self.config()?.vocab_size;
         match tokenizer.beyond(rows) {
@@ -294,8 +294,7 @@ impl Folder {
         }
     }
 
-    /// The tokenizer's files for a model that is made of this one: as they are here, but for those that leave another file to
-    /// say how text becomes tokens.
+    /// The tokenizer's files for a model that is made of this one: [`Tokenizer::changed_files`], and the others as they are here.
     ///
     /// # Errors
     /// The tokenizer cannot be read, or not be written as tokenizer.json.
@@ -315,7 +314,7 @@ impl Folder {
 }
 
 /// Whether a file has weights of the encoder. Those of a Dense, in a folder of its own, are small, and a student may need them.
-fn is_weights(name: &str) -> bool {
+pub(crate) fn is_weights(name: &str) -> bool {
     name.ends_with(".safetensors") && !name.contains('/')
 }
 

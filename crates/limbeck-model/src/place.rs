@@ -279,11 +279,8 @@ fn snapshots(path: &Path) -> Vec<PathBuf> {
 fn is_model(path: &Path) -> bool {
     let names = names(path);
     let has = |name: &str| names.iter().any(|found| found == name);
-    let holds = |name: &String| {
-        TOKENIZER_FILES.contains(&name.as_str())
-            || name == "pytorch_model.bin"
-            || Form::of(name).is_some()
-    };
+    let holds =
+        |name: &String| TOKENIZER_FILES.contains(&name.as_str()) || Form::of(name).is_some();
     has("modules.json") || has("config.json") && names.iter().any(holds)
 }
 

@@ -6,6 +6,7 @@ use half::{bf16, f16};
 use limbeck_recipe::layout::{Parameter, TIED_WORDS};
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
+use crate::folder::is_weights;
 use crate::{Folder, ModelError};
 
 /// Element type of weights on disk.
@@ -44,7 +45,7 @@ pub struct Weights<'a> {
     prefix: String,
     /// Names of all tensors.
     names: BTreeSet<String>,
-    /// Names of tensors that were not stored, because another one has the same values: and the other one's.
+    /// Tensors that are not stored themselves, each with the name of the one that has its values.
     aliases: BTreeMap<String, String>,
 }
 
@@ -89,7 +90,7 @@ impl<'a> Weights<'a> {
     fn take_aliases(&mut self) {
         let files = self.folder.files();
         let headers = files
-            .filter(|(name, _)| name.ends_with(".safetensors") && !name.contains('/'))
+            .filter(|(name, _)| is_weights(name))
             .filter_map(|(_, bytes)| SafeTensors::read_metadata(bytes).ok());
         for (_, header) in headers {
             for (name, other) in header.metadata().iter().flatten() {

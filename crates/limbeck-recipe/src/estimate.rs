@@ -85,11 +85,7 @@ pub fn beyond_memory(plan: &Plan, available: f64) -> Option<Mistake> {
         memory(bytes),
         memory(available)
     );
-    let mistake = match least(plan, &peak) > available {
-        true => too_large_model(plan, &figures),
-        false => to_lower(plan, &peak, &figures)?,
-    };
-    Some(mistake)
+    mistake(plan, &peak, available, &figures)
 }
 
 /// Why the largest tensor of a run does not fit into a buffer of so many bytes, the most that a GPU gives, if so: both figures, and
@@ -105,11 +101,15 @@ pub fn beyond_buffer(plan: &Plan, most: f64) -> Option<Mistake> {
         memory(most)
     );
     let largest = |plan: &Plan| largest_tensor(plan).0;
-    let mistake = match least(plan, &largest) > most {
-        true => too_large_model(plan, &figures),
-        false => to_lower(plan, &largest, &figures)?,
-    };
-    Some(mistake)
+    mistake(plan, &largest, most, &figures)
+}
+
+/// The number to lower of a plan that costs more than there is, or the model that is too large whatever the numbers.
+fn mistake(plan: &Plan, cost: &dyn Fn(&Plan) -> f64, most: f64, figures: &str) -> Option<Mistake> {
+    match least(plan, cost) > most {
+        true => Some(too_large_model(plan, figures)),
+        false => to_lower(plan, cost, figures),
+    }
 }
 
 /// Bytes of the largest tensor of a step with batches of the longest sequences, and what it is.

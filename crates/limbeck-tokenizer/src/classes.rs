@@ -42,16 +42,13 @@ pub fn made(
     let model = file.map(|file| file.inner.get_model());
     let made = match (settings.class, model, file) {
         (Class::Bert, Some(ModelWrapper::WordPiece(model)), _) => bert(settings, model.clone())?,
-        (Class::Bert, None, _) => match files(VOCAB_TXT) {
-            Some(vocabulary) => Some(of_vocabulary(settings, vocabulary)?),
-            None => None,
-        },
-        (Class::Roberta, Some(ModelWrapper::BPE(model)), Some(file)) => {
-            let bytes = file.inner.get_pre_tokenizer().is_some_and(is_byte_level);
-            bytes
-                .then(|| roberta(settings, model.clone()))
-                .transpose()?
-                .flatten()
+        (Class::Bert, None, _) => files(VOCAB_TXT)
+            .map(|vocabulary| of_vocabulary(settings, vocabulary))
+            .transpose()?,
+        (Class::Roberta, Some(ModelWrapper::BPE(model)), Some(file))
+            if file.inner.get_pre_tokenizer().is_some_and(is_byte_level) =>
+        {
+            roberta(settings, model.clone())?
         }
         (Class::Roberta, None, _) => match (files(VOCAB_JSON), files(MERGES)) {
             (Some(_), Some(merges)) => Some(of_merges(settings, files, merges)?),

@@ -82,7 +82,7 @@ pub struct Tokenizer {
     cuts: TruncationDirection,
     /// The token for what the vocabulary lacks.
     unknown: Option<u32>,
-    /// The class that the folder names would make other tokens of its tokenizer.json.
+    /// Whether the class that the folder names would make other tokens of its tokenizer.json.
     alone: bool,
 }
 
@@ -95,10 +95,8 @@ impl Tokenizer {
     /// There is no vocabulary that can be read, or one of the files is damaged.
     pub fn from_files(files: FileOf<'_>) -> Result<Self, TokenizerError> {
         let file = files(TOKENIZER).map(as_it_stands).transpose()?;
-        let in_file = file.iter().flat_map(|file| {
-            let added = file.inner.get_added_tokens_decoder();
-            added.into_iter().collect::<Vec<_>>()
-        });
+        let in_file = file.iter();
+        let in_file = in_file.flat_map(|file| file.inner.get_added_tokens_decoder());
         let settings = Settings::read(files, in_file.collect())?;
         let made = classes::made(&settings, file.as_ref(), files)?;
         let mut tokenizer = match (made, file) {
@@ -159,6 +157,9 @@ impl Tokenizer {
     /// # Errors
     /// It cannot be written as JSON.
     pub fn to_json(&self) -> Result<String, TokenizerError> {
+        if self.max_length.is_none() {
+            return Ok(self.inner.to_string(false)?);
+        }
         let mut plain = self.inner.clone();
         plain.with_truncation(None)?;
         Ok(plain.to_string(false)?)
@@ -410,10 +411,10 @@ impl Tokenizer {
     /// `▁` for a space and a mark for a part of a character; those of other vocabularies as they are written.
     pub fn labels(&self, ids: &[u32]) -> Vec<String> {
         let added = self.inner.get_added_tokens_decoder();
-        let in_bytes = self.inner.get_pre_tokenizer().is_some_and(is_byte_level);
+        let in_bytes = self.is_byte_level();
         let bytes = |id: &u32| {
             let own = in_bytes && !added.contains_key(id);
-            labels::bytes(&self.token(*id)).filter(|_| own)
+            own.then(|| labels::bytes(&self.token(*id))).flatten()
         };
         let tokens: Vec<Option<Vec<u8>>> = ids.iter().map(bytes).collect();
         let mut all: Vec<String> = Vec::with_capacity(ids.len());
@@ -463,7 +464,7 @@ impl Tokenizer {
         Ok(None)
     }
 
-    /// A token whose id is not below `rows`, and that id: of those that texts can hold, and of the vocabulary.
+    /// The lowest id that is not below `rows`, with its token; added tokens count.
     pub fn beyond(&self, rows: usize) -> Option<(u32, String)> {
         let all = self.inner.get_vocab(true).into_iter();
         let beyond = all.filter(|(_, id)| *id as usize >= rows);

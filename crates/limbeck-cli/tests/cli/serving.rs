@@ -968,17 +968,18 @@ fn a_run_is_saved_without_a_terminal() {
     drop((serving.child.stdout.take(), serving.child.stderr.take()));
     let mut page = serving.page();
     page.send(long_run(&scene), &[]);
-    page.until(has_steps);
+    let last_of = |event: &Event| match event {
+        Event::Steps { steps } => steps.last().map(|step| step.step),
+        _ => None,
+    };
+    let mut last = last_of(&page.until(has_steps)).unwrap_or(0);
     let id = serving.child.id().to_string();
     let sent = Program::new("kill").args(["-HUP", &id]).status();
     assert!(sent.expect("running kill").success());
     let code = serving.child.wait().expect("the end of limbeck").code();
     assert_eq!(code, Some(0));
-    let mut last = 0;
     while let Some(event) = page.next() {
-        if let Event::Steps { steps } = event {
-            last = steps.last().map_or(last, |step| step.step);
-        }
+        last = last_of(&event).unwrap_or(last);
     }
     let next = Serving::start(&scene, &[]);
     let mut page = next
