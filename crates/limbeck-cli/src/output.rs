@@ -329,15 +329,26 @@ fn list(folder: &Path) -> Result<Vec<DirEntry>, CliError> {
 /// Whether a folder holds nothing that counts. Files that a killed run left without a checkpoint do not, nor does the folder of an
 /// assistant with no others: nobody can go on with them.
 fn is_empty(folder: &Path) -> Result<bool, CliError> {
+    const LEFT: [&str; 3] = [LOCK, METRICS_IN_PROGRESS, AWAY];
+    holds_only(folder, &|entry, name| {
+        Ok(LEFT.contains(&name)
+            || name == ASSISTANT
+                && entry.path().is_dir()
+                && holds_only(&entry.path(), &|_, name| {
+                    Ok(LEFT.contains(&name) || name == TEXTS)
+                })?)
+    })
+}
+
+/// Whether a folder holds nothing but what was being written, and what `left` names.
+fn holds_only(
+    folder: &Path,
+    left: &dyn Fn(&DirEntry, &str) -> Result<bool, CliError>,
+) -> Result<bool, CliError> {
     for entry in list(folder)? {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let counts = match &*name {
-            METRICS_IN_PROGRESS | LOCK => false,
-            ASSISTANT => !entry.path().is_dir() || !is_empty(&entry.path())?,
-            name => !name.starts_with(PREFIX),
-        };
-        if counts {
+        if !name.starts_with(PREFIX) && !left(&entry, &name)? {
             return Ok(false);
         }
     }

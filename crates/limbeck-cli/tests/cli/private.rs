@@ -114,19 +114,34 @@ fn a_stopped_run_finds_what_its_recipe_does_not_name() {
     let home = scene.path("anna");
     scene.copy_golden("tiny-bert", "anna/own");
     let own = home.join("own").display().to_string();
-    let long = ["--set", "steps=400", "--set", "checkpoint_every=50"];
-    let start = [
-        "distill",
-        "--config",
-        "recipe.toml",
-        "--json",
-        "--teacher",
-        &own,
-    ];
-    let mut start = scene.command(&[&start[..], &long].concat());
-    start.env("HOME", &home);
-    let mut run = Running::start(start);
-    run.until("step", 3);
+    let start = |checkpoint_every: &str| {
+        let (file, checkpoint_every) = (
+            "recipe.toml",
+            format!("checkpoint_every={checkpoint_every}"),
+        );
+        let mut start = scene.command(&[
+            "distill",
+            "--config",
+            file,
+            "--json",
+            "--teacher",
+            &own,
+            "--set",
+            "steps=400",
+            "--set",
+            &checkpoint_every,
+        ]);
+        start.env("HOME", &home);
+        let mut run = Running::start(start);
+        run.until("step", 3);
+        run
+    };
+    // What is left of one that was killed before its first checkpoint is of no use, and in nobody's way.
+    let mut run = start("1000");
+    run.signal("-KILL");
+    run.end();
+    assert!(scene.files("student").contains(&"checkpoint.toml".into()));
+    let mut run = start("50");
     run.signal("-INT");
     run.until("stopped", 3);
     run.end();

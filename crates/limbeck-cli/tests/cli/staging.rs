@@ -217,11 +217,12 @@ fn the_report_of_the_student_speaks_of_its_assistant() {
     assert!(first.contains("Distance to the teacher</h2>"));
 }
 
-/// A run that is killed while its first stage opens leaves the folder of the assistant, and nothing in it.
+/// A run that is killed while its first stage opens leaves the folder of the assistant, and in it at most what the texts were.
 #[test]
 fn a_run_that_was_killed_before_its_first_checkpoint_starts_again() {
     let scene = Scene::new();
     scene.write("student/assistant/.limbeck.lock", "1234567");
+    scene.write("student/assistant/texts.json", "{}");
     scene.write("student/.limbeck.lock", "1234567");
     resume(&scene).refused(
         2,
@@ -232,11 +233,13 @@ fn a_run_that_was_killed_before_its_first_checkpoint_starts_again() {
     scene.distill(&FLAGS).done();
     is_as_undisturbed(&scene);
     // A file of somebody else counts.
-    let scene = Scene::new();
-    scene.write("student/assistant/notes.txt", "mine");
-    let refused = scene.distill(&FLAGS);
-    let message = "the output folder student is not empty";
-    assert!(refused.stderr.contains(message), "{refused:?}");
+    for theirs in ["student/assistant/notes.txt", "student/texts.json"] {
+        let scene = Scene::new();
+        scene.write(theirs, "mine");
+        let refused = scene.distill(&FLAGS);
+        let message = "the output folder student is not empty";
+        assert!(refused.stderr.contains(message), "{refused:?}");
+    }
 }
 
 #[test]
