@@ -11,7 +11,7 @@ use limbeck_recipe::{Init, NamedRecipe, Plan, Recipe};
 use toml::{Table, Value};
 
 use crate::error::CliError;
-use crate::{paths, recipes};
+use crate::{paths, recipes, words};
 
 /// What can be done with recipes.
 #[derive(Subcommand)]
@@ -173,7 +173,7 @@ pub fn load(base: &Base, settings: &[(String, Value)]) -> Result<Recipe, CliErro
     take_sizes(&mut table)?;
     Value::Table(table)
         .try_into()
-        .map_err(|e| CliError::Usage(format!("{source}: {}", e.to_string().trim_end())))
+        .map_err(|e| CliError::Usage(format!("{source}: {}", words::of_field(&e))))
 }
 
 /// A recipe with one field of `--set`.
@@ -181,17 +181,12 @@ pub fn load(base: &Base, settings: &[(String, Value)]) -> Result<Recipe, CliErro
 /// # Errors
 /// The field is not known, or of the wrong kind.
 pub fn with(recipe: &Recipe, key: &str, value: &Value) -> Result<Recipe, CliError> {
-    let wrong = |e: &dyn std::fmt::Display| {
-        CliError::Usage(format!("--set {key}={value}: {}", e.to_string().trim_end()))
+    let wrong = |e: toml::de::Error| {
+        CliError::Usage(format!("--set {key}={value}: {}", words::of_field(&e)))
     };
-    let mut table: Table = recipe
-        .to_toml()
-        .parse()
-        .map_err(|e: toml::de::Error| wrong(&e))?;
+    let mut table: Table = recipe.to_toml().parse().map_err(wrong)?;
     set(&mut table, key, value.clone())?;
-    Value::Table(table)
-        .try_into()
-        .map_err(|e: toml::de::Error| wrong(&e))
+    Value::Table(table).try_into().map_err(wrong)
 }
 
 /// Paths in a file are relative to its folder, wherever the program is started; those of flags, to the current folder.

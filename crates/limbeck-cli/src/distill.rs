@@ -126,31 +126,31 @@ fn take(mut session: Session, mut listener: Listener, stop: &AtomicBool) -> Resu
 /// A file could not be written: what there is of the run, and how to go on.
 fn not_kept(error: CliError, session: &Session, listener: &Listener) -> CliError {
     let out = listener.stage.out();
-    let what_now = match session.saved_at() {
+    let how = match session.saved_at() {
         Some(step) => format!(
             "The checkpoint of step {step} is whole. Fix that, then resume with: limbeck distill --out {out} --resume"
         ),
         None => listener.stage.without_checkpoint(),
     };
-    CliError::NotKept {
+    CliError::Resumable {
         error: Box::new(error),
-        what_now,
+        how,
     }
 }
 
 /// The device failed: what there is of the run, and how to go on.
 fn left(error: CliError, session: &Session, listener: &Listener) -> CliError {
     let out = listener.stage.out();
-    let what_now = match session.saved_at() {
+    let how = match session.saved_at() {
         Some(step) => format!(
             "The checkpoint of step {step} is whole. Resume with: limbeck distill --out {out} --resume; with --device cpu if the \
              GPU fails again"
         ),
-        None => "There is no checkpoint yet".to_owned(),
+        None => listener.stage.without_checkpoint(),
     };
-    CliError::NotKept {
+    CliError::Resumable {
         error: Box::new(error),
-        what_now,
+        how,
     }
 }
 

@@ -55,13 +55,13 @@ pub enum CliError {
         /// The output folder.
         out: String,
     },
-    /// A file of a run could not be written.
-    #[error("{error}\n  {what_now}")]
-    NotKept {
+    /// A run could not go on.
+    #[error("{error}\n  {how}")]
+    Resumable {
         /// What happened.
         error: Box<CliError>,
         /// What is left of the run, and how to go on.
-        what_now: String,
+        how: String,
     },
     /// A model computed what is not a number.
     #[error("{0}")]

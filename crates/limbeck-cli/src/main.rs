@@ -23,6 +23,7 @@ mod relations;
 mod report;
 mod serve;
 mod terminal;
+mod words;
 
 use std::process::ExitCode;
 

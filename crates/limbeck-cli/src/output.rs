@@ -116,6 +116,13 @@ impl Output {
             list(folder)?;
         }
         let made = !folder.exists();
+        // Also a link to nothing.
+        if !folder.is_dir() && folder.symlink_metadata().is_ok() {
+            return Err(CliError::Usage(format!(
+                "the output folder {} is not a folder. Choose another with --out",
+                folder.display()
+            )));
+        }
         std::fs::create_dir_all(folder).map_err(CliError::file("make the folder", folder))?;
         let output = Self::take(folder, made)?;
         if !overwrite {

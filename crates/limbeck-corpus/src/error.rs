@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::json;
+
 /// Why a corpus cannot be read or batched. Each message gives the values and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum CorpusError {
@@ -53,8 +55,9 @@ pub enum CorpusError {
     },
     /// The packed data ends too early or is damaged.
     #[error(
-        "{file}: the {program} data is truncated or damaged after {byte} bytes of text ({source}). Test it with {program} \
-         -t, and download or compress the file again"
+        "{file}: the {program} data is truncated or damaged after {byte} bytes of text ({}). Test it with {program} \
+         -t, and download or compress the file again",
+        reason(.source)
     )]
     Damaged {
         /// The file.
@@ -78,14 +81,14 @@ pub enum CorpusError {
     },
     /// A file is JSON lines, and nothing says which field is the document.
     #[error(
-        "{file} is JSON lines: add --corpus-field NAME (`corpus_field` in a recipe), the field that holds the text; its keys \
-         are {keys}"
+        "{file} is JSON lines: name the field that holds the text, with --corpus-field NAME or `corpus_field` in a recipe{}",
+        its(.keys)
     )]
     NeedsField {
         /// The file.
         file: String,
-        /// The keys of its first object.
-        keys: String,
+        /// The keys of its first object; none where it is longer than what was read of it.
+        keys: Vec<String>,
     },
     /// A line of JSON lines is no document.
     #[error("{file}, line {line}: {reason}")]
@@ -172,4 +175,22 @@ pub enum CorpusError {
     /// The background thread cannot be started or has panicked.
     #[error("the thread that prepares batches failed: {0}")]
     Thread(String),
+}
+
+/// The keys of an object at the end of a sentence, if they are known.
+fn its(keys: &[String]) -> String {
+    match keys {
+        [] => String::new(),
+        keys => format!("; its keys are {}", json::list(keys)),
+    }
+}
+
+/// What a decompressor says, without the words of its code where the text only ends too early.
+fn reason(source: &io::Error) -> String {
+    let words = source.to_string();
+    let ends = source.kind() == io::ErrorKind::UnexpectedEof || words.contains("UnexpectedEof");
+    match ends {
+        true => "it ends too early".to_owned(),
+        false => words,
+    }
 }

@@ -154,17 +154,19 @@ impl Head {
         let kind = json::Kind::of(text, self.is_whole);
         match (kind, field) {
             (Some(json::Kind::Document), _) => refuse("one JSON document", TO_FIELD.to_owned()),
+            (Some(json::Kind::Lists), _) => refuse("JSON lines of lists", OF_LISTS.to_owned()),
+            (Some(json::Kind::Lines(_)), Some(field)) => self.require_field(text, place, field),
             (Some(json::Kind::Lines(keys)), None) => Err(CorpusError::NeedsField {
                 file: place.name(),
-                keys: json::list(&keys),
+                keys,
             }),
-            (_, Some(field)) => self.require_field(text, place, field),
-            (None, None) => match table::columns(text, self.is_whole, &place.name()) {
-                None => Ok(()),
-                Some(columns) => {
+            (None, field) => match (table::columns(text, self.is_whole, &place.name()), field) {
+                (Some(columns), _) => {
                     let columns = json::list(&columns);
                     refuse("a table", format!("Its first row is {columns}. {OF_TABLE}"))
                 }
+                (None, Some(field)) => self.require_field(text, place, field),
+                (None, None) => Ok(()),
             },
         }
     }
@@ -232,6 +234,8 @@ const BINARIES: [(&[u8], &str, &str); 19] = [
 
 const TO_FIELD: &str =
     "Write it as JSON lines (jq -c '.[]'), and name the field with the text with --corpus-field";
+const OF_LISTS: &str =
+    "Write the texts to a file, one document per line (jq -r '.[0]' for the first of each list)";
 const OF_TABLE: &str = "Write the column with the text to a file, one document per line; or the table as JSON lines, and name \
                         the field with --corpus-field";
 const TO_LINES: &str = "Write its column of texts to a text file, one document per line; or write it as JSON lines, and name the \
@@ -239,7 +243,7 @@ const TO_LINES: &str = "Write its column of texts to a text file, one document p
 const NAME_TEXT: &str = "Name text files, UTF-8, with one document per line";
 const SAVE_AS_TEXT: &str = "Save it as text, UTF-8, with one document per line";
 const UNPACK: &str = "Unpack it, and name the text files in it";
-const REPACK: &str = "Unpack it, or pack it with gzip, zstd, xz or bzip2";
+const REPACK: &str = "Unpack it, or pack it with gzip";
 
 /// Names of files that only an office file has, among the first in its archive.
 const OFFICE: [&[u8]; 6] = [

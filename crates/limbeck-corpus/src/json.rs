@@ -14,6 +14,8 @@ const NAMED: usize = 12;
 pub(crate) enum Kind {
     /// One object a line; the keys of the first, where they are known.
     Lines(Vec<String>),
+    /// One list a line.
+    Lists,
     /// One value over all of the text.
     Document,
 }
@@ -37,6 +39,7 @@ impl Kind {
                 Some(Self::Lines(keys(&object)))
             }
             Ok(Value::Object(_)) => is_line.then_some(Self::Document),
+            Ok(Value::Array(_)) if is_line && are_lists(rest, is_whole) => Some(Self::Lists),
             Ok(_) => rest.trim().is_empty().then_some(Self::Document),
             // As far as it goes, it is JSON.
             Err(e) if e.is_eof() && !is_whole => {
@@ -58,8 +61,12 @@ pub(crate) fn document(line: &str, field: &str) -> Result<String, String> {
         // The library repeats what it found, however long that is.
         let mut found = e.to_string();
         found.truncate(found.floor_char_boundary(SHOWN));
+        let what = match line.trim_start().starts_with('{') {
+            true => "not valid JSON",
+            false => "not a JSON object",
+        };
         format!(
-            "not a JSON object ({found}). With --corpus-field every line must be one; leave it out for plain text"
+            "{what} ({found}). With --corpus-field every line must be a JSON object; leave it out for plain text"
         )
     })?;
     let kind = match object.remove(field) {
@@ -77,6 +84,20 @@ pub(crate) fn document(line: &str, field: &str) -> Result<String, String> {
     Err(format!(
         "the field `{field}` is {kind}, not a string. Name another field, or leave the line out"
     ))
+}
+
+/// Whether there is more than blank lines, and the others are lists; the last may be cut off.
+fn are_lists(rest: &str, is_whole: bool) -> bool {
+    let rest = match is_whole {
+        true => rest,
+        false => rest.rsplit_once('\n').map_or("", |(whole, _)| whole),
+    };
+    let mut lines = rest
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .peekable();
+    lines.peek().is_some()
+        && lines.all(|line| matches!(serde_json::from_str(line), Ok(Value::Array(_))))
 }
 
 /// In alphabetical order, whether serde_json keeps that of the file or not.

@@ -44,6 +44,14 @@ pub enum ModelError {
         /// What to do.
         advice: &'static str,
     },
+    /// The folder of a run that has not come to its end.
+    #[error(
+        "{folder} holds a run that is not finished, and no model yet. Finish it with: limbeck distill --out {folder} --resume"
+    )]
+    Unfinished {
+        /// What was named.
+        folder: String,
+    },
     /// The model is in another folder.
     #[error("{folder} {why}: {place}; name that folder")]
     OtherPlace {

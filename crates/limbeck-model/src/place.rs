@@ -103,6 +103,10 @@ pub fn no_folder(path: &Path) -> ModelError {
 
 /// Why a folder without config.json is none of a model, if that can be told.
 pub fn without_config(path: &Path) -> Option<ModelError> {
+    if path.join("checkpoint.safetensors").is_file() {
+        let folder = path.display().to_string();
+        return Some(ModelError::Unfinished { folder });
+    }
     let of_adapter = |name: &String| name.starts_with("adapter_");
     let found: Vec<String> = names(path).into_iter().filter(of_adapter).collect();
     match found.is_empty() {

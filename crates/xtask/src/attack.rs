@@ -30,6 +30,8 @@ use scene::{Scene, Source};
 
 /// Minutes of the gate's attack, and of one that nobody gives a time.
 const MINUTES: f64 = 5.0;
+/// Seed of the gate's attack: the same tries each time, so that a change decides and not the draw.
+const SEED: u64 = 1;
 
 /// Flags of `cargo xtask attack`.
 #[derive(Args)]
@@ -53,7 +55,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             minutes: MINUTES,
-            seed: None,
+            seed: Some(SEED),
             only: None,
             first: 1,
         }

@@ -77,9 +77,13 @@ pub fn begin(arguments: &Arguments) -> Result<Begun, CliError> {
     let assistant_teaches = recipe.has_assistant()
         && resumes
         && (checkpoint.is_some() || output::is_finished(&assistant));
-    let teacher = Folder::read(match assistant_teaches {
+    let teacher = match assistant_teaches {
         true => &assistant,
         false => Path::new(&recipe.teacher),
+    };
+    let teacher = Folder::read(teacher).map_err(|e| match resumes && !teacher.exists() {
+        true => resuming::moved(e.into(), "--teacher DIR", &out),
+        false => e.into(),
     })?;
     let start = config::start(&recipe)?;
     // All mistakes of the recipe come before the first of a file.
@@ -87,7 +91,13 @@ pub fn begin(arguments: &Arguments) -> Result<Begun, CliError> {
         true => Plan::new(&recipe, &teacher.config()?).map(|_| None)?,
         false => config::stages(&recipe, &teacher, start.as_ref())?.0,
     };
-    let corpus = Corpus::open(&recipe.corpus, recipe.corpus_field.as_deref())?;
+    let corpus = Corpus::open(&recipe.corpus, recipe.corpus_field.as_deref());
+    let corpus = corpus.map_err(
+        |e| match resumes && matches!(e, CorpusError::NoMatch { .. }) {
+            true => resuming::moved(e.into(), "--corpus FILES", &out),
+            false => e.into(),
+        },
+    )?;
     let mut models = config::models(&recipe);
     // Whoever has taught the assistant may have gone.
     models.retain(|(_, path)| !assistant_teaches || path.exists());

@@ -26,6 +26,17 @@ pub struct Resumed {
     pub changed: Option<String>,
 }
 
+/// An input is not where it was when the run began.
+pub fn moved(error: CliError, flag: &str, out: &Path) -> CliError {
+    CliError::Resumable {
+        error: Box::new(error),
+        how: format!(
+            "If it has moved, say where it is now: limbeck distill --out {} --resume {flag}",
+            out.display()
+        ),
+    }
+}
+
 /// Takes a folder whose run goes on: from its checkpoint; from what a finished run left, if it is made longer; or, before the
 /// student's first step, from the recipe that was left for it.
 ///

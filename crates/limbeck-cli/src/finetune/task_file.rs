@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::Arguments;
 use super::task::{Kind, Said};
 use crate::error::CliError;
+use crate::words;
 
 /// The name of the file in a folder that `--train` names.
 pub const NAME: &str = "task.toml";
@@ -197,11 +198,11 @@ fn parse(file: &Path) -> Result<Asked, CliError> {
 
 /// With the line, which names the field.
 fn in_words(error: &toml::de::Error, text: &str) -> String {
-    let message = error.message();
+    let message = words::plain(error.message());
     // What is missing stands in no line.
     let span = error.span().filter(|_| !message.starts_with("missing"));
     let Some(span) = span else {
-        return message.to_owned();
+        return message;
     };
     let before = text.get(..span.start).unwrap_or_default();
     let number = before.matches('\n').count();

@@ -69,8 +69,8 @@ fn json_lines_make_no_difference() {
     assert_ne!(unnamed, recipe);
     // Its paths lead from its folder.
     scene.write("flag/unnamed.toml", unnamed);
-    let message = "corpus.jsonl.gz is JSON lines: add --corpus-field NAME (`corpus_field` in a recipe), the field that holds the \
-                   text; its keys are id, text";
+    let message = "corpus.jsonl.gz is JSON lines: name the field that holds the text, with --corpus-field NAME or `corpus_field` in \
+                   a recipe; its keys are id, text";
     scene.distill(&flags[..2]).refused(1, message);
     scene
         .run(&["config", "check", "flag/unnamed.toml"])

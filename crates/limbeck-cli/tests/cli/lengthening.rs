@@ -149,16 +149,19 @@ fn a_run_goes_on_wherever_its_inputs_are() {
     let longer = [
         "distill", "--out", "student", "--resume", "--set", "steps=9",
     ];
-    scene.run(&longer).refused(
-        1,
-        "there is no folder teacher. Name a Hugging Face model folder, with config.json, model.safetensors and tokenizer.json",
-    );
+    let advice = "\n  If it has moved, say where it is now: limbeck distill --out student --resume";
+    let message = "there is no folder teacher. Name a Hugging Face model folder, with config.json, model.safetensors and tokenizer.json";
+    let message = format!("{message}{advice} --teacher DIR");
+    scene.run(&longer).refused(1, &message);
     let moved = [
         "--teacher",
         "elsewhere/model",
         "--corpus",
         "elsewhere/texts.txt",
     ];
+    let outcome = scene.run(&[&longer[..], &moved[..2]].concat());
+    let end = format!("{advice} --corpus FILES\n");
+    assert!(outcome.stderr.ends_with(&end), "{}", outcome.stderr);
     scene.run(&[&longer[..], &moved].concat()).done();
     assert_eq!(scene.steps("student/metrics.jsonl").len(), 9);
     let recipe = scene.text("student/recipe.toml");

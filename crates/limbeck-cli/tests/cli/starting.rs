@@ -328,7 +328,7 @@ fn a_start_that_names_no_folder_says_how_to_name_one() {
     ] {
         scene.distill(&["--set", set]).refused(
             2,
-            &format!("recipe.toml with --set: {message}\nin `student.init`"),
+            &format!("recipe.toml with --set: `student.init`: {message}"),
         );
     }
 }

@@ -74,6 +74,9 @@ fn an_interrupted_run_saves_and_goes_on_as_if_nothing_had_been() {
         ["checkpoint.safetensors", "metrics.jsonl.part"]
     );
     assert_eq!(scene.steps(PART).len() as u64, step);
+    // It is no model yet.
+    let message = "student holds a run that is not finished, and no model yet. Finish it with: limbeck distill --out student --resume";
+    scene.run(&["inspect", "student"]).refused(1, message);
     resumes_as_if_undisturbed(&scene);
 }
 

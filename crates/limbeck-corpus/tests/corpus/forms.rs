@@ -47,7 +47,7 @@ fn what_is_no_text_is_named_as_what_it_is() {
         (
             b"\x04\x22\x4d\x18\x40",
             "packed with lz4",
-            "gzip, zstd, xz or bzip2",
+            "or pack it with gzip",
         ),
         (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
@@ -237,8 +237,8 @@ fn a_field_of_json_lines_is_the_document() {
         assert_eq!(
             open(&[path]).expect_err("no field").to_string(),
             format!(
-                "{} is JSON lines: add --corpus-field NAME (`corpus_field` in a recipe), the field that holds the text; its keys \
-                 are id, text",
+                "{} is JSON lines: name the field that holds the text, with --corpus-field NAME or `corpus_field` in a recipe; \
+                 its keys are id, text",
                 pattern(path)
             )
         );
@@ -291,8 +291,13 @@ fn a_line_without_a_document_is_named() {
         ),
         (
             "plain text",
-            "not a JSON object (expected value at line 1 column 1). With --corpus-field every line must be one; \
+            "not a JSON object (expected value at line 1 column 1). With --corpus-field every line must be a JSON object; \
                         leave it out for plain text",
+        ),
+        (
+            "{\"text\": \"\\ud800\"}",
+            "not valid JSON (unexpected end of hex escape at line 1 column 17). With --corpus-field every line must be \
+                        a JSON object; leave it out for plain text",
         ),
     ] {
         // In the first line it is said when the corpus is opened, of any of its files.
@@ -369,5 +374,33 @@ fn text_that_begins_like_json_is_text() {
     let items = "{\"text\": \"one\"},\n".repeat(9000);
     assert!(refusal("a.json", format!("[{items}{{}}]")).starts_with(" is one JSON document"));
     let long = format!("{{\"text\": \"{}\"}}\n", "x".repeat(100_000));
-    assert!(refusal("a.json", long).contains("is JSON lines: add --corpus-field NAME"));
+    let message = " is JSON lines: name the field that holds the text, with --corpus-field NAME or `corpus_field` in a recipe";
+    assert_eq!(refusal("a.json", long), message);
+}
+
+#[test]
+fn lists_and_tables_are_no_documents_with_a_field_or_without() {
+    let folder = folder();
+    let lists = write(&folder, "a.jsonl", "[\"one\", 1]\n\n[\"two\", 2]\n");
+    let long = write(
+        &folder,
+        "b.jsonl",
+        "[\"three\", 3]\n".repeat(1 + (64 << 10) / 13),
+    );
+    let table = write(&folder, "c.csv", "id,text\n1,one\n2,two\n3,three\n");
+    for field in [None, Some("text")] {
+        for (path, what) in [
+            (&lists, "JSON lines of lists, not text"),
+            (&long, "JSON lines of lists, not text"),
+            (&table, "a table, not text"),
+        ] {
+            let error = open_json(&[path], field).expect_err(what).to_string();
+            assert!(error.contains(&format!(" is {what}")), "{error}");
+        }
+    }
+    // Lines in quotes are text, as are lines that only begin like lists.
+    for text in ["\"I came.\"\n\"I saw.\"\n", "[1]\n[2] Two.\n"] {
+        let path = write(&folder, "d.txt", text);
+        assert_eq!(open(&[&path]).map(drop).map_err(|e| e.to_string()), Ok(()));
+    }
 }
