@@ -20,6 +20,7 @@ use super::stage::{Part, Stage};
 use crate::config::{self, Base};
 use crate::error::CliError;
 use crate::inputs::{Inputs, require_out};
+use crate::models::Found;
 use crate::output::{self, Output, RECIPE, TEXTS};
 use crate::paths::{self, Away};
 
@@ -77,18 +78,24 @@ pub fn begin(arguments: &Arguments) -> Result<Begun, CliError> {
     let assistant_teaches = recipe.has_assistant()
         && resumes
         && (checkpoint.is_some() || output::is_finished(&assistant));
-    let teacher = Folder::read(match assistant_teaches {
-        true => &assistant,
-        false => Path::new(&recipe.teacher),
-    })?;
-    let start = config::start(&recipe)?;
+    let found = match assistant_teaches {
+        true => Found::folder(&assistant),
+        false => config::find_teacher(&mut recipe)?,
+    };
+    let teacher = found.read()?;
+    let found_start = config::find_start(&mut recipe)?;
+    let start = config::read_start(found_start.as_ref())?;
     // All mistakes of the recipe come before the first of a file.
     let of_assistant = match assistant_teaches {
         true => Plan::new(&recipe, &teacher.config()?).map(|_| None)?,
         false => config::stages(&recipe, &teacher, start.as_ref())?.0,
     };
     let corpus = Corpus::open(&recipe.corpus, recipe.corpus_field.as_deref())?;
-    let mut models = config::models(&recipe);
+    let of_teacher = match assistant_teaches {
+        true => Path::new(&recipe.teacher),
+        false => &found.folder,
+    };
+    let mut models = config::models(of_teacher, found_start.as_ref());
     // Whoever has taught the assistant may have gone.
     models.retain(|(_, path)| !assistant_teaches || path.exists());
     let config = arguments.config.as_deref();
