@@ -8,12 +8,13 @@ use limbeck_recipe::{Config, Plan, Recipe};
 use serde_json::Value;
 
 /// crate -> the crates of ours that it may use.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("limbeck-oracle", &[]),
     ("limbeck-recipe", &[]),
     ("limbeck-relations", &["limbeck-recipe"]),
     ("limbeck-score", &["limbeck-recipe"]),
     ("limbeck-onnx", &["limbeck-recipe"]),
+    ("limbeck-hub", &["limbeck-recipe"]),
     ("limbeck-protocol", &["limbeck-recipe"]),
     ("limbeck-corpus", &["limbeck-recipe"]),
     ("limbeck-kernels", &["limbeck-recipe"]),
@@ -44,6 +45,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "limbeck-relations",
             "limbeck-score",
             "limbeck-onnx",
+            "limbeck-hub",
             "limbeck-protocol",
             "limbeck-corpus",
             "limbeck-kernels",
@@ -164,6 +166,10 @@ fn rooms_do_not_know_what_they_must_not() {
         ),
         ("limbeck-score", &["burn", "clap", "web-sys"]),
         ("limbeck-onnx", &["burn", "clap", "web-sys"]),
+        (
+            "limbeck-hub",
+            &["burn", "tokio", "clap", "indicatif", "safetensors"],
+        ),
         ("limbeck-protocol", &["burn", "clap", "web-sys"]),
         ("limbeck-corpus", &["burn", "tokenizers", "clap", "web-sys"]),
         ("limbeck-engine", &["clap", "web-sys", "tempfile", "tokio"]),

@@ -1,11 +1,10 @@
 //! `limbeck baseline`: the student that a run starts from, without a run.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use limbeck_engine::card;
-use limbeck_model::Folder;
 use limbeck_recipe::DeviceChoice;
 use toml::Value;
 
@@ -18,8 +17,8 @@ use crate::{device, paths, terminal};
 /// Flags of `limbeck baseline`.
 #[derive(Args)]
 pub struct Arguments {
-    /// Folder of the teacher
-    #[arg(long, value_name = "DIR")]
+    /// The teacher: its folder, or its id on the Hugging Face hub
+    #[arg(long, value_name = "MODEL")]
     teacher: Option<String>,
     /// Output folder [default: the recipe's, else student]
     #[arg(long, value_name = "DIR")]
@@ -50,16 +49,17 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     }
     require_out(&recipe.out)?;
     config::require_teacher(&recipe)?;
-    let out = Path::new(&recipe.out);
-    let teacher = Folder::read(Path::new(&recipe.teacher))?;
-    let start = config::start(&recipe)?;
+    let out = &PathBuf::from(&recipe.out);
+    let teacher = config::find_teacher(&mut recipe)?;
+    let start = config::find_start(&mut recipe)?;
+    let (read, read_start) = (teacher.read()?, config::read_start(start.as_ref())?);
     let (device, _) = device::open(DeviceChoice::Cpu)?;
     let seen = paths::seen_from(&recipe, out);
-    let baseline = limbeck_engine::baseline(&seen, &teacher, start.as_ref(), &device);
+    let baseline = limbeck_engine::baseline(&seen, &read, read_start.as_ref(), &device);
     let baseline = pollster::block_on(baseline)?;
     let config = arguments.config.as_deref().into_iter();
     let inputs = Inputs {
-        models: config::models(&recipe),
+        models: config::models(&teacher.folder, start.as_ref()),
         result: "student",
         files: config.map(|path| ("recipe", path)).collect(),
     };

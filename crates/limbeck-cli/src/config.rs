@@ -11,6 +11,7 @@ use limbeck_recipe::{Init, NamedRecipe, Plan, Recipe};
 use toml::{Table, Value};
 
 use crate::error::CliError;
+use crate::models::{self, Found};
 use crate::{paths, recipes, words};
 
 /// What can be done with recipes.
@@ -51,10 +52,11 @@ pub fn main(command: &Command) -> Result<ExitCode, CliError> {
             write!(out, "{}", recipe.to_toml())?;
         }
         Command::Check { file } => {
-            let recipe = load(&Base::File(file), &[])?;
+            let mut recipe = load(&Base::File(file), &[])?;
             require_teacher(&recipe)?;
-            let teacher = Folder::read(Path::new(&recipe.teacher))?;
-            let (assistant, student) = stages(&recipe, &teacher, start(&recipe)?.as_ref())?;
+            let teacher = find_teacher(&mut recipe)?.read()?;
+            let start = read_start(find_start(&mut recipe)?.as_ref())?;
+            let (assistant, student) = stages(&recipe, &teacher, start.as_ref())?;
             let pooling = teacher.sentence_head()?.pooling;
             Corpus::open(&recipe.corpus, recipe.corpus_field.as_deref())?;
             for plan in assistant.into_iter().chain([student]) {
@@ -74,21 +76,41 @@ pub fn main(command: &Command) -> Result<ExitCode, CliError> {
 pub fn require_teacher(recipe: &Recipe) -> Result<(), CliError> {
     match recipe.teacher.is_empty() {
         true => Err(CliError::Usage(
-            "no teacher: name its folder with --teacher, or `teacher` in the recipe".into(),
+            "no teacher: name its folder, or its id on the Hugging Face hub, with --teacher, or `teacher` in the recipe".into(),
         )),
         false => Ok(()),
     }
 }
 
-/// The model in the folder that the student starts from, if the recipe names one.
+/// The teacher, which the recipe names as it was found from then on.
 ///
 /// # Errors
-/// It cannot be read.
-pub fn start(recipe: &Recipe) -> Result<Option<Folder>, CliError> {
-    match &recipe.student.init {
-        Init::Folder(folder) => Ok(Some(Folder::read(Path::new(folder))?)),
-        _ => Ok(None),
-    }
+/// See [`models::find`].
+pub fn find_teacher(recipe: &mut Recipe) -> Result<Found, CliError> {
+    let found = models::find(Path::new(&recipe.teacher))?;
+    recipe.teacher.clone_from(&found.name);
+    Ok(found)
+}
+
+/// The same of the model that the student starts from, if the recipe names one.
+///
+/// # Errors
+/// See [`models::find`].
+pub fn find_start(recipe: &mut Recipe) -> Result<Option<Found>, CliError> {
+    let Init::Folder(start) = &mut recipe.student.init else {
+        return Ok(None);
+    };
+    let found = models::find(Path::new(start))?;
+    start.clone_from(&found.name);
+    Ok(Some(found))
+}
+
+/// The files of the model that the student starts from.
+///
+/// # Errors
+/// They cannot be read.
+pub fn read_start(start: Option<&Found>) -> Result<Option<Folder>, CliError> {
+    start.map(Found::read).transpose()
 }
 
 /// The plan of the assistant, if there is one, and the student's.
@@ -105,12 +127,9 @@ pub fn stages(
 }
 
 /// The folders of the models that a run reads, and what each is called.
-pub fn models(recipe: &Recipe) -> Vec<(&str, &Path)> {
-    let mut models = vec![("teacher", Path::new(&recipe.teacher))];
-    if let Init::Folder(folder) = &recipe.student.init {
-        models.push(("starting model", Path::new(folder)));
-    }
-    models
+pub fn models<'a>(teacher: &'a Path, start: Option<&'a Found>) -> Vec<(&'a str, &'a Path)> {
+    let start = start.map(|start| ("starting model", start.folder.as_path()));
+    std::iter::once(("teacher", teacher)).chain(start).collect()
 }
 
 /// What a recipe starts from.
@@ -191,18 +210,17 @@ pub fn with(recipe: &Recipe, key: &str, value: &Value) -> Result<Recipe, CliErro
 
 /// Paths in a file are relative to its folder, wherever the program is started; those of flags, to the current folder.
 fn take_paths(table: &mut Table, folder: &Path) {
-    let take = |value: &mut Value| {
-        if let Value::String(path) = value {
-            *path = paths::join(folder, path);
+    let take = |value: Option<&mut Value>, join: fn(&Path, &str) -> String| {
+        if let Some(Value::String(path)) = value {
+            *path = join(folder, path);
         }
     };
-    for key in ["teacher", "out"] {
-        table.get_mut(key).map(take);
-    }
+    take(table.get_mut("teacher"), paths::join_model);
+    take(table.get_mut("out"), paths::join);
     let start = table
         .get_mut("student")
         .and_then(|student| student.get_mut("init")?.get_mut("folder"));
-    start.map(take);
+    take(start, paths::join_model);
     let corpus = table.get_mut("corpus").and_then(Value::as_array_mut);
     for path in corpus.into_iter().flatten() {
         if let Value::String(path) = path {
@@ -226,7 +244,8 @@ fn take_sizes(table: &mut Table) -> Result<(), CliError> {
     else {
         return Ok(());
     };
-    let config = Folder::read(Path::new(folder))?.config()?;
+    let found = models::find(Path::new(folder))?;
+    let config = found.read()?.config()?;
     for (size, value) in [
         ("layers", config.num_hidden_layers),
         ("hidden", config.hidden_size),

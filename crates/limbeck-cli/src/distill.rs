@@ -46,8 +46,9 @@ fn manual() -> String {
 #[derive(Args)]
 #[command(after_long_help = manual())]
 pub struct Arguments {
-    /// Folder of the teacher (Hugging Face layout: config.json, model.safetensors, tokenizer.json)
-    #[arg(long, value_name = "DIR")]
+    /// The teacher: its folder (config.json, model.safetensors, tokenizer.json), or, where there is none of that name, its id on
+    /// the Hugging Face hub: org/name or org/name@revision
+    #[arg(long, value_name = "MODEL")]
     teacher: Option<String>,
     /// Text files or globs: one document per line, UTF-8, plain or packed with gzip, zstd, xz or bzip2
     #[arg(long, value_name = "FILES", num_args = 1..)]

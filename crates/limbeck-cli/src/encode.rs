@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use crate::device;
 use crate::error::CliError;
 use crate::memory::{Encoding, Room};
-use crate::terminal;
+use crate::{models, terminal};
 
 /// Bytes of texts that wait to be encoded together, at most.
 const MOST_WAITING: usize = 64 << 20;
@@ -26,8 +26,8 @@ const MOST_WAITING: usize = 64 << 20;
 /// Flags of `limbeck encode`.
 #[derive(Args)]
 pub struct Arguments {
-    /// The model folder
-    #[arg(long, value_name = "DIR")]
+    /// The model: its folder, or its id on the Hugging Face hub
+    #[arg(long, value_name = "MODEL")]
     model: PathBuf,
     /// Text files, one text per line; standard input if none is given
     files: Vec<PathBuf>,
@@ -137,7 +137,7 @@ struct Cut {
 /// # Errors
 /// The model cannot be read, a text is not UTF-8, a layer does not exist.
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
-    let folder = Folder::read(&arguments.model)?;
+    let folder = models::read(&arguments.model)?;
     let opened = device::open_for_engine(arguments.device)?;
     let prompt = arguments.prompt.as_deref();
     let model = open(&folder, prompt, arguments.max_length, &opened)?;

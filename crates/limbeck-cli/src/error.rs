@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use limbeck_corpus::CorpusError;
 use limbeck_engine::RunError;
+use limbeck_hub::HubError;
 use limbeck_model::{ModelError, TokenizerError};
 use limbeck_recipe::PlanError;
 use limbeck_train::TrainError;
@@ -34,6 +35,9 @@ pub enum CliError {
     /// A model.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// A model on the hub.
+    #[error(transparent)]
+    Hub(#[from] HubError),
     /// A model's tokenizer.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),

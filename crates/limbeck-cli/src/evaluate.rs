@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use clap::Args;
 use limbeck_engine::Opened;
-use limbeck_model::{Folder, SentenceModel};
+use limbeck_model::SentenceModel;
 use limbeck_recipe::{DeviceChoice, counted, parameter_count};
 use limbeck_score::{Kind, Marks, Metric, Score, Task, compare, compare_marks};
 
@@ -19,7 +19,7 @@ use crate::error::CliError;
 use crate::finetune::task::{Labelled, Said};
 use crate::finetune::task_file::{self, ColumnFlags};
 use crate::output::write_whole;
-use crate::{device, terminal};
+use crate::{device, models, terminal};
 use labelled::{Judged, Spread, Tuned, Words};
 
 const MANUAL: &str = "\
@@ -48,8 +48,8 @@ const ENDS: [&str; 6] = ["tsv", "csv", "conll", "bio", "iob", "iob2"];
 #[derive(Args)]
 #[command(after_long_help = MANUAL)]
 pub struct Arguments {
-    /// Model folders; the others are compared with the first, usually the teacher
-    #[arg(long, value_name = "DIR", num_args = 1.., required = true)]
+    /// Models: folders, or ids on the Hugging Face hub; the others are compared with the first, usually the teacher
+    #[arg(long, value_name = "MODEL", num_args = 1.., required = true)]
     models: Vec<PathBuf>,
     /// Task files, or folders of them (.tsv, .csv, .conll, .bio, .iob and .iob2); a task.toml stands for its dev file
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
@@ -81,7 +81,7 @@ pub struct Arguments {
 
 /// What is known of a model.
 pub struct Model {
-    /// Its folder, as it was given.
+    /// Its folder, as it was given, or its id on the hub.
     pub name: String,
     /// Its parameters, without a pooler.
     pub parameters: u128,
@@ -171,8 +171,8 @@ fn answer(
     arguments: &Arguments,
     opened: &Opened,
 ) -> Result<Model, CliError> {
-    let folder = Folder::read(path)?;
-    let name = path.display().to_string();
+    let found = models::find(path)?;
+    let (folder, name) = (found.read()?, found.name);
     let (mut sentences, mut tuned) = (None, None);
     for asked in tasks {
         match &mut asked.task {
@@ -196,7 +196,7 @@ fn answer(
             Either::Labelled(labelled, all) => {
                 let tuned: &Tuned = match &mut tuned {
                     Some(opened) => opened,
-                    none => none.insert(Tuned::open(path, &folder, labelled, opened)?),
+                    none => none.insert(Tuned::open(&found.folder, &folder, labelled, opened)?),
                 };
                 let judged = tuned.judge(labelled)?;
                 asked.speeds.push(judged.speed);

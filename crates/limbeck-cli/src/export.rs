@@ -10,13 +10,13 @@ use limbeck_recipe::{Dense, HeadChoice, SentenceHead, Tuned};
 
 use crate::error::CliError;
 use crate::output::{EXPORTED, clear_unfinished, write_whole};
-use crate::terminal;
+use crate::{models, terminal};
 
 /// Flags of `limbeck export`.
 #[derive(Args)]
 pub struct Arguments {
-    /// Folder of the model: an encoder, a student, or what `limbeck finetune` wrote
-    #[arg(long, value_name = "DIR")]
+    /// The model, an encoder, a student, or what `limbeck finetune` wrote: its folder, or its id on the Hugging Face hub
+    #[arg(long, value_name = "MODEL")]
     model: PathBuf,
     /// Where the files go [default: `onnx` in the model's folder, where transformers.js looks]
     #[arg(long, value_name = "DIR")]
@@ -42,7 +42,14 @@ fn format(text: &str) -> Result<Format, String> {
 /// # Errors
 /// The folder is not one of a model that we run, a file is there already, or a graph cannot say what the folder does.
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
-    let folder = Folder::read(&arguments.model)?;
+    let found = models::find(&arguments.model)?;
+    if found.is_cached && arguments.out.is_none() {
+        return Err(CliError::Usage(format!(
+            "{} is in the hub's cache, where nothing else is written: name a folder with --out",
+            found.name
+        )));
+    }
+    let folder = found.read()?;
     let model = Model::open(&folder)?;
     if let (true, Some(tuned)) = (arguments.pooled, &model.tuned) {
         return Err(CliError::Usage(format!(
@@ -54,7 +61,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
             }
         )));
     }
-    let default = arguments.model.join(EXPORTED);
+    let default = found.folder.join(EXPORTED);
     let out = arguments.out.as_deref().unwrap_or(&default);
     let mut formats: Vec<Format> = Vec::new();
     for format in &arguments.formats {

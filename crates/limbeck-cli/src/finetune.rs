@@ -22,13 +22,13 @@ use limbeck_model::{Encoder, Folder, ModelError, Weights, checks};
 use limbeck_recipe::{Config, DeviceChoice, HeadChoice, KernelChoice, counted, tuning_bytes};
 use serde_json::json;
 
-use crate::device;
 use crate::error::CliError;
 use crate::inputs::Inputs;
 use crate::interrupt::stop_flag;
 use crate::memory::{self, Room};
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::{device, models};
 use files::Outcome;
 use sequences::{Sequence, Shelf, tokenise, tokenizer};
 use task::{Goal, Task};
@@ -55,8 +55,8 @@ encode() gives the logits. Ctrl-c stops and leaves nothing.";
 #[derive(Args)]
 #[command(after_long_help = MANUAL)]
 pub struct Arguments {
-    /// The model folder
-    #[arg(long, value_name = "DIR")]
+    /// The model: its folder, or its id on the Hugging Face hub
+    #[arg(long, value_name = "MODEL")]
     model: PathBuf,
     /// Labelled text to learn from: TSV, CSV, JSON lines or CoNLL; or a folder with a task.toml
     #[arg(long, value_name = "FILE")]
@@ -128,12 +128,13 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let asked = asked(arguments)?;
     let task = read_task(&asked, arguments)?;
     let head = head(&task.goal, arguments)?;
-    let folder = Folder::read(&arguments.model)?;
+    let found = models::find(&arguments.model)?;
+    let folder = found.read()?;
     let config = config(&folder, arguments)?;
     let max_length = max_length(&config, arguments)?;
     let tokenizer = tokenizer(&folder, &task.goal, max_length)?;
     let inputs = Inputs {
-        models: vec![("model", &arguments.model)],
+        models: vec![("model", &found.folder)],
         result: "fine-tuned model",
         files: vec![("training file", &asked.train), ("dev file", &asked.dev)],
     };
@@ -188,6 +189,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let best = best(&seeds);
     let outcome = Outcome {
         arguments,
+        model: &found.name,
         asked: &asked,
         task: &task,
         head,

@@ -5,16 +5,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use limbeck_model::{Folder, Weights};
+use limbeck_model::Weights;
 use limbeck_recipe::{common_relation_heads, parameter_count};
 use serde_json::json;
 
 use crate::error::CliError;
+use crate::models;
 
 /// Flags of `limbeck inspect`.
 #[derive(Args)]
 pub struct Arguments {
-    /// The model folder
+    /// The model: its folder, or its id on the Hugging Face hub
     model: PathBuf,
     /// Hidden size of a student, to list the numbers of relation heads that fit both models
     #[arg(long)]
@@ -30,7 +31,7 @@ pub struct Arguments {
 /// The folder is not one of a model that we run, or a tensor of it is missing or damaged.
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let mut out = std::io::stdout().lock();
-    let folder = Folder::read(&arguments.model)?;
+    let folder = models::read(&arguments.model)?;
     let config = folder.config()?;
     Weights::open(&folder)?.check()?;
     folder.sentence_head()?;

@@ -5,6 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::CliError;
 
+/// Whether the first signal ends the program, too.
+static AT_ONCE: AtomicBool = AtomicBool::new(false);
+
+/// Does work that a signal may end at once: what there is of it is kept, and nothing else has begun.
+pub fn at_once<T>(work: impl FnOnce() -> T) -> T {
+    AT_ONCE.store(true, Ordering::SeqCst);
+    let done = work();
+    AT_ONCE.store(false, Ordering::SeqCst);
+    done
+}
+
 /// Has the first signal call `first`; the second ends the program at once. A hang-up that was ignored when the program
 /// started (`nohup`) stays ignored.
 ///
@@ -14,7 +25,7 @@ pub fn on_interrupt(first: impl Fn() + Send + 'static) -> Result<(), CliError> {
     let hang_up = ignored_hang_up();
     let again = AtomicBool::new(false);
     let handler = move || {
-        if again.swap(true, Ordering::SeqCst) {
+        if again.swap(true, Ordering::SeqCst) || AT_ONCE.load(Ordering::SeqCst) {
             std::process::exit(1);
         }
         first();

@@ -15,6 +15,7 @@ mod inspect;
 mod interrupt;
 mod lock;
 mod memory;
+mod models;
 mod output;
 mod paths;
 mod progress;
@@ -48,7 +49,7 @@ Examples:
   echo 'a white cat' | limbeck encode --model student
   limbeck evaluate --models all-MiniLM-L6-v2 student --tasks sts.tsv
   limbeck export --model student --formats f32,int8
-  limbeck inspect all-MiniLM-L6-v2
+  limbeck inspect sentence-transformers/all-MiniLM-L6-v2
   limbeck relations --teacher all-MiniLM-L6-v2 --student student --text 'a white cat' -o cat.html
   limbeck serve
 

@@ -3,7 +3,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use limbeck_recipe::{Init, Recipe};
+use limbeck_recipe::{HubId, Init, Recipe};
 use serde::{Deserialize, Serialize};
 
 /// Stands for the way to what cannot be named without naming a person's folder, or the top of the disk.
@@ -63,12 +63,35 @@ fn absolute(path: &str) -> String {
     absolute.map_or_else(|_| path.to_owned(), |path| path.display().to_string())
 }
 
-/// Takes the paths of a recipe in the folder `base` to be relative to it.
+/// The model on the hub that is named, unless something of that name is in the folder `base`.
+pub fn on_hub(named: &str, base: &Path) -> Option<HubId> {
+    let is_elsewhere = Path::new(named).starts_with(ELSEWHERE);
+    let is_there = || base.join(named).symlink_metadata().is_ok();
+    HubId::parse(named).filter(|_| !is_elsewhere && !is_there())
+}
+
+/// A model that stands in a file of the folder `base`: a path from there, or an id of the hub.
+pub fn join_model(base: &Path, named: &str) -> String {
+    let Some(id) = on_hub(named, base) else {
+        return join(base, named);
+    };
+    // With a revision, it is not taken for a folder where the program is started.
+    match Path::new(named).exists() {
+        true => id.at(id.revision()).to_string(),
+        false => named.to_owned(),
+    }
+}
+
+/// Takes the paths of a recipe that a run has left in the folder `base` to be relative to it. Ids of the hub have a commit there.
 pub fn relative_to(recipe: &mut Recipe, base: &Path) {
-    recipe.teacher = join(base, &recipe.teacher);
+    let model = |named: &str| match HubId::pinned(named) {
+        Some(_) => join_model(base, named),
+        None => join(base, named),
+    };
+    recipe.teacher = model(&recipe.teacher);
     recipe.out = join(base, &recipe.out);
     if let Init::Folder(start) = &mut recipe.student.init {
-        *start = join(base, start);
+        *start = model(start);
     }
     for path in &mut recipe.corpus {
         *path = join_glob(base, path);
@@ -112,19 +135,23 @@ fn short(path: &Path) -> PathBuf {
     }
 }
 
-/// The recipe as a file of the folder `out` has it.
+/// The recipe as a file of the folder `out` has it. A model of the hub is no secret: it keeps its name.
 pub fn seen_from(recipe: &Recipe, out: &Path) -> Recipe {
     let people = People::of_this_machine();
     let out = &out.canonicalize().unwrap_or_else(|_| place(out));
     let seen = |path: &String| people.seen_from(path, out);
+    let model = |named: &String| match HubId::pinned(named) {
+        Some(_) if on_hub(named, Path::new("")).is_some() => named.clone(),
+        _ => seen(named),
+    };
     let mut seen_recipe = Recipe {
-        teacher: seen(&recipe.teacher),
+        teacher: model(&recipe.teacher),
         corpus: recipe.corpus.iter().map(seen).collect(),
         out: ".".to_owned(),
         ..recipe.clone()
     };
     if let Init::Folder(start) = &recipe.student.init {
-        seen_recipe.student.init = Init::Folder(seen(start));
+        seen_recipe.student.init = Init::Folder(model(start));
     }
     seen_recipe
 }

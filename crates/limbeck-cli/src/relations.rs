@@ -27,17 +27,18 @@ use crate::config::{self, Base};
 use crate::device;
 use crate::error::CliError;
 use crate::memory::{self, Room};
+use crate::models::{self, Found};
 use crate::output::write_whole;
 use crate::terminal;
 
 /// Flags of `limbeck relations`.
 #[derive(Args)]
 pub struct Arguments {
-    /// Folder of the teacher
-    #[arg(long, value_name = "DIR")]
+    /// The teacher: its folder, or its id on the Hugging Face hub
+    #[arg(long, value_name = "MODEL")]
     teacher: PathBuf,
-    /// Folder of the student, which must have the teacher's tokenizer
-    #[arg(long, value_name = "DIR")]
+    /// The student: its folder, or its id on the Hugging Face hub; it must have the teacher's tokenizer
+    #[arg(long, value_name = "MODEL")]
     student: PathBuf,
     /// The sentence; truncated if it is longer than the models allow
     #[arg(long, allow_hyphen_values = true)]
@@ -83,7 +84,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
         Side::read(&arguments.teacher)?,
         Side::read(&arguments.student)?,
     );
-    let recipe = recipe(arguments)?;
+    let recipe = recipe(arguments, &student.found.folder)?;
     let plan = plan(&teacher.config, &student.config, recipe.as_ref());
     let choice = Choice::new(arguments, &teacher.config, &student.config, plan.as_ref())?;
     let text = tokens(&arguments.text, &teacher, &student)?;
@@ -188,6 +189,7 @@ fn refuse_to_write_over(arguments: &Arguments) -> Result<(), CliError> {
 
 /// A model whose weights are not on a device yet.
 struct Side {
+    found: Found,
     folder: Folder,
     config: Config,
     tokenizer: Tokenizer,
@@ -195,11 +197,13 @@ struct Side {
 
 impl Side {
     fn read(path: &Path) -> Result<Self, CliError> {
-        let folder = Folder::read(path)?;
+        let found = models::find(path)?;
+        let folder = found.read()?;
         Ok(Self {
             config: folder.config()?,
             tokenizer: folder.tokenizer()?,
             folder,
+            found,
         })
     }
 
@@ -231,8 +235,8 @@ fn require_room(
 
 /// The recipe of the student, if its folder has one and flags leave anything open. It decides what is compared, so one that
 /// cannot be read is not passed over.
-fn recipe(arguments: &Arguments) -> Result<Option<Recipe>, CliError> {
-    let path = arguments.student.join("recipe.toml");
+fn recipe(arguments: &Arguments, student: &Path) -> Result<Option<Recipe>, CliError> {
+    let path = student.join("recipe.toml");
     let all_named =
         arguments.heads.is_some() && arguments.layer.is_some() && !arguments.pairs.is_empty();
     if all_named || !path.exists() {
@@ -464,9 +468,7 @@ fn facts(
         let config = &side.config;
         format!(
             "{}, layer {layer} of {}, hidden size {}",
-            side.folder.name(),
-            config.num_hidden_layers,
-            config.hidden_size
+            side.found.name, config.num_hidden_layers, config.hidden_size
         )
     };
     let facts = [

@@ -58,8 +58,8 @@ pub struct Arguments {
     /// Do not open the browser
     #[arg(long)]
     no_open: bool,
-    /// Folder of a teacher, offered to every page
-    #[arg(long, value_name = "DIR")]
+    /// A teacher, offered to every page: its folder, or its id on the Hugging Face hub
+    #[arg(long, value_name = "MODEL")]
     teacher: Option<PathBuf>,
     /// Text files, offered to every page: UTF-8, one document per line, plain or packed with gzip, zstd, xz or bzip2
     #[arg(long, value_name = "FILES", num_args = 1..)]

@@ -14,6 +14,9 @@ mod exporting;
 mod finetuning;
 #[path = "cli/folders.rs"]
 mod folders;
+#[cfg(unix)]
+#[path = "cli/hub.rs"]
+mod hub;
 #[path = "cli/lengthening.rs"]
 mod lengthening;
 #[cfg(unix)]
@@ -39,6 +42,13 @@ mod running;
 mod scene;
 #[path = "cli/sentences.rs"]
 mod sentences;
+#[cfg(unix)]
+#[path = "../../limbeck-hub/tests/it/server.rs"]
+#[allow(
+    dead_code,
+    reason = "limbeck-hub's tests have it misbehave in more ways"
+)]
+mod server;
 #[cfg(unix)]
 #[path = "cli/serving.rs"]
 mod serving;

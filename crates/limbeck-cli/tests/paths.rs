@@ -6,7 +6,7 @@ mod paths;
 use std::path::Path;
 
 use limbeck_recipe::{Init, Recipe, StudentRecipe};
-use paths::{Away, People, join, join_glob, relative_to, seen_from};
+use paths::{Away, People, join, join_glob, join_model, on_hub, relative_to, seen_from};
 
 fn people(home: &str, name: &str) -> People {
     People {
@@ -105,4 +105,43 @@ fn a_run_finds_what_its_recipe_does_not_name() {
     away.put_into(&mut seen);
     assert_eq!((seen.teacher, seen.corpus), (recipe.teacher, recipe.corpus));
     assert_eq!(seen.student.init, recipe.student.init);
+}
+
+#[test]
+fn an_id_of_the_hub_stays_what_it_is_unless_a_folder_has_its_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let base = folder.path();
+    std::fs::create_dir_all(base.join("org/folder")).expect("a folder");
+    assert_eq!(join_model(base, "org/model"), "org/model");
+    assert_eq!(join_model(base, "org/model@v1"), "org/model@v1");
+    for path in [
+        "org/folder",
+        "teacher",
+        "a/b/c",
+        "./org/model",
+        "elsewhere/x",
+    ] {
+        assert!(on_hub(path, base).is_none(), "{path}");
+        assert_eq!(join_model(base, path), join(base, path));
+    }
+    // The tests start where `src/main.rs` is: for a file elsewhere that names no folder beside it.
+    assert_eq!(join_model(base, "src/main.rs"), "src/main.rs@main");
+
+    let pinned = format!("org/model@{}", "0".repeat(40));
+    let recipe = Recipe {
+        teacher: pinned.clone(),
+        student: StudentRecipe {
+            init: Init::Folder(pinned.clone()),
+            ..StudentRecipe::default()
+        },
+        ..Recipe::default()
+    };
+    let mut seen = seen_from(&recipe, base);
+    assert_eq!(seen.teacher, pinned);
+    assert_eq!(Away::of(&recipe, base), Away::default());
+    relative_to(&mut seen, base);
+    assert_eq!(
+        (seen.teacher, seen.student.init),
+        (pinned.clone(), Init::Folder(pinned))
+    );
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use limbeck_corpus::FileSummary;
 use limbeck_protocol::before_use;
 use limbeck_recipe::{
-    ASSISTANT, Config, Evaluation, Init, Objective, OutputStage, Pair, Part, Plan, Recipe, Vector,
-    counted, parameter_count,
+    ASSISTANT, Config, Evaluation, HubId, Init, Objective, OutputStage, Pair, Part, Plan, Recipe,
+    Vector, counted, parameter_count,
 };
 
 /// Results of a finished run: what its plan does not hold.
@@ -248,8 +248,11 @@ fn sequences(recipe: &Recipe) -> String {
     }
 }
 
-/// The last part of a path: a published card reveals nothing of the machine.
+/// The last part of a path: a published card reveals nothing of the machine. An id of the hub, with its commit, stays whole.
 pub fn name(path: &str) -> &str {
+    if HubId::pinned(path).is_some() {
+        return path;
+    }
     let parts = path.trim_end_matches(['/', '\\']).rsplit(['/', '\\']);
     parts.into_iter().next().unwrap_or(path)
 }
@@ -346,8 +349,10 @@ pub fn baseline_card(plan: &Plan, vectors: &str) -> String {
 /// README.md of a student's folder.
 pub fn model_card(plan: &Plan, outcome: &Outcome) -> String {
     let Method { tag, paper, .. } = Method::of(plan.recipe.objective);
+    let teacher = HubId::pinned(&plan.recipe.teacher);
+    let base = teacher.map_or_else(String::new, |id| format!("base_model: {}\n", id.model));
     let mut card = format!(
-        "---\nlibrary_name: sentence-transformers\npipeline_tag: feature-extraction\ntags:\n- distillation\n- {tag}\n\
+        "---\n{base}library_name: sentence-transformers\npipeline_tag: feature-extraction\ntags:\n- distillation\n- {tag}\n\
          - limbeck\n---\n\n# A student distilled by its self-attention relations\n\n\
          Distilled with limbeck by the method of {paper}. The licences of the teacher and of the text it was distilled on \
          apply.\n\n| | |\n|---|---|\n",

@@ -4,15 +4,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
-use limbeck_recipe::{Config, ConfigError, SentenceHead, TOKENIZER_FILES, parse_json};
+use limbeck_recipe::{Config, SentenceHead, TOKENIZER_FILES, WEIGHTS_INDEX};
 use limbeck_tokenizer::Tokenizer;
 
 use crate::ModelError;
 use crate::place;
-
-const INDEX: &str = "model.safetensors.index.json";
 
 /// The files of a model folder, by name.
 #[derive(Clone, Debug)]
@@ -67,7 +63,7 @@ impl Folder {
         if folder.take(path, "model.safetensors")? {
             return Ok(folder);
         }
-        if folder.take(path, INDEX)? {
+        if folder.take(path, WEIGHTS_INDEX)? {
             for shard in folder.shards()? {
                 if !folder.take(path, &shard)? {
                     return Err(folder.missing(&shard));
@@ -118,33 +114,10 @@ impl Folder {
 
     /// Names of the shards that the index lists.
     pub(crate) fn shards(&self) -> Result<Vec<String>, ModelError> {
-        let Some(index) = self.get(INDEX) else {
+        let Some(index) = self.get(WEIGHTS_INDEX) else {
             return Ok(Vec::new());
         };
-        let wrong = |reason: String| {
-            ModelError::from(ConfigError::Wrong {
-                file: self.path(INDEX),
-                reason,
-            })
-        };
-        let json = parse_json(&self.path(INDEX), index)?;
-        let map = json
-            .get("weight_map")
-            .and_then(Value::as_object)
-            .ok_or_else(|| wrong("no `weight_map`".into()))?;
-        let mut shards: Vec<String> = map
-            .values()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect();
-        shards.sort();
-        shards.dedup();
-        if let Some(odd) = shards.iter().find(|s| s.contains(['/', '\\'])) {
-            return Err(wrong(format!(
-                "the shard `{odd}` is not a file of this folder"
-            )));
-        }
-        Ok(shards)
+        Ok(limbeck_recipe::shards(&self.path(WEIGHTS_INDEX), index)?)
     }
 
     /// The folder's name, for people.
@@ -254,7 +227,7 @@ impl Folder {
         let shard = name.starts_with("model-") && name.ends_with(".safetensors");
         TOKENIZER_FILES.contains(&name)
             || shard
-            || ["model.safetensors", INDEX, "pytorch_model.bin"].contains(&name)
+            || ["model.safetensors", WEIGHTS_INDEX, "pytorch_model.bin"].contains(&name)
     }
 
     /// The tokenizer, which makes letters small first where sentence-transformers does.

@@ -10,6 +10,7 @@ mod error;
 mod estimate;
 mod families;
 mod head;
+mod hub;
 mod init;
 mod json;
 pub mod layout;
@@ -21,6 +22,7 @@ mod recipe;
 mod rng;
 mod sentence;
 mod shape;
+mod shards;
 mod step;
 
 pub use config::{Config, StudentSize, TOKENIZER_FILES, parameter_count};
@@ -28,6 +30,7 @@ pub use counted::counted;
 pub use error::ConfigError;
 pub use estimate::{Estimate, beyond_buffer, beyond_memory, encoding_bytes, memory, tuning_bytes};
 pub use head::{FamilyHead, HeadActivation, HeadChoice, Tuned};
+pub use hub::{HubChecksum, HubFile, HubId, HubListing, is_commit};
 pub use init::Init;
 pub use json::parse_json;
 pub use named::{NAMED, NamedRecipe, named};
@@ -46,4 +49,5 @@ pub use sentence::{
     Dense, DenseActivation, FileOf, HeadModule, Pooling, PoolingMode, SentenceHead,
 };
 pub use shape::{Activation, Positions, Shape};
+pub use shards::{WEIGHTS_INDEX, shards};
 pub use step::{Evaluation, Step};

@@ -163,7 +163,8 @@ impl OutputRecipe {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recipe {
-    /// Folder of the teacher, in Hugging Face layout.
+    /// The teacher: its folder, in Hugging Face layout; or, where there is none of that name, its id on the Hugging Face hub,
+    /// `org/name` or `org/name@revision`.
     pub teacher: String,
     /// Teacher layer whose relations the student learns, from 1. Default: the last; of 24 layers the 21st (BERT) or the
     /// 19th (RoBERTa, XLM-R), as in the paper.

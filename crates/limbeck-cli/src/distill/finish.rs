@@ -3,7 +3,7 @@
 use limbeck_engine::card::{self, Outcome};
 use limbeck_engine::{Compared, Session};
 use limbeck_protocol::before_use;
-use limbeck_recipe::{Plan, Vector};
+use limbeck_recipe::{HubId, Plan, Vector};
 use limbeck_relations::{Similarity, map};
 use serde_json::json;
 
@@ -112,7 +112,11 @@ fn report_of(session: &Session, outcome: &Outcome) -> Result<Report, CliError> {
 
 /// Such as `3 layers x 192, ... from all-MiniLM-L6-v2`.
 fn title(plan: &Plan) -> String {
-    let (student, teacher) = (card::size(&plan.student), card::name(&plan.recipe.teacher));
+    let student = card::size(&plan.student);
+    let teacher = match HubId::pinned(&plan.recipe.teacher) {
+        Some(id) => id.model,
+        None => card::name(&plan.recipe.teacher).to_owned(),
+    };
     match plan.recipe.has_assistant() {
         true => format!("{student} from an assistant of {teacher}"),
         false => format!("{student} from {teacher}"),

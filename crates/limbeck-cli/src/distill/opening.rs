@@ -20,6 +20,7 @@ use super::stage::{Part, Stage};
 use crate::config::{self, Base};
 use crate::error::CliError;
 use crate::inputs::{Inputs, require_out};
+use crate::models::Found;
 use crate::output::{self, Output, RECIPE, TEXTS};
 use crate::paths::{self, Away};
 
@@ -77,15 +78,18 @@ pub fn begin(arguments: &Arguments) -> Result<Begun, CliError> {
     let assistant_teaches = recipe.has_assistant()
         && resumes
         && (checkpoint.is_some() || output::is_finished(&assistant));
-    let teacher = match assistant_teaches {
-        true => &assistant,
-        false => Path::new(&recipe.teacher),
+    let found = match assistant_teaches {
+        true => Found::folder(&assistant),
+        false => config::find_teacher(&mut recipe)?,
     };
-    let teacher = Folder::read(teacher).map_err(|e| match resumes && !teacher.exists() {
-        true => resuming::moved(e.into(), "--teacher DIR", &out),
-        false => e.into(),
-    })?;
-    let start = config::start(&recipe)?;
+    let teacher = found
+        .read()
+        .map_err(|e| match resumes && !found.folder.exists() {
+            true => resuming::moved(e, "--teacher MODEL", &out),
+            false => e,
+        })?;
+    let found_start = config::find_start(&mut recipe)?;
+    let start = config::read_start(found_start.as_ref())?;
     // All mistakes of the recipe come before the first of a file.
     let of_assistant = match assistant_teaches {
         true => Plan::new(&recipe, &teacher.config()?).map(|_| None)?,
@@ -98,7 +102,11 @@ pub fn begin(arguments: &Arguments) -> Result<Begun, CliError> {
             false => e.into(),
         },
     )?;
-    let mut models = config::models(&recipe);
+    let of_teacher = match assistant_teaches {
+        true => Path::new(&recipe.teacher),
+        false => &found.folder,
+    };
+    let mut models = config::models(of_teacher, found_start.as_ref());
     // Whoever has taught the assistant may have gone.
     models.retain(|(_, path)| !assistant_teaches || path.exists());
     let config = arguments.config.as_deref();

@@ -20,6 +20,8 @@ use crate::output::{PREDICTIONS, RESULTS};
 pub struct Outcome<'a> {
     /// How it was asked for.
     pub arguments: &'a Arguments,
+    /// What the model is called that it was made of.
+    pub model: &'a str,
     /// The files that were named.
     pub asked: &'a Asked,
     /// What was learnt, and from what.
@@ -143,7 +145,7 @@ impl Outcome<'_> {
         let name = |path: &Path| card::name(&path.display().to_string()).to_owned();
         let (train, dev) = (self.task.train.len(), self.task.dev.len());
         json!({
-            "model": name(&arguments.model), "train": name(&self.asked.train), "dev": name(&self.asked.dev),
+            "model": card::name(self.model), "train": name(&self.asked.train), "dev": name(&self.asked.dev),
             "train_examples": train, "dev_examples": dev,
             "task": self.task.goal.kind().name(), "pairs": self.task.has_pairs(), "labels": self.task.goal.labels(), "head": self.head.name(),
             "epochs": arguments.epochs, "batch": arguments.batch, "learning_rate": arguments.learning_rate,
@@ -259,7 +261,7 @@ impl Outcome<'_> {
             "# {} fine-tuned\n\n{does}. {opens}\n\n{}\n{}\n\nThis folder holds the weights of seed {}. \
              Fine-tuned with limbeck {} on {train} ({dev} for judging): {} of batches of {}, learning rate {}, \
              at most {} tokens.\n",
-            card::name(&arguments.model.display().to_string()),
+            card::name(self.model),
             self.table(),
             self.note(),
             self.seeds[self.best].seed,

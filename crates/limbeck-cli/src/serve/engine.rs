@@ -7,20 +7,21 @@ use std::thread;
 
 use futures_channel::mpsc::{UnboundedReceiver, unbounded};
 use limbeck_engine::{Request, card};
-use limbeck_model::{Folder, read_file};
+use limbeck_model::read_file;
 use limbeck_protocol::Command;
 use tokio::sync::oneshot;
 
 use super::hub::{Hub, TERMINAL};
 use super::world::{Keep, Machine};
 use crate::error::CliError;
+use crate::models;
 
 /// As much as the main thread has on Linux and macOS: backward passes and planning may go deep.
 const STACK_BYTES: usize = 8 << 20;
 
 /// What flags give to the engine, so that every page finds it.
 pub struct Given {
-    /// A folder with a model.
+    /// A model.
     pub teacher: Option<PathBuf>,
     /// Files.
     pub corpus: Vec<PathBuf>,
@@ -34,13 +35,14 @@ impl Given {
     pub fn read(&self) -> Result<Vec<Request>, CliError> {
         let mut requests = Vec::new();
         if let Some(folder) = &self.teacher {
-            let folder = Folder::read(folder)?;
+            let found = models::find(folder)?;
+            let folder = found.read()?;
             let (files, blobs) = folder
                 .files()
                 .map(|(name, bytes)| (name.to_owned(), bytes.to_vec()))
                 .unzip();
             // A student's folder tells nothing of this machine.
-            let name = card::name(folder.name()).to_owned();
+            let name = card::name(&found.name).to_owned();
             requests.push(request(Command::Teacher { name, files }, blobs));
         }
         if !self.corpus.is_empty() {

@@ -369,7 +369,7 @@ fn a_baseline_that_copies_nothing_or_writes_over_its_teacher_is_refused() {
     );
     scene.run(&["baseline", "--out", "copied"]).refused(
         2,
-        "no teacher: name its folder with --teacher, or `teacher` in the recipe",
+        "no teacher: name its folder, or its id on the Hugging Face hub, with --teacher, or `teacher` in the recipe",
     );
     assert!(!scene.path("copied").exists());
 }

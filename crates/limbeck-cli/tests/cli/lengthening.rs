@@ -151,7 +151,7 @@ fn a_run_goes_on_wherever_its_inputs_are() {
     ];
     let advice = "\n  If it has moved, say where it is now: limbeck distill --out student --resume";
     let message = "there is no folder teacher. Name a Hugging Face model folder, with config.json, model.safetensors and tokenizer.json";
-    let message = format!("{message}{advice} --teacher DIR");
+    let message = format!("{message}{advice} --teacher MODEL");
     scene.run(&longer).refused(1, &message);
     let moved = [
         "--teacher",

@@ -113,7 +113,7 @@ fn the_recipe_of_a_student_makes_the_same_student() {
 #[test]
 fn no_teacher_is_wrong_use() {
     let scene = Scene::new();
-    let message = "no teacher: name its folder with --teacher, or `teacher` in the recipe";
+    let message = "no teacher: name its folder, or its id on the Hugging Face hub, with --teacher, or `teacher` in the recipe";
     scene
         .run(&["distill", "--corpus", "corpus.txt"])
         .refused(2, message);

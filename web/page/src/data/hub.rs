@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use limbeck_recipe::HubListing;
 use serde::{Deserialize, Serialize};
 
 use super::check;
@@ -11,18 +12,6 @@ use crate::words;
 pub const HUGGING_FACE: &str = "https://huggingface.co";
 /// Bytes of a part: few requests, and little lost when one breaks.
 pub const PART: u64 = 4 << 20;
-/// The files that a model is fetched for.
-const WANTED: [&str; 9] = [
-    "config.json",
-    "model.safetensors",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-];
 
 /// A file of a model on the hub.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,40 +35,15 @@ pub struct HubModel {
     pub files: Vec<HubFile>,
 }
 
-#[derive(Deserialize)]
-struct Answer {
-    #[serde(default)]
-    sha: Option<String>,
-    #[serde(default)]
-    siblings: Vec<Sibling>,
-}
-
-#[derive(Deserialize)]
-struct Sibling {
-    rfilename: String,
-    size: Option<u64>,
-    lfs: Option<Lfs>,
-}
-
-#[derive(Deserialize)]
-struct Lfs {
-    sha256: Option<String>,
-    size: Option<u64>,
-}
-
 impl HubModel {
     /// From the hub's answer to `/api/models/ID?blobs=true`.
     ///
     /// # Errors
     /// Not such an answer, or the model has no files that a browser can read.
     pub fn parse(id: &str, json: &str) -> Result<Self, String> {
-        let answer: Answer = serde_json::from_str(json)
+        let answer = HubListing::parse(json.as_bytes())
             .map_err(|e| format!("the hub's answer for {id} cannot be parsed: {e}"))?;
-        let names: Vec<String> = answer
-            .siblings
-            .iter()
-            .map(|s| s.rfilename.clone())
-            .collect();
+        let names: Vec<String> = answer.files.iter().map(|file| file.name.clone()).collect();
         let needed = check::model_in(id, &names)?;
         if !needed.iter().any(|(_, name)| *name == "model.safetensors") {
             return Err(format!(
@@ -87,24 +51,22 @@ impl HubModel {
             ));
         }
         let mut files = Vec::new();
-        for sibling in answer.siblings {
-            let name = sibling.rfilename.as_str();
-            if !WANTED.contains(&name) && !check::is_of_head(name) {
+        for (at, file) in answer.files.iter().enumerate() {
+            let is_needed = needed.iter().any(|(other, _)| *other == at);
+            if !is_needed && !check::is_of_head(&file.name) {
                 continue;
             }
-            let lfs = sibling.lfs;
-            let bytes = lfs.as_ref().and_then(|lfs| lfs.size).or(sibling.size).ok_or_else(|| {
-                format!("the hub does not say how large {} of {id} is. Download the folder and drop it here", sibling.rfilename)
+            let bytes = file.size().ok_or_else(|| {
+                format!("the hub does not say how large {} of {id} is. Download the folder and drop it here", file.name)
             })?;
-            check::size(&sibling.rfilename, bytes)?;
-            let sha256 = lfs.and_then(|lfs| lfs.sha256);
+            check::size(&file.name, bytes)?;
             files.push(HubFile {
-                name: sibling.rfilename,
+                name: file.name.clone(),
                 bytes,
-                sha256,
+                sha256: file.sha256().map(str::to_owned),
             });
         }
-        let revision = answer.sha.unwrap_or_else(|| "main".into());
+        let revision = answer.commit.unwrap_or_else(|| "main".into());
         Ok(Self {
             id: id.into(),
             revision,

@@ -1,0 +1,126 @@
+//! Models as they are named: a folder, or, where nothing of that name is, a model on the hub.
+
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use limbeck_hub::{Event, Hub};
+use limbeck_model::Folder;
+
+use crate::error::CliError;
+use crate::{interrupt, paths, terminal};
+
+/// A model that is on this machine.
+pub struct Found {
+    /// Where.
+    pub folder: PathBuf,
+    /// What it is called: as it was named; of the hub's, the id with the commit.
+    pub name: String,
+    /// Whether the folder is the hub's cache, where nobody writes.
+    pub is_cached: bool,
+}
+
+impl Found {
+    /// The model in a folder.
+    pub fn folder(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            name: folder.display().to_string(),
+            is_cached: false,
+        }
+    }
+
+    /// Its files.
+    ///
+    /// # Errors
+    /// See [`Folder::read`].
+    pub fn read(&self) -> Result<Folder, CliError> {
+        Ok(Folder::read(&self.folder)?)
+    }
+}
+
+/// Finds a model, and downloads it if it is on the hub.
+///
+/// # Errors
+/// It is to be on the hub, and cannot be had.
+pub fn find(named: &Path) -> Result<Found, CliError> {
+    let id = named
+        .to_str()
+        .and_then(|named| paths::on_hub(named, Path::new("")));
+    let Some(id) = id else {
+        return Ok(Found::folder(named));
+    };
+    let hub = Hub::from_env()?;
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
+    let found = interrupt::at_once(|| hub.model(&id, &mut |event| show(&bar, &event)));
+    bar.finish_and_clear();
+    let found = found?;
+    if let Some(why) = found.unasked {
+        terminal::say(format_args!(
+            "{} is taken from the cache: the hub cannot be asked whether it is the newest ({why})",
+            found.id
+        ));
+    }
+    Ok(Found {
+        folder: found.folder,
+        name: found.id.to_string(),
+        is_cached: true,
+    })
+}
+
+/// Finds a model, and reads its files.
+///
+/// # Errors
+/// See [`find`] and [`Folder::read`].
+pub fn read(named: &Path) -> Result<Folder, CliError> {
+    find(named)?.read()
+}
+
+/// One bar for all files.
+fn show(bar: &ProgressBar, event: &Event<'_>) {
+    match event {
+        Event::Begin {
+            id,
+            files,
+            bytes,
+            from,
+            cache,
+        } => {
+            let files = limbeck_recipe::counted(*files, "file");
+            let there = match from {
+                0 => String::new(),
+                from => format!(", {} of it there already", megabytes(*from)),
+            };
+            terminal::say(format_args!(
+                "downloading {id}: {files}, {}{there}, into {}",
+                megabytes(*bytes),
+                cache.display()
+            ));
+            let template = "{bar:24} {bytes}/{total_bytes}  {bytes_per_sec}, {eta} left";
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+            bar.set_length(*bytes);
+            bar.reset_elapsed();
+            bar.set_position(*from);
+            bar.reset_eta();
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        Event::Reached(bytes) => bar.set_position(*bytes),
+        Event::Waiting { wait, why } => bar.suspend(|| {
+            let seconds = wait.as_secs();
+            terminal::say(format_args!(
+                "the hub fails ({why}); asking again in {seconds} s"
+            ));
+        }),
+        Event::Shared(file) => bar.suspend(|| {
+            terminal::say(format_args!(
+                "another program downloads {file}; waiting for it"
+            ));
+        }),
+        Event::Done => bar.finish_and_clear(),
+    }
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
