@@ -17,12 +17,14 @@ mod lock;
 mod memory;
 mod output;
 mod paths;
+mod pipeline;
 mod progress;
 mod recipes;
 mod relations;
 mod report;
 mod serve;
 mod terminal;
+mod texts;
 
 use std::process::ExitCode;
 
@@ -45,6 +47,7 @@ Examples:
   limbeck distill --out student --resume
   limbeck finetune --model student --train train.tsv --dev dev.tsv --out tuned
   echo 'a white cat' | limbeck encode --model student
+  limbeck encode --model student --format npy --out vectors.npy texts.txt
   limbeck evaluate --models all-MiniLM-L6-v2 student --tasks sts.tsv
   limbeck export --model student --formats f32,int8
   limbeck inspect all-MiniLM-L6-v2

@@ -137,7 +137,7 @@ fn a_stopped_run_finds_what_its_recipe_does_not_name() {
         run
     };
     // What is left of one that was killed before its first checkpoint is of no use, and in nobody's way.
-    let mut run = start("1000");
+    let run = start("1000");
     run.signal("-KILL");
     run.end();
     assert!(scene.files("student").contains(&"checkpoint.toml".into()));
