@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use limbeck_engine::{RunError, Session};
+use limbeck_onnx::Format;
 use limbeck_recipe::{DeviceChoice, Recipe};
 use serde_json::json;
 use toml::Value;
@@ -26,6 +27,7 @@ use toml::Value;
 use crate::config::parse_setting;
 use crate::device;
 use crate::error::CliError;
+use crate::export;
 use crate::interrupt::stop_flag;
 use listener::Listener;
 
@@ -78,6 +80,9 @@ pub struct Arguments {
     /// finished; --device, --teacher and --corpus say where it computes and where its inputs are now
     #[arg(long, conflicts_with_all = ["corpus_field", "config", "recipe", "overwrite"], requires = "out")]
     resume: bool,
+    /// Write the student as ONNX files, too, when it is done, as `limbeck export` does: f32, f16, int8
+    #[arg(long, value_name = "TYPES", value_delimiter = ',', value_parser = export::format)]
+    export: Vec<Format>,
     /// Print one JSON object per line on standard output instead of a progress bar
     #[arg(long)]
     json: bool,
@@ -91,23 +96,30 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let stop = stop_flag()?;
     let mut begun = opening::begin(arguments)?;
     if let Some((session, listener)) = begun.assistant()?
-        && !take(session, listener, &stop)?
+        && !take(session, listener, &stop, &[])?
     {
         return Ok(ExitCode::FAILURE);
     }
     let (session, listener) = begun.student()?;
-    match take(session, listener, &stop)? {
+    match take(session, listener, &stop, &arguments.export)? {
         true => Ok(ExitCode::SUCCESS),
         false => Ok(ExitCode::FAILURE),
     }
 }
 
-/// Takes a stage to its end, and writes what it leaves; false if it was stopped, and saved, before.
-fn take(mut session: Session, mut listener: Listener, stop: &AtomicBool) -> Result<bool, CliError> {
+/// Takes a stage to its end, and writes what it leaves, in these formats, too; false if it was stopped, and saved, before.
+fn take(
+    mut session: Session,
+    mut listener: Listener,
+    stop: &AtomicBool,
+    formats: &[Format],
+) -> Result<bool, CliError> {
     match pollster::block_on(drive(&mut session, &mut listener, stop)) {
         Ok(true) => match finish::finish(&session, &listener) {
             Err(error @ CliError::File { .. }) => Err(not_kept(error, &session, &listener)),
-            finished => finished.map(|()| true),
+            finished => finished
+                .and_then(|()| export_student(&listener, formats))
+                .map(|()| true),
         },
         Ok(false) => {
             pause(&session, &listener);
@@ -122,6 +134,27 @@ fn take(mut session: Session, mut listener: Listener, stop: &AtomicBool) -> Resu
         Err(error) if error.is_of_device() => Err(left(error.into(), &session, &listener)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The run is at its end, so nothing that goes wrong here costs a step.
+fn export_student(listener: &Listener, formats: &[Format]) -> Result<(), CliError> {
+    if formats.is_empty() {
+        return Ok(());
+    }
+    let folder = listener.output.folder();
+    let written = export::beside(folder, formats).map_err(|error| {
+        let what_now = format!(
+            "The student in {0} is whole. Fix that, then export it with: limbeck export --model {0}",
+            folder.display()
+        );
+        let error = Box::new(error);
+        CliError::NotKept { error, what_now }
+    })?;
+    for file in written {
+        let text = file.to_string();
+        listener.progress.say(&text, "exported", &file.fields());
+    }
+    Ok(())
 }
 
 /// A file could not be written: what there is of the run, and how to go on.

@@ -1,27 +1,39 @@
 //! `limbeck encode`: lines in, vectors out.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::ops::Range;
-use std::path::{Path, PathBuf};
+mod sink;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
 
 use burn::tensor::Tensor;
-use clap::Args;
-use limbeck_corpus::CorpusError;
+use clap::{Args, ValueEnum};
 use limbeck_engine::Opened;
-use limbeck_model::{
-    Folder, MOST_BYTES, ModelError, SentenceModel, TokenBatch, Tokens, checks, to_host,
-};
-use limbeck_recipe::DeviceChoice;
-use serde_json::{Map, Value, json};
+use limbeck_model::{Folder, ModelError, SentenceModel, TokenBatch, Tokens, checks, to_host};
+use limbeck_recipe::{DeviceChoice, counted};
+use serde::Serialize;
 
 use crate::device;
 use crate::error::CliError;
-use crate::memory::{Encoding, Room};
+use crate::memory::Room;
+use crate::pipeline::{Asked, Made, Pipeline, Reason, Row};
+use crate::progress::Progress;
+use crate::texts::{Lines, Place};
 use crate::{models, terminal};
+use sink::Sink;
 
-/// Bytes of texts that wait to be encoded together, at most.
-const MOST_WAITING: usize = 64 << 20;
+/// Broken lines that are named; the others are counted.
+const NAMED: u64 = 10;
+/// Below this a vector is not scaled to length 1, as in PyTorch.
+const SHORTEST: f32 = 1e-12;
+/// Lines between two looks at the progress bar.
+const BETWEEN_LOOKS: u64 = 32;
+
+const NO_NUMBER: Reason = "the model computes what is not a number for this text, so there is no vector of it. Its weights are too \
+                           large for 32-bit floats: take another model, or one of an earlier step";
+const BEYOND_F16: Reason = "the vector of this text has a number beyond 65504, the largest that f16 has: write it with --precision f32, or with --normalize";
 
 /// Flags of `limbeck encode`.
 #[derive(Args)]
@@ -31,6 +43,21 @@ pub struct Arguments {
     model: PathBuf,
     /// Text files, one text per line; standard input if none is given
     files: Vec<PathBuf>,
+    /// How vectors are written: JSON lines, or one array that numpy.load reads (with --out)
+    #[arg(long, value_name = "FORMAT", default_value = "json")]
+    format: Format,
+    /// With --format npy: floats of 32 or of 16 bits
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    precision: Precision,
+    /// Write a file, whole or not at all, instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Overwrite an existing file
+    #[arg(long, requires = "out")]
+    overwrite: bool,
+    /// Scale each vector to length 1
+    #[arg(long, conflicts_with = "tokens")]
+    normalize: bool,
     /// Layer for --tokens and --taps, from 1 (0 is the embeddings) [default: the last]
     #[arg(long, value_name = "N", requires = "tokens")]
     layer: Option<usize>,
@@ -46,147 +73,238 @@ pub struct Arguments {
     /// Put this prompt of config_sentence_transformers.json before each text [default: the one that it names, if any]
     #[arg(long, value_name = "NAME")]
     prompt: Option<String>,
-    /// Texts encoded together, or fewer where memory has no room for so many
-    #[arg(long, default_value_t = 32)]
-    batch: usize,
+    /// Texts encoded together, or fewer where memory has no room for so many [default: as many as --batch-tokens holds]
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// Tokens encoded together, padding included [default: 1024 for each core of a CPU, 16384 on a GPU]
+    #[arg(long, value_name = "N")]
+    batch_tokens: Option<usize>,
     /// Where to compute: auto, cpu or gpu
     #[arg(long, default_value = "auto", value_parser = device::parse)]
     device: DeviceChoice,
 }
 
-struct Session {
-    model: SentenceModel,
-    layer: usize,
-    tokens: bool,
-    taps: bool,
-    texts: u64,
-    batch: Batches,
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Json,
+    Npy,
 }
 
-/// Batches of texts as they were asked for, or smaller ones where memory has no room for those.
-pub struct Batches {
-    /// Texts of a batch.
-    pub size: usize,
-    room: Room,
-    told: bool,
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Precision {
+    F32,
+    F16,
 }
 
-impl Batches {
-    /// Of so many texts, in the room that a device has now.
-    pub fn new(size: usize, opened: &Opened) -> Self {
-        Self {
-            size: size.max(1),
-            room: Room::of(opened),
-            told: false,
-        }
-    }
-
-    /// The parts of these texts that are encoded together, so that each fits into memory, with `written` vectors of each token.
-    ///
-    /// # Errors
-    /// The tokenizer fails on a text.
-    pub fn parts(
-        &mut self,
-        model: &SentenceModel,
-        texts: &[&str],
-        written: usize,
-    ) -> Result<Vec<Range<usize>>, CliError> {
-        let encoding = Encoding {
-            config: model.encoder().config(),
-            kernel: model.encoder().kernel(),
-            written,
-            room: self.room,
-        };
-        if encoding.fits(texts.len(), model.max_length()) {
-            return Ok(std::iter::once(0..texts.len()).collect());
-        }
-        let lengths = model.tokens(texts)?;
-        let lengths: Vec<usize> = lengths.iter().map(|tokens| tokens.ids.len()).collect();
-        let parts = encoding.parts(&lengths)?;
-        let most = parts.iter().map(Range::len).max().unwrap_or(0);
-        if most < texts.len() && !std::mem::replace(&mut self.told, true) {
-            terminal::say(format_args!(
-                "{} texts of up to {} tokens do not fit into memory together ({}): encoding {most} at a time, as --batch {most} does",
-                texts.len(),
-                lengths.iter().max().unwrap_or(&0),
-                self.room,
-            ));
-        }
-        Ok(parts)
-    }
+/// What is written of a text.
+#[derive(Clone, Copy)]
+enum Written {
+    /// Its vector, of length 1 if that is asked for.
+    Vector {
+        format: Format,
+        precision: Precision,
+        normalize: bool,
+    },
+    /// The hidden states of a layer, and its queries, keys and values.
+    Layer { layer: usize, taps: bool },
 }
 
-/// A line of a file.
-struct Line {
-    text: String,
-    /// File and number, for messages.
-    place: String,
-    /// Whether it was longer than any text that is looked at.
-    cut: bool,
+/// The line of a vector.
+#[derive(Serialize)]
+struct OfText<'a> {
+    embedding: &'a [f32],
 }
 
-/// The lines that were longer than what is encoded of them.
+/// The line of a text's tokens.
+#[derive(Serialize)]
+struct OfTokens<'a> {
+    hidden: Vec<&'a [f32]>,
+    ids: &'a [u32],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    k: Option<Vec<&'a [f32]>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    q: Option<Vec<&'a [f32]>>,
+    tokens: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    v: Option<Vec<&'a [f32]>>,
+}
+
+/// Lines of which something must be said at the end, with the first of them.
 #[derive(Default)]
-struct Cut {
+struct Counted {
     lines: u64,
-    first: String,
+    first: Option<Place>,
+}
+
+impl Counted {
+    fn add(&mut self, place: Place) {
+        self.first.get_or_insert(place);
+        self.lines += 1;
+    }
 }
 
 /// Runs `limbeck encode`.
 ///
 /// # Errors
-/// The model cannot be read, a text is not UTF-8, a layer does not exist.
+/// The model or a file cannot be read, a layer does not exist, or the vectors cannot be written.
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
+    arguments.check()?;
+    let bytes = Lines::bytes(&arguments.files)?;
     let folder = models::read(&arguments.model)?;
     let opened = device::open_for_engine(arguments.device)?;
     let prompt = arguments.prompt.as_deref();
     let model = open(&folder, prompt, arguments.max_length, &opened)?;
-    let layers = model.encoder().config().num_hidden_layers;
-    let layer = arguments.layer.unwrap_or(layers);
-    if layer > layers || (arguments.taps && layer == 0) {
-        return Err(CliError::Usage(
-            ModelError::NoLayer { layer, layers }.to_string(),
-        ));
-    }
-    let mut session = Session {
-        model,
-        layer,
-        tokens: arguments.tokens,
-        taps: arguments.taps,
-        texts: 0,
-        batch: Batches::new(arguments.batch, &opened),
-    };
     // Its weights are on the device.
     drop(folder);
-    let mut out = std::io::stdout().lock();
-    let (mut waiting, mut bytes, mut cut) = (Vec::new(), 0, Cut::default());
-    for_each_line(&arguments.files, |line| {
-        bytes += line.text.len();
-        waiting.push(line);
-        if waiting.len() >= arguments.batch.max(1) || bytes >= MOST_WAITING {
-            bytes = 0;
-            session.write(&std::mem::take(&mut waiting), &mut cut, &mut out)?;
+    let written = arguments.written(&model)?;
+    let width = model
+        .head()
+        .description()
+        .width(model.encoder().config().hidden_size);
+    let length = model.max_length();
+    let mut sink = Sink::open(arguments, width)?;
+    let asked = Asked {
+        batch: arguments.batch,
+        tokens: arguments.batch_tokens,
+        written: written.vectors_of_a_token(),
+        typed: Lines::are_typed(&arguments.files),
+    };
+    let pipeline = Pipeline::new(Arc::new(model), &opened, &asked);
+    let make = move |model: &SentenceModel, tokens: &[&Tokens]| written.of(model, tokens);
+    let shown = arguments.out.is_some() || !std::io::stdout().is_terminal();
+    let mut done = Done::new(Progress::of_bytes(bytes, shown && !asked.typed));
+    let lines = Lines::of(&arguments.files);
+    let ended = pipeline.run(lines, make, |row| {
+        done.look(&row);
+        match row.of {
+            Ok(bytes) => sink.write(&bytes),
+            Err(error @ CliError::Corpus(_)) => {
+                done.leave_out(row.place, &error);
+                Ok(())
+            }
+            Err(error) => Err(error),
         }
-        Ok(())
-    })?;
-    session.write(&waiting, &mut cut, &mut out)?;
-    out.flush()?;
-    cut.tell(session.texts, session.model.max_length());
-    Ok(ExitCode::SUCCESS)
+    });
+    done.progress.finish();
+    ended?;
+    sink.keep()?;
+    Ok(done.tell(length))
 }
 
-impl Cut {
-    fn add(&mut self, line: &Line) {
-        if self.lines == 0 {
-            self.first.clone_from(&line.place);
+impl Arguments {
+    /// What flags do not say of each other by themselves.
+    fn check(&self) -> Result<(), CliError> {
+        let refuse = |text: &str| Err(CliError::Usage(text.to_owned()));
+        match (&self.out, self.format, self.precision) {
+            (_, Format::Json, Precision::F16) => {
+                return refuse("--precision f16 is of --format npy: numbers of JSON have no bits");
+            }
+            (_, Format::Npy, _) if self.tokens => {
+                return refuse(
+                    "--format npy is one array of vectors, and texts differ in their number of tokens: leave --tokens out, or \
+                     write JSON lines",
+                );
+            }
+            (None, Format::Npy, _) => {
+                return refuse(
+                    "--format npy needs --out FILE: how many vectors there are stands at the beginning of the file, and is known \
+                     at the end",
+                );
+            }
+            _ => {}
         }
-        self.lines += 1;
+        match &self.out {
+            Some(out) if out.exists() && !self.overwrite => Err(CliError::Usage(format!(
+                "{} is there already: overwrite it with --overwrite, or name another file with --out",
+                out.display()
+            ))),
+            _ => Ok(()),
+        }
     }
 
-    fn tell(&self, texts: u64, length: usize) {
-        if let Some(cut) = cut_in_words(self.lines, texts, length) {
-            terminal::say(format_args!("{cut}; the first is {}", self.first));
+    fn written(&self, model: &SentenceModel) -> Result<Written, CliError> {
+        if !self.tokens {
+            return Ok(Written::Vector {
+                format: self.format,
+                precision: self.precision,
+                normalize: self.normalize,
+            });
         }
+        let layers = model.encoder().config().num_hidden_layers;
+        let layer = self.layer.unwrap_or(layers);
+        if layer > layers || (self.taps && layer == 0) {
+            return Err(CliError::Usage(
+                ModelError::NoLayer { layer, layers }.to_string(),
+            ));
+        }
+        Ok(Written::Layer {
+            layer,
+            taps: self.taps,
+        })
+    }
+}
+
+/// What has been done so far.
+struct Done {
+    progress: Progress,
+    start: Instant,
+    texts: u64,
+    cut: Counted,
+    left_out: Counted,
+}
+
+impl Done {
+    fn new(progress: Progress) -> Self {
+        Self {
+            progress,
+            start: Instant::now(),
+            texts: 0,
+            cut: Counted::default(),
+            left_out: Counted::default(),
+        }
+    }
+
+    fn look<T>(&mut self, row: &Row<T>) {
+        if row.of.is_ok() {
+            self.texts += 1;
+            if row.cut {
+                self.cut.add(row.place.clone());
+            }
+        }
+        if self.texts.is_multiple_of(BETWEEN_LOOKS) {
+            let rate = self.texts as f64 / self.start.elapsed().as_secs_f64().max(1e-9);
+            let message = format!("{} texts  {rate:.0}/s", self.texts);
+            self.progress.reach(row.end, message);
+        }
+    }
+
+    fn leave_out(&mut self, place: Place, error: &CliError) {
+        self.left_out.add(place);
+        if self.left_out.lines <= NAMED {
+            let text = format!("limbeck: {error}");
+            self.progress
+                .say(&text, "left out", &serde_json::Value::Null);
+        }
+    }
+
+    /// Says what is not as it was asked for; the exit code says so, too, if there are fewer vectors than lines.
+    fn tell(&self, length: usize) -> ExitCode {
+        if let Some(cut) = cut_in_words(self.cut.lines, self.texts, length)
+            && let Some(first) = &self.cut.first
+        {
+            terminal::say(format_args!("{cut}; the first is {first}"));
+        }
+        let Counted { lines, first } = &self.left_out;
+        let Some(first) = first else {
+            return ExitCode::SUCCESS;
+        };
+        let are = if *lines == 1 { "is" } else { "are" };
+        terminal::say(format_args!(
+            "limbeck: {} of {} {are} left out, not being UTF-8, so there are fewer vectors than lines; the first is {first}",
+            lines,
+            counted(self.texts + lines, "line"),
+        ));
+        ExitCode::FAILURE
     }
 }
 
@@ -212,7 +330,7 @@ pub fn open(
     Ok(model)
 }
 
-/// How many texts lost their end, in words; none if none did. No more than [`MOST_BYTES`] of a text are looked at.
+/// How many texts lost their end, in words; none if none did. No more than [`limbeck_model::MOST_BYTES`] of a text are looked at.
 pub fn cut_in_words(cut: u64, texts: u64, length: usize) -> Option<String> {
     let were = if cut == 1 { "was" } else { "were" };
     let words =
@@ -220,190 +338,126 @@ pub fn cut_in_words(cut: u64, texts: u64, length: usize) -> Option<String> {
     (cut > 0).then(words)
 }
 
-fn for_each_line(
-    files: &[PathBuf],
-    mut body: impl FnMut(Line) -> Result<(), CliError>,
-) -> Result<(), CliError> {
-    let standard = [PathBuf::from("-")];
-    let files = if files.is_empty() {
-        &standard[..]
-    } else {
-        files
+/// The vectors of texts, or why there is none of one.
+///
+/// # Errors
+/// The device fails.
+pub fn vectors(model: &SentenceModel, tokens: &[&Tokens], normalize: bool) -> Made<Vec<f32>> {
+    let batch = model.batch(tokens.iter().copied())?;
+    let vectors = model.vectors(&batch)?;
+    let width = vectors.dims()[1];
+    let values = pollster::block_on(to_host(vectors))?;
+    let vector = |values: &[f32]| match is_finite(values) {
+        false => Err(NO_NUMBER),
+        true if normalize => Ok(normalized(values)),
+        true => Ok(values.to_vec()),
     };
-    for path in files {
-        let mut reader: Box<dyn BufRead> = match path.as_os_str() == "-" {
-            true => Box::new(std::io::stdin().lock()),
-            false => Box::new(BufReader::new(
-                std::fs::File::open(path).map_err(CliError::file("read", path))?,
-            )),
-        };
-        let mut bytes = Vec::new();
-        for number in 1.. {
-            let cut = read_line(&mut reader, &mut bytes).map_err(CliError::file("read", path))?;
-            if bytes.is_empty() {
-                break;
+    Ok(values.chunks(width).map(vector).collect())
+}
+
+fn normalized(vector: &[f32]) -> Vec<f32> {
+    // In f64, so that no square is beyond what the type holds.
+    let squares: f64 = vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
+    let norm = (squares.sqrt() as f32).max(SHORTEST);
+    vector.iter().map(|x| x / norm).collect()
+}
+
+fn is_finite(values: &[f32]) -> bool {
+    values.iter().all(|value| value.is_finite())
+}
+
+impl Written {
+    fn vectors_of_a_token(self) -> usize {
+        match self {
+            Self::Vector { .. } => 0,
+            Self::Layer { taps: false, .. } => 1,
+            Self::Layer { taps: true, .. } => 4,
+        }
+    }
+
+    /// The bytes of each text.
+    fn of(self, model: &SentenceModel, tokens: &[&Tokens]) -> Made<Vec<u8>> {
+        match self {
+            Self::Vector {
+                format,
+                precision,
+                normalize,
+            } => {
+                let vectors = vectors(model, tokens, normalize)?;
+                let bytes = |vector: Result<Vec<f32>, Reason>| match (format, precision) {
+                    (Format::Json, _) => vector.map(|vector| line(&OfText { embedding: &vector })),
+                    (Format::Npy, Precision::F32) => {
+                        Ok(vector?.iter().flat_map(|x| x.to_le_bytes()).collect())
+                    }
+                    (Format::Npy, Precision::F16) => sink::narrow(&vector?).ok_or(BEYOND_F16),
+                };
+                Ok(vectors.into_iter().map(bytes).collect())
             }
-            body(line(&bytes, cut, number, path)?)?;
+            Self::Layer { layer, taps } => of_layer(model, tokens, layer, taps),
         }
     }
-    Ok(())
 }
 
-/// Reads a line with its end, and no more of it than is looked at; whether it was longer.
-fn read_line(reader: &mut impl BufRead, bytes: &mut Vec<u8>) -> std::io::Result<bool> {
-    // One byte more, so that what is looked at is cut, too.
-    let most = MOST_BYTES + 1;
-    bytes.clear();
-    reader.by_ref().take(most as u64).read_until(b'\n', bytes)?;
-    let cut = bytes.len() == most && !bytes.ends_with(b"\n");
-    if cut {
-        reader.skip_until(b'\n')?;
-    }
-    Ok(cut)
-}
-
-fn line(bytes: &[u8], cut: bool, number: u64, path: &Path) -> Result<Line, CliError> {
-    let file = match path.as_os_str() == "-" {
-        true => "standard input".to_owned(),
-        false => path.display().to_string(),
+fn of_layer(model: &SentenceModel, tokens: &[&Tokens], layer: usize, taps: bool) -> Made<Vec<u8>> {
+    let batch: TokenBatch = model.batch(tokens.iter().copied())?;
+    let encoder = model.encoder();
+    let hidden = read(encoder.hidden_states(&batch)?.swap_remove(layer))?;
+    let taps = match taps {
+        true => {
+            let taps = encoder.tap(&batch, layer, None)?;
+            Some([read(taps.q)?, read(taps.k)?, read(taps.v)?])
+        }
+        false => None,
     };
-    let bytes = if number == 1 {
-        bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes)
-    } else {
-        bytes
+    let bytes = |(index, tokens): (usize, &&Tokens)| {
+        let real = |part: &States| part.of(index, tokens.ids.len()).concat();
+        let mut parts = std::iter::once(&hidden).chain(taps.iter().flatten());
+        if !parts.all(|part| is_finite(&real(part))) {
+            return Err(NO_NUMBER);
+        }
+        let tap = |at: usize| {
+            let taps = taps.as_ref()?;
+            Some(taps[at].of(index, tokens.ids.len()))
+        };
+        let names = tokens.ids.iter().map(|id| model.tokenizer().token(*id));
+        Ok(line(&OfTokens {
+            hidden: hidden.of(index, tokens.ids.len()),
+            ids: &tokens.ids,
+            q: tap(0),
+            k: tap(1),
+            v: tap(2),
+            tokens: names.collect(),
+        }))
     };
-    let text = match std::str::from_utf8(bytes) {
-        // Only the cut goes through a character.
-        Err(e) if cut && e.error_len().is_none() => {
-            std::str::from_utf8(&bytes[..e.valid_up_to()]).unwrap_or_default()
-        }
-        text => text.map_err(|e| CorpusError::NotUtf8 {
-            file: file.clone(),
-            line: number,
-            byte: e.valid_up_to() + 1,
-        })?,
-    };
-    Ok(Line {
-        text: text.trim_end_matches(['\n', '\r']).to_owned(),
-        place: format!("{file}, line {number}"),
-        cut,
-    })
+    Ok(tokens.iter().enumerate().map(bytes).collect())
 }
 
-impl Session {
-    fn write(
-        &mut self,
-        lines: &[Line],
-        cut: &mut Cut,
-        out: &mut impl Write,
-    ) -> Result<(), CliError> {
-        if lines.is_empty() {
-            return Ok(());
-        }
-        let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
-        let written = match (self.tokens, self.taps) {
-            (false, _) => 0,
-            (true, false) => 1,
-            (true, true) => 4,
-        };
-        for part in self.batch.parts(&self.model, &texts, written)? {
-            self.write_together(&lines[part.clone()], &texts[part], cut, out)?;
-        }
-        Ok(())
-    }
+/// (B, S, H) on the host.
+struct States {
+    values: Vec<f32>,
+    s: usize,
+    h: usize,
+}
 
-    fn write_together(
-        &mut self,
-        lines: &[Line],
-        texts: &[&str],
-        cut: &mut Cut,
-        out: &mut impl Write,
-    ) -> Result<(), CliError> {
-        let (tokens, batch) = self.model.read(texts)?;
-        self.texts += lines.len() as u64;
-        let lost = lines.iter().zip(&tokens);
-        lost.filter(|(line, tokens)| line.cut || tokens.truncated)
-            .for_each(|(line, _)| cut.add(line));
-        let objects = if self.tokens {
-            self.layer_objects(&batch, &tokens)?
-        } else {
-            self.vectors(&batch)?
-        };
-        for (line, object) in lines.iter().zip(objects) {
-            require_numbers(&object, &line.place)?;
-            writeln!(out, "{}", Value::Object(object))?;
-        }
-        Ok(())
-    }
-
-    fn vectors(&self, batch: &TokenBatch) -> Result<Vec<Map<String, Value>>, CliError> {
-        let rows = read(self.model.vectors(batch)?.unsqueeze_dim(0))?.remove(0);
-        Ok(rows
-            .into_iter()
-            .map(|row| Map::from_iter([("embedding".to_owned(), json!(row))]))
-            .collect())
-    }
-
-    fn layer_objects(
-        &self,
-        batch: &TokenBatch,
-        tokens: &[Tokens],
-    ) -> Result<Vec<Map<String, Value>>, CliError> {
-        let hidden = self
-            .model
-            .encoder()
-            .hidden_states(batch)?
-            .swap_remove(self.layer);
-        let mut parts = vec![("hidden", read(hidden)?)];
-        if self.taps {
-            let taps = self.model.encoder().tap(batch, self.layer, None)?;
-            parts.extend([
-                ("q", read(taps.q)?),
-                ("k", read(taps.k)?),
-                ("v", read(taps.v)?),
-            ]);
-        }
-        let object = |(index, tokens): (usize, &Tokens)| {
-            let names: Vec<String> = tokens
-                .ids
-                .iter()
-                .map(|id| self.model.tokenizer().token(*id))
-                .collect();
-            let mut object = Map::from_iter([
-                ("tokens".to_owned(), json!(names)),
-                ("ids".to_owned(), json!(tokens.ids)),
-            ]);
-            for (name, values) in &parts {
-                object.insert((*name).to_owned(), json!(values[index][..tokens.ids.len()]));
-            }
-            object
-        };
-        Ok(tokens.iter().enumerate().map(object).collect())
+impl States {
+    /// The first rows of a sequence.
+    fn of(&self, sequence: usize, rows: usize) -> Vec<&[f32]> {
+        let start = sequence * self.s * self.h;
+        self.values[start..start + rows * self.h]
+            .chunks(self.h)
+            .collect()
     }
 }
 
-/// JSON has no word for what is not a number, and `null` is no part of a vector.
-fn require_numbers(object: &Map<String, Value>, place: &str) -> Result<(), CliError> {
-    fn has_null(value: &Value) -> bool {
-        match value {
-            Value::Null => true,
-            Value::Array(items) => items.iter().any(has_null),
-            _ => false,
-        }
-    }
-    match object.values().any(has_null) {
-        false => Ok(()),
-        true => Err(CliError::NotFinite(format!(
-            "{place}: the model computes what is not a number for this text, so there is no vector of it. Its weights are too \
-             large for 32-bit floats: take another model, or one of an earlier step"
-        ))),
-    }
-}
-
-/// A tensor as nested rows.
-fn read(tensor: Tensor<3>) -> Result<Vec<Vec<Vec<f32>>>, CliError> {
+fn read(tensor: Tensor<3>) -> Result<States, CliError> {
     let [_, s, h] = tensor.dims();
     let values = pollster::block_on(to_host(tensor))?;
-    let sequence = |values: &[f32]| values.chunks(h).map(<[f32]>::to_vec).collect();
-    Ok(values.chunks(s * h).map(sequence).collect())
+    Ok(States { values, s, h })
+}
+
+/// A line of JSON. It has only names of ours, numbers and texts, so it cannot fail.
+fn line(object: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(object).unwrap_or_default();
+    line.push(b'\n');
+    line
 }

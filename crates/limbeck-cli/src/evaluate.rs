@@ -14,11 +14,12 @@ use limbeck_model::SentenceModel;
 use limbeck_recipe::{DeviceChoice, counted, parameter_count};
 use limbeck_score::{Kind, Marks, Metric, Score, Task, compare, compare_marks};
 
-use crate::encode::{Batches, cut_in_words, open};
+use crate::encode::{cut_in_words, open};
 use crate::error::CliError;
 use crate::finetune::task::{Labelled, Said};
 use crate::finetune::task_file::{self, ColumnFlags};
 use crate::output::write_whole;
+use crate::pipeline::Batches;
 use crate::{device, models, terminal};
 use labelled::{Judged, Spread, Tuned, Words};
 
@@ -361,7 +362,7 @@ fn encode(
     let start = Instant::now();
     for places in order.chunks(batches.size) {
         let together: Vec<&str> = places.iter().map(|at| texts[*at]).collect();
-        for part in batches.parts(model, &together, 0)? {
+        for part in batches.parts(model, &together)? {
             let encoded = pollster::block_on(model.encode(&together[part.clone()]))?;
             cut += encoded.cut as u64;
             for (at, vector) in places[part].iter().zip(encoded.rows) {

@@ -1,12 +1,14 @@
 //! `limbeck export`: a model as ONNX files.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use limbeck_model::{Folder, ModelError, Weights};
 use limbeck_onnx::{Export, ExportError, Failed, Format, Source};
-use limbeck_recipe::{Dense, HeadChoice, SentenceHead, Tuned};
+use limbeck_recipe::{Config, Dense, HeadChoice, SentenceHead, Tuned};
+use serde_json::{Value, json};
 
 use crate::error::CliError;
 use crate::output::{EXPORTED, clear_unfinished, write_whole};
@@ -32,7 +34,11 @@ pub struct Arguments {
     overwrite: bool,
 }
 
-fn format(text: &str) -> Result<Format, String> {
+/// A type of numbers by its name.
+///
+/// # Errors
+/// There is none of that name.
+pub fn format(text: &str) -> Result<Format, String> {
     let found = Format::ALL.into_iter().find(|format| format.name() == text);
     found.ok_or_else(|| "there is f32, f16 and int8".to_owned())
 }
@@ -63,14 +69,9 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     }
     let default = found.folder.join(EXPORTED);
     let out = arguments.out.as_deref().unwrap_or(&default);
-    let mut formats: Vec<Format> = Vec::new();
-    for format in &arguments.formats {
-        if !formats.contains(format) {
-            formats.push(*format);
-        }
-    }
-    let paths = formats.iter().map(|format| out.join(format.file()));
-    if let Some(there) = paths.clone().find(|path| path.exists())
+    let formats = each_once(&arguments.formats);
+    let mut paths = formats.iter().map(|format| out.join(format.file()));
+    if let Some(there) = paths.find(|path| path.exists())
         && !arguments.overwrite
     {
         return Err(CliError::Usage(format!(
@@ -78,19 +79,8 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
             there.display()
         )));
     }
-    let sentence = arguments.pooled.then_some(&model.head);
-    // All of them, or none.
-    let files = formats.iter().map(|format| model.file(sentence, *format));
-    let files = files.collect::<Result<Vec<_>, CliError>>()?;
-    clear_unfinished(out)?;
-    for ((format, path), bytes) in formats.iter().zip(paths).zip(files) {
-        write_whole(&path, |file| file.write_all(&bytes))?;
-        terminal::say(format_args!(
-            "{}: {:.1} MB, {}",
-            path.display(),
-            bytes.len() as f64 / 1e6,
-            format.name()
-        ));
+    for file in write(&model, arguments.pooled, &formats, out)? {
+        terminal::say(file);
     }
     if folder.get("tokenizer.json").is_none() {
         terminal::say(format_args!(
@@ -101,11 +91,90 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A file that was written.
+pub struct Written {
+    path: PathBuf,
+    bytes: usize,
+    format: Format,
+}
+
+impl Written {
+    /// For programs.
+    pub fn fields(&self) -> Value {
+        json!({ "file": self.path, "bytes": self.bytes, "format": self.format.name() })
+    }
+}
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, megabytes) = (self.path.display(), self.bytes as f64 / 1e6);
+        write!(f, "{path}: {megabytes:.1} MB, {}", self.format.name())
+    }
+}
+
+/// The student of a run, into its folder: what `limbeck export --model DIR` writes there.
+///
+/// # Errors
+/// A number does not fit a format, or the disk is full, say. The student is whole.
+pub fn beside(student: &Path, formats: &[Format]) -> Result<Vec<Written>, CliError> {
+    let folder = Folder::read(student)?;
+    let out = student.join(EXPORTED);
+    write(&Model::open(&folder)?, false, &each_once(formats), &out)
+}
+
+/// Refuses formats in which a model of this config cannot be, whatever its weights.
+///
+/// # Errors
+/// It is too large for a file of ONNX.
+pub fn require_small(config: &Config, formats: &[Format]) -> Result<(), CliError> {
+    let mut formats = formats.iter();
+    let small = formats.try_for_each(|format| limbeck_onnx::require_small(config, *format));
+    small.map_err(|error| {
+        CliError::Usage(format!(
+            "the student cannot be exported with --export: {error}"
+        ))
+    })
+}
+
+fn each_once(formats: &[Format]) -> Vec<Format> {
+    let mut once = Vec::new();
+    for format in formats {
+        if !once.contains(format) {
+            once.push(*format);
+        }
+    }
+    once
+}
+
+/// All files, or none.
+fn write(
+    model: &Model,
+    pooled: bool,
+    formats: &[Format],
+    out: &Path,
+) -> Result<Vec<Written>, CliError> {
+    let sentence = pooled.then_some(&model.head);
+    let files = formats.iter().map(|format| model.file(sentence, *format));
+    let files = files.collect::<Result<Vec<_>, CliError>>()?;
+    clear_unfinished(out)?;
+    let mut written = Vec::new();
+    for (format, bytes) in formats.iter().zip(files) {
+        let path = out.join(format.file());
+        write_whole(&path, |file| file.write_all(&bytes))?;
+        written.push(Written {
+            path,
+            bytes: bytes.len(),
+            format: *format,
+        });
+    }
+    Ok(written)
+}
+
 /// A folder whose weights can be read one by one.
 struct Model<'a> {
     folder: &'a Folder,
     weights: Weights<'a>,
-    config: limbeck_recipe::Config,
+    config: Config,
     head: SentenceHead,
     tuned: Option<Tuned>,
     /// Where the linear layer of a head on the mean lies.

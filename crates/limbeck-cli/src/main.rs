@@ -18,12 +18,15 @@ mod memory;
 mod models;
 mod output;
 mod paths;
+mod pipeline;
 mod progress;
 mod recipes;
 mod relations;
 mod report;
+mod search;
 mod serve;
 mod terminal;
+mod texts;
 mod words;
 
 use std::process::ExitCode;
@@ -47,6 +50,8 @@ Examples:
   limbeck distill --out student --resume
   limbeck finetune --model student --train train.tsv --dev dev.tsv --out tuned
   echo 'a white cat' | limbeck encode --model student
+  limbeck encode --model student --format npy --out vectors.npy texts.txt
+  limbeck search --model student texts.txt 'a white cat'
   limbeck evaluate --models all-MiniLM-L6-v2 student --tasks sts.tsv
   limbeck export --model student --formats f32,int8
   limbeck inspect sentence-transformers/all-MiniLM-L6-v2
@@ -65,6 +70,8 @@ enum Command {
     Finetune(finetune::Arguments),
     /// Turn lines of text into vectors: one JSON object per line, from files or standard input
     Encode(encode::Arguments),
+    /// Rank the lines of text files by how near their vectors are to those of queries
+    Search(search::Arguments),
     /// Compare models on tasks, with intervals: by their sentence vectors, or by what fine-tuning taught them
     Evaluate(evaluate::Arguments),
     /// Write a model as ONNX files: f32, f16, int8, for onnxruntime, transformers.js and sentence-transformers
@@ -130,6 +137,7 @@ fn run(command: &Command) -> Result<ExitCode, error::CliError> {
         Command::Baseline(arguments) => baseline::main(arguments),
         Command::Finetune(arguments) => finetune::main(arguments),
         Command::Encode(arguments) => encode::main(arguments),
+        Command::Search(arguments) => search::main(arguments),
         Command::Evaluate(arguments) => evaluate::main(arguments),
         Command::Export(arguments) => export::main(arguments),
         Command::Inspect(arguments) => inspect::main(arguments),

@@ -30,6 +30,14 @@ impl Room {
         }
     }
 
+    /// The part of it that each of several gets that take from it at the same time.
+    pub fn shared(self, among: usize) -> Self {
+        Self {
+            free: self.free.map(|bytes| bytes / among.max(1) as f64),
+            ..self
+        }
+    }
+
     /// Refuses what takes more, in all or for its largest tensor; `what` takes it, `advice` says what to lower.
     ///
     /// # Errors
@@ -99,8 +107,8 @@ impl Encoding<'_> {
     /// Bytes of a text of so many tokens, in all and in its largest tensor.
     fn of_text(&self, length: usize) -> (f64, f64) {
         let config = self.config;
-        // A number of JSON takes 32 bytes before it is written.
-        let written = self.written as f64 * (FLOAT + 32.0) * config.hidden_size as f64;
+        // A number of JSON takes at most 16 bytes.
+        let written = self.written as f64 * (FLOAT + 16.0) * config.hidden_size as f64;
         let bytes =
             encoding_bytes(config, self.kernel, length, self.written > 0) + written * length as f64;
         let width = config.hidden_size.max(config.intermediate_size) as f64;

@@ -1,13 +1,14 @@
 //! The folder of a run: who may write there, and how. Every file is written beside its place and renamed, so a reader
 //! finds it whole or not at all.
 
-use std::fs::DirEntry;
+use std::fs::{DirEntry, File};
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use limbeck_model::{Folder, read_file};
 use limbeck_onnx::Format;
 use limbeck_recipe::ASSISTANT;
+use tempfile::TempPath;
 
 use crate::error::CliError;
 use crate::lock::{self, Lock, Taken};
@@ -399,36 +400,68 @@ pub fn write_whole(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> Result<(), CliError> {
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    std::fs::create_dir_all(parent).map_err(CliError::file("make the folder", parent))?;
-    let attempt = || {
-        let mut file = tempfile::Builder::new()
-            .prefix(PREFIX)
-            .tempfile_in(parent)?;
-        let mut buffered = BufWriter::new(file.as_file_mut());
-        fill(&mut buffered)?;
-        buffered.flush()?;
-        drop(buffered);
-        file.as_file().sync_all()?;
-        make_readable(file.as_file())?;
-        file.persist(path).map_err(|e| e.error)?;
-        Ok(())
-    };
-    attempt().map_err(CliError::file("write", path))
+    let mut whole = Whole::create(path)?;
+    fill(&mut whole.file).map_err(CliError::file("write", path))?;
+    whole.keep()
+}
+
+/// A file that is being written beside its place. Dropped before it is kept, it was never there.
+pub struct Whole {
+    /// What is written so far.
+    pub file: BufWriter<File>,
+    /// Where it is meanwhile.
+    pub begun: TempPath,
+    path: PathBuf,
+}
+
+impl Whole {
+    /// A new file for this place, and the folders that it is in.
+    ///
+    /// # Errors
+    /// Nothing can be written there.
+    pub fn create(path: &Path) -> Result<Self, CliError> {
+        let parent = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        std::fs::create_dir_all(parent).map_err(CliError::file("make the folder", parent))?;
+        let file = tempfile::Builder::new().prefix(PREFIX).tempfile_in(parent);
+        let (file, begun) = file.map_err(CliError::file("write", path))?.into_parts();
+        Ok(Self {
+            file: BufWriter::new(file),
+            begun,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Puts it into its place.
+    ///
+    /// # Errors
+    /// The disk is full, say; what was there before stays whole.
+    pub fn keep(self) -> Result<(), CliError> {
+        let Self { file, begun, path } = self;
+        let attempt = || {
+            let file = file
+                .into_inner()
+                .map_err(std::io::IntoInnerError::into_error)?;
+            file.sync_all()?;
+            make_readable(&file)?;
+            drop(file);
+            begun.persist(&path).map_err(|e| e.error)
+        };
+        attempt().map_err(CliError::file("write", &path))
+    }
 }
 
 /// A temporary file is readable by its owner alone; what we keep is an ordinary file.
 #[cfg(unix)]
-fn make_readable(file: &std::fs::File) -> std::io::Result<()> {
+fn make_readable(file: &File) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     file.set_permissions(std::fs::Permissions::from_mode(0o644))
 }
 
 /// Elsewhere a temporary file has the ordinary permissions.
 #[cfg(not(unix))]
-fn make_readable(_: &std::fs::File) -> std::io::Result<()> {
+fn make_readable(_: &File) -> std::io::Result<()> {
     Ok(())
 }

@@ -36,6 +36,27 @@ impl Progress {
         }
     }
 
+    /// For bytes that are read: of so many, or of a stream whose end is not known. Nothing is shown unless `shown`.
+    pub fn of_bytes(total: Option<u64>, shown: bool) -> Self {
+        let target = match shown {
+            true => ProgressDrawTarget::stderr(),
+            false => ProgressDrawTarget::hidden(),
+        };
+        let bar = ProgressBar::with_draw_target(total, target);
+        let template = match total {
+            Some(_) => "{bar:24} {bytes}/{total_bytes}  {msg}  {elapsed} elapsed, {eta} left",
+            None => "{bytes}  {msg}  {elapsed} elapsed",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Self {
+            bar,
+            json: false,
+            tokens: 0,
+        }
+    }
+
     /// The same, with the name of a stage before the bar, if it has one.
     pub fn named(self, stage: Option<&str>) -> Self {
         let prefix = stage.map_or_else(String::new, |stage| format!("{stage}  "));

@@ -40,6 +40,8 @@ mod relating;
 mod running;
 #[path = "cli/scene.rs"]
 mod scene;
+#[path = "cli/searching.rs"]
+mod searching;
 #[path = "cli/sentences.rs"]
 mod sentences;
 #[cfg(unix)]

@@ -278,12 +278,41 @@ impl SentenceModel {
     /// The tokenizer fails on a text, or belongs to another model.
     pub fn read(&self, texts: &[&str]) -> Result<(Vec<Tokens>, TokenBatch), ModelError> {
         let tokens = self.tokens(texts)?;
-        let pad = self.encoder.config().pad_token_id;
-        let sequences: Vec<&[u32]> = tokens.iter().map(|t| t.ids.as_slice()).collect();
-        let sources = vec![(0, 0); texts.len()];
-        let padded = Batch::pad(&sequences, sources, pad, 1, self.max_length);
-        let batch = TokenBatch::new(&padded.ids, &padded.lengths, self.encoder.device())?;
+        let batch = self.batch(tokens.iter())?;
         Ok((tokens, batch))
+    }
+
+    /// Texts whose tokens [`SentenceModel::tokens`] gave, padded to the longest of them, on the device.
+    ///
+    /// # Errors
+    /// See [`TokenBatch::new`].
+    pub fn batch<'a>(
+        &self,
+        tokens: impl Iterator<Item = &'a Tokens>,
+    ) -> Result<TokenBatch, ModelError> {
+        let sequences: Vec<&[u32]> = tokens.map(|t| t.ids.as_slice()).collect();
+        let sources = vec![(0, 0); sequences.len()];
+        let pad = self.encoder.config().pad_token_id;
+        let padded = Batch::pad(&sequences, sources, pad, 1, self.max_length);
+        TokenBatch::new(&padded.ids, &padded.lengths, self.encoder.device())
+    }
+
+    /// The same model that puts the prompt of this name before each text.
+    ///
+    /// # Errors
+    /// The folder names no such prompt, or the tokenizer fails on it.
+    pub fn with_prompt(&self, name: &str) -> Result<Self, ModelError> {
+        let prompt = self.head.description.prompt(Some(name));
+        let prompt = prompt.map_err(ModelError::NoPrompt)?.to_owned();
+        let prompt_tokens = match prompt.is_empty() {
+            true => 0,
+            false => self.tokenizer.prompt_tokens(&prompt)?,
+        };
+        Ok(Self {
+            prompt,
+            prompt_tokens,
+            ..self.clone()
+        })
     }
 
     /// The tokens of texts behind the prompt, cut at the model's length.

@@ -12,7 +12,7 @@ mod head;
 mod linear;
 mod wire;
 
-use limbeck_recipe::{Config, SentenceHead, Tuned};
+use limbeck_recipe::{Config, SentenceHead, Tuned, parameter_count};
 
 use graph::{Builder, Float};
 
@@ -115,6 +115,31 @@ pub enum Failed<E> {
     Tensor(E),
 }
 
+/// Refuses what is known to be too large before there is a weight: a lower bound of the file.
+///
+/// # Errors
+/// [`ExportError::TooLarge`].
+pub fn require_small(config: &Config, format: Format) -> Result<(), ExportError> {
+    let bytes = match format {
+        Format::F32 => 4,
+        Format::F16 => 2,
+        Format::Int8 => 1,
+    };
+    let bytes = parameter_count(config) as usize * bytes;
+    match bytes < LARGEST {
+        true => Ok(()),
+        false => Err(too_large(format, bytes)),
+    }
+}
+
+fn too_large(format: Format, bytes: usize) -> ExportError {
+    let smaller = match format {
+        Format::F32 => "f16 or int8",
+        Format::F16 | Format::Int8 => "int8, or take a smaller model",
+    };
+    ExportError::TooLarge { bytes, smaller }
+}
+
 /// The bytes of the file.
 ///
 /// # Errors
@@ -147,11 +172,7 @@ pub fn write<E>(export: &Export, tensors: &mut Tensors<'_, E>) -> Result<Vec<u8>
     if let Some(name) = graph.beyond.take() {
         return Err(ExportError::Beyond(name).into());
     }
-    graph.finish(LARGEST).map_err(|bytes| {
-        let smaller = match export.format {
-            Format::F32 => "f16 or int8",
-            Format::F16 | Format::Int8 => "int8, or take a smaller model",
-        };
-        ExportError::TooLarge { bytes, smaller }.into()
-    })
+    graph
+        .finish(LARGEST)
+        .map_err(|bytes| too_large(export.format, bytes).into())
 }

@@ -19,6 +19,7 @@ use super::resuming::{self, Resumed};
 use super::stage::{Part, Stage};
 use crate::config::{self, Base};
 use crate::error::CliError;
+use crate::export;
 use crate::inputs::{Inputs, require_out};
 use crate::models::Found;
 use crate::output::{self, Output, RECIPE, TEXTS};
@@ -91,10 +92,11 @@ pub fn begin(arguments: &Arguments) -> Result<Begun, CliError> {
     let found_start = config::find_start(&mut recipe)?;
     let start = config::read_start(found_start.as_ref())?;
     // All mistakes of the recipe come before the first of a file.
-    let of_assistant = match assistant_teaches {
-        true => Plan::new(&recipe, &teacher.config()?).map(|_| None)?,
-        false => config::stages(&recipe, &teacher, start.as_ref())?.0,
+    let (of_assistant, plan) = match assistant_teaches {
+        true => (None, Plan::new(&recipe, &teacher.config()?)?),
+        false => config::stages(&recipe, &teacher, start.as_ref())?,
     };
+    export::require_small(&plan.student, &arguments.export)?;
     let corpus = Corpus::open(&recipe.corpus, recipe.corpus_field.as_deref());
     let corpus = corpus.map_err(
         |e| match resumes && matches!(e, CorpusError::NoMatch { .. }) {

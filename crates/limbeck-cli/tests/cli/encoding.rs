@@ -305,3 +305,235 @@ fn an_internal_error_speaks_of_no_checkpoint() {
     assert!(outcome.stderr.ends_with(end), "{}", outcome.stderr);
     assert_eq!(outcome.code, Some(1));
 }
+
+/// The vectors of JSON lines.
+fn embeddings(outcome: &crate::scene::Outcome) -> Vec<Vec<f64>> {
+    let vector = |object: &Value| {
+        let numbers = object["embedding"].as_array().expect("numbers");
+        numbers.iter().filter_map(Value::as_f64).collect()
+    };
+    outcome.objects().iter().map(vector).collect()
+}
+
+/// Lines of one to thirty words, no two neighbours of the same length.
+fn mixed_lines(count: usize) -> String {
+    let words = ["the", "teacher", "reads", "two", "small", "words"];
+    let line = |at: usize| {
+        let words = (0..1 + at * 7 % 30).map(|word| words[(at + word) % words.len()]);
+        words.collect::<Vec<_>>().join(" ") + "\n"
+    };
+    (0..count).map(line).collect()
+}
+
+#[track_caller]
+fn are_near(a: &[Vec<f64>], b: &[Vec<f64>], most: f64) {
+    assert_eq!(a.len(), b.len());
+    let worst = a.iter().zip(b).flat_map(|(a, b)| {
+        assert_eq!(a.len(), b.len());
+        a.iter().zip(b).map(|(a, b)| (a - b).abs())
+    });
+    let worst = worst.fold(0.0, f64::max);
+    assert!(worst <= most, "{worst:.1e}");
+}
+
+#[test]
+fn lines_of_any_length_keep_their_order_and_their_vectors_in_any_batches() {
+    let scene = Scene::new();
+    scene.write("lines.txt", mixed_lines(5000));
+    let encode = |flags: &[&str]| {
+        let flags = [flags, &["lines.txt"]].concat();
+        embeddings(&scene.encode(&flags, "").done())
+    };
+    let alone = encode(&["--batch", "1"]);
+    assert_eq!(alone.len(), 5000);
+    for flags in [
+        &[][..],
+        &["--batch", "32"],
+        &["--batch-tokens", "64"],
+        &["--batch", "7", "--batch-tokens", "1"],
+    ] {
+        are_near(&encode(flags), &alone, 1e-6);
+    }
+}
+
+#[test]
+fn lines_that_are_no_text_are_named_and_the_others_encoded() {
+    let scene = Scene::new();
+    let outcome = scene.encode(&[], b"small\ngro\xdf\nstudent\n\xff\n");
+    let expected = scene.encode(&[], "small\nstudent\n").done().stdout;
+    assert_eq!((outcome.code, &outcome.stdout), (Some(1), &expected));
+    let said: Vec<&str> = outcome.stderr.lines().collect();
+    assert_eq!(said.len(), 3, "{}", outcome.stderr);
+    for (said, place) in said.iter().zip(["line 2: ", "line 4: "]) {
+        let start = format!("limbeck: standard input, {place}not valid UTF-8 at byte ");
+        assert!(said.starts_with(&start), "{said}");
+    }
+    assert_eq!(
+        said[2],
+        "limbeck: 2 of 4 lines are left out, not being UTF-8, so there are fewer vectors than lines; the first is standard input, \
+         line 2"
+    );
+    let many = scene.encode(&[], b"\xff\n".repeat(1000));
+    assert_eq!((many.code, many.stdout.as_str()), (Some(1), ""));
+    assert_eq!(many.stderr.lines().count(), 11, "ten are named");
+}
+
+/// Shape, and bytes of the numbers, of an array in the format of numpy.
+fn array(file: &[u8], floats: &str) -> ([usize; 2], Vec<u8>) {
+    assert_eq!(&file[..8], b"\x93NUMPY\x01\x00");
+    let length = usize::from(u16::from_le_bytes([file[8], file[9]]));
+    assert_eq!((10 + length) % 64, 0, "the numbers are aligned");
+    let header = std::str::from_utf8(&file[10..10 + length]).expect("ASCII");
+    let start = format!("{{'descr': '{floats}', 'fortran_order': False, 'shape': (");
+    let shape = header.strip_prefix(&start).expect("a dictionary");
+    let (shape, rest) = shape.split_once("), }").expect("a shape");
+    assert!(rest.trim_matches(' ') == "\n", "{rest:?}");
+    let (rows, width) = shape.split_once(", ").expect("two axes");
+    let shape = [rows, width].map(|axis| axis.parse().expect("a number"));
+    (shape, file[10 + length..].to_vec())
+}
+
+#[test]
+fn an_array_holds_the_vectors_of_the_json_lines() {
+    let scene = Scene::new();
+    let lines = mixed_lines(70);
+    let json = embeddings(&scene.encode(&[], &lines).done());
+    let npy = |flags: &[&str]| {
+        let flags = [&["--format", "npy", "--out", "vectors.npy"], flags].concat();
+        let outcome = scene.encode(&flags, &lines).done();
+        assert_eq!(outcome.stdout, "");
+        let file = scene.read("vectors.npy");
+        scene.remove("vectors.npy");
+        file
+    };
+    let rows = |numbers: Vec<f64>| {
+        numbers
+            .chunks(TEACHER_HIDDEN)
+            .map(<[f64]>::to_vec)
+            .collect()
+    };
+    let (shape, bytes) = array(&npy(&[]), "<f4");
+    assert_eq!(shape, [70, TEACHER_HIDDEN]);
+    let (floats, _) = bytes.as_chunks::<4>();
+    let floats = floats.iter().map(|x| f64::from(f32::from_le_bytes(*x)));
+    let single: Vec<Vec<f64>> = rows(floats.collect());
+    are_near(&single, &json, 1e-6);
+    let (shape, bytes) = array(&npy(&["--precision", "f16"]), "<f2");
+    assert_eq!(shape, [70, TEACHER_HIDDEN]);
+    let (halves, _) = bytes.as_chunks::<2>();
+    let halves = halves.iter().map(|x| half::f16::from_le_bytes(*x).to_f64());
+    let half: Vec<Vec<f64>> = rows(halves.collect());
+    let largest = json
+        .iter()
+        .flatten()
+        .fold(0.0, |most: f64, x| most.max(x.abs()));
+    are_near(&half, &json, largest / 2048.0);
+    assert!(half != single);
+    // Of no lines, too.
+    let empty = ["--format", "npy", "--out", "empty.npy"];
+    scene.encode(&empty, "").done();
+    assert_eq!(
+        array(&scene.read("empty.npy"), "<f4").0,
+        [0, TEACHER_HIDDEN]
+    );
+}
+
+#[test]
+fn vectors_have_length_1_on_request() {
+    let scene = Scene::new();
+    let lines = mixed_lines(9);
+    let [plain, normalized] =
+        [&[][..], &["--normalize"]].map(|flags| embeddings(&scene.encode(flags, &lines).done()));
+    for (plain, normalized) in plain.iter().zip(&normalized) {
+        let norm = plain.iter().map(|x| x * x).sum::<f64>().sqrt();
+        assert!((norm - 1.0).abs() > 0.1, "{norm}");
+        let scaled: Vec<f64> = plain.iter().map(|x| x / norm).collect();
+        are_near(&[scaled], std::slice::from_ref(normalized), 1e-6);
+    }
+}
+
+#[test]
+fn a_file_of_vectors_is_there_whole_or_not_at_all() {
+    let scene = Scene::new();
+    let out = ["--out", "new/vectors.jsonl"];
+    let expected = scene.encode(&[], "small\nstudent\n").done().stdout;
+    assert_eq!(scene.encode(&out, "small\nstudent\n").done().stdout, "");
+    assert_eq!(scene.text("new/vectors.jsonl"), expected);
+    scene.encode(&out, "small\n").refused(
+        2,
+        "new/vectors.jsonl is there already: overwrite it with --overwrite, or name another file with --out",
+    );
+    // Also where the last line has no vector.
+    weights::edit(&scene, |tensors| {
+        let words = tensors
+            .get_mut("embeddings.word_embeddings.weight")
+            .expect("a table");
+        *words = words.map(|at, x| if at >= 10 * TEACHER_HIDDEN { 3e38 } else { x });
+    });
+    let outcome = scene.encode(&["--out", "other/vectors.jsonl"], "\n\nthe teacher\n");
+    outcome.failed(
+        "standard input, line 3: the model computes what is not a number for this text, so there is no vector of it. Its weights are \
+         too large for 32-bit floats: take another model, or one of an earlier step",
+    );
+    assert_eq!(scene.files("other"), [""; 0]);
+    let again = [&out[..], &["--overwrite"]].concat();
+    assert_eq!(scene.encode(&again, "the teacher\n").code, Some(1));
+    assert_eq!(scene.text("new/vectors.jsonl"), expected);
+    assert_eq!(scene.files("new"), ["vectors.jsonl"]);
+}
+
+#[test]
+fn formats_that_do_not_go_together_are_wrong_use() {
+    let scene = Scene::new();
+    for (flags, part) in [
+        (&["--format", "npy"][..], "--format npy needs --out FILE"),
+        (
+            &["--precision", "f16"],
+            "--precision f16 is of --format npy",
+        ),
+        (
+            &["--format", "npy", "--out", "a.npy", "--tokens"],
+            "texts differ in their number of tokens",
+        ),
+    ] {
+        let outcome = scene.encode(flags, "small\n");
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(2), ""));
+        assert!(outcome.stderr.contains(part), "{}", outcome.stderr);
+    }
+}
+
+/// Somebody who does not read the vectors holds up the reading of the texts, and no memory is filled.
+#[test]
+fn what_is_not_taken_is_not_read_ahead() {
+    use std::io::Write;
+    use std::process::Stdio;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    let scene = Scene::new();
+    let mut command = scene.command(&["encode", "--device", "cpu", "--model", "teacher"]);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut child = command.spawn().expect("starting limbeck");
+    let mut input = child.stdin.take().expect("a piped input");
+    let written = Arc::new(AtomicUsize::new(0));
+    let count = written.clone();
+    let writer = std::thread::spawn(move || {
+        let line = b"the teacher reads two small words\n".repeat(100);
+        while count.load(Ordering::SeqCst) < 64 << 20 && input.write_all(&line).is_ok() {
+            count.fetch_add(line.len(), Ordering::SeqCst);
+        }
+    });
+    let mut before = usize::MAX;
+    while written.load(Ordering::SeqCst) != before {
+        before = written.load(Ordering::SeqCst);
+        std::thread::sleep(Duration::from_secs(3));
+    }
+    child.kill().expect("ending limbeck");
+    child.wait().expect("the end of limbeck");
+    writer.join().expect("the end of the writer");
+    assert!(before < 4 << 20, "{before} bytes were read");
+}

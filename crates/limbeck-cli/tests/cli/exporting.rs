@@ -218,3 +218,72 @@ fn what_cannot_be_exported_is_said() {
         "`t5` is not supported",
     );
 }
+
+#[test]
+fn a_run_exports_its_student_at_the_end_on_request() {
+    let scene = Scene::new();
+    let run = ["--out", "student", "--export", "f32,int8,f32", "--json"];
+    let outcome = scene.distill(&run).done();
+    let exported = outcome.events("exported");
+    let files: Vec<_> = exported.iter().map(|event| &event["file"]).collect();
+    assert_eq!(
+        files,
+        [
+            "student/onnx/model.onnx",
+            "student/onnx/model_quantized.onnx"
+        ]
+    );
+    let as_export_writes = |files: &[&str], formats: &str| {
+        let flags = ["export", "--model", "student", "--out", "apart"];
+        let more = ["--formats", formats, "--overwrite"];
+        scene.run(&[&flags[..], &more].concat()).done();
+        assert_eq!(scene.files("student/onnx"), files);
+        for file in files {
+            let [ours, other] =
+                ["student/onnx", "apart"].map(|f| scene.read(&format!("{f}/{file}")));
+            assert!(ours == other, "{file}");
+        }
+    };
+    as_export_writes(&[FILES[0], FILES[2]], "f32,int8");
+    assert!(!scene.text("student/recipe.toml").contains("int8"));
+    // A longer run makes another student, and what was exported is not of it.
+    let longer = ["--resume", "--set", "steps=5", "--export", "f16"];
+    let outcome = scene.run(&[&["distill", "--out", "student"][..], &longer].concat());
+    assert!(outcome.done().stderr.contains("MB, f16"));
+    as_export_writes(&[FILES[1]], "f16");
+}
+
+#[test]
+fn a_student_that_cannot_be_exported_is_refused_before_the_first_step() {
+    let scene = Scene::new();
+    let [hidden, heads, layers] = ["hidden=8192", "heads=64", "layers=1"];
+    let sizes = [hidden, heads, layers].map(|size| format!("student.{size}"));
+    let mut flags = vec!["--out", "student", "--export", "int8,f32"];
+    let set = ["student.init=\"random\"", "relation_heads=4"];
+    let sizes = sizes.iter().map(String::as_str).chain(set);
+    flags.extend(sizes.flat_map(|size| ["--set", size]));
+    let outcome = scene.distill(&flags);
+    let part = "limbeck: the student cannot be exported with --export: the file would have ";
+    assert!(outcome.stderr.starts_with(part), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("write it as f16 or int8"));
+    assert_eq!(outcome.code, Some(2));
+    assert!(!scene.path("student").exists());
+    let outcome = scene.distill(&["--out", "student", "--export", "q4"]);
+    outcome.misused("invalid value 'q4' for '--export <TYPES>': there is f32, f16 and int8");
+}
+
+#[test]
+fn an_export_that_fails_leaves_the_student_whole() {
+    let scene = Scene::new();
+    scene.write("student/onnx", "somebody's file, in the way");
+    let outcome = scene.distill(&["--out", "student", "--overwrite", "--export", "f32"]);
+    assert_eq!(outcome.code, Some(1));
+    assert!(
+        outcome.stderr.trim_end().ends_with(
+            "The student in student is whole. Fix that, then export it with: limbeck export --model student"
+        ),
+        "{}",
+        outcome.stderr
+    );
+    scene.encode(&["--model", "student"], TEXT).done();
+}

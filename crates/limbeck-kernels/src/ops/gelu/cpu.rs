@@ -13,21 +13,17 @@ const INVERSE_SQRT_2PI: f32 = 0.398_942_3;
 
 impl GeluOps for Flex {
     fn biased_gelu(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-        let shape = x.shape();
-        let (x, bias) = (cpu::contiguous(x), cpu::contiguous(bias));
-        let (input, bias) = (cpu::values(&x), cpu::values(&bias));
-        let mut output = vec![0.0f32; input.len()];
+        // In place where nobody else holds the buffer, which is the widest of a layer: where no gradient is asked for.
+        let (mut x, bias) = (cpu::whole(x), cpu::contiguous(bias));
+        let bias = cpu::values(&bias);
         let chunk = rows_of_chunk(bias.len()) * bias.len();
-        cpu::each(
-            output.chunks_mut(chunk).zip(input.chunks(chunk)),
-            |(output, input)| {
-                cpu::vectorised(
-                    #[inline(always)]
-                    || forward(output, input, bias),
-                );
-            },
-        );
-        FloatTensor::<Self>::from_data(TensorData::new(output, shape))
+        cpu::each(x.storage_mut::<f32>().chunks_mut(chunk), |values| {
+            cpu::vectorised(
+                #[inline(always)]
+                || forward(values, bias),
+            );
+        });
+        x
     }
 
     fn biased_gelu_backward(
@@ -72,17 +68,13 @@ fn rows_of_chunk(width: usize) -> usize {
     (CHUNK / width).max(1)
 }
 
-/// Some rows of the output.
+/// Some rows: x becomes the output.
 #[inline(always)]
-fn forward(output: &mut [f32], input: &[f32], bias: &[f32]) {
-    let width = bias.len();
-    for (output, input) in output
-        .chunks_exact_mut(width)
-        .zip(input.chunks_exact(width))
-    {
-        for ((y, x), bias) in output.iter_mut().zip(input).zip(bias) {
-            let u = x + bias;
-            *y = u * normal_cdf(u);
+fn forward(values: &mut [f32], bias: &[f32]) {
+    for row in values.chunks_exact_mut(bias.len()) {
+        for (x, bias) in row.iter_mut().zip(bias) {
+            let u = *x + bias;
+            *x = u * normal_cdf(u);
         }
     }
 }
