@@ -143,12 +143,12 @@ fn export_student(listener: &Listener, formats: &[Format]) -> Result<(), CliErro
     }
     let folder = listener.output.folder();
     let written = export::beside(folder, formats).map_err(|error| {
-        let what_now = format!(
+        let how = format!(
             "The student in {0} is whole. Fix that, then export it with: limbeck export --model {0}",
             folder.display()
         );
         let error = Box::new(error);
-        CliError::NotKept { error, what_now }
+        CliError::Resumable { error, how }
     })?;
     for file in written {
         let text = file.to_string();
