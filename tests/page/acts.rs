@@ -3,7 +3,7 @@
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{Browser, Site};
 
@@ -113,20 +113,12 @@ pub async fn said(browser: &Browser, selector: &str, words: &[&str]) {
 /// The console has no error so far.
 pub async fn no_errors(browser: &Browser) {
     let errors = browser.console_errors().await;
-    // What a static host answers where `limbeck serve` would say that it is there.
-    let errors: Vec<_> = errors
-        .iter()
-        .filter(|e| !e.contains("engine.json"))
-        .collect();
     assert!(errors.is_empty(), "the console has errors: {errors:?}");
 }
 
 /// Makes room for all of the panel: what is out of sight is not drawn.
 pub async fn tall(browser: &Browser) {
-    let metrics = json!({ "width": 1200, "height": 4000, "deviceScaleFactor": 1, "mobile": false });
-    browser
-        .devtools("Emulation.setDeviceMetricsOverride", metrics)
-        .await;
+    browser.resize(1200, 4000).await;
 }
 
 /// Writes a sentence and asks for its relations.

@@ -54,6 +54,7 @@ async fn a_gpu_trains_by_keyboard_alone() {
     let browser = Browser::chromium(Gpu::Software).await;
     let query = "v=1&preset=tiny&steps=4&batch=2&max_length=8&heldout=0.0002&device=gpu&checkpoint_every=100";
     open(&browser, &site, query).await;
+    browser.focus("#main-action").await;
     browser.key(" ").await;
     wait(&browser, "Finished").await;
     assert_eq!(losses(&browser).await.len(), 4);

@@ -223,9 +223,10 @@ pub struct Browser {
     _profile: TempDir,
 }
 
-/// Keeps what a test wants to know later: blobs that are downloaded, workers that are started, tasks that block.
+/// Keeps what a test wants to know later: blobs that are downloaded, workers that are started, tasks that block, and how far what
+/// is seen was shifted without anybody's doing.
 const WATCH: &str = "
-    window.watched = { blobs: [], workers: [], tasks: [] };
+    window.watched = { blobs: [], workers: [], tasks: [], shift: 0 };
     const create = URL.createObjectURL;
     URL.createObjectURL = blob => { watched.blobs.push(blob); return create.call(URL, blob); };
     const Plain = window.Worker;
@@ -235,6 +236,9 @@ const WATCH: &str = "
     new PerformanceObserver(list => {
         watched.tasks.push(...list.getEntries().map(task => task.duration));
     }).observe({ type: 'longtask' });
+    if (PerformanceObserver.supportedEntryTypes.includes('layout-shift')) new PerformanceObserver(list => {
+        for (const shift of list.getEntries()) if (!shift.hadRecentInput) watched.shift += shift.value;
+    }).observe({ type: 'layout-shift', buffered: true });
 ";
 
 #[derive(Debug)]
@@ -391,11 +395,12 @@ impl Browser {
         }
     }
 
-    /// Drops files or folders of the disk on what a CSS selector finds, as the mouse does.
+    /// Drops files or folders of the disk on what a CSS selector finds, as the mouse does. What it lies in is opened first.
     pub async fn drop_files(&self, selector: &str, paths: &[PathBuf]) {
         let quoted = json!(selector);
         let middle = format!(
-            "(e => {{ e.scrollIntoView({{ block: 'center', behavior: 'instant' }}); const r = e.getBoundingClientRect(); \
+            "(e => {{ for (let d = e; d = d.parentElement?.closest('details');) d.open = true; \
+             e.scrollIntoView({{ block: 'center', behavior: 'instant' }}); const r = e.getBoundingClientRect(); \
              return [r.x + r.width / 2, r.y + r.height / 2]; }})(document.querySelector({quoted}))"
         );
         self.until(
@@ -409,6 +414,29 @@ impl Browser {
             let event = json!({ "type": kind, "x": middle[0], "y": middle[1], "data": data });
             self.devtools("Input.dispatchDragEvent", event).await;
         }
+    }
+
+    /// Makes the window this large, as on a screen of one pixel a CSS pixel.
+    pub async fn resize(&self, width: u32, height: u32) {
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics)
+            .await;
+    }
+
+    /// Has a media feature, such as the scheme of colours, be as a person's system has it.
+    pub async fn prefer(&self, feature: &str, value: &str) {
+        let features = json!([{ "name": feature, "value": value }]);
+        self.devtools(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": features }),
+        )
+        .await;
+    }
+
+    /// Gives what a CSS selector finds the focus.
+    pub async fn focus(&self, selector: &str) {
+        self.value(&format!("document.querySelector('{selector}').focus()"))
+            .await;
     }
 
     /// Presses a key, wherever the focus is.
@@ -454,15 +482,8 @@ impl Browser {
     /// Writes a picture of the page into the folder for pictures, and checks that it is not blank.
     pub async fn picture(&self, name: &str, width: u32, height: u32, dark: bool) {
         let scheme = if dark { "dark" } else { "light" };
-        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        self.devtools(
-            "Emulation.setEmulatedMedia",
-            json!({ "features": features }),
-        )
-        .await;
-        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
-        self.devtools("Emulation.setDeviceMetricsOverride", metrics)
-            .await;
+        self.prefer("prefers-color-scheme", scheme).await;
+        self.resize(width, height).await;
         tokio::time::sleep(Duration::from_millis(600)).await;
         let shot = self
             .devtools("Page.captureScreenshot", json!({ "format": "png" }))

@@ -6,7 +6,9 @@
 
 mod bad_input;
 mod distilling;
+mod everyday;
 mod everywhere;
+mod first_screen;
 mod nothing_is_lost;
 mod relations;
 

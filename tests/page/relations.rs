@@ -110,7 +110,7 @@ async fn keys(browser: &Browser) {
     browser.key("ArrowRight").await;
     title_says(browser, &["head 1 of 4"]).await;
 
-    focus(browser, "#maps-strip").await;
+    browser.focus("#maps-strip").await;
     browser.key("ArrowLeft").await;
     title_says(browser, &["mean of 4 heads"]).await;
     // All within one frame: the picture of the new head is not drawn yet when the crosshair is moved.
@@ -125,7 +125,7 @@ async fn keys(browser: &Browser) {
         ))
         .await;
     title_says(browser, &["head 1 of 4"]).await;
-    focus(browser, "#maps-grid").await;
+    browser.focus("#maps-grid").await;
     said(
         browser,
         CELL,
@@ -157,20 +157,15 @@ async fn keys(browser: &Browser) {
     assert_eq!(browser.value(id).await, "maps-cell-2-3");
 
     // One head alone, and back, without losing the focus.
-    focus(browser, "#maps-strip").await;
+    browser.focus("#maps-strip").await;
     browser.key("Enter").await;
     focused(browser, "maps-all").await;
     press(browser, "Lines").await;
     said(browser, "#maps-all", &["Show all heads"]).await;
-    focus(browser, "#maps-all").await;
+    browser.focus("#maps-all").await;
     browser.key("Escape").await;
     focused(browser, "maps-strip").await;
     press(browser, "Maps").await;
-}
-
-async fn focus(browser: &Browser, selector: &str) {
-    let focus = format!("document.querySelector('{selector}').focus()");
-    browser.value(&focus).await;
 }
 
 async fn focused(browser: &Browser, id: &str) {
@@ -357,7 +352,7 @@ async fn sentences(browser: &Browser) {
         .until("sentences are drawn", &drawn("#maps-sentences canvas"))
         .await;
     let cell = "#maps-sentences [role=gridcell]";
-    focus(browser, "#maps-sentences").await;
+    browser.focus("#maps-sentences").await;
     // A cell that was locked in the maps is locked here, too.
     browser.key("Escape").await;
     browser.key("PageDown").await;
@@ -401,7 +396,7 @@ async fn sentences(browser: &Browser) {
         "{link}"
     );
     assert_eq!(copied_link(browser).await, link);
-    focus(browser, "#maps-sentences").await;
+    browser.focus("#maps-sentences").await;
     browser.key("Escape").await;
     press(browser, "Maps").await;
 }
@@ -526,7 +521,7 @@ async fn any_sentence_is_shown_or_named() {
     distil(&browser).await;
     tall(&browser).await;
     said(&browser, CELL, &["teacher"]).await;
-    focus(&browser, "#maps-grid").await;
+    browser.focus("#maps-grid").await;
     browser.key("Enter").await;
     said(&browser, "#maps-cell", &["locked"]).await;
     press(&browser, "Roles of heads").await;

@@ -5,30 +5,32 @@ mod banners;
 mod controls;
 mod evaluation;
 mod figures;
+mod front;
 mod guards;
 mod header;
 mod hide;
 mod keys;
 mod measure;
+mod next;
 mod support;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
 use crate::chart::Charts;
-use crate::data::{Data, Inputs};
-use crate::form::Form;
+use crate::data::Inputs;
 use crate::maps::{MapsPanel, Tour};
 use crate::numbers::Numbers;
 use crate::out::Out;
 use crate::state::{Connection, Page};
-use banners::Banners;
-use controls::Controls;
+use banners::{Address, NoGpu, Toasts};
 use evaluation::Evaluations;
 use figures::Figures;
+use front::Front;
 use header::Header;
 use hide::{Hidden, Part};
 use keys::Keys;
+use next::NextRun;
 
 /// The page as a whole: its parts, its keys, what is hidden.
 #[component]
@@ -62,28 +64,30 @@ pub fn App() -> impl IntoView {
 
 /// Hidden parts stay in the page, for they may still have work to do: the form chooses the preset, say.
 fn layout(hidden: Hidden, warnings: Vec<String>) -> impl IntoView {
-    let configured = !(hidden.has(Part::Data) && hidden.has(Part::Form));
+    let seen = |part| !hidden.has(part);
+    let configured = seen(Part::Data) || seen(Part::Form);
+    let front = seen(Part::Run) || seen(Part::Maps) || seen(Part::Charts);
     view! {
-        <a class="skip" href="#recipe">"To the recipe"</a>
+        <a class="skip" href="#recipe" on:click=move |_| next::open()>"To the next run"</a>
         <a class="skip" href="#relations">"To the relations"</a>
         <div hidden=hidden.has(Part::Header)><Header/></div>
         <Announcer/>
-        <main class="layout" class:alone=!configured>
-            <div class="banners"><Banners warnings/></div>
-            <div class="stage" id="run">
-                <section class="panel run" aria-labelledby="run-title" hidden=hidden.has(Part::Run)>
-                    <Controls/>
+        <Toasts/>
+        <main class="layout" id="run">
+            <Address warnings/>
+            <div hidden=!front><Front hidden=hidden.clone()/></div>
+            <div hidden=!configured><NextRun data=seen(Part::Data) form=seen(Part::Form)/></div>
+            <div class="beside">
+                <section class="panel run" aria-labelledby="progress-title" hidden=hidden.has(Part::Run)>
+                    <h2 id="progress-title">"Progress"</h2>
                     <Figures/>
+                    <NoGpu/>
                     <Evaluations/>
                 </section>
                 <div hidden=hidden.has(Part::Charts)><Charts/></div>
-                <div hidden=hidden.has(Part::Maps)><MapsPanel/></div>
-                <div hidden=hidden.has(Part::Out)><Out/></div>
             </div>
-            <div class="side" id="recipe" hidden=!configured>
-                <div hidden=hidden.has(Part::Data)><Data/></div>
-                <div hidden=hidden.has(Part::Form)><Form/></div>
-            </div>
+            <div hidden=hidden.has(Part::Maps)><MapsPanel/></div>
+            <div hidden=hidden.has(Part::Out)><Out/></div>
         </main>
         <Tour/>
         <footer class="foot">

@@ -3,6 +3,7 @@
 mod board;
 mod columns;
 mod differences;
+mod front;
 pub mod metrics;
 pub mod plot;
 pub mod scale;
@@ -18,13 +19,14 @@ use leptos::html::Div;
 use leptos::prelude::*;
 
 use self::board::{Board, Earlier, Entry, Sheet, View, key};
+pub use self::front::FrontLoss;
+
 use self::summary::Summary;
 use crate::keys::plain;
-use crate::recorded::Player;
 use crate::state::page;
 
 /// Names of the small charts.
-const SMALL: [&str; 3] = ["Learning rate", "Gradient norm", "Tokens a second"];
+const SMALL: [&str; 3] = ["Learning rate", "Gradient norm", "Tokens per second"];
 
 /// How often the text beside the curves is written anew.
 const SUMMARY_EVERY: Duration = Duration::from_secs(5);
@@ -61,7 +63,6 @@ pub fn Charts() -> impl IntoView {
                 <h2 id="charts-title">"Loss" <span class="hint">"by part, over steps"</span></h2>
                 <Switches view />
             </div>
-            <Player />
             <Legend entries view />
             <div class="charts-body" node_ref=host>
                 <div class="plot-large">
@@ -104,7 +105,7 @@ fn plot(
                 node_ref=sheet.lines
                 tabindex="0"
                 role="img"
-                aria-label=format!("{label}. Left and right arrows read the values of a step; the text below says the same.")
+                aria-label=format!("{label}. Use the left and right arrows to read the values at a step; the text below has the same numbers.")
                 on:pointermove=move |event| point(&moved, &event)
                 on:pointerdown=move |event| point(&pointed, &event)
                 on:pointerleave=move |event| if event.pointer_type() == "mouse" { left.leave() }

@@ -78,6 +78,14 @@ pub fn send(command: Command, blobs: Vec<Uint8Array>) {
     with(|engine| engine.deliver(command, blobs));
 }
 
+/// Has the engine take up the saved run, which then goes on by itself or waits.
+pub fn restore(goes_on: bool) {
+    with(|engine| {
+        engine.session.takes_up(goes_on);
+        engine.deliver(Command::Restore, Vec::new());
+    });
+}
+
 /// Starts an engine in place of one that has ended too often or could not be started.
 pub fn start_again() {
     let native = with(|engine| {

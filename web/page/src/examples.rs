@@ -26,6 +26,7 @@ pub fn run() -> RunLog {
     RunLog {
         info: info(),
         recorded: false,
+        watch: Default::default(),
         steps: Vec::new(),
         evaluations: Vec::new(),
         from_teacher: None,

@@ -47,6 +47,22 @@ pub fn adapt_to(page: Page) {
     }
 }
 
+/// The edited recipe in a few words: `First look: a student of 2 x 64, 300 steps`. Reactive.
+pub fn gist(page: Page) -> String {
+    let name = presets::preset(page.preset.get()).map_or("", |preset| preset.name);
+    page.recipe.with(|recipe| {
+        let base = presets::preset(page.preset.get_untracked());
+        let same = base.is_some_and(|base| fields::agree(recipe, &(base.recipe)()));
+        let changed = if same { "" } else { ", changed" };
+        format!(
+            "Data and recipe. {name}{changed}: a student of {} \u{d7} {}, {} steps",
+            recipe.student.layers,
+            recipe.student.hidden,
+            crate::words::count(recipe.steps)
+        )
+    })
+}
+
 /// A recipe as a file for the command line.
 pub fn toml(recipe: &Recipe) -> String {
     const HEAD: &str = "\

@@ -2,6 +2,7 @@
 
 mod app;
 mod chart;
+mod colours;
 mod data;
 mod engine;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod numbers;
 mod out;
 mod recorded;
 mod state;
+mod stopwatch;
 mod words;
 
 fn main() {

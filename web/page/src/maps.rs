@@ -4,6 +4,7 @@ mod choice;
 mod choices;
 mod export;
 mod film;
+mod front;
 mod ink;
 mod input;
 mod paint;
@@ -26,6 +27,7 @@ use leptos::html::{Canvas, Div};
 use leptos::prelude::*;
 use limbeck_protocol::{Command, Control};
 
+pub use self::front::{FrontPicture, Standing};
 pub use self::tour::Tour;
 
 use self::choice::Choice;
@@ -208,7 +210,7 @@ fn Sentence() -> impl IntoView {
         <form class="field maps-sentence" on:submit=show>
             <label for="maps-text">"Your own sentence"</label>
             <div class="row">
-                <input id="maps-text" type="text" autocomplete="off" placeholder="empty: the run's held-out sentence"
+                <input id="maps-text" type="text" autocomplete="off" placeholder="leave empty for the run's held-out sentence"
                     prop:value=move || text.get()
                     disabled=move || recorded.get()
                     aria-invalid=move || (!mistakes().is_empty()).to_string()

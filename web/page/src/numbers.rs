@@ -23,8 +23,8 @@ pub fn Numbers() -> impl IntoView {
         <section class="panel numbers" id="numbers" aria-labelledby="numbers-title">
             <h2 id="numbers-title">"Numbers"</h2>
             <p class="hint">
-                "Sets our kernels beside the plain formulas on this machine and measures their speed. It takes some seconds, \
-                more on a slow machine."
+                "Checks limbeck's kernels against plain formulas on this machine and measures their speed. This takes a few seconds, \
+                longer on a slow machine."
             </p>
             <p class="row">
                 <button
@@ -54,11 +54,13 @@ pub fn Numbers() -> impl IntoView {
 /// Why nothing can be measured now; none if it can.
 fn reason_against(page: Page) -> Option<&'static str> {
     if page.connection.get() != Connection::Open {
-        return Some("The engine is not there yet.");
+        return Some("The engine has not loaded yet.");
     }
     match page.state.get() {
         RunState::Running | RunState::Preparing => {
-            return Some("A run computes: pause or stop it first, since both would be slower.");
+            return Some(
+                "A run is in progress: pause or stop it first, because each would slow the other down.",
+            );
         }
         RunState::Idle | RunState::Paused | RunState::Ended { .. } => {}
     }
@@ -112,7 +114,7 @@ fn of_the_page() -> Vec<Figure> {
     );
     add(
         "Screen",
-        format!("{width} × {height}, {ratio} device pixels a pixel"),
+        format!("{width} × {height}, {ratio} device pixels per CSS pixel"),
     );
     add(
         "Window",

@@ -52,7 +52,7 @@ fn from_the_run(page: Page, asked: RwSignal<Option<Export>>) -> AnyView {
     let packing = move || {
         asked.get().map(|what| match what {
             Export::Student => "Packing the student …",
-            Export::Checkpoint => "Writing the checkpoint …",
+            Export::Checkpoint => "Saving the checkpoint …",
         })
     };
     view! {

@@ -8,7 +8,7 @@
 //!
 //! - `info`: the `RunInfo` of the run as serde writes it (`recipe` is a TOML text), with `step` 0.
 //! - `frames`: oldest first. `at` is in seconds since the first step began; only its proportions count, as the whole is
-//!   played in [`PLAYED_IN`]. `event` is an `Event` as serde writes it. `steps`, `evaluated`,
+//!   played in [`PLAYED_IN`], its beginning slower than its end: see [`due`]. `event` is an `Event` as serde writes it. `steps`, `evaluated`,
 //!   `sentence`, `similarity` and `taps` are played, others are passed over; several steps may share one `steps` event.
 //! - `blobs`: for `sentence`, `similarity` and `taps` their blobs in the order of the protocol, as bytes of
 //!   [`limbeck_relations::Quantised`] in rows of `width` numbers; then base64 (RFC 4648, with padding). Left out for others.
@@ -63,6 +63,7 @@ enum Mode {
 struct Deck {
     mode: ArcRwSignal<Mode>,
     tape: RefCell<Option<Rc<Recording>>>,
+    /// Part of the time that the whole is played in.
     position: Cell<f64>,
     next: Cell<usize>,
     drawn: Cell<f64>,
@@ -159,10 +160,10 @@ impl Deck {
             return;
         };
         let total = tape.frames.last().map_or(0.0, |frame| frame.at);
-        self.position
-            .set(self.position.get() + seconds * (total / PLAYED_IN).max(f64::MIN_POSITIVE));
+        self.position.set(self.position.get() + seconds / PLAYED_IN);
+        let until = due(self.position.get(), total);
         let rest = &tape.frames[self.next.get()..];
-        let due = rest.partition_point(|frame| frame.at <= self.position.get());
+        let due = rest.partition_point(|frame| frame.at <= until);
         show(page, &rest[..due]);
         self.next.set(self.next.get() + due);
         if due == rest.len() {
@@ -182,6 +183,12 @@ impl Deck {
             Mode::Off => {}
         }
     }
+}
+
+/// Seconds of the recording that are played after a part of the time. A student learns most in its first steps: at an even
+/// pace they would be over before anybody has looked.
+fn due(position: f64, total: f64) -> f64 {
+    total * position * position
 }
 
 /// Seconds.
@@ -226,17 +233,16 @@ fn floats(base64: &str, width: usize) -> Option<Uint8Array> {
     Some(Uint8Array::from(bytes.as_slice()))
 }
 
-/// Says that a run is a recorded one, and pauses it.
+/// Whether a recording is on the page; reactive.
+pub fn is_shown(page: Page) -> bool {
+    page.runs
+        .with(|runs| runs.last().is_some_and(|run| run.recorded))
+}
+
+/// Pauses the recorded run, or plays it on or again.
 #[component]
 pub fn Player() -> impl IntoView {
     let page = crate::state::page();
-    let device = Memo::new(move |_| {
-        page.runs.with(|runs| {
-            runs.last()
-                .filter(|run| run.recorded)
-                .map(|run| run.info.device.clone())
-        })
-    });
     let mode = DECK.with(|deck| deck.mode.clone());
     let label = move || match mode.get() {
         Mode::Paused => "Play",
@@ -244,21 +250,23 @@ pub fn Player() -> impl IntoView {
         Mode::Playing => "Pause",
     };
     view! {
-        <Show when=move || device.with(Option::is_some)>
-            <div class="recorded">
-                <p>
-                    <b>"A recorded run"</b>
-                    {move || format!(" on {}, played faster than it ran. Yours takes its place when it starts.", device.get().unwrap_or_default())}
-                </p>
-                <button type="button" class="button quiet" on:click=move |_| DECK.with(Rc::clone).press(page)>{label.clone()}</button>
-            </div>
-        </Show>
+        <button type="button" class="button quiet" id="player" class:unseen=move || !is_shown(page)
+            on:click=move |_| DECK.with(Rc::clone).press(page)>{label}</button>
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_steps_are_played_slowly() {
+        assert_eq!(
+            [0.0, 0.5, 1.0].map(|part| due(part, 80.0)),
+            [0.0, 20.0, 80.0]
+        );
+        assert!(due(f64::INFINITY, 80.0) > 80.0);
+    }
 
     #[test]
     fn a_recording_is_read() {

@@ -10,6 +10,8 @@ use limbeck_protocol::{
 use limbeck_recipe::{Config, Evaluation, Mistake, Plan, Recipe, Step};
 use limbeck_relations::{Projections, Similarity, Token};
 
+use crate::stopwatch::Stopwatch;
+
 /// Runs that stay for comparison, the present one counted.
 pub const RUNS: usize = 5;
 
@@ -64,6 +66,8 @@ pub struct RunLog {
     pub info: RunInfo,
     /// Whether it is the recorded one that plays while the engine loads.
     pub recorded: bool,
+    /// How long it has taken; a recorded one takes as long as its steps.
+    pub watch: Stopwatch,
     /// Oldest first.
     pub steps: Vec<Step>,
     /// Oldest first.
@@ -120,6 +124,8 @@ pub struct Page {
     pub plan: Memo<Option<Result<Plan, Vec<Mistake>>>>,
     /// What the run does.
     pub state: RwSignal<RunState>,
+    /// Whether the run was told to pause and still takes its step.
+    pub pausing: RwSignal<bool>,
     /// The last runs, the present one last.
     pub runs: RwSignal<Vec<RunLog>>,
     /// Where the last checkpoint is.
@@ -162,6 +168,7 @@ impl Page {
             preset: RwSignal::new(preset),
             plan,
             state: RwSignal::new(RunState::Idle),
+            pausing: RwSignal::new(false),
             runs: RwSignal::new(Vec::new()),
             checkpoint: RwSignal::new(None),
             problems: RwSignal::new(Vec::new()),
@@ -306,7 +313,7 @@ impl Page {
                 let similarity = similarity(step, texts, &blobs);
                 self.update_run(|run| run.similarity = similarity);
             }
-            Event::State { state } => self.state.set(state),
+            Event::State { state } => self.turn(state),
             Event::Checkpoint {
                 step,
                 bytes,
@@ -330,6 +337,14 @@ impl Page {
         }
     }
 
+    /// The run does something else now.
+    fn turn(&self, state: RunState) {
+        self.pausing.set(false);
+        let busy = is_busy(&state);
+        self.update_run(|run| run.watch.turn(busy && !run.recorded, now()));
+        self.state.set(state);
+    }
+
     /// Taps as they were sent; what does not fit is a problem of the sentence.
     fn taps(&self, size: usize, heads: usize, blobs: &[Uint8Array]) -> Option<Projections> {
         let taps = Projections::new(size, heads, blobs.iter().map(floats).collect());
@@ -339,6 +354,7 @@ impl Page {
 
     /// Puts a new run at the end of the list; the same run going on keeps its steps.
     pub fn begin(&self, info: RunInfo, recorded: bool) {
+        let busy = !recorded && self.state.with_untracked(is_busy);
         self.runs.update(|runs| {
             if !recorded {
                 runs.retain(|run| !run.recorded);
@@ -353,14 +369,18 @@ impl Page {
                 run.evaluations
                     .retain(|evaluation| evaluation.step <= info.step);
                 run.info = info;
+                run.watch.turn(busy, now());
                 return;
             }
             // Only the last run's sentence is looked at.
             for old in runs.iter_mut() {
                 (old.from_teacher, old.from_student, old.similarity) = (None, None, None);
             }
+            let mut watch = Stopwatch::at(info.step);
+            watch.turn(busy, now());
             runs.push(RunLog {
                 info,
+                watch,
                 recorded,
                 steps: Vec::new(),
                 evaluations: Vec::new(),
@@ -380,6 +400,19 @@ impl Page {
                 change(run);
             }
         });
+    }
+}
+
+fn is_busy(state: &RunState) -> bool {
+    matches!(state, RunState::Running | RunState::Preparing)
+}
+
+/// Seconds by the page's clock.
+pub fn now() -> f64 {
+    if cfg!(target_arch = "wasm32") {
+        js_sys::Date::now() / 1000.0
+    } else {
+        0.0
     }
 }
 

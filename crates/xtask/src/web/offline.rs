@@ -23,8 +23,8 @@ pub fn fill(stage: &Path) -> Result<()> {
     let mut shell_files = Vec::new();
     let mut later = Vec::new();
     for path in shell::tree(stage)? {
-        // A browser fetches the service worker around every cache.
-        if path == "sw.js" {
+        // A browser fetches the service worker around every cache. And what engine there is, only the server knows.
+        if path == "sw.js" || path == "engine.json" {
             continue;
         }
         let hash = fingerprint(&shell::read_bytes(&stage.join(&path))?);

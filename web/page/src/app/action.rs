@@ -38,6 +38,8 @@ pub struct Ready {
     pub offered: bool,
     /// What the run does.
     pub state: RunState,
+    /// Whether it is to pause after its step.
+    pub pausing: bool,
 }
 
 impl Ready {
@@ -51,6 +53,7 @@ impl Ready {
             reading: inputs.chosen.with(Chosen::is_read),
             offered: page.saved.with(Option::is_some),
             state: page.state.get(),
+            pausing: page.pausing.get(),
         }
     }
 
@@ -69,19 +72,22 @@ impl Ready {
             Connection::Open => {}
             Connection::Loading(..) => return Some("The engine is still loading."),
             Connection::Lost(_) => return Some("The engine does not respond; trying again."),
-            Connection::Impossible(_) => return Some("There is no engine; see above."),
+            Connection::Impossible(_) => {
+                return Some("There is no engine; the message at the foot of the screen says why.");
+            }
         }
         match (action, &self.state) {
             (Action::Start, RunState::Running | RunState::Preparing) => {
-                Some("A run is under way: stop it first.")
+                Some("A run is in progress; stop it first.")
             }
             (Action::Start, _) => self.missing_data(),
+            (Action::Pause, RunState::Running) if self.pausing => {
+                Some("The run pauses after this step.")
+            }
             (Action::Pause, RunState::Running)
             | (Action::Resume | Action::Step, RunState::Paused) => None,
             (Action::Pause, RunState::Preparing) => Some("The run is still being prepared."),
-            (Action::Step, RunState::Running) => {
-                Some("Single steps need a paused run: pause it first.")
-            }
+            (Action::Step, RunState::Running) => Some("Pause the run to take single steps."),
             (Action::Stop, RunState::Running | RunState::Paused | RunState::Preparing) => None,
             _ => Some("There is no run yet."),
         }
@@ -91,9 +97,9 @@ impl Ready {
         match (self.teacher, self.texts) {
             (true, true) if self.reading => Some("The teacher or the texts are still being read."),
             (true, true) => None,
-            _ if self.offered => Some("A saved run was found: choose above what to do with it."),
-            (false, _) => Some("No teacher yet: wait for it to load, or choose one."),
-            (true, false) => Some("No texts yet: wait for them to load, or choose some."),
+            _ if self.offered => Some("Decide first what to do with the saved run."),
+            (false, _) => Some("No teacher yet: wait for it, or choose one."),
+            (true, false) => Some("No texts yet: wait for them, or choose some."),
         }
     }
 }
@@ -122,7 +128,12 @@ pub fn act(inputs: Inputs, action: Action) {
                 recipe: page.recipe.get_untracked(),
             }
         }
-        Action::Pause => Command::Pause,
+        Action::Pause => {
+            // The engine answers when its step is done, which may take long.
+            page.pausing.set(true);
+            page.announce("Pausing after this step.");
+            Command::Pause
+        }
         Action::Resume => Command::Resume,
         Action::Step => Command::Step,
         Action::Stop => Command::Stop,
@@ -188,6 +199,7 @@ mod tests {
             reading: false,
             offered: false,
             state,
+            pausing: false,
         }
     }
 
@@ -204,6 +216,9 @@ mod tests {
         assert_eq!(possible(&ready(RunState::Idle)), [Start]);
         assert_eq!(possible(&ready(RunState::Preparing)), [Stop]);
         assert_eq!(possible(&ready(RunState::Running)), [Pause, Stop]);
+        let mut pausing = ready(RunState::Running);
+        pausing.pausing = true;
+        assert_eq!(possible(&pausing), [Stop]);
         assert_eq!(
             possible(&ready(RunState::Paused)),
             [Start, Resume, Step, Stop]

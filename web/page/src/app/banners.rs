@@ -1,4 +1,4 @@
-//! What a user should know before anything else: the recorded run, a saved run, a lost engine, no GPU.
+//! What a user should know beside the run: a saved run, a lost engine, a hidden page, no GPU, an address that is not understood.
 
 use leptos::prelude::*;
 use limbeck_protocol::{
@@ -12,20 +12,16 @@ use super::support;
 use crate::state::{Connection, Page, page};
 use crate::words::count;
 
-/// What a user should know before anything else.
+/// What comes late and must be seen wherever the page is scrolled to. It lies over the page and moves nothing of it.
 #[component]
-pub fn Banners(
-    /// What of the page's address could not be taken.
-    warnings: Vec<String>,
-) -> impl IntoView {
+pub fn Toasts() -> impl IntoView {
     let page = page();
     view! {
-        {lost(page)}
-        {saved(page)}
-        {recorded(page)}
-        {no_gpu(page)}
-        {hidden(page)}
-        {address(warnings)}
+        <aside class="toasts" aria-label="Messages">
+            {lost(page)}
+            {saved(page)}
+            {hidden(page)}
+        </aside>
     }
 }
 
@@ -68,9 +64,9 @@ fn saved(page: Page) -> impl IntoView {
             crate::engine::provide();
         }
     };
-    let restore = move |_| {
+    let restore = move |goes_on: bool| {
         page.solved(&Control::Run);
-        crate::engine::send(Command::Restore, Vec::new());
+        crate::engine::restore(goes_on);
     };
     let not_now = move |_| {
         put_off.set(true);
@@ -84,12 +80,16 @@ fn saved(page: Page) -> impl IntoView {
     };
     move || {
         offered.get().map(|run| {
-            let go_on = if run.finished { "Open it" } else { "Resume" };
+            let finished = run.finished;
+            let open = if finished { "Open it" } else { "Open it paused" };
             view! {
                 <div class="notice" id="saved" role="group" aria-label="Saved run">
                     <p>{describe(&run)}</p>
                     <div class="row">
-                        <button class="button primary" id="restore" on:click=restore>{go_on}</button>
+                        {(!finished).then(|| view! {
+                            <button class="button primary" id="go-on" on:click=move |_| restore(true)>"Resume"</button>
+                        })}
+                        <button class="button" class:primary=finished id="restore" on:click=move |_| restore(false)>{open}</button>
                         <button class="button" id="not-now" on:click=not_now>"Not now"</button>
                         <button class="button quiet" id="discard" on:click=discard>"Discard it"</button>
                     </div>
@@ -114,25 +114,10 @@ fn describe(run: &SavedRun) -> String {
     }
 }
 
-fn recorded(page: Page) -> impl IntoView {
-    let plays = Memo::new(move |_| {
-        page.runs
-            .with(|runs| runs.last().is_some_and(|run| run.recorded))
-    });
-    let waits = Memo::new(move |_| matches!(page.connection.get(), Connection::Loading(..)));
-    move || {
-        plays.get().then(|| {
-            let then = if waits.get() {
-                "Your own can start when the engine is loaded."
-            } else {
-                "Press “Distil a student” for your own."
-            };
-            view! { <p class="notice" id="recorded">"This is a recorded run, played at a different speed. " {then}</p> }
-        })
-    }
-}
-
-fn no_gpu(page: Page) -> impl IntoView {
+/// That there is no GPU, and how to get one.
+#[component]
+pub fn NoGpu() -> impl IntoView {
+    let page = page();
     let away = RwSignal::new(false);
     move || {
         let engine = page.engine.get().filter(|_| !away.get())?;
@@ -142,8 +127,7 @@ fn no_gpu(page: Page) -> impl IntoView {
             <div class="notice" id="no-gpu">
                 <div>
                     <p>
-                        {why} " A run computes on the CPU here, in one thread of WebAssembly, so a small preset is chosen: slower, and \
-                        otherwise the same."
+                        {why} " Runs in this tab use one CPU thread, so a small preset is selected. They are slower, with the same results."
                     </p>
                     <details>
                         <summary>"How to get a GPU"</summary>
@@ -156,7 +140,7 @@ fn no_gpu(page: Page) -> impl IntoView {
                                 }).collect_view()}
                             </tbody>
                         </table>
-                        <p class="hint">"Or run " <code>"limbeck serve"</code> " on this machine: it runs this page's engine with all cores or any GPU."</p>
+                        <p class="hint">"Or run " <code>"limbeck serve"</code> " on this machine: the same page, computed by all CPU cores or any GPU."</p>
                     </details>
                 </div>
                 <button class="button quiet" on:click=move |_| away.set(true)>"Dismiss"</button>
@@ -175,9 +159,9 @@ fn reason(engine: &EngineInfo) -> Option<String> {
                 software: false, ..
             }),
         ) => None,
-        (_, None) => Some("This browser offers no GPU (WebGPU).".into()),
+        (_, None) => Some("This browser has no WebGPU, so it cannot use a GPU.".into()),
         (_, Some(adapter)) => Some(format!(
-            "The only GPU here is {}, a software GPU.",
+            "The only GPU here, {}, is emulated in software.",
             adapter.name
         )),
     }
@@ -190,8 +174,8 @@ fn hidden(page: Page) -> impl IntoView {
         visibility.slowed().then(|| view! {
             <div class="notice" id="was-hidden">
                 <p>
-                    "This page was hidden while it trained. Browsers slow hidden pages down: a window of its own that stays in view \
-                    trains at full speed."
+                    "This page was hidden while it trained. Browsers slow down hidden pages: to train at full speed, keep it visible \
+                    in a window of its own."
                 </p>
                 <button class="button quiet" on:click=move |_| visibility.dismiss()>"Dismiss"</button>
             </div>
@@ -199,14 +183,19 @@ fn hidden(page: Page) -> impl IntoView {
     }
 }
 
-fn address(warnings: Vec<String>) -> impl IntoView {
+/// What of the page's address could not be taken.
+#[component]
+pub fn Address(
+    /// Each in words.
+    warnings: Vec<String>,
+) -> impl IntoView {
     let warnings = RwSignal::new(warnings);
     move || {
         let texts = warnings.get();
         (!texts.is_empty()).then(|| view! {
             <div class="notice warn" id="address-warnings">
                 <div>
-                    <p>"Parts of this page's address were left out:"</p>
+                    <p>"These parts of the page's address were ignored:"</p>
                     <ul>{texts.into_iter().map(|text| view! { <li>{text}</li> }).collect_view()}</ul>
                 </div>
                 <button class="button quiet" on:click=move |_| warnings.set(Vec::new())>"Dismiss"</button>

@@ -1,4 +1,4 @@
-//! Start, pause, step, stop; what the run does now; what went wrong.
+//! Start, pause, step, stop; what the run does, in a word; what went wrong.
 
 use leptos::prelude::*;
 use limbeck_protocol::{Control, Halt, RunState};
@@ -10,31 +10,35 @@ use crate::state::{Page, page};
 /// Problems that are shown at once; there may be one a step.
 const SHOWN: usize = 3;
 
-/// Start, pause, step, stop.
+/// Start and pause; step and stop while there is a run.
 #[component]
-pub fn Controls() -> impl IntoView {
+pub fn Buttons() -> impl IntoView {
     let inputs = inputs();
     let page = inputs.page;
     let ready = Memo::new(move |_| Ready::of(inputs));
     announce_changes(page);
-    let title = move || page.with_run(|_| ()).map_or("The run", |()| "Your run");
+    let idle = move || ready.with(|ready| ready.state == RunState::Idle);
+    let paused = move || ready.with(|ready| ready.state == RunState::Paused);
     view! {
-        <div class="run-head">
-            <h2 id="run-title">{title}</h2>
-            <StateChip/>
-        </div>
         <div class="row buttons" role="group" aria-label="The run">
             {main_button(inputs, ready)}
-            {side_button(inputs, ready, Action::Step, "step", "Step")}
-            {side_button(inputs, ready, Action::Stop, "stop", "Stop")}
-            <Show when=move || ready.with(|ready| ready.state == RunState::Paused)>
-                {side_button(inputs, ready, Action::Start, "start-anew", "Start anew")}
-            </Show>
+            <span class="row" hidden=idle>
+                {side_button(inputs, ready, Action::Step, "step", "Step")}
+                {side_button(inputs, ready, Action::Stop, "stop", "Stop")}
+                <Show when=paused>
+                    {side_button(inputs, ready, Action::Start, "start-anew", "Start over")}
+                </Show>
+            </span>
         </div>
-        {move || {
-            let why = ready.with(|ready| ready.obstacle(ready.main()));
-            why.map(|why| view! { <p class="hint" id="why-not">{why}</p> })
-        }}
+        <p class="hint" id="why-not">{move || ready.with(|ready| ready.obstacle(ready.main()))}</p>
+    }
+}
+
+/// What went wrong in the run.
+#[component]
+pub fn Notices() -> impl IntoView {
+    let page = page();
+    view! {
         {mistakes(page)}
         {problems(page, Control::Run)}
         {problems(page, Control::Storage)}
@@ -44,6 +48,7 @@ pub fn Controls() -> impl IntoView {
 fn main_button(inputs: Inputs, ready: Memo<Ready>) -> impl IntoView {
     let action = Memo::new(move |_| ready.with(Ready::main));
     let label = move || match (action.get(), ready.with(|ready| ready.state.clone())) {
+        (Action::Pause, _) if inputs.page.pausing.get() => "Pausing \u{2026}",
         (Action::Pause, _) => "Pause",
         (Action::Resume, _) => "Resume",
         (_, RunState::Ended { .. }) => "Distil another student",
@@ -51,8 +56,8 @@ fn main_button(inputs: Inputs, ready: Memo<Ready>) -> impl IntoView {
     };
     let obstacle = move || ready.with(|ready| ready.obstacle(ready.main()));
     view! {
-        <button class="button primary large" id="main-action" aria-keyshortcuts="Space" aria-describedby="why-not"
-            aria-disabled=move || obstacle().map(|_| "true") title=move || obstacle().unwrap_or("Space")
+        <button class="button primary large" id="main-action" aria-describedby="why-not"
+            aria-disabled=move || obstacle().map(|_| "true") title=move || obstacle().unwrap_or("")
             on:click=move |_| act(inputs, action.get_untracked())>
             {label}
         </button>
@@ -76,15 +81,13 @@ fn side_button(
     }
 }
 
+/// What the run does, in a word.
 #[component]
-fn StateChip() -> impl IntoView {
+pub fn StateChip() -> impl IntoView {
     let page = page();
-    let recorded = move || {
-        page.runs
-            .with(|runs| runs.last().is_some_and(|run| run.recorded))
-    };
     let text = move || match page.state.get() {
-        RunState::Idle if recorded() => "Recorded",
+        _ if page.pausing.get() => "Pausing",
+        RunState::Idle if crate::recorded::is_shown(page) => "Recorded",
         RunState::Idle => "Not started",
         RunState::Preparing => "Preparing",
         RunState::Running => "Training",

@@ -49,12 +49,13 @@ fn table(measured: Measured) -> impl IntoView {
     } = measured;
     let note = last.as_ref().unwrap_or(&first).note.clone();
     let now = last.as_ref().map(|last| view! { <th scope="col" class="number">{at(last.step)}</th><th scope="col" class="number">"Change"</th> });
-    let rows = parts.into_iter().enumerate().map(|(place, part)| {
+    let colours = crate::colours::of_parts(&parts);
+    let rows = parts.into_iter().zip(colours).map(|(part, place)| {
         let before = first.parts.get(&part).copied().unwrap_or(f64::NAN);
         let now = last.as_ref().and_then(|last| last.parts.get(&part).copied());
         view! {
             <tr>
-                <th scope="row"><i class="swatch" style=format!("background: var(--c{})", place % 9)></i>{part.to_string()}</th>
+                <th scope="row"><i class="swatch" style=format!("background: var(--c{place})")></i>{part.to_string()}</th>
                 <td class="number">{figure(before)}</td>
                 {now.map(|now| view! {
                     <td class="number"><b>{figure(now)}</b></td>

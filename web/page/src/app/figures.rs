@@ -5,7 +5,7 @@ use limbeck_protocol::{RunState, Stage};
 use limbeck_recipe::counted;
 
 use super::measure::{figure, pace, percent, time};
-use crate::state::{Connection, Page, RunLog, SavedCheckpoint, page};
+use crate::state::{Connection, Page, RunLog, SavedCheckpoint, now, page};
 use crate::words::{bytes, count};
 
 /// The bar: text, done, of how much; 0 of 0 if it is not known.
@@ -50,21 +50,25 @@ pub fn Figures() -> impl IntoView {
 
 const NAMES: [(&str, &str); 8] = [
     ("Step", "Steps done, of all"),
-    ("Loss", "Sum of its parts, weighted"),
+    ("Loss", "Weighted sum of its parts"),
     ("Learning rate", "Of the last step"),
     ("Gradient norm", "Of all gradients, before clipping"),
     (
         "Tokens per second",
-        "Mean of the last 20 steps, without shader compilation",
+        "Mean of the last 20 steps, excluding shader compilation",
     ),
-    ("Time left", "At the pace of the last 20 steps"),
-    ("Elapsed", "Sum of the steps"),
+    (
+        "Time left",
+        "At the recent speed, including evaluations and checkpoints",
+    ),
+    ("Elapsed", "Wall-clock time while the run was computing"),
     ("Memory", "Allocated on the device"),
 ];
 
 fn lines(run: &RunLog) -> Vec<Line> {
     let of = run.info.recipe.steps;
-    let (Some(last), Some(pace)) = (run.steps.last(), pace(&run.steps, of)) else {
+    let (Some(last), Some(pace)) = (run.steps.last(), pace(&run.steps, of, &run.watch, now()))
+    else {
         return vec![("Step", format!("{} / {}", count(run.info.step), count(of)))];
     };
     let mut lines = vec![
@@ -99,6 +103,17 @@ fn progress(page: &Page) -> Progress {
         _ => format!(", {} of {}", count(done), count(total)),
     };
     (format!("{}{amount}", name(stage)), done, total)
+}
+
+/// What the engine does beside the steps, in the middle of a sentence.
+pub fn doing(page: &Page) -> Option<String> {
+    let (stage, ..) = page.stage.get();
+    if stage == Stage::Ready {
+        return None;
+    }
+    let name = name(stage);
+    let (first, rest) = name.split_at_checked(1)?;
+    Some(format!("{}{rest}", first.to_ascii_lowercase()))
 }
 
 fn of_run(page: &Page) -> Progress {

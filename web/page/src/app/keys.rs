@@ -6,14 +6,20 @@ use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, KeyboardEvent};
 
-use super::action::{Action, Ready, act};
+use super::action::{Action, act};
 use crate::data::{Inputs, inputs};
 use crate::keys::plain;
 
 const KEYS: [(&str, &str); 9] = [
-    ("Space", "start, pause, resume"),
-    (".", "one step of a paused run"),
-    ("?", "this list"),
+    (
+        "Space",
+        "on the run\u{2019}s main button: start, pause, resume",
+    ),
+    (
+        ".",
+        "among the run\u{2019}s buttons: one step of a paused run",
+    ),
+    ("?", "while a control of the page has the focus: this list"),
     ("Esc", "close what is open"),
     (
         "\u{2190} \u{2192}",
@@ -21,35 +27,49 @@ const KEYS: [(&str, &str); 9] = [
     ),
     (
         "\u{2191} \u{2193}",
-        "in the small maps: another teacher layer; in a map or lines: another row",
+        "in the small maps: another teacher layer; in a map or in the lines: another row",
     ),
     ("Page \u{2191} \u{2193}", "in the small maps: another pair"),
     (
         "Enter",
-        "in the small maps: show the head alone; in a map or lines: lock the cell or token",
+        "in the small maps: show the head alone; in a map or in the lines: lock the cell or token",
     ),
     ("+ \u{2212}", "in a map: zoom in or out"),
 ];
+
+/// Where the browser keeps that the reader wants no shortcuts of a single character.
+const OFF: &str = "limbeck-no-shortcuts";
 
 /// The list of keys, and a link to it.
 #[component]
 pub fn Keys() -> impl IntoView {
     let inputs = inputs();
     let dialog = NodeRef::<Dialog>::new();
-    let listener = window_event_listener(ev::keydown, move |event| pressed(inputs, dialog, &event));
+    let off =
+        RwSignal::new(storage().is_some_and(|kept| matches!(kept.get_item(OFF), Ok(Some(_)))));
+    let listener = window_event_listener(ev::keydown, move |event| {
+        if !off.get_untracked() {
+            pressed(inputs, dialog, &event);
+        }
+    });
     on_cleanup(move || listener.remove());
     view! {
         <p class="foot-line">
             <button class="button quiet" id="keys-button" aria-haspopup="dialog" on:click=move |_| show(dialog)>
                 "Keys " <kbd>"?"</kbd>
             </button>
-            <span class="hint">"Nothing is sent anywhere: no server, no account, no count of visitors."</span>
+            <span class="hint">"Nothing leaves this page: no server, no account, no analytics."</span>
         </p>
         <dialog node_ref=dialog id="keys" aria-labelledby="keys-title">
             <h2 id="keys-title">"Keys"</h2>
             <dl class="keys">
                 {KEYS.iter().map(|(key, what)| view! { <dt><kbd>{*key}</kbd></dt><dd>{*what}</dd> }).collect_view()}
             </dl>
+            <label class="maps-check">
+                <input type="checkbox" id="shortcuts" prop:checked=move || !off.get()
+                    on:change=move |event| turn(off, !event_target_checked(&event)) />
+                "Shortcuts of a single character (. and ?)"
+            </label>
             <form method="dialog"><button class="button">"Close"</button></form>
         </dialog>
     }
@@ -71,16 +91,13 @@ fn pressed(inputs: Inputs, dialog: NodeRef<Dialog>, event: &KeyboardEvent) {
         .flatten()
         .is_some();
     let key = plain(event).filter(|_| !open && !event.default_prevented());
+    // Elsewhere a key is the browser's or the reader's own: a page that nobody has touched is only read (WCAG 2.1.4).
+    if takes_text(target.as_ref()) || !matches(target.as_ref(), "main, footer") {
+        return;
+    }
     match key.unwrap_or_default().as_str() {
-        // a key that is held down must not start and pause in turns
-        " " if !takes_space(target.as_ref()) => {
-            event.prevent_default();
-            if !event.repeat() {
-                act(inputs, untrack(|| Ready::of(inputs)).main());
-            }
-        }
-        "." if !takes_text(target.as_ref()) => act(inputs, Action::Step),
-        "?" if !takes_text(target.as_ref()) => {
+        "." if matches(target.as_ref(), ".buttons") => act(inputs, Action::Step),
+        "?" => {
             event.prevent_default();
             show(dialog);
         }
@@ -88,14 +105,23 @@ fn pressed(inputs: Inputs, dialog: NodeRef<Dialog>, event: &KeyboardEvent) {
     }
 }
 
-fn takes_text(target: Option<&Element>) -> bool {
-    matches(target, "input, textarea, select, [contenteditable]")
+fn storage() -> Option<web_sys::Storage> {
+    window().local_storage().ok().flatten()
 }
 
-/// Space writes, presses or chooses here.
-fn takes_space(target: Option<&Element>) -> bool {
-    let pressed = "button, a[href], summary, label, [role=button], [role=slider], [role=tab], [role=option], [tabindex]";
-    takes_text(target) || matches(target, pressed)
+/// Storage may be forbidden; then the choice lasts as long as the page.
+fn turn(off: RwSignal<bool>, to: bool) {
+    off.set(to);
+    if let Some(kept) = storage() {
+        let _ = match to {
+            true => kept.set_item(OFF, "1"),
+            false => kept.remove_item(OFF),
+        };
+    }
+}
+
+fn takes_text(target: Option<&Element>) -> bool {
+    matches(target, "input, textarea, select, [contenteditable]")
 }
 
 fn matches(target: Option<&Element>, selector: &str) -> bool {

@@ -2,6 +2,8 @@
 
 use limbeck_recipe::Step;
 
+use crate::stopwatch::Stopwatch;
+
 /// Steps that a speed is the mean of.
 const RECENT: usize = 20;
 
@@ -12,13 +14,19 @@ pub struct Pace {
     pub tokens_a_second: f64,
     /// Seconds until the last step.
     pub left: f64,
-    /// Seconds of all steps.
+    /// Seconds by the clock, as far as the page has seen the run; those of the steps before.
     pub elapsed: f64,
 }
 
-/// The pace of a run of `of` steps; none before its first.
-pub fn pace(steps: &[Step], of: u64) -> Option<Pace> {
+/// The pace of a run of `of` steps at a time of the page's clock; none before its first.
+pub fn pace(steps: &[Step], of: u64, watch: &Stopwatch, now: f64) -> Option<Pace> {
     let last = steps.last()?;
+    let (before, watched): (Vec<&Step>, Vec<&Step>) = steps
+        .iter()
+        .partition(|step| step.step <= watch.unwatched());
+    let sum = |steps: &[&Step]| steps.iter().map(|step| step.seconds).sum::<f64>();
+    let (before, counted) = (sum(&before), sum(&watched));
+    let overhead = watch.overhead(now, watched.len() as u64, counted);
     let recent = &steps[steps.len().saturating_sub(RECENT)..];
     let seconds: f64 = recent.iter().map(|step| step.seconds).sum();
     let tokens: u64 = recent.iter().map(|step| step.tokens).sum();
@@ -29,8 +37,8 @@ pub fn pace(steps: &[Step], of: u64) -> Option<Pace> {
         } else {
             0.0
         },
-        left: mean * of.saturating_sub(last.step) as f64,
-        elapsed: steps.iter().map(|step| step.seconds).sum(),
+        left: mean * overhead * of.saturating_sub(last.step) as f64,
+        elapsed: before + watch.seconds(now).max(counted),
     })
 }
 
@@ -75,6 +83,7 @@ mod tests {
 
     use super::{figure, pace, percent, time};
     use crate::examples;
+    use crate::stopwatch::Stopwatch;
 
     fn step(step: u64, seconds: f64) -> Step {
         examples::step(step, 1.0, seconds)
@@ -85,10 +94,24 @@ mod tests {
         let slow = (1..=20).map(|n| step(n, 10.0));
         let fast = (21..=40).map(|n| step(n, 0.5));
         let steps: Vec<_> = slow.chain(fast).collect();
-        let pace = pace(&steps, 100).expect("steps");
+        let watch = Stopwatch::default();
+        let pace = pace(&steps, 100, &watch, 0.0).expect("steps");
         assert!((pace.tokens_a_second - 200.0).abs() < 1e-9);
         assert!((pace.left - 30.0).abs() < 1e-9 && (pace.elapsed - 210.0).abs() < 1e-9);
-        assert_eq!(super::pace(&[], 100), None);
+        assert_eq!(super::pace(&[], 100, &watch, 0.0), None);
+    }
+
+    #[test]
+    fn what_lies_between_the_steps_counts() {
+        let steps: Vec<_> = (1..=24).map(|n| step(n, 0.75)).collect();
+        let mut watch = Stopwatch::at(0);
+        watch.turn(true, 0.0);
+        let pace = pace(&steps, 48, &watch, 29.0).expect("steps");
+        assert_eq!(time(pace.elapsed), "29 s");
+        assert_eq!(time(pace.left), "29 s");
+        let resumed = Stopwatch::at(12);
+        let pace = super::pace(&steps, 48, &resumed, 29.0).expect("steps");
+        assert_eq!(time(pace.elapsed), "18 s");
     }
 
     #[test]

@@ -5,7 +5,7 @@ pub fn advice(user_agent: &str) -> &'static str {
     let has = |name: &str| user_agent.contains(name);
     let linux = has("Linux") && !has("Android");
     if has("Firefox") && linux {
-        "Firefox on Linux has WebGPU in Nightly; elsewhere switch on dom.webgpu.enabled in about:config and load this page again. \
+        "Firefox on Linux has WebGPU in Nightly; elsewhere turn on dom.webgpu.enabled in about:config and reload this page. \
          Chrome or Chromium may have it here, too."
     } else if has("Firefox") && has("Android") {
         "Firefox on Android has no WebGPU; Chrome 121 or later has it on most phones."

@@ -13,6 +13,7 @@ use super::plot::{Curve, DASHES, Frame, Palette, Plot, dot, draw};
 use super::scale::{grouped, number};
 use super::series::Series;
 use super::surface::{Redraw, Surface};
+use crate::colours;
 use crate::state::{Page, RunLog};
 
 /// Width below which the large chart is lower.
@@ -108,34 +109,37 @@ impl Readout {
 pub struct Entry {
     /// Name of a part of the loss, or [`SUM`].
     pub name: String,
-    /// Which part.
-    pub part: Option<usize>,
+    /// Which part: its place among the run's, and that of its colour.
+    pub part: Option<(usize, usize)>,
 }
 
 impl Entry {
     /// The lines of a run: the sum first, unless it is the only part's.
     pub fn of(run: &RunLog) -> Vec<Self> {
-        let parts = run.info.parts.iter().enumerate();
-        let parts = parts.map(|(i, part)| Self {
+        let parts = &run.info.parts;
+        let each = parts.iter().zip(colours::of_parts(parts)).enumerate();
+        let each = each.map(|(i, (part, colour))| Self {
             name: part.to_string(),
-            part: Some(i),
+            part: Some((i, colour)),
         });
-        let sum = (run.info.parts.len() != 1).then(|| Self {
+        let sum = (parts.len() != 1).then(|| Self {
             name: SUM.into(),
             part: None,
         });
-        sum.into_iter().chain(parts).collect()
+        sum.into_iter().chain(each).collect()
     }
 
     /// Its colour in CSS.
     pub fn css(&self) -> String {
-        self.part
-            .map_or_else(|| "var(--ink)".into(), |i| format!("var(--c{})", i % 9))
+        self.part.map_or_else(
+            || "var(--ink)".into(),
+            |(_, colour)| format!("var(--c{colour})"),
+        )
     }
 
     /// Its dashes.
     pub fn dash(&self) -> &'static [f64] {
-        self.part.map_or(&[], |i| DASHES[i % 9])
+        self.part.map_or(&[], |(_, colour)| DASHES[colour])
     }
 
     /// Its dashes in SVG.
@@ -340,9 +344,9 @@ impl Board {
         let smooth = self.view.smoothing.get_untracked() > 0;
         let entries = self.shown_entries(run).into_iter();
         let curve = |entry: Entry| {
-            let line = entry.part.map_or(&series.loss, |i| &series.parts[i].1);
+            let line = entry.part.map_or(&series.loss, |(i, _)| &series.parts[i].1);
             let dots = run.evaluations.iter().filter_map(|evaluation| {
-                let part = run.info.parts.get(entry.part?)?;
+                let part = run.info.parts.get(entry.part?.0)?;
                 let value = evaluation.parts.get(part)?;
                 Some((evaluation.step as f64, *value))
             });
@@ -351,7 +355,9 @@ impl Board {
                 steps: &series.steps,
                 raw: smooth.then_some(&line.raw),
                 main: &line.smooth,
-                colour: entry.part.map_or(&palette.ink, |i| &palette.pairs[i % 9]),
+                colour: entry
+                    .part
+                    .map_or(&palette.ink, |(_, colour)| &palette.pairs[colour]),
                 width: if entry.part.is_some() { 1.8 } else { 2.2 },
                 dash: entry.dash(),
                 alpha: 1.0,
@@ -428,7 +434,7 @@ impl Board {
             {
                 match entry.part {
                     None => mark(series.loss.smooth[at], &palette.ink),
-                    Some(i) => mark(series.parts[i].1.smooth[at], &palette.pairs[i % 9]),
+                    Some((i, colour)) => mark(series.parts[i].1.smooth[at], &palette.pairs[colour]),
                 }
             }
         });
@@ -447,7 +453,7 @@ impl Board {
             .runs
             .with_untracked(|runs| runs.last().map(|run| self.shown_entries(run)));
         for entry in entries.unwrap_or_default() {
-            let line = entry.part.map_or(&series.loss, |i| &series.parts[i].1);
+            let line = entry.part.map_or(&series.loss, |(i, _)| &series.parts[i].1);
             rows.push(Row {
                 value: number(f64::from(line.raw[index])),
                 colour: Some(entry.css()),

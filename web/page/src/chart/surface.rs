@@ -1,7 +1,9 @@
-//! Canvases: sharp on every screen, in the colours of the page, redrawn only when something changed and someone can see it.
+//! Canvases: sharp on every screen, in the colours of the page, redrawn when something changed: at once where someone can see
+//! it, soon where it is out of sight, and before the page is printed.
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use js_sys::Array;
 use leptos::prelude::*;
@@ -75,7 +77,10 @@ pub fn css(element: &Element, names: &[&str]) -> Vec<String> {
     names.iter().map(value).collect()
 }
 
-/// Draws at the next frame of the screen, once for any number of requests, and not while out of sight.
+/// How late what is out of sight is drawn. It costs the run a part of its time, and only a screen reader reads it then.
+const LATE: Duration = Duration::from_secs(2);
+
+/// Draws at the next frame of the screen, once for any number of requests; out of sight, every two seconds at most.
 #[derive(Clone)]
 pub struct Redraw(Rc<State>);
 
@@ -83,7 +88,11 @@ struct State {
     draw: Box<dyn Fn()>,
     wanted: Cell<bool>,
     scheduled: Cell<bool>,
+    /// Whether it is to be drawn out of sight.
+    late: Cell<bool>,
     visible: Cell<bool>,
+    /// Whether what it draws on is there.
+    live: Cell<bool>,
 }
 
 impl Redraw {
@@ -93,6 +102,8 @@ impl Redraw {
             draw: Box::new(draw),
             wanted: Cell::new(false),
             scheduled: Cell::new(false),
+            late: Cell::new(false),
+            live: Cell::new(true),
             visible: Cell::new(false),
         }))
     }
@@ -100,16 +111,38 @@ impl Redraw {
     /// Something changed.
     pub fn request(&self) {
         self.0.wanted.set(true);
-        if !self.0.visible.get() || self.0.scheduled.replace(true) {
+        if !self.0.visible.get() {
+            self.request_late();
+            return;
+        }
+        if self.0.scheduled.replace(true) {
             return;
         }
         let this = self.clone();
         request_animation_frame(move || {
             this.0.scheduled.set(false);
-            if this.0.visible.get() && this.0.wanted.replace(false) {
-                (this.0.draw)();
-            }
+            this.now();
         });
+    }
+
+    fn request_late(&self) {
+        if !self.0.late.replace(true) {
+            let this = self.clone();
+            set_timeout(
+                move || {
+                    this.0.late.set(false);
+                    this.now();
+                },
+                LATE,
+            );
+        }
+    }
+
+    /// Draws at once what was not drawn yet, seen or not.
+    fn now(&self) {
+        if self.0.live.get() && self.0.wanted.replace(false) {
+            (self.0.draw)();
+        }
     }
 
     fn show(&self, visible: bool) {
@@ -128,6 +161,7 @@ pub struct Watch {
     sight: IntersectionObserver,
     theme: MutationObserver,
     dark: Option<MediaQueryList>,
+    print: Option<WindowListenerHandle>,
     changed: Closure<dyn FnMut()>,
     _seen: Closure<dyn FnMut(Array)>,
 }
@@ -161,6 +195,8 @@ impl Watch {
             dark.add_event_listener_with_callback("change", callback)
                 .ok()?;
         }
+        let whole = redraw.clone();
+        let print = window_event_listener_untyped("beforeprint", move |_| whole.now());
         redraw.request();
         Some(Self {
             redraw,
@@ -168,6 +204,7 @@ impl Watch {
             sight,
             theme,
             dark,
+            print: Some(print),
             changed,
             _seen: seen,
         })
@@ -176,7 +213,10 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.redraw.0.visible.set(false);
+        self.redraw.0.live.set(false);
+        if let Some(print) = self.print.take() {
+            print.remove();
+        }
         self.resize.disconnect();
         self.sight.disconnect();
         self.theme.disconnect();

@@ -241,7 +241,7 @@ pub fn text(name: &str, first: &[u8], bytes: u64) -> Result<(), String> {
         Err(e) => {
             let at = words::count(e.valid_up_to() as u64 + 1);
             return Err(format!(
-                "{name} is not UTF-8 text (byte {at}). Give plain text in UTF-8, or such text with gzip"
+                "{name} is not UTF-8 text (byte {at}). Give plain text in UTF-8, or the same compressed with gzip"
             ));
         }
     };
@@ -254,7 +254,7 @@ pub fn text(name: &str, first: &[u8], bytes: u64) -> Result<(), String> {
     let whole = first.len() as u64 == bytes;
     if whole && seen.trim_start_matches('\u{feff}').trim().is_empty() {
         return Err(format!(
-            "{name} has no text: it is {}. Give a document a line",
+            "{name} has no text: it is {}. Give one document per line",
             if bytes == 0 { "empty" } else { "blank" }
         ));
     }

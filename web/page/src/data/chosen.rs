@@ -2,6 +2,7 @@
 
 use js_sys::Uint8Array;
 use leptos::prelude::*;
+use leptos::task::spawn_local;
 use limbeck_protocol::{Command, Control, Stage};
 use serde::Deserialize;
 use web_sys::Blob;
@@ -113,6 +114,26 @@ impl Chosen {
         self.offered_teacher.is_some() || self.offered_texts.is_some()
     }
 
+    /// Takes over which of the bundled texts an engine has, unless it reads others.
+    fn agree_with(&mut self, texts: &[String]) {
+        if let (Some(index), None) = (&self.index, &self.offered_texts) {
+            let bundled = index.texts.iter().map(|text| text.name.clone());
+            self.texts.left_out = bundled.filter(|name| !texts.contains(name)).collect();
+        }
+    }
+
+    /// The texts of an engine that this page can neither give nor leave out: those that a run brought which was taken up.
+    pub fn of_run(&self, texts: &[String]) -> Vec<String> {
+        let Some(index) = &self.index else {
+            return Vec::new();
+        };
+        let bundled = |name: &String| index.texts.iter().any(|text| text.name == *name);
+        let own = |name: &String| self.wanted_texts().own.iter().any(|(own, _)| own == name);
+        let mut others = texts.to_vec();
+        others.retain(|name| !bundled(name) && !own(name));
+        others
+    }
+
     /// The texts as the user wants them.
     pub fn wanted_texts(&self) -> &TextChoice {
         self.offered_texts.as_ref().unwrap_or(&self.texts)
@@ -175,6 +196,14 @@ fn drop_offers(inputs: Inputs) {
     if texts.is_some() {
         let message = "the engine stopped while it read the texts, so the previous ones are used. Choose them again, or fewer";
         inputs.page.problem(Control::Texts, message);
+    }
+}
+
+/// Takes over the texts of an engine. One that has taken up a run was given nothing, so what is bundled may not be known yet.
+async fn take_over(inputs: Inputs, texts: Vec<String>) {
+    match index(inputs).await {
+        Ok(_) => inputs.chosen.update(|chosen| chosen.agree_with(&texts)),
+        Err(message) => inputs.page.problem(Control::Texts, message),
     }
 }
 
@@ -376,6 +405,18 @@ pub fn follow(inputs: Inputs) {
             }
         });
     });
+    // A run that was taken up brings its own texts.
+    Effect::new(move || {
+        let texts = inputs.page.texts.with(|texts| {
+            texts
+                .iter()
+                .map(|text| text.name.clone())
+                .collect::<Vec<_>>()
+        });
+        if !texts.is_empty() {
+            spawn_local(take_over(inputs, texts));
+        }
+    });
     Effect::new(move || {
         let refused = |control| !inputs.page.problems_of(control).is_empty();
         let (teacher, texts) = (refused(&Control::Teacher), refused(&Control::Texts));
@@ -410,6 +451,22 @@ mod tests {
         };
         assert_eq!(choice.names(&index()), ["assets/glosses.txt"]);
         assert_eq!(TextChoice::default().names(&index()).len(), 2);
+    }
+
+    #[test]
+    fn a_run_that_is_taken_up_brings_its_texts() {
+        let texts = ["assets/wiki.txt", "mine.txt"].map(str::to_owned);
+        let mut chosen = Chosen {
+            index: Some(index()),
+            ..Chosen::default()
+        };
+        chosen.agree_with(&texts);
+        assert_eq!(chosen.texts.left_out, ["assets/glosses.txt"]);
+        assert_eq!(chosen.of_run(&texts), ["mine.txt"]);
+        chosen.offered_texts = Some(TextChoice::default());
+        chosen.agree_with(&texts[1..]);
+        assert_eq!(chosen.texts.left_out.len(), 1, "others are being read");
+        assert!(Chosen::default().of_run(&texts).is_empty());
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! The texts to learn from.
 
+use js_sys::{Array, Function, JsString, Reflect};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use limbeck_protocol::Control;
+use wasm_bindgen::JsCast;
+use web_sys::{Blob, ClipboardEvent};
 
 use super::chosen::{self, BundledText, Inputs, TextChoice, inputs};
 use super::drop::{DropPlace, Picked};
@@ -37,6 +40,15 @@ pub fn Texts(
                 .collect::<Vec<_>>()
         })
     };
+    let of_run = move || {
+        let texts = page.texts.with(|texts| {
+            texts
+                .iter()
+                .map(|text| text.name.clone())
+                .collect::<Vec<_>>()
+        });
+        inputs.chosen.with(|chosen| chosen.of_run(&texts))
+    };
     let reading = move || {
         inputs.chosen.with(|chosen| {
             chosen
@@ -57,6 +69,9 @@ pub fn Texts(
                 </For>
                 <For each=own key=Clone::clone let:name>
                     <Own name locked />
+                </For>
+                <For each=of_run key=Clone::clone let:name>
+                    <OfRun name />
                 </For>
             </ul>
             <p class="hint" aria-live="polite">{reading}</p>
@@ -141,6 +156,22 @@ fn Own(name: String, locked: Signal<bool>) -> impl IntoView {
     }
 }
 
+/// A text of the run that was taken up; its contents are with the engine alone.
+#[component]
+fn OfRun(name: String) -> impl IntoView {
+    let page = inputs().page;
+    let of = name.clone();
+    view! {
+        <li>
+            <span class="data-name">{name}</span>
+            <span class="hint number">{move || measured(page, &of)} ", from the saved run"</span>
+        </li>
+    }
+}
+
+/// Characters of a pasted text that go into the field. A browser takes seconds to lay out more, and nobody reads it there.
+const SHOWN: u32 = 200_000;
+
 #[component]
 fn Paste(locked: Signal<bool>) -> impl IntoView {
     let inputs = inputs();
@@ -155,12 +186,25 @@ fn Paste(locked: Signal<bool>) -> impl IntoView {
             settle(page, result);
         });
     };
+    // A long text is used at once and never passes through the field.
+    let pasted = move |event: ClipboardEvent| {
+        let Some(long) = long_text(&event) else {
+            return;
+        };
+        event.prevent_default();
+        if locked.get_untracked() {
+            return;
+        }
+        page.announce("The pasted text is long: it is used without being shown.");
+        spawn_local(async move { settle(page, paste_long(inputs, &long).await) });
+    };
     view! {
         <details class="data-more">
             <summary>"Paste a text"</summary>
             <div class="field">
                 <label for="paste">"Text, one document per line"</label>
-                <textarea id="paste" rows="5" prop:value=move || text.get() on:input=move |event| text.set(event_target_value(&event))></textarea>
+                <textarea id="paste" rows="5" prop:value=move || text.get() on:input=move |event| text.set(event_target_value(&event)) on:paste=pasted></textarea>
+                <p class="hint">"A long text is used as soon as you paste it, without being shown."</p>
             </div>
             <button class="button" disabled=move || locked.get() on:click=take>"Use this text"</button>
         </details>
@@ -191,17 +235,43 @@ async fn paste(inputs: Inputs, text: &str) -> Result<(), String> {
     add(inputs, vec![("pasted text".to_owned(), blob)]).await
 }
 
+/// The text of a paste, if it is too long for the field. It stays outside of wasm's memory.
+fn long_text(event: &ClipboardEvent) -> Option<JsString> {
+    let data = event.clipboard_data()?;
+    // web-sys's own would copy it into wasm's memory.
+    let get: Function = Reflect::get(&data, &"getData".into())
+        .ok()?
+        .dyn_into()
+        .ok()?;
+    let text = get.call1(&data, &"text/plain".into()).ok()?;
+    let text: JsString = text.dyn_into().ok()?;
+    (text.length() > SHOWN).then_some(text)
+}
+
+async fn paste_long(inputs: Inputs, text: &JsString) -> Result<(), String> {
+    inputs.page.solved(&Control::Texts);
+    let blob = Blob::new_with_str_sequence(&Array::of1(text)).map_err(|e| blobs::reason(&e))?;
+    let name = "pasted text".to_owned();
+    look_at(&name, &blob).await?;
+    add(inputs, vec![(name, blob)]).await
+}
+
 async fn take(inputs: Inputs, files: Result<Vec<Picked>, String>) -> Result<(), String> {
     inputs.page.solved(&Control::Texts);
     let mut texts = Vec::new();
     for Picked { path, blob } in files? {
-        let bytes = blobs::size(&blob);
-        check::size(&path, bytes)?;
-        let first = blobs::read(&path, &blob, 0..bytes.min(check::FIRST)).await?;
-        check::text(&path, &first, bytes)?;
+        look_at(&path, &blob).await?;
         texts.push((path, blob));
     }
     add(inputs, texts).await
+}
+
+/// Refuses what is no text by its size and its beginning.
+async fn look_at(name: &str, blob: &Blob) -> Result<(), String> {
+    let bytes = blobs::size(blob);
+    check::size(name, bytes)?;
+    let first = blobs::read(name, blob, 0..bytes.min(check::FIRST)).await?;
+    check::text(name, &first, bytes)
 }
 
 async fn add(inputs: Inputs, texts: Vec<blobs::NamedBlob>) -> Result<(), String> {

@@ -78,6 +78,8 @@ pub struct Session {
     answer: Option<bool>,
     /// While a run is taken up: whether it goes on then.
     restoring: Option<bool>,
+    /// Whether the user wants the saved run to go on as soon as it is back.
+    goes_on: bool,
     /// The last step that the greeting named.
     since: u64,
     /// What comes belongs to an answer that does not fit what is shown; a second greeting is under way.
@@ -91,6 +93,7 @@ impl Session {
             goal: Some(goal),
             answer: None,
             restoring: None,
+            goes_on: false,
             since: 0,
             stale: false,
         }
@@ -100,6 +103,11 @@ impl Session {
     pub fn undone(&self) -> Option<Goal> {
         let restoring = self.restoring.map(|resume| Goal::Restore { resume });
         self.goal.or(restoring)
+    }
+
+    /// The user takes the saved run up; it goes on by itself, or waits.
+    pub fn takes_up(&mut self, goes_on: bool) {
+        self.goes_on = goes_on;
     }
 
     /// A greeting is sent.
@@ -133,7 +141,10 @@ impl Session {
                 Some(teacher) => self.answered(teacher, facts),
                 None => self.restored(state),
             },
-            Event::Refused { .. } if self.restoring.take().is_some() => Some(Next::Provide),
+            Event::Refused { .. } => {
+                self.goes_on = false;
+                self.restoring.take().map(|_| Next::Provide)
+            }
             _ => None,
         };
         Reaction { show, next }
@@ -162,8 +173,9 @@ impl Session {
                 self.restoring = None;
                 resume.then_some(Next::Resume)
             }
-            (Some(_), RunState::Ended { .. }) => {
-                self.restoring = None;
+            (None, RunState::Paused) => std::mem::take(&mut self.goes_on).then_some(Next::Resume),
+            (_, RunState::Ended { .. }) => {
+                (self.restoring, self.goes_on) = (None, false);
                 None
             }
             _ => None,
@@ -256,6 +268,28 @@ mod tests {
         assert_eq!(reading, None);
         let resume = second.take(&state(RunState::Paused), &facts(true)).next;
         assert_eq!(resume, Some(Next::Resume));
+    }
+
+    #[test]
+    fn a_run_that_the_user_takes_up_goes_on_once() {
+        let mut session = Session::new(Goal::Provide);
+        session.take(&hello(VERSION), &facts(true));
+        session.take(&state(RunState::Idle), &facts(true));
+        session.takes_up(true);
+        let reading = session.take(&state(RunState::Preparing), &facts(true)).next;
+        assert_eq!(reading, None);
+        let back = session.take(&state(RunState::Paused), &facts(true)).next;
+        assert_eq!(back, Some(Next::Resume));
+        let paused_by_hand = session.take(&state(RunState::Paused), &facts(true)).next;
+        assert_eq!(paused_by_hand, None);
+        session.takes_up(true);
+        let refusal = Event::Refused {
+            control: Control::Checkpoint,
+            message: String::new(),
+        };
+        assert_eq!(session.take(&refusal, &facts(true)).next, None);
+        let later = session.take(&state(RunState::Paused), &facts(true)).next;
+        assert_eq!(later, None, "what was refused does not go on later");
     }
 
     #[test]

@@ -75,8 +75,8 @@ fn socket(generation: u32) -> Result<(), JsValue> {
         }
     });
     let on_close = Closure::<dyn FnMut(Event)>::new(move |_| {
-        let why = "The connection to limbeck serve is lost; trying again. A run goes on there. If the program was ended, start \
-                   it again and open the link that it prints.";
+        let why = "The connection to limbeck serve is lost; trying again. A run continues there. If the program has ended, \
+                   start it again and open the link that it prints.";
         lost(generation, why);
     });
     socket.set_onopen(Some(on_open.as_ref().unchecked_ref()));

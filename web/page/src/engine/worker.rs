@@ -44,7 +44,10 @@ pub async fn start() {
             // a failure is no matter: the loader has the same, and reports what is wrong
             if let Ok(Fetched::Stalled) = fetch_code(page).await {
                 let patience = PATIENCE.as_secs();
-                impossible(page, &format!("no byte of its code came for {patience} s"));
+                impossible(
+                    page,
+                    &format!("its download made no progress for {patience} s"),
+                );
                 return;
             }
             let time = Duration::from_secs_f64((Date::now() - begun).max(0.0) / 1000.0);
@@ -107,7 +110,7 @@ pub fn died(generation: u32, reason: &str) {
     }
     let had_a_run = !matches!(page.state.get_untracked(), RunState::Idle);
     let then = if had_a_run {
-        "The engine is started again, and the run goes on from its last checkpoint if there is one."
+        "The engine is started again, and the run continues from its last checkpoint, if there is one."
     } else {
         "The engine is started again."
     };
@@ -153,7 +156,7 @@ fn listen(worker: &Worker, generation: u32, lock: String, limit: Duration) {
         move || {
             let waits = with(|engine| engine.generation == generation) == Some(true);
             if let (true, false, Some(page)) = (waits, ready.get(), page()) {
-                let text = format!("nothing was heard of it for {} s", limit.as_secs());
+                let text = format!("it did not answer for {} s", limit.as_secs());
                 impossible(page, &text);
             }
         },
@@ -166,8 +169,8 @@ fn watch(lock: &str, generation: u32) {
     let got = Closure::once_into_js(move || {
         died(
             generation,
-            "The engine has ended unexpectedly, perhaps for want of memory: a smaller batch, shorter sequences or a smaller \
-             student need less, and so does closing other tabs.",
+            "The engine has ended unexpectedly, perhaps because it ran out of memory: try a smaller batch, shorter sequences \
+             or a smaller student, and close other tabs.",
         );
     });
     // without web locks (an insecure address) a death is noticed only if the worker tells
@@ -210,7 +213,7 @@ fn failed(generation: u32, was_ready: bool, error: &ErrorEvent) {
 fn impossible(page: Page, what: &str) {
     let text = format!(
         "The engine could not be started: {what}. It needs a browser of 2023 or later (Chrome or Edge 113, Firefox 114, Safari \
-         16.4) and an address that starts with https:// or http://localhost. The recorded run can still be looked at."
+         16.4) and an address that starts with https:// or http://localhost. You can still watch the recorded run."
     );
     page.announce(text.clone());
     page.connection.set(Connection::Impossible(text));

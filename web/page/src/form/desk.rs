@@ -222,7 +222,7 @@ impl Desk {
             })
         });
         (active && other == Some(true)).then_some(
-            "The run has another recipe, which is fixed: what you change here counts at the next start.",
+            "The current run keeps the recipe that it started with; your changes apply to the next run.",
         )
     }
 

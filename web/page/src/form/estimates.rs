@@ -3,14 +3,14 @@
 use leptos::prelude::*;
 use limbeck_recipe::{Estimate, Plan};
 
-use super::cost::{amount, duration, memory};
+use super::cost::{self, amount, duration, memory};
 use super::desk::Desk;
 
 /// The costs of the edited recipe.
 pub fn estimates(desk: Desk) -> AnyView {
     let shown = move || {
         desk.page.plan.with(|plan| match plan {
-            None => sentence("What a run costs is shown as soon as the teacher is read."),
+            None => sentence("The cost of a run appears here once the teacher has loaded."),
             Some(Err(mistakes)) => sentence(match mistakes.len() {
                 1 => "One thing must be changed before a run can start; it is marked below.",
                 _ => "Some things must be changed before a run can start; they are marked below.",
@@ -34,12 +34,16 @@ fn figures(desk: Desk, plan: &Plan) -> AnyView {
     } else {
         (
             "guess",
-            "From a usual speed of such a device; a run on this page replaces it.",
+            "Based on a typical laptop, from ten times faster to thirty times slower; measured once a run has taken three steps.",
         )
     };
     let part = 100.0 * estimate.student_parameters as f64 / estimate.teacher_parameters as f64;
     let label = move || view! { <span class="chip" title=why>{kind}</span> };
     let steps = plan.recipe.steps;
+    let time = move |seconds: f64| match speed.measured {
+        true => duration(seconds),
+        false => cost::between(seconds),
+    };
     view! {
         <dl>
             <div>
@@ -61,14 +65,14 @@ fn figures(desk: Desk, plan: &Plan) -> AnyView {
             <div>
                 <dt>"A step"</dt>
                 <dd>
-                    <b>{duration(step)}</b>
+                    <b>{time(step)}</b>
                     {label()}
                 </dd>
             </div>
             <div>
                 <dt>{format!("All {steps} steps")}</dt>
                 <dd>
-                    <b>{duration(step * steps as f64)}</b>
+                    <b>{time(step * steps as f64)}</b>
                     {label()}
                 </dd>
             </div>

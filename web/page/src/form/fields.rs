@@ -129,7 +129,7 @@ fn whole<T: TryFrom<u64>>(text: &str, most: u64) -> Result<T, String> {
         return Err(match text.parse::<f64>() {
             Ok(number) if number < 0.0 => format!("`{shown}` is below 0"),
             Ok(number) if number.is_finite() => {
-                format!("`{shown}` is not a whole number, written in digits alone")
+                format!("`{shown}` is not a whole number in plain digits")
             }
             _ => format!("`{shown}` is not a number"),
         });
@@ -156,7 +156,7 @@ pub fn decimal(text: &str) -> Result<f64, String> {
         Ok(number) if number.is_finite() => Ok(number),
         Ok(_) => Err(format!("`{}` is not a finite number", shorten(text))),
         Err(_) if text.contains(',') => Err(format!(
-            "`{}` is not a number: write a point for the comma, as in 0.001",
+            "`{}` is not a number: use a decimal point, as in 0.001",
             shorten(text)
         )),
         Err(_) => Err(format!("`{}` is not a number", shorten(text))),
@@ -413,7 +413,7 @@ fn layer_choices(recipe: &Recipe, teacher: Option<&Config>) -> Vec<Choice> {
     let now = recipe.teacher_layer.unwrap_or(1);
     choices.extend(listed(numbers, now, |n| {
         if v1 && n != layers {
-            return Some("MiniLM v1 teaches the last layer".into());
+            return Some("MiniLM v1 uses the last layer".into());
         }
         let exists = teacher.is_none() || (1..=layers).contains(&n);
         (!exists).then(|| format!("the teacher has layers 1 to {layers}"))
@@ -550,7 +550,7 @@ pub static FIELDS: [Field; 36] = [
             (
                 "student.ffn",
                 "Feed-forward",
-                "Its width; if empty, four times the hidden size, at most the teacher's.",
+                "Its width; leave empty for four times the hidden size, at most the teacher's.",
             ),
             Group::Student,
             Kind::Whole,
@@ -586,7 +586,7 @@ pub static FIELDS: [Field; 36] = [
             (
                 "student.from_layers",
                 "Layers to start from",
-                "One of the teacher's for each of the student, with commas; empty is evenly spaced.",
+                "For each layer of the student, one of the teacher's, separated by commas; leave empty to space them evenly.",
             ),
             Group::Student,
             Kind::Layers,
@@ -665,7 +665,7 @@ pub static FIELDS: [Field; 36] = [
         (
             "accumulate",
             "Accumulate",
-            "Batches per step, for the gradient of a larger batch in the memory of one.",
+            "Batches per step: the gradient of a larger batch in the memory of one.",
         ),
         Group::More,
         Kind::Whole,
@@ -700,7 +700,7 @@ pub static FIELDS: [Field; 36] = [
             (
                 "warmup",
                 "Warm-up",
-                "Steps; if empty, a tenth of all, at most 4000.",
+                "Steps; leave empty for a tenth of all, at most 4000.",
             ),
             Group::Training,
             Kind::Whole,
@@ -712,7 +712,7 @@ pub static FIELDS: [Field; 36] = [
         (
             "output.share",
             "Output stage",
-            "Share of the steps, the last ones, that train every layer by the student's output; 0 is none.",
+            "The share of steps, counted from the end, that also train the student's output, and so every layer; 0 for none.",
         ),
         Group::Training,
         Kind::Decimal,
@@ -737,7 +737,7 @@ pub static FIELDS: [Field; 36] = [
         (
             "kernel",
             "Kernel",
-            "What computes the relation loss, attention, GELU and linear layers.",
+            "The code that computes the relation loss, attention, GELU and linear layers.",
         ),
         Group::Training,
         Kind::Choice(kernel_choices),
@@ -748,7 +748,7 @@ pub static FIELDS: [Field; 36] = [
         (
             "checkpoint_every",
             "Checkpoint every",
-            "Steps between checkpoints; a reload resumes from the last.",
+            "Steps between checkpoints; after a reload the run resumes from the last one.",
         ),
         Group::More,
         Kind::Whole,
@@ -767,7 +767,11 @@ pub static FIELDS: [Field; 36] = [
         |r, text| put(&mut r.heldout, decimal(text)),
     ),
     required(
-        ("shuffle", "Shuffle", "Lines that are shuffled together."),
+        (
+            "shuffle",
+            "Shuffle",
+            "How many lines are shuffled at a time.",
+        ),
         Group::More,
         Kind::Whole,
         |r| r.shuffle.to_string(),
@@ -785,28 +789,40 @@ pub static FIELDS: [Field; 36] = [
         |r, text| put(&mut r.weight_decay, decimal(text)),
     ),
     required(
-        ("clip", "Clip", "Largest norm of the gradient; 0 is off."),
+        (
+            "clip",
+            "Clip",
+            "Largest norm of the gradient; 0 turns clipping off.",
+        ),
         Group::More,
         Kind::Decimal,
         |r| decimal_text(r.clip),
         |r, text| put(&mut r.clip, decimal(text)),
     ),
     required(
-        ("beta1", "Beta 1", "AdamW's memory of the gradient."),
+        (
+            "beta1",
+            "Beta 1",
+            "AdamW's decay rate for the mean of the gradient.",
+        ),
         Group::More,
         Kind::Decimal,
         |r| decimal_text(r.beta1),
         |r, text| put(&mut r.beta1, decimal(text)),
     ),
     required(
-        ("beta2", "Beta 2", "AdamW's memory of its square."),
+        (
+            "beta2",
+            "Beta 2",
+            "AdamW's decay rate for the mean of its square.",
+        ),
         Group::More,
         Kind::Decimal,
         |r| decimal_text(r.beta2),
         |r, text| put(&mut r.beta2, decimal(text)),
     ),
     required(
-        ("epsilon", "Epsilon", "AdamW's guard against division by 0."),
+        ("epsilon", "Epsilon", "Keeps AdamW from dividing by 0."),
         Group::More,
         Kind::Decimal,
         |r| decimal_text(r.epsilon),
@@ -816,7 +832,7 @@ pub static FIELDS: [Field; 36] = [
         (
             "output.relations",
             "Relations in it",
-            "In the output stage: what the weights of the pairs are multiplied by.",
+            "In the output stage: factor for the weights of the pairs.",
         ),
         Group::More,
         Kind::Decimal,

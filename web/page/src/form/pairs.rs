@@ -114,13 +114,10 @@ impl Cell {
         self.desk.put("pairs", recipe);
     }
 
-    /// The colour that the curves of this pair will have: colours count the pairs of a run.
+    /// The colour that the curves of this pair will have.
     fn colour(self) -> Option<String> {
-        let counts = |weight: &Option<f64>| weight.is_some_and(|w| w > 0.0);
-        self.weights.with(|weights| {
-            let place = weights[..self.index].iter().filter(|w| counts(w)).count();
-            counts(&weights[self.index]).then(|| format!("--pair: var(--c{place})"))
-        })
+        let counts = self.weight().is_some_and(|weight| weight > 0.0);
+        counts.then(|| format!("--pair: var(--c{})", crate::colours::of_pair(self.pair)))
     }
 
     fn view(self) -> AnyView {

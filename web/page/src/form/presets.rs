@@ -41,19 +41,19 @@ pub fn presets() -> [Preset; 5] {
         Preset {
             key: "demo",
             name: "The command line's demo",
-            sentence: "The numbers of `cargo xtask demo`: 1,200 steps, the best student of these.",
+            sentence: "The recipe of `cargo xtask demo`: 1,200 steps, the best student of these presets.",
             recipe: demo,
         },
         Preset {
             key: "values-only",
             name: "One relation only",
-            sentence: "V-V alone: see which relations follow when only the values are taught.",
+            sentence: "V-V alone: see which relations improve when only values are trained.",
             recipe: values_only,
         },
         Preset {
             key: "minilm-v1",
             name: "MiniLM v1",
-            sentence: "The paper of 2020: attention and V-V of the last layer, attention head by attention head.",
+            sentence: "The 2020 paper: attention and V-V relations of the last layer, one attention head at a time.",
             recipe: minilm_v1,
         },
     ]

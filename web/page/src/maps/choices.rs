@@ -48,7 +48,7 @@ fn pairs(view: View, how: Memo<Option<How>>) -> impl IntoView {
         let title = format!("rows: {:?}, columns: {:?}", pair.row, pair.column);
         let shown = name.clone();
         view! {
-            <button type="button" title=title class:from_teacher=move || from_student.with(|pairs| pairs.contains(&name))
+            <button type="button" title=title class:taught=move || from_student.with(|pairs| pairs.contains(&name))
                 aria-pressed=move || of(how, |how| how.pair == pair).to_string()
                 on:click=move |_| view.choose(|choice| choice.pair = Some(pair))>{shown}</button>
         }

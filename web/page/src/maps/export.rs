@@ -53,7 +53,7 @@ pub fn Export() -> impl IntoView {
             {button("JSON", |page, view, seen| text(page, view, seen, "json", &json(view, seen)?))}
             {button("CSV", |page, view, seen| text(page, view, seen, "csv", &csv(view, seen)?))}
             <CopyButton label="Copy link to this view" text=move || link(view) disabled=none />
-            <span class="hint" hidden=move || !no_picture()>"JSON and CSV contain the maps of this pair. Image files are made of maps, lines, the film and sentences."</span>
+            <span class="hint" hidden=move || !no_picture()>"JSON and CSV hold the maps of this pair. Maps, lines, film and sentences can also be saved as images."</span>
         </div>
     }
 }

@@ -14,6 +14,9 @@ const NARROW: f64 = 560.0;
 /// Room of the column with the KL of each row.
 const KL: f64 = 40.0;
 const GAP: f64 = 14.0;
+/// Between maps that fill a box: in a narrow one, and at most.
+const NARROW_GAP: f64 = 8.0;
+const WIDEST_GAP: f64 = 64.0;
 const TITLE: f64 = 20.0;
 const LARGEST_CELL: f64 = 24.0;
 
@@ -25,9 +28,14 @@ pub struct Panes {
 }
 
 impl Panes {
-    /// Of a relation.
+    /// Of a relation, on scales of its own.
     pub fn of(relation: Relation, ink: &Ink) -> Option<Self> {
         let scales = Scales::of(&relation);
+        Self::scaled(relation, scales, ink)
+    }
+
+    /// Of a relation, on given scales.
+    pub fn scaled(relation: Relation, scales: Scales, ink: &Ink) -> Option<Self> {
         let images = three(&relation, usize::MAX, scales, ink)?;
         Some(Self {
             images,
@@ -55,6 +63,30 @@ impl Panes {
         let measure = |token: &String| context.measure_text(token).map_or(0.0, |m| m.width());
         let longest = tokens.iter().map(measure).fold(0.0, f64::max);
         let layout = Layout::new(width, longest, window.within(self.relation.size));
+        self.paint(canvas, layout, (tokens, names), Some(cell), ink)
+    }
+
+    /// Draws the whole maps in a box of this size, without a crosshair.
+    pub fn fill(
+        &self,
+        canvas: &HtmlCanvasElement,
+        (width, height): (f64, f64),
+        (tokens, names): (&[String], &Names),
+        ink: &Ink,
+    ) -> Option<()> {
+        let layout = Layout::filling((width, height), self.relation.size);
+        self.paint(canvas, layout, (tokens, names), None, ink)
+            .map(|_| ())
+    }
+
+    fn paint(
+        &self,
+        canvas: &HtmlCanvasElement,
+        layout: Layout,
+        (tokens, names): (&[String], &Names),
+        cell: Option<(usize, usize)>,
+        ink: &Ink,
+    ) -> Option<Layout> {
         let surface = Surface::of(canvas, layout.height)?;
         let context = &surface.context;
         context.set_image_smoothing_enabled(false);
@@ -80,15 +112,21 @@ impl Panes {
                     side,
                     side,
                 );
-            labels(&surface, &layout, i, tokens, cell, ink);
-            cross(context, &layout, i, cell, ink);
+            if layout.gutter > 0.0 {
+                labels(&surface, &layout, i, tokens, cell, ink);
+            }
+            if let Some(cell) = cell {
+                cross(context, &layout, i, cell, ink);
+            }
         }
-        self.bars(&surface, &layout, cell, ink);
+        if layout.gutter > 0.0 {
+            self.bars(&surface, &layout, cell, ink);
+        }
         Some(layout)
     }
 
     /// The KL of each row, right of the last map.
-    fn bars(&self, surface: &Surface, layout: &Layout, (row, _): (usize, usize), ink: &Ink) {
+    fn bars(&self, surface: &Surface, layout: &Layout, cell: Option<(usize, usize)>, ink: &Ink) {
         let context = &surface.context;
         let beside = layout.places[2];
         let x = beside.0 + layout.side() + 8.0;
@@ -100,7 +138,7 @@ impl Panes {
         let window = layout.window;
         let rows = self.relation.kl.iter().enumerate();
         for (i, kl) in rows.skip(window.row).take(window.count) {
-            let colour = if i == row {
+            let colour = if cell.is_some_and(|(row, _)| i == row) {
                 &ink.palette.ink
             } else {
                 &ink.palette.muted
@@ -210,6 +248,30 @@ impl Layout {
         }
     }
 
+    /// Three whole maps side by side in a box. A narrow box has no room for tokens.
+    fn filling((width, height): (f64, f64), size: usize) -> Self {
+        let narrow = width < NARROW;
+        let (gutter, kl, least) = if narrow {
+            (0.0, 0.0, NARROW_GAP)
+        } else {
+            (84.0, KL, GAP)
+        };
+        let head = TITLE + gutter * 0.8;
+        let room = (width - gutter - kl - 2.0 * least) / 3.0;
+        let side = room.min(height - head - 2.0).max(1.0);
+        let spare = width - gutter - kl - 3.0 * side;
+        let gap = (spare / 2.0).clamp(least, WIDEST_GAP);
+        let left = gutter + ((spare - 2.0 * gap) / 2.0).max(0.0);
+        Self {
+            places: std::array::from_fn(|i| (left + i as f64 * (side + gap), head)),
+            cell: side / size.max(1) as f64,
+            window: Window::zoomed(size, 1, (0, 0)),
+            gutter,
+            height,
+            stacked: false,
+        }
+    }
+
     fn side(&self) -> f64 {
         self.cell * self.window.count as f64
     }
@@ -243,14 +305,16 @@ fn labels(
     layout: &Layout,
     map: usize,
     tokens: &[String],
-    (row, column): (usize, usize),
+    cell: Option<(usize, usize)>,
     ink: &Ink,
 ) {
+    let (row, column) = (cell.map(|cell| cell.0), cell.map(|cell| cell.1));
     let context = &surface.context;
     let (left, top) = layout.places[map];
     let every = (11.0 / layout.cell).ceil() as usize;
-    let clear = |i: usize, chosen: usize| {
-        i == chosen || (i.is_multiple_of(every) && (every == 1 || i.abs_diff(chosen) >= every))
+    let clear = |i: usize, chosen: Option<usize>| {
+        let beside = chosen.is_some_and(|chosen| every > 1 && i.abs_diff(chosen) < every);
+        chosen == Some(i) || (i.is_multiple_of(every) && !beside)
     };
     let style = |chosen: bool| {
         let (weight, colour) = if chosen {
@@ -268,7 +332,7 @@ fn labels(
     for (place, (i, token)) in all.clone().skip(window.row).take(window.count).enumerate() {
         let middle = layout.cell * (place as f64 + 0.5);
         if (layout.stacked || map == 0) && clear(i, row) {
-            style(i == row);
+            style(row == Some(i));
             context.set_text_align("right");
             // The errors of these calls are positions that are not numbers.
             let _ = context.fill_text_with_max_width(token, left - 5.0, top + middle, room);
@@ -277,7 +341,7 @@ fn labels(
     for (place, (i, token)) in all.skip(window.column).take(window.count).enumerate() {
         let middle = layout.cell * (place as f64 + 0.5);
         if (!layout.stacked || map == 0) && clear(i, column) {
-            style(i == column);
+            style(column == Some(i));
             context.set_text_align("left");
             context.save();
             let _ = context.translate(left + middle, top - 5.0);
@@ -341,6 +405,22 @@ mod tests {
                 assert!(left + layout.side() + KL <= width + 1e-9);
             }
             assert_eq!(layout.cell_at(0.0, 0.0), None);
+        }
+    }
+
+    #[test]
+    fn maps_that_fill_a_box_are_inside_it() {
+        for (width, height) in [
+            (342.0, 130.0),
+            (1000.0, 400.0),
+            (1400.0, 300.0),
+            (700.0, 900.0),
+        ] {
+            let layout = Layout::filling((width, height), 16);
+            let (left, top) = layout.places[2];
+            assert!(layout.places[0].0 >= layout.gutter);
+            assert!(left + layout.side() <= width + 1e-9 && top + layout.side() <= height);
+            assert!(layout.places[1].0 - layout.places[0].0 > layout.side());
         }
     }
 

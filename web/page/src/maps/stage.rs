@@ -252,7 +252,7 @@ impl Stage {
         let seen = self.view.seen.get_untracked()?;
         let strip = self.canvases.strip.get_untracked()?;
         let width = strip.parent_element()?.client_width();
-        match thumb_at(x, y, f64::from(width))? {
+        match thumb_at((x, y), seen.order.len() + 1, f64::from(width))? {
             0 => Some(None),
             index => seen.order.get(index - 1).map(|head| Some(*head)),
         }

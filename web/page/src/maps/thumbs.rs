@@ -50,13 +50,14 @@ pub fn draw_thumbs(
     ink: &Ink,
 ) -> Option<()> {
     let width = f64::from(canvas.parent_element()?.client_width());
-    let lines = thumbs.len().div_ceil(a_row(width));
+    let a_row = a_row(thumbs.len(), width);
+    let lines = thumbs.len().div_ceil(a_row);
     let surface = Surface::of(canvas, lines as f64 * thumb_height())?;
     let context = &surface.context;
     context.set_image_smoothing_enabled(false);
     context.set_text_align("center");
     for (i, (thumb, three)) in thumbs.iter().zip(images).enumerate() {
-        let (x, y) = thumb_place(i, width);
+        let (x, y) = thumb_place(i, a_row);
         for (line, image) in three.iter().enumerate() {
             let top = y + line as f64 * (THUMB + THUMB_LINE);
             let _ = context
@@ -89,12 +90,14 @@ fn thumb_height() -> f64 {
     3.0 * (THUMB + THUMB_LINE) + THUMB_TEXT
 }
 
-fn a_row(width: f64) -> usize {
-    (((width - 4.0 + THUMB_GAP) / (THUMB + THUMB_GAP)) as usize).max(1)
+/// How many of so many stand in a row: as many as there is room for, but in rows of about the same length.
+fn a_row(count: usize, width: f64) -> usize {
+    let most = (((width - 4.0 + THUMB_GAP) / (THUMB + THUMB_GAP)) as usize).max(1);
+    let rows = count.div_ceil(most).max(1);
+    count.div_ceil(rows).max(1)
 }
 
-fn thumb_place(index: usize, width: f64) -> (f64, f64) {
-    let a_row = a_row(width);
+fn thumb_place(index: usize, a_row: usize) -> (f64, f64) {
     let (line, place) = (index / a_row, index % a_row);
     (
         2.0 + place as f64 * (THUMB + THUMB_GAP),
@@ -102,11 +105,12 @@ fn thumb_place(index: usize, width: f64) -> (f64, f64) {
     )
 }
 
-/// The small maps at a pixel of a strip of this width.
-pub fn thumb_at(x: f64, y: f64, width: f64) -> Option<usize> {
+/// Which of so many small maps is at a pixel of a strip of this width.
+pub fn thumb_at((x, y): (f64, f64), count: usize, width: f64) -> Option<usize> {
+    let a_row = a_row(count, width);
     let place = ((x - 2.0) / (THUMB + THUMB_GAP)).max(0.0) as usize;
     let line = (y / thumb_height()).max(0.0) as usize;
-    (place < a_row(width)).then(|| line * a_row(width) + place)
+    (place < a_row).then(|| line * a_row + place)
 }
 
 #[cfg(test)]
@@ -116,8 +120,17 @@ mod tests {
     #[test]
     fn a_pixel_finds_its_thumb() {
         for index in [0, 3, 7, 12] {
-            let (x, y) = thumb_place(index, 300.0);
-            assert_eq!(thumb_at(x + 5.0, y + 5.0, 300.0), Some(index));
+            let (x, y) = thumb_place(index, a_row(13, 300.0));
+            assert_eq!(thumb_at((x + 5.0, y + 5.0), 13, 300.0), Some(index));
         }
+    }
+
+    #[test]
+    fn no_thumb_is_left_over_for_a_row_of_its_own() {
+        // The mean and sixteen heads, where there is room for sixteen.
+        let width = 16.0 * (THUMB + THUMB_GAP);
+        assert_eq!([17, 16, 1].map(|count| a_row(count, width)), [9, 16, 1]);
+        assert_eq!(a_row(17, 17.0 * (THUMB + THUMB_GAP)), 17);
+        assert_eq!(a_row(5, 1.0), 1, "no room at all");
     }
 }

@@ -33,8 +33,8 @@ fn plainly(picture: &Picture) -> Choice {
 const STEPS: [Step; 8] = [
     Step {
         title: "Vectors",
-        text: "In every layer a Transformer makes three vectors of each token: a query, a key and a value. Attention compares queries with keys. \
-            But any two of the three can be compared, and so can queries with queries. MiniLMv2 teaches a student exactly these comparisons. \
+        text: "In every layer a Transformer computes three vectors for each token: a query, a key and a value. Attention compares queries with keys. \
+            But any two of the three can be compared, even queries with queries. MiniLMv2 teaches a student exactly these comparisons. \
             You see one sentence: its tokens are the rows and the columns.",
         place: "maps-strip",
         show: |_| plainly(&MAPS),
@@ -75,7 +75,7 @@ const STEPS: [Step; 8] = [
     },
     Step {
         title: "KL divergence",
-        text: "How wrong is a row of the student? KL(teacher \u{2016} student) sums each probability of the teacher times the log of its ratio to the student's: \
+        text: "How wrong is one row of the student\u{2019}s map? KL(teacher \u{2016} student) sums each probability of the teacher times the log of its ratio to the student's: \
             0 if both rows are equal. The bars beside the difference are the KL of each row. The small maps are sorted by it, and the head that was worst when this step began is chosen.",
         place: "maps-strip",
         show: |seen| Choice {

@@ -68,11 +68,9 @@ fn multiples(view: View, stage: Rc<Stage>) -> impl IntoView {
     watch(host, redraw);
     let choose = move |event: ev::MouseEvent| {
         let width = host.get_untracked().map_or(0, |host| host.client_width());
-        let index = thumb_at(
-            f64::from(event.offset_x()),
-            f64::from(event.offset_y()),
-            f64::from(width),
-        );
+        let place = (f64::from(event.offset_x()), f64::from(event.offset_y()));
+        let count = picked.with_value(Vec::len);
+        let index = thumb_at(place, count, f64::from(width));
         let step = index.and_then(|index| picked.with_value(|steps| steps.get(index).copied()));
         if let Some(step) = step {
             // The last one is what is now, and goes on to be.
