@@ -31,11 +31,7 @@ pub fn adapters() -> Vec<Adapter> {
 
 /// OpenGL is left out: burn's kernels need compute on Vulkan, Metal or DX12.
 fn find_adapters() -> Vec<wgpu::Adapter> {
-    // Loading OpenGL's libraries only to look around makes some of them complain on stderr.
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-        backends: wgpu::Backends::PRIMARY,
-        ..wgpu::InstanceDescriptor::new_without_display_handle()
-    });
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY))
 }
 
