@@ -3,7 +3,7 @@
 mod sink;
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -214,11 +214,40 @@ impl Arguments {
             _ => {}
         }
         match &self.out {
-            Some(out) if out.exists() && !self.overwrite => Err(CliError::Usage(format!(
-                "{} is there already: overwrite it with --overwrite, or name another file with --out",
-                out.display()
-            ))),
-            _ => Ok(()),
+            Some(out) => self.require_free(out),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a file may be written at this place.
+    fn require_free(&self, out: &Path) -> Result<(), CliError> {
+        let refuse = |why: &str| Err(CliError::Usage(format!("{} {why}", out.display())));
+        let other = "name another file with --out";
+        let is_named =
+            out.file_name().is_some() && !out.as_os_str().to_string_lossy().ends_with('/');
+        match out.symlink_metadata() {
+            Ok(there) if !there.is_file() => {
+                refuse(&format!("is there already, and no ordinary file: {other}"))
+            }
+            Ok(_) if !self.overwrite => refuse(&format!(
+                "is there already: overwrite it with --overwrite, or {other}"
+            )),
+            Ok(_) => {
+                let place = out.canonicalize().ok();
+                let is_input =
+                    |path: &PathBuf| place.is_some() && path.canonicalize().ok() == place;
+                let in_model = place.as_ref().is_some_and(|place| {
+                    let model = self.model.canonicalize();
+                    model.is_ok_and(|model| place.starts_with(model))
+                });
+                match (self.files.iter().any(is_input), in_model) {
+                    (true, _) => refuse(&format!("is one of the files that are read: {other}")),
+                    (_, true) => refuse(&format!("is in the folder of the model: {other}")),
+                    _ => Ok(()),
+                }
+            }
+            Err(_) if !is_named => refuse(&format!("names no file: {other}")),
+            Err(_) => Ok(()),
         }
     }
 

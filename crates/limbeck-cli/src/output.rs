@@ -402,7 +402,7 @@ pub fn write_whole(
 ) -> Result<(), CliError> {
     let mut whole = Whole::create(path)?;
     fill(&mut whole.file).map_err(CliError::file("write", path))?;
-    whole.keep()
+    whole.keep(true)
 }
 
 /// A file that is being written beside its place. Dropped before it is kept, it was never there.
@@ -434,11 +434,11 @@ impl Whole {
         })
     }
 
-    /// Puts it into its place.
+    /// Puts it into its place, of another file too if it may replace one.
     ///
     /// # Errors
     /// The disk is full, say; what was there before stays whole.
-    pub fn keep(self) -> Result<(), CliError> {
+    pub fn keep(self, replaces: bool) -> Result<(), CliError> {
         let Self { file, begun, path } = self;
         let attempt = || {
             let file = file
@@ -447,7 +447,11 @@ impl Whole {
             file.sync_all()?;
             make_readable(&file)?;
             drop(file);
-            begun.persist(&path).map_err(|e| e.error)
+            let kept = match replaces {
+                true => begun.persist(&path),
+                false => begun.persist_noclobber(&path),
+            };
+            kept.map_err(|e| e.error)
         };
         attempt().map_err(CliError::file("write", &path))
     }

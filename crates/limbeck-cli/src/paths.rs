@@ -1,6 +1,7 @@
 //! The paths of a recipe: relative to the current folder while a run reads them, and relative to the run's own folder in what it
 //! leaves there, so that a folder that is published tells nothing of the machine, and one that is moved with its teacher finds it.
 
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use limbeck_recipe::{HubId, Init, Recipe};
@@ -66,8 +67,12 @@ fn absolute(path: &str) -> String {
 /// The model on the hub that is named, unless something of that name is in the folder `base`.
 pub fn on_hub(named: &str, base: &Path) -> Option<HubId> {
     let is_elsewhere = Path::new(named).starts_with(ELSEWHERE);
-    let is_there = || base.join(named).symlink_metadata().is_ok();
-    HubId::parse(named).filter(|_| !is_elsewhere && !is_there())
+    // What cannot be looked at may be there.
+    let is_absent = || match base.join(named).symlink_metadata() {
+        Ok(_) => false,
+        Err(e) => matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+    };
+    HubId::parse(named).filter(|_| !is_elsewhere && is_absent())
 }
 
 /// A model that stands in a file of the folder `base`: a path from there, or an id of the hub.

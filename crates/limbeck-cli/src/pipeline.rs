@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use limbeck_engine::Opened;
 use limbeck_model::{SentenceModel, Tokens};
@@ -142,6 +142,8 @@ pub struct Pipeline {
     most: (usize, usize),
     /// Lines that are batched together.
     window: usize,
+    /// Lines that are handed out before the first of them is taken.
+    ahead: u64,
     written: usize,
     /// Whether batches may be smaller than asked for, so that all workers have something to do.
     spreads: bool,
@@ -186,11 +188,23 @@ impl Pipeline {
             rows => rows.unwrap_or(0).max(WINDOW),
         };
         let mut batches = Batches::new(rows.unwrap_or(1), opened);
-        batches.room = batches.room.shared(workers);
+        let room = batches.room;
+        // Where memory has no room for the longest text on each core, fewer work.
+        let workers = std::iter::successors(Some(workers), |most| Some(most / 2))
+            .take_while(|most| *most > 1)
+            .find(|most| {
+                batches.room = room.shared(*most);
+                let encoding = batches.encoding(&model, asked.written);
+                encoding.fits(1, model.max_length())
+            })
+            .unwrap_or(1);
+        batches.room = room.shared(workers);
+        let of_job = rows.unwrap_or(if asked.written > 0 { window } else { 1 });
         Self {
             model,
             batches,
             workers,
+            ahead: 2 * window.max(workers.saturating_mul(of_job)) as u64,
             on_gpu: opened.on_gpu,
             most: (rows.unwrap_or(usize::MAX), tokens.unwrap_or(usize::MAX)),
             window,
@@ -221,8 +235,11 @@ impl Pipeline {
                 work(&model, on_gpu, &jobs, &*make, &messages);
             });
         }
+        let taken = Arc::new(Taken::default());
+        let _released = Released(taken.clone());
+        let read = taken.clone();
         guarded(messages.clone(), move || {
-            let ended = self.feed(lines, &jobs, &messages);
+            let ended = self.feed(lines, &read, &jobs, &messages);
             let _ = messages.send(Message::Ended(ended));
         });
         // Threads that find nobody at the other end of a queue end; none is waited for, as one may wait for standard input.
@@ -238,6 +255,7 @@ impl Pipeline {
                 next += 1;
                 take(row)?;
             }
+            taken.reach(next);
         }
         ended
     }
@@ -246,6 +264,7 @@ impl Pipeline {
     fn feed<T>(
         mut self,
         lines: impl Iterator<Item = Result<Line, CliError>>,
+        taken: &Taken,
         jobs: &SyncSender<Job>,
         messages: &SyncSender<Message<T>>,
     ) -> Result<(), CliError> {
@@ -263,6 +282,7 @@ impl Pipeline {
             if window.len() >= self.window || bytes >= MOST_WAITING {
                 let whole = std::mem::take(&mut window);
                 let count = whole.len() as u64;
+                taken.wait_for(first.saturating_sub(self.ahead));
                 if !self.feed_window(whole, first, jobs, messages)? {
                     return Ok(());
                 }
@@ -336,6 +356,31 @@ impl Pipeline {
                 .collect();
         }
         Ok(batches)
+    }
+}
+
+/// How many results have been taken, for the thread that reads ahead: one slow batch must not have all others wait in memory.
+#[derive(Default)]
+struct Taken(Mutex<u64>, Condvar);
+
+impl Taken {
+    fn reach(&self, count: u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = count;
+        self.1.notify_all();
+    }
+
+    fn wait_for(&self, count: u64) {
+        let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.1.wait_while(taken, |taken| *taken < count));
+    }
+}
+
+/// Dropped when nobody takes results any more.
+struct Released(Arc<Taken>);
+
+impl Drop for Released {
+    fn drop(&mut self) {
+        self.0.reach(u64::MAX);
     }
 }
 

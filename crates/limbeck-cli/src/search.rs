@@ -36,8 +36,8 @@ pub struct Arguments {
     file: PathBuf,
     /// What to look for; without any, each line of standard input is a query
     queries: Vec<String>,
-    /// More text files
-    #[arg(long, value_name = "FILES", num_args = 1..)]
+    /// Another text file; may be repeated
+    #[arg(long, value_name = "FILE")]
     also: Vec<PathBuf>,
     /// Lines that are shown of each query
     #[arg(long, value_name = "N", default_value_t = 10)]

@@ -78,7 +78,11 @@ impl Lines {
     pub fn bytes(files: &[PathBuf]) -> Result<Option<u64>, CliError> {
         let mut bytes = (!files.is_empty()).then_some(0);
         for path in files.iter().filter(|path| !is_standard(path)) {
-            let file = std::fs::File::open(path).and_then(|file| file.metadata());
+            // Opening a pipe only to look at it would take its writer away.
+            let file = std::fs::metadata(path).and_then(|file| match file.is_file() {
+                true => std::fs::File::open(path)?.metadata(),
+                false => Ok(file),
+            });
             let file = file.map_err(CliError::file("read", path))?;
             bytes = bytes.filter(|_| file.is_file()).map(|sum| sum + file.len());
         }

@@ -62,7 +62,8 @@ pub enum HubError {
     },
     /// The hub wants to know who asks. It answers so, too, for what does not exist.
     #[error(
-        "{host} shows no model {id} to {whom} (status 401): check its name; if it is private or gated, {what_now}"
+        "there is no folder {id}, and {host} shows no model of that name to {whom} (status 401): check its name; if it is private or \
+         gated, {what_now}"
     )]
     Hidden {
         /// The model.
@@ -76,7 +77,7 @@ pub enum HubError {
     },
     /// The hub knows who asks, and refuses.
     #[error(
-        "{host} refuses {id} (status {status}): ask for access on its page there, and set HF_TOKEN to a token that may read it"
+        "there is no folder {id}, and {host} refuses the model of that name (status {status}): ask for access on its page there, and set HF_TOKEN to a token that may read it"
     )]
     Refused {
         /// The model.

@@ -24,6 +24,7 @@ pub enum Sink {
 pub struct File {
     whole: Whole,
     path: PathBuf,
+    replaces: bool,
     /// Of an array.
     array: Option<Array>,
 }
@@ -57,6 +58,7 @@ impl Sink {
         let mut file = File {
             whole,
             path: path.clone(),
+            replaces: arguments.overwrite,
             array,
         };
         if let Some(array) = &file.array {
@@ -96,7 +98,7 @@ impl Sink {
                     start.map_err(CliError::file("write", &file.path))?;
                     file.put(&header)?;
                 }
-                file.whole.keep()
+                file.whole.keep(file.replaces)
             }
         }
     }

@@ -537,3 +537,50 @@ fn what_is_not_taken_is_not_read_ahead() {
     writer.join().expect("the end of the writer");
     assert!(before < 4 << 20, "{before} bytes were read");
 }
+
+#[test]
+fn a_file_of_vectors_replaces_no_input_and_nothing_that_is_no_file() {
+    let scene = Scene::new();
+    scene.write("texts.txt", "one\n");
+    scene.write("there.jsonl", "mine\n");
+    std::fs::create_dir(scene.path("folder")).expect("a folder");
+    let out = |out: &str| {
+        scene.run(&[
+            "encode",
+            "--model",
+            "teacher",
+            "texts.txt",
+            "--overwrite",
+            "--out",
+            out,
+        ])
+    };
+    let other = "name another file with --out";
+    for (place, why) in [
+        ("texts.txt", "is one of the files that are read"),
+        ("teacher/model.safetensors", "is in the folder of the model"),
+        ("folder", "is there already, and no ordinary file"),
+        ("new/", "names no file"),
+    ] {
+        out(place).refused(2, &format!("{place} {why}: {other}"));
+    }
+    assert_eq!(scene.text("texts.txt"), "one\n");
+    out("there.jsonl").done();
+    assert!(scene.text("there.jsonl").contains("embedding"));
+}
+
+/// Looking at a pipe does not take its writer away.
+#[cfg(unix)]
+#[test]
+fn lines_come_from_a_named_pipe_too() {
+    let scene = Scene::new();
+    let made = std::process::Command::new("mkfifo")
+        .arg(scene.path("pipe"))
+        .status();
+    assert!(made.expect("starting mkfifo").success());
+    let pipe = scene.path("pipe");
+    let writer = std::thread::spawn(move || std::fs::write(pipe, "one\ntwo\n"));
+    let outcome = scene.run(&["encode", "--model", "teacher", "pipe"]).done();
+    writer.join().expect("the writer").expect("a pipe");
+    assert_eq!(outcome.stdout.lines().count(), 2);
+}

@@ -377,8 +377,8 @@ fn a_refusal_is_one_line_and_keeps_the_token() {
         outcome.refused(
             1,
             &format!(
-                "{} shows no model {MODEL} to whoever the token in HF_TOKEN or the cache stands for (status 401): check its name; if it \
-                 is private or gated, set HF_TOKEN to a token that may read it",
+                "there is no folder {MODEL}, and {} shows no model of that name to whoever the token in HF_TOKEN or the cache stands for \
+                 (status 401): check its name; if it is private or gated, set HF_TOKEN to a token that may read it",
                 server.endpoint().trim_start_matches("http://")
             ),
         );

@@ -530,11 +530,11 @@ fn every_refusal_is_one_sentence() {
     for (way, said) in [
         (
             Way::Status(401, ""),
-            "shows no model golden/tiny to strangers (status 401)".to_owned(),
+            "shows no model of that name to strangers (status 401)".to_owned(),
         ),
         (
             Way::Status(401, "X-Error-Code: GatedRepo\r\n"),
-            "refuses golden/tiny (status 401): ask for access on its page there, and set HF_TOKEN to a token".to_owned(),
+            "refuses the model of that name (status 401): ask for access on its page there, and set HF_TOKEN to a token".to_owned(),
         ),
         (
             Way::Status(403, ""),
