@@ -145,6 +145,8 @@ async fn high_contrast_shows_what_is_chosen() {
         ),
         (".preset.chosen", ".preset:not(.chosen)"),
     ] {
+        let both = format!("['{chosen}', '{other}'].every(at => document.querySelector(at))");
+        browser.until("both are there", &both).await;
         let differ = browser.value(&looks(chosen, other)).await;
         assert_eq!(differ, true, "{chosen} looks like {other}");
     }

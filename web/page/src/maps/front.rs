@@ -2,7 +2,9 @@
 //! that is shown. Colours keep one scale for the whole run, so that what the student learns fills in and what it lacks fades.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use leptos::html::{Canvas, Div};
 use leptos::prelude::*;
@@ -152,10 +154,23 @@ pub fn FrontPicture(
         }
     });
     let again = redraw.clone();
+    let scheduled = Rc::new(Cell::new(false));
     Effect::new(move |_| {
-        if take(page, drawn, standing) {
-            again.request();
+        page.runs.track();
+        if scheduled.replace(true) {
+            return;
         }
+        let (again, scheduled) = (again.clone(), scheduled.clone());
+        // A task of its own: other panels compute on the same news.
+        set_timeout(
+            move || {
+                scheduled.set(false);
+                if take(page, drawn, standing) {
+                    again.request();
+                }
+            },
+            Duration::ZERO,
+        );
     });
     watch(host, redraw);
     let label = move || {
@@ -178,13 +193,13 @@ pub fn FrontPicture(
     }
 }
 
-/// Takes in what is new of the run; says whether there is anything to draw anew. Reactive.
+/// Takes in what is new of the run; says whether there is anything to draw anew.
 fn take(
     page: Page,
     drawn: StoredValue<RefCell<Option<Drawn>>, LocalStorage>,
     standing: RwSignal<Option<Standing>>,
 ) -> bool {
-    let new = page.runs.with(|runs| {
+    let new = page.runs.with_untracked(|runs| {
         drawn.with_value(|drawn| {
             let before = drawn.take();
             let was = before.as_ref().map(|drawn| drawn.standing.clone());
