@@ -108,7 +108,7 @@ async fn the_next_run_is_a_panel_that_opens() {
     let browser = Browser::chromium(Gpu::None).await;
     browser.open(&site.url).await;
     said(&browser, "#recipe > summary", &["Next run"]).await;
-    let open = "document.querySelector('#recipe').open";
+    let open = "document.querySelector('#recipe')?.open";
     browser.focus("#recipe > summary").await;
     browser.key(" ").await;
     browser.until("the panel is open", open).await;

@@ -1,7 +1,8 @@
 //! Canvases: sharp on every screen, in the colours of the page, redrawn when something changed: at once where someone can see
 //! it, soon where it is out of sight, and before the page is printed.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -84,6 +85,26 @@ const LATE: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Redraw(Rc<State>);
 
+thread_local! {
+    /// Each has a frame of its own: all canvases in one would block the page.
+    static WAITING: RefCell<VecDeque<Redraw>> = const { RefCell::new(VecDeque::new()) };
+}
+
+fn draw_one() {
+    let Some(first) = WAITING.with_borrow(|waiting| waiting.front().cloned()) else {
+        return;
+    };
+    first.0.scheduled.set(false);
+    first.now();
+    let are_more = WAITING.with_borrow_mut(|waiting| {
+        waiting.pop_front();
+        !waiting.is_empty()
+    });
+    if are_more {
+        request_animation_frame(draw_one);
+    }
+}
+
 struct State {
     draw: Box<dyn Fn()>,
     wanted: Cell<bool>,
@@ -118,11 +139,13 @@ impl Redraw {
         if self.0.scheduled.replace(true) {
             return;
         }
-        let this = self.clone();
-        request_animation_frame(move || {
-            this.0.scheduled.set(false);
-            this.now();
+        let is_first = WAITING.with_borrow_mut(|waiting| {
+            waiting.push_back(self.clone());
+            waiting.len() == 1
         });
+        if is_first {
+            request_animation_frame(draw_one);
+        }
     }
 
     fn request_late(&self) {
