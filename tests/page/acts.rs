@@ -110,6 +110,24 @@ pub async fn said(browser: &Browser, selector: &str, words: &[&str]) {
         .await;
 }
 
+/// Pauses a run that was just started, somewhere.
+pub async fn start_and_pause(browser: &Browser) {
+    browser.click("#main-action").await;
+    wait(browser, "Training").await;
+    browser.click("#main-action").await;
+    wait(browser, "Paused").await;
+    let kept = "document.querySelector('#saved-step')?.innerText.includes(\
+        `step ${document.querySelector('#figures dd').innerText.split(' / ')[0]}:`)";
+    browser.until("the last step is kept", kept).await;
+}
+
+/// The longest task of the page so far, and all that were long, in milliseconds.
+pub async fn longest_task(browser: &Browser) -> (f64, Value) {
+    let tasks = browser.value("watched.tasks").await;
+    let each = tasks.as_array().unwrap().iter().filter_map(Value::as_f64);
+    (each.fold(0.0, f64::max), tasks)
+}
+
 /// The console has no error so far.
 pub async fn no_errors(browser: &Browser) {
     let errors = browser.console_errors().await;

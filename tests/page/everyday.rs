@@ -1,8 +1,7 @@
 //! What people stumble over in the first hour: keys, panels out of sight, a resume, a slow pause, high contrast, a long text.
 
-use it_page::acts::{address, distil, open, run_is, said, wait};
+use it_page::acts::{address, distil, longest_task, open, run_is, said, start_and_pause, wait};
 use it_page::{Browser, Gpu, Site};
-use serde_json::Value;
 
 use crate::{LONG, ONE, QUICK};
 
@@ -83,10 +82,7 @@ async fn a_saved_run_goes_on_with_one_press() {
     let site = Site::hosted();
     let browser = Browser::chromium(Gpu::None).await;
     open(&browser, &site, LONG).await;
-    browser.click("#main-action").await;
-    said(&browser, "#saved-step", &["step 50"]).await;
-    browser.click("#main-action").await;
-    wait(&browser, "Paused").await;
+    start_and_pause(&browser).await;
     browser.open(&address(&site, LONG)).await;
     browser.click("#go-on").await;
     wait(&browser, "Finished").await;
@@ -175,9 +171,7 @@ async fn a_long_text_is_pasted_without_a_stop() {
         &["pasted text", "13.2 MB, 470,000 lines"],
     )
     .await;
-    let tasks = browser.value("watched.tasks").await;
-    let longest = tasks.as_array().unwrap().iter().filter_map(Value::as_f64);
-    let longest = longest.fold(0.0, f64::max);
+    let (longest, tasks) = longest_task(&browser).await;
     println!("longest task: {longest:.0} ms");
     assert!(longest <= LONGEST_PASTE, "the page was blocked: {tasks} ms");
     browser.close().await;

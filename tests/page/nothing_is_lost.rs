@@ -1,24 +1,15 @@
 //! Reloads, dead workers, lost GPUs, full and damaged storage, other tabs, lost connections: a run goes on exactly where
 //! it was, or the page says what can be done.
 
-use it_page::acts::{address, distil, losses, no_errors, open, run_is, said, take_away, wait};
+use it_page::acts::{
+    address, distil, losses, no_errors, open, run_is, said, start_and_pause, take_away, wait,
+};
 use it_page::hub::{Hub, MODEL};
 use it_page::{Browser, Gpu, Site};
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::{LONG, ONE};
-
-/// Pauses a run that was just started, somewhere.
-async fn start_and_pause(browser: &Browser) {
-    browser.click("#main-action").await;
-    wait(browser, "Training").await;
-    browser.click("#main-action").await;
-    wait(browser, "Paused").await;
-    let kept = "document.querySelector('#saved-step')?.innerText.includes(\
-        `step ${document.querySelector('#figures dd').innerText.split(' / ')[0]}:`)";
-    browser.until("the last step is kept", kept).await;
-}
 
 /// Goes on with a run that waits, to its end.
 async fn go_on(browser: &Browser) -> Vec<f64> {

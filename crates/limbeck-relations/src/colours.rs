@@ -157,6 +157,16 @@ impl Scales {
         }
     }
 
+    /// Scales that hold both.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self {
+            peak: self.peak.max(other.peak),
+            gap: self.gap.max(other.gap),
+            kl: self.kl.max(other.kl),
+        }
+    }
+
     /// The place of a probability from 0 to the peak. Its square root: the mean of a row of 24 is 0.04, which a linear scale
     /// would leave blank beside a 1.
     pub fn probability(self) -> impl Fn(f32) -> f32 {

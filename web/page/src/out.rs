@@ -217,8 +217,7 @@ fn save_text(page: Page, name: &str, text: &str) {
 
 /// `limbeck-2x64-300`: layers, hidden size, steps taken.
 fn name_of(run: &RunLog) -> String {
-    let step = run.steps.last().map_or(run.info.step, |step| step.step);
-    name(&run.info.recipe, step)
+    name(&run.info.recipe, run.step())
 }
 
 fn name(recipe: &Recipe, step: u64) -> String {

@@ -155,7 +155,7 @@ impl Deck {
     /// Plays as many seconds of the page's time.
     fn advance(&self, page: Page, seconds: f64) {
         let tape = self.tape.borrow().clone();
-        let Some(tape) = tape.filter(|_| is_recorded(page)) else {
+        let Some(tape) = tape.filter(|_| untrack(|| is_shown(page))) else {
             self.mode.set(Mode::Off);
             return;
         };
@@ -196,11 +196,6 @@ fn now() -> f64 {
     window()
         .performance()
         .map_or(0.0, |clock| clock.now() / 1000.0)
-}
-
-fn is_recorded(page: Page) -> bool {
-    page.runs
-        .with_untracked(|runs| runs.last().is_some_and(|run| run.recorded))
 }
 
 /// Steps that are due together go to the page together: it draws once.

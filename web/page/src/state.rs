@@ -80,6 +80,13 @@ pub struct RunLog {
     pub similarity: Option<Arc<Similarity>>,
 }
 
+impl RunLog {
+    /// The last step that was taken.
+    pub fn step(&self) -> u64 {
+        self.steps.last().map_or(self.info.step, |step| step.step)
+    }
+}
+
 /// Where the last checkpoint is; see [`Event::Kept`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct SavedCheckpoint {

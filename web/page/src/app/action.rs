@@ -73,7 +73,9 @@ impl Ready {
             Connection::Loading(..) => return Some("The engine is still loading."),
             Connection::Lost(_) => return Some("The engine does not respond; trying again."),
             Connection::Impossible(_) => {
-                return Some("There is no engine; the message at the foot of the screen says why.");
+                return Some(
+                    "The engine could not start; the message at the bottom of the screen says why.",
+                );
             }
         }
         match (action, &self.state) {
@@ -98,7 +100,7 @@ impl Ready {
             (true, true) if self.reading => Some("The teacher or the texts are still being read."),
             (true, true) => None,
             _ if self.offered => Some("Decide first what to do with the saved run."),
-            (false, _) => Some("No teacher yet: wait for it, or choose one."),
+            (false, _) => Some("The teacher has not loaded yet: wait, or choose one."),
             (true, false) => Some("No texts yet: wait for them, or choose some."),
         }
     }

@@ -108,7 +108,7 @@ fn describe(run: &SavedRun) -> String {
         format!("A finished run of {of} was saved here{loss}.")
     } else {
         format!(
-            "A run of {of} was saved here at step {}{loss}. It can resume exactly there.",
+            "A run of {of} was saved here at step {}{loss}. It can resume from exactly that step.",
             count(run.step)
         )
     }

@@ -49,7 +49,7 @@ pub fn Figures() -> impl IntoView {
 }
 
 const NAMES: [(&str, &str); 8] = [
-    ("Step", "Steps done, of all"),
+    ("Step", "Steps done, out of all steps"),
     ("Loss", "Weighted sum of its parts"),
     ("Learning rate", "Of the last step"),
     ("Gradient norm", "Of all gradients, before clipping"),
@@ -117,12 +117,9 @@ pub fn doing(page: &Page) -> Option<String> {
 }
 
 fn of_run(page: &Page) -> Progress {
-    let run = page.runs.with(|runs| {
-        runs.last().map(|run| {
-            let step = run.steps.last().map_or(run.info.step, |s| s.step);
-            (step, run.info.recipe.steps)
-        })
-    });
+    let run = page
+        .runs
+        .with(|runs| runs.last().map(|run| (run.step(), run.info.recipe.steps)));
     match (run, page.state.get()) {
         (None, RunState::Preparing) => ("Preparing".into(), 0, 0),
         (None, _) => ("No steps yet".into(), 0, 1),

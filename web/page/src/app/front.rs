@@ -92,8 +92,7 @@ impl Now {
             doing: doing(&page),
             steps: page.runs.with(|runs| {
                 let run = runs.last()?;
-                let step = run.steps.last().map_or(run.info.step, |step| step.step);
-                Some((step, run.info.recipe.steps))
+                Some((run.step(), run.info.recipe.steps))
             }),
             standing: standing.get(),
         }
@@ -110,7 +109,7 @@ fn sentence(now: &Now) -> String {
         return format!("Your run is being prepared: {doing}.");
     }
     let Some((step, of)) = now.steps else {
-        return "A recorded run appears here; press \u{201c}Distil a student\u{201d} for your own."
+        return "A recorded run will appear here; press \u{201c}Distil a student\u{201d} to start your own."
             .into();
     };
     let Some(standing) = &now.standing else {
@@ -153,7 +152,7 @@ fn key(page: Page, standing: RwSignal<Option<Standing>>) -> String {
             || "one relation head".to_owned(),
             |now| {
                 format!(
-                    "relation head {} of {}, which was farthest from its teacher at the start",
+                    "relation head {} of {}, where the student differed most from its teacher at the start",
                     now.head + 1,
                     now.heads
                 )
@@ -161,8 +160,8 @@ fn key(page: Page, standing: RwSignal<Option<Standing>>) -> String {
         )
     });
     format!(
-        "The maps show {head}: how strongly each token (row) relates to every other. Red: the student gives more than its teacher; \
-         blue: less.{whose}"
+        "The maps show {head}: how strongly each token (row) relates to every other. Red: the student relates them more strongly than its teacher; \
+         blue: less strongly.{whose}"
     )
 }
 

@@ -17,9 +17,9 @@ const KEYS: [(&str, &str); 9] = [
     ),
     (
         ".",
-        "among the run\u{2019}s buttons: one step of a paused run",
+        "with the focus on a button of the run: take one step while paused",
     ),
-    ("?", "while a control of the page has the focus: this list"),
+    ("?", "with the focus on any control: show this list"),
     ("Esc", "close what is open"),
     (
         "\u{2190} \u{2192}",

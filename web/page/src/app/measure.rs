@@ -21,11 +21,10 @@ pub struct Pace {
 /// The pace of a run of `of` steps at a time of the page's clock; none before its first.
 pub fn pace(steps: &[Step], of: u64, watch: &Stopwatch, now: f64) -> Option<Pace> {
     let last = steps.last()?;
-    let (before, watched): (Vec<&Step>, Vec<&Step>) = steps
-        .iter()
-        .partition(|step| step.step <= watch.unwatched());
-    let sum = |steps: &[&Step]| steps.iter().map(|step| step.seconds).sum::<f64>();
-    let (before, counted) = (sum(&before), sum(&watched));
+    let first = steps.partition_point(|step| step.step <= watch.unwatched());
+    let (before, watched) = steps.split_at(first);
+    let sum = |steps: &[Step]| steps.iter().map(|step| step.seconds).sum::<f64>();
+    let (before, counted) = (sum(before), sum(watched));
     let overhead = watch.overhead(now, watched.len() as u64, counted);
     let recent = &steps[steps.len().saturating_sub(RECENT)..];
     let seconds: f64 = recent.iter().map(|step| step.seconds).sum();

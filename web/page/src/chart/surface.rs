@@ -1,5 +1,5 @@
 //! Canvases: sharp on every screen, in the colours of the page, redrawn when something changed: at once where someone can see
-//! it, soon where it is out of sight, and before the page is printed.
+//! it, when nothing changes any more where it is out of sight, and before the page is printed.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -78,10 +78,10 @@ pub fn css(element: &Element, names: &[&str]) -> Vec<String> {
     names.iter().map(value).collect()
 }
 
-/// How late what is out of sight is drawn. It costs the run a part of its time, and only a screen reader reads it then.
+/// How long nothing must change before what is out of sight is drawn: many canvases in one task, which a run is not to wait for.
 const LATE: Duration = Duration::from_secs(2);
 
-/// Draws at the next frame of the screen, once for any number of requests; out of sight, every two seconds at most.
+/// Draws at the next frame of the screen, once for any number of requests; out of sight, when nothing has changed for two seconds.
 #[derive(Clone)]
 pub struct Redraw(Rc<State>);
 
@@ -111,6 +111,8 @@ struct State {
     scheduled: Cell<bool>,
     /// Whether it is to be drawn out of sight.
     late: Cell<bool>,
+    /// Whether something has changed since that was last put off.
+    newer: Cell<bool>,
     visible: Cell<bool>,
     /// Whether what it draws on is there.
     live: Cell<bool>,
@@ -124,6 +126,7 @@ impl Redraw {
             wanted: Cell::new(false),
             scheduled: Cell::new(false),
             late: Cell::new(false),
+            newer: Cell::new(false),
             live: Cell::new(true),
             visible: Cell::new(false),
         }))
@@ -149,16 +152,23 @@ impl Redraw {
     }
 
     fn request_late(&self) {
+        self.0.newer.set(true);
         if !self.0.late.replace(true) {
-            let this = self.clone();
-            set_timeout(
-                move || {
-                    this.0.late.set(false);
-                    this.now();
-                },
-                LATE,
-            );
+            self.put_off();
         }
+    }
+
+    fn put_off(&self) {
+        self.0.newer.set(false);
+        let this = self.clone();
+        let when_due = move || match this.0.newer.get() {
+            true => this.put_off(),
+            false => {
+                this.0.late.set(false);
+                this.now();
+            }
+        };
+        set_timeout(when_due, LATE);
     }
 
     /// Draws at once what was not drawn yet, seen or not.

@@ -165,7 +165,7 @@ fn memory_only(error: &JsValue) -> String {
                 below to make room."
             .into();
     }
-    "This browser stores no files for this page, so the model stays in memory until the page is closed.".into()
+    "This browser cannot store files for this page, so the model stays in memory until the page is closed.".into()
 }
 
 /// Asks the hub for a model.

@@ -68,7 +68,7 @@ pub fn HubPanel(
                     />
                     <button class="button" disabled=move || panel.busy()>"Look up"</button>
                 </span>
-                <span class="hint" id="hub-host">{format!("This asks {host}; nothing of yours is sent.")}</span>
+                <span class="hint" id="hub-host">{format!("This contacts {host}; none of your data is sent.")}</span>
             </form>
             <div aria-live="polite">
                 {move || panel.asking.get().then(|| view! { <p class="hint">"Asking …"</p> })}
@@ -119,7 +119,7 @@ impl Panel {
 
     fn fail(&self, failure: Failure) {
         let message = match failure {
-            Failure::Cancelled => "Cancelled. What has arrived is saved.".into(),
+            Failure::Cancelled => "Cancelled. The part already downloaded is saved.".into(),
             Failure::Trouble(message) => message,
         };
         self.inputs.page.announce(message.clone());

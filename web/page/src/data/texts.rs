@@ -195,7 +195,7 @@ fn Paste(locked: Signal<bool>) -> impl IntoView {
         if locked.get_untracked() {
             return;
         }
-        page.announce("The pasted text is long: it is used without being shown.");
+        page.announce("The pasted text is long, so it is added without being shown.");
         spawn_local(async move { settle(page, paste_long(inputs, &long).await) });
     };
     view! {
@@ -204,7 +204,7 @@ fn Paste(locked: Signal<bool>) -> impl IntoView {
             <div class="field">
                 <label for="paste">"Text, one document per line"</label>
                 <textarea id="paste" rows="5" prop:value=move || text.get() on:input=move |event| text.set(event_target_value(&event)) on:paste=pasted></textarea>
-                <p class="hint">"A long text is used as soon as you paste it, without being shown."</p>
+                <p class="hint">"A long text is added as soon as you paste it, and is not shown here."</p>
             </div>
             <button class="button" disabled=move || locked.get() on:click=take>"Use this text"</button>
         </details>
@@ -249,11 +249,9 @@ fn long_text(event: &ClipboardEvent) -> Option<JsString> {
 }
 
 async fn paste_long(inputs: Inputs, text: &JsString) -> Result<(), String> {
-    inputs.page.solved(&Control::Texts);
-    let blob = Blob::new_with_str_sequence(&Array::of1(text)).map_err(|e| blobs::reason(&e))?;
-    let name = "pasted text".to_owned();
-    look_at(&name, &blob).await?;
-    add(inputs, vec![(name, blob)]).await
+    let path = "pasted text".to_owned();
+    let blob = Blob::new_with_str_sequence(&Array::of1(text)).map_err(|e| blobs::reason(&e));
+    take(inputs, blob.map(|blob| vec![Picked { path, blob }])).await
 }
 
 async fn take(inputs: Inputs, files: Result<Vec<Picked>, String>) -> Result<(), String> {

@@ -110,9 +110,9 @@ pub fn died(generation: u32, reason: &str) {
     }
     let had_a_run = !matches!(page.state.get_untracked(), RunState::Idle);
     let then = if had_a_run {
-        "The engine is started again, and the run continues from its last checkpoint, if there is one."
+        "The engine has been restarted, and the run continues from its last checkpoint, if there is one."
     } else {
-        "The engine is started again."
+        "The engine has been restarted."
     };
     page.problem(Control::Run, format!("{reason} {then}"));
     page.connection.set(Connection::Lost(reason.to_owned()));

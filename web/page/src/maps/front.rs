@@ -9,7 +9,7 @@ use std::time::Duration;
 use leptos::html::{Canvas, Div};
 use leptos::prelude::*;
 use limbeck_recipe::Pair;
-use limbeck_relations::{MapError, Relation, Scales, visible};
+use limbeck_relations::{MapError, PairMaps, Relation, Scales, visible};
 
 use super::ink::Ink;
 use super::panes::{Names, Panes};
@@ -41,8 +41,7 @@ pub struct Standing {
 struct Drawn {
     from_teacher: Arc<Taught>,
     from_student: Arc<Learnt>,
-    /// All heads of the teacher.
-    teacher: Vec<f32>,
+    maps: PairMaps,
     relation: Relation,
     scales: Scales,
     labels: Vec<String>,
@@ -67,7 +66,10 @@ impl Drawn {
         let layer = from_student.taps.layers();
         let student = from_student.taps.map(layer, usual.pair, usual.heads)?;
         let (teacher, first) = match before {
-            Some(before) => (before.teacher, Some((before.standing, before.scales))),
+            Some(before) => (
+                before.maps.both().0.to_vec(),
+                Some((before.standing, before.scales)),
+            ),
             None => {
                 let taps = &from_teacher.taps;
                 (
@@ -76,25 +78,16 @@ impl Drawn {
                 )
             }
         };
-        let each = Relation::heads(from_teacher.tokens.len(), &teacher, &student);
-        let kl = Relation::mean(&each).total();
-        let farthest = || {
-            let heads =
-                (0..each.len()).max_by(|a, b| each[*a].total().total_cmp(&each[*b].total()));
-            heads.unwrap_or(0)
+        let size = (usual.heads, from_teacher.tokens.len());
+        let maps = PairMaps::new(usual.pair, size, teacher, student)?;
+        let kl = maps.kl().iter().sum::<f64>() / maps.kl().len() as f64;
+        let head = match &first {
+            Some((first, _)) => first.head,
+            None => maps.by_kl()[0],
         };
-        let head = first
-            .as_ref()
-            .map_or_else(farthest, |(first, _)| first.head);
-        let Some(relation) = each.into_iter().nth(head) else {
-            return Ok(None);
-        };
+        let relation = maps.head(head);
         let now = Scales::of(&relation);
-        let scales = first.as_ref().map_or(now, |(_, before)| Scales {
-            peak: before.peak.max(now.peak),
-            gap: before.gap.max(now.gap),
-            kl: before.kl.max(now.kl),
-        });
+        let scales = first.as_ref().map_or(now, |(_, before)| before.with(now));
         let labels = from_teacher.tokens.iter();
         Ok(Some(Self {
             labels: labels.map(|token| visible(&token.text)).collect(),
@@ -108,7 +101,7 @@ impl Drawn {
                 kl,
                 kl_at_first: first.map_or(kl, |(first, _)| first.kl_at_first),
             },
-            teacher,
+            maps,
             relation,
             scales,
         }))

@@ -29,11 +29,7 @@ pub type Images = Vec<[HtmlCanvasElement; 3]>;
 /// The images of thumbs. All have one scale, so that they can be compared.
 pub fn images_of(thumbs: &[Thumb], ink: &Ink) -> Option<Images> {
     let scales = thumbs.iter().map(|thumb| Scales::of(thumb.relation));
-    let scales = scales.reduce(|a, b| Scales {
-        peak: a.peak.max(b.peak),
-        gap: a.gap.max(b.gap),
-        kl: a.kl.max(b.kl),
-    })?;
+    let scales = scales.reduce(Scales::with)?;
     let ratio = leptos::prelude::window().device_pixel_ratio().max(1.0);
     let most = (THUMB * ratio) as usize;
     let thumbs = thumbs.iter();
