@@ -11,6 +11,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { env, pipeline } from "@huggingface/transformers";
+import { compare } from "./compare.mjs";
 
 const [program, folder, file, pooling = "mean", normalize] = process.argv.slice(2);
 const texts = readFileSync(file, "utf-8").split("\n").filter((line) => line.trim());
@@ -28,17 +29,8 @@ for (const [dtype, name, most, least] of [
 ]) {
     if (!existsSync(join(folder, "onnx", name))) continue;
     const extract = await pipeline("feature-extraction", basename(resolve(folder)), { dtype });
-    let [difference, cosine] = [0, 1];
-    for (let start = 0; start < texts.length; start += 32) {
-        const batch = texts.slice(start, start + 32);
-        const got = (await extract(batch, { pooling, normalize: normalize === "normalize" })).tolist();
-        got.forEach((vector, row) => {
-            const other = exact[start + row];
-            const dot = (a, b) => a.reduce((sum, x, place) => sum + x * b[place], 0);
-            vector.forEach((x, place) => (difference = Math.max(difference, Math.abs(x - other[place]))));
-            cosine = Math.min(cosine, dot(vector, other) / Math.sqrt(dot(vector, vector) * dot(other, other)));
-        });
-    }
+    const settings = { pooling, normalize: normalize === "normalize" };
+    const { difference, cosine } = await compare(extract, texts, exact, settings);
     failed ||= difference > most || cosine < least;
     console.log(JSON.stringify({ dtype, difference, cosine }));
 }

@@ -19,26 +19,24 @@ Exit code 1 if a file of f32 differs by more than 1e-5, one of f16 by more than 
 
 import argparse
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy
 import onnx
 import onnxruntime
+from exported import FILES, encoded, read_lines
 from transformers import AutoTokenizer
-
-FILES = {"model.onnx": (1e-5, 0.9999), "model_fp16.onnx": (2e-3, 0.9999), "model_quantized.onnx": (1.0, 0.99)}
 
 
 def main():
     options = parse_options()
     if options.labelled:
         return judge(options)
-    texts = [line for line in options.texts.read_text("utf-8").splitlines() if line.strip()]
-    exact = encoded(options, texts)
+    texts = read_lines(options.texts)
+    exact = numpy.array(encoded(options.limbeck, options.model, texts), dtype=numpy.float32)
     failed = False
-    for name, (most, least) in FILES.items():
+    for name, most, least in FILES.values():
         path = options.model / "onnx" / name
         if not path.exists():
             continue
@@ -70,17 +68,11 @@ def judge(options):
     texts, labels = ([row[names.index(column)] for row in rows] for column in ("sentence", "label"))
     ids = json.loads((options.model / "config.json").read_text("utf-8"))["label2id"]
     wanted = numpy.array([ids[label] for label in labels])
-    for name in FILES:
+    for name, _, _ in FILES.values():
         path = options.model / "onnx" / name
         if path.exists():
             right = outputs(options, path, texts, "logits").argmax(1) == wanted
             print(json.dumps({"file": name, "bytes": path.stat().st_size, "accuracy": right.mean().item()}))
-
-
-def encoded(options, texts):
-    command = [options.limbeck, "encode", "--device", "cpu", "--model", options.model]
-    done = subprocess.run(command, input="\n".join(texts), capture_output=True, text=True, check=True)
-    return numpy.array([json.loads(line)["embedding"] for line in done.stdout.splitlines()], dtype=numpy.float32)
 
 
 def outputs(options, path, texts, output):

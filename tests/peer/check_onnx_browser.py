@@ -19,13 +19,15 @@ import tempfile
 import threading
 from pathlib import Path
 
-LIMITS = {"fp32": (1e-5, 0.9999), "fp16": (2e-3, 0.9999), "q8": (1.0, 0.99)}
+from exported import FILES, encoded, read_lines
+
 SECONDS = 600
 
 PAGE = """<script type="module">
 const told = [];
 try {
     const { env, pipeline } = await import("/modules/@huggingface/transformers/dist/transformers.min.js");
+    const { compare } = await import("/compare.mjs");
     env.allowRemoteModels = false;
     env.allowLocalModels = true;
     env.localModelPath = "/";
@@ -33,17 +35,8 @@ try {
     const { dtypes, texts, exact } = await (await fetch("/task.json")).json();
     for (const dtype of dtypes) {
         const extract = await pipeline("feature-extraction", "model", { dtype, device: "wasm" });
-        let [difference, cosine] = [0, 1];
-        for (let start = 0; start < texts.length; start += 32) {
-            const got = (await extract(texts.slice(start, start + 32), { pooling: "mean", normalize: true })).tolist();
-            got.forEach((vector, row) => {
-                const other = exact[start + row];
-                const dot = (a, b) => a.reduce((sum, x, place) => sum + x * b[place], 0);
-                vector.forEach((x, place) => (difference = Math.max(difference, Math.abs(x - other[place]))));
-                cosine = Math.min(cosine, dot(vector, other) / Math.sqrt(dot(vector, vector) * dot(other, other)));
-            });
-        }
-        told.push({ dtype, difference, cosine });
+        const settings = { pooling: "mean", normalize: true };
+        told.push({ dtype, ...(await compare(extract, texts, exact, settings)) });
     }
 } catch (error) {
     told.push({ error: String(error) });
@@ -54,16 +47,14 @@ await fetch("/told", { method: "POST", body: JSON.stringify(told) });
 
 def main():
     options = parse_options()
-    texts = [line for line in options.texts.read_text("utf-8").splitlines() if line.strip()]
-    command = [options.limbeck, "encode", "--device", "cpu", "--model", options.model]
-    done = subprocess.run(command, input="\n".join(texts), capture_output=True, text=True, check=True)
-    exact = [json.loads(line)["embedding"] for line in done.stdout.splitlines()]
-    names = {"fp32": "model.onnx", "fp16": "model_fp16.onnx", "q8": "model_quantized.onnx"}
-    dtypes = [dtype for dtype, name in names.items() if (options.model / "onnx" / name).exists()]
+    texts = read_lines(options.texts)
+    exact = encoded(options.limbeck, options.model, texts)
+    dtypes = [dtype for dtype, (name, _, _) in FILES.items() if (options.model / "onnx" / name).exists()]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         (root / "model").symlink_to(options.model.resolve())
         (root / "modules").symlink_to(options.modules.resolve())
+        (root / "compare.mjs").symlink_to(Path(__file__).resolve().with_name("compare.mjs"))
         (root / "index.html").write_text(PAGE)
         (root / "task.json").write_text(json.dumps({"dtypes": dtypes, "texts": texts, "exact": exact}))
         told = visit(root, options.chromium)
@@ -113,7 +104,7 @@ def visit(root, chromium):
 
 
 def within(line):
-    most, least = LIMITS[line["dtype"]]
+    _, most, least = FILES[line["dtype"]]
     return line["difference"] <= most and line["cosine"] >= least
 
 

@@ -7,7 +7,7 @@ Run by hand, with torch, sentence-transformers and onnxruntime installed:
 Every program encodes the same lines with f32 on the CPU, in batches of so many lines of like length, and gives one vector of each.
 Rounds are interleaved: each one starts every program once, so that what else the machine does meets all of them. Of the Python
 programs the time is that of encoding, after one batch to warm up; limbeck's is that of the whole program less that of a run on
-one line, with the writing of its vectors. onnxruntime has the file of `limbeck export --formats f32`, and tokens from `tokenizers`.
+one line, with the writing of its vectors. onnxruntime has the file of `limbeck export --formats f32 --pooled`, and tokens from `tokenizers`.
 
 Prints one JSON object per program and batch: medians over the rounds of sentences a second and of seconds of the CPU for a thousand
 sentences, the peak resident memory in MB, and the largest difference of a number from sentence-transformers' vectors.
@@ -58,7 +58,7 @@ def compare(options, folder):
     texts, one = folder / "texts.txt", folder / "one.txt"
     texts.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     one.write_text(lines[0] + "\n", encoding="utf-8")
-    export = ["export", "--model", options.model, "--formats", "f32", "--out", str(folder)]
+    export = ["export", "--model", options.model, "--formats", "f32", "--pooled", "--out", str(folder)]
     subprocess.run([options.limbeck, *export], check=True, stderr=subprocess.DEVNULL)
     runs = {}
     for _ in range(options.rounds):
@@ -149,7 +149,6 @@ def with_torch(options, batch):
 
 
 def with_onnxruntime(options, batch):
-    """Mean pooling and length 1, which is all that a model of the sentence-transformers family mostly has behind its encoder."""
     import numpy
     import onnxruntime
     from tokenizers import Tokenizer
@@ -157,7 +156,8 @@ def with_onnxruntime(options, batch):
     folder = pathlib.Path(options.model)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     settings = folder / "sentence_bert_config.json"
-    longest = json.loads(settings.read_text())["max_seq_length"] if settings.exists() else 512
+    longest = json.loads(settings.read_text())["max_seq_length"] if settings.exists() else None
+    longest = longest or json.loads((folder / "config.json").read_text())["max_position_embeddings"]
     tokenizer.enable_truncation(longest)
     tokenizer.enable_padding()
     session_options = onnxruntime.SessionOptions()
@@ -170,10 +170,7 @@ def with_onnxruntime(options, batch):
         ids = numpy.array([entry.ids for entry in encoded], dtype=numpy.int64)
         mask = numpy.array([entry.attention_mask for entry in encoded], dtype=numpy.int64)
         given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": numpy.zeros_like(ids)}
-        hidden = session.run(["last_hidden_state"], {name: given[name] for name in names})[0]
-        real = mask[..., None].astype(numpy.float32)
-        vectors = (hidden * real).sum(1) / real.sum(1)
-        return vectors / numpy.linalg.norm(vectors, axis=1, keepdims=True)
+        return session.run(["sentence_embedding"], {name: given[name] for name in names})[0]
 
     def encode(lines):
         order = sorted(range(len(lines)), key=lambda at: -len(lines[at]))

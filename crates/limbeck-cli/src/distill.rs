@@ -116,7 +116,9 @@ fn take(
 ) -> Result<bool, CliError> {
     match pollster::block_on(drive(&mut session, &mut listener, stop)) {
         Ok(true) => match finish::finish(&session, &listener) {
-            Err(error @ CliError::File { .. }) => Err(not_kept(error, &session, &listener)),
+            Err(error @ CliError::File { .. }) => {
+                Err(stopped(error, &session, &listener, OF_STORAGE))
+            }
             finished => finished
                 .and_then(|()| export_student(&listener, formats))
                 .map(|()| true),
@@ -130,8 +132,12 @@ fn take(
             step,
             out: listener.stage.out(),
         }),
-        Err(error @ RunError::Storage(_)) => Err(not_kept(error.into(), &session, &listener)),
-        Err(error) if error.is_of_device() => Err(left(error.into(), &session, &listener)),
+        Err(error @ RunError::Storage(_)) => {
+            Err(stopped(error.into(), &session, &listener, OF_STORAGE))
+        }
+        Err(error) if error.is_of_device() => {
+            Err(stopped(error.into(), &session, &listener, OF_DEVICE))
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -157,28 +163,22 @@ fn export_student(listener: &Listener, formats: &[Format]) -> Result<(), CliErro
     Ok(())
 }
 
-/// A file could not be written: what there is of the run, and how to go on.
-fn not_kept(error: CliError, session: &Session, listener: &Listener) -> CliError {
-    let out = listener.stage.out();
-    let how = match session.saved_at() {
-        Some(step) => format!(
-            "The checkpoint of step {step} is whole. Fix that, then resume with: limbeck distill --out {out} --resume"
-        ),
-        None => listener.stage.without_checkpoint(),
-    };
-    CliError::Resumable {
-        error: Box::new(error),
-        how,
-    }
-}
+/// How to go on where a file could not be written: what is said before the command, and after it.
+const OF_STORAGE: [&str; 2] = ["Fix that, then resume", ""];
+/// The same where the device failed.
+const OF_DEVICE: [&str; 2] = ["Resume", "; with --device cpu if the GPU fails again"];
 
-/// The device failed: what there is of the run, and how to go on.
-fn left(error: CliError, session: &Session, listener: &Listener) -> CliError {
+/// A run could not go on: what there is of it, and how to go on.
+fn stopped(
+    error: CliError,
+    session: &Session,
+    listener: &Listener,
+    [before, after]: [&str; 2],
+) -> CliError {
     let out = listener.stage.out();
     let how = match session.saved_at() {
         Some(step) => format!(
-            "The checkpoint of step {step} is whole. Resume with: limbeck distill --out {out} --resume; with --device cpu if the \
-             GPU fails again"
+            "The checkpoint of step {step} is whole. {before} with: limbeck distill --out {out} --resume{after}"
         ),
         None => listener.stage.without_checkpoint(),
     };

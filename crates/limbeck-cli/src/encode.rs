@@ -3,7 +3,7 @@
 mod sink;
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::device;
 use crate::error::CliError;
+use crate::inputs::require_free;
 use crate::memory::Room;
 use crate::pipeline::{Asked, Made, Pipeline, Reason, Row};
 use crate::progress::Progress;
@@ -33,7 +34,7 @@ const BETWEEN_LOOKS: u64 = 32;
 
 const NO_NUMBER: Reason = "the model computes what is not a number for this text, so there is no vector of it. Its weights are too \
                            large for 32-bit floats: take another model, or one of an earlier step";
-const BEYOND_F16: Reason = "the vector of this text has a number beyond 65504, the largest that f16 has: write it with --precision f32, or with --normalize";
+const BEYOND_F16: Reason = "the vector of this text has a number beyond 65504, the largest that f16 can hold: use --precision f32 or --normalize";
 
 /// Flags of `limbeck encode`.
 #[derive(Args)]
@@ -46,7 +47,7 @@ pub struct Arguments {
     /// How vectors are written: JSON lines, or one array that numpy.load reads (with --out)
     #[arg(long, value_name = "FORMAT", default_value = "json")]
     format: Format,
-    /// With --format npy: floats of 32 or of 16 bits
+    /// Floats of 32 or of 16 bits (with --format npy)
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     precision: Precision,
     /// Write a file, whole or not at all, instead of standard output
@@ -187,7 +188,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     });
     done.progress.finish();
     ended?;
-    sink.keep()?;
+    sink.keep(done.texts)?;
     Ok(done.tell(length))
 }
 
@@ -197,7 +198,7 @@ impl Arguments {
         let refuse = |text: &str| Err(CliError::Usage(text.to_owned()));
         match (&self.out, self.format, self.precision) {
             (_, Format::Json, Precision::F16) => {
-                return refuse("--precision f16 is of --format npy: numbers of JSON have no bits");
+                return refuse("--precision f16 is of --format npy: JSON writes numbers as text");
             }
             (_, Format::Npy, _) if self.tokens => {
                 return refuse(
@@ -207,47 +208,14 @@ impl Arguments {
             }
             (None, Format::Npy, _) => {
                 return refuse(
-                    "--format npy needs --out FILE: how many vectors there are stands at the beginning of the file, and is known \
-                     at the end",
+                    "--format npy needs --out FILE: the file begins with the number of vectors, which is known only at the end",
                 );
             }
             _ => {}
         }
         match &self.out {
-            Some(out) => self.require_free(out),
+            Some(out) => require_free(out, self.overwrite, &[&self.model], &self.files),
             None => Ok(()),
-        }
-    }
-
-    /// Whether a file may be written at this place.
-    fn require_free(&self, out: &Path) -> Result<(), CliError> {
-        let refuse = |why: &str| Err(CliError::Usage(format!("{} {why}", out.display())));
-        let other = "name another file with --out";
-        let is_named =
-            out.file_name().is_some() && !out.as_os_str().to_string_lossy().ends_with('/');
-        match out.symlink_metadata() {
-            Ok(there) if !there.is_file() => {
-                refuse(&format!("is there already, and no ordinary file: {other}"))
-            }
-            Ok(_) if !self.overwrite => refuse(&format!(
-                "is there already: overwrite it with --overwrite, or {other}"
-            )),
-            Ok(_) => {
-                let place = out.canonicalize().ok();
-                let is_input =
-                    |path: &PathBuf| place.is_some() && path.canonicalize().ok() == place;
-                let in_model = place.as_ref().is_some_and(|place| {
-                    let model = self.model.canonicalize();
-                    model.is_ok_and(|model| place.starts_with(model))
-                });
-                match (self.files.iter().any(is_input), in_model) {
-                    (true, _) => refuse(&format!("is one of the files that are read: {other}")),
-                    (_, true) => refuse(&format!("is in the folder of the model: {other}")),
-                    _ => Ok(()),
-                }
-            }
-            Err(_) if !is_named => refuse(&format!("names no file: {other}")),
-            Err(_) => Ok(()),
         }
     }
 
@@ -439,9 +407,8 @@ fn of_layer(model: &SentenceModel, tokens: &[&Tokens], layer: usize, taps: bool)
         false => None,
     };
     let bytes = |(index, tokens): (usize, &&Tokens)| {
-        let real = |part: &States| part.of(index, tokens.ids.len()).concat();
         let mut parts = std::iter::once(&hidden).chain(taps.iter().flatten());
-        if !parts.all(|part| is_finite(&real(part))) {
+        if !parts.all(|part| is_finite(part.real(index, tokens.ids.len()))) {
             return Err(NO_NUMBER);
         }
         let tap = |at: usize| {
@@ -470,11 +437,14 @@ struct States {
 
 impl States {
     /// The first rows of a sequence.
-    fn of(&self, sequence: usize, rows: usize) -> Vec<&[f32]> {
+    fn real(&self, sequence: usize, rows: usize) -> &[f32] {
         let start = sequence * self.s * self.h;
-        self.values[start..start + rows * self.h]
-            .chunks(self.h)
-            .collect()
+        &self.values[start..start + rows * self.h]
+    }
+
+    /// The same, each by itself.
+    fn of(&self, sequence: usize, rows: usize) -> Vec<&[f32]> {
+        self.real(sequence, rows).chunks(self.h).collect()
     }
 }
 

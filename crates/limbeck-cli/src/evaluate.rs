@@ -182,7 +182,7 @@ fn answer(
                     Some(opened) => opened,
                     none => none.insert(open(&folder, None, None, opened)?),
                 };
-                let batches = Batches::new(arguments.batch, opened);
+                let batches = (arguments.batch.max(1), Batches::new(opened));
                 let encoded = encode(sentences, &task.texts(), batches)?;
                 let texts = encoded.vectors.len() as u64;
                 if let Some(cut) = cut_in_words(encoded.cut, texts, sentences.max_length()) {
@@ -353,14 +353,14 @@ struct Encoded {
 fn encode(
     model: &SentenceModel,
     texts: &[&str],
-    mut batches: Batches,
+    (size, mut batches): (usize, Batches),
 ) -> Result<Encoded, CliError> {
     let mut order: Vec<usize> = (0..texts.len()).collect();
     order.sort_by_key(|at| texts[*at].len());
     let mut vectors = vec![Vec::new(); texts.len()];
     let mut cut = 0;
     let start = Instant::now();
-    for places in order.chunks(batches.size) {
+    for places in order.chunks(size) {
         let together: Vec<&str> = places.iter().map(|at| texts[*at]).collect();
         for part in batches.parts(model, &together)? {
             let encoded = pollster::block_on(model.encode(&together[part.clone()]))?;

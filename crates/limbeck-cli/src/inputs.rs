@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::CliError;
+use crate::output::is_ours;
 
 /// An empty path would mean the current folder, which nobody asked for: an unset variable in a script, most likely.
 ///
@@ -17,6 +18,57 @@ pub fn require_out(out: &str) -> Result<(), CliError> {
         )),
         false => Ok(()),
     }
+}
+
+/// Whether a file may be written at a place: where nothing is; or, with `overwrite`, where an ordinary file is that is neither
+/// among those that are read nor one of a model's.
+///
+/// # Errors
+/// It may not, or the place cannot be looked at.
+pub fn require_free(
+    out: &Path,
+    overwrite: bool,
+    models: &[&Path],
+    files: &[PathBuf],
+) -> Result<(), CliError> {
+    let refuse = |why: &str| {
+        let out = out.display();
+        Err(CliError::Usage(format!(
+            "the file {out} {why}. Choose another with --out"
+        )))
+    };
+    let name = out
+        .file_name()
+        .filter(|_| !out.to_string_lossy().ends_with('/'));
+    let (Some(name), there) = (name, out.symlink_metadata().ok()) else {
+        return refuse("has no name");
+    };
+    // Where nothing is, making the file says what is wrong with the way to it.
+    let Some(there) = there else { return Ok(()) };
+    if !there.is_file() {
+        return refuse("is a folder, a link or a device");
+    }
+    if !overwrite {
+        return Err(CliError::Usage(format!(
+            "the file {} already exists. Choose another with --out, or replace it with --overwrite",
+            out.display()
+        )));
+    }
+    let place = resolved(out)?;
+    for file in files {
+        if resolved(file)? == place {
+            return refuse("is one of those that are read");
+        }
+    }
+    for model in models {
+        if let Some(folder) = resolved(model)?
+            && is_ours(&name.to_string_lossy())
+            && lies_in(out, &folder)?
+        {
+            return refuse("is one of the model's");
+        }
+    }
+    Ok(())
 }
 
 /// What a command reads that writes a model.

@@ -30,14 +30,6 @@ impl Room {
         }
     }
 
-    /// The part of it that each of several gets that take from it at the same time.
-    pub fn shared(self, among: usize) -> Self {
-        Self {
-            free: self.free.map(|bytes| bytes / among.max(1) as f64),
-            ..self
-        }
-    }
-
     /// Refuses what takes more, in all or for its largest tensor; `what` takes it, `advice` says what to lower.
     ///
     /// # Errors
@@ -101,6 +93,8 @@ pub struct Encoding<'a> {
     pub written: usize,
     /// Where it is computed.
     pub room: Room,
+    /// How many such are computed at the same time.
+    pub workers: usize,
 }
 
 impl Encoding<'_> {
@@ -122,7 +116,10 @@ impl Encoding<'_> {
     /// Texts of so many tokens that fit together.
     fn most(&self, length: usize) -> usize {
         let (bytes, tensor) = self.of_text(length);
-        let in_all = self.room.free.map(|free| PART * free / bytes);
+        let in_all = self
+            .room
+            .free
+            .map(|free| PART * free / self.workers as f64 / bytes);
         let in_one = self.room.tensor.map(|most| most / tensor);
         let most = [in_all, in_one].into_iter().flatten();
         most.fold(usize::MAX, |most, fits| most.min(fits as usize))

@@ -48,7 +48,7 @@ const POOLING: &str = "1_Pooling";
 pub const EXPORTED: &str = "onnx";
 
 /// Whether a run writes a file of this name: the student of an earlier run must not leave parts beside a new one.
-fn is_ours(name: &str) -> bool {
+pub fn is_ours(name: &str) -> bool {
     const OURS: [&str; 17] = [
         CHECKPOINT,
         KEPT,
@@ -411,7 +411,8 @@ pub struct Whole {
     pub file: BufWriter<File>,
     /// Where it is meanwhile.
     pub begun: TempPath,
-    path: PathBuf,
+    /// Its place.
+    pub path: PathBuf,
 }
 
 impl Whole {

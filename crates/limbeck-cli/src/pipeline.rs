@@ -10,8 +10,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use limbeck_engine::Opened;
 use limbeck_model::{SentenceModel, Tokens};
@@ -31,18 +31,18 @@ const TOKENS_OF_GPU: usize = 1 << 14;
 
 /// Batches of texts as they were asked for, or smaller ones where memory has no room for those.
 pub struct Batches {
-    /// Texts of a batch.
-    pub size: usize,
     room: Room,
+    /// How many are encoded at the same time.
+    workers: usize,
     told: bool,
 }
 
 impl Batches {
-    /// Of so many texts, in the room that a device has now.
-    pub fn new(size: usize, opened: &Opened) -> Self {
+    /// In the room that a device has now, one after the other.
+    pub fn new(opened: &Opened) -> Self {
         Self {
-            size: size.max(1),
             room: Room::of(opened),
+            workers: 1,
             told: false,
         }
     }
@@ -53,6 +53,7 @@ impl Batches {
             kernel: model.encoder().kernel(),
             written,
             room: self.room,
+            workers: self.workers,
         }
     }
 
@@ -136,7 +137,6 @@ pub type Made<T> = Result<Vec<Result<T, Reason>>, CliError>;
 pub struct Pipeline {
     model: Arc<SentenceModel>,
     batches: Batches,
-    workers: usize,
     on_gpu: bool,
     /// Texts, and tokens with padding, of a batch.
     most: (usize, usize),
@@ -153,8 +153,16 @@ pub struct Pipeline {
 type Job = Vec<(u64, Tokenised)>;
 
 struct Tokenised {
-    line: Line,
+    line: Whole,
     tokens: Tokens,
+}
+
+/// A line that is UTF-8.
+struct Whole {
+    place: Place,
+    text: String,
+    cut: bool,
+    end: u64,
 }
 
 enum Message<T> {
@@ -183,28 +191,26 @@ impl Pipeline {
             _ if asked.typed => 1,
             // Whoever wants each by itself does not wait for others.
             Some(1) => 1,
-            // What is kept of tokens is too much to keep of many lines.
             rows if asked.written > 0 => rows.unwrap_or(32),
             rows => rows.unwrap_or(0).max(WINDOW),
         };
-        let mut batches = Batches::new(rows.unwrap_or(1), opened);
-        let room = batches.room;
+        let mut batches = Batches::new(opened);
+        batches.workers = workers;
         // Where memory has no room for the longest text on each core, fewer work.
-        let workers = std::iter::successors(Some(workers), |most| Some(most / 2))
-            .take_while(|most| *most > 1)
-            .find(|most| {
-                batches.room = room.shared(*most);
-                let encoding = batches.encoding(&model, asked.written);
-                encoding.fits(1, model.max_length())
-            })
-            .unwrap_or(1);
-        batches.room = room.shared(workers);
-        let of_job = rows.unwrap_or(if asked.written > 0 { window } else { 1 });
+        while batches.workers > 1
+            && !batches
+                .encoding(&model, asked.written)
+                .fits(1, model.max_length())
+        {
+            batches.workers /= 2;
+        }
+        // What is kept of tokens is too much to keep of many lines.
+        let least = if asked.written > 0 { window } else { WINDOW };
+        let of_jobs = batches.workers.saturating_mul(rows.unwrap_or(1));
         Self {
             model,
             batches,
-            workers,
-            ahead: 2 * window.max(workers.saturating_mul(of_job)) as u64,
+            ahead: (least.max(of_jobs) as u64).saturating_mul(2),
             on_gpu: opened.on_gpu,
             most: (rows.unwrap_or(usize::MAX), tokens.unwrap_or(usize::MAX)),
             window,
@@ -225,21 +231,19 @@ impl Pipeline {
         mut take: impl FnMut(Row<T>) -> Result<(), CliError>,
     ) -> Result<(), CliError> {
         // One batch ahead of each worker.
-        let (jobs, waiting_jobs) = sync_channel::<Job>(self.workers);
-        let (messages, received) = sync_channel(2 * self.workers);
+        let (jobs, waiting_jobs) = sync_channel::<Job>(self.batches.workers);
+        let (messages, received) = sync_channel(2 * self.batches.workers);
         let (waiting_jobs, make) = (Arc::new(Mutex::new(waiting_jobs)), Arc::new(make));
-        for _ in 0..self.workers {
+        for _ in 0..self.batches.workers {
             let (model, on_gpu) = (self.model.clone(), self.on_gpu);
             let (jobs, make, messages) = (waiting_jobs.clone(), make.clone(), messages.clone());
             guarded(messages.clone(), move || {
                 work(&model, on_gpu, &jobs, &*make, &messages);
             });
         }
-        let taken = Arc::new(Taken::default());
-        let _released = Released(taken.clone());
-        let read = taken.clone();
+        let (taken, reached) = channel();
         guarded(messages.clone(), move || {
-            let ended = self.feed(lines, &read, &jobs, &messages);
+            let ended = self.feed(lines, &reached, &jobs, &messages);
             let _ = messages.send(Message::Ended(ended));
         });
         // Threads that find nobody at the other end of a queue end; none is waited for, as one may wait for standard input.
@@ -255,7 +259,8 @@ impl Pipeline {
                 next += 1;
                 take(row)?;
             }
-            taken.reach(next);
+            // Who reads may have come to the end.
+            let _ = taken.send(next);
         }
         ended
     }
@@ -264,11 +269,11 @@ impl Pipeline {
     fn feed<T>(
         mut self,
         lines: impl Iterator<Item = Result<Line, CliError>>,
-        taken: &Taken,
+        reached: &Receiver<u64>,
         jobs: &SyncSender<Job>,
         messages: &SyncSender<Message<T>>,
     ) -> Result<(), CliError> {
-        let (mut window, mut bytes, mut first) = (Vec::new(), 0, 0);
+        let (mut window, mut bytes, mut first, mut taken) = (Vec::new(), 0, 0, 0);
         for line in lines {
             let line = match line {
                 Ok(line) => line,
@@ -282,7 +287,13 @@ impl Pipeline {
             if window.len() >= self.window || bytes >= MOST_WAITING {
                 let whole = std::mem::take(&mut window);
                 let count = whole.len() as u64;
-                taken.wait_for(first.saturating_sub(self.ahead));
+                // One slow batch must not have all others wait in memory.
+                while taken < first.saturating_sub(self.ahead) {
+                    let Ok(count) = reached.recv() else {
+                        return Ok(());
+                    };
+                    taken = count;
+                }
                 if !self.feed_window(whole, first, jobs, messages)? {
                     return Ok(());
                 }
@@ -303,15 +314,41 @@ impl Pipeline {
     ) -> Result<bool, CliError> {
         let (mut lines, mut broken) = (Vec::new(), Vec::new());
         for (number, line) in (first..).zip(window) {
-            match line.text {
-                Ok(_) => lines.push((number, line)),
-                Err(_) => broken.push((number, Row::of_line(line, None))),
+            let Line {
+                place,
+                text,
+                cut,
+                end,
+            } = line;
+            match text {
+                Ok(text) => lines.push((
+                    number,
+                    Whole {
+                        place,
+                        text,
+                        cut,
+                        end,
+                    },
+                )),
+                Err(error) => {
+                    let (text, of) = (String::new(), Err(error.into()));
+                    broken.push((
+                        number,
+                        Row {
+                            place,
+                            text,
+                            cut,
+                            end,
+                            of,
+                        },
+                    ));
+                }
             }
         }
         if !broken.is_empty() && messages.send(Message::Rows(broken)).is_err() {
             return Ok(false);
         }
-        let texts: Vec<&str> = lines.iter().map(|(_, line)| line.as_str()).collect();
+        let texts: Vec<&str> = lines.iter().map(|(_, line)| line.text.as_str()).collect();
         let tokens = self.model.tokens(&texts)?;
         let mut all: Job = lines
             .into_iter()
@@ -348,39 +385,14 @@ impl Pipeline {
             batches.extend(parts);
             start = end;
         }
-        if self.spreads && batches.len() < self.workers {
-            let pieces = self.workers.div_ceil(batches.len().max(1));
+        if self.spreads && batches.len() < self.batches.workers {
+            let pieces = self.batches.workers.div_ceil(batches.len().max(1));
             batches = batches
                 .iter()
                 .flat_map(|batch| cut(batch, pieces))
                 .collect();
         }
         Ok(batches)
-    }
-}
-
-/// How many results have been taken, for the thread that reads ahead: one slow batch must not have all others wait in memory.
-#[derive(Default)]
-struct Taken(Mutex<u64>, Condvar);
-
-impl Taken {
-    fn reach(&self, count: u64) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = count;
-        self.1.notify_all();
-    }
-
-    fn wait_for(&self, count: u64) {
-        let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.1.wait_while(taken, |taken| *taken < count));
-    }
-}
-
-/// Dropped when nobody takes results any more.
-struct Released(Arc<Taken>);
-
-impl Drop for Released {
-    fn drop(&mut self) {
-        self.0.reach(u64::MAX);
     }
 }
 
@@ -391,41 +403,6 @@ fn cut(batch: &Range<usize>, pieces: usize) -> Vec<Range<usize>> {
     starts
         .map(|start| start..(start + size).min(batch.end))
         .collect()
-}
-
-impl Line {
-    fn as_str(&self) -> &str {
-        self.text.as_deref().unwrap_or_default()
-    }
-}
-
-impl<T> Row<T> {
-    /// Of a line of which something was made, or could not be made for the reason; or of one that is not UTF-8.
-    fn of_line(line: Line, made: Option<(Result<T, Reason>, bool)>) -> Self {
-        let Line {
-            place,
-            text,
-            cut,
-            end,
-        } = line;
-        let truncated = made.as_ref().is_some_and(|(_, truncated)| *truncated);
-        let (text, of) = match (text, made) {
-            (Ok(text), Some((Ok(made), _))) => (text, Ok(made)),
-            (Ok(text), Some((Err(reason), _))) => {
-                let error = CliError::NotFinite(format!("{place}: {reason}"));
-                (text, Err(error))
-            }
-            (Ok(_), None) => unreachable!("a line without a result is one that is not UTF-8"),
-            (Err(error), _) => (String::new(), Err(error.into())),
-        };
-        Self {
-            place,
-            text,
-            cut: cut || truncated,
-            end,
-            of,
-        }
-    }
 }
 
 /// Starts a thread whose panic is told.
@@ -470,9 +447,17 @@ fn work<T>(
 }
 
 fn rows<T>(job: Job, made: Vec<Result<T, Reason>>) -> Vec<(u64, Row<T>)> {
-    let row = |((number, text), made): ((u64, Tokenised), _)| {
-        let made = Some((made, text.tokens.truncated));
-        (number, Row::of_line(text.line, made))
+    let row = |((number, text), made): ((u64, Tokenised), Result<T, Reason>)| {
+        let Tokenised { line, tokens } = text;
+        let of = made.map_err(|why| CliError::NotFinite(format!("{}: {why}", line.place)));
+        let row = Row {
+            cut: line.cut || tokens.truncated,
+            place: line.place,
+            text: line.text,
+            end: line.end,
+            of,
+        };
+        (number, row)
     };
     job.into_iter().zip(made).map(row).collect()
 }

@@ -19,40 +19,31 @@ pub struct Progress {
 impl Progress {
     /// For a run that has not begun.
     pub fn new(json: bool) -> Self {
-        let target = if json {
-            ProgressDrawTarget::hidden()
-        } else {
-            ProgressDrawTarget::stderr()
-        };
-        let bar = ProgressBar::with_draw_target(Some(0), target);
         let template = "{prefix}{bar:24} {pos}/{len}  {msg}  {elapsed} elapsed, {eta} left";
+        Self::with(Some(0), !json, template, json)
+    }
+
+    /// For bytes that are read: of so many, or of a stream whose end is not known. Nothing is shown unless `shown`.
+    pub fn of_bytes(total: Option<u64>, shown: bool) -> Self {
+        let template = match total {
+            Some(_) => "{bar:24} {bytes}/{total_bytes}  {msg}  {elapsed} elapsed, {eta} left",
+            None => "{bytes}  {msg}  {elapsed} elapsed",
+        };
+        Self::with(total, shown, template, false)
+    }
+
+    fn with(total: Option<u64>, shown: bool, template: &str, json: bool) -> Self {
+        let target = match shown {
+            true => ProgressDrawTarget::stderr(),
+            false => ProgressDrawTarget::hidden(),
+        };
+        let bar = ProgressBar::with_draw_target(total, target);
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
         Self {
             bar,
             json,
-            tokens: 0,
-        }
-    }
-
-    /// For bytes that are read: of so many, or of a stream whose end is not known. Nothing is shown unless `shown`.
-    pub fn of_bytes(total: Option<u64>, shown: bool) -> Self {
-        let target = match shown {
-            true => ProgressDrawTarget::stderr(),
-            false => ProgressDrawTarget::hidden(),
-        };
-        let bar = ProgressBar::with_draw_target(total, target);
-        let template = match total {
-            Some(_) => "{bar:24} {bytes}/{total_bytes}  {msg}  {elapsed} elapsed, {eta} left",
-            None => "{bytes}  {msg}  {elapsed} elapsed",
-        };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
-        Self {
-            bar,
-            json: false,
             tokens: 0,
         }
     }

@@ -26,6 +26,7 @@ use limbeck_relations::{
 use crate::config::{self, Base};
 use crate::device;
 use crate::error::CliError;
+use crate::inputs::require_free;
 use crate::memory::{self, Room};
 use crate::models::{self, Found};
 use crate::output::write_whole;
@@ -79,7 +80,8 @@ pub struct Arguments {
 /// written.
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let format = Format::of(&arguments.out)?;
-    refuse_to_write_over(arguments)?;
+    let models = [&*arguments.teacher, &*arguments.student];
+    require_free(&arguments.out, arguments.overwrite, &models, &[])?;
     let (teacher, student) = (
         Side::read(&arguments.teacher)?,
         Side::read(&arguments.student)?,
@@ -175,16 +177,6 @@ fn compressed(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
     let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
     written.unwrap_or_default()
-}
-
-fn refuse_to_write_over(arguments: &Arguments) -> Result<(), CliError> {
-    if arguments.overwrite || !arguments.out.exists() {
-        return Ok(());
-    }
-    Err(CliError::Usage(format!(
-        "the file {} already exists. Choose another with --out, or replace it with --overwrite",
-        arguments.out.display()
-    )))
 }
 
 /// A model whose weights are not on a device yet.

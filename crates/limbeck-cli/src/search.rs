@@ -1,6 +1,6 @@
 //! `limbeck search`: the lines of text files whose vectors are nearest to those of queries.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::encode;
 use crate::error::CliError;
 use crate::pipeline::{Asked, Pipeline};
 use crate::progress::Progress;
-use crate::texts::{Lines, Place};
+use crate::texts::{Lines, Place, has_standard, read_line};
 use crate::{models, terminal};
 
 /// The prompt of a query, as sentence-transformers calls it.
@@ -36,10 +36,10 @@ pub struct Arguments {
     file: PathBuf,
     /// What to look for; without any, each line of standard input is a query
     queries: Vec<String>,
-    /// Another text file; may be repeated
+    /// Search this file too; may be repeated
     #[arg(long, value_name = "FILE")]
     also: Vec<PathBuf>,
-    /// Lines that are shown of each query
+    /// Lines to show for each query
     #[arg(long, value_name = "N", default_value_t = 10)]
     top: usize,
     /// Print one JSON object per query: query, and hits with score, file, line and text
@@ -69,9 +69,9 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
         .chain(&arguments.also)
         .cloned()
         .collect();
-    if arguments.queries.is_empty() && files.iter().any(|path| path.as_os_str() == "-") {
+    if arguments.queries.is_empty() && has_standard(&files) {
         return Err(CliError::Usage(
-            "standard input holds either the lines or the queries: give the queries behind the file, or the lines as a file"
+            "standard input holds either the lines or the queries: put the queries after the file, or give the lines as a file"
                 .to_owned(),
         ));
     }
@@ -94,7 +94,6 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let searched = Searched {
         entries,
         model: queries,
-        several: arguments.queries.len() != 1,
         arguments,
     };
     for query in &arguments.queries {
@@ -134,10 +133,10 @@ fn read(
     let progress = Progress::of_bytes(bytes, true);
     let (mut entries, mut cut, mut left_out) = (Vec::new(), 0, 0);
     let length = model.max_length();
-    let has_text = |text: &String| !text.trim().is_empty();
-    let lines = Lines::of(files).filter(
-        move |line| !matches!(line, Ok(line) if line.text.as_ref().is_ok_and(|t| !has_text(t))),
-    );
+    let lines = Lines::of(files).filter(|line| {
+        let text = line.as_ref().ok().and_then(|line| line.text.as_ref().ok());
+        text.is_none_or(|text| !text.trim().is_empty())
+    });
     let make = |model: &SentenceModel, tokens: &[&Tokens]| encode::vectors(model, tokens, false);
     let ended = Pipeline::new(model, opened, &asked).run(lines, make, |row| {
         match row.of {
@@ -171,8 +170,6 @@ struct Searched<'a> {
     entries: Vec<Entry>,
     /// With the prompt of queries.
     model: SentenceModel,
-    /// Whether an answer has to say which query it is of.
-    several: bool,
     arguments: &'a Arguments,
 }
 
@@ -188,8 +185,9 @@ impl Searched<'_> {
         let mut bytes = Vec::new();
         loop {
             bytes.clear();
-            let read = input.read_until(b'\n', &mut bytes);
-            if read.map_err(CliError::file("read", "-".as_ref()))? == 0 {
+            let read = read_line(&mut input, &mut bytes);
+            read.map_err(CliError::file("read", "-".as_ref()))?;
+            if bytes.is_empty() {
                 return Ok(());
             }
             // What is no UTF-8 has signs that say so, and finds what it finds.
@@ -203,6 +201,8 @@ impl Searched<'_> {
 
     fn answer(&self, query: &str, out: &mut impl Write) -> Result<(), CliError> {
         let hits = self.nearest(query)?;
+        // An answer has to say which query it is of.
+        let several = self.arguments.queries.len() != 1;
         if self.arguments.json {
             let hit = |(score, entry): &(f64, &Entry)| {
                 json!({
@@ -212,14 +212,14 @@ impl Searched<'_> {
             let hits: Vec<Value> = hits.iter().map(hit).collect();
             writeln!(out, "{}", json!({ "query": query, "hits": hits }))?;
         } else {
-            if self.several {
+            if several {
                 writeln!(out, "{query}")?;
             }
             for (score, entry) in &hits {
                 let Place { file, number } = &entry.place;
                 writeln!(out, "{score:.4}  {file}:{number}  {}", entry.text)?;
             }
-            if self.several {
+            if several {
                 writeln!(out)?;
             }
         }

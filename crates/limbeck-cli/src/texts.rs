@@ -67,8 +67,7 @@ impl Lines {
 
     /// Whether a person types them.
     pub fn are_typed(files: &[PathBuf]) -> bool {
-        let standard = files.is_empty() || files.iter().any(|path| is_standard(path));
-        standard && std::io::stdin().is_terminal()
+        (files.is_empty() || has_standard(files)) && std::io::stdin().is_terminal()
     }
 
     /// Bytes of all files; none of a stream.
@@ -86,7 +85,7 @@ impl Lines {
             let file = file.map_err(CliError::file("read", path))?;
             bytes = bytes.filter(|_| file.is_file()).map(|sum| sum + file.len());
         }
-        Ok(bytes.filter(|_| !files.iter().any(|path| is_standard(path))))
+        Ok(bytes.filter(|_| !has_standard(files)))
     }
 
     fn next_line(&mut self) -> Result<Option<Line>, CliError> {
@@ -112,6 +111,11 @@ impl Iterator for Lines {
     fn next(&mut self) -> Option<Self::Item> {
         self.next_line().transpose()
     }
+}
+
+/// Whether one of these files is standard input.
+pub fn has_standard(files: &[PathBuf]) -> bool {
+    files.iter().any(|path| is_standard(path))
 }
 
 fn is_standard(path: &Path) -> bool {
@@ -162,7 +166,7 @@ impl Open {
 }
 
 /// Reads a line with its end, and no more of it than is looked at; whether it was longer, and the bytes of all of it.
-fn read_line(reader: &mut impl BufRead, bytes: &mut Vec<u8>) -> std::io::Result<(bool, u64)> {
+pub fn read_line(reader: &mut impl BufRead, bytes: &mut Vec<u8>) -> std::io::Result<(bool, u64)> {
     // One byte more, so that what is looked at is cut, too.
     let most = MOST_BYTES + 1;
     reader.by_ref().take(most as u64).read_until(b'\n', bytes)?;

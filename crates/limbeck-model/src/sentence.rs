@@ -233,10 +233,7 @@ impl SentenceModel {
         let prompt = head.description.prompt(prompt);
         let prompt = prompt.map_err(ModelError::NoPrompt)?.to_owned();
         let tokenizer = folder.tokenizer()?.truncating(max_length)?;
-        let prompt_tokens = match prompt.is_empty() {
-            true => 0,
-            false => tokenizer.prompt_tokens(&prompt)?,
-        };
+        let prompt_tokens = tokenizer.prompt_tokens(&prompt)?;
         Ok(Self {
             encoder,
             tokenizer,
@@ -304,10 +301,7 @@ impl SentenceModel {
     pub fn with_prompt(&self, name: &str) -> Result<Self, ModelError> {
         let prompt = self.head.description.prompt(Some(name));
         let prompt = prompt.map_err(ModelError::NoPrompt)?.to_owned();
-        let prompt_tokens = match prompt.is_empty() {
-            true => 0,
-            false => self.tokenizer.prompt_tokens(&prompt)?,
-        };
+        let prompt_tokens = self.tokenizer.prompt_tokens(&prompt)?;
         Ok(Self {
             prompt,
             prompt_tokens,

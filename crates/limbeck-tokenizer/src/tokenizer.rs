@@ -389,6 +389,9 @@ impl Tokenizer {
     /// # Errors
     /// The tokenizer fails.
     pub fn prompt_tokens(&self, prompt: &str) -> Result<usize, TokenizerError> {
+        if prompt.is_empty() {
+            return Ok(0);
+        }
         let ids = self.encode_one(prompt)?.ids;
         let added = self.inner.get_added_tokens_decoder();
         let is_special = |id: &u32| added.get(id).is_some_and(|token| token.special);

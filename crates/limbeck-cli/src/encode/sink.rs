@@ -1,7 +1,6 @@
 //! Where vectors go: standard output, or a file that is there whole or not at all.
 
 use std::io::{Seek, SeekFrom, Write};
-use std::path::PathBuf;
 
 use half::f16;
 
@@ -23,7 +22,6 @@ pub enum Sink {
 
 pub struct File {
     whole: Whole,
-    path: PathBuf,
     replaces: bool,
     /// Of an array.
     array: Option<Array>,
@@ -32,7 +30,6 @@ pub struct File {
 struct Array {
     precision: Precision,
     width: usize,
-    rows: u64,
 }
 
 impl Sink {
@@ -53,16 +50,14 @@ impl Sink {
         let array = (arguments.format == Format::Npy).then_some(Array {
             precision: arguments.precision,
             width,
-            rows: 0,
         });
         let mut file = File {
             whole,
-            path: path.clone(),
             replaces: arguments.overwrite,
             array,
         };
         if let Some(array) = &file.array {
-            let header = array.header();
+            let header = array.header(0);
             file.put(&header)?;
         }
         Ok(Self::File(file))
@@ -75,27 +70,22 @@ impl Sink {
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), CliError> {
         match self {
             Self::Standard(out) => Ok(out.write_all(bytes)?),
-            Self::File(file) => {
-                if let Some(array) = &mut file.array {
-                    array.rows += 1;
-                }
-                file.put(bytes)
-            }
+            Self::File(file) => file.put(bytes),
         }
     }
 
-    /// All texts are there.
+    /// All texts are there, so many.
     ///
     /// # Errors
     /// See [`Self::write`].
-    pub fn keep(self) -> Result<(), CliError> {
+    pub fn keep(self, texts: u64) -> Result<(), CliError> {
         match self {
             Self::Standard(mut out) => Ok(out.flush()?),
             Self::File(mut file) => {
                 if let Some(array) = &file.array {
-                    let header = array.header();
+                    let header = array.header(texts);
                     let start = file.whole.file.seek(SeekFrom::Start(0));
-                    start.map_err(CliError::file("write", &file.path))?;
+                    start.map_err(CliError::file("write", &file.whole.path))?;
                     file.put(&header)?;
                 }
                 file.whole.keep(file.replaces)
@@ -107,18 +97,18 @@ impl Sink {
 impl File {
     fn put(&mut self, bytes: &[u8]) -> Result<(), CliError> {
         let put = self.whole.file.write_all(bytes);
-        put.map_err(CliError::file("write", &self.path))
+        put.map_err(CliError::file("write", &self.whole.path))
     }
 }
 
 impl Array {
     /// The header of version 1.0 (numpy.lib.format): a Python dictionary, filled up with spaces to a line.
-    fn header(&self) -> Vec<u8> {
+    fn header(&self, rows: u64) -> Vec<u8> {
         let floats = match self.precision {
             Precision::F32 => "<f4",
             Precision::F16 => "<f2",
         };
-        let (rows, width) = (self.rows, self.width);
+        let width = self.width;
         let dictionary = format!(
             "{{'descr': '{floats}', 'fortran_order': False, 'shape': ({rows}, {width}), }}"
         );

@@ -461,7 +461,7 @@ fn a_file_of_vectors_is_there_whole_or_not_at_all() {
     assert_eq!(scene.text("new/vectors.jsonl"), expected);
     scene.encode(&out, "small\n").refused(
         2,
-        "new/vectors.jsonl is there already: overwrite it with --overwrite, or name another file with --out",
+        "the file new/vectors.jsonl already exists. Choose another with --out, or replace it with --overwrite",
     );
     // Also where the last line has no vector.
     weights::edit(&scene, |tensors| {
@@ -506,18 +506,12 @@ fn formats_that_do_not_go_together_are_wrong_use() {
 #[test]
 fn what_is_not_taken_is_not_read_ahead() {
     use std::io::Write;
-    use std::process::Stdio;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
     let scene = Scene::new();
-    let mut command = scene.command(&["encode", "--device", "cpu", "--model", "teacher"]);
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
-    let mut child = command.spawn().expect("starting limbeck");
+    let mut child = scene.piped(&["encode", "--device", "cpu", "--model", "teacher"]);
     let mut input = child.stdin.take().expect("a piped input");
     let written = Arc::new(AtomicUsize::new(0));
     let count = written.clone();
@@ -535,6 +529,8 @@ fn what_is_not_taken_is_not_read_ahead() {
     child.kill().expect("ending limbeck");
     child.wait().expect("the end of limbeck");
     writer.join().expect("the end of the writer");
+    // More than what a pipe holds, and less than all.
+    assert!(before > 100 << 10, "nothing was read: {before} bytes");
     assert!(before < 4 << 20, "{before} bytes were read");
 }
 
@@ -547,6 +543,8 @@ fn a_file_of_vectors_replaces_no_input_and_nothing_that_is_no_file() {
     let out = |out: &str| {
         scene.run(&[
             "encode",
+            "--device",
+            "cpu",
             "--model",
             "teacher",
             "texts.txt",
@@ -555,14 +553,14 @@ fn a_file_of_vectors_replaces_no_input_and_nothing_that_is_no_file() {
             out,
         ])
     };
-    let other = "name another file with --out";
     for (place, why) in [
-        ("texts.txt", "is one of the files that are read"),
-        ("teacher/model.safetensors", "is in the folder of the model"),
-        ("folder", "is there already, and no ordinary file"),
-        ("new/", "names no file"),
+        ("texts.txt", "is one of those that are read"),
+        ("teacher/model.safetensors", "is one of the model's"),
+        ("folder", "is a folder, a link or a device"),
+        ("new/", "has no name"),
     ] {
-        out(place).refused(2, &format!("{place} {why}: {other}"));
+        let message = format!("the file {place} {why}. Choose another with --out");
+        out(place).refused(2, &message);
     }
     assert_eq!(scene.text("texts.txt"), "one\n");
     out("there.jsonl").done();
@@ -580,7 +578,9 @@ fn lines_come_from_a_named_pipe_too() {
     assert!(made.expect("starting mkfifo").success());
     let pipe = scene.path("pipe");
     let writer = std::thread::spawn(move || std::fs::write(pipe, "one\ntwo\n"));
-    let outcome = scene.run(&["encode", "--model", "teacher", "pipe"]).done();
+    let outcome = scene
+        .run(&["encode", "--device", "cpu", "--model", "teacher", "pipe"])
+        .done();
     writer.join().expect("the writer").expect("a pipe");
     assert_eq!(outcome.stdout.lines().count(), 2);
 }

@@ -463,6 +463,11 @@ fn outputs_that_cannot_be_are_named() {
         2,
         "the file student/config.json already exists. Choose another with --out, or replace it with --overwrite",
     );
+    let flags = ["-o", "student/config.json", "--overwrite"];
+    relations(&scene, "words", &flags).refused(
+        2,
+        "the file student/config.json is one of the model's. Choose another with --out",
+    );
     let outcome = relations(&scene, "words", &["-o", "corpus.txt/out.svg"]);
     assert!(
         outcome

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -176,6 +176,16 @@ impl Scene {
         limited.output().expect("starting sh").into()
     }
 
+    /// Starts the binary with its input and outputs piped.
+    pub fn piped(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command.spawn().expect("starting limbeck")
+    }
+
     /// `limbeck distill` with the small recipe and more flags.
     pub fn distill(&self, flags: &[&str]) -> Outcome {
         self.run(&[&["distill", "--config", "recipe.toml"], flags].concat())
@@ -187,12 +197,7 @@ impl Scene {
             true => &[],
             false => &["--model", "teacher"],
         };
-        let mut command = self.command(&[&["encode", "--device", "cpu"], model, flags].concat());
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().expect("starting limbeck");
+        let mut child = self.piped(&[&["encode", "--device", "cpu"], model, flags].concat());
         let mut stdin = child.stdin.take().expect("a piped input");
         // A refusal may come before the input is read.
         stdin.write_all(input.as_ref()).ok();

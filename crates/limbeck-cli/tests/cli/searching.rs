@@ -1,7 +1,6 @@
 //! `limbeck search`: lines ranked by the cosines of the vectors that `limbeck encode` gives.
 
-use std::io::Write;
-use std::process::Stdio;
+use std::io::{BufRead, BufReader, Write};
 
 use serde_json::{Value, json};
 
@@ -97,6 +96,16 @@ fn people_read_scores_places_and_texts() {
     ];
     let one = search(&scene, &flags).done().stdout;
     assert_eq!(one, "1.0000  texts.txt:2  small student\n");
+    let flags = [
+        "texts.txt",
+        "small students",
+        "--top",
+        "1",
+        "--also",
+        "more.txt",
+    ];
+    let also = search(&scene, &flags).done().stdout;
+    assert_eq!(also, "1.0000  more.txt:1  small students\n");
     let flags = ["texts.txt", "small student", "a large model", "--top", "1"];
     let two = search(&scene, &flags).done().stdout;
     assert_eq!(
@@ -108,7 +117,7 @@ fn people_read_scores_places_and_texts() {
 #[test]
 fn queries_come_from_standard_input_one_by_one() {
     let scene = scene();
-    let mut command = scene.command(&[
+    let mut child = scene.piped(&[
         "search",
         "--device",
         "cpu",
@@ -117,18 +126,18 @@ fn queries_come_from_standard_input_one_by_one() {
         "--json",
         "texts.txt",
     ]);
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().expect("starting limbeck");
     let mut input = child.stdin.take().expect("a piped input");
-    input
-        .write_all(b"small student\n\n a large model \r\n")
-        .expect("writing");
+    let mut output = BufReader::new(child.stdout.take().expect("a piped output"));
+    let mut ask = |lines: &[u8]| {
+        input.write_all(lines).expect("writing");
+        let mut answer = String::new();
+        output.read_line(&mut answer).expect("an answer");
+        serde_json::from_str::<Value>(&answer).expect("an object")
+    };
+    // The second is asked when the first is answered.
+    let answers = [ask(b"small student\n"), ask(b"\n a large model \r\n")];
     drop(input);
-    let outcome = Outcome::from(child.wait_with_output().expect("the end")).done();
-    let answers = outcome.objects();
+    Outcome::from(child.wait_with_output().expect("the end")).done();
     let queries: Vec<&Value> = answers.iter().map(|answer| &answer["query"]).collect();
     assert_eq!(queries, ["small student", "a large model"]);
     let lines: Vec<&Value> = answers.iter().map(|a| &a["hits"][0]["line"]).collect();
@@ -162,7 +171,7 @@ fn what_cannot_be_searched_is_said() {
     );
     search(&scene, &["-"]).refused(
         2,
-        "standard input holds either the lines or the queries: give the queries behind the file, or the lines as a file",
+        "standard input holds either the lines or the queries: put the queries after the file, or give the lines as a file",
     );
     scene.write("latin.txt", b"small\ngro\xdf\n");
     let outcome = search(&scene, &["latin.txt", "small"]);
