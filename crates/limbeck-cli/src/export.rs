@@ -51,7 +51,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let found = models::find(&arguments.model)?;
     if found.is_cached && arguments.out.is_none() {
         return Err(CliError::Usage(format!(
-            "{} is in the hub's cache, where nothing else is written: name a folder with --out",
+            "{} is in the hub's cache, and limbeck exports nothing into it: name a folder with --out",
             found.name
         )));
     }

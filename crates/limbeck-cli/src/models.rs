@@ -55,8 +55,13 @@ pub fn find(named: &Path) -> Result<Found, CliError> {
     bar.finish_and_clear();
     let found = found?;
     if let Some(why) = found.unasked {
+        // A commit never changes.
+        let what = match limbeck_recipe::is_commit(id.revision()) {
+            true => "asked",
+            false => "asked for a newer version",
+        };
         terminal::say(format_args!(
-            "{} is taken from the cache: the hub cannot be asked whether it is the newest ({why})",
+            "using {} from the cache: the hub could not be {what} ({why})",
             found.id
         ));
     }
@@ -88,7 +93,7 @@ fn show(bar: &ProgressBar, event: &Event<'_>) {
             let files = limbeck_recipe::counted(*files, "file");
             let there = match from {
                 0 => String::new(),
-                from => format!(", {} of it there already", megabytes(*from)),
+                from => format!(", {} of it already downloaded", megabytes(*from)),
             };
             terminal::say(format_args!(
                 "downloading {id}: {files}, {}{there}, into {}",
@@ -109,12 +114,12 @@ fn show(bar: &ProgressBar, event: &Event<'_>) {
         Event::Waiting { wait, why } => bar.suspend(|| {
             let seconds = wait.as_secs();
             terminal::say(format_args!(
-                "the hub fails ({why}); asking again in {seconds} s"
+                "the hub did not answer as expected ({why}); trying again in {seconds} s"
             ));
         }),
         Event::Shared(file) => bar.suspend(|| {
             terminal::say(format_args!(
-                "another program downloads {file}; waiting for it"
+                "another program is downloading {file}; waiting for it to finish"
             ));
         }),
         Event::Done => bar.finish_and_clear(),

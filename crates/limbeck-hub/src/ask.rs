@@ -38,18 +38,29 @@ pub struct Asker {
     patience: Duration,
 }
 
+/// How the hub says no.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Its status.
+    pub status: StatusCode,
+    /// What is wrong, in the hub's words: `RevisionNotFound`, ...
+    pub code: String,
+    /// How long to wait, if it says that.
+    pub wait: Option<Duration>,
+}
+
+impl Refusal {
+    /// Whether the same answer is to be expected when the hub is asked again.
+    pub fn is_final(&self) -> bool {
+        self.status.is_client_error() && ![408, 429].contains(&self.status.as_u16())
+    }
+}
+
 /// Why there was no answer that can be used.
 #[derive(Debug)]
 pub enum Trouble {
     /// The hub says no.
-    Status {
-        /// Its status.
-        status: StatusCode,
-        /// What is wrong, in the hub's words: `RevisionNotFound`, ...
-        code: String,
-        /// How long to wait, if it says that.
-        wait: Option<Duration>,
-    },
+    Status(Refusal),
     /// The network failed.
     Network {
         /// How, for people.
@@ -104,7 +115,10 @@ impl Asker {
         if from > 0 {
             request = request.header(RANGE, format!("bytes={from}-"));
         }
-        let response = request.call().map_err(|error| self.trouble(error))?;
+        let response = request.call().map_err(|error| {
+            let (why, again) = self.why(error);
+            Trouble::Network { why, again }
+        })?;
         let status = response.status();
         // 416: nothing is there from that byte on, which whoever asked has to know.
         if status.is_success() || status == StatusCode::RANGE_NOT_SATISFIABLE {
@@ -112,11 +126,11 @@ impl Asker {
         }
         let header = |name: &str| response.headers().get(name)?.to_str().ok();
         let wait = header(RETRY_AFTER.as_str()).and_then(|wait| wait.trim().parse().ok());
-        Err(Trouble::Status {
+        Err(Trouble::Status(Refusal {
             status,
             code: header("x-error-code").unwrap_or_default().to_owned(),
             wait: wait.map(Duration::from_secs),
-        })
+        }))
     }
 
     /// The same, a few times where the hub is busy or failed.
@@ -143,10 +157,10 @@ impl Asker {
         }
     }
 
-    /// What the library says of a failure, for people.
-    fn trouble(&self, error: ureq::Error) -> Trouble {
+    /// What the library says of a failure, for people, and whether another try may do better at once.
+    fn why(&self, error: ureq::Error) -> (String, bool) {
         use ureq::{Error, Timeout};
-        let (why, again) = match error {
+        match error {
             Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
                 let seconds = CONNECT.as_secs();
                 (format!("no connection within {seconds} s"), false)
@@ -158,16 +172,12 @@ impl Asker {
             Error::HostNotFound => ("no such host, or no network".to_owned(), false),
             Error::Io(error) => of_io(&error),
             error => (error.to_string(), false),
-        };
-        Trouble::Network { why, again }
+        }
     }
 
-    /// The same of a failure in the middle of an answer.
-    pub fn broken(&self, error: io::Error) -> String {
-        match self.trouble(ureq::Error::from(error)) {
-            Trouble::Network { why, .. } => why,
-            trouble @ Trouble::Status { .. } => trouble.to_string(),
-        }
+    /// What failed in the middle of an answer.
+    pub fn broken(&self, error: impl Into<ureq::Error>) -> String {
+        self.why(error.into()).0
     }
 }
 
@@ -209,9 +219,9 @@ impl Trouble {
     fn wait(&self, tries: u32) -> Option<Duration> {
         let usual = Duration::from_secs(1 << (tries - 1));
         match self {
-            Self::Status { status, wait, .. } => {
-                let passes = matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504);
-                passes.then(|| wait.unwrap_or(usual))
+            Self::Status(no) => {
+                let passes = matches!(no.status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504);
+                passes.then(|| no.wait.unwrap_or(usual))
             }
             Self::Network { again, .. } => again.then_some(usual),
         }
@@ -221,7 +231,7 @@ impl Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Status { status, .. } => write!(f, "status {}", status.as_u16()),
+            Self::Status(no) => write!(f, "status {}", no.status.as_u16()),
             Self::Network { why, .. } => f.write_str(why),
         }
     }

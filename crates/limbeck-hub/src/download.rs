@@ -48,8 +48,8 @@ enum Taken {
 }
 
 impl Download<'_> {
-    /// Has the file under its name in the cache; `told` bytes of the model were there before it.
-    pub fn run(&self, told: u64, tell: Tell<'_>) -> Result<(), HubError> {
+    /// Has the file under its name in the cache.
+    pub fn run(&self, tell: Tell<'_>) -> Result<(), HubError> {
         let checksum = self.file.checksum;
         let (blob, part) = (self.place.blob(checksum), self.place.part(checksum));
         let wait = || tell(Event::Shared(self.file.name));
@@ -58,14 +58,14 @@ impl Download<'_> {
         if size_of(&blob) != Some(self.file.size) {
             make_folder_of(&part)?;
             let goes_on = size_of(&part).is_some_and(|size| size > 0);
-            self.fill(&part, told, tell)?;
+            self.fill(&part, tell)?;
             // A part that was damaged, by a crash for instance, must not be gone on from for ever.
             if let Err(error) = self.check(&part) {
                 remove(&part)?;
                 if !goes_on {
                     return Err(error);
                 }
-                self.fill(&part, told, tell)?;
+                self.fill(&part, tell)?;
                 self.check(&part).inspect_err(|_| drop(remove(&part)))?;
             }
             fs::rename(&part, &blob).map_err(HubError::file("rename", &part))?;
@@ -74,7 +74,7 @@ impl Download<'_> {
     }
 
     /// Takes answers until the part is as long as the file.
-    fn fill(&self, path: &Path, told: u64, tell: Tell<'_>) -> Result<(), HubError> {
+    fn fill(&self, path: &Path, tell: Tell<'_>) -> Result<(), HubError> {
         let part = File::options().create(true).append(true).open(path);
         let mut part = part.map_err(HubError::file("write", path))?;
         // How far it ever came: each try but a few has to come farther.
@@ -85,15 +85,15 @@ impl Download<'_> {
                 part.set_len(0).map_err(HubError::file("write", path))?;
                 continue;
             }
-            tell(Event::Reached(told + before));
+            tell(Event::Reached(before));
             if before == self.file.size {
                 return part.sync_all().map_err(HubError::file("write", path));
             }
             let taken = match self.hub.asker.get(&self.url(), before, tell) {
-                Ok(answer) => self.take(answer, (&mut part, path, before), told, tell)?,
+                Ok(answer) => self.take(answer, (&mut part, path, before), tell)?,
                 Err(Trouble::Network { why, .. }) => Taken::Some(why),
-                Err(trouble) => {
-                    return Err(self.hub.refusal(trouble, self.model.id, self.file.name));
+                Err(Trouble::Status(no)) => {
+                    return Err(self.hub.refusal(no, self.model.id, self.file.name));
                 }
             };
             let got = size_of(path).unwrap_or(0);
@@ -128,7 +128,6 @@ impl Download<'_> {
         &self,
         answer: Response<Body>,
         (part, path, before): (&mut File, &Path, u64),
-        told: u64,
         tell: Tell<'_>,
     ) -> Result<Taken, HubError> {
         let size = self.file.size;
@@ -172,7 +171,7 @@ impl Download<'_> {
             }
             part.write_all(&piece[..read])
                 .map_err(HubError::file("write", path))?;
-            tell(Event::Reached(told + got));
+            tell(Event::Reached(got));
         }
     }
 

@@ -15,8 +15,8 @@ pub enum HubError {
     },
     /// The network is not to be used, and the cache has no such model.
     #[error(
-        "there is no folder {id}, and no whole model of that name in the cache {cache}, while HF_HUB_OFFLINE forbids to \
-         download it: unset that, or name a folder with the model's files"
+        "there is no folder {id} and no complete copy of that model in the cache {cache}, and HF_HUB_OFFLINE forbids \
+         downloading it: unset HF_HUB_OFFLINE, or name a folder with the model's files"
     )]
     Offline {
         /// The model.
@@ -26,8 +26,8 @@ pub enum HubError {
     },
     /// The hub did not answer, and the cache has no such model.
     #[error(
-        "there is no folder {id}, no whole model of that name in the cache {cache}, and {host} cannot be asked for it ({why}): \
-         name a folder with the model's files, or try again with a network"
+        "there is no folder {id}, no complete copy of that model in the cache {cache}, and {host} cannot be reached ({why}): \
+         name a folder with the model's files, or try again when you are online"
     )]
     Unreachable {
         /// The model.
@@ -41,8 +41,8 @@ pub enum HubError {
     },
     /// The hub has no such model.
     #[error(
-        "there is no folder {id}, and {host} has no model of that name: look for its name there, or name a folder with the \
-         model's files"
+        "there is no folder {id}, and {host} has no model of that name: check the name on its page there, or name a folder \
+         with the model's files"
     )]
     NoModel {
         /// The model.
@@ -51,7 +51,9 @@ pub enum HubError {
         host: String,
     },
     /// The model has no such revision.
-    #[error("{model} on {host} has no branch, tag or commit `{revision}`: leave it out for main")]
+    #[error(
+        "{model} on {host} has no branch, tag or commit `{revision}`: name another, or none for main"
+    )]
     NoRevision {
         /// The model.
         model: String,
@@ -62,16 +64,16 @@ pub enum HubError {
     },
     /// The hub wants to know who asks. It answers so, too, for what does not exist.
     #[error(
-        "there is no folder {id}, and {host} shows no model of that name to {whom} (status 401): check its name; if it is private or \
-         gated, {what_now}"
+        "there is no folder {id}, and {host} shows no model of that name {asked} (status 401): check its name; if it is private \
+         or gated, {what_now}"
     )]
     Hidden {
         /// The model.
         id: String,
         /// The hub.
         host: String,
-        /// Who asked.
-        whom: &'static str,
+        /// With which token it was asked.
+        asked: &'static str,
         /// How to ask for it.
         what_now: &'static str,
     },
@@ -88,7 +90,9 @@ pub enum HubError {
         status: u16,
     },
     /// The hub has had too many requests.
-    #[error("{host} takes no more requests for {id} now (status 429): try again in {wait}")]
+    #[error(
+        "{host} has had too many requests to answer for {id} now (status 429): try again in {wait}"
+    )]
     Busy {
         /// The model.
         id: String,
@@ -111,7 +115,7 @@ pub enum HubError {
     },
     /// The answer cannot be read.
     #[error(
-        "what {host} answers for {id} is no list of a model's files ({why}): check HF_ENDPOINT"
+        "the answer of {host} for {id} is not a list of a model's files ({why}): check HF_ENDPOINT"
     )]
     NoListing {
         /// The model.
@@ -170,7 +174,7 @@ pub enum HubError {
     },
     /// What came is not what was listed.
     #[error(
-        "{file} of {id} came damaged: its checksum is {found}, and {host} lists {listed}; it was removed, so try again"
+        "{file} of {id} arrived damaged: its checksum is {found}, and {host} lists {listed}; it has been removed, so try again"
     )]
     Damaged {
         /// The model.

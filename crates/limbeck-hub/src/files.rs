@@ -68,25 +68,25 @@ pub fn needed(
     if !has(&join(encoder, "config.json")) {
         return refuse(
             "has no config.json".to_owned(),
-            "it is no model that limbeck reads, such as sentence-transformers/all-MiniLM-L6-v2"
-                .to_owned(),
+            "name a model that has one, such as sentence-transformers/all-MiniLM-L6-v2".to_owned(),
         );
     }
     let Some(weights) = weights(&has, encoder, read)? else {
         return match has(&join(encoder, PYTORCH)) {
             true => refuse(
                 format!(
-                    "has its weights as {PYTORCH} alone, which is not downloaded because it may run code in other programs"
+                    "has its weights only as {PYTORCH}, which is not downloaded because such files can run code in other \
+                     programs"
                 ),
                 format!(
-                    "name a revision with {WEIGHTS} (many have one at {}@refs/pr/N), or download the model yourself (hf download \
-                     {}) and name its folder",
+                    "name a revision with {WEIGHTS} (many models have them in a pull request: {}@refs/pr/N), or download the \
+                     model yourself (hf download {}) and name its folder",
                     id.model, id.model
                 ),
             ),
             false => refuse(
                 format!("has no {WEIGHTS}, but {}", others(names)),
-                "look for the model that these were made of, and name it".to_owned(),
+                "name the model that these were converted from".to_owned(),
             ),
         };
     };
@@ -176,7 +176,7 @@ fn others(names: &[&str]) -> String {
     match (weights.next(), weights.count()) {
         (None, _) => "no other weights either".to_owned(),
         (Some(first), 0) => (*first).to_owned(),
-        (Some(first), more) => format!("{first} and {more} more of other forms"),
+        (Some(first), more) => format!("{first} and {more} more in other formats"),
     }
 }
 

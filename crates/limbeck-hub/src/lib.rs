@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use limbeck_recipe::{HubFile, HubId, HubListing, is_commit};
 
-use ask::{Asker, Token, Trouble};
+use ask::{Asker, Refusal, Token, Trouble};
 use cache::{Cache, Place};
 use download::{Download, Listed, size_of};
 pub use error::HubError;
@@ -115,7 +115,7 @@ impl Hub {
         let variable = &|name: &str| variable(name).filter(|value| !value.is_empty());
         let home = home(variable)?;
         let root = variable("HF_HUB_CACHE").or_else(|| variable("HUGGINGFACE_HUB_CACHE"));
-        let root = root.map_or_else(|| home.join("hub"), PathBuf::from);
+        let root = root.map_or_else(|| home.join("hub"), |root| expanded(root, variable));
         let root = std::path::absolute(&root).map_err(HubError::file("find", &root))?;
         let patience = match variable("HF_HUB_DOWNLOAD_TIMEOUT") {
             Some(seconds) => seconds.trim().parse().ok().filter(|seconds| *seconds > 0),
@@ -146,37 +146,42 @@ impl Hub {
     /// # Errors
     /// There is none, or it cannot be had; what there is of it stays in the cache, and the next call goes on from there.
     pub fn model(&self, id: &HubId, tell: Tell<'_>) -> Result<Snapshot, HubError> {
-        let kept = self.cache.whole(id);
-        let kept = |unasked: Option<String>| {
-            kept.map(|(folder, commit)| Snapshot {
-                folder,
-                id: id.at(&commit),
-                unasked,
-            })
-        };
-        let cache = self.cache.root.display().to_string();
         if self.offline {
-            let id = id.to_string();
-            return kept(None).ok_or(HubError::Offline { id, cache });
+            return self.kept(id, None).ok_or_else(|| HubError::Offline {
+                id: id.to_string(),
+                cache: self.cache.root.display().to_string(),
+            });
         }
-        match self.listing(id, tell) {
-            Ok(listing) => self.fetch(id, &listing?, tell),
-            Err(trouble) => {
-                let why = trouble.to_string();
-                let says_no = matches!(&trouble, Trouble::Status { status, .. }
-                    if status.is_client_error() && ![408, 429].contains(&status.as_u16()));
-                match (says_no, kept(Some(why.clone())), trouble) {
-                    (false, Some(kept), _) => Ok(kept),
-                    (_, _, Trouble::Network { .. }) => Err(HubError::Unreachable {
+        let trouble = match self.listing(id, tell) {
+            Ok(listing) => return self.fetch(id, &listing?, tell),
+            Err(trouble) => trouble,
+        };
+        let why = trouble.to_string();
+        match trouble {
+            Trouble::Status(no) if no.is_final() => Err(self.refusal(no, id, LIST)),
+            Trouble::Status(no) => self
+                .kept(id, Some(why))
+                .ok_or_else(|| self.refusal(no, id, LIST)),
+            Trouble::Network { .. } => {
+                self.kept(id, Some(why.clone()))
+                    .ok_or_else(|| HubError::Unreachable {
                         id: id.to_string(),
-                        cache,
+                        cache: self.cache.root.display().to_string(),
                         host: self.host().to_owned(),
                         why,
-                    }),
-                    (_, _, trouble) => Err(self.refusal(trouble, id, LIST)),
-                }
+                    })
             }
         }
+    }
+
+    /// The model as the cache has it, if it has all of it.
+    fn kept(&self, id: &HubId, unasked: Option<String>) -> Option<Snapshot> {
+        let (folder, commit) = self.cache.whole(id)?;
+        Some(Snapshot {
+            folder,
+            id: id.at(&commit),
+            unasked,
+        })
     }
 
     /// What the hub says of a model's files.
@@ -282,7 +287,7 @@ impl Hub {
             from: parts.sum(),
             cache: &self.cache.root,
         });
-        let mut told = 0;
+        let mut before = 0;
         for file in missing {
             let download = Download {
                 hub: self,
@@ -290,8 +295,11 @@ impl Hub {
                 place,
                 file: *file,
             };
-            download.run(told, tell)?;
-            told += file.size;
+            download.run(&mut |event| match event {
+                Event::Reached(bytes) => tell(Event::Reached(before + bytes)),
+                event => tell(event),
+            })?;
+            before += file.size;
         }
         tell(Event::Done);
         Ok(())
@@ -317,11 +325,8 @@ impl Hub {
     }
 
     /// What a status means.
-    fn refusal(&self, trouble: Trouble, id: &HubId, what: &str) -> HubError {
-        let (status, code, wait) = match trouble {
-            Trouble::Status { status, code, wait } => (status.as_u16(), code, wait),
-            Trouble::Network { why, .. } => return self.no_listing(id, why),
-        };
+    fn refusal(&self, no: Refusal, id: &HubId, what: &str) -> HubError {
+        let (status, code) = (no.status.as_u16(), no.code);
         let host = self.host().to_owned();
         let (model, name) = (id.model.clone(), id.to_string());
         match (status, code.as_str()) {
@@ -335,23 +340,28 @@ impl Hub {
                 host,
                 status,
             },
-            (401, _) => HubError::Hidden {
-                id: model,
-                host,
-                whom: match self.asker.has_token() {
-                    true => "whoever the token in HF_TOKEN or the cache stands for",
-                    false => "strangers",
-                },
-                what_now: match self.asker.has_token() {
-                    true => "set HF_TOKEN to a token that may read it",
-                    false => "set HF_TOKEN to a token of yours",
-                },
-            },
+            (401, _) => {
+                let (asked, what_now) = match self.asker.has_token() {
+                    true => (
+                        "with the token in HF_TOKEN or the cache",
+                        "set HF_TOKEN to a token that may read it",
+                    ),
+                    false => ("without a token", "set HF_TOKEN to a token of yours"),
+                };
+                HubError::Hidden {
+                    id: model,
+                    host,
+                    asked,
+                    what_now,
+                }
+            }
             (404, "" | "RepoNotFound") if what == LIST => HubError::NoModel { id: name, host },
             (429, _) => HubError::Busy {
                 id: name,
                 host,
-                wait: wait.map_or("a while".to_owned(), |wait| format!("{} s", wait.as_secs())),
+                wait: no
+                    .wait
+                    .map_or("a while".to_owned(), |wait| format!("{} s", wait.as_secs())),
             },
             _ => HubError::Status {
                 host,
@@ -373,15 +383,30 @@ impl Hub {
 /// The folder of all that has to do with the hub.
 fn home(variable: Variable<'_>) -> Result<PathBuf, HubError> {
     if let Some(home) = variable("HF_HOME") {
-        return Ok(PathBuf::from(home));
+        return Ok(expanded(home, variable));
     }
-    let caches = variable("XDG_CACHE_HOME").map(PathBuf::from);
-    let caches = caches.or_else(|| Some(std::env::home_dir()?.join(".cache")));
+    let caches = variable("XDG_CACHE_HOME").map(|caches| expanded(caches, variable));
+    let caches = caches.or_else(|| Some(home_folder(variable)?.join(".cache")));
     let caches = caches.ok_or_else(|| HubError::Setting {
         name: "HF_HOME",
         why: "it is not set, and there is no home folder that could hold the cache".to_owned(),
     })?;
     Ok(caches.join("huggingface"))
+}
+
+/// The path in a variable, with the home folder for a leading `~`, as huggingface_hub reads it.
+fn expanded(path: String, variable: Variable<'_>) -> PathBuf {
+    let path = PathBuf::from(path);
+    let rest = path.strip_prefix("~").ok();
+    let expanded = rest.and_then(|rest| Some(home_folder(variable)?.join(rest)));
+    expanded.unwrap_or(path)
+}
+
+fn home_folder(variable: Variable<'_>) -> Option<PathBuf> {
+    let name = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
+    variable(name)
+        .map(PathBuf::from)
+        .or_else(std::env::home_dir)
 }
 
 fn endpoint(variable: Variable<'_>) -> Result<String, HubError> {
@@ -398,7 +423,8 @@ fn endpoint(variable: Variable<'_>) -> Result<String, HubError> {
 
 /// The token in the environment, or that of `hf auth login`.
 fn token(home: &Path, variable: Variable<'_>) -> Result<Option<Token>, HubError> {
-    let path = variable("HF_TOKEN_PATH").map_or_else(|| home.join("token"), PathBuf::from);
+    let path = variable("HF_TOKEN_PATH");
+    let path = path.map_or_else(|| home.join("token"), |path| expanded(path, variable));
     let (name, token) = match variable("HF_TOKEN") {
         Some(token) => ("HF_TOKEN", token),
         None => (

@@ -49,9 +49,10 @@ fn run(scene: &Scene, server: &Server, arguments: &[&str]) -> Outcome {
     outcome(command(scene, server, arguments))
 }
 
-/// The same with what the cache has.
+/// The same with what the cache has; the hub is asked nothing.
 #[track_caller]
 fn offline(scene: &Scene, server: &Server, arguments: &[&str]) -> Outcome {
+    server.seen();
     let mut command = command(scene, server, arguments);
     command.env("HF_HUB_OFFLINE", "1");
     let outcome = outcome(command);
@@ -111,7 +112,6 @@ fn a_student_of_a_model_on_the_hub_names_it_with_its_commit() {
         "--set",
         "steps=5",
     ];
-    server.seen();
     offline(&scene, &server, &resume).done();
     assert_eq!(scene.steps("deep/student/metrics.jsonl").len(), 5);
     let again = [
@@ -168,7 +168,6 @@ fn a_run_with_an_assistant_needs_the_hub_until_the_assistant_teaches() {
     let recipe = scene.text("student/assistant/recipe.toml");
     assert!(recipe.contains(&pinned()), "{recipe}");
     std::fs::remove_dir_all(scene.path("hf")).expect("the cache");
-    server.seen();
     offline(
         &scene,
         &server,
@@ -193,21 +192,15 @@ fn an_id_in_a_recipe_is_no_path_from_there() {
     assert!(text.contains(&format!("{}, 2 layers", pinned())), "{text}");
     // A folder of that name where the program is started is not meant.
     scene.copy_golden("tiny-xlmr", MODEL);
-    let text = offline_seen(&scene, &server, &check);
+    let text = offline(&scene, &server, &check).done().stdout;
     assert!(text.contains(&format!("{}, 2 layers", pinned())), "{text}");
     // One beside the recipe is.
     scene.copy_golden("tiny-bert", "runs/golden/tiny");
-    server.seen();
-    let text = offline_seen(&scene, &server, &check);
+    let text = offline(&scene, &server, &check).done().stdout;
     assert!(
         text.contains("tiny, 2 layers") && !text.contains(COMMIT),
         "{text}"
     );
-}
-
-fn offline_seen(scene: &Scene, server: &Server, arguments: &[&str]) -> String {
-    server.seen();
-    offline(scene, server, arguments).done().stdout
 }
 
 #[test]
@@ -220,7 +213,6 @@ fn every_command_takes_an_id() {
     );
     scene.distill(&[]).done();
     scene.write("sts.tsv", "sentence1\tsentence2\tscore\nthe model\ttwo heads\t1\none word\tall words\t2\nthe head\tone token\t3\n");
-    server.seen();
     let vector = |model: &str| {
         let encode = ["encode", "--device", "cpu", "--model", model, "corpus.txt"];
         offline(&scene, &server, &encode).done().stdout
@@ -256,7 +248,6 @@ fn every_command_that_writes_a_model_takes_an_id() {
         "train.tsv",
         "text\tlabel\nthe model\ta\none word\tb\ntwo heads\ta\nall words\tb\n",
     );
-    server.seen();
     let finetune = [
         "finetune",
         "--device",
@@ -295,7 +286,7 @@ fn every_command_that_writes_a_model_takes_an_id() {
     .refused(
         2,
         &format!(
-            "{} is in the hub's cache, where nothing else is written: name a folder with --out",
+            "{} is in the hub's cache, and limbeck exports nothing into it: name a folder with --out",
             pinned()
         ),
     );
@@ -377,7 +368,7 @@ fn a_refusal_is_one_line_and_keeps_the_token() {
         outcome.refused(
             1,
             &format!(
-                "there is no folder {MODEL}, and {} shows no model of that name to whoever the token in HF_TOKEN or the cache stands for \
+                "there is no folder {MODEL}, and {} shows no model of that name with the token in HF_TOKEN or the cache \
                  (status 401): check its name; if it is private or gated, set HF_TOKEN to a token that may read it",
                 server.endpoint().trim_start_matches("http://")
             ),
@@ -385,6 +376,23 @@ fn a_refusal_is_one_line_and_keeps_the_token() {
     }
     assert_eq!(server.seen()[0].token, Some(format!("Bearer {TOKEN}")));
     assert!(!scene.path("student").exists());
+}
+
+#[test]
+fn what_stands_in_for_a_busy_hub_is_said() {
+    let (scene, server) = scene();
+    let newer = "asked for a newer version";
+    run(&scene, &server, &["inspect", MODEL]).done();
+    // A commit never changes: there is nothing newer of it.
+    for (id, asked) in [(MODEL.to_owned(), newer), (pinned(), "asked")] {
+        server.misbehave("/api/", Way::Status(429, "Retry-After: 3600\r\n"), 1);
+        let told = run(&scene, &server, &["inspect", &id]).done();
+        let said = format!(
+            "using {} from the cache: the hub could not be {asked} (status 429)\n",
+            pinned()
+        );
+        assert_eq!(told.stderr, said);
+    }
 }
 
 /// Nothing of a run has begun, so there is nothing to save first.
@@ -425,7 +433,7 @@ fn an_interrupt_ends_a_download_at_once_and_the_next_call_goes_on() {
     let told = run(&scene, &server, &distill).done();
     assert!(
         told.stderr
-            .contains("1 file, 0.1 MB, 0.0 MB of it there already"),
+            .contains("1 file, 0.1 MB, 0.0 MB of it already downloaded"),
         "{told:?}"
     );
     let mut ranges = server

@@ -238,7 +238,7 @@ fn a_revision_is_a_branch_a_tag_or_a_commit() {
     assert_eq!(
         error,
         format!(
-            "{MODEL} on {} has no branch, tag or commit `v2`: leave it out for main",
+            "{MODEL} on {} has no branch, tag or commit `v2`: name another, or none for main",
             &scene.server.endpoint()[7..]
         )
     );
@@ -291,7 +291,7 @@ fn offline_the_cache_is_used_without_a_request() {
     // Half a model is none.
     fs::remove_file(folder.join("tokenizer.json")).unwrap();
     fs::remove_file(folder.join("vocab.txt")).unwrap();
-    assert!(scene.refused().contains("no whole model"));
+    assert!(scene.refused().contains("no complete copy"));
 }
 
 #[test]
@@ -309,8 +309,8 @@ fn without_a_network_the_cache_is_used_and_it_is_said() {
     assert_eq!(
         scene.refused(),
         format!(
-            "there is no folder {MODEL}, no whole model of that name in the cache {}, and 127.0.0.1:{port} cannot be asked for it \
-             (the connection was refused): name a folder with the model's files, or try again with a network",
+            "there is no folder {MODEL}, no complete copy of that model in the cache {}, and 127.0.0.1:{port} cannot be reached \
+             (the connection was refused): name a folder with the model's files, or try again when you are online",
             cache.display()
         )
     );
@@ -414,7 +414,7 @@ fn a_stall_ends_in_time() {
         scene.server.misbehave("/api/", Way::Stall(bytes), 1);
         let error = scene.refused();
         assert!(
-            error.contains("cannot be asked for it (nothing came for 1 s)"),
+            error.contains("cannot be reached (nothing came for 1 s)"),
             "{error}"
         );
     }
@@ -530,7 +530,7 @@ fn every_refusal_is_one_sentence() {
     for (way, said) in [
         (
             Way::Status(401, ""),
-            "shows no model of that name to strangers (status 401)".to_owned(),
+            "shows no model of that name without a token (status 401)".to_owned(),
         ),
         (
             Way::Status(401, "X-Error-Code: GatedRepo\r\n"),
@@ -554,7 +554,7 @@ fn every_refusal_is_one_sentence() {
         ),
         (
             Way::Body("<html>"),
-            "is no list of a model's files (expected value at line 1 column 1)".to_owned(),
+            "is not a list of a model's files (expected value at line 1 column 1)".to_owned(),
         ),
         (Way::Body("{}"), "it names no commit".to_owned()),
         (
@@ -621,8 +621,7 @@ fn a_token_is_sent_to_the_hub_alone_and_never_shown() {
     scene.server.misbehave("/api/", Way::Status(401, ""), 1);
     let error = scene.refused();
     assert!(
-        error.contains("whoever the token in HF_TOKEN or the cache stands for")
-            && !error.contains("hf_Another")
+        error.contains("with the token in HF_TOKEN or the cache") && !error.contains("hf_Another")
     );
     assert_eq!(
         scene.server.seen()[0].token.as_deref(),
@@ -657,16 +656,46 @@ fn the_cache_is_where_the_variables_say() {
 }
 
 #[test]
+fn a_tilde_is_the_home_folder() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("mine"), TOKEN).unwrap();
+    for (name, value, cache) in [
+        ("HF_HUB_CACHE", "~/there", "there"),
+        ("HF_HOME", "~/there", "there/hub"),
+        ("HF_HOME", "~", "hub"),
+        ("XDG_CACHE_HOME", "~/there", "there/huggingface/hub"),
+    ] {
+        let mut scene = Scene::new();
+        scene.variables.remove("HF_HOME");
+        for variable in ["HOME", "USERPROFILE"] {
+            scene.set(variable, &home.path().display().to_string());
+        }
+        scene.set(name, value);
+        scene.set("HF_TOKEN_PATH", "~/mine");
+        let folder = scene.found().folder;
+        assert!(
+            folder.starts_with(home.path().join(cache)),
+            "{name}={value}: {}",
+            folder.display()
+        );
+        assert_eq!(
+            scene.server.seen()[0].token,
+            Some(format!("Bearer {TOKEN}"))
+        );
+    }
+}
+
+#[test]
 fn models_of_other_kinds_are_refused_before_a_download() {
     let other = "f".repeat(40);
     for (change, said) in [
         (
             &["model.safetensors"][..],
-            "has its weights as pytorch_model.bin alone",
+            "has its weights only as pytorch_model.bin",
         ),
         (
             &["model.safetensors", "pytorch_model.bin"],
-            "has no model.safetensors, but onnx/model.onnx and 1 more of other forms",
+            "has no model.safetensors, but onnx/model.onnx and 1 more in other formats",
         ),
         (&["config.json"], "has no config.json"),
     ] {

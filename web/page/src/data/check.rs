@@ -11,7 +11,7 @@ pub const LARGEST: u64 = 1_000_000_000;
 pub const FIRST: u64 = 64 << 10;
 /// The format's own limit for a header.
 const LONGEST_HEADER: u64 = 100_000_000;
-const INDEX: &str = "model.safetensors.index.json";
+const INDEX: &str = limbeck_recipe::WEIGHTS_INDEX;
 const WEIGHTS: &str = "model.safetensors";
 /// Refuses a file by its size alone.
 pub fn size(name: &str, bytes: u64) -> Result<(), String> {
