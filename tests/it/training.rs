@@ -10,8 +10,8 @@ use limbeck_model::{Dropout, Encoder, Named, Precision, TokenBatch};
 use limbeck_oracle::judge::{assert_as_good_as_within, relative_l2};
 use limbeck_recipe::batching::{Batch, DataPosition};
 use limbeck_recipe::{
-    Estimate, Init, KernelChoice, Objective, OutputRecipe, Pair, Part, Plan, Recipe, Step,
-    StudentRecipe,
+    Estimate, Init, KernelChoice, Objective, Operation, OutputRecipe, Pair, Part, Plan, Recipe,
+    Step, StudentRecipe,
 };
 use limbeck_train::{
     Checkpoint, Event, Gradients, Lesson, Reading, Run, TrainError, check_kernels,
@@ -336,30 +336,50 @@ async fn any_pairs_train() {
 /// Kernels that work are used; kernels that a device does not run are noticed before the run, and plain operations take over.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn kernels_are_tested_before_a_run() {
-    let golden = golden();
     for device in [cpu(), gpu().await] {
         let mut plan = plan(&recipe());
         assert_eq!(check_kernels(&mut plan, &device).await, None);
-        assert_eq!(plan.kernel, KernelChoice::Fused);
+        assert_eq!(plan.kernels, KernelChoice::Fused.into());
     }
-    let device = gpu().await;
-    let expected = golden_run(&golden, &recipe(), &device);
+    let (plan, failure) = without_launches_of("").await;
+    assert!(failure.contains("Relation { student: 2"), "{failure}");
+    for operation in OPERATIONS {
+        assert!(!plan.kernels.has(operation), "{operation:?}");
+    }
+}
+
+const OPERATIONS: [Operation; 4] = [
+    Operation::Relation,
+    Operation::Attention,
+    Operation::Gelu,
+    Operation::Linear,
+];
+
+/// Only the kernel that fails is replaced.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_kernel_that_fails_falls_back_alone() {
+    let (plan, failure) = without_launches_of("GeluSpec").await;
+    assert!(failure.contains("of Gelu"), "{failure}");
+    for operation in OPERATIONS {
+        assert_eq!(plan.kernels.has(operation), operation != Operation::Gelu);
+    }
+}
+
+/// The plan of a GPU that does not run these shaders, and why it is as it is. A step of it is right.
+async fn without_launches_of(shader: &'static str) -> (Plan, String) {
+    let (golden, device) = (golden(), gpu().await);
+    let student = golden_run(&golden, &recipe(), &device).student().clone();
     let mut plan = plan(&recipe());
-    skip_launches(true);
+    skip_launches(Some(shader));
     let failure = check_kernels(&mut plan, &device).await;
     // The shaders stay broken: what follows must not need them.
-    let mut run = Run::with_student(plan, teacher(&device), expected.student().clone());
+    let mut run = Run::with_student(plan, teacher(&device), student);
     let event = step(&mut run, &golden_batch(&golden, 0)).await;
-    skip_launches(false);
-    let failure = failure
-        .expect("a device that runs no kernel passed")
-        .to_string();
-    assert!(
-        failure.contains("differs from the CPU's") && failure.contains("Relation { student: 2"),
-        "{failure}"
-    );
-    assert_eq!(run.plan().kernel, KernelChoice::Naive);
+    skip_launches(None);
     near(event.loss, golden.get("loss")[0], 1e-4, "loss");
+    let failure = failure.expect("a device that runs no kernel passed");
+    assert!(failure.contains("differs from the CPU's"), "{failure}");
+    (run.plan().clone(), failure)
 }
 
 /// MiniLM v1: attention and value relation over the attention heads.

@@ -2,6 +2,7 @@
 
 #[cfg_attr(not(feature = "gpu"), path = "device/no_gpu.rs")]
 mod gpu;
+mod quiet;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -9,13 +10,14 @@ use std::process::ExitCode;
 use burn::tensor::Device;
 use clap::Args;
 use limbeck_engine::{Opened, heldout};
-use limbeck_kernels::{Check, self_test};
-use limbeck_recipe::{DeviceChoice, KernelChoice, counted};
+use limbeck_kernels::{Check, tested};
+use limbeck_recipe::{DeviceChoice, Kernels, counted};
 
 use crate::error::CliError;
 use crate::terminal;
 
 pub use gpu::best_adapter;
+pub use quiet::keep_graphics_quiet;
 
 /// A GPU, for people to choose from.
 struct Adapter {
@@ -154,21 +156,19 @@ pub fn open_for_engine(choice: DeviceChoice) -> Result<Opened, CliError> {
     }
 }
 
-/// What is to compute on a device: our kernels, or plain tensor operations if those fail these checks, which is said.
-pub fn tested_kernel(device: &Device, checks: &[Check]) -> KernelChoice {
-    match pollster::block_on(self_test(device, checks)) {
-        Ok(()) => KernelChoice::Fused,
-        Err(error) => {
-            terminal::say(self_test_failed(&error));
-            KernelChoice::Naive
-        }
+/// What is to compute on a device: our kernels, but plain tensor operations in place of those that fail these checks, which is said.
+pub fn tested_kernels(device: &Device, checks: &[Check]) -> Kernels {
+    let tested = pollster::block_on(tested(device, checks));
+    if let Some(failure) = tested.failure() {
+        terminal::say(self_test_failed(&failure));
     }
+    tested.kernels
 }
 
-/// What to know when the kernels of a device failed their test.
-pub fn self_test_failed(error: &impl std::fmt::Display) -> String {
+/// What to know when kernels of a device failed their test.
+pub fn self_test_failed(failure: &str) -> String {
     format!(
-        "The kernels failed their self-test on this device: {error}. Using plain tensor operations instead, which are \
+        "Kernels failed their self-test on this device: {failure}. Using plain tensor operations in their place, which are \
          slower and take more memory. Update the graphics driver, or use --device cpu"
     )
 }

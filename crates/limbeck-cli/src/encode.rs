@@ -323,7 +323,7 @@ pub fn open(
         error => error.into(),
     })?;
     let checks = checks(model.encoder().config());
-    model.set_kernel(device::tested_kernel(device, &checks));
+    model.set_kernels(device::tested_kernels(device, &checks));
     Ok(model)
 }
 

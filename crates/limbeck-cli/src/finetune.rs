@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use limbeck_kernels::self_test;
+use limbeck_kernels::tested;
 use limbeck_model::{Encoder, Folder, ModelError, Weights, checks};
-use limbeck_recipe::{Config, DeviceChoice, HeadChoice, KernelChoice, counted, tuning_bytes};
+use limbeck_recipe::{Config, DeviceChoice, HeadChoice, Kernels, counted, tuning_bytes};
 use serde_json::json;
 
 use crate::error::CliError;
@@ -145,19 +145,15 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let pad = config.pad_token_id;
     let train = tokenise(&tokenizer, &task.train, pad)?;
     let dev = tokenise(&tokenizer, &task.dev, pad)?;
-    let self_test = pollster::block_on(self_test(&opened.device, &checks(&config))).err();
-    let kernel = match self_test {
-        Some(_) => KernelChoice::Naive,
-        None => KernelChoice::Fused,
-    };
+    let tested = pollster::block_on(tested(&opened.device, &checks(&config)));
     let room = Room::of(&opened);
     room.require_model(folder.name(), &config)?;
-    require_room(room, &config, kernel, &train, arguments.batch)?;
+    require_room(room, &config, tested.kernels, &train, arguments.batch)?;
     let weights = Weights::open(&folder)?;
     let device = opened.device.clone().autodiff();
     let get = |name: &str, _, shape: &[usize]| weights.get(name, shape);
     let mut encoder = Encoder::from_values(&config, &device, get)?;
-    encoder.set_kernel(kernel);
+    encoder.set_kernels(tested.kernels);
     let training = Training {
         arguments,
         task: &task,
@@ -176,7 +172,8 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
         progress: &progress,
         stop: &stop,
     };
-    let failed = self_test.as_ref().map(device::self_test_failed);
+    let failed = tested.failure();
+    let failed = failed.as_deref().map(device::self_test_failed);
     announce(&training, &opened.name, failed);
     let Some(seeds) = run(&training)? else {
         let step = progress.position();
@@ -211,7 +208,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
 fn require_room(
     room: Room,
     config: &Config,
-    kernel: KernelChoice,
+    kernels: Kernels,
     train: &[Sequence],
     batch: usize,
 ) -> Result<(), CliError> {
@@ -220,7 +217,7 @@ fn require_room(
     let batch = batch.min(train.len());
     let width = config.hidden_size.max(config.intermediate_size);
     let tensor = memory::FLOAT * width as f64 * (batch * length) as f64;
-    let bytes = tuning_bytes(config, kernel, batch, length);
+    let bytes = tuning_bytes(config, kernels, batch, length);
     let what = format!(
         "fine-tuning with batches of {} of up to {length} tokens",
         counted(batch, "text")

@@ -92,6 +92,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    device::keep_graphics_quiet();
     let cli = Cli::parse();
     limbeck_kernels::keep_freed_memory();
     interrupt::survive_file_limits();

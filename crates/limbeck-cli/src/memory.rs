@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use limbeck_engine::Opened;
-use limbeck_recipe::{Config, KernelChoice, encoding_bytes, memory, parameter_count};
+use limbeck_recipe::{Config, Kernels, Operation, encoding_bytes, memory, parameter_count};
 
 use crate::error::CliError;
 
@@ -88,7 +88,7 @@ pub struct Encoding<'a> {
     /// Of the model.
     pub config: &'a Config,
     /// What computes.
-    pub kernel: KernelChoice,
+    pub kernels: Kernels,
     /// Vectors of each token that are kept and written as JSON.
     pub written: usize,
     /// Where it is computed.
@@ -103,12 +103,12 @@ impl Encoding<'_> {
         let config = self.config;
         // A number of JSON takes at most 16 bytes.
         let written = self.written as f64 * (FLOAT + 16.0) * config.hidden_size as f64;
-        let bytes =
-            encoding_bytes(config, self.kernel, length, self.written > 0) + written * length as f64;
+        let bytes = encoding_bytes(config, self.kernels, length, self.written > 0)
+            + written * length as f64;
         let width = config.hidden_size.max(config.intermediate_size) as f64;
-        let width = match self.kernel {
-            KernelChoice::Fused => width,
-            KernelChoice::Naive => width.max((config.num_attention_heads * length) as f64),
+        let width = match self.kernels.has(Operation::Attention) {
+            true => width,
+            false => width.max((config.num_attention_heads * length) as f64),
         };
         (bytes, FLOAT * width * length as f64)
     }

@@ -50,7 +50,7 @@ impl Batches {
     fn encoding<'a>(&self, model: &'a SentenceModel, written: usize) -> Encoding<'a> {
         Encoding {
             config: model.encoder().config(),
-            kernel: model.encoder().kernel(),
+            kernels: model.encoder().kernels(),
             written,
             room: self.room,
             workers: self.workers,

@@ -202,7 +202,7 @@ impl Side {
     fn taps(&self, batch: &TokenBatch, layer: usize, device: &Device) -> Result<Taps, CliError> {
         let mut encoder = Encoder::from_folder(&self.folder, device)?;
         let checks = checks(encoder.config());
-        encoder.set_kernel(device::tested_kernel(device, &checks));
+        encoder.set_kernels(device::tested_kernels(device, &checks));
         Ok(encoder.tap(batch, layer, None)?)
     }
 }

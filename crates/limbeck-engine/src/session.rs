@@ -151,12 +151,7 @@ impl Session {
             // It compiles here what every sample needs.
             similarity.of_student(&run).await?;
         }
-        let info = describe(
-            &run,
-            opened.name,
-            opened.on_gpu,
-            self_test_failure.map(|e| e.to_string()),
-        );
+        let info = describe(&run, opened.name, opened.on_gpu, self_test_failure);
         evaluations.sort_by_key(|evaluation| evaluation.step);
         Ok(Self {
             saved: checkpoint.map(|checkpoint| checkpoint.header.step),

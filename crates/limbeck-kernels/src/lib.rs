@@ -48,4 +48,4 @@ pub use ops::gelu::gelu;
 pub use ops::matmul::{linear, matmul, relaxed_simd};
 pub use ops::relation::{RelationLoss, relation, relation_loss};
 pub use pair::Taps;
-pub use self_test::{Check, SelfTestError, self_test};
+pub use self_test::{Check, SelfTestError, Tested, self_test, tested};

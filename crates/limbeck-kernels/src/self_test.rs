@@ -3,7 +3,7 @@
 
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
-use limbeck_recipe::{KernelChoice, Pair};
+use limbeck_recipe::{KernelChoice, Kernels, Operation, Pair};
 
 use crate::{Lengths, Taps, attention, gelu, linear, relation_loss};
 
@@ -43,6 +43,35 @@ pub enum Check {
     Gelu,
     /// Linear layers.
     Linear,
+}
+
+impl Check {
+    /// Whose kernel it tests.
+    fn operation(self) -> Operation {
+        match self {
+            Self::Relation { .. } => Operation::Relation,
+            Self::Attention { .. } => Operation::Attention,
+            Self::Gelu => Operation::Gelu,
+            Self::Linear => Operation::Linear,
+        }
+    }
+}
+
+/// What a device computes rightly.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tested {
+    /// The kernels that it does.
+    pub kernels: Kernels,
+    /// What is wrong with each of the others.
+    pub failures: Vec<SelfTestError>,
+}
+
+impl Tested {
+    /// What is wrong, if anything is.
+    pub fn failure(&self) -> Option<String> {
+        let failures: Vec<String> = self.failures.iter().map(ToString::to_string).collect();
+        (!failures.is_empty()).then(|| failures.join("; "))
+    }
 }
 
 /// What a GPU did not compute as the CPU does.
@@ -88,6 +117,21 @@ pub async fn self_test(device: &Device, checks: &[Check]) -> Result<(), SelfTest
         }
     }
     Ok(())
+}
+
+/// The kernels that pass [`self_test`] on `device`: one that fails is left out, and the others stay.
+pub async fn tested(device: &Device, checks: &[Check]) -> Tested {
+    let mut tested = Tested::default();
+    for check in checks {
+        if !tested.kernels.has(check.operation()) {
+            continue;
+        }
+        if let Err(failure) = self_test(device, &[*check]).await {
+            tested.kernels.remove(check.operation());
+            tested.failures.push(failure);
+        }
+    }
+    tested
 }
 
 type Results = Vec<(&'static str, Vec<f32>)>;

@@ -4,7 +4,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use limbeck_kernels::{gelu, linear, matmul};
 use limbeck_recipe::layout::Kind;
-use limbeck_recipe::{FamilyHead, HeadActivation, HeadChoice, KernelChoice, Rng, Tuned};
+use limbeck_recipe::{FamilyHead, HeadActivation, HeadChoice, Kernels, Rng, Tuned};
 
 use crate::parameters::{INITIAL_STD, ParameterMut, transposed};
 use crate::sentence::pool;
@@ -120,8 +120,8 @@ impl Classifier {
     }
 
     /// Sets what computes attention and GELU from now on; our kernels do unless this says otherwise.
-    pub fn set_kernel(&mut self, kernel: KernelChoice) {
-        self.encoder.set_kernel(kernel);
+    pub fn set_kernels(&mut self, kernels: Kernels) {
+        self.encoder.set_kernels(kernels);
     }
 
     /// The encoder.
@@ -140,7 +140,7 @@ impl Classifier {
         mut dropout: Option<&mut Dropout>,
     ) -> Result<Tensor<2>, ModelError> {
         let hidden = self.encoder.last_hidden(batch, dropout.as_deref_mut())?;
-        let (p, kernel) = (self.encoder.config().hidden_dropout, self.encoder.kernel());
+        let (p, kernels) = (self.encoder.config().hidden_dropout, self.encoder.kernels());
         let mut dropped = |x: Tensor<2>| match dropout.as_deref_mut() {
             Some(dropout) => dropout.apply(x, p),
             None => x,
@@ -155,19 +155,19 @@ impl Classifier {
                 x = dropped(x);
             }
             x = match head.activation {
-                HeadActivation::Tanh => dense.apply(kernel, x).tanh(),
-                HeadActivation::Relu => relu(dense.apply(kernel, x)),
+                HeadActivation::Tanh => dense.apply(kernels, x).tanh(),
+                HeadActivation::Relu => relu(dense.apply(kernels, x)),
                 HeadActivation::Gelu => self.gelu(dense, x),
             };
         }
-        Ok(self.output.apply(kernel, dropped(x)))
+        Ok(self.output.apply(kernels, dropped(x)))
     }
 
     /// Our GELU adds the bias itself, and its gradient is exact.
     fn gelu(&self, dense: &Linear, x: Tensor<2>) -> Tensor<2> {
-        let kernel = self.encoder.kernel();
-        let x = matmul(kernel, x, dense.weight.clone()).unsqueeze_dim(1);
-        gelu(kernel, x, dense.bias.clone()).squeeze_dim(1)
+        let kernels = self.encoder.kernels();
+        let x = matmul(kernels, x, dense.weight.clone()).unsqueeze_dim(1);
+        gelu(kernels, x, dense.bias.clone()).squeeze_dim(1)
     }
 
     /// Every parameter in place: the encoder's, then the head's, each by its name in the file that holds it.
@@ -262,8 +262,8 @@ impl Linear {
     }
 
     /// (B, in) to (B, out).
-    fn apply(&self, kernel: KernelChoice, x: Tensor<2>) -> Tensor<2> {
-        linear(kernel, x, self.weight.clone(), Some(self.bias.clone()))
+    fn apply(&self, kernels: Kernels, x: Tensor<2>) -> Tensor<2> {
+        linear(kernels, x, self.weight.clone(), Some(self.bias.clone()))
     }
 
     /// Name, shape and values as files have them.

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use limbeck_kernels::{Check, Taps};
 use limbeck_recipe::layout::{Block, Kind};
-use limbeck_recipe::{Config, KernelChoice, Pooling};
+use limbeck_recipe::{Config, Kernels, Pooling};
 
 use crate::parameters::{ParameterMut, Parameters};
 use crate::parts::Pass;
@@ -17,7 +17,7 @@ pub struct Encoder {
     config: Config,
     parameters: Parameters,
     device: Device,
-    kernel: KernelChoice,
+    kernels: Kernels,
 }
 
 /// Which kernels a model of this config uses, for the self-test of a device.
@@ -75,7 +75,7 @@ impl Encoder {
             config: config.clone(),
             parameters,
             device: device.clone(),
-            kernel: KernelChoice::default(),
+            kernels: Kernels::default(),
         }
     }
 
@@ -90,13 +90,13 @@ impl Encoder {
     }
 
     /// Sets what computes linear layers, attention and GELU from now on; our kernels do unless this says otherwise.
-    pub fn set_kernel(&mut self, kernel: KernelChoice) {
-        self.kernel = kernel;
+    pub fn set_kernels(&mut self, kernels: Kernels) {
+        self.kernels = kernels;
     }
 
     /// What computes linear layers, attention and GELU.
-    pub fn kernel(&self) -> KernelChoice {
-        self.kernel
+    pub fn kernels(&self) -> Kernels {
+        self.kernels
     }
 
     /// Every parameter in place, with its name as `transformers` has it, in the order in which checkpoints and initial
@@ -267,7 +267,7 @@ impl Encoder {
         let mut pass = Pass {
             shape: &self.config.shape,
             parameters: &self.parameters,
-            kernel: self.kernel,
+            kernels: self.kernels,
             lengths: batch.lengths(),
             dropout,
         };

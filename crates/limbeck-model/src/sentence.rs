@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use limbeck_kernels::{Lengths, linear};
 use limbeck_recipe::batching::Batch;
 use limbeck_recipe::{
-    Dense, DenseActivation, HeadModule, KernelChoice, Pooling, PoolingMode, SentenceHead,
+    Dense, DenseActivation, HeadModule, Kernels, Pooling, PoolingMode, SentenceHead,
 };
 
 use crate::{Encoder, Folder, ModelError, TokenBatch, Tokenizer, Tokens, Weights, to_host};
@@ -99,8 +99,8 @@ impl Linear {
         })
     }
 
-    fn apply(&self, kernel: KernelChoice, x: Tensor<2>) -> Tensor<2> {
-        linear(kernel, x, self.weights.clone(), self.bias.clone())
+    fn apply(&self, kernels: Kernels, x: Tensor<2>) -> Tensor<2> {
+        linear(kernels, x, self.weights.clone(), self.bias.clone())
     }
 }
 
@@ -148,7 +148,7 @@ impl Head {
     /// The vectors of the last hidden states (B, S, H) of texts that begin with a prompt of so many tokens.
     pub fn vectors(
         &self,
-        kernel: KernelChoice,
+        kernels: Kernels,
         hidden: Tensor<3>,
         lengths: &Lengths,
         prompt: usize,
@@ -157,7 +157,9 @@ impl Head {
         let mut x = pool(hidden, lengths, &head.pooling, prompt);
         for module in &self.modules {
             x = match module {
-                Module::Dense(linear, activation) => activate(linear.apply(kernel, x), *activation),
+                Module::Dense(linear, activation) => {
+                    activate(linear.apply(kernels, x), *activation)
+                }
                 Module::Normalize => normalized(x),
             };
         }
@@ -245,8 +247,8 @@ impl SentenceModel {
     }
 
     /// Sets what computes linear layers, attention and GELU from now on; our kernels do unless this says otherwise.
-    pub fn set_kernel(&mut self, kernel: KernelChoice) {
-        self.encoder.set_kernel(kernel);
+    pub fn set_kernels(&mut self, kernels: Kernels) {
+        self.encoder.set_kernels(kernels);
     }
 
     /// The encoder.
@@ -333,10 +335,10 @@ impl SentenceModel {
     /// A batch longer than the model's positions.
     pub fn vectors(&self, batch: &TokenBatch) -> Result<Tensor<2>, ModelError> {
         let hidden = self.encoder.last_hidden(batch, None)?;
-        let kernel = self.encoder.kernel();
+        let kernels = self.encoder.kernels();
         Ok(self
             .head
-            .vectors(kernel, hidden, batch.lengths(), self.prompt_tokens))
+            .vectors(kernels, hidden, batch.lengths(), self.prompt_tokens))
     }
 
     /// One vector of each text, all in one batch.

@@ -272,7 +272,7 @@ pub struct RunInfo {
     pub device: String,
     /// Whether that is a GPU.
     pub on_gpu: bool,
-    /// Why our kernels are not used on this device, if so.
+    /// Why some of our kernels are not used on this device, if so.
     pub self_test_failure: Option<String>,
     /// Steps that were taken before.
     pub step: u64,

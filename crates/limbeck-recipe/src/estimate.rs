@@ -2,8 +2,9 @@
 
 use crate::config::{Config, StudentSize, parameter_count};
 use crate::init::Init;
+use crate::kernels::{Kernels, Operation};
 use crate::plan::{Mistake, Plan, usual_ffn};
-use crate::recipe::{KernelChoice, Recipe};
+use crate::recipe::Recipe;
 
 /// Bytes of an f32.
 const FLOAT: f64 = 4.0;
@@ -44,9 +45,9 @@ impl Estimate {
         // A checkpoint's tensors, their bytes and the file: 9 more, of which the gradient's place and pages of before give 2.
         let saving = FLOAT * 7.0 * student_parameters as f64;
         let layers = student.num_hidden_layers as f64;
-        let mut kept = layers * (layer_values(student) + scores(plan.kernel, student, length));
-        kept += layer_values(teacher) + scores(plan.kernel, teacher, length);
-        if plan.kernel == KernelChoice::Naive {
+        let mut kept = layers * (layer_values(student) + scores(plan.kernels, student, length));
+        kept += layer_values(teacher) + scores(plan.kernels, teacher, length);
+        if !plan.kernels.has(Operation::Relation) {
             // Probabilities of teacher and student, and their difference.
             kept += 4.0 * plan.relation_heads as f64 * length;
         }
@@ -126,10 +127,11 @@ fn largest_tensor(plan: &Plan) -> (f64, &'static str) {
     };
     let (student, teacher) = (&plan.student, &plan.teacher);
     let heads = student.num_attention_heads.max(teacher.num_attention_heads);
-    let heads = match plan.kernel {
-        KernelChoice::Fused => 0,
-        KernelChoice::Naive => heads.max(plan.relation_heads),
+    let of = |operation, heads| match plan.kernels.has(operation) {
+        true => 0,
+        false => heads,
     };
+    let heads = of(Operation::Attention, heads).max(of(Operation::Relation, plan.relation_heads));
     let all = [
         (table(teacher), "the embeddings of the teacher"),
         (table(student), "the embeddings of the student"),
@@ -202,25 +204,20 @@ fn to_lower(plan: &Plan, cost: &dyn Fn(&Plan) -> f64, figures: &str) -> Option<M
 
 /// Bytes that one text of so many tokens takes while it goes through an encoder, the weights aside: what a layer holds, and of each
 /// layer its states if all are asked for. Rough, as an [`Estimate`].
-pub fn encoding_bytes(
-    config: &Config,
-    kernel: KernelChoice,
-    length: usize,
-    all_states: bool,
-) -> f64 {
+pub fn encoding_bytes(config: &Config, kernels: Kernels, length: usize, all_states: bool) -> f64 {
     let (hidden, length) = (config.hidden_size as f64, length as f64);
     let states = match all_states {
         true => config.num_hidden_layers as f64 * hidden,
         false => 0.0,
     };
-    FLOAT * length * (layer_values(config) + scores(kernel, config, length) + states)
+    FLOAT * length * (layer_values(config) + scores(kernels, config, length) + states)
 }
 
 /// Bytes that fine-tuning takes with batches of so many texts of so many tokens: weights, their gradient and two moments, the best
 /// weights so far, the weights that each seed begins with, and activations.
-pub fn tuning_bytes(config: &Config, kernel: KernelChoice, batch: usize, length: usize) -> f64 {
+pub fn tuning_bytes(config: &Config, kernels: Kernels, batch: usize, length: usize) -> f64 {
     let tokens = batch as f64 * length as f64;
-    let layer = layer_values(config) + scores(kernel, config, length as f64);
+    let layer = layer_values(config) + scores(kernels, config, length as f64);
     let layers = config.num_hidden_layers as f64;
     FLOAT * (6.0 * parameter_count(config) as f64 + tokens * layers * layer)
 }
@@ -323,10 +320,10 @@ fn layer_values(config: &Config) -> f64 {
 }
 
 /// Attention probabilities per token; our kernels keep none.
-fn scores(kernel: KernelChoice, config: &Config, length: f64) -> f64 {
-    match kernel {
-        KernelChoice::Fused => 0.0,
-        KernelChoice::Naive => 2.0 * config.num_attention_heads as f64 * length,
+fn scores(kernels: Kernels, config: &Config, length: f64) -> f64 {
+    match kernels.has(Operation::Attention) {
+        true => 0.0,
+        false => 2.0 * config.num_attention_heads as f64 * length,
     }
 }
 

@@ -3,8 +3,9 @@
 use crate::Part;
 use crate::config::{Config, StudentSize, parameter_count};
 use crate::init::Init;
+use crate::kernels::Kernels;
 use crate::pair::{Pair, Vector, common_relation_heads};
-use crate::recipe::{KernelChoice, Objective, OutputRecipe, Recipe, StudentRecipe};
+use crate::recipe::{Objective, OutputRecipe, Recipe, StudentRecipe};
 use crate::sentence::Pooling;
 
 /// Parameters of the largest student: 8 GiB of weights.
@@ -35,9 +36,9 @@ pub struct Plan {
     pub pairs: Vec<(Pair, f64)>,
     /// The output stage, if there is one.
     pub output: Option<OutputStage>,
-    /// Implementation of the relation loss, attention, GELU and linear layers: the recipe's, or `Naive` on a device
-    /// whose kernels failed the self-test.
-    pub kernel: KernelChoice,
+    /// What computes the relation loss, attention, GELU and linear layers: what the recipe says, without the kernels that fail
+    /// the self-test on a device.
+    pub kernels: Kernels,
     /// Steps of warm-up.
     pub warmup: u64,
     /// The teacher's config.
@@ -205,7 +206,7 @@ impl Plan {
             relation_heads,
             pairs,
             output,
-            kernel: recipe.kernel,
+            kernels: recipe.kernel.into(),
             warmup,
             teacher: teacher.clone(),
             student,

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use limbeck_kernels::{Lengths, Taps, relation_loss};
 use limbeck_model::ModelError;
-use limbeck_recipe::{KernelChoice, Pair, Part, Plan, Pooling};
+use limbeck_recipe::{Kernels, Pair, Part, Plan, Pooling};
 
 use crate::TrainError;
 use crate::output::Outputs;
@@ -32,7 +32,7 @@ pub struct Loss {
 /// to the student's for each pair (eq. 6), and in the output stage differences of what comes out of the models.
 #[derive(Clone, Debug)]
 pub struct Objective {
-    kernel: KernelChoice,
+    kernels: Kernels,
     heads: usize,
     pairs: Vec<(Pair, f64)>,
     output: Vec<(Part, f64)>,
@@ -60,7 +60,7 @@ impl Objective {
         let output = weights.iter().filter(|(part, _)| part.pair().is_none());
         let stage = plan.output.as_ref();
         Self {
-            kernel: plan.kernel,
+            kernels: plan.kernels,
             heads: plan.relation_heads,
             pairs: weights.iter().filter_map(pair).collect(),
             output: output.copied().collect(),
@@ -88,7 +88,7 @@ impl Objective {
         let (mut totals, mut names, mut parts) = (Vec::new(), Vec::new(), Vec::new());
         if !self.pairs.is_empty() {
             let (student, teacher, pairs) = (&student.taps, &teacher.taps, &self.pairs);
-            let loss = relation_loss(self.kernel, student, teacher, pairs, lengths, self.heads)
+            let loss = relation_loss(self.kernels, student, teacher, pairs, lengths, self.heads)
                 .map_err(ModelError::from)?;
             totals.push(loss.total);
             names.extend(pairs.iter().map(|(pair, _)| Part::Relation(*pair)));
@@ -100,7 +100,7 @@ impl Objective {
             };
             let outputs = Outputs::new(student, teacher, map, lengths, &self.pooling);
             for (part, weight) in &self.output {
-                let value = outputs.part(*part, self.kernel, self.heads)?;
+                let value = outputs.part(*part, self.kernels, self.heads)?;
                 names.push(*part);
                 parts.push(value.clone().without_autodiff());
                 totals.push(value * *weight);

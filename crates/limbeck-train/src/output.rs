@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use limbeck_kernels::{Lengths, Taps, matmul, relation_loss};
 use limbeck_model::{Encoder, ModelError, pool};
-use limbeck_recipe::{KernelChoice, Pair, Part, Plan, Pooling};
+use limbeck_recipe::{Kernels, Pair, Part, Plan, Pooling};
 
 use crate::TrainError;
 
@@ -51,25 +51,21 @@ impl<'a> Outputs<'a> {
     pub fn part(
         &self,
         part: Part,
-        kernel: KernelChoice,
+        kernels: Kernels,
         heads: usize,
     ) -> Result<Tensor<1>, TrainError> {
         match part {
-            Part::SentenceRelation => self.sentence_relation(kernel, heads),
-            Part::Cosine => Ok(self.cosine(kernel)),
-            Part::L2 => Ok(self.l2(kernel)),
-            Part::Similarity => Ok(self.similarity(kernel)),
-            Part::Hidden => Ok(self.hidden(kernel)),
+            Part::SentenceRelation => self.sentence_relation(kernels, heads),
+            Part::Cosine => Ok(self.cosine(kernels)),
+            Part::L2 => Ok(self.l2(kernels)),
+            Part::Similarity => Ok(self.similarity(kernels)),
+            Part::Hidden => Ok(self.hidden(kernels)),
             Part::Relation(_) => Err(TrainError::NoPart),
         }
     }
 
     /// The batch is the one sequence of a relation loss, and the vectors are its tokens.
-    fn sentence_relation(
-        &self,
-        kernel: KernelChoice,
-        heads: usize,
-    ) -> Result<Tensor<1>, TrainError> {
+    fn sentence_relation(&self, kernels: Kernels, heads: usize) -> Result<Tensor<1>, TrainError> {
         let tokens = |vectors: &Tensor<2>| {
             let v: Tensor<3> = vectors.clone().unsqueeze_dim(0);
             let (q, k) = (v.clone(), v.clone());
@@ -80,35 +76,35 @@ impl<'a> Outputs<'a> {
         let length = Lengths::new(&[count], count, &self.vectors.device());
         let length = length.map_err(ModelError::from)?;
         let pairs = [(Pair::VV, 1.0)];
-        let loss = relation_loss(kernel, &student, &teacher, &pairs, &length, heads);
+        let loss = relation_loss(kernels, &student, &teacher, &pairs, &length, heads);
         Ok(loss.map_err(ModelError::from)?.total)
     }
 
-    fn cosine(&self, kernel: KernelChoice) -> Tensor<1> {
-        let student = directions(self.mapped(kernel, self.vectors.clone()));
+    fn cosine(&self, kernels: Kernels) -> Tensor<1> {
+        let student = directions(self.mapped(kernels, self.vectors.clone()));
         let teacher = directions(self.teacher_vectors.clone());
         let cosines = (student * teacher).sum_dim(1);
         cosines.mean().neg() + 1.0
     }
 
-    fn l2(&self, kernel: KernelChoice) -> Tensor<1> {
-        let student = self.mapped(kernel, self.vectors.clone());
+    fn l2(&self, kernels: Kernels) -> Tensor<1> {
+        let student = self.mapped(kernels, self.vectors.clone());
         (student - self.teacher_vectors.clone()).square().mean()
     }
 
-    fn similarity(&self, kernel: KernelChoice) -> Tensor<1> {
-        let student = cosines(kernel, directions(self.vectors.clone()));
-        let teacher = cosines(kernel, directions(self.teacher_vectors.clone()));
+    fn similarity(&self, kernels: Kernels) -> Tensor<1> {
+        let student = cosines(kernels, directions(self.vectors.clone()));
+        let teacher = cosines(kernels, directions(self.teacher_vectors.clone()));
         (student - teacher).square().mean()
     }
 
     /// Each sequence weighs the same, and within it each real token.
-    fn hidden(&self, kernel: KernelChoice) -> Tensor<1> {
+    fn hidden(&self, kernels: Kernels) -> Tensor<1> {
         let rows = |x: Tensor<3>| {
             let [b, s, h] = x.dims();
             x.reshape([b * s, h])
         };
-        let student = self.mapped(kernel, rows(self.states.clone()));
+        let student = self.mapped(kernels, rows(self.states.clone()));
         let difference = student - rows(self.of_teacher.clone());
         let by_token = difference.square().mean_dim(1);
         let weights = self.lengths.row_weights(1);
@@ -117,12 +113,12 @@ impl<'a> Outputs<'a> {
     }
 
     /// (N, modes x H of the student) to (N, modes x H of the teacher), what each mode of pooling gave by itself.
-    fn mapped(&self, kernel: KernelChoice, x: Tensor<2>) -> Tensor<2> {
+    fn mapped(&self, kernels: Kernels, x: Tensor<2>) -> Tensor<2> {
         let Some(map) = self.map else { return x };
         let ([n, width], [from, to]) = (x.dims(), map.dims());
         let modes = width / from;
         let x = x.reshape([n * modes, from]);
-        matmul(kernel, x, map.clone()).reshape([n, modes * to])
+        matmul(kernels, x, map.clone()).reshape([n, modes * to])
     }
 }
 
@@ -133,9 +129,9 @@ fn directions(x: Tensor<2>) -> Tensor<2> {
 }
 
 /// (B, H) to (B, B): products of all rows with each other.
-fn cosines(kernel: KernelChoice, directions: Tensor<2>) -> Tensor<2> {
+fn cosines(kernels: Kernels, directions: Tensor<2>) -> Tensor<2> {
     let columns = directions.clone().transpose();
-    matmul(kernel, directions, columns)
+    matmul(kernels, directions, columns)
 }
 
 /// First values of the map of a plan, (H of the student, H of the teacher), where it needs one: each column of the student goes

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor};
-use limbeck_kernels::{Check, SelfTestError, self_test};
+use limbeck_kernels::{Check, tested};
 use limbeck_model::{Dropout, Encoder, Named, ParameterMut, TokenBatch, checks, pool, to_host};
 use limbeck_recipe::batching::{Batch, DataPosition};
 use limbeck_recipe::layout::Kind;
@@ -97,8 +97,8 @@ impl Run {
         mut map: Option<Tensor<2>>,
     ) -> Self {
         let optimizer = AdamW::new(&plan.recipe);
-        teacher.set_kernel(plan.kernel);
-        student.set_kernel(plan.kernel);
+        teacher.set_kernels(plan.kernels);
+        student.set_kernels(plan.kernels);
         for (_, _, parameter) in trained(&mut student, &mut map) {
             gradients::replace(parameter, |values| values);
         }
@@ -524,11 +524,11 @@ fn total(weights: &[(Part, f64)], parts: &BTreeMap<Part, f64>) -> f64 {
     weights.iter().map(value).sum()
 }
 
-/// Compares the hand-written kernels with the CPU's on small cases of the plan's widths, before a run. If they disagree, the
-/// plan falls back to plain tensor operations, and the reason is returned. A recipe that asks for plain operations has
+/// Compares the hand-written kernels with the CPU's on small cases of the plan's widths, before a run. The plan takes plain tensor
+/// operations in place of those that disagree, and the reasons are returned. A recipe that asks for plain operations has
 /// nothing to compare.
-pub async fn check_kernels(plan: &mut Plan, device: &Device) -> Option<SelfTestError> {
-    if plan.kernel == KernelChoice::Naive {
+pub async fn check_kernels(plan: &mut Plan, device: &Device) -> Option<String> {
+    if plan.recipe.kernel == KernelChoice::Naive {
         return None;
     }
     let relation = |times: usize| Check::Relation {
@@ -542,9 +542,7 @@ pub async fn check_kernels(plan: &mut Plan, device: &Device) -> Option<SelfTestE
     tests.extend((modes > 1).then(|| relation(modes)));
     tests.extend(checks(&plan.student));
     tests.extend(checks(&plan.teacher));
-    let failed = self_test(device, &tests).await.err();
-    if failed.is_some() {
-        plan.kernel = KernelChoice::Naive;
-    }
-    failed
+    let tested = tested(device, &tests).await;
+    plan.kernels = tested.kernels;
+    tested.failure()
 }

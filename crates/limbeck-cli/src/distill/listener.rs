@@ -73,7 +73,7 @@ impl Listener {
             .collect();
         let self_test = info
             .self_test_failure
-            .as_ref()
+            .as_deref()
             .map(device::self_test_failed);
         let abandoned = self.output.abandoned_by.as_ref().map(|process| {
             let folder = self.output.folder().display();

@@ -210,7 +210,7 @@ impl Tuned {
             )));
         }
         let checks = checks(classifier.encoder().config());
-        classifier.set_kernel(device::tested_kernel(device, &checks));
+        classifier.set_kernels(device::tested_kernels(device, &checks));
         let goal = match (tuned.choice, tuned.labels) {
             (HeadChoice::Tokens, labels) => Goal::Tags(labels.unwrap_or_default()),
             (_, Some(labels)) => Goal::Classes(labels),

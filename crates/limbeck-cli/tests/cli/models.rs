@@ -412,6 +412,21 @@ fn devices_name_the_cpu_and_one_that_is_chosen() {
     assert_eq!(chosen.count(), 1, "{devices:?}");
 }
 
+/// As in a container or under cron.
+#[test]
+fn graphics_libraries_are_quiet_without_a_runtime_folder() {
+    for folder in [None, Some(""), Some("relative")] {
+        let scene = Scene::new();
+        let mut command = scene.command(&["devices"]);
+        command.env_remove("XDG_RUNTIME_DIR");
+        command.envs(folder.map(|folder| ("XDG_RUNTIME_DIR", folder)));
+        let output = command.output().expect("limbeck starts");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains("\ngpu "), "{text}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{folder:?}");
+    }
+}
+
 /// Every command that reads weights says which of them is no number, and where.
 #[test]
 fn weights_that_are_not_numbers_are_named_with_their_place() {

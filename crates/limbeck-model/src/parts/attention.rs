@@ -21,7 +21,7 @@ impl Pass<'_> {
         let p = self.shape.attention_dropout;
         let mask = self.dropout.as_mut().and_then(|dropout| dropout.mask(p));
         let heads = self.shape.num_attention_heads;
-        let attended = attention(self.kernel, projected, self.lengths, heads, mask);
+        let attended = attention(self.kernels, projected, self.lengths, heads, mask);
         let attended = self.linear(at.output, attended);
         if self.shape.drops_attention_output {
             self.drop_hidden(attended)

@@ -22,7 +22,7 @@ impl Pass<'_> {
         match (self.shape.activation, at.bias) {
             (Activation::Gelu, Some(bias)) => {
                 let x = self.linear(Linear { bias: None, ..at }, x);
-                gelu(self.kernel, x, self.parameters.vector(bias))
+                gelu(self.kernels, x, self.parameters.vector(bias))
             }
             (Activation::Gelu, None) => burn::tensor::activation::gelu(self.linear(at, x)),
             (Activation::GeluTanh, _) => gelu_approximate(self.linear(at, x)),

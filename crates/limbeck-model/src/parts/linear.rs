@@ -13,7 +13,7 @@ impl Pass<'_> {
         let [b, s, from] = x.dims();
         let bias = at.bias.map(|bias| self.parameters.vector(bias));
         let weight = self.parameters.matrix(at.weight);
-        let y = linear(self.kernel, x.reshape([b * s, from]), weight, bias);
+        let y = linear(self.kernels, x.reshape([b * s, from]), weight, bias);
         let to = y.dims()[1];
         y.reshape([b, s, to])
     }

@@ -11,7 +11,7 @@ mod positions;
 
 use burn::tensor::Tensor;
 use limbeck_kernels::Lengths;
-use limbeck_recipe::{KernelChoice, Shape};
+use limbeck_recipe::{Kernels, Shape};
 
 use crate::Dropout;
 use crate::parameters::Parameters;
@@ -23,7 +23,7 @@ pub(crate) struct Pass<'a> {
     /// Its tensors.
     pub parameters: &'a Parameters,
     /// What computes linear layers, attention and GELU.
-    pub kernel: KernelChoice,
+    pub kernels: Kernels,
     /// The length of each sequence.
     pub lengths: &'a Lengths,
     /// Training's dropout; inference has none.

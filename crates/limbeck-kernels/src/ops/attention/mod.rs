@@ -10,7 +10,7 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, ExtensionType, backend_extension};
 use burn::tensor::Tensor;
-use limbeck_recipe::KernelChoice;
+use limbeck_recipe::{Kernels, Operation};
 
 use crate::cpu::head::Heads;
 use crate::dropout::DropoutMask;
@@ -24,13 +24,13 @@ pub(crate) use gpu::AttentionSpec;
 /// Self-attention over `heads` attention heads, which divide H: (B, S, H). Padded keys get no attention; rows at and past a
 /// length carry no meaning.
 pub fn attention(
-    kernel: KernelChoice,
+    kernels: impl Into<Kernels>,
     taps: Taps,
     lengths: &Lengths,
     heads: usize,
     dropout: Option<DropoutMask>,
 ) -> Tensor<3> {
-    if kernel == KernelChoice::Naive {
+    if !kernels.into().has(Operation::Attention) {
         return naive::attention(taps, lengths, heads, dropout);
     }
     let [_, s, h] = taps.q.dims();

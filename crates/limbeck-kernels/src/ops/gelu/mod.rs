@@ -11,7 +11,7 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
 use burn::tensor::Tensor;
-use limbeck_recipe::KernelChoice;
+use limbeck_recipe::{Kernels, Operation};
 
 use crate::graph::differentiable;
 
@@ -20,8 +20,8 @@ pub(crate) use gpu::GeluSpec;
 
 /// Exact GELU of x (B, S, H) plus a bias (H): u * Phi(u) with u = x + bias (Hendrycks and Gimpel 2016, without the tanh
 /// approximation); differentiable in both.
-pub fn gelu(kernel: KernelChoice, x: Tensor<3>, bias: Tensor<1>) -> Tensor<3> {
-    if kernel == KernelChoice::Naive {
+pub fn gelu(kernels: impl Into<Kernels>, x: Tensor<3>, bias: Tensor<1>) -> Tensor<3> {
+    if !kernels.into().has(Operation::Gelu) {
         return naive::gelu(x, bias);
     }
     let (x, bias) = (x.into_dispatch(), bias.into_dispatch());

@@ -14,7 +14,7 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::Tensor;
-use limbeck_recipe::KernelChoice;
+use limbeck_recipe::{Kernels, Operation};
 
 use crate::graph::differentiable;
 
@@ -25,8 +25,8 @@ pub(crate) use gpu::{MatmulSpec, SumSpec, column_sums};
 ///
 /// # Panics
 /// If x has other columns than w has rows.
-pub fn matmul(kernel: KernelChoice, x: Tensor<2>, w: Tensor<2>) -> Tensor<2> {
-    linear(kernel, x, w, None)
+pub fn matmul(kernels: impl Into<Kernels>, x: Tensor<2>, w: Tensor<2>) -> Tensor<2> {
+    linear(kernels, x, w, None)
 }
 
 /// x (M, K) times w (K, N), plus a bias (N) in each row: (M, N); differentiable in all.
@@ -34,7 +34,7 @@ pub fn matmul(kernel: KernelChoice, x: Tensor<2>, w: Tensor<2>) -> Tensor<2> {
 /// # Panics
 /// If x has other columns than w has rows, or the bias is not as long as a row of w.
 pub fn linear(
-    kernel: KernelChoice,
+    kernels: impl Into<Kernels>,
     x: Tensor<2>,
     w: Tensor<2>,
     bias: Option<Tensor<1>>,
@@ -44,7 +44,7 @@ pub fn linear(
     if let Some(bias) = &bias {
         assert_eq!(bias.dims(), [columns], "the bias and columns of w");
     }
-    if kernel == KernelChoice::Naive {
+    if !kernels.into().has(Operation::Linear) {
         let y = x.matmul(w);
         return match bias {
             Some(bias) => y + bias.unsqueeze(),

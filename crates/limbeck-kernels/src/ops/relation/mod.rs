@@ -10,7 +10,7 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, backend_extension};
 use burn::tensor::{Tensor, TensorData};
-use limbeck_recipe::{KernelChoice, Pair, Vector};
+use limbeck_recipe::{Kernels, Operation, Pair, Vector};
 
 use crate::graph::differentiable;
 use crate::pair::RawTaps;
@@ -37,7 +37,7 @@ pub struct RelationLoss {
 /// # Errors
 /// [`ShapeError`] if shapes, lengths and `heads` (A_r) do not fit together, or there is no pair.
 pub fn relation_loss(
-    kernel: KernelChoice,
+    kernels: impl Into<Kernels>,
     student: &Taps,
     teacher: &Taps,
     pairs: &[(Pair, f64)],
@@ -49,9 +49,9 @@ pub fn relation_loss(
         return Err(ShapeError::NoPair);
     }
     let (pairs, weights): (Vec<Pair>, Vec<f64>) = pairs.iter().copied().unzip();
-    let rows = match kernel {
-        KernelChoice::Fused => fused(student, teacher, &pairs, lengths, dims),
-        KernelChoice::Naive => naive::rows(student, teacher, &pairs, lengths, heads),
+    let rows = match kernels.into().has(Operation::Relation) {
+        true => fused(student, teacher, &pairs, lengths, dims),
+        false => naive::rows(student, teacher, &pairs, lengths, heads),
     };
     let by_pair = by_pair(rows.clone(), lengths, dims);
     let weights = weights.iter().map(|weight| *weight as f32).collect();

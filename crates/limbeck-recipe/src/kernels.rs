@@ -1,0 +1,50 @@
+//! What computes each operation: a kernel of ours, or plain tensor operations.
+
+use crate::KernelChoice;
+
+/// An operation that has a kernel of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// The relation loss.
+    Relation,
+    /// Self-attention.
+    Attention,
+    /// Exact GELU.
+    Gelu,
+    /// Linear layers.
+    Linear,
+}
+
+/// What computes each operation on a device: what the recipe says, but plain tensor operations in place of a kernel that is
+/// wrong there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kernels {
+    /// A bit for each operation that is plain.
+    plain: u32,
+}
+
+impl Kernels {
+    /// Whether a kernel of ours computes the operation.
+    pub fn has(self, operation: Operation) -> bool {
+        self.plain & bit(operation) == 0
+    }
+
+    /// Computes the operation plainly from now on.
+    pub fn remove(&mut self, operation: Operation) {
+        self.plain |= bit(operation);
+    }
+}
+
+fn bit(operation: Operation) -> u32 {
+    1 << operation as u32
+}
+
+impl From<KernelChoice> for Kernels {
+    fn from(choice: KernelChoice) -> Self {
+        let plain = match choice {
+            KernelChoice::Fused => 0,
+            KernelChoice::Naive => u32::MAX,
+        };
+        Self { plain }
+    }
+}
