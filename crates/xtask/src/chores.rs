@@ -19,6 +19,7 @@ use crate::stages::Stages;
 use crate::study;
 use crate::wasm::Browser;
 use crate::web::{self, PageTools};
+use crate::wheel;
 
 /// The crates of the native build: all but those of the page, which are made for a browser, and the tests of the page,
 /// which link no burn and need a built page.
@@ -203,17 +204,60 @@ pub fn program(places: &Places) -> Result<()> {
 
 /// Builds the program for publishing and packs it.
 pub fn dist(places: &Places) -> Result<()> {
-    let host = shell::ask("rustc", &["--print", "host-tuple"])
-        .ok_or_else(|| Error::Wrong("rustc does not say what it compiles for".to_owned()))?;
+    let host = host()?;
     web(places)?;
     let mut cargo = places.cargo(&["build", "--profile", "dist"]);
     shell::run(cargo.args(NATIVE).args(["--bin", "limbeck"]))?;
     let file = format!("limbeck{}", std::env::consts::EXE_SUFFIX);
     let program = places.target.join("dist").join(file);
-    let archive = archive::pack(places, &program, &host, &places.target.join("archives"))?;
-    eprintln!("{}: {}", program.display(), megabytes(&program)?);
-    eprintln!("{}: {}", archive.display(), megabytes(&archive)?);
+    let folder = places.target.join("archives");
+    let archive = archive::pack(places, &program, &host, &folder)?;
+    let wheel = wheel::pack(places, &program, &host, &folder)?;
+    try_wheel(places, &wheel)?;
+    for file in [program, archive, wheel] {
+        eprintln!("{}: {}", file.display(), megabytes(&file)?);
+    }
     Ok(())
+}
+
+/// Installs a wheel into a fresh virtual environment, and has the program that comes with it compute something.
+fn try_wheel(places: &Places, wheel: &Path) -> Result<()> {
+    let venv = places.target.join("wheel-venv");
+    shell::remove_folder(&venv)?;
+    setup::new_venv(&venv)?;
+    let programs = setup::programs_of(&venv);
+    let program = |name: &str| programs.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    let mut pip = places.program(&program("python"));
+    pip.args(["-m", "pip", "install", "--quiet", "--no-index"]);
+    shell::run(pip.arg("--disable-pip-version-check").arg(wheel))?;
+    let mut limbeck = places.program(&program("limbeck"));
+    let arguments = ["encode", "--device", "cpu", "--model", "assets/teacher"];
+    shell::run(
+        limbeck
+            .args(arguments)
+            .args(["LICENSE", "--out"])
+            .arg(venv.join("vectors.jsonl")),
+    )
+}
+
+/// Builds the program as users have it, and packs it as a wheel.
+pub fn wheel(places: &Places) -> Result<()> {
+    program(places)?;
+    wheel_as_built(places)
+}
+
+/// A wheel of the program that was built before.
+fn wheel_as_built(places: &Places) -> Result<()> {
+    let program = places.release_binary("limbeck");
+    let wheel = wheel::pack(places, &program, &host()?, &places.target.join("wheels"))?;
+    try_wheel(places, &wheel)?;
+    eprintln!("{}: {}", wheel.display(), megabytes(&wheel)?);
+    Ok(())
+}
+
+fn host() -> Result<String> {
+    shell::ask("rustc", &["--print", "host-tuple"])
+        .ok_or_else(|| Error::Wrong("rustc does not say what it compiles for".to_owned()))
 }
 
 fn megabytes(file: &Path) -> Result<String> {
@@ -238,6 +282,7 @@ pub fn ci(places: &Places) -> Result<()> {
         "browser test",
         "page test",
         "short demo",
+        "wheel",
         "attack",
     ]);
     let outcome = gate(places, &mut stages);
@@ -268,6 +313,7 @@ fn gate(places: &Places, stages: &mut Stages) -> Result<()> {
     // The first command of the README, with enough steps to see that the bundled files are all there.
     let out = places.target.join("demo-short");
     stages.run(|| demo_into(places, &out, &["--set", "steps=50"]))?;
+    stages.run(|| wheel_as_built(places))?;
     stages.run(|| attack_as_built(places))
 }
 

@@ -13,6 +13,7 @@ mod stages;
 mod study;
 mod wasm;
 mod web;
+mod wheel;
 
 use std::process::ExitCode;
 
@@ -58,8 +59,10 @@ enum Chore {
     },
     /// Build the program with the page inside, as users have it
     Build,
-    /// Build the program for publishing, and pack it as an archive with a checksum
+    /// Build the program for publishing, and pack it as an archive with a checksum and as a wheel for pip
     Dist,
+    /// Build the program with the page inside, pack it as a wheel for pip, and try it in a fresh virtual environment
+    Wheel,
     /// Build the page into `dist`, and fail if it is larger than its budget
     Web,
     /// Serve `dist` as a real host should
@@ -118,6 +121,7 @@ fn start(chore: Chore, places: &Places) -> shell::Result<()> {
         Chore::Browser { args } => chores::browser(places, &args),
         Chore::Build => chores::program(places),
         Chore::Dist => chores::dist(places),
+        Chore::Wheel => chores::wheel(places),
         Chore::Web => chores::web(places),
         Chore::Serve { port } => serve::page(places, port),
         Chore::Golden => chores::golden(places),

