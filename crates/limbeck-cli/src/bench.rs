@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor};
 use clap::Args;
@@ -38,8 +38,10 @@ const OF_CEILING: f64 = 0.03;
 const OF_KERNELS: f64 = 0.4;
 /// A kernel or step takes so many times what the ceilings ask for, until it has been seen.
 const SLOWER: f64 = 2.0;
-/// Calls of a kernel at the least: one that compiles, one that is timed.
+/// Calls of a kernel, or steps, at the least: one that compiles, one that is timed. A step on a GPU is taken once more, to wait for
+/// its phases.
 const CALLS: f64 = 2.0;
+const STEPS_ON_GPU: f64 = 3.0;
 /// Steps that are timed at the most, and so many more where phases are waited for.
 const MOST_STEPS: usize = 20;
 const MOST_STEPS_QUICK: usize = 8;
@@ -401,7 +403,8 @@ impl Bench {
             Ok(plan) => {
                 let step = self.report.ceilings.seconds(Some(sizes.flops(&plan)), 0.0);
                 let weights = limbeck_recipe::parameter_count(&plan.teacher) as f64;
-                let needs = step.map(|step| CALLS * SLOWER * step + weights / WEIGHTS_A_SECOND);
+                let steps = if self.on_gpu { STEPS_ON_GPU } else { CALLS };
+                let needs = step.map(|step| steps * SLOWER * step + weights / WEIGHTS_A_SECOND);
                 Some((plan, needs))
             }
             Err(reason) => {
@@ -420,34 +423,33 @@ impl Bench {
         teacher: Encoder,
         seconds: f64,
     ) -> Result<report::Step, String> {
-        let begin = Instant::now();
+        let end = Instant::now() + Duration::from_secs_f64(seconds.max(0.0));
         let mut steps =
             pollster::block_on(Steps::new(sizes, teacher)).map_err(|e| e.to_string())?;
         let mut take = |wait| pollster::block_on(steps.take(wait)).map_err(|e| e.to_string());
         let first = take(false)?;
         // What the second step launches, every later one does.
         let (second, launches) = device::counting_launches(|| take(false));
-        let mut last = second?.seconds;
+        let mut whole = vec![second?];
+        let fits = |steps: f64, last: &Times| {
+            let needs = Duration::from_secs_f64(steps * last.seconds);
+            needs < end - Instant::now() && !self.is_stopped()
+        };
         let most = match self.report.quick {
             true => MOST_STEPS_QUICK,
             false => MOST_STEPS,
         };
-        let mut taken = |most: usize, seconds: f64, wait: bool| {
-            let mut all: Vec<Times> = Vec::new();
-            let goes_on = |last: f64| begin.elapsed().as_secs_f64() + last <= seconds;
-            while all.is_empty() || (all.len() < most && goes_on(last) && !self.is_stopped()) {
-                let times = take(wait)?;
-                last = times.seconds;
-                all.push(times);
-            }
-            Ok::<_, String>(all)
-        };
+        while whole.len() < most && whole.last().is_some_and(|last| fits(2.0, last)) {
+            whole.push(take(false)?);
+        }
         // On the CPU every phase is done when it ends.
-        let whole = taken(most, if self.on_gpu { 0.7 } else { 1.0 } * seconds, false)?;
-        let waited = match self.on_gpu {
-            true => taken(MOST_WAITED, seconds, true)?,
-            false => whole.clone(),
-        };
+        let mut waited = whole.clone();
+        if self.on_gpu {
+            waited = vec![take(true)?];
+            while waited.len() < MOST_WAITED && waited.last().is_some_and(|last| fits(1.0, last)) {
+                waited.push(take(true)?);
+            }
+        }
         let took = median(whole.iter().map(|times| times.seconds).collect());
         let phase = |at: usize| 1e3 * median(waited.iter().map(|times| times.phases[at]).collect());
         let flops = sizes.flops(plan);
@@ -464,7 +466,7 @@ impl Bench {
             tokens_per_s: sizes.tokens() as f64 / took,
             gflops: flops / took / 1e9,
             of_ceiling: self.report.ceilings.share(Some(flops), 0.0, took),
-            launches,
+            launches: launches.filter(|_| self.on_gpu),
             first_loss: first.loss,
             last_loss: waited.last().map_or(first.loss, |times| times.loss),
         })

@@ -9,6 +9,8 @@ use super::cpu;
 
 /// Bytes that are copied to tell how fast memory is: beyond most caches.
 pub const COPIED: usize = 256 << 20;
+/// Of the smallest operations.
+const MANY: usize = 200;
 
 /// Waits until a device has done what it was given.
 ///
@@ -84,15 +86,13 @@ pub fn matmul_flops_a_second(
 /// The device fails.
 pub fn smallest_operation(device: &Device, patience: Patience<'_>) -> Result<[f64; 2], String> {
     let one = Tensor::<1>::zeros([1], device);
-    let add = || {
-        drop(one.clone().add_scalar(1.0));
-        Ok(())
+    let among = |many: usize| {
+        let add = || {
+            (0..many).for_each(|_| drop(one.clone().add_scalar(1.0)));
+            wait(device)
+        };
+        let took = timed(patience, add, || Ok(()))?;
+        Ok::<f64, String>(took.seconds / many as f64)
     };
-    let among_many = timed(patience, add, || wait(device))?;
-    let add_and_wait = || {
-        add()?;
-        wait(device)
-    };
-    let alone = timed(patience, add_and_wait, || Ok(()))?;
-    Ok([among_many.seconds, alone.seconds])
+    Ok([among(MANY)?, among(1)?])
 }

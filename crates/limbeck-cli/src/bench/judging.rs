@@ -56,14 +56,12 @@ impl Judging {
         }
         match judge {
             Judge::SelfTest(check) => {
-                let seen = self
-                    .seen
-                    .borrow()
-                    .iter()
-                    .find(|seen| seen.0 == check)
-                    .cloned();
-                let verdict = seen.map_or_else(|| self.tested(check), |seen| seen.1);
-                self.seen.borrow_mut().push((check, verdict.clone()));
+                let mut seen = self.seen.borrow_mut();
+                if let Some((_, verdict)) = seen.iter().find(|seen| seen.0 == check) {
+                    return verdict.clone();
+                }
+                let verdict = self.tested(check);
+                seen.push((check, verdict.clone()));
                 verdict
             }
             Judge::Compare(of) => self.compared(of),

@@ -220,11 +220,12 @@ impl Machine {
         match adapter {
             None => rows.push(("measured on", "the processor".to_owned())),
             Some(adapter) => {
-                let software = if adapter.real { "" } else { ", software" };
-                let name = format!(
-                    "{} ({}, {}{software})",
-                    adapter.name, adapter.api, adapter.kind
-                );
+                let kind = if adapter.real {
+                    &adapter.kind
+                } else {
+                    "software"
+                };
+                let name = format!("{} ({}, {kind})", adapter.name, adapter.api);
                 rows.push(("measured on", name));
                 rows.push(("driver", adapter.driver.clone()));
             }
