@@ -1,4 +1,5 @@
-//! `limbeck bench`: what this machine does at most, whether each kernel is right there and how fast it is, and what whole steps take.
+//! `limbeck bench`: what this machine does at most, whether each kernel is right there and how fast it is, and what whole
+//! steps take.
 
 mod ceilings;
 mod clock;
@@ -19,7 +20,10 @@ use burn::tensor::{Device, Tensor};
 use clap::Args;
 use limbeck_engine::Opened;
 use limbeck_model::{Encoder, ModelError, to_host};
-use limbeck_recipe::{DeviceChoice, KernelChoice, Plan, beyond_buffer, beyond_memory};
+use limbeck_recipe::{
+    DeviceChoice, KernelChoice, Plan, beyond_buffer, beyond_memory, memory as in_bytes,
+    parameter_count,
+};
 
 use crate::error::CliError;
 use crate::interrupt::on_interrupt;
@@ -38,10 +42,12 @@ const OF_CEILING: f64 = 0.03;
 const OF_KERNELS: f64 = 0.4;
 /// A kernel or step takes so many times what the ceilings ask for, until it has been seen.
 const SLOWER: f64 = 2.0;
-/// Calls of a kernel, or steps, at the least: one that compiles, one that is timed. A step on a GPU is taken once more, to wait for
-/// its phases.
+/// Calls of a kernel, or steps, at the least: one that compiles, one that is timed. A step on a GPU is taken once more, to
+/// wait for its phases.
 const CALLS: f64 = 2.0;
 const STEPS_ON_GPU: f64 = 3.0;
+/// Memory of a kernel's call in its bytes: what it makes besides may be as much again.
+const TENSORS: f64 = 2.0;
 /// Steps that are timed at the most, and so many more where phases are waited for.
 const MOST_STEPS: usize = 20;
 const MOST_STEPS_QUICK: usize = 8;
@@ -157,6 +163,24 @@ fn stop_flag() -> Result<Arc<AtomicBool>, CliError> {
     Ok(stop)
 }
 
+/// What a measurement takes at the least.
+#[derive(Clone, Copy, Default)]
+struct Needs {
+    /// Unknown where nothing like it was measured.
+    seconds: Option<f64>,
+    /// Of memory.
+    bytes: f64,
+}
+
+impl Needs {
+    fn bytes(bytes: usize) -> Self {
+        Self {
+            bytes: bytes as f64,
+            ..Self::default()
+        }
+    }
+}
+
 /// Measurements on one device, and what there is of the report.
 struct Bench {
     device: Device,
@@ -240,11 +264,11 @@ impl Bench {
         timed(patience, call, || ceilings::wait(&self.device))
     }
 
-    /// Measures one thing that needs about so many seconds, or says why not.
+    /// Measures one thing, or says why not.
     fn measure<T>(
         &mut self,
         name: &str,
-        needs: Option<f64>,
+        needs: Needs,
         work: impl FnOnce(&mut Self) -> Result<T, String>,
     ) -> Option<T> {
         self.progress.enter(self.progress.position(), name);
@@ -276,17 +300,31 @@ impl Bench {
     }
 
     /// Why there is nothing to begin with.
-    fn obstacle(&self, needs: Option<f64>) -> Option<String> {
+    fn obstacle(&self, needs: Needs) -> Option<String> {
         let left = self.left();
-        match needs {
-            _ if self.is_stopped() => Some("it was stopped".to_owned()),
-            _ if self.lost => Some("the device had failed and did not come back".to_owned()),
-            _ if left <= 0.0 => Some("no time was left".to_owned()),
-            Some(needs) if needs > left => Some(format!(
-                "it takes about {needs:.0} s, and {left:.0} s were left"
-            )),
-            _ => None,
+        // What a GPU has free, nobody says.
+        let free = memory::free()
+            .filter(|_| !self.on_gpu)
+            .map(|free| free as f64);
+        if self.is_stopped() {
+            return Some("it was stopped".to_owned());
         }
+        if self.lost {
+            return Some("the device had failed and did not come back".to_owned());
+        }
+        if let Some(free) = free.filter(|free| needs.bytes > *free) {
+            let [needs, free] = [needs.bytes, free].map(in_bytes);
+            return Some(format!(
+                "it takes about {needs} of memory, and {free} are free here"
+            ));
+        }
+        if left <= 0.0 {
+            return Some("no time was left".to_owned());
+        }
+        let needs = needs.seconds.filter(|needs| *needs > left)?;
+        Some(format!(
+            "it takes about {needs:.0} s, and {left:.0} s were left"
+        ))
     }
 
     /// Rows of the squares that are multiplied.
@@ -307,7 +345,7 @@ impl Bench {
         let most = self.largest_tensor.unwrap_or(u64::MAX);
         let bytes = ceilings::COPIED / if self.report.quick { 4 } else { 1 };
         let bytes = bytes.min(usize::try_from(most).unwrap_or(usize::MAX));
-        let copied = self.measure("copying memory", None, |bench| {
+        let copied = self.measure("copying memory", Needs::bytes(2 * bytes), |bench| {
             ceilings::copied_bytes_a_second(&bench.device, bytes, patience)
         });
         let ceilings = &mut self.report.ceilings;
@@ -316,13 +354,17 @@ impl Bench {
         for side in self.sides() {
             let flops = 2.0 * (*side as f64).powi(3);
             let name = format!("matmul {side} x {side} x {side}");
-            let needs = self.report.ceilings.matmul_gflops;
-            let needs = needs.map(|rate| (CALLS + 1.0) * flops / rate / 1e9);
-            if needs.is_some_and(|needs| needs > slice) || 4 * side.pow(2) as u64 > most {
+            let seconds = self.report.ceilings.matmul_gflops;
+            let seconds = seconds.map(|rate| (CALLS + 1.0) * flops / rate / 1e9);
+            if seconds.is_some_and(|seconds| seconds > slice) || 4 * side.pow(2) as u64 > most {
                 // One more size of a ceiling that there is: nobody misses it.
                 self.progress.advance();
                 continue;
             }
+            let needs = Needs {
+                seconds,
+                ..Needs::bytes(3 * 4 * side.pow(2))
+            };
             let rate = self.measure(&name, needs, |bench| {
                 ceilings::matmul_flops_a_second(&bench.device, *side, patience)
             });
@@ -332,7 +374,7 @@ impl Bench {
                 (ceilings.matmul_gflops, ceilings.matmul_side) = (rate, Some(*side));
             }
         }
-        let smallest = self.measure("smallest operation", None, |bench| {
+        let smallest = self.measure("smallest operation", Needs::default(), |bench| {
             ceilings::smallest_operation(&bench.device, patience)
         });
         let [among_many, alone] = smallest.map_or([None; 2], |times| times.map(|s| Some(1e6 * s)));
@@ -345,8 +387,11 @@ impl Bench {
         let slice = OF_KERNELS * self.report.budget_s / kernels.len().max(1) as f64;
         for kernel in kernels {
             let ceilings = self.report.ceilings;
-            let needs = ceilings.seconds(kernel.flops, kernel.bytes);
-            let needs = needs.map(|seconds| CALLS * SLOWER * seconds);
+            let seconds = ceilings.seconds(kernel.flops, kernel.bytes);
+            let needs = Needs {
+                seconds: seconds.map(|seconds| CALLS * SLOWER * seconds),
+                bytes: TENSORS * kernel.bytes,
+            };
             let measured = self.measure(&name_of_kernel(kernel), needs, |bench| {
                 let judged = judging.verdict(kernel.judge);
                 let call = (kernel.prepare)(&bench.device)?;
@@ -378,6 +423,11 @@ impl Bench {
                 continue;
             };
             let others = (steps.len() - index) as f64;
+            // Its plan was set beside the memory.
+            let needs = Needs {
+                seconds: needs,
+                bytes: 0.0,
+            };
             let step = self.measure(&name, needs, |bench| {
                 let teacher = teacher_of(&mut teacher, sizes, &bench.device)?;
                 bench.stepped(sizes, &plan, teacher, bench.left() / others)
@@ -402,7 +452,7 @@ impl Bench {
         match fits {
             Ok(plan) => {
                 let step = self.report.ceilings.seconds(Some(sizes.flops(&plan)), 0.0);
-                let weights = limbeck_recipe::parameter_count(&plan.teacher) as f64;
+                let weights = parameter_count(&plan.teacher) as f64;
                 let steps = if self.on_gpu { STEPS_ON_GPU } else { CALLS };
                 let needs = step.map(|step| steps * SLOWER * step + weights / WEIGHTS_A_SECOND);
                 Some((plan, needs))
@@ -490,8 +540,8 @@ fn teacher_of(
     Ok(teacher)
 }
 
-/// Does work on a device. A failure is a sentence, be it an error, a panic on the way or something that the device says only when it
-/// is asked for a number.
+/// Does work on a device. A failure is a sentence, be it an error, a panic on the way or something that the device says
+/// only when it is asked for a number.
 fn guarded<T>(device: &Device, work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     let asked = || {
         let number = Tensor::<1>::ones([1], &device.clone().without_autodiff());

@@ -20,8 +20,8 @@ pub fn wait(device: &Device) -> Result<(), String> {
     device.sync().map_err(|e| e.to_string())
 }
 
-/// Bytes read plus bytes written a second, as STREAM counts a copy. On the CPU all threads copy; on a GPU a kernel of burn reads each
-/// number and writes it.
+/// Bytes read plus bytes written a second, as STREAM counts a copy. On the CPU all threads copy; on a GPU a kernel of burn
+/// reads each number and writes it.
 ///
 /// # Errors
 /// The device fails.

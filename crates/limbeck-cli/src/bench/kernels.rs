@@ -1,5 +1,5 @@
-//! The table of kernels: what each is called on, how it is judged, what it takes of floating-point operations and memory at least,
-//! and the call that is timed.
+//! The table of kernels: what each is called on, how it is judged, what it takes of floating-point operations and memory at
+//! least, and the call that is timed.
 
 use burn::tensor::module::{embedding, layer_norm};
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
@@ -34,7 +34,8 @@ pub struct Kernel {
     pub judge: Judge,
     /// Floating-point operations of its products, each once; none where it only goes over its tensors.
     pub flops: Option<f64>,
-    /// Bytes that nothing spares: each tensor read and written once. A backward pass begins with a gradient of ones, which is written.
+    /// Bytes that nothing spares: each tensor read and written once. A backward pass begins with a gradient of ones, which
+    /// is written.
     pub bytes: f64,
     pub prepare: Prepare,
 }
@@ -189,8 +190,8 @@ fn gradient_of_weights(rows: usize, inputs: usize, outputs: usize) -> Kernel {
     )
 }
 
-/// Two products of B S S H forward, four backward. Forward q, k, v are read and the output is written; backward its ones are written,
-/// these five are read, and three gradients are written.
+/// Two products of B S S H forward, four backward. Forward q, k, v are read and the output is written; backward its ones
+/// are written, these five are read, and three gradients are written.
 fn attends(batch: usize, hidden: usize, backward: bool) -> Kernel {
     let products = if backward { 6 } else { 2 };
     let tensors = if backward { 4 + 1 + 5 + 3 } else { 4 };
@@ -232,9 +233,9 @@ fn full(batch: usize, device: &Device) -> Result<Lengths, String> {
     Lengths::new(&vec![LENGTH; batch], LENGTH, device).map_err(|e| e.to_string())
 }
 
-/// By pair the scores of both models forward and two products with the student's vectors backward, A S S D of each. Both passes read
-/// all projections, the backward pass writes the student's gradients; three numbers by row are
-/// written, three read.
+/// By pair the scores of both models forward and two products with the student's vectors backward, A S S D of each. Both
+/// passes read all projections, the backward pass writes the student's gradients; three numbers by row are written, three
+/// read.
 fn relations(batch: usize, heads: usize) -> Kernel {
     const PAIRS: [(Pair, f64); 3] = [(Pair::QQ, 1.0), (Pair::KK, 1.0), (Pair::VV, 1.0)];
     let (tokens, pairs) = (batch * LENGTH, PAIRS.len());

@@ -88,8 +88,9 @@ impl Sizes {
         Plan::new(&recipe, teacher)
     }
 
-    /// Floating-point operations of the products of a step, each once: the teacher forward to the projections of its layer, the student
-    /// forward to those of its last one, and twice that backward; the relations of every pair, of which only the student's go backward.
+    /// Floating-point operations of the products of a step, each once: the teacher forward to the projections of its layer,
+    /// the student forward to those of its last one, and twice that backward; the relations of every pair, of which only
+    /// the student's go backward.
     pub fn flops(&self, plan: &Plan) -> f64 {
         let (tokens, length) = (self.tokens() as f64, self.length as f64);
         let forward = |config: &Config, layers: usize| {
@@ -157,8 +158,8 @@ impl Steps {
         self.run.plan().kernel
     }
 
-    /// Takes one step. With `wait` the device has done each phase before its clock stops, which costs time on a GPU; without, a
-    /// phase is what it takes to ask for it.
+    /// Takes one step. With `wait` the device has done each phase before its clock stops, which costs time on a GPU;
+    /// without, a phase is what it takes to ask for it.
     ///
     /// # Errors
     /// The device fails, or the loss is not a number.

@@ -101,6 +101,26 @@ fn what_the_budget_does_not_hold_is_left_out_with_its_reason() {
     assert_eq!(measured + named.count(), MEASUREMENTS);
 }
 
+/// An allocation that fails would end it without a word.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_the_memory_does_not_hold_is_left_out_with_its_reason() {
+    let flags = ["bench", "--device", "cpu", "--json", "--budget", "8"];
+    let flags = [&flags[..], &["--only", "A 48 B 128 S 128"]].concat();
+    let report = report(&Scene::new().run_within(1_000_000, &flags).done());
+    let left_out = list(&report, "left_out");
+    let step = left_out
+        .iter()
+        .find(|left| left["name"] == "step 12x768 -> 6x384 A 48 B 128 S 128");
+    let reason = step.expect("the step")["reason"]
+        .as_str()
+        .expect("a reason");
+    assert!(
+        reason.contains("GB of memory, and ") && reason.contains(" are free here"),
+        "{reason}"
+    );
+}
+
 #[test]
 fn the_report_is_markdown_whose_tables_are_aligned() {
     let outcome = bench(&["--device", "cpu", "--only", "GELU", "--budget", "60"]).done();
