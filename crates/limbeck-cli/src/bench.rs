@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 use clap::Args;
@@ -37,6 +37,8 @@ use steps::{PHASES, Sizes, Steps, Times};
 /// Seconds that it may take, unless the flags say otherwise.
 const BUDGET: f64 = 120.0;
 const QUICK_BUDGET: f64 = 20.0;
+/// A day.
+const LONGEST: f64 = 86_400.0;
 /// The part of the budget that each ceiling may take, and all kernels together.
 const OF_CEILING: f64 = 0.03;
 const OF_KERNELS: f64 = 0.4;
@@ -77,8 +79,8 @@ pub struct Arguments {
 
 fn seconds(text: &str) -> Result<f64, String> {
     let number = text.parse().ok();
-    let number = number.filter(|seconds: &f64| seconds.is_finite() && *seconds > 0.0);
-    number.ok_or_else(|| format!("`{text}` is not a number of seconds above 0"))
+    let number = number.filter(|seconds: &f64| *seconds > 0.0 && *seconds <= LONGEST);
+    number.ok_or_else(|| format!("`{text}` is not a number of seconds above 0 and up to {LONGEST}"))
 }
 
 /// Runs `limbeck bench`.
@@ -86,10 +88,11 @@ fn seconds(text: &str) -> Result<f64, String> {
 /// # Errors
 /// There is no such device, or nothing is called as `--only` says.
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let begin = Instant::now();
     let (kernels, steps) = selected(arguments)?;
     let (opened, adapter) = device::open_with_adapter(arguments.device)?;
     let adapter_facts = adapter.as_ref().map(report::described);
-    let mut bench = Bench::new(arguments, opened, adapter_facts)?;
+    let mut bench = Bench::new(begin, arguments, opened, adapter_facts)?;
     let most = 2 + bench.sides().len() + kernels.len() + steps.len();
     bench.progress.expect(most as u64);
     bench.measure_ceilings();
@@ -114,8 +117,10 @@ fn selected(arguments: &Arguments) -> Result<(Vec<kernels::Kernel>, Vec<Sizes>),
     let Some(only) = &arguments.only else {
         return Ok((kernels, steps));
     };
-    kernels.retain(|kernel| name_of_kernel(kernel).contains(only));
-    steps.retain(|sizes| name_of_step(sizes).contains(only));
+    let asked = only.to_lowercase();
+    let is_asked = |name: String| name.to_lowercase().contains(&asked);
+    kernels.retain(|kernel| is_asked(name_of_kernel(kernel)));
+    steps.retain(|sizes| is_asked(name_of_step(sizes)));
     match kernels.is_empty() && steps.is_empty() {
         true => Err(CliError::Usage(format!(
             "--only {only}: no measurement has that in its name. Names are those of the report, such as linear, attention, \
@@ -158,7 +163,7 @@ fn stop_flag() -> Result<Arc<AtomicBool>, CliError> {
     let seen = stop.clone();
     on_interrupt(move || {
         seen.store(true, Ordering::SeqCst);
-        terminal::say("Stopping behind this measurement; once more ends at once.");
+        terminal::say("Stopping after this measurement. Ctrl-c again ends at once.");
     })?;
     Ok(stop)
 }
@@ -196,6 +201,7 @@ struct Bench {
 
 impl Bench {
     fn new(
+        begin: Instant,
         arguments: &Arguments,
         opened: Opened,
         adapter: Option<serde_json::Value>,
@@ -208,7 +214,7 @@ impl Bench {
         let (system, architecture) = (std::env::consts::OS, std::env::consts::ARCH);
         Ok(Self {
             stop: stop_flag()?,
-            begin: Instant::now(),
+            begin,
             lost: false,
             progress: Progress::new(false),
             report: Report {
@@ -473,7 +479,7 @@ impl Bench {
         teacher: Encoder,
         seconds: f64,
     ) -> Result<report::Step, String> {
-        let end = Instant::now() + Duration::from_secs_f64(seconds.max(0.0));
+        let begin = Instant::now();
         let mut steps =
             pollster::block_on(Steps::new(sizes, teacher)).map_err(|e| e.to_string())?;
         let mut take = |wait| pollster::block_on(steps.take(wait)).map_err(|e| e.to_string());
@@ -482,8 +488,8 @@ impl Bench {
         let (second, launches) = device::counting_launches(|| take(false));
         let mut whole = vec![second?];
         let fits = |steps: f64, last: &Times| {
-            let needs = Duration::from_secs_f64(steps * last.seconds);
-            needs < end - Instant::now() && !self.is_stopped()
+            let end = begin.elapsed().as_secs_f64() + steps * last.seconds;
+            end < seconds && !self.is_stopped()
         };
         let most = match self.report.quick {
             true => MOST_STEPS_QUICK,

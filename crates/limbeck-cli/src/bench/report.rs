@@ -164,11 +164,11 @@ impl Report {
     /// For an issue.
     pub fn markdown(&self, adapter: Option<&Adapter>) -> String {
         let mut text = format!(
-            "### limbeck bench {}{}\n\n{:.0} s of {:.0}{}\n\n",
+            "### limbeck bench {}{}\n\n{} s of {}{}\n\n",
             self.limbeck,
             if self.quick { " --quick" } else { "" },
-            self.seconds,
-            self.budget_s,
+            figure(self.seconds),
+            figure(self.budget_s),
             if self.stopped { ", stopped" } else { "" },
         );
         text += &table(&["machine", ""], &[], self.machine.rows(adapter));
