@@ -343,24 +343,17 @@ async fn kernels_are_tested_before_a_run() {
     }
     let (plan, failure) = without_launches_of("").await;
     assert!(failure.contains("Relation { student: 2"), "{failure}");
-    for operation in OPERATIONS {
+    for operation in Operation::ALL {
         assert!(!plan.kernels.has(operation), "{operation:?}");
     }
 }
-
-const OPERATIONS: [Operation; 4] = [
-    Operation::Relation,
-    Operation::Attention,
-    Operation::Gelu,
-    Operation::Linear,
-];
 
 /// Only the kernel that fails is replaced.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn a_kernel_that_fails_falls_back_alone() {
     let (plan, failure) = without_launches_of("GeluSpec").await;
     assert!(failure.contains("of Gelu"), "{failure}");
-    for operation in OPERATIONS {
+    for operation in Operation::ALL {
         assert_eq!(plan.kernels.has(operation), operation != Operation::Gelu);
     }
 }

@@ -15,6 +15,21 @@ pub enum Operation {
     Linear,
 }
 
+impl Operation {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Relation, Self::Attention, Self::Gelu, Self::Linear];
+
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Relation => "relation loss",
+            Self::Attention => "attention",
+            Self::Gelu => "GELU",
+            Self::Linear => "linear layers",
+        }
+    }
+}
+
 /// What computes each operation on a device: what the recipe says, but plain tensor operations in place of a kernel that is
 /// wrong there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
