@@ -21,9 +21,17 @@ pub struct Encoder {
 }
 
 /// Which kernels a model of this config uses, for the self-test of a device.
-pub fn checks(config: &Config) -> [Check; 3] {
-    let width = config.hidden_size / config.num_attention_heads;
-    [Check::Attention { width }, Check::Gelu, Check::Linear]
+pub fn checks(config: &Config) -> [Check; 5] {
+    let layer_norm = |width| Check::LayerNorm { width };
+    [
+        Check::Attention {
+            width: config.hidden_size / config.num_attention_heads,
+        },
+        Check::Gelu,
+        layer_norm(config.hidden_size),
+        layer_norm(config.shape.embedding_width()),
+        Check::Linear,
+    ]
 }
 
 impl Encoder {
