@@ -13,6 +13,7 @@ mod golden;
 mod heads;
 mod inherit;
 mod kernels;
+mod layer_norm;
 mod matmul;
 mod output;
 mod pairs;

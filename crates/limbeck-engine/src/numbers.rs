@@ -71,6 +71,7 @@ async fn measure<W: World>(world: &W, device: &Device) -> Vec<Figure> {
         Check::Relation { student, teacher },
         Check::Attention { width: 16 },
         Check::Gelu,
+        Check::LayerNorm { width: 384 },
         Check::Linear,
     ];
     let verdict = match self_test(device, &checks).await {

@@ -9,6 +9,10 @@ use burn_cubecl::{kernel::into_contiguous, tensor::CubeTensor};
 use cubecl::prelude::*;
 use cubecl::server::{KernelArguments, MetadataBindingInfo};
 
+/// Parts of an output start at multiples of this many floats: 256 bytes, the largest alignment of a binding that WebGPU
+/// lets a device ask for, so that a part is a view and not a copy.
+pub(crate) const ALIGNMENT: usize = 64;
+
 /// Groups that WebGPU guarantees in one dimension of a launch.
 const MOST_GROUPS: usize = 65_535;
 
@@ -63,6 +67,17 @@ pub(crate) fn empty(like: &CubeTensor, shape: impl Into<Shape>) -> CubeTensor {
         handle,
         like.dtype,
     )
+}
+
+/// Numbers of a contiguous tensor from `start` on, a multiple of [`ALIGNMENT`], as a tensor: a launch has one output, and
+/// several results lie in it one after the other.
+pub(crate) fn view(of: &CubeTensor, start: usize, shape: Shape) -> CubeTensor {
+    let bytes = |elements: usize| (elements * size_of::<f32>()) as u64;
+    let rest = of.meta.num_elements() - start - shape.num_elements();
+    let handle = of.handle.clone();
+    let handle = handle.offset_start(bytes(start)).offset_end(bytes(rest));
+    let (client, device) = (of.client.clone(), of.device.clone());
+    CubeTensor::new_contiguous(client, device, shape, handle, of.dtype)
 }
 
 /// One launch of a shader whose bindings are inputs, then one output, then `info`.

@@ -45,6 +45,7 @@ pub use dropout::DropoutMask;
 pub use ops::adamw::{AdamWMoments, AdamWScalars, adamw};
 pub use ops::attention::attention;
 pub use ops::gelu::gelu;
+pub use ops::layer_norm::layer_norm;
 pub use ops::matmul::{linear, matmul, relaxed_simd};
 pub use ops::relation::{RelationLoss, relation, relation_loss};
 pub use pair::Taps;

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
 use limbeck_recipe::{KernelChoice, Kernels, Operation, Pair};
 
-use crate::{Lengths, Taps, attention, gelu, linear, relation_loss};
+use crate::{Lengths, Taps, attention, gelu, layer_norm, linear, relation_loss};
 
 /// B, S and A of the cases: more than a tile and less than a group, with a short sequence beside a full one.
 const LENGTHS: [usize; 2] = [21, 6];
@@ -41,6 +41,11 @@ pub enum Check {
     },
     /// Exact GELU.
     Gelu,
+    /// LayerNorm of rows of this width.
+    LayerNorm {
+        /// H.
+        width: usize,
+    },
     /// Linear layers.
     Linear,
 }
@@ -52,6 +57,7 @@ impl Check {
             Self::Relation { .. } => Operation::Relation,
             Self::Attention { .. } => Operation::Attention,
             Self::Gelu => Operation::Gelu,
+            Self::LayerNorm { .. } => Operation::LayerNorm,
             Self::Linear => Operation::Linear,
         }
     }
@@ -144,6 +150,7 @@ async fn results(check: Check, device: &Device) -> Result<Results, SelfTestError
         Check::Relation { student, teacher } => relation(student, teacher, &lengths, &device).await,
         Check::Attention { width } => attended(width, &lengths, &device).await,
         Check::Gelu => activated(&device).await,
+        Check::LayerNorm { width } => normalised(width, &device).await,
         Check::Linear => layers(&device).await,
     }
 }
@@ -194,6 +201,33 @@ async fn activated(device: &Device) -> Result<Results, SelfTestError> {
     Ok(vec![
         ("the output", read(y).await?),
         ("the gradient", gradient(&x, &gradients).await?),
+    ])
+}
+
+async fn normalised(width: usize, device: &Device) -> Result<Results, SelfTestError> {
+    let tracked = device.clone().autodiff();
+    let [b, rows] = [LENGTHS.len(), LENGTHS.len() * LENGTH];
+    let random = |seed, device| matrix([rows, width], seed, device).reshape([b, LENGTH, width]);
+    let vector = |seed| matrix([1, width], seed, &tracked).reshape([width]);
+    let [x, residual] = [17, 18].map(|seed| random(seed, &tracked).require_grad());
+    let [weight, bias] = [19, 20].map(|seed| -> Tensor<1> { vector(seed).require_grad() });
+    let y = layer_norm(
+        KernelChoice::Fused,
+        x.clone(),
+        Some(residual),
+        weight.clone(),
+        bias.clone(),
+        1e-5,
+    );
+    let gradients = (y.clone() * random(21, device)).sum().backward();
+    Ok(vec![
+        ("the output", read(y).await?),
+        ("the gradient of x", gradient(&x, &gradients).await?),
+        (
+            "the gradient of weights",
+            gradient(&weight, &gradients).await?,
+        ),
+        ("the gradient of biases", gradient(&bias, &gradients).await?),
     ])
 }
 

@@ -6,6 +6,7 @@ use burn_cubecl::template::KernelSource;
 
 use crate::ops::attention::AttentionSpec;
 use crate::ops::gelu::GeluSpec;
+use crate::ops::layer_norm::LayerNormSpec;
 use crate::ops::matmul::{MatmulSpec, SumSpec};
 use crate::ops::relation::RelationSpec;
 
@@ -16,6 +17,7 @@ pub fn shaders() -> Vec<(String, String)> {
     let mut all = rendered(RelationSpec::all());
     all.extend(rendered(AttentionSpec::all()));
     all.extend(rendered(GeluSpec::all()));
+    all.extend(rendered(LayerNormSpec::all()));
     all.extend(rendered(MatmulSpec::all()));
     all.extend(rendered(vec![SumSpec]));
     all

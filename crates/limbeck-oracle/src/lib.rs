@@ -16,6 +16,7 @@ pub mod defects;
 pub mod gelu;
 pub mod gradcheck;
 pub mod judge;
+pub mod layer_norm;
 pub mod matmul;
 pub mod relation;
 pub mod rng;

@@ -11,13 +11,21 @@ pub enum Operation {
     Attention,
     /// Exact GELU.
     Gelu,
+    /// LayerNorm.
+    LayerNorm,
     /// Linear layers.
     Linear,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Relation, Self::Attention, Self::Gelu, Self::Linear];
+    pub const ALL: [Self; 5] = [
+        Self::Relation,
+        Self::Attention,
+        Self::Gelu,
+        Self::LayerNorm,
+        Self::Linear,
+    ];
 
     /// What people call it.
     pub fn name(self) -> &'static str {
@@ -25,6 +33,7 @@ impl Operation {
             Self::Relation => "relation loss",
             Self::Attention => "attention",
             Self::Gelu => "GELU",
+            Self::LayerNorm => "LayerNorm",
             Self::Linear => "linear layers",
         }
     }

@@ -1,11 +1,11 @@
 //! The table of kernels: what each is called on, how it is judged, what it takes of floating-point operations and memory at
 //! least, and the call that is timed.
 
-use burn::tensor::module::{embedding, layer_norm};
+use burn::tensor::module::embedding;
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use limbeck_kernels::{
-    AdamWMoments, AdamWScalars, Check, Lengths, Taps, adamw, attention, gelu, linear, matmul,
-    relation_loss,
+    AdamWMoments, AdamWScalars, Check, Lengths, Taps, adamw, attention, gelu, layer_norm, linear,
+    matmul, relation_loss,
 };
 use limbeck_recipe::{KernelChoice, Pair, Rng};
 
@@ -293,8 +293,10 @@ fn elementwise(batch: usize, width: usize, backward: bool) -> f64 {
     floats(tensors * batch * LENGTH * width)
 }
 
-/// Forward x is read and y written; backward x and the gradient of y are read, and that of x is written.
+/// Of x and a residual, as in a block. Forward both are read and y is written; backward ones are written, they and both terms are
+/// read, and the gradient of their sum is written.
 fn normalises(batch: usize, width: usize, backward: bool) -> Kernel {
+    let tensors = if backward { 3 + 1 + 4 } else { 3 };
     Kernel {
         name: of_pass(
             backward,
@@ -302,33 +304,29 @@ fn normalises(batch: usize, width: usize, backward: bool) -> Kernel {
             "LayerNorm forward and backward",
         ),
         sizes: format!("B {batch} S {LENGTH} x {width}"),
-        judge: Judge::Compare(|device| {
-            let tracked = device.clone().autodiff();
-            let x: Tensor<3> = plain([5, 48], 1, &tracked).reshape([1, 5, 48]);
-            let x = x.require_grad();
-            let [weight, bias] = [2, 3].map(|seed| plain([1, 48], seed, &tracked).reshape([48]));
-            let y = normed(x.clone(), weight, bias);
-            let weights = plain([5, 48], 4, &tracked).reshape([1, 5, 48]);
-            let gradients = (y.clone() * weights).sum().backward();
-            let both = [y.without_autodiff(), x.grad(&gradients)?];
-            Some(both.map(|of| of.reshape([5, 48])).into())
-        }),
+        judge: Judge::SelfTest(Check::LayerNorm { width }),
         flops: None,
-        bytes: elementwise(batch, width, backward),
+        bytes: floats(tensors * batch * LENGTH * width),
         prepare: Box::new(move |device| {
-            let x: Tensor<3> = input([batch, LENGTH, width], device, backward);
+            let term = || input::<3>([batch, LENGTH, width], device, backward);
+            let (x, residual) = (term(), term());
             let [weight, bias] = [0; 2].map(|_| input::<1>([width], device, backward));
             Ok(Box::new(move || {
-                end(normed(x.clone(), weight.clone(), bias.clone()), backward);
+                let (x, residual) = (x.clone(), Some(residual.clone()));
+                let (weight, bias) = (weight.clone(), bias.clone());
+                let y = layer_norm(
+                    KernelChoice::Fused,
+                    x,
+                    residual,
+                    weight,
+                    bias,
+                    LAYER_NORM_EPS,
+                );
+                end(y, backward);
                 Ok(())
             }))
         }),
     }
-}
-
-/// As the model calls it.
-fn normed(x: Tensor<3>, weight: Tensor<1>, bias: Tensor<1>) -> Tensor<3> {
-    layer_norm(x, weight, Some(bias), LAYER_NORM_EPS)
 }
 
 /// Forward a row is read and written by token; backward as many are read, and a whole table of gradients is written.

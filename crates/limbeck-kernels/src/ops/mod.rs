@@ -12,5 +12,6 @@
 pub(crate) mod adamw;
 pub(crate) mod attention;
 pub(crate) mod gelu;
+pub(crate) mod layer_norm;
 pub(crate) mod matmul;
 pub(crate) mod relation;

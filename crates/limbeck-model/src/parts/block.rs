@@ -22,8 +22,8 @@ impl Pass<'_> {
         projected: Taps,
     ) -> Tensor<3> {
         let attended = self.attend(&at.attention, projected);
-        let middle = self.norm(at.attention_norm, x + attended);
+        let middle = self.norm(at.attention_norm, x, Some(attended));
         let fed = self.feed_forward(&at.feed_forward, middle.clone());
-        self.norm(at.norm, middle + fed)
+        self.norm(at.norm, middle, Some(fed))
     }
 }

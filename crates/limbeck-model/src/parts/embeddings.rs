@@ -21,7 +21,7 @@ impl Pass<'_> {
                 None => x + table.slice([0..1, 0..width]).reshape([1, 1, width]),
             };
         }
-        x = self.norm(at.norm, x);
+        x = self.norm(at.norm, x, None);
         x = self.drop_hidden(x);
         match at.projection {
             Some(projection) => self.linear(projection, x),

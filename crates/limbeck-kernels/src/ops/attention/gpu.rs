@@ -8,12 +8,8 @@ use burn_cubecl::{CubeBackend, tensor::CubeTensor};
 use cubecl::prelude::*;
 
 use super::{Attended, AttentionOps, Call};
-use crate::gpu::{self, Launch};
+use crate::gpu::{self, ALIGNMENT, Launch};
 use crate::pair::RawTaps;
-
-/// Parts of an output start at multiples of this many floats: 256 bytes, the largest alignment of a binding that WebGPU
-/// lets a device ask for, so that a part is a view and not a copy.
-const ALIGNMENT: usize = 64;
 
 /// Which walk of attention a shader does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -189,16 +185,10 @@ impl Parts {
     }
 
     fn take(self) -> [CubeTensor; 2] {
-        let starts = [0, self.second];
-        let (all, tensor) = (self.tensor.meta.num_elements(), &self.tensor);
-        let bytes = |elements: usize| (elements * size_of::<f32>()) as u64;
-        std::array::from_fn(|part| {
-            let (start, shape) = (starts[part], self.shapes[part].clone());
-            let rest = all - start - shape.num_elements();
-            let handle = tensor.handle.clone();
-            let handle = handle.offset_start(bytes(start)).offset_end(bytes(rest));
-            let (client, device) = (tensor.client.clone(), tensor.device.clone());
-            CubeTensor::new_contiguous(client, device, shape, handle, tensor.dtype)
-        })
+        let [first, second] = self.shapes;
+        [
+            gpu::view(&self.tensor, 0, first),
+            gpu::view(&self.tensor, self.second, second),
+        ]
     }
 }

@@ -385,13 +385,13 @@ fn sizes(tensor: &CubeTensor) -> [usize; 2] {
 }
 
 /// (N) -> (1, N).
-fn row(tensor: CubeTensor) -> CubeTensor {
+pub(crate) fn row(tensor: CubeTensor) -> CubeTensor {
     let width = tensor.shape().num_elements();
     CubeBackend::float_reshape(tensor, [1, width].into())
 }
 
 /// The matrix with zeros after each row, up to whole fours. Widths of models are whole fours, so this rarely copies.
-fn whole_fours(matrix: CubeTensor) -> CubeTensor {
+pub(crate) fn whole_fours(matrix: CubeTensor) -> CubeTensor {
     let [rows, width] = sizes(&matrix);
     if width.is_multiple_of(4) {
         return matrix;
@@ -404,7 +404,7 @@ fn whole_fours(matrix: CubeTensor) -> CubeTensor {
 }
 
 /// The first columns of a matrix.
-fn cut(matrix: CubeTensor, columns: usize) -> CubeTensor {
+pub(crate) fn cut(matrix: CubeTensor, columns: usize) -> CubeTensor {
     let [rows, width] = sizes(&matrix);
     if columns == width {
         return matrix;

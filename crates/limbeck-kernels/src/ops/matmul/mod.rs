@@ -19,7 +19,7 @@ use limbeck_recipe::{Kernels, Operation};
 use crate::graph::differentiable;
 
 #[cfg(feature = "gpu")]
-pub(crate) use gpu::{MatmulSpec, SumSpec, column_sums};
+pub(crate) use gpu::{MatmulSpec, SumSpec, column_sums, cut, row, whole_fours};
 
 /// x (M, K) times w (K, N): (M, N); differentiable in both.
 ///
