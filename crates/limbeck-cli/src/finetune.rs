@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use limbeck_kernels::self_test;
+use limbeck_kernels::{Check, self_test};
 use limbeck_model::{Encoder, Folder, ModelError, Weights, checks};
 use limbeck_recipe::{Config, DeviceChoice, HeadChoice, KernelChoice, counted, tuning_bytes};
 use serde_json::json;
@@ -145,7 +145,8 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let pad = config.pad_token_id;
     let train = tokenise(&tokenizer, &task.train, pad)?;
     let dev = tokenise(&tokenizer, &task.dev, pad)?;
-    let self_test = pollster::block_on(self_test(&opened.device, &checks(&config))).err();
+    let checks: Vec<Check> = checks(&config).into_iter().chain([Check::AdamW]).collect();
+    let self_test = pollster::block_on(self_test(&opened.device, &checks)).err();
     let kernel = match self_test {
         Some(_) => KernelChoice::Naive,
         None => KernelChoice::Fused,

@@ -130,7 +130,8 @@ impl Tuning {
             parts: total.clone().without_autodiff(),
             total,
         };
-        let gradients = Gradients::of(&loss, self.trained());
+        let kernel = self.classifier.encoder().kernel();
+        let gradients = Gradients::of(&loss, kernel, self.trained());
         let (loss, norm) = gradients.loss_and_norm().await?;
         let loss: f64 = loss.iter().sum();
         if !(loss.is_finite() && norm.is_finite()) {
