@@ -3,14 +3,10 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use it::{cpu, gpu, read, wide};
 use limbeck_kernels::testing::fill_outputs_with;
-use limbeck_kernels::{
-    AdamWMoments, AdamWScalars, Lengths, RelationLoss, ShapeError, Taps, adamw, erf, exp, relation,
-    relation_loss,
-};
+use limbeck_kernels::{Lengths, RelationLoss, ShapeError, Taps, erf, exp, relation, relation_loss};
 use limbeck_oracle::cases::{Case, Vectors, extremes, grid};
 use limbeck_oracle::judge::{assert_as_good_as, assert_as_good_as_within, relative_l2};
 use limbeck_oracle::relation::{self as oracle, Vector as OracleVector};
-use limbeck_oracle::rng::Rng;
 use limbeck_recipe::{KernelChoice, Pair, Vector};
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -559,54 +555,4 @@ fn exp_and_erf_keep_their_bounds() {
         worst.0
     );
     assert!(worst.1 < 4e-7, "erf is off by {:.1e}", worst.1);
-}
-
-/// Three AdamW updates against the formula in f64.
-#[wasm_bindgen_test(unsupported = pollster::test)]
-async fn adamw_follows_its_formula() {
-    let mut rng = Rng::new(7);
-    let start: Vec<f64> = (0..1000).map(|_| f64::from(rng.normal() as f32)).collect();
-    let gradients: Vec<Vec<f64>> = (0..3)
-        .map(|_| {
-            (0..1000)
-                .map(|_| f64::from(0.1 * rng.normal() as f32))
-                .collect()
-        })
-        .collect();
-    let f32s = |values: &[f64]| values.iter().map(|v| *v as f32).collect::<Vec<f32>>();
-    for device in [cpu(), gpu().await] {
-        let tensor =
-            |values: &[f64]| Tensor::<1>::from_data(TensorData::new(f32s(values), [1000]), &device);
-        let mut parameter = tensor(&start);
-        let mut moments = AdamWMoments {
-            first: parameter.zeros_like(),
-            second: parameter.zeros_like(),
-        };
-        let (mut p, mut m, mut v) = (start.clone(), vec![0.0; 1000], vec![0.0; 1000]);
-        for (index, gradient) in gradients.iter().enumerate() {
-            let time = index as u64 + 1;
-            let scalars = AdamWScalars {
-                learning_rate: 0.01,
-                beta1: 0.9,
-                beta2: 0.999,
-                eps: 1e-6,
-                weight_decay: 0.1,
-                time,
-                gradient_scale: 0.5,
-            };
-            (parameter, moments) = adamw(parameter, tensor(gradient), moments, scalars);
-            for i in 0..1000 {
-                let g = 0.5 * gradient[i];
-                m[i] = 0.9 * m[i] + 0.1 * g;
-                v[i] = 0.999 * v[i] + 0.001 * g * g;
-                let (m, v) = (
-                    m[i] / (1.0 - 0.9f64.powf(time as f64)),
-                    v[i] / (1.0 - 0.999f64.powf(time as f64)),
-                );
-                p[i] = p[i] * (1.0 - 0.01 * 0.1) - 0.01 * m / (v.sqrt() + 1e-6);
-            }
-        }
-        assert!(relative_l2(&read(parameter).await, &p) < 1e-6);
-        assert!(relative_l2(&read(moments.second).await, &v) < 1e-6);
-    }
 }

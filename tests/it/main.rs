@@ -6,6 +6,7 @@
     reason = "in a test a panic is the message"
 )]
 
+mod adamw;
 mod attention;
 mod encoder;
 mod engine;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use burn::tensor::{Device, Tensor};
 use it::{cpu, gpu};
-use limbeck_kernels::testing::skip_launches;
+use limbeck_kernels::testing::{launches, skip_launches};
 use limbeck_model::{Dropout, Encoder, Named, Precision, TokenBatch};
 use limbeck_oracle::judge::{assert_as_good_as_within, relative_l2};
 use limbeck_recipe::batching::{Batch, DataPosition};
@@ -527,6 +527,67 @@ async fn a_resumed_run_is_the_same_run() {
             second.student().values().await.unwrap(),
             whole.student().values().await.unwrap()
         );
+    }
+}
+
+/// What a GPU has saved goes on on the CPU, and the other way round: both save the same tensors and counts.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_checkpoint_is_of_any_device() {
+    let golden = golden();
+    let devices = [cpu(), gpu().await];
+    let mut checkpoints = Vec::new();
+    for device in &devices {
+        let mut run = golden_run(&golden, &recipe(), device);
+        steps(&mut run, &golden, 0..2).await;
+        let position = DataPosition::default();
+        let bytes = run.checkpoint(&position, &BTreeMap::new()).await.unwrap();
+        checkpoints.push(Checkpoint::parse(&bytes).unwrap());
+    }
+    assert_eq!(checkpoints[0].header, checkpoints[1].header);
+    // What is behind the projections of the last layer has no gradient.
+    let updates = &checkpoints[1].header.updates;
+    let name = |dense: &str| format!("encoder.layer.1.{dense}.weight");
+    assert!(updates.values().all(|updates| *updates == 2));
+    assert!(updates.contains_key(&name("attention.self.query")));
+    assert!(!updates.contains_key(&name("intermediate.dense")));
+    let mut ends = Vec::new();
+    for checkpoint in &checkpoints {
+        for device in &devices {
+            let plan = plan(&checkpoint.header.recipe);
+            let mut run = Run::resume(plan, teacher(device), checkpoint).unwrap();
+            let event = step(&mut run, &golden_batch(&golden, 2)).await;
+            ends.push((event.loss, run.student().values().await.unwrap()));
+        }
+    }
+    for (loss, values) in &ends[1..] {
+        near(*loss, ends[0].0, 1e-4, "loss");
+        for (got, expected) in values.iter().zip(&ends[0].1) {
+            let pairs = got.values.iter().zip(&expected.values);
+            assert!(
+                pairs
+                    .clone()
+                    .all(|(got, expected)| (got - expected).abs() < 1e-4),
+                "{}",
+                got.name
+            );
+        }
+    }
+}
+
+/// On a GPU the norm of all gradients is one launch, and the update of all parameters another.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_gpu_updates_all_parameters_in_one_launch() {
+    let golden = golden();
+    let mut run = golden_run(&golden, &recipe(), &gpu().await);
+    for index in 0..2 {
+        let batches = [golden_batch(&golden, index)];
+        let gradients = gradients(&mut run, &batches);
+        let before = launches();
+        let event = run.apply(gradients, &batches, &mut |_| ()).await.unwrap();
+        assert!(matches!(event, Event::Step(_)), "{event:?}");
+        if index > 0 {
+            assert_eq!(launches() - before, 2);
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use limbeck_kernels::tested;
+use limbeck_kernels::{Check, tested};
 use limbeck_model::{Encoder, Folder, ModelError, Weights, checks};
 use limbeck_recipe::{Config, DeviceChoice, HeadChoice, Kernels, counted, tuning_bytes};
 use serde_json::json;
@@ -145,7 +145,8 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let pad = config.pad_token_id;
     let train = tokenise(&tokenizer, &task.train, pad)?;
     let dev = tokenise(&tokenizer, &task.dev, pad)?;
-    let tested = pollster::block_on(tested(&opened.device, &checks(&config)));
+    let checks: Vec<Check> = checks(&config).into_iter().chain([Check::AdamW]).collect();
+    let tested = pollster::block_on(tested(&opened.device, &checks));
     let room = Room::of(&opened);
     room.require_model(folder.name(), &config)?;
     require_room(room, &config, tested.kernels, &train, arguments.batch)?;

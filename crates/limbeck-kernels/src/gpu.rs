@@ -21,6 +21,8 @@ thread_local! {
     static FILL: Cell<Option<f32>> = const { Cell::new(None) };
     /// Launches of shaders whose type has this in its name do nothing.
     static SKIP: Cell<Option<&'static str>> = const { Cell::new(None) };
+    /// Launches so far.
+    static LAUNCHES: Cell<u64> = const { Cell::new(0) };
     /// What [`is_software`] answers, if not the truth.
     static PRETENDED: Cell<Option<bool>> = const { Cell::new(None) };
 }
@@ -35,6 +37,11 @@ pub fn fill_outputs_with(value: Option<f32>) {
 /// them; an empty name skips all.
 pub fn skip_launches(of: Option<&'static str>) {
     SKIP.set(of);
+}
+
+/// For tests: how many of our kernels this thread has launched so far.
+pub fn launches() -> u64 {
+    LAUNCHES.get()
 }
 
 /// For tests: on this thread, kernels are chosen as for a software adapter, or as for a real one, whatever the adapter is.
@@ -97,21 +104,28 @@ pub(crate) struct Launch<'a> {
 
 impl Launch<'_> {
     pub fn run<S: KernelSource>(&self, source: S) {
+        self.run_with(&[], source);
+    }
+
+    /// With more outputs, bound after the first.
+    pub fn run_with<S: KernelSource>(&self, outputs: &[&CubeTensor], source: S) {
         if SKIP
             .get()
             .is_some_and(|name| type_name::<S>().contains(name))
         {
             return;
         }
+        LAUNCHES.set(LAUNCHES.get() + 1);
         let mut arguments = KernelArguments::new();
         for input in self.inputs {
             let binding = input.handle.clone().binding();
             arguments = arguments.with_buffer_io(binding, BufferIOAttr::ReadOnly);
         }
-        let output = self.output.handle.clone().binding();
-        arguments = arguments
-            .with_buffer_io(output, BufferIOAttr::ReadWrite)
-            .with_info(MetadataBindingInfo::custom(self.words()));
+        for output in [self.output].iter().chain(outputs) {
+            let binding = output.handle.clone().binding();
+            arguments = arguments.with_buffer_io(binding, BufferIOAttr::ReadWrite);
+        }
+        arguments = arguments.with_info(MetadataBindingInfo::custom(self.words()));
         let x = self.groups.min(MOST_GROUPS);
         let y = self.groups.div_ceil(x);
         let count = CubeCount::Static(x as u32, y as u32, 1);

@@ -42,7 +42,7 @@ pub mod testing;
 pub use cpu::{erf, exp, keep_freed_memory};
 pub use dims::{Dims, Lengths, ShapeError};
 pub use dropout::DropoutMask;
-pub use ops::adamw::{AdamWMoments, AdamWScalars, adamw};
+pub use ops::adamw::{AdamWMoments, AdamWParameter, AdamWScalars, Pack, adamw, adamw_all, pack};
 pub use ops::attention::attention;
 pub use ops::gelu::gelu;
 pub use ops::layer_norm::layer_norm;

@@ -5,7 +5,10 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
 use limbeck_recipe::{KernelChoice, Kernels, Operation, Pair};
 
-use crate::{Lengths, Taps, attention, gelu, layer_norm, linear, relation_loss};
+use crate::{
+    AdamWMoments, AdamWParameter, AdamWScalars, Lengths, Taps, adamw, adamw_all, attention, gelu,
+    layer_norm, linear, pack, relation_loss,
+};
 
 /// B, S and A of the cases: more than a tile and less than a group, with a short sequence beside a full one.
 const LENGTHS: [usize; 2] = [21, 6];
@@ -20,6 +23,20 @@ const LAYERS: [[usize; 3]; 4] = [
     [8, 1_412, 1_284],
     [600, 20, 24],
 ];
+/// Shapes of parameters: more than a launch gathers, within a block, at its end and past it.
+const PARAMETERS: [[usize; 2]; 9] = [
+    [1, 1],
+    [30, 37],
+    [1, 1_024],
+    [1, 70],
+    [5, 410],
+    [1, 255],
+    [3, 3],
+    [2, 514],
+    [1, 5],
+];
+/// The one of them that has no gradient in one of two updates.
+const WITHOUT: usize = 3;
 /// Relative L2 distance that different roundings explain at these sizes (1e-6 is usual); a wrong kernel is off by 1e-2 and
 /// more.
 const ALLOWED: f64 = 1e-4;
@@ -48,6 +65,8 @@ pub enum Check {
     },
     /// Linear layers.
     Linear,
+    /// The norm of gradients, and AdamW.
+    AdamW,
 }
 
 impl Check {
@@ -59,6 +78,7 @@ impl Check {
             Self::Gelu => Operation::Gelu,
             Self::LayerNorm { .. } => Operation::LayerNorm,
             Self::Linear => Operation::Linear,
+            Self::AdamW => Operation::AdamW,
         }
     }
 }
@@ -152,6 +172,7 @@ async fn results(check: Check, device: &Device) -> Result<Results, SelfTestError
         Check::Gelu => activated(&device).await,
         Check::LayerNorm { width } => normalised(width, &device).await,
         Check::Linear => layers(&device).await,
+        Check::AdamW => optimised(&device).await,
     }
 }
 
@@ -253,6 +274,109 @@ async fn layers(device: &Device) -> Result<Results, SelfTestError> {
         results.push(("the gradient of biases", gradient(&bias, &gradients).await?));
     }
     Ok(results)
+}
+
+/// Two updates, the first of which lacks a gradient.
+async fn optimised(device: &Device) -> Result<Results, SelfTestError> {
+    let tensors = |seed: u32| {
+        let shapes = PARAMETERS.iter().zip(seed..);
+        shapes.map(|(shape, seed)| matrix(*shape, seed, device))
+    };
+    let mut parameters: Vec<AdamWParameter> = tensors(20)
+        .enumerate()
+        .map(|(at, values)| AdamWParameter {
+            values,
+            moments: None,
+            time: 1,
+            decays: at % 2 == 0,
+        })
+        .collect();
+    let mut results = Vec::new();
+    for seed in [40, 60] {
+        let gradients = tensors(seed).enumerate();
+        let gradients = gradients.map(|(at, g)| (at != WITHOUT || seed != 40).then_some(g));
+        let (updated, squares) = updated(parameters, gradients.collect());
+        parameters = updated;
+        let values = read(Tensor::cat(squares, 0)).await?;
+        let sum: f64 = values.iter().map(|x| f64::from(*x)).sum();
+        results.push(("the norm of gradients", vec![sum.sqrt() as f32]));
+    }
+    for AdamWParameter {
+        values, moments, ..
+    } in parameters
+    {
+        results.push(("the parameters", read(values).await?));
+        if let Some(AdamWMoments { first, second }) = moments {
+            results.push(("the first moments", read(first).await?));
+            results.push(("the second moments", read(second).await?));
+        }
+    }
+    Ok(results)
+}
+
+/// Updates parameters as a run on their device does, and gives the squares of their gradients.
+fn updated(
+    parameters: Vec<AdamWParameter>,
+    gradients: Vec<Option<Tensor<2>>>,
+) -> (Vec<AdamWParameter>, Vec<Tensor<1>>) {
+    let scalars = AdamWScalars {
+        learning_rate: 0.01,
+        beta1: 0.9,
+        beta2: 0.999,
+        eps: 1e-6,
+        weight_decay: 0.1,
+        time: 1,
+        gradient_scale: 0.5,
+    };
+    let facts = parameters.iter().zip(&gradients);
+    let facts: Vec<(u64, bool)> = facts
+        .map(|(p, g)| (p.time + u64::from(g.is_some()), p.decays))
+        .collect();
+    let (updated, squares) = match pack(KernelChoice::Fused, &PARAMETERS, gradients) {
+        Ok(pack) => {
+            let squares = pack.squares();
+            (adamw_all(parameters, pack, scalars), squares)
+        }
+        Err(gradients) => {
+            let squares = gradients.iter().flatten();
+            let squares = squares.map(|g| g.clone().square().sum()).collect();
+            let each = parameters.into_iter().zip(gradients);
+            (each.map(|(p, g)| alone(p, g, scalars)).collect(), squares)
+        }
+    };
+    let updated = updated.into_iter().zip(facts);
+    let updated = updated.map(|((values, moments), (time, decays))| AdamWParameter {
+        values,
+        moments: Some(moments),
+        time,
+        decays,
+    });
+    (updated.collect(), squares)
+}
+
+/// Updates one parameter.
+fn alone(
+    parameter: AdamWParameter,
+    gradient: Option<Tensor<2>>,
+    scalars: AdamWScalars,
+) -> (Tensor<2>, AdamWMoments<2>) {
+    let moments = parameter.moments.unwrap_or_else(|| AdamWMoments {
+        first: parameter.values.zeros_like(),
+        second: parameter.values.zeros_like(),
+    });
+    let Some(gradient) = gradient else {
+        return (parameter.values, moments);
+    };
+    let own = AdamWScalars {
+        time: parameter.time,
+        weight_decay: if parameter.decays {
+            scalars.weight_decay
+        } else {
+            0.0
+        },
+        ..scalars
+    };
+    adamw(parameter.values, gradient, moments, own)
 }
 
 /// A result, and the gradients of what it was made from.

@@ -4,13 +4,15 @@ use std::fmt::Debug;
 
 use burn_cubecl::template::KernelSource;
 
+use crate::ops::adamw::AdamWSpec;
 use crate::ops::attention::AttentionSpec;
 use crate::ops::gelu::GeluSpec;
 use crate::ops::layer_norm::LayerNormSpec;
 use crate::ops::matmul::{MatmulSpec, SumSpec};
 use crate::ops::relation::RelationSpec;
 
-pub use crate::gpu::{fill_outputs_with, pretend_software, skip_launches};
+pub use crate::gpu::{fill_outputs_with, launches, pretend_software, skip_launches};
+pub use crate::ops::adamw::{buffers, limit_buffers};
 
 /// Every WGSL text that is ever launched, after the name of its variant.
 pub fn shaders() -> Vec<(String, String)> {
@@ -18,6 +20,7 @@ pub fn shaders() -> Vec<(String, String)> {
     all.extend(rendered(AttentionSpec::all()));
     all.extend(rendered(GeluSpec::all()));
     all.extend(rendered(LayerNormSpec::all()));
+    all.extend(rendered(AdamWSpec::all()));
     all.extend(rendered(MatmulSpec::all()));
     all.extend(rendered(vec![SumSpec]));
     all

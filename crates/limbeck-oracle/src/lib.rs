@@ -10,6 +10,7 @@
     reason = "index loops read like the formula they state"
 )]
 
+pub mod adamw;
 pub mod attention;
 pub mod cases;
 pub mod defects;

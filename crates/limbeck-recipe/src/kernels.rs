@@ -15,16 +15,19 @@ pub enum Operation {
     LayerNorm,
     /// Linear layers.
     Linear,
+    /// The norm of gradients, and AdamW, of all parameters together.
+    AdamW,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Relation,
         Self::Attention,
         Self::Gelu,
         Self::LayerNorm,
         Self::Linear,
+        Self::AdamW,
     ];
 
     /// What people call it.
@@ -35,6 +38,7 @@ impl Operation {
             Self::Gelu => "GELU",
             Self::LayerNorm => "LayerNorm",
             Self::Linear => "linear layers",
+            Self::AdamW => "AdamW",
         }
     }
 }

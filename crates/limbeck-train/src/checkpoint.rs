@@ -234,7 +234,8 @@ pub(crate) async fn write(
         });
     }
     let mut header_updates = BTreeMap::new();
-    for (name, State { updates, moments }) in &run.optimizer().states {
+    let states = run.optimizer().states.iter();
+    for (name, State { updates, moments }) in states.filter(|(_, state)| state.updates > 0) {
         header_updates.insert(name.clone(), *updates);
         for (moment, tensor) in [("first", &moments.first), ("second", &moments.second)] {
             tensors.push(Named {

@@ -1,15 +1,16 @@
 //! The gradient of a loss, parameter by parameter.
 //!
 //! Gradients and the optimizer's moments are matrices, whatever their parameter is: a vector of N values is one row (1, N).
-//! `as_matrix` and `replace` are where the two meet.
+//! `as_matrix`, `take` and `put` are where the two meet.
 
 use std::collections::BTreeMap;
 use std::ops::Add;
 
-use burn::tensor::{Gradients as Backward, Tensor};
+use burn::tensor::{Device, Gradients as Backward, Tensor};
+use limbeck_kernels::{Pack, pack};
 use limbeck_model::{Named, ParameterMut, to_host};
-use limbeck_recipe::Part;
 use limbeck_recipe::layout::Kind;
+use limbeck_recipe::{Kernels, Part};
 
 use crate::TrainError;
 use crate::objective::Loss;
@@ -22,8 +23,67 @@ pub struct Gradients {
     names: Vec<Part>,
     /// (P): the parts of the loss.
     parts: Tensor<1>,
-    /// Name and gradient of each parameter, in the order of the run; none where the loss does not reach.
-    by_parameter: Vec<(String, Option<Tensor<2>>)>,
+    /// Names of the parameters, in the order of the run.
+    parameters: Vec<String>,
+    /// Their gradients.
+    values: Values,
+}
+
+/// The gradients of all parameters, in the order of the run; none where the loss does not reach.
+#[derive(Clone, Debug)]
+pub(crate) enum Values {
+    /// Tensors of their own.
+    Apart(Vec<Option<Tensor<2>>>),
+    /// Side by side on a GPU, where what is done to all of them costs a launch and not one for each.
+    Packed(Pack),
+}
+
+impl Values {
+    fn scale(self, factor: f64) -> Self {
+        match self {
+            Self::Apart(values) => {
+                let scaled = values.into_iter().map(|g| g.map(|g| g * factor));
+                Self::Apart(scaled.collect())
+            }
+            Self::Packed(pack) => Self::Packed(pack.scale(factor)),
+        }
+    }
+
+    /// Sums of squares, which add up to that of all of them.
+    fn squares(&self) -> Vec<Tensor<1>> {
+        match self {
+            Self::Apart(values) => {
+                let there = values.iter().flatten();
+                there.map(|g| g.clone().square().sum()).collect()
+            }
+            Self::Packed(pack) => pack.squares(),
+        }
+    }
+
+    fn tensors(&self) -> Vec<Option<Tensor<2>>> {
+        match self {
+            Self::Apart(values) => values.clone(),
+            Self::Packed(pack) => pack.tensors(),
+        }
+    }
+}
+
+impl Add for Values {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Packed(ours), Self::Packed(theirs)) => Self::Packed(ours + theirs),
+            (ours, theirs) => {
+                let pairs = ours.tensors().into_iter().zip(theirs.tensors());
+                let sum = pairs.map(|pair| match pair {
+                    (Some(ours), Some(theirs)) => Some(ours + theirs),
+                    (ours, theirs) => ours.or(theirs),
+                });
+                Self::Apart(sum.collect())
+            }
+        }
+    }
 }
 
 /// What a step reads back from the device.
@@ -47,15 +107,26 @@ impl Numbers {
 
 impl Gradients {
     /// Backpropagates a loss to the parameters that it was computed with. Its graph is gone afterwards.
-    pub(crate) fn of(loss: &Loss, parameters: Vec<(String, Kind, ParameterMut)>) -> Self {
+    pub(crate) fn of(
+        loss: &Loss,
+        kernels: Kernels,
+        parameters: Vec<(String, Kind, ParameterMut)>,
+    ) -> Self {
         let mut backward = loss.total.backward();
-        let gradients = parameters
-            .into_iter()
-            .map(|(name, _, parameter)| (name, remove(&parameter, &mut backward)));
+        let (mut names, mut shapes, mut values) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, _, parameter) in parameters {
+            names.push(name);
+            shapes.push(shape(&parameter));
+            values.push(remove(&parameter, &mut backward));
+        }
         Self {
             names: loss.names.clone(),
             parts: loss.parts.clone(),
-            by_parameter: gradients.collect(),
+            parameters: names,
+            values: match pack(kernels, &shapes, values) {
+                Ok(pack) => Values::Packed(pack),
+                Err(values) => Values::Apart(values),
+            },
         }
     }
 
@@ -65,12 +136,10 @@ impl Gradients {
         if factor == 1.0 {
             return self;
         }
-        let gradients = self.by_parameter.into_iter();
-        let scaled = gradients.map(|(name, gradient)| (name, gradient.map(|g| g * factor)));
         Self {
-            names: self.names,
             parts: self.parts * factor,
-            by_parameter: scaled.collect(),
+            values: self.values.scale(factor),
+            ..self
         }
     }
 
@@ -89,8 +158,7 @@ impl Gradients {
     /// The parts of the loss in their order, whether they have names or not, and the norm of the gradient.
     pub(crate) async fn loss_and_norm(&self) -> Result<(Vec<f64>, f64), TrainError> {
         let count = self.parts.dims()[0];
-        let gradients = self.by_parameter.iter().filter_map(|(_, g)| g.as_ref());
-        let squares = gradients.map(|gradient| gradient.clone().square().sum());
+        let squares = self.values.squares();
         let all = [self.parts.clone()].into_iter().chain(squares).collect();
         let values = to_host(Tensor::cat(all, 0)).await?;
         let (parts, squares) = values.split_at(count);
@@ -105,21 +173,20 @@ impl Gradients {
     /// The device fails.
     pub async fn read(&self) -> Result<Vec<Named>, TrainError> {
         let mut read = Vec::new();
-        for (name, gradient) in &self.by_parameter {
+        for (name, gradient) in self.parameters.iter().zip(self.values.tensors()) {
             if let Some(gradient) = gradient {
                 read.push(Named {
                     name: name.clone(),
                     shape: gradient.dims().to_vec(),
-                    values: to_host(gradient.clone()).await?,
+                    values: to_host(gradient).await?,
                 });
             }
         }
         Ok(read)
     }
 
-    /// One for each parameter, in the order of the run.
-    pub(crate) fn into_values(self) -> impl Iterator<Item = Option<Tensor<2>>> {
-        self.by_parameter.into_iter().map(|(_, gradient)| gradient)
+    pub(crate) fn into_values(self) -> Values {
+        self.values
     }
 }
 
@@ -128,18 +195,10 @@ impl Add for Gradients {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        let pairs = self.by_parameter.into_iter().zip(other.by_parameter);
-        let sum = pairs.map(|((name, ours), (_, theirs))| {
-            let sum = match (ours, theirs) {
-                (Some(ours), Some(theirs)) => Some(ours + theirs),
-                (ours, theirs) => ours.or(theirs),
-            };
-            (name, sum)
-        });
         Self {
-            names: self.names,
             parts: self.parts + other.parts,
-            by_parameter: sum.collect(),
+            values: self.values + other.values,
+            ..self
         }
     }
 }
@@ -157,22 +216,42 @@ fn as_matrix(vector: Tensor<1>) -> Tensor<2> {
     vector.reshape([1, n])
 }
 
-/// Replaces a parameter by what `change` makes of its values, and tracks it from there on.
-pub(crate) fn replace(parameter: ParameterMut, change: impl FnOnce(Tensor<2>) -> Tensor<2>) {
+/// The shape of a parameter's gradient.
+fn shape(parameter: &ParameterMut) -> [usize; 2] {
     match parameter {
-        ParameterMut::Matrix(tensor) => *tensor = tracked(change(take(tensor))),
-        ParameterMut::Vector(tensor) => {
-            let [n] = tensor.dims();
-            let changed = change(as_matrix(take(tensor)));
-            *tensor = tracked(changed.reshape([n]));
-        }
+        ParameterMut::Matrix(tensor) => tensor.dims(),
+        ParameterMut::Vector(tensor) => [1, tensor.dims()[0]],
     }
 }
 
-/// Moves a parameter out of its place without its graph, so that nobody else holds its buffer and it can be updated there.
-fn take<const D: usize>(tensor: &mut Tensor<D>) -> Tensor<D> {
-    let empty = Tensor::empty([0; D], &tensor.device().without_autodiff());
-    std::mem::replace(tensor, empty).without_autodiff()
+/// Replaces a parameter by what `change` makes of its values, and tracks it from there on.
+pub(crate) fn replace(mut parameter: ParameterMut, change: impl FnOnce(Tensor<2>) -> Tensor<2>) {
+    let values = take(&mut parameter);
+    put(parameter, change(values));
+}
+
+/// Moves a parameter's values out of their place without their graph, so that nobody else holds the buffer and it can be updated
+/// there. What stands in their place is on the CPU, where it costs nothing.
+pub(crate) fn take(parameter: &mut ParameterMut) -> Tensor<2> {
+    fn out_of<const D: usize>(tensor: &mut Tensor<D>) -> Tensor<D> {
+        let empty = Tensor::empty([0; D], &Device::flex());
+        std::mem::replace(tensor, empty).without_autodiff()
+    }
+    match parameter {
+        ParameterMut::Matrix(tensor) => out_of(tensor),
+        ParameterMut::Vector(tensor) => as_matrix(out_of(tensor)),
+    }
+}
+
+/// Puts values into a parameter's place, and tracks it from there on.
+pub(crate) fn put(parameter: ParameterMut, values: Tensor<2>) {
+    match parameter {
+        ParameterMut::Matrix(tensor) => *tensor = tracked(values),
+        ParameterMut::Vector(tensor) => {
+            let [_, n] = values.dims();
+            *tensor = tracked(values.reshape([n]));
+        }
+    }
 }
 
 fn tracked<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
-use limbeck_kernels::{AdamWMoments, AdamWScalars, adamw};
+use limbeck_kernels::{AdamWMoments, AdamWParameter, AdamWScalars, Pack, adamw, adamw_all};
 use limbeck_model::ParameterMut;
 use limbeck_recipe::Recipe;
 use limbeck_recipe::layout::Kind;
 
-use crate::gradients::{Gradients, replace};
+use crate::gradients::{Gradients, Values, put, replace, take};
 
 /// What AdamW remembers of one parameter.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
-    /// Updates of the parameter so far.
+    /// Updates of the parameter so far. 0 where it lies beside others that have had one.
     pub updates: u64,
     /// Running means of its gradient, (rows, columns); (1, N) for a vector.
     pub moments: AdamWMoments<2>,
@@ -26,7 +26,7 @@ pub(crate) struct AdamW {
     beta2: f64,
     eps: f64,
     weight_decay: f64,
-    /// By name of the parameter; those that never had a gradient are not in it.
+    /// By name of the parameter; those that never had a gradient are not in it, or have had no update.
     pub states: BTreeMap<String, State>,
 }
 
@@ -66,12 +66,57 @@ impl AdamW {
         parameters: Vec<(String, Kind, ParameterMut)>,
         gradients: Gradients,
     ) {
-        let parameters = parameters.into_iter();
-        for ((name, kind, parameter), gradient) in parameters.zip(gradients.into_values()) {
+        let gradients = match gradients.into_values() {
+            Values::Apart(gradients) => gradients,
+            Values::Packed(gradients) => return self.step_packed(pace, parameters, gradients),
+        };
+        for ((name, kind, parameter), gradient) in parameters.into_iter().zip(gradients) {
             let Some(gradient) = gradient else { continue };
             replace(parameter, |values| {
                 self.update(name, kind, pace, values, gradient)
             });
+        }
+    }
+
+    /// Updates those parameters together whose gradients lie side by side. All of them move to where they lie side by side too.
+    fn step_packed(
+        &mut self,
+        pace: &Pace,
+        mut parameters: Vec<(String, Kind, ParameterMut)>,
+        gradients: Pack,
+    ) {
+        let (mut taken, mut updates) = (Vec::new(), Vec::new());
+        for ((name, kind, parameter), reached) in parameters.iter_mut().zip(gradients.present()) {
+            let state = self.states.remove(name);
+            let so_far = state.as_ref().map_or(0, |state| state.updates);
+            updates.push(so_far + u64::from(reached));
+            taken.push(AdamWParameter {
+                values: take(parameter),
+                moments: state.map(|state| state.moments),
+                time: so_far + 1,
+                decays: kind.decays(),
+            });
+        }
+        let updated = adamw_all(taken, gradients, self.scalars(pace, true, 1));
+        let updated = updated.into_iter().zip(updates);
+        for ((name, _, parameter), ((values, moments), updates)) in
+            parameters.into_iter().zip(updated)
+        {
+            put(parameter, values);
+            self.states.insert(name, State { updates, moments });
+        }
+    }
+
+    /// Of the update number `time`, from 1, of a parameter.
+    fn scalars(&self, pace: &Pace, decays: bool, time: u64) -> AdamWScalars {
+        AdamWScalars {
+            learning_rate: pace.learning_rate,
+            beta1: self.beta1,
+            beta2: self.beta2,
+            eps: self.eps,
+            weight_decay: if decays { self.weight_decay } else { 0.0 },
+            time,
+            gradient_scale: pace.gradient_scale,
         }
     }
 
@@ -92,19 +137,7 @@ impl AdamW {
             },
         });
         let updates = updates + 1;
-        let scalars = AdamWScalars {
-            learning_rate: pace.learning_rate,
-            beta1: self.beta1,
-            beta2: self.beta2,
-            eps: self.eps,
-            weight_decay: if kind.decays() {
-                self.weight_decay
-            } else {
-                0.0
-            },
-            time: updates,
-            gradient_scale: pace.gradient_scale,
-        };
+        let scalars = self.scalars(pace, kind.decays(), updates);
         let (values, moments) = adamw(values, gradient, moments, scalars);
         self.states.insert(name, State { updates, moments });
         values

@@ -271,7 +271,8 @@ impl Run {
         let loss = objective.loss(&student, &teacher, self.map.as_ref(), tokens.lengths())?;
         done(Phase::Loss);
         drop(student);
-        let gradients = Gradients::of(&loss, trained(&mut self.student, &mut self.map));
+        let parameters = trained(&mut self.student, &mut self.map);
+        let gradients = Gradients::of(&loss, self.plan.kernels, parameters);
         done(Phase::Backward);
         Ok(gradients)
     }
@@ -535,7 +536,7 @@ pub async fn check_kernels(plan: &mut Plan, device: &Device) -> Option<String> {
         student: times * plan.student.hidden_size / plan.relation_heads,
         teacher: times * plan.teacher.hidden_size / plan.relation_heads,
     };
-    let mut tests = vec![relation(1)];
+    let mut tests = vec![relation(1), Check::AdamW];
     // The vectors of sentences are wider than those of tokens where several modes of pooling make them.
     let stage = plan.output.as_ref();
     let modes = stage.map_or(1, |stage| stage.pooling.modes.len());

@@ -130,7 +130,8 @@ impl Tuning {
             parts: total.clone().without_autodiff(),
             total,
         };
-        let gradients = Gradients::of(&loss, self.trained());
+        let kernels = self.classifier.encoder().kernels();
+        let gradients = Gradients::of(&loss, kernels, self.trained());
         let (loss, norm) = gradients.loss_and_norm().await?;
         let loss: f64 = loss.iter().sum();
         if !(loss.is_finite() && norm.is_finite()) {

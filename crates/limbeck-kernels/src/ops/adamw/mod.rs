@@ -1,15 +1,30 @@
-//! One AdamW update of one parameter with PyTorch's semantics (Loshchilov and Hutter 2019; `torch.optim.AdamW`), in one
-//! pass. burn's own takes a dozen passes over each tensor, and the embedding table is most of a small student.
+//! One AdamW update with PyTorch's semantics (Loshchilov and Hutter 2019; `torch.optim.AdamW`), in one pass. burn's own takes
+//! a dozen passes over each tensor, and the embedding table is most of a small student.
 //!
-//! GPUs take the plain composition, so there is no `gpu.rs`.
+//! [`adamw`] updates one parameter: on the CPU in place, elsewhere as the plain composition. On a GPU a launch costs as much as
+//! updating a million numbers, and a student has a hundred parameters. There [`pack`] puts the gradients side by side into one
+//! buffer, whose squares are added up at once, and [`adamw_all`] updates all parameters, which are views of another, in one launch.
 
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod naive;
+#[cfg(not(feature = "gpu"))]
+mod without_gpu;
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
 use burn::tensor::Tensor;
+
+#[cfg(feature = "gpu")]
+pub(crate) use gpu::AdamWSpec;
+#[cfg(feature = "gpu")]
+pub use gpu::{Pack, adamw_all, pack};
+#[cfg(feature = "gpu")]
+pub use gpu::{buffers, limit_buffers};
+#[cfg(not(feature = "gpu"))]
+pub use without_gpu::{Pack, adamw_all, pack};
 
 /// The numbers of one update.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +62,19 @@ pub struct AdamWMoments<const D: usize> {
     pub first: Tensor<D>,
     /// Second moment.
     pub second: Tensor<D>,
+}
+
+/// A parameter and what AdamW knows of it, as [`adamw_all`] takes it.
+#[derive(Clone, Debug)]
+pub struct AdamWParameter {
+    /// Its values.
+    pub values: Tensor<2>,
+    /// Its moments; zeros where there are none yet.
+    pub moments: Option<AdamWMoments<2>>,
+    /// Which update of this parameter it would be, from 1.
+    pub time: u64,
+    /// Whether weight decay applies to it.
+    pub decays: bool,
 }
 
 /// Updates one parameter; nothing is differentiable here, so pass plain tensors (no autodiff).
