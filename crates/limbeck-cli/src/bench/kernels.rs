@@ -4,7 +4,7 @@
 use burn::tensor::module::embedding;
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use limbeck_kernels::{
-    AdamWMoments, AdamWScalars, Check, Lengths, Taps, adamw, attention, gelu, layer_norm, linear,
+    AdamWMoments, AdamWParameter, AdamWScalars, Check, Lengths, Taps, adamw, adamw_all, attention, gelu, layer_norm, linear,
     matmul, relation_loss,
 };
 use limbeck_recipe::{KernelChoice, Pair, Rng};
@@ -75,7 +75,7 @@ pub fn table(batch: usize) -> Vec<Kernel> {
         normalises(batch, STUDENT, true),
         embeds(batch, TEACHER, false),
         embeds(batch, STUDENT, true),
-        updates(VOCABULARY, STUDENT),
+        optimises(6, STUDENT),
     ]);
     all
 }
@@ -379,55 +379,91 @@ fn ids(batch: usize, vocabulary: usize, device: &Device) -> Tensor<2, Int> {
     Tensor::from_data(ids, device)
 }
 
-/// Parameter, gradient and two moments are read; all but the gradient are written.
-fn updates(rows: usize, width: usize) -> Kernel {
+/// The norm of the gradients, and AdamW, of all parameters of a student, as a step ends. For the norm the gradients are read; for the
+/// update they are read again with values and two moments, and all but the gradients are written.
+fn optimises(layers: usize, hidden: usize) -> Kernel {
+    let shapes = shapes_of_student(layers, hidden);
+    let numbers: usize = shapes.iter().map(|[rows, columns]| rows * columns).sum();
     Kernel {
-        name: "AdamW",
-        sizes: format!("{rows} x {width}"),
-        judge: Judge::Compare(|device| {
-            let [parameter, gradient] = [1, 2].map(|seed| plain([7, 33], seed, device));
-            let first = AdamWMoments {
-                first: gradient.zeros_like(),
-                second: gradient.zeros_like(),
-            };
-            let (parameter, moments) = updated(parameter, gradient, first);
-            Some(vec![parameter, moments.first, moments.second])
-        }),
+        name: "AdamW and norm",
+        sizes: format!("{} parameters of {layers}x{hidden}", shapes.len()),
+        judge: Judge::SelfTest(Check::AdamW),
         flops: None,
-        bytes: floats(7 * rows * width),
+        bytes: floats(8 * numbers),
         prepare: Box::new(move |device| {
-            let [parameter, gradient] = [0; 2].map(|_| random::<2>([rows, width], device));
-            let moments = AdamWMoments {
-                first: gradient.zeros_like(),
-                second: gradient.zeros_like(),
-            };
+            let shapes = shapes.clone();
+            let of_all = || shapes.iter().map(|shape| random::<2>(*shape, device));
+            let gradients: Vec<Tensor<2>> = of_all().collect();
             // Moved through the call, as in training: a buffer that nobody else holds is updated where it is.
-            let mut state = Some((parameter, moments));
+            let mut state: Vec<AdamWParameter> = of_all().map(fresh).collect();
             Ok(Box::new(move || {
-                let (parameter, moments) = state.take().ok_or("the update before failed")?;
-                state = Some(updated(parameter, gradient.clone(), moments));
+                let gradients = gradients.iter().cloned().map(Some).collect();
+                state = updated(&shapes, std::mem::take(&mut state), gradients);
                 Ok(())
             }))
         }),
     }
 }
 
-/// As the trainer calls it.
+/// A table of words, and of each layer the matrices and the vectors, which are as many.
+fn shapes_of_student(layers: usize, hidden: usize) -> Vec<[usize; 2]> {
+    let wide = 4 * hidden;
+    let square = [[hidden, hidden]; 4];
+    let vectors = [[1, hidden]; 9];
+    let layer = square
+        .into_iter()
+        .chain([[hidden, wide], [wide, hidden], [1, wide]])
+        .chain(vectors);
+    let layers = (0..layers).flat_map(|_| layer.clone());
+    [[VOCABULARY, hidden]].into_iter().chain(layers).collect()
+}
+
+fn fresh(values: Tensor<2>) -> AdamWParameter {
+    AdamWParameter {
+        values,
+        moments: None,
+        time: 1,
+        decays: true,
+    }
+}
+
+/// As the trainer calls it: all together on a GPU, one by one elsewhere.
 fn updated(
-    parameter: Tensor<2>,
-    gradient: Tensor<2>,
-    moments: AdamWMoments<2>,
-) -> (Tensor<2>, AdamWMoments<2>) {
+    shapes: &[[usize; 2]],
+    parameters: Vec<AdamWParameter>,
+    gradients: Vec<Option<Tensor<2>>>,
+) -> Vec<AdamWParameter> {
     let scalars = AdamWScalars {
         learning_rate: 1e-4,
         beta1: 0.9,
         beta2: 0.999,
         eps: 1e-6,
         weight_decay: 0.01,
-        time: 10,
+        time: 1,
         gradient_scale: 0.5,
     };
-    adamw(parameter, gradient, moments, scalars)
+    let again = |(values, moments)| AdamWParameter {
+        moments: Some(moments),
+        ..fresh(values)
+    };
+    let gradients = match pack(KernelChoice::Fused, shapes, gradients) {
+        Ok(pack) => {
+            drop(pack.squares());
+            let updated = adamw_all(parameters, pack, scalars);
+            return updated.into_iter().map(again).collect();
+        }
+        Err(gradients) => gradients,
+    };
+    let pairs = parameters.into_iter().zip(gradients.into_iter().flatten());
+    let update = |(parameter, gradient): (AdamWParameter, Tensor<2>)| {
+        drop(gradient.clone().square().sum());
+        let moments = parameter.moments.unwrap_or_else(|| AdamWMoments {
+            first: gradient.zeros_like(),
+            second: gradient.zeros_like(),
+        });
+        again(adamw(parameter.values, gradient, moments, scalars))
+    };
+    pairs.map(update).collect()
 }
 
 /// The same numbers between -1 and 1 on every device.
