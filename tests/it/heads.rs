@@ -1,7 +1,7 @@
 //! Classifiers against `transformers`: the logits of each family's heads, and the loss and gradient of fine-tuning.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use it::{cpu, gpu, read};
+use it::{cpu, gpu, read, wide};
 use limbeck_model::{Classifier, Encoder, Folder, ParameterMut, TokenBatch, Weights};
 use limbeck_recipe::HeadChoice;
 use limbeck_train::{Targets, Tuning, TuningRecipe};
@@ -166,6 +166,41 @@ async fn loss_and_gradient_agree_with_pytorch() {
             }
         }
     }
+}
+
+/// Two steps of the head alone change it alike on every device, and nothing of the layers that are frozen.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_head_is_tuned_alike_everywhere() {
+    let (golden, [folder, ..]) = (goldens(), one_of_each_family());
+    let mut tuned = Vec::new();
+    for device in [cpu(), gpu().await] {
+        let device = device.autodiff();
+        let classifier = classifier(&golden, "bert", &folder, HeadChoice::First, &device);
+        let before = classifier.encoder().values().await.unwrap();
+        let recipe = TuningRecipe {
+            steps: 2,
+            warmup: 0,
+            learning_rate: 0.01,
+            weight_decay: 0.1,
+            clip: 0.01,
+            seed: 1,
+            frozen_layers: Some(classifier.encoder().config().num_hidden_layers),
+        };
+        let mut tuning = Tuning::new(classifier, recipe, None);
+        let batch = batch(&golden, "bert", &device);
+        let classes = golden.lengths("bert.targets").into_iter().map(Some);
+        let targets = Targets::Classes(classes.collect());
+        let untuned = Tuning::predict(&tuning.classifier(), &batch).await.unwrap();
+        for _ in 0..2 {
+            tuning.step(&batch, &targets).await.unwrap();
+        }
+        let after = tuning.classifier();
+        assert_eq!(after.encoder().values().await.unwrap(), before);
+        let got = Tuning::predict(&after, &batch).await.unwrap();
+        assert_ne!(got, untuned);
+        tuned.push(got);
+    }
+    agree(&tuned[1], &wide(&tuned[0]), "tuned logits");
 }
 
 /// One output and the squared error, by hand.
