@@ -245,6 +245,7 @@ impl Bench {
         self.progress.finish();
         self.report.seconds = self.begin.elapsed().as_secs_f64();
         self.report.stopped = self.is_stopped();
+        self.report.compare();
         self.report
     }
 
@@ -359,7 +360,7 @@ impl Bench {
         ceilings.copy_bytes = bytes;
         for side in self.sides() {
             let flops = 2.0 * (*side as f64).powi(3);
-            let name = format!("matmul {side} x {side} x {side}");
+            let of = format!("{side} x {side} x {side}");
             let seconds = self.report.ceilings.matmul_gflops;
             let seconds = seconds.map(|rate| (CALLS + 1.0) * flops / rate / 1e9);
             if seconds.is_some_and(|seconds| seconds > slice) || 4 * side.pow(2) as u64 > most {
@@ -371,14 +372,10 @@ impl Bench {
                 seconds,
                 ..Needs::bytes(3 * 4 * side.pow(2))
             };
-            let rate = self.measure(&name, needs, |bench| {
+            let rate = self.measure(&format!("matmul {of}"), needs, |bench| {
                 ceilings::matmul_flops_a_second(&bench.device, *side, patience)
             });
-            let rate = rate.map(|rate| rate / 1e9);
-            let ceilings = &mut self.report.ceilings;
-            if rate > ceilings.matmul_gflops {
-                (ceilings.matmul_gflops, ceilings.matmul_side) = (rate, Some(*side));
-            }
+            (self.report.ceilings).raise(rate.map(|rate| rate / 1e9), &of);
         }
         let smallest = self.measure("smallest operation", Needs::default(), |bench| {
             ceilings::smallest_operation(&bench.device, patience)
@@ -392,8 +389,7 @@ impl Bench {
         let judging = Judging::new(&self.device);
         let slice = OF_KERNELS * self.report.budget_s / kernels.len().max(1) as f64;
         for kernel in kernels {
-            let ceilings = self.report.ceilings;
-            let seconds = ceilings.seconds(kernel.flops, kernel.bytes);
+            let seconds = self.report.ceilings.seconds(kernel.flops, kernel.bytes);
             let needs = Needs {
                 seconds: seconds.map(|seconds| CALLS * SLOWER * seconds),
                 bytes: TENSORS * kernel.bytes,
@@ -407,6 +403,10 @@ impl Bench {
                 continue;
             };
             let rate = |amount: f64| amount / took.seconds / 1e9;
+            if kernel.multiplies() {
+                let ceilings = &mut self.report.ceilings;
+                ceilings.raise(kernel.flops.map(rate), &kernel.sizes);
+            }
             self.report.kernels.push(report::Kernel {
                 name: kernel.name,
                 sizes: kernel.sizes.clone(),
@@ -416,7 +416,7 @@ impl Bench {
                 repeats: took.repeats,
                 gflops: kernel.flops.map(rate),
                 gb_per_s: rate(kernel.bytes),
-                of_ceiling: ceilings.share(kernel.flops, kernel.bytes, took.seconds),
+                of_ceiling: None,
             });
         }
     }
@@ -519,7 +519,7 @@ impl Bench {
             phases_ms: PHASES.into_iter().zip((0..).map(phase)).collect(),
             tokens_per_s: sizes.tokens() as f64 / took,
             gflops: flops / took / 1e9,
-            of_ceiling: self.report.ceilings.share(Some(flops), 0.0, took),
+            of_ceiling: None,
             launches: launches.filter(|_| self.on_gpu),
             first_loss: first.loss,
             last_loss: waited.last().map_or(first.loss, |times| times.loss),

@@ -43,14 +43,14 @@ pub struct Machine {
 }
 
 /// What the device does at most; null is what was not measured.
-#[derive(Clone, Copy, Default, Serialize)]
+#[derive(Default, Serialize)]
 pub struct Ceilings {
     pub copy_gb_per_s: Option<f64>,
     pub copy_bytes: usize,
-    /// The best of some large squares.
+    /// The best product that was measured: of some squares, and of the linear layers.
     pub matmul_gflops: Option<f64>,
-    /// Rows of the best.
-    pub matmul_side: Option<usize>,
+    /// Its rows, depth and columns.
+    pub matmul_of: Option<String>,
     /// Microseconds of an operation on one number, among many.
     pub launch_us: Option<f64>,
     /// The same, waited for.
@@ -67,17 +67,21 @@ pub struct Share {
 }
 
 impl Ceilings {
-    /// Of so many operations and bytes in so many seconds: the ceiling that is nearer.
-    pub fn share(&self, flops: Option<f64>, bytes: f64, seconds: f64) -> Option<Share> {
-        let of = |amount: Option<f64>, most: Option<f64>| Some(amount? / seconds / 1e9 / most?);
-        let matmul = of(flops, self.matmul_gflops).map(|share| Share {
-            ceiling: "matmul",
-            share,
-        });
-        let copy = of(Some(bytes), self.copy_gb_per_s).map(|share| Share {
-            ceiling: "copy",
-            share,
-        });
+    /// Hears of a product that was measured.
+    pub fn raise(&mut self, gflops: Option<f64>, of: &str) {
+        if gflops > self.matmul_gflops {
+            (self.matmul_gflops, self.matmul_of) = (gflops, Some(of.to_owned()));
+        }
+    }
+
+    /// The ceiling that these rates come nearer to.
+    fn share(&self, gflops: Option<f64>, gb_per_s: Option<f64>) -> Option<Share> {
+        let of = |rate: Option<f64>, most: Option<f64>, ceiling| {
+            let share = rate? / most?;
+            Some(Share { ceiling, share })
+        };
+        let matmul = of(gflops, self.matmul_gflops, "matmul");
+        let copy = of(gb_per_s, self.copy_gb_per_s, "copy");
         let both = matmul.into_iter().chain(copy);
         both.max_by(|a, b| a.share.total_cmp(&b.share))
     }
@@ -153,6 +157,16 @@ pub fn described(adapter: &Adapter) -> Value {
 }
 
 impl Report {
+    /// Sets everything beside the ceilings, which are known when all is measured.
+    pub fn compare(&mut self) {
+        for kernel in &mut self.kernels {
+            kernel.of_ceiling = self.ceilings.share(kernel.gflops, Some(kernel.gb_per_s));
+        }
+        for step in &mut self.steps {
+            step.of_ceiling = self.ceilings.share(Some(step.gflops), None);
+        }
+    }
+
     /// Whether every kernel that was tried is right, and nothing failed or was stopped.
     pub fn is_sound(&self) -> bool {
         let right = |kernel: &Kernel| matches!(kernel.judged, Verdict::Right | Verdict::Reference);
@@ -269,9 +283,8 @@ impl Ceilings {
             true => ["a kernel", "limbeck's kernel"],
             false => ["all threads", "the gemm that training uses"],
         };
-        let side = self.matmul_side.map_or_else(String::new, |side| {
-            format!("; best: {side} x {side} x {side}")
-        });
+        let of = self.matmul_of.as_ref();
+        let of = of.map_or_else(String::new, |of| format!("; best: {of}"));
         let row = |what: &str, value: String, by: String| vec![what.to_owned(), value, by];
         vec![
             row(
@@ -282,7 +295,7 @@ impl Ceilings {
             row(
                 "matmul, f32",
                 number(self.matmul_gflops, "GFLOP/s"),
-                format!("{multiplied}{side}"),
+                format!("{multiplied}{of}"),
             ),
             row(
                 "smallest operation",

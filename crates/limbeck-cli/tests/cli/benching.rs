@@ -62,6 +62,12 @@ fn every_kernel_and_a_step_are_measured() {
             .iter()
             .any(|of| name.starts_with(of));
         assert_eq!(kernel["gflops"].is_f64(), multiplies, "{kernel}");
+        // The fastest of them is the ceiling, if no square is.
+        let share = kernel["of_ceiling"]["share"].as_f64();
+        assert!(
+            !name.starts_with("linear") || share <= Some(1.0),
+            "{kernel}"
+        );
     }
     let step = &steps[0];
     positive(step, &["ms", "repeats", "tokens_per_s", "gflops"]);
