@@ -7,6 +7,7 @@
 )]
 
 mod attention;
+mod embedding;
 mod encoder;
 mod engine;
 mod golden;

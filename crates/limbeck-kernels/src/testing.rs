@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use burn_cubecl::template::KernelSource;
 
 use crate::ops::attention::AttentionSpec;
+use crate::ops::embedding::EmbeddingSpec;
 use crate::ops::gelu::GeluSpec;
 use crate::ops::layer_norm::LayerNormSpec;
 use crate::ops::matmul::{MatmulSpec, SumSpec};
@@ -20,6 +21,7 @@ pub fn shaders() -> Vec<(String, String)> {
     all.extend(rendered(LayerNormSpec::all()));
     all.extend(rendered(MatmulSpec::all()));
     all.extend(rendered(vec![SumSpec]));
+    all.extend(rendered(vec![EmbeddingSpec]));
     all
 }
 

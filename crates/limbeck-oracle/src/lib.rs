@@ -13,6 +13,7 @@
 pub mod attention;
 pub mod cases;
 pub mod defects;
+pub mod embedding;
 pub mod gelu;
 pub mod gradcheck;
 pub mod judge;
