@@ -8,6 +8,7 @@
 
 mod adamw;
 mod attention;
+mod embedding;
 mod encoder;
 mod engine;
 mod golden;

@@ -70,6 +70,7 @@ async fn measure<W: World>(world: &W, device: &Device) -> Vec<Figure> {
     let checks = [
         Check::Relation { student, teacher },
         Check::Attention { width: 16 },
+        Check::Embedding,
         Check::Gelu,
         Check::LayerNorm { width: 384 },
         Check::Linear,

@@ -44,6 +44,7 @@ pub use dims::{Dims, Lengths, ShapeError};
 pub use dropout::DropoutMask;
 pub use ops::adamw::{AdamWMoments, AdamWParameter, AdamWScalars, Pack, adamw, adamw_all, pack};
 pub use ops::attention::attention;
+pub use ops::embedding::{Ids, embedding};
 pub use ops::gelu::gelu;
 pub use ops::layer_norm::layer_norm;
 pub use ops::matmul::{linear, matmul, relaxed_simd};

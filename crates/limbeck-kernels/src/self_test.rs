@@ -6,8 +6,8 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use limbeck_recipe::{KernelChoice, Kernels, Operation, Pair};
 
 use crate::{
-    AdamWMoments, AdamWParameter, AdamWScalars, Lengths, Taps, adamw, adamw_all, attention, gelu,
-    layer_norm, linear, pack, relation_loss,
+    AdamWMoments, AdamWParameter, AdamWScalars, Ids, Lengths, Taps, adamw, adamw_all, attention,
+    embedding, gelu, layer_norm, linear, pack, relation_loss,
 };
 
 /// B, S and A of the cases: more than a tile and less than a group, with a short sequence beside a full one.
@@ -56,6 +56,8 @@ pub enum Check {
         /// D.
         width: usize,
     },
+    /// Rows of a table by ids.
+    Embedding,
     /// Exact GELU.
     Gelu,
     /// LayerNorm of rows of this width.
@@ -79,6 +81,7 @@ impl Check {
             Self::LayerNorm { .. } => Operation::LayerNorm,
             Self::Linear => Operation::Linear,
             Self::AdamW => Operation::AdamW,
+            Self::Embedding => Operation::Embedding,
         }
     }
 }
@@ -169,6 +172,7 @@ async fn results(check: Check, device: &Device) -> Result<Results, SelfTestError
     match check {
         Check::Relation { student, teacher } => relation(student, teacher, &lengths, &device).await,
         Check::Attention { width } => attended(width, &lengths, &device).await,
+        Check::Embedding => taken(&device).await,
         Check::Gelu => activated(&device).await,
         Check::LayerNorm { width } => normalised(width, &device).await,
         Check::Linear => layers(&device).await,
@@ -209,6 +213,27 @@ async fn attended(
     let out = attention(KernelChoice::Fused, taps.clone(), lengths, HEADS, None) * weight;
     let gradients = out.clone().sum().backward();
     with_gradients(("the output", out), &taps, &gradients).await
+}
+
+/// One id in many places, most in a few, some in none.
+async fn taken(device: &Device) -> Result<Results, SelfTestError> {
+    const ROWS: u32 = 97;
+    const PLACES: u32 = 300;
+    let ids: Vec<u32> = (0..PLACES)
+        .map(|n| if n % 3 == 0 { 7 } else { n * n % ROWS })
+        .collect();
+    let ids = Ids::new(ids, [2, PLACES as usize / 2], device);
+    let table = matrix([ROWS as usize, 20], 22, &device.clone().autodiff()).require_grad();
+    let rows = embedding(KernelChoice::Fused, table.clone(), &ids);
+    let weight = matrix([PLACES as usize, 20], 23, device).reshape(rows.dims());
+    let gradients = (rows.clone() * weight).sum().backward();
+    Ok(vec![
+        ("the rows", read(rows).await?),
+        (
+            "the gradient of the table",
+            gradient(&table, &gradients).await?,
+        ),
+    ])
 }
 
 async fn activated(device: &Device) -> Result<Results, SelfTestError> {

@@ -6,6 +6,7 @@ use burn_cubecl::template::KernelSource;
 
 use crate::ops::adamw::AdamWSpec;
 use crate::ops::attention::AttentionSpec;
+use crate::ops::embedding::EmbeddingSpec;
 use crate::ops::gelu::GeluSpec;
 use crate::ops::layer_norm::LayerNormSpec;
 use crate::ops::matmul::{MatmulSpec, SumSpec};
@@ -23,6 +24,7 @@ pub fn shaders() -> Vec<(String, String)> {
     all.extend(rendered(AdamWSpec::all()));
     all.extend(rendered(MatmulSpec::all()));
     all.extend(rendered(vec![SumSpec]));
+    all.extend(rendered(vec![EmbeddingSpec]));
     all
 }
 

@@ -1,20 +1,16 @@
 //! What an encoder reads: token ids and lengths, on a device.
 
-use std::sync::Arc;
-
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use limbeck_kernels::Lengths;
+use burn::tensor::Device;
+use limbeck_kernels::{Ids, Lengths};
 
 use crate::ModelError;
 
 /// Token ids and lengths of a batch, on a device.
 #[derive(Clone, Debug)]
 pub struct TokenBatch {
-    ids: Tensor<2, Int>,
+    ids: Ids,
     lengths: Lengths,
-    /// The ids again, where they can be looked at.
-    host: Arc<[u32]>,
-    types: Option<Tensor<2, Int>>,
+    types: Option<Ids>,
 }
 
 impl TokenBatch {
@@ -27,11 +23,9 @@ impl TokenBatch {
         let s = ids.len() / b;
         let device = device.clone().without_autodiff();
         let lengths = Lengths::new(lengths, s, &device)?;
-        let data: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
         Ok(Self {
-            ids: Tensor::from_data(TensorData::new(data, [b, s]), &device),
+            ids: Ids::new(ids, [b, s], &device),
             lengths,
-            host: ids.into(),
             types: None,
         })
     }
@@ -39,20 +33,18 @@ impl TokenBatch {
     /// The same with the token type of each id, (B, S) row-major; without them every token is of type 0.
     #[must_use]
     pub fn with_types(mut self, types: &[u32]) -> Self {
-        let data: Vec<i32> = types.iter().map(|id| *id as i32).collect();
-        let data = TensorData::new(data, self.ids.dims());
-        self.types = Some(Tensor::from_data(data, &self.ids.device()));
+        self.types = Some(Ids::new(types, self.ids.dims(), &self.ids.device()));
         self
     }
 
     /// The ids, (B, S).
-    pub(crate) fn ids(&self) -> Tensor<2, Int> {
-        self.ids.clone()
+    pub(crate) fn ids(&self) -> &Ids {
+        &self.ids
     }
 
     /// The token types, (B, S), unless all are 0.
-    pub(crate) fn types(&self) -> Option<Tensor<2, Int>> {
-        self.types.clone()
+    pub(crate) fn types(&self) -> Option<&Ids> {
+        self.types.as_ref()
     }
 
     /// The length of each sequence.
@@ -62,26 +54,27 @@ impl TokenBatch {
 
     /// The highest id.
     pub(crate) fn highest(&self) -> u32 {
-        self.host.iter().copied().max().unwrap_or(0)
+        self.ids.as_slice().iter().copied().max().unwrap_or(0)
     }
 
-    /// The place of each token in its sequence, (B, S), counted from 1; the token `uncounted` is not counted and has 0. None if no
-    /// text has that token.
-    pub(crate) fn places_without(&self, uncounted: u32) -> Option<Tensor<2, Int>> {
+    /// The position of each token in its sequence, (B, S), counted on from `first`; the token `uncounted` is not counted and
+    /// has the one before `first`. None if no text has that token.
+    pub(crate) fn positions_without(&self, uncounted: u32, first: usize) -> Option<Ids> {
         let [b, s] = self.ids.dims();
-        let mut sequences = self.host.chunks(s.max(1)).zip(self.lengths.as_slice());
+        let host = self.ids.as_slice();
+        let mut sequences = host.chunks(s.max(1)).zip(self.lengths.as_slice());
         if !sequences.any(|(ids, length)| ids[..*length].contains(&uncounted)) {
             return None;
         }
-        let places = self.host.chunks(s).flat_map(|ids| {
+        let positions = host.chunks(s).flat_map(|ids| {
             let mut counted = 0;
             ids.iter().map(move |id| {
-                let counts = i32::from(*id != uncounted);
+                let counts = u32::from(*id != uncounted);
                 counted += counts;
-                counted * counts
+                counted * counts + first as u32 - 1
             })
         });
-        let places = TensorData::new(places.collect::<Vec<i32>>(), [b, s]);
-        Some(Tensor::from_data(places, &self.ids.device()))
+        let positions: Vec<u32> = positions.collect();
+        Some(Ids::new(positions, [b, s], &self.ids.device()))
     }
 }

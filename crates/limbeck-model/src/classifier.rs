@@ -119,7 +119,7 @@ impl Classifier {
         Ok(Some((classifier, tuned)))
     }
 
-    /// Sets what computes linear layers, attention, GELU and LayerNorm from now on; our kernels do unless this says otherwise.
+    /// Sets what computes embeddings, linear layers, attention, GELU and LayerNorm from now on; our kernels do unless this says otherwise.
     pub fn set_kernels(&mut self, kernels: Kernels) {
         self.encoder.set_kernels(kernels);
     }

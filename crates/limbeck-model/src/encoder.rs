@@ -21,12 +21,13 @@ pub struct Encoder {
 }
 
 /// Which kernels a model of this config uses, for the self-test of a device.
-pub fn checks(config: &Config) -> [Check; 5] {
+pub fn checks(config: &Config) -> [Check; 6] {
     let layer_norm = |width| Check::LayerNorm { width };
     [
         Check::Attention {
             width: config.hidden_size / config.num_attention_heads,
         },
+        Check::Embedding,
         Check::Gelu,
         layer_norm(config.hidden_size),
         layer_norm(config.shape.embedding_width()),
@@ -97,12 +98,12 @@ impl Encoder {
         &self.device
     }
 
-    /// Sets what computes linear layers, attention, GELU and LayerNorm from now on; our kernels do unless this says otherwise.
+    /// Sets what computes embeddings, linear layers, attention, GELU and LayerNorm from now on; our kernels do unless this says otherwise.
     pub fn set_kernels(&mut self, kernels: Kernels) {
         self.kernels = kernels;
     }
 
-    /// What computes linear layers, attention, GELU and LayerNorm.
+    /// What computes embeddings, linear layers, attention, GELU and LayerNorm.
     pub fn kernels(&self) -> Kernels {
         self.kernels
     }

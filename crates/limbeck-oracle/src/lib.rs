@@ -14,6 +14,7 @@ pub mod adamw;
 pub mod attention;
 pub mod cases;
 pub mod defects;
+pub mod embedding;
 pub mod gelu;
 pub mod gradcheck;
 pub mod judge;

@@ -5,6 +5,8 @@ use crate::KernelChoice;
 /// An operation that has a kernel of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
+    /// Rows of a table by ids.
+    Embedding,
     /// The relation loss.
     Relation,
     /// Self-attention.
@@ -21,7 +23,8 @@ pub enum Operation {
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
+        Self::Embedding,
         Self::Relation,
         Self::Attention,
         Self::Gelu,
@@ -33,6 +36,7 @@ impl Operation {
     /// What people call it.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Embedding => "embedding",
             Self::Relation => "relation loss",
             Self::Attention => "attention",
             Self::Gelu => "GELU",

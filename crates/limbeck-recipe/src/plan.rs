@@ -36,7 +36,7 @@ pub struct Plan {
     pub pairs: Vec<(Pair, f64)>,
     /// The output stage, if there is one.
     pub output: Option<OutputStage>,
-    /// What computes the relation loss, attention, GELU, LayerNorm and linear layers: what the recipe says, without the kernels that fail
+    /// What computes the relation loss, embeddings, attention, GELU, LayerNorm, linear layers and AdamW: what the recipe says, without the kernels that fail
     /// the self-test on a device.
     pub kernels: Kernels,
     /// Steps of warm-up.

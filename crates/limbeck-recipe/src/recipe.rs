@@ -47,7 +47,7 @@ pub enum WeightPrecision {
     F16,
 }
 
-/// Which implementation computes the relation loss, attention, GELU, LayerNorm and linear layers.
+/// Which implementation computes the relation loss, embeddings, attention, GELU, LayerNorm, linear layers and AdamW.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum KernelChoice {
@@ -226,7 +226,7 @@ pub struct Recipe {
     pub checkpoint_every: u64,
     /// Where to compute: `auto`, `cpu` or `gpu`.
     pub device: DeviceChoice,
-    /// Implementation of the relation loss, attention, GELU, LayerNorm and linear layers: `fused` (our kernels) or `naive` (plain
+    /// Implementation of the relation loss, embeddings, attention, GELU, LayerNorm, linear layers and AdamW: `fused` (our kernels) or `naive` (plain
     /// tensor operations).
     pub kernel: KernelChoice,
     /// Element type of the student's weights on disk: `f32` or `f16`.

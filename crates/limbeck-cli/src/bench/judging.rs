@@ -4,13 +4,7 @@ use std::cell::RefCell;
 
 use burn::tensor::Device;
 use limbeck_kernels::{Check, SelfTestError, self_test};
-use limbeck_model::to_host;
 use serde::Serialize;
-
-use super::kernels::{Compared, Judge};
-
-/// Relative L2 distance that different roundings explain, as in the self-test.
-const ALLOWED: f64 = 1e-4;
 
 /// What came of judging.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -50,22 +44,17 @@ impl Judging {
     }
 
     /// What is to be said of a kernel.
-    pub fn verdict(&self, judge: Judge) -> Verdict {
+    pub fn verdict(&self, check: Check) -> Verdict {
         if self.device == Device::flex() {
             return Verdict::Reference;
         }
-        match judge {
-            Judge::SelfTest(check) => {
-                let mut seen = self.seen.borrow_mut();
-                if let Some((_, verdict)) = seen.iter().find(|seen| seen.0 == check) {
-                    return verdict.clone();
-                }
-                let verdict = self.tested(check);
-                seen.push((check, verdict.clone()));
-                verdict
-            }
-            Judge::Compare(of) => self.compared(of),
+        let mut seen = self.seen.borrow_mut();
+        if let Some((_, verdict)) = seen.iter().find(|seen| seen.0 == check) {
+            return verdict.clone();
         }
+        let verdict = self.tested(check);
+        seen.push((check, verdict.clone()));
+        verdict
     }
 
     fn tested(&self, check: Check) -> Verdict {
@@ -76,41 +65,6 @@ impl Judging {
                 reason: error.to_string(),
             },
         }
-    }
-
-    fn compared(&self, of: Compared) -> Verdict {
-        let (Some(got), Some(expected)) = (of(&self.device), of(&Device::flex())) else {
-            let reason = "a gradient is missing".to_owned();
-            return Verdict::Failed { reason };
-        };
-        let pairs = got.into_iter().zip(expected);
-        for (number, (got, expected)) in pairs.enumerate() {
-            let [got, expected] = match [got, expected].map(|of| pollster::block_on(to_host(of))) {
-                [Ok(got), Ok(expected)] => [got, expected],
-                [Err(error), _] | [_, Err(error)] => {
-                    let reason = error.to_string();
-                    return Verdict::Failed { reason };
-                }
-            };
-            let off_by = distance(&got, &expected);
-            if off_by > ALLOWED {
-                let what = format!("result {} of a small case", number + 1);
-                return Verdict::Wrong { what, off_by };
-            }
-        }
-        Verdict::Right
-    }
-}
-
-/// Relative L2 distance; infinite where a number is not finite.
-fn distance(got: &[f32], expected: &[f32]) -> f64 {
-    let square = |x: f32| f64::from(x) * f64::from(x);
-    let off: f64 = got.iter().zip(expected).map(|(a, b)| square(a - b)).sum();
-    let size: f64 = expected.iter().copied().map(square).sum();
-    let off_by = (off / size).sqrt();
-    match off_by.is_finite() {
-        true => off_by,
-        false => f64::INFINITY,
     }
 }
 

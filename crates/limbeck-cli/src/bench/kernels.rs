@@ -1,11 +1,10 @@
 //! The table of kernels: what each is called on, how it is judged, what it takes of floating-point operations and memory at
 //! least, and the call that is timed.
 
-use burn::tensor::module::embedding;
-use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
+use burn::tensor::{Device, Distribution, Tensor};
 use limbeck_kernels::{
-    AdamWMoments, AdamWParameter, AdamWScalars, Check, Lengths, Taps, adamw, adamw_all, attention, gelu, layer_norm, linear,
-    matmul, relation_loss,
+    AdamWMoments, AdamWParameter, AdamWScalars, Check, Ids, Lengths, Taps, adamw, adamw_all,
+    attention, embedding, gelu, layer_norm, linear, matmul, pack, relation_loss,
 };
 use limbeck_recipe::{KernelChoice, Pair, Rng};
 
@@ -31,7 +30,8 @@ pub struct Kernel {
     pub name: &'static str,
     /// Of its tensors.
     pub sizes: String,
-    pub judge: Judge,
+    /// How its answer is set beside the CPU's, as before every run.
+    pub judge: Check,
     /// Floating-point operations of its products, each once; none where it only goes over its tensors.
     pub flops: Option<f64>,
     /// Bytes that nothing spares: each tensor read and written once. A backward pass begins with a gradient of ones, which
@@ -46,18 +46,6 @@ impl Kernel {
         self.name.starts_with("linear")
     }
 }
-
-/// How the answer of a kernel is set beside the CPU's.
-#[derive(Clone, Copy)]
-pub enum Judge {
-    /// As before every run.
-    SelfTest(Check),
-    /// Where the self-test has nothing: a small case, computed on both.
-    Compare(Compared),
-}
-
-/// Results of a small case; none where a gradient is missing.
-pub type Compared = fn(&Device) -> Option<Vec<Tensor<2>>>;
 
 /// Every kernel, on the sizes of a step of 12x768 -> 6x384 with so many sequences of 128 tokens.
 pub fn table(batch: usize) -> Vec<Kernel> {
@@ -133,7 +121,7 @@ fn product(
     Kernel {
         name,
         sizes,
-        judge: Judge::SelfTest(Check::Linear),
+        judge: Check::Linear,
         flops: Some(2.0 * (m * k * n) as f64),
         bytes: floats(m * k + k * n + m * n),
         prepare: Box::new(move |device| Ok(prepare(device))),
@@ -210,9 +198,9 @@ fn attends(batch: usize, hidden: usize, backward: bool) -> Kernel {
             "attention forward and backward",
         ),
         sizes: format!("B {batch} S {LENGTH}, {HEADS} heads of {}", hidden / HEADS),
-        judge: Judge::SelfTest(Check::Attention {
+        judge: Check::Attention {
             width: hidden / HEADS,
-        }),
+        },
         flops: Some((products * 2 * batch * LENGTH * LENGTH * hidden) as f64),
         bytes: floats(tensors * batch * LENGTH * hidden),
         prepare: Box::new(move |device| {
@@ -255,10 +243,10 @@ fn relations(batch: usize, heads: usize) -> Kernel {
             TEACHER / heads,
             STUDENT / heads
         ),
-        judge: Judge::SelfTest(Check::Relation {
+        judge: Check::Relation {
             student: STUDENT / heads,
             teacher: TEACHER / heads,
-        }),
+        },
         flops: Some((2 * pairs * tokens * LENGTH * products) as f64),
         bytes: floats(pairs * tokens * (projections + 6 * heads)),
         prepare: Box::new(move |device| {
@@ -280,7 +268,7 @@ fn activates(batch: usize, width: usize, backward: bool) -> Kernel {
     Kernel {
         name: of_pass(backward, "GELU forward", "GELU forward and backward"),
         sizes: format!("B {batch} S {LENGTH} x {width}"),
-        judge: Judge::SelfTest(Check::Gelu),
+        judge: Check::Gelu,
         flops: None,
         bytes: elementwise(batch, width, backward),
         prepare: Box::new(move |device| {
@@ -311,7 +299,7 @@ fn normalises(batch: usize, width: usize, backward: bool) -> Kernel {
             "LayerNorm forward and backward",
         ),
         sizes: format!("B {batch} S {LENGTH} x {width}"),
-        judge: Judge::SelfTest(Check::LayerNorm { width }),
+        judge: Check::LayerNorm { width },
         flops: None,
         bytes: floats(tensors * batch * LENGTH * width),
         prepare: Box::new(move |device| {
@@ -351,39 +339,28 @@ fn embeds(batch: usize, width: usize, backward: bool) -> Kernel {
             "embedding forward and backward",
         ),
         sizes: format!("B {batch} S {LENGTH} of {VOCABULARY} x {width}"),
-        judge: Judge::Compare(|device| {
-            let tracked = device.clone().autodiff();
-            let table = plain([40, 16], 1, &tracked).require_grad();
-            let y = embedded(table.clone(), ids(1, 40, device));
-            let weights = plain([LENGTH, 16], 2, &tracked).reshape([1, LENGTH, 16]);
-            let gradients = (y.clone() * weights).sum().backward();
-            let y = y.without_autodiff().reshape([LENGTH, 16]);
-            Some(vec![y, table.grad(&gradients)?])
-        }),
+        judge: Check::Embedding,
         flops: None,
         bytes: floats(rows * width),
         prepare: Box::new(move |device| {
             let table: Tensor<2> = input([VOCABULARY, width], device, backward);
             let ids = ids(batch, VOCABULARY, device);
             Ok(Box::new(move || {
-                end(embedded(table.clone(), ids.clone()), backward);
+                end(
+                    embedding(KernelChoice::Fused, table.clone(), &ids),
+                    backward,
+                );
                 Ok(())
             }))
         }),
     }
 }
 
-/// As the model calls it.
-fn embedded(table: Tensor<2>, ids: Tensor<2, Int>) -> Tensor<3> {
-    embedding(table, ids)
-}
-
 /// (B, S) of random ids.
-fn ids(batch: usize, vocabulary: usize, device: &Device) -> Tensor<2, Int> {
+fn ids(batch: usize, vocabulary: usize, device: &Device) -> Ids {
     let mut rng = Rng::new(3);
-    let ids = (0..batch * LENGTH).map(|_| rng.below(vocabulary as u64) as i32);
-    let ids = TensorData::new(ids.collect::<Vec<i32>>(), [batch, LENGTH]);
-    Tensor::from_data(ids, device)
+    let ids = (0..batch * LENGTH).map(|_| rng.below(vocabulary as u64) as u32);
+    Ids::new(ids.collect::<Vec<u32>>(), [batch, LENGTH], device)
 }
 
 /// The norm of the gradients, and AdamW, of all parameters of a student, as a step ends. For the norm the gradients are read; for the
@@ -394,7 +371,7 @@ fn optimises(layers: usize, hidden: usize) -> Kernel {
     Kernel {
         name: "AdamW and norm",
         sizes: format!("{} parameters of {layers}x{hidden}", shapes.len()),
-        judge: Judge::SelfTest(Check::AdamW),
+        judge: Check::AdamW,
         flops: None,
         bytes: floats(8 * numbers),
         prepare: Box::new(move |device| {
@@ -471,12 +448,4 @@ fn updated(
         again(adamw(parameter.values, gradient, moments, scalars))
     };
     pairs.map(update).collect()
-}
-
-/// The same numbers between -1 and 1 on every device.
-fn plain(shape: [usize; 2], seed: u64, device: &Device) -> Tensor<2> {
-    let mut rng = Rng::new(seed);
-    let number = |_| rng.below(2001) as f32 / 1000.0 - 1.0;
-    let numbers: Vec<f32> = (0..shape[0] * shape[1]).map(number).collect();
-    Tensor::from_data(TensorData::new(numbers, shape), device)
 }

@@ -11,6 +11,7 @@
 
 pub(crate) mod adamw;
 pub(crate) mod attention;
+pub(crate) mod embedding;
 pub(crate) mod gelu;
 pub(crate) mod layer_norm;
 pub(crate) mod matmul;

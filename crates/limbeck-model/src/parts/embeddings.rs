@@ -1,7 +1,7 @@
 //! Token ids to the first hidden states.
 
 use burn::tensor::Tensor;
-use burn::tensor::module::embedding;
+use limbeck_kernels::embedding;
 use limbeck_recipe::layout::Embeddings;
 
 use super::Pass;
@@ -11,13 +11,13 @@ impl Pass<'_> {
     /// Ids (B, S) to (B, S, H): the vectors of words, positions and token types (the first one unless the batch says
     /// otherwise), summed, normalised and, where the tables are not H wide, projected.
     pub(crate) fn embeddings(&mut self, at: &Embeddings, batch: &TokenBatch) -> Tensor<3> {
-        let mut x = embedding(self.parameters.matrix(at.word), batch.ids());
+        let mut x = embedding(self.kernels, self.parameters.matrix(at.word), batch.ids());
         x = x + self.positions(at.position, batch);
         if let Some(at) = at.token_type {
             let table = self.parameters.matrix(at);
             let width = table.dims()[1];
             x = match batch.types() {
-                Some(types) => x + embedding(table, types),
+                Some(types) => x + embedding(self.kernels, table, types),
                 None => x + table.slice([0..1, 0..width]).reshape([1, 1, width]),
             };
         }

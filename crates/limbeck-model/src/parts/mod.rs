@@ -22,7 +22,7 @@ pub(crate) struct Pass<'a> {
     pub shape: &'a Shape,
     /// Its tensors.
     pub parameters: &'a Parameters,
-    /// What computes linear layers, attention, GELU and LayerNorm.
+    /// What computes embeddings, linear layers, attention, GELU and LayerNorm.
     pub kernels: Kernels,
     /// The length of each sequence.
     pub lengths: &'a Lengths,

@@ -1,7 +1,7 @@
 //! Positions: how an encoder learns the order of its tokens.
 
 use burn::tensor::Tensor;
-use burn::tensor::module::embedding;
+use limbeck_kernels::embedding;
 use limbeck_recipe::Positions;
 use limbeck_recipe::layout::Matrix;
 
@@ -17,8 +17,9 @@ impl Pass<'_> {
         } = self.shape.positions;
         let table = self.parameters.matrix(at);
         let (s, width) = (batch.lengths().padded(), table.dims()[1]);
-        if let Some(places) = uncounted.and_then(|token| batch.places_without(token)) {
-            return embedding(table, places + (first as i32 - 1));
+        let positions = uncounted.and_then(|token| batch.positions_without(token, first));
+        if let Some(positions) = positions {
+            return embedding(self.kernels, table, &positions);
         }
         let rows = table.slice([first..first + s, 0..width]);
         rows.reshape([1, s, width])

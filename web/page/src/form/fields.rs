@@ -737,7 +737,7 @@ pub static FIELDS: [Field; 36] = [
         (
             "kernel",
             "Kernel",
-            "The code that computes the relation loss, attention, GELU, LayerNorm and linear layers.",
+            "The code that computes the relation loss, embeddings, attention, GELU, LayerNorm, linear layers and AdamW.",
         ),
         Group::Training,
         Kind::Choice(kernel_choices),
