@@ -8,12 +8,30 @@
     reason = "a benchmark is a program of ours for us"
 )]
 
+// What `limbeck bench` measures, too, is measured by its code.
+#[path = "../../crates/limbeck-cli/src/bench/ceilings.rs"]
+#[allow(
+    dead_code,
+    reason = "no benchmark here asks for the smallest operation"
+)]
+mod ceilings;
+#[path = "../../crates/limbeck-cli/src/bench/clock.rs"]
+#[allow(
+    dead_code,
+    reason = "how often was measured stands in the program's report"
+)]
+mod clock;
+#[path = "../../crates/limbeck-cli/src/bench/cpu.rs"]
+mod cpu;
 mod matmul;
 mod memory;
 mod record;
 mod relation;
 mod shared;
 mod step;
+#[path = "../../crates/limbeck-cli/src/bench/steps.rs"]
+#[allow(dead_code, reason = "names and costs stand in the program's report")]
+mod steps;
 
 use std::process::ExitCode;
 

@@ -12,8 +12,10 @@ use limbeck_oracle::judge::relative_l2;
 use limbeck_recipe::{KernelChoice, Pair};
 use serde_json::{Value, json};
 
+use crate::clock::median;
+use crate::cpu;
 use crate::memory::peak_extra_bytes;
-use crate::shared::{self, least, median, number, option, rounded};
+use crate::shared::{self, least, number, option, rounded};
 use ceilings::Ceilings;
 use inputs::{Inputs, Sizes, Times};
 
@@ -80,11 +82,11 @@ async fn all(only: &str, runs: usize) {
     for case in cases().iter().filter(|case| case.name().contains(only)) {
         let times = case.measure(runs).await;
         if case.on == On::Cpu {
-            on_the_cpu.push(case.measured(&times, Ceilings::measured(runs).await));
+            on_the_cpu.push(case.measured(&times, Ceilings::measured(runs)));
         }
     }
     if !on_the_cpu.is_empty() || "ceilings".contains(only) {
-        println!("{}", ceilings::line(runs, &on_the_cpu).await);
+        println!("{}", ceilings::line(runs, &on_the_cpu));
     }
     if "growth".contains(only) {
         growth::growth(runs).await;
@@ -304,7 +306,7 @@ async fn interleaved(inputs: &Inputs, runs: usize) -> Interleaved {
 /// The name of the part that computes.
 fn device_name(device: &Device) -> String {
     let name = if *device == Device::flex() {
-        shared::cpu_name()
+        cpu::name()
     } else {
         device.identity().map(|identity| identity.name)
     };

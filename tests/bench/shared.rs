@@ -1,9 +1,11 @@
-//! What the benchmarks share: flags, medians, the machine's name, and the peers in PyTorch.
+//! What the benchmarks share: flags, figures for people, and the peers in PyTorch.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+
+use crate::cpu::threads;
 
 /// What follows a flag.
 pub fn option<'a>(arguments: &'a [String], flag: &str) -> Option<&'a str> {
@@ -16,11 +18,6 @@ pub fn number(arguments: &[String], flag: &str, default: usize) -> usize {
     option(arguments, flag).map_or(default, |n| n.parse().expect("a number"))
 }
 
-pub fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 /// What a machine that others use too comes closest to the truth with.
 pub fn least(values: Vec<f64>) -> f64 {
     values.into_iter().fold(f64::INFINITY, f64::min)
@@ -30,16 +27,6 @@ pub fn least(values: Vec<f64>) -> f64 {
 pub fn rounded(value: f64, decimals: i32) -> f64 {
     let unit = 10f64.powi(decimals);
     (value * unit).round() / unit
-}
-
-pub fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-pub fn cpu_name() -> Option<String> {
-    let info = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = info.lines().find(|line| line.starts_with("model name"))?;
-    Some(line.split(':').nth(1)?.trim().to_owned())
 }
 
 /// What a script of `tests/peer` prints, on as many threads as we have, if a Python with torch is found: `LIMBECK_PYTHON`,

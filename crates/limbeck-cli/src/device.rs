@@ -15,20 +15,40 @@ use limbeck_recipe::{DeviceChoice, KernelChoice, counted};
 use crate::error::CliError;
 use crate::terminal;
 
-pub use gpu::best_adapter;
+pub use gpu::counting_launches;
+
+/// WebGPU's names of the limits of a buffer, and of what of it a kernel may see.
+const MOST_OF_A_BUFFER: &str = "maxBufferSize";
+const MOST_OF_A_BINDING: &str = "maxStorageBufferBindingSize";
 
 /// A GPU, for people to choose from.
-struct Adapter {
-    name: String,
+pub struct Adapter {
+    pub name: String,
     /// Vulkan, Metal or DX12.
-    api: String,
-    driver: String,
+    pub api: String,
+    pub driver: String,
     /// What wgpu takes it for: `DiscreteGpu`, ...
-    kind: String,
+    pub kind: String,
     /// Whether it is hardware, not a software GPU.
-    real: bool,
+    pub real: bool,
+    /// By WebGPU's names.
+    pub limits: Vec<(String, u64)>,
+    /// Whether shaders may compute with 16-bit floats.
+    pub f16: bool,
+    /// The least and the most threads of a subgroup, if shaders may use them.
+    pub subgroups: Option<[u32; 2]>,
+    /// Shapes of cooperative matrices.
+    pub matrices: Vec<String>,
+}
+
+impl Adapter {
     /// Bytes of the largest tensor that it holds: a tensor is one buffer.
-    largest_tensor: u64,
+    fn largest_tensor(&self) -> Option<u64> {
+        let limits = self.limits.iter();
+        let limits = limits
+            .filter(|(name, _)| [MOST_OF_A_BUFFER, MOST_OF_A_BINDING].contains(&name.as_str()));
+        limits.map(|(_, most)| *most).min()
+    }
 }
 
 /// Flags of `limbeck devices`.
@@ -120,38 +140,66 @@ pub fn open(choice: DeviceChoice) -> Result<(Device, String), CliError> {
 /// # Errors
 /// See [`open()`].
 pub fn open_for_engine(choice: DeviceChoice) -> Result<Opened, CliError> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let cpu = || Opened {
-        device: Device::flex(),
-        name: format!("CPU, {}", counted(cores, "core")),
-        on_gpu: false,
-        largest_tensor: None,
+    Ok(open_with_adapter(choice)?.0)
+}
+
+/// The device of a choice, and the GPU if it is one.
+///
+/// # Errors
+/// See [`open()`].
+pub fn open_with_adapter(choice: DeviceChoice) -> Result<(Opened, Option<Adapter>), CliError> {
+    let Some(adapter) = chosen(choice)? else {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let opened = Opened {
+            device: Device::flex(),
+            name: format!("CPU, {}", counted(cores, "core")),
+            on_gpu: false,
+            largest_tensor: None,
+            heldout_lines: heldout::LINES,
+        };
+        return Ok((opened, None));
+    };
+    let software = if adapter.real { "" } else { ", software" };
+    let opened = Opened {
+        device: gpu::open()?,
+        name: format!("{} ({}{software})", adapter.name, adapter.api),
+        on_gpu: true,
+        largest_tensor: adapter.largest_tensor(),
         heldout_lines: heldout::LINES,
     };
-    let gpu = |adapter: &Adapter| {
-        let software = if adapter.real { "" } else { ", software" };
-        Ok(Opened {
-            device: gpu::open()?,
-            name: format!("{} ({}{software})", adapter.name, adapter.api),
-            on_gpu: true,
-            largest_tensor: Some(adapter.largest_tensor),
-            heldout_lines: heldout::LINES,
-        })
-    };
+    Ok((opened, Some(adapter)))
+}
+
+/// The GPU of a choice; none is the CPU.
+fn chosen(choice: DeviceChoice) -> Result<Option<Adapter>, CliError> {
     if choice == DeviceChoice::Cpu {
-        return Ok(cpu());
+        return Ok(None);
     }
-    let adapters = gpu::adapters();
-    let real = adapters.iter().find(|adapter| adapter.real);
-    match (choice, real, adapters.first()) {
-        (_, Some(adapter), _) | (DeviceChoice::Gpu, None, Some(adapter)) => gpu(adapter),
-        (DeviceChoice::Gpu, None, None) => Err(CliError::Device(format!(
+    match (best(), choice) {
+        (None, DeviceChoice::Gpu) => Err(CliError::Device(format!(
             "{}. {}, or use --device cpu",
             gpu::NONE,
             gpu::REMEDY
         ))),
-        _ => Ok(cpu()),
+        (best, choice) => Ok(best.filter(|best| best.real || choice == DeviceChoice::Gpu)),
     }
+}
+
+/// The GPU that `gpu` takes.
+fn best() -> Option<Adapter> {
+    let mut adapters = gpu::adapters();
+    let real = adapters.iter().position(|adapter| adapter.real);
+    (!adapters.is_empty()).then(|| adapters.swap_remove(real.unwrap_or(0)))
+}
+
+/// The GPU that `gpu` takes, for a page.
+pub fn best_adapter() -> Option<limbeck_protocol::Adapter> {
+    best().map(|adapter| limbeck_protocol::Adapter {
+        name: adapter.name,
+        software: !adapter.real,
+        f16: adapter.f16,
+        limits: adapter.limits,
+    })
 }
 
 /// What is to compute on a device: our kernels, or plain tensor operations if those fail these checks, which is said.

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod baseline;
+mod bench;
 mod config;
 mod device;
 mod distill;
@@ -56,6 +57,7 @@ Examples:
   limbeck export --model student --formats f32,int8
   limbeck inspect sentence-transformers/all-MiniLM-L6-v2
   limbeck relations --teacher all-MiniLM-L6-v2 --student student --text 'a white cat' -o cat.html
+  limbeck bench > report.md
   limbeck serve
 
 Exit codes: 0 done, 1 failed or stopped, 2 wrong usage (flags, recipe, an output folder that is not empty).";
@@ -82,6 +84,8 @@ enum Command {
     Relations(relations::Arguments),
     /// List the devices that limbeck can compute on
     Devices(device::Arguments),
+    /// Measure this machine: its limits, each kernel (right? how fast?) and whole steps, as a report to paste into an issue
+    Bench(bench::Arguments),
     /// Open the page in a browser, with the engine on this machine; a run continues when the page is closed
     Serve(serve::Arguments),
     /// List the recipes that come with limbeck, or print one: the papers', and one for minutes
@@ -143,6 +147,7 @@ fn run(command: &Command) -> Result<ExitCode, error::CliError> {
         Command::Inspect(arguments) => inspect::main(arguments),
         Command::Relations(arguments) => relations::main(arguments),
         Command::Devices(arguments) => device::main(arguments),
+        Command::Bench(arguments) => bench::main(arguments),
         Command::Serve(arguments) => serve::main(arguments),
         Command::Recipes(arguments) => recipes::main(arguments),
         Command::Config(command) => config::main(command),

@@ -74,6 +74,19 @@ impl Progress {
         self.bar.set_position(step);
     }
 
+    /// `step` steps are done, and a piece of work begins: beside the bar, or as a line where there is none.
+    pub fn enter(&self, step: u64, work: &str) {
+        if self.bar.is_hidden() {
+            terminal::say(work);
+        }
+        self.reach(step, work.to_owned());
+    }
+
+    /// One more step is done.
+    pub fn advance(&self) {
+        self.bar.inc(1);
+    }
+
     /// How many steps are done.
     pub fn position(&self) -> u64 {
         self.bar.position()

@@ -1,5 +1,7 @@
 //! The `limbeck` binary as its users meet it: what it prints, what it writes and how it ends.
 
+#[path = "cli/benching.rs"]
+mod benching;
 #[path = "cli/corpora.rs"]
 mod corpora;
 #[path = "cli/distilling.rs"]

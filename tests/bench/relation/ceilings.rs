@@ -2,17 +2,22 @@
 
 use std::time::Instant;
 
-use burn::tensor::{Device, Distribution, Tensor};
-use it::read;
+use burn::tensor::Device;
 use serde_json::{Value, json};
 
 use super::{Measured, device_name};
-use crate::shared::{median, rounded, threads};
+use crate::ceilings::{COPIED, copied_bytes_a_second, matmul_flops_a_second};
+use crate::clock::{Patience, median};
+use crate::cpu::threads;
+use crate::shared::rounded;
 
 /// Rows, columns and depth of the matmul.
 const SIDE: usize = 1024;
-/// Bytes of the buffer that is copied: beyond any cache.
-const COPIED: usize = 256 << 20;
+/// For each of the ceilings that `limbeck bench` measures, too.
+const PATIENCE: Patience = Patience {
+    seconds: 2.0,
+    go_on: &|| true,
+};
 /// Exponentials of one thread in one run.
 const EXPONENTIALS: usize = 1 << 26;
 /// Numbers of one thread, in its first-level cache.
@@ -27,9 +32,9 @@ pub struct Ceilings {
 }
 
 impl Ceilings {
-    pub async fn measured(runs: usize) -> Self {
+    pub fn measured(runs: usize) -> Self {
         Self {
-            gemm_flops: gemm_flops(runs).await,
+            gemm_flops: matmul_flops_a_second(&Device::flex(), SIDE, PATIENCE).unwrap(),
             exponentials: exponentials_a_second(runs),
         }
     }
@@ -48,8 +53,9 @@ impl Measured {
 }
 
 /// One JSON line, with the share of the ceilings that each CPU case reached.
-pub async fn line(runs: usize, cases: &[Measured]) -> Value {
-    let ceilings = Ceilings::measured(runs).await;
+pub fn line(runs: usize, cases: &[Measured]) -> Value {
+    let ceilings = Ceilings::measured(runs);
+    let copied = copied_bytes_a_second(&Device::flex(), COPIED, PATIENCE).unwrap();
     let shares = |of: fn(&Measured) -> Option<f64>| -> Value {
         let share = |case: &Measured| of(case).map(|share| rounded(share, 3)).into();
         let shares = cases.iter().map(|case| (case.name.clone(), share(case)));
@@ -58,7 +64,7 @@ pub async fn line(runs: usize, cases: &[Measured]) -> Value {
     json!({
         "case": "ceilings", "device": device_name(&Device::flex()), "threads": threads(),
         "gemm_gflops": rounded(ceilings.gemm_flops / 1e9, 1),
-        "copy_gb_per_s": rounded(copied_bytes_a_second(runs) / 1e9, 1),
+        "copy_gb_per_s": rounded(copied / 1e9, 1),
         "exponentials_per_s": ceilings.exponentials.map(f64::round),
         "share_of_gemm": shares(|case| case.share_of_gemm(case.useful_flops)),
         "share_of_gemm_executed": shares(|case| case.share_of_gemm(case.executed_flops)),
@@ -75,32 +81,6 @@ fn rate(amount: usize, runs: usize, mut run: impl FnMut()) -> f64 {
         start.elapsed().as_secs_f64()
     });
     amount as f64 / median(seconds.collect())
-}
-
-/// FLOPs a second of burn's own matmul.
-async fn gemm_flops(runs: usize) -> f64 {
-    let random = || Tensor::<2>::random([SIDE, SIDE], Distribution::Default, &Device::flex());
-    let (left, right) = (random(), random());
-    assert!(read(left.clone().matmul(right.clone())).await[0].is_finite());
-    rate(2 * SIDE.pow(3), runs, || {
-        std::hint::black_box(left.clone().matmul(right.clone()));
-    })
-}
-
-/// Bytes read plus bytes written a second, as STREAM counts a copy.
-fn copied_bytes_a_second(runs: usize) -> f64 {
-    let from = vec![1u8; COPIED];
-    let mut to = vec![0u8; COPIED];
-    let part = COPIED.div_ceil(threads());
-    let rate = rate(2 * COPIED, runs, || {
-        std::thread::scope(|scope| {
-            for (to, from) in to.chunks_mut(part).zip(from.chunks(part)) {
-                scope.spawn(move || to.copy_from_slice(from));
-            }
-        });
-    });
-    assert_eq!(from, to);
-    rate
 }
 
 /// The kernels' own exponential on numbers in the first-level cache, all threads. `None` where its loop is compiled for no

@@ -8,8 +8,9 @@ use serde_json::json;
 
 use super::device_name;
 use super::inputs::{Inputs, Sizes};
+use crate::clock::median;
 use crate::memory::peak_extra_bytes;
-use crate::shared::{median, rounded};
+use crate::shared::rounded;
 
 const LENGTHS: [usize; 5] = [128, 256, 512, 1024, 2048];
 /// The exponents are fitted to so many of the largest lengths.

@@ -1,8 +1,12 @@
 //! The GPUs that wgpu sees.
 
-use burn::tensor::{Device, DeviceKind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Adapter;
+use burn::tensor::{Device, DeviceKind};
+use cubecl::logging::{LaunchObservation, LaunchObserver};
+
+use super::{Adapter, MOST_OF_A_BINDING, MOST_OF_A_BUFFER};
 use crate::error::CliError;
 
 /// Why there is no GPU, where there is none.
@@ -14,19 +18,7 @@ pub const REMEDY: &str =
 
 /// All adapters, software ones too.
 pub fn adapters() -> Vec<Adapter> {
-    let adapter = |found: wgpu::Adapter| {
-        let (info, limits) = (found.get_info(), found.limits());
-        let buffer = limits.max_storage_buffer_binding_size;
-        Adapter {
-            api: info.backend.to_string(),
-            kind: format!("{:?}", info.device_type),
-            real: is_real_gpu(&info),
-            name: info.name,
-            driver: info.driver_info,
-            largest_tensor: buffer.min(limits.max_buffer_size),
-        }
-    };
-    find_adapters().into_iter().map(adapter).collect()
+    find_adapters().iter().map(described).collect()
 }
 
 /// OpenGL is left out: burn's kernels need compute on Vulkan, Metal or DX12.
@@ -35,20 +27,27 @@ fn find_adapters() -> Vec<wgpu::Adapter> {
     pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY))
 }
 
-/// The GPU that `gpu` takes, for a page.
-pub fn best_adapter() -> Option<limbeck_protocol::Adapter> {
-    let adapters = find_adapters();
-    let real = adapters
-        .iter()
-        .find(|adapter| is_real_gpu(&adapter.get_info()));
-    let adapter = real.or(adapters.first())?;
-    let (info, limits) = (adapter.get_info(), adapter.limits());
+fn described(found: &wgpu::Adapter) -> Adapter {
+    let (info, features) = (found.get_info(), found.features());
+    Adapter {
+        api: info.backend.to_string(),
+        kind: format!("{:?}", info.device_type),
+        real: is_real_gpu(&info),
+        limits: limits(&found.limits()),
+        f16: features.contains(wgpu::Features::SHADER_F16),
+        subgroups: (features.contains(wgpu::Features::SUBGROUP))
+            .then_some([info.subgroup_min_size, info.subgroup_max_size]),
+        matrices: matrices(&found.cooperative_matrix_properties()),
+        name: info.name,
+        driver: info.driver_info,
+    }
+}
+
+/// Those that kernels and tensors meet, by WebGPU's names.
+fn limits(limits: &wgpu::Limits) -> Vec<(String, u64)> {
     let limits = [
-        ("maxBufferSize", limits.max_buffer_size),
-        (
-            "maxStorageBufferBindingSize",
-            limits.max_storage_buffer_binding_size,
-        ),
+        (MOST_OF_A_BUFFER, limits.max_buffer_size),
+        (MOST_OF_A_BINDING, limits.max_storage_buffer_binding_size),
         (
             "maxStorageBuffersPerShaderStage",
             limits.max_storage_buffers_per_shader_stage.into(),
@@ -62,12 +61,17 @@ pub fn best_adapter() -> Option<limbeck_protocol::Adapter> {
             limits.max_compute_invocations_per_workgroup.into(),
         ),
     ];
-    Some(limbeck_protocol::Adapter {
-        software: !is_real_gpu(&info),
-        f16: adapter.features().contains(wgpu::Features::SHADER_F16),
-        limits: limits.map(|(name, value)| (name.to_owned(), value)).into(),
-        name: info.name,
-    })
+    limits.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+/// Such as `16x16x16 f16 to f32`: rows, columns and depth of a product, and the types of its factors and its sum.
+fn matrices(found: &[wgpu::CooperativeMatrixProperties]) -> Vec<String> {
+    let shape = |of: &wgpu::CooperativeMatrixProperties| {
+        let [m, n, k] = [of.m_size, of.n_size, of.k_size];
+        let [from, to] = [of.ab_type, of.cr_type].map(|of| format!("{of:?}").to_lowercase());
+        format!("{m}x{n}x{k} {from} to {to}")
+    };
+    found.iter().map(shape).collect()
 }
 
 fn is_real_gpu(info: &wgpu::AdapterInfo) -> bool {
@@ -87,4 +91,20 @@ pub fn open() -> Result<Device, CliError> {
                 "cannot open the GPU: {e}. Update its driver, or use --device cpu"
             ))
         })
+}
+
+/// Does work, and counts the kernels that it launches, ours and burn's, on whatever thread.
+pub fn counting_launches<T>(work: impl FnOnce() -> T) -> (T, Option<u64>) {
+    #[derive(Default)]
+    struct Count(AtomicU64);
+    impl LaunchObserver for Count {
+        fn launched(&self, _: &'static str) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let count = Arc::new(Count::default());
+    let observation = LaunchObservation::new(count.clone());
+    let done = work();
+    drop(observation);
+    (done, Some(count.0.load(Ordering::Relaxed)))
 }

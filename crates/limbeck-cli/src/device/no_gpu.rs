@@ -16,15 +16,15 @@ pub fn adapters() -> Vec<Adapter> {
     Vec::new()
 }
 
-/// None.
-pub fn best_adapter() -> Option<limbeck_protocol::Adapter> {
-    None
-}
-
 /// Fails always.
 ///
 /// # Errors
 /// There is no GPU.
 pub fn open() -> Result<Device, CliError> {
     Err(CliError::Device(format!("{NONE}. {REMEDY}")))
+}
+
+/// Does work, which launches nothing.
+pub fn counting_launches<T>(work: impl FnOnce() -> T) -> (T, Option<u64>) {
+    (work(), None)
 }
