@@ -3,6 +3,7 @@
 use burn::backend::TensorMetadata;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
+use burn::tensor::Shape;
 use burn_cubecl::template::{KernelSource, SourceTemplate};
 use burn_cubecl::{CubeBackend, tensor::CubeTensor};
 use cubecl::prelude::{ExecutionMode, KernelId};
@@ -34,7 +35,8 @@ impl LayerNormSpec {
     const THREADS: [u32; 4] = [64, 128, 192, 256];
     /// Rows of a workgroup: twice as many halve what is left to add up for weight and bias, and the workgroups.
     const ROWS: u32 = 8;
-    /// A software adapter: a row a thread needs no barrier.
+    /// Threads on a software adapter, a row each, which needs no barrier: on lavapipe 18 ms forward for 4096 x 768 in place of
+    /// 45, and 97 in place of 112 backward.
     const SOFTWARE: u32 = 32;
 
     fn new(pass: LayerNormPass, line: usize, software: bool) -> Self {
@@ -218,7 +220,7 @@ impl Sum {
     }
 
     /// The first of two results: rows of lines, cut to their width.
-    fn whole_rows(&self, output: &CubeTensor, shape: burn::tensor::Shape) -> CubeTensor {
+    fn whole_rows(&self, output: &CubeTensor, shape: Shape) -> CubeTensor {
         let lines = gpu::view(output, 0, [self.rows, self.line()].into());
         CubeBackend::float_reshape(cut(lines, self.width), shape)
     }
