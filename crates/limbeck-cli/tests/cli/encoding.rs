@@ -214,7 +214,15 @@ fn what_is_no_number_is_refused_and_no_null() {
             .get_mut("embeddings.word_embeddings.weight")
             .expect("a table");
         // All words but [PAD], [UNK], [CLS] and [SEP].
-        *words = words.map(|at, x| if at >= 10 * TEACHER_HIDDEN { 3e38 } else { x });
+        // Their difference is infinite.
+        let opposite = |at: usize| if at.is_multiple_of(2) { 3e38 } else { -3e38 };
+        *words = words.map(|at, x| {
+            if at >= 10 * TEACHER_HIDDEN {
+                opposite(at)
+            } else {
+                x
+            }
+        });
     });
     for flags in [&[][..], &["--tokens"], &["--tokens", "--taps"]] {
         let outcome = scene.encode(flags, "\nthe teacher\n");
@@ -468,7 +476,15 @@ fn a_file_of_vectors_is_there_whole_or_not_at_all() {
         let words = tensors
             .get_mut("embeddings.word_embeddings.weight")
             .expect("a table");
-        *words = words.map(|at, x| if at >= 10 * TEACHER_HIDDEN { 3e38 } else { x });
+        // Their difference is infinite.
+        let opposite = |at: usize| if at.is_multiple_of(2) { 3e38 } else { -3e38 };
+        *words = words.map(|at, x| {
+            if at >= 10 * TEACHER_HIDDEN {
+                opposite(at)
+            } else {
+                x
+            }
+        });
     });
     let outcome = scene.encode(&["--out", "other/vectors.jsonl"], "\n\nthe teacher\n");
     outcome.failed(
