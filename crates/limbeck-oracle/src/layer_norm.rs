@@ -1,4 +1,4 @@
-//! LayerNorm of a sum over the last axis (Ba et al. 2016), with its gradients, and mistakes in either.
+//! LayerNorm of a sum over the last axis (arXiv:1607.06450), with its gradients, and mistakes in either.
 
 /// What goes in, and what comes from above.
 #[derive(Clone, Debug)]
