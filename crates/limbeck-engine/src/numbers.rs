@@ -74,6 +74,7 @@ async fn measure<W: World>(world: &W, device: &Device) -> Vec<Figure> {
         Check::Gelu,
         Check::LayerNorm { width: 384 },
         Check::Linear,
+        Check::AdamW,
     ];
     let verdict = match self_test(device, &checks).await {
         Ok(()) => "passed".to_owned(),

@@ -394,7 +394,7 @@ fn home(variable: Variable<'_>) -> Result<PathBuf, HubError> {
     Ok(caches.join("huggingface"))
 }
 
-/// The path in a variable, with the home folder for a leading `~`, as huggingface_hub reads it.
+/// The path in a variable, with the home folder for a leading `~`.
 fn expanded(path: String, variable: Variable<'_>) -> PathBuf {
     let path = PathBuf::from(path);
     let rest = path.strip_prefix("~").ok();

@@ -42,7 +42,9 @@ pub mod testing;
 pub use cpu::{erf, exp, keep_freed_memory};
 pub use dims::{Dims, Lengths, ShapeError};
 pub use dropout::DropoutMask;
-pub use ops::adamw::{AdamWMoments, AdamWParameter, AdamWScalars, Pack, adamw, adamw_all, pack};
+pub use ops::adamw::{
+    AdamWMoments, AdamWParameter, AdamWScalars, Pack, adamw, adamw_all, pack, update_all,
+};
 pub use ops::attention::attention;
 pub use ops::embedding::{Ids, embedding};
 pub use ops::gelu::gelu;

@@ -6,8 +6,8 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use limbeck_recipe::{KernelChoice, Kernels, Operation, Pair};
 
 use crate::{
-    AdamWMoments, AdamWParameter, AdamWScalars, Ids, Lengths, Taps, adamw, adamw_all, attention,
-    embedding, gelu, layer_norm, linear, pack, relation_loss,
+    AdamWMoments, AdamWParameter, AdamWScalars, Ids, Lengths, Taps, attention, embedding, gelu,
+    layer_norm, linear, relation_loss, update_all,
 };
 
 /// B, S and A of the cases: more than a tile and less than a group, with a short sequence beside a full one.
@@ -92,14 +92,26 @@ pub struct Tested {
     /// The kernels that it does.
     pub kernels: Kernels,
     /// What is wrong with each of the others.
-    pub failures: Vec<SelfTestError>,
+    pub failures: Vec<(Operation, SelfTestError)>,
 }
 
 impl Tested {
-    /// What is wrong, if anything is.
+    /// Which kernels are wrong and why, if any is: `GELU (the output of Gelu differs ...); ...`.
     pub fn failure(&self) -> Option<String> {
-        let failures: Vec<String> = self.failures.iter().map(ToString::to_string).collect();
-        (!failures.is_empty()).then(|| failures.join("; "))
+        let mut told: Vec<(String, Vec<&str>)> = Vec::new();
+        for (operation, error) in &self.failures {
+            let why = error.to_string();
+            match told.iter_mut().find(|told| told.0 == why) {
+                // A device that is lost fails all alike.
+                Some((_, names)) => names.push(operation.name()),
+                None => told.push((why, vec![operation.name()])),
+            }
+        }
+        let told: Vec<String> = told
+            .iter()
+            .map(|(why, names)| format!("{} ({why})", names.join(", ")))
+            .collect();
+        (!told.is_empty()).then(|| told.join("; "))
     }
 }
 
@@ -151,13 +163,14 @@ pub async fn self_test(device: &Device, checks: &[Check]) -> Result<(), SelfTest
 /// The kernels that pass [`self_test`] on `device`: one that fails is left out, and the others stay.
 pub async fn tested(device: &Device, checks: &[Check]) -> Tested {
     let mut tested = Tested::default();
-    for check in checks {
-        if !tested.kernels.has(check.operation()) {
+    for (index, check) in checks.iter().enumerate() {
+        // Teacher and student often share a check.
+        if checks[..index].contains(check) || !tested.kernels.has(check.operation()) {
             continue;
         }
         if let Err(failure) = self_test(device, &[*check]).await {
             tested.kernels.remove(check.operation());
-            tested.failures.push(failure);
+            tested.failures.push((check.operation(), failure));
         }
     }
     tested
@@ -357,18 +370,8 @@ fn updated(
     let facts: Vec<(u64, bool)> = facts
         .map(|(p, g)| (p.time + u64::from(g.is_some()), p.decays))
         .collect();
-    let (updated, squares) = match pack(KernelChoice::Fused, &PARAMETERS, gradients) {
-        Ok(pack) => {
-            let squares = pack.squares();
-            (adamw_all(parameters, pack, scalars), squares)
-        }
-        Err(gradients) => {
-            let squares = gradients.iter().flatten();
-            let squares = squares.map(|g| g.clone().square().sum()).collect();
-            let each = parameters.into_iter().zip(gradients);
-            (each.map(|(p, g)| alone(p, g, scalars)).collect(), squares)
-        }
-    };
+    let kernels = KernelChoice::Fused;
+    let (updated, squares) = update_all(kernels, &PARAMETERS, parameters, gradients, scalars);
     let updated = updated.into_iter().zip(facts);
     let updated = updated.map(|((values, moments), (time, decays))| AdamWParameter {
         values,
@@ -377,31 +380,6 @@ fn updated(
         decays,
     });
     (updated.collect(), squares)
-}
-
-/// Updates one parameter.
-fn alone(
-    parameter: AdamWParameter,
-    gradient: Option<Tensor<2>>,
-    scalars: AdamWScalars,
-) -> (Tensor<2>, AdamWMoments<2>) {
-    let moments = parameter.moments.unwrap_or_else(|| AdamWMoments {
-        first: parameter.values.zeros_like(),
-        second: parameter.values.zeros_like(),
-    });
-    let Some(gradient) = gradient else {
-        return (parameter.values, moments);
-    };
-    let own = AdamWScalars {
-        time: parameter.time,
-        weight_decay: if parameter.decays {
-            scalars.weight_decay
-        } else {
-            0.0
-        },
-        ..scalars
-    };
-    adamw(parameter.values, gradient, moments, own)
 }
 
 /// A result, and the gradients of what it was made from.

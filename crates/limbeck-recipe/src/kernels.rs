@@ -75,7 +75,7 @@ impl From<KernelChoice> for Kernels {
     fn from(choice: KernelChoice) -> Self {
         let plain = match choice {
             KernelChoice::Fused => 0,
-            KernelChoice::Naive => u32::MAX,
+            KernelChoice::Naive => (1 << Operation::ALL.len()) - 1,
         };
         Self { plain }
     }

@@ -249,7 +249,10 @@ pub fn wheel(places: &Places) -> Result<()> {
 /// A wheel of the program that was built before.
 fn wheel_as_built(places: &Places) -> Result<()> {
     let program = places.release_binary("limbeck");
-    let wheel = wheel::pack(places, &program, &host()?, &places.target.join("wheels"))?;
+    // Only this one: pip refuses several wheels of one program.
+    let folder = places.target.join("wheels");
+    shell::remove_folder(&folder)?;
+    let wheel = wheel::pack(places, &program, &host()?, &folder)?;
     try_wheel(places, &wheel)?;
     eprintln!("{}: {}", wheel.display(), megabytes(&wheel)?);
     Ok(())

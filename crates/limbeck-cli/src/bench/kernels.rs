@@ -3,8 +3,8 @@
 
 use burn::tensor::{Device, Distribution, Tensor};
 use limbeck_kernels::{
-    AdamWMoments, AdamWParameter, AdamWScalars, Check, Ids, Lengths, Taps, adamw, adamw_all,
-    attention, embedding, gelu, layer_norm, linear, matmul, pack, relation_loss,
+    AdamWParameter, AdamWScalars, Check, Ids, Lengths, Taps, attention, embedding, gelu,
+    layer_norm, linear, matmul, relation_loss, update_all,
 };
 use limbeck_recipe::{KernelChoice, Pair, Rng};
 
@@ -411,7 +411,7 @@ fn fresh(values: Tensor<2>) -> AdamWParameter {
     }
 }
 
-/// As the trainer calls it: all together on a GPU, one by one elsewhere.
+/// As a step ends.
 fn updated(
     shapes: &[[usize; 2]],
     parameters: Vec<AdamWParameter>,
@@ -426,26 +426,12 @@ fn updated(
         time: 1,
         gradient_scale: 0.5,
     };
+    let fused = KernelChoice::Fused;
+    let (updated, squares) = update_all(fused, shapes, parameters, gradients, scalars);
+    drop(squares);
     let again = |(values, moments)| AdamWParameter {
         moments: Some(moments),
         ..fresh(values)
     };
-    let gradients = match pack(KernelChoice::Fused, shapes, gradients) {
-        Ok(pack) => {
-            drop(pack.squares());
-            let updated = adamw_all(parameters, pack, scalars);
-            return updated.into_iter().map(again).collect();
-        }
-        Err(gradients) => gradients,
-    };
-    let pairs = parameters.into_iter().zip(gradients.into_iter().flatten());
-    let update = |(parameter, gradient): (AdamWParameter, Tensor<2>)| {
-        drop(gradient.clone().square().sum());
-        let moments = parameter.moments.unwrap_or_else(|| AdamWMoments {
-            first: gradient.zeros_like(),
-            second: gradient.zeros_like(),
-        });
-        again(adamw(parameter.values, gradient, moments, scalars))
-    };
-    pairs.map(update).collect()
+    updated.into_iter().map(again).collect()
 }

@@ -172,6 +172,7 @@ impl Report {
         let right = |kernel: &Kernel| matches!(kernel.judged, Verdict::Right | Verdict::Reference);
         !self.stopped
             && self.kernels.iter().all(right)
+            && self.steps.iter().all(|step| step.plain.is_empty())
             && !self.left_out.iter().any(|left| left.failed)
     }
 

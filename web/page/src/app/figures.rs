@@ -152,7 +152,7 @@ fn about(page: Page) -> Option<impl IntoView> {
     );
     Some(view! {
         <p class="hint">{text}</p>
-        {info.self_test_failure.map(|self_test_failure| view! { <p class="notice warn">{self_test_failure}</p> })}
+        {info.self_test_failure.map(|failure| view! { <p class="notice warn">{plain_instead(&failure)}</p> })}
     })
 }
 
@@ -208,4 +208,11 @@ fn announce_quarters(page: Page) {
         }
         now
     });
+}
+
+/// What to know when kernels of a device failed their test.
+fn plain_instead(failure: &str) -> String {
+    format!(
+        "Kernels failed their self-test: {failure}. Plain operations take their place, which are slower. Update the graphics driver."
+    )
 }

@@ -16,6 +16,7 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
 use burn::tensor::Tensor;
+use limbeck_recipe::Kernels;
 
 #[cfg(feature = "gpu")]
 pub(crate) use gpu::AdamWSpec;
@@ -98,6 +99,54 @@ pub fn adamw<const D: usize>(
         second: Tensor::from_dispatch(second),
     };
     (Tensor::from_dispatch(parameter), moments)
+}
+
+/// What a step ends with: updates the parameters of these shapes whose gradients are there, and leaves the others. On a GPU all
+/// together, elsewhere one by one. Beside the values and moments come sums that add up to the square of the norm of all gradients.
+pub fn update_all(
+    kernels: impl Into<Kernels>,
+    shapes: &[[usize; 2]],
+    parameters: Vec<AdamWParameter>,
+    gradients: Vec<Option<Tensor<2>>>,
+    scalars: AdamWScalars,
+) -> (Vec<(Tensor<2>, AdamWMoments<2>)>, Vec<Tensor<1>>) {
+    match pack(kernels, shapes, gradients) {
+        Ok(pack) => {
+            let squares = pack.squares();
+            (adamw_all(parameters, pack, scalars), squares)
+        }
+        Err(gradients) => {
+            let squares = gradients.iter().flatten();
+            let squares = squares.map(|g| g.clone().square().sum()).collect();
+            let each = parameters.into_iter().zip(gradients);
+            (each.map(|(p, g)| alone(p, g, scalars)).collect(), squares)
+        }
+    }
+}
+
+/// One parameter, if it has a gradient.
+fn alone(
+    parameter: AdamWParameter,
+    gradient: Option<Tensor<2>>,
+    scalars: AdamWScalars,
+) -> (Tensor<2>, AdamWMoments<2>) {
+    let moments = parameter.moments.unwrap_or_else(|| AdamWMoments {
+        first: parameter.values.zeros_like(),
+        second: parameter.values.zeros_like(),
+    });
+    let Some(gradient) = gradient else {
+        return (parameter.values, moments);
+    };
+    let own = AdamWScalars {
+        time: parameter.time,
+        weight_decay: if parameter.decays {
+            scalars.weight_decay
+        } else {
+            0.0
+        },
+        ..scalars
+    };
+    adamw(parameter.values, gradient, moments, own)
 }
 
 #[backend_extension(Cube: cfg(feature = "gpu"), Flex, Autodiff)]

@@ -2,7 +2,7 @@
 //! operations forward and 31 backward wherever gradients are asked for, and on a GPU always: an H100 moved 151 GB/s
 //! forward and 23 GB/s with gradients, of 3,000.
 //!
-//! The backward pass adds x and residual again, which the graph keeps anyway: to keep their sum instead would write it in
+//! The backward pass adds x and residual again, of which the graph keeps x anyway: to keep their sum instead would write it in
 //! the forward pass of every frozen teacher, too. Of the forward pass it has the statistics of a row, 16 bytes.
 
 mod cpu;
