@@ -1,7 +1,7 @@
 //! The device report: are its results right, and how fast is it?
 
 use burn::tensor::{Device, Distribution, Tensor};
-use limbeck_kernels::{Check, Lengths, Taps, matmul, relation_loss, self_test};
+use limbeck_kernels::{Check, Lengths, Taps, matmul, relation_loss, tested};
 use limbeck_protocol::{EngineInfo, Figure};
 use limbeck_recipe::{DeviceChoice, KernelChoice, Pair};
 
@@ -76,9 +76,9 @@ async fn measure<W: World>(world: &W, device: &Device) -> Vec<Figure> {
         Check::Linear,
         Check::AdamW,
     ];
-    let verdict = match self_test(device, &checks).await {
-        Ok(()) => "passed".to_owned(),
-        Err(error) => format!("FAILED: {error}"),
+    let verdict = match tested(device, &checks).await.failure() {
+        None => "passed".to_owned(),
+        Some(failure) => format!("FAILED: {failure}"),
     };
     let mut figures = vec![figure("self-test of the kernels", verdict)];
     let (b, a, s, ds, dt) = SHAPE;

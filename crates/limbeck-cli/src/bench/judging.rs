@@ -58,7 +58,7 @@ impl Judging {
     }
 
     fn tested(&self, check: Check) -> Verdict {
-        match pollster::block_on(self_test(&self.device, &[check])) {
+        match pollster::block_on(self_test(&self.device, check)) {
             Ok(()) => Verdict::Right,
             Err(SelfTestError::Disagrees { what, off_by }) => Verdict::Wrong { what, off_by },
             Err(error @ SelfTestError::Device(_)) => Verdict::Failed {

@@ -201,18 +201,9 @@ impl Pack {
 
 /// What lies at each place.
 fn views(places: &[Place], buffers: &[CubeTensor]) -> Vec<CubeTensor> {
-    let bytes = |numbers: usize| (numbers * size_of::<f32>()) as u64;
     let view = |place: &Place| {
         let buffer = &buffers[place.buffer];
-        let (start, all) = (place.start * BLOCK, buffer.meta.num_elements());
-        let handle = buffer.handle.clone().offset_start(bytes(start));
-        CubeTensor::new_contiguous(
-            buffer.client.clone(),
-            buffer.device.clone(),
-            place.shape.into(),
-            handle.offset_end(bytes(all - start - place.length())),
-            DType::F32,
-        )
+        gpu::view(buffer, place.start * BLOCK, place.shape.into())
     };
     places.iter().map(view).collect()
 }
