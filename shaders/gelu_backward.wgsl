@@ -1,10 +1,12 @@
-// Gradient of GELU of a biased value: output = gradient * (Phi(u) + u phi(u)), phi the density of the standard normal
-// distribution. The gradient of the bias is the sum of the output over rows. Symbols: README.md. Shared text: gelu_common.wgsl.
+// Gradient of GELU of a biased value: output = gradient * (Phi(u) + u phi(u)) with u = x + bias, one thread an element. The
+// gradient of the bias is the sum of the output over rows. Symbols: README.md. Shared text: gelu_common.wgsl.
 // Twin: `limbeck_oracle::gelu::backward`.
 
+@group(0) @binding(0) var<storage, read> x: array<f32>;              // (rows, width)
+@group(0) @binding(1) var<storage, read> bias: array<f32>;           // (width)
 @group(0) @binding(2) var<storage, read> gradient: array<f32>;       // (rows, width)  of the output of the forward pass
 @group(0) @binding(3) var<storage, read_write> output: array<f32>;   // (rows, width)
-// as in gelu_common.wgsl
+// [0] groups, [1] rows * width, [2] width
 @group(0) @binding(4) var<storage, read> info: array<u32>;
 
 @compute @workgroup_size({{threads}}, 1, 1)
@@ -18,7 +20,5 @@ fn main(
     if (group >= info[0] || at >= info[1]) {
         return;
     }
-    let u = biased(at);
-    let density = 0.3989423 * exp(-0.5 * u * u);
-    output[at] = gradient[at] * (distribution(u) + u * density);
+    output[at] = gradient[at] * gelu_slope(x[at] + bias[at % info[2]]);
 }

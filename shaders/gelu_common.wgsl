@@ -1,14 +1,5 @@
-// What gelu_forward.wgsl and gelu_backward.wgsl share, put before either (README.md: rules for a shader): one thread an element,
-// u = x + bias, and Phi, the distribution function of the standard normal distribution.
-//
-// A pass declares `info`: [0] groups, [1] rows * width, [2] width.
-
-@group(0) @binding(0) var<storage, read> x: array<f32>;              // (rows, width)
-@group(0) @binding(1) var<storage, read> bias: array<f32>;           // (width)
-
-fn biased(at: u32) -> f32 {
-    return x[at] + bias[at % info[2]];
-}
+// GELU and its slope, put before gelu_forward.wgsl and gelu_backward.wgsl, and before a matmul that ends with either (README.md:
+// rules for a shader). Phi is the distribution function of the standard normal distribution, phi its density.
 
 // WGSL has no erf: the rational function of x^2 that cpu.rs has, off by less than 4e-7.
 fn erf(value: f32) -> f32 {
@@ -32,4 +23,14 @@ fn erf(value: f32) -> f32 {
 // Phi(u).
 fn distribution(u: f32) -> f32 {
     return 0.5 * (1.0 + erf(u * 0.70710678));
+}
+
+// u Phi(u).
+fn gelu(u: f32) -> f32 {
+    return u * distribution(u);
+}
+
+// Phi(u) + u phi(u).
+fn gelu_slope(u: f32) -> f32 {
+    return distribution(u) + u * 0.3989423 * exp(-0.5 * u * u);
 }

@@ -1,8 +1,10 @@
-// GELU of a biased value: output = u * Phi(u). Symbols: README.md. Shared text: gelu_common.wgsl.
+// GELU of a biased value: output = u * Phi(u) with u = x + bias, one thread an element. Symbols: README.md. Shared text: gelu_common.wgsl.
 // Twin: `limbeck_oracle::gelu::forward`.
 
+@group(0) @binding(0) var<storage, read> x: array<f32>;              // (rows, width)
+@group(0) @binding(1) var<storage, read> bias: array<f32>;           // (width)
 @group(0) @binding(2) var<storage, read_write> output: array<f32>;   // (rows, width)
-// as in gelu_common.wgsl
+// [0] groups, [1] rows * width, [2] width
 @group(0) @binding(3) var<storage, read> info: array<u32>;
 
 @compute @workgroup_size({{threads}}, 1, 1)
@@ -16,6 +18,5 @@ fn main(
     if (group >= info[0] || at >= info[1]) {
         return;
     }
-    let u = biased(at);
-    output[at] = u * distribution(u);
+    output[at] = gelu(x[at] + bias[at % info[2]]);
 }

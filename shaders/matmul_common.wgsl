@@ -1,4 +1,4 @@
-// What matmul_tiles.wgsl and matmul_threads.wgsl share, put before either (README.md: rules for a shader): where the
+// What matmul_tiles.wgsl and matmul_threads.wgsl share, put before either, after gelu_common.wgsl (README.md: rules for a shader): where the
 // numbers of A (M, K) and B (K, N) lie, in blocks of 4 by 4, and where the sums go. A tile is a rectangle of the output: a
 // workgroup's in the one, a thread's in the other.
 //
@@ -10,12 +10,21 @@ const B_ACROSS: bool = {{b_across}}u == 1u;     // B is stored (N, K), else (K, 
 const LARGE: bool = {{large}}u == 1u;           // the larger of a pass's two tiles
 const SIDE: u32 = {{side}}u;                    // fours of rows of a tile, and of columns
 
+// What becomes of the sums: `finish`. The last also sums the columns of B, which pass by anyway.
+const END: u32 = {{end}}u;
+const PLAIN: u32 = 0u;
+const GELU: u32 = 1u;
+const GELU_SLOPE: u32 = 2u;
+const COLUMN_SUMS: u32 = 3u;
+
 @group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;     // (N); anything where there is none
-@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>; // (parts, M, N)
+// (N), the bias, or (M, N), the slopes' u; anything where there is none
+@group(0) @binding(2) var<storage, read> beside: array<vec4<f32>>;
+// (parts), each (M, N) and then, after a gap, what else is written: (M, N), the u of GELU, or (N), the sums of columns
+@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
 // [0] groups, [1] M, [2] K, [3] N, [4] fours in a line of A, [5] of B, [6] of the output, [7] fours of K in a part, [8] 1
-// if there is a bias
+// if there is a bias, [9] fours of a part of the output, [10] where in it that starts, 0 if it is not wanted
 @group(0) @binding(4) var<storage, read> info: array<u32>;
 
 // Four numbers of a line of A; zeros past K where lines go along K.
@@ -83,23 +92,43 @@ fn plus(sums: mat4x4<f32>, x: vec4<f32>, y: vec4<f32>) -> mat4x4<f32> {
     );
 }
 
-// Writes those sums, but what is past the last row or four of columns.
+// Writes what those sums end as, but for what is past the last row or four of columns.
 fn write(part: u32, row: u32, column: u32, sums: mat4x4<f32>) {
     if (column < info[6]) {
-        var more = vec4<f32>();
+        var bias = vec4<f32>();
         if (info[8] == 1u) {
-            more = bias[column];
+            bias = beside[column];
         }
         let line = 4u * row;
-        write_line(part, line, column, sums[0] + more);
-        write_line(part, line + 1u, column, sums[1] + more);
-        write_line(part, line + 2u, column, sums[2] + more);
-        write_line(part, line + 3u, column, sums[3] + more);
+        finish(part, line, column, sums[0] + bias);
+        finish(part, line + 1u, column, sums[1] + bias);
+        finish(part, line + 2u, column, sums[2] + bias);
+        finish(part, line + 3u, column, sums[3] + bias);
     }
 }
 
-fn write_line(part: u32, line: u32, four: u32, sums: vec4<f32>) {
-    if (line < info[1]) {
-        output[(part * info[1] + line) * info[6] + four] = sums;
+fn finish(part: u32, line: u32, four: u32, sums: vec4<f32>) {
+    if (line >= info[1]) {
+        return;
+    }
+    let place = line * info[6] + four;
+    var ended = sums;
+    if (END == GELU) {
+        if (info[10] > 0u) {
+            output[info[10] + place] = sums;
+        }
+        ended = vec4(gelu(sums.x), gelu(sums.y), gelu(sums.z), gelu(sums.w));
+    }
+    if (END == GELU_SLOPE) {
+        let u = beside[place];
+        ended = sums * vec4(gelu_slope(u.x), gelu_slope(u.y), gelu_slope(u.z), gelu_slope(u.w));
+    }
+    output[part * info[9] + place] = ended;
+}
+
+// Of four columns of B, in the rows that a part has.
+fn write_column_sums(part: u32, column: u32, sums: vec4<f32>) {
+    if (column < info[6]) {
+        output[part * info[9] + info[10] + column] = sums;
     }
 }

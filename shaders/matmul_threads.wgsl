@@ -1,4 +1,4 @@
-// A B + bias: a thread takes a tile of the output, 16 by 16 or 4 by 4, and a part of K, and reads both matrices itself.
+// A B + bias, or what `finish` makes of it: a thread takes a tile of the output, 16 by 16 or 4 by 4, and a part of K, and reads both matrices itself.
 // For a few rows or columns, and for software adapters, to which workgroup memory is as far as any other: only reading
 // less often is a gain there. Symbols, derivation: README.md. Shared text: matmul_common.wgsl. Twin:
 // `limbeck_oracle::matmul::matmul`.
@@ -39,6 +39,11 @@ fn plus_strip(sums: Strip, x: mat4x4<f32>, y: Strip) -> Strip {
     return strip;
 }
 
+// Four columns at four k, over the k.
+fn sum_of_four(y: mat4x4<f32>) -> vec4<f32> {
+    return y[0] + y[1] + y[2] + y[3];
+}
+
 fn write_strip(part: u32, row: u32, column: u32, sums: Strip) {
     write(part, row, column, sums.c0);
     if (LARGE) {
@@ -69,6 +74,8 @@ fn main(
     var s1 = Strip();
     var s2 = Strip();
     var s3 = Strip();
+    let sums_columns = END == COLUMN_SUMS && row == 0u;
+    var z = mat4x4<f32>(); // a vector for each four of columns
     for (var k = first; k < end; k += 1u) {
         let y = strip_of_b(column, k);
         s0 = plus_strip(s0, block_of_a(row, k), y);
@@ -77,11 +84,27 @@ fn main(
             s2 = plus_strip(s2, block_of_a(row + 2u, k), y);
             s3 = plus_strip(s3, block_of_a(row + 3u, k), y);
         }
+        if (sums_columns) {
+            z[0] += sum_of_four(y.c0);
+            if (LARGE) {
+                z[1] += sum_of_four(y.c1);
+                z[2] += sum_of_four(y.c2);
+                z[3] += sum_of_four(y.c3);
+            }
+        }
     }
     write_strip(part, row, column, s0);
     if (LARGE) {
         write_strip(part, row + 1u, column, s1);
         write_strip(part, row + 2u, column, s2);
         write_strip(part, row + 3u, column, s3);
+    }
+    if (sums_columns) {
+        write_column_sums(part, column, z[0]);
+        if (LARGE) {
+            write_column_sums(part, column + 1u, z[1]);
+            write_column_sums(part, column + 2u, z[2]);
+            write_column_sums(part, column + 3u, z[3]);
+        }
     }
 }

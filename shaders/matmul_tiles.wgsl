@@ -1,4 +1,4 @@
-// A B + bias: a workgroup takes a tile of the output, 128 by 128 or 64 by 64, and a part of K, and brings both matrices
+// A B + bias, or what `finish` makes of it: a workgroup takes a tile of the output, 128 by 128 or 64 by 64, and a part of K, and brings both matrices
 // through workgroup memory. For GPUs. A thread has 4 by 4 sums of each 64 by 64, so that neighbours read neighbouring
 // vectors. Symbols, derivation: README.md. Shared text: matmul_common.wgsl. Twin: `limbeck_oracle::matmul::matmul`.
 
@@ -51,6 +51,9 @@ fn main(
     var s01 = mat4x4<f32>();
     var s10 = mat4x4<f32>();
     var s11 = mat4x4<f32>();
+    let sums_columns = END == COLUMN_SUMS && row == 0u;
+    var z0 = vec4<f32>();
+    var z1 = vec4<f32>();
     for (var k = part * info[7]; k < end; k += DEPTH) {
         bring(thread, row, column, k);
         workgroupBarrier();
@@ -64,6 +67,12 @@ fn main(
                 s01 = plus(s01, x0, y1);
                 s10 = plus(s10, x1, y0);
                 s11 = plus(s11, x1, y1);
+                if (sums_columns) {
+                    z1 += y1;
+                }
+            }
+            if (sums_columns) {
+                z0 += y0;
             }
         }
         workgroupBarrier();
@@ -73,5 +82,11 @@ fn main(
         write(part, row + r, column + 16u + c, s01);
         write(part, row + 16u + r, column + c, s10);
         write(part, row + 16u + r, column + 16u + c, s11);
+    }
+    if (sums_columns && r == 0u) {
+        write_column_sums(part, column + c, z0);
+        if (LARGE) {
+            write_column_sums(part, column + 16u + c, z1);
+        }
     }
 }

@@ -11,6 +11,7 @@ mod attention;
 mod embedding;
 mod encoder;
 mod engine;
+mod feed_forward;
 mod golden;
 mod heads;
 mod inherit;

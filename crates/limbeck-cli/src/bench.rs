@@ -124,7 +124,7 @@ fn selected(arguments: &Arguments) -> Result<(Vec<kernels::Kernel>, Vec<Sizes>),
     match kernels.is_empty() && steps.is_empty() {
         true => Err(CliError::Usage(format!(
             "--only {only}: no measurement has that in its name. Names are those of the report, such as linear, attention, \
-             relation loss, GELU, LayerNorm, embedding, AdamW or step"
+             relation loss, feed-forward part, LayerNorm, embedding, AdamW or step"
         ))),
         false => Ok((kernels, steps)),
     }
@@ -521,7 +521,8 @@ impl Bench {
             tokens_per_s: sizes.tokens() as f64 / took,
             gflops: flops / took / 1e9,
             of_ceiling: None,
-            launches: launches.filter(|_| self.on_gpu),
+            launches: self.on_gpu.then(|| launches.values().sum()),
+            launches_by_kernel: launches,
             first_loss: first.loss,
             last_loss: waited.last().map_or(first.loss, |times| times.loss),
         })

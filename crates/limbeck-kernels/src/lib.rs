@@ -47,6 +47,7 @@ pub use ops::adamw::{
 };
 pub use ops::attention::attention;
 pub use ops::embedding::{Ids, embedding};
+pub use ops::feed_forward::{Projection, feed_forward};
 pub use ops::gelu::gelu;
 pub use ops::layer_norm::layer_norm;
 pub use ops::matmul::{linear, matmul, relaxed_simd};

@@ -6,8 +6,8 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use limbeck_recipe::{KernelChoice, Kernels, Operation, Pair};
 
 use crate::{
-    AdamWMoments, AdamWParameter, AdamWScalars, Ids, Lengths, Taps, attention, embedding, gelu,
-    layer_norm, linear, relation_loss, update_all,
+    AdamWMoments, AdamWParameter, AdamWScalars, Ids, Lengths, Projection, Taps, attention,
+    embedding, feed_forward, gelu, layer_norm, linear, relation_loss, update_all,
 };
 
 /// B, S and A of the cases: more than a tile and less than a group, with a short sequence beside a full one.
@@ -60,6 +60,8 @@ pub enum Check {
     Embedding,
     /// Exact GELU.
     Gelu,
+    /// The feed-forward part of a layer.
+    FeedForward,
     /// LayerNorm of rows of this width.
     LayerNorm {
         /// H.
@@ -78,6 +80,7 @@ impl Check {
             Self::Relation { .. } => Operation::Relation,
             Self::Attention { .. } => Operation::Attention,
             Self::Gelu => Operation::Gelu,
+            Self::FeedForward => Operation::FeedForward,
             Self::LayerNorm { .. } => Operation::LayerNorm,
             Self::Linear => Operation::Linear,
             Self::AdamW => Operation::AdamW,
@@ -181,6 +184,7 @@ async fn results(check: Check, device: &Device) -> Result<Results, SelfTestError
         Check::Attention { width } => attended(width, &lengths, &device).await,
         Check::Embedding => taken(&device).await,
         Check::Gelu => activated(&device).await,
+        Check::FeedForward => fed_forward(&device).await,
         Check::LayerNorm { width } => normalised(width, &device).await,
         Check::Linear => layers(&device).await,
         Check::AdamW => optimised(&device).await,
@@ -282,6 +286,40 @@ async fn normalised(width: usize, device: &Device) -> Result<Results, SelfTestEr
         ),
         ("the gradient of biases", gradient(&bias, &gradients).await?),
     ])
+}
+
+/// With both of a GPU's tiles for the output that GELU is of.
+async fn fed_forward(device: &Device) -> Result<Results, SelfTestError> {
+    let tracked = device.clone().autodiff();
+    let mut results = Vec::new();
+    for [rows, width, inner] in [[1_412, 8, 1_284], [20, 36, 40]] {
+        let vector = |width, seed| -> Tensor<1> {
+            let vector = matrix([1, width], seed, &tracked).reshape([width]);
+            vector.require_grad()
+        };
+        let projection = |shape: [usize; 2], seed| Projection {
+            weight: matrix(shape, seed, &tracked).require_grad(),
+            bias: vector(shape[1], seed + 1),
+        };
+        let x = matrix([rows, width], 80, &tracked).require_grad();
+        let (up, down) = (
+            projection([width, inner], 81),
+            projection([inner, width], 83),
+        );
+        let y = feed_forward(KernelChoice::Fused, x.clone(), up.clone(), down.clone());
+        let weight = matrix([rows, width], 85, device);
+        let gradients = (y.clone() * weight).sum().backward();
+        results.push(("the output", read(y).await?));
+        results.push(("the gradient of x", gradient(&x, &gradients).await?));
+        for Projection { weight, bias } in [&up, &down] {
+            results.push((
+                "the gradient of weights",
+                gradient(weight, &gradients).await?,
+            ));
+            results.push(("the gradient of biases", gradient(bias, &gradients).await?));
+        }
+    }
+    Ok(results)
 }
 
 async fn layers(device: &Device) -> Result<Results, SelfTestError> {

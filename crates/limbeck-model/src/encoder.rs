@@ -21,7 +21,7 @@ pub struct Encoder {
 }
 
 /// Which kernels a model of this config uses, for the self-test of a device.
-pub fn checks(config: &Config) -> [Check; 6] {
+pub fn checks(config: &Config) -> [Check; 7] {
     let layer_norm = |width| Check::LayerNorm { width };
     [
         Check::Attention {
@@ -29,6 +29,7 @@ pub fn checks(config: &Config) -> [Check; 6] {
         },
         Check::Embedding,
         Check::Gelu,
+        Check::FeedForward,
         layer_norm(config.hidden_size),
         layer_norm(config.shape.embedding_width()),
         Check::Linear,

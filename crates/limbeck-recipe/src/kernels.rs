@@ -13,6 +13,8 @@ pub enum Operation {
     Attention,
     /// Exact GELU.
     Gelu,
+    /// The feed-forward part of a layer: two linear layers and GELU between them.
+    FeedForward,
     /// LayerNorm.
     LayerNorm,
     /// Linear layers.
@@ -23,11 +25,12 @@ pub enum Operation {
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Embedding,
         Self::Relation,
         Self::Attention,
         Self::Gelu,
+        Self::FeedForward,
         Self::LayerNorm,
         Self::Linear,
         Self::AdamW,
@@ -40,6 +43,7 @@ impl Operation {
             Self::Relation => "relation loss",
             Self::Attention => "attention",
             Self::Gelu => "GELU",
+            Self::FeedForward => "feed-forward part",
             Self::LayerNorm => "LayerNorm",
             Self::Linear => "linear layers",
             Self::AdamW => "AdamW",

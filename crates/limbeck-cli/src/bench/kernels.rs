@@ -3,8 +3,8 @@
 
 use burn::tensor::{Device, Distribution, Tensor};
 use limbeck_kernels::{
-    AdamWParameter, AdamWScalars, Check, Ids, Lengths, Taps, attention, embedding, gelu,
-    layer_norm, linear, matmul, relation_loss, update_all,
+    AdamWParameter, AdamWScalars, Check, Ids, Lengths, Projection, Taps, attention, embedding,
+    feed_forward, layer_norm, linear, matmul, relation_loss, update_all,
 };
 use limbeck_recipe::{KernelChoice, Pair, Rng};
 
@@ -64,8 +64,8 @@ pub fn table(batch: usize) -> Vec<Kernel> {
         attends(batch, STUDENT, true),
         relations(batch, 12),
         relations(batch, 48),
-        activates(batch, 4 * TEACHER, false),
-        activates(batch, 4 * STUDENT, true),
+        feeds(batch, TEACHER, false),
+        feeds(batch, STUDENT, true),
         normalises(batch, TEACHER, false),
         normalises(batch, STUDENT, true),
         embeds(batch, TEACHER, false),
@@ -263,29 +263,37 @@ fn relations(batch: usize, heads: usize) -> Kernel {
     }
 }
 
-/// Forward x is read and y written; backward both again, and the gradient of x is written.
-fn activates(batch: usize, width: usize, backward: bool) -> Kernel {
+/// Two products of M H F, and four more backward. Forward x, both weights and what GELU gives, twice, and y; backward its argument is
+/// written, ones are, and each product reads its factors, the first the argument too, and writes.
+fn feeds(batch: usize, hidden: usize, backward: bool) -> Kernel {
+    let (rows, inner) = (batch * LENGTH, 4 * hidden);
+    let (narrow, wide, weights) = (rows * hidden, rows * inner, hidden * inner);
+    let back = 5 * narrow + 6 * wide + 4 * weights;
+    let products = if backward { 6 } else { 2 };
     Kernel {
-        name: of_pass(backward, "GELU forward", "GELU forward and backward"),
-        sizes: format!("B {batch} S {LENGTH} x {width}"),
-        judge: Check::Gelu,
-        flops: None,
-        bytes: elementwise(batch, width, backward),
+        name: of_pass(
+            backward,
+            "feed-forward part forward",
+            "feed-forward part forward and backward",
+        ),
+        sizes: format!("{rows} x {hidden} x {inner}"),
+        judge: Check::FeedForward,
+        flops: Some(2.0 * (products * rows * hidden * inner) as f64),
+        bytes: floats(2 * (narrow + wide + weights) + if backward { back } else { 0 }),
         prepare: Box::new(move |device| {
-            let x: Tensor<3> = input([batch, LENGTH, width], device, backward);
-            let bias: Tensor<1> = input([width], device, backward);
+            let x: Tensor<2> = input([rows, hidden], device, backward);
+            let projection = |from, to| Projection {
+                weight: input([from, to], device, backward),
+                bias: input([to], device, backward),
+            };
+            let (up, down) = (projection(hidden, inner), projection(inner, hidden));
             Ok(Box::new(move || {
-                end(gelu(KernelChoice::Fused, x.clone(), bias.clone()), backward);
+                let (x, up, down) = (x.clone(), up.clone(), down.clone());
+                end(feed_forward(KernelChoice::Fused, x, up, down), backward);
                 Ok(())
             }))
         }),
     }
-}
-
-/// A pass over (B, S, width) reads and writes it; the pass back has its ones written, reads two of that size and writes one.
-fn elementwise(batch: usize, width: usize, backward: bool) -> f64 {
-    let tensors = if backward { 2 + 1 + 3 } else { 2 };
-    floats(tensors * batch * LENGTH * width)
 }
 
 /// Of x and a residual, as in a block. Forward both are read and y is written; backward ones are written, they and both terms are

@@ -128,6 +128,8 @@ pub struct Step {
     pub of_ceiling: Option<Share>,
     /// Kernels launched; null on the CPU.
     pub launches: Option<u64>,
+    /// The same, of each kernel.
+    pub launches_by_kernel: BTreeMap<String, u64>,
     /// Every step is on the same batch, so the loss falls.
     pub first_loss: f64,
     pub last_loss: f64,

@@ -129,11 +129,15 @@ fn what_the_memory_does_not_hold_is_left_out_with_its_reason() {
 
 #[test]
 fn the_report_is_markdown_whose_tables_are_aligned() {
-    let outcome = bench(&["--device", "cpu", "--only", "gelu", "--budget", "60"]).done();
+    let outcome = bench(&["--device", "cpu", "--only", "layernorm", "--budget", "60"]).done();
     let text = &outcome.stdout;
     assert!(text.starts_with("### limbeck bench "), "{text}");
     let rows = |start: &str| text.lines().filter(|line| line.starts_with(start)).count();
-    assert_eq!((rows("| GELU forward "), rows("| step ")), (2, 0), "{text}");
+    assert_eq!(
+        (rows("| LayerNorm forward "), rows("| step ")),
+        (2, 0),
+        "{text}"
+    );
     assert_eq!((rows("| kernel "), rows("| left out ")), (1, 0), "{text}");
     assert_eq!(text.matches(" | the reference ").count(), 2, "{text}");
     for table in text.split("\n\n").filter(|part| part.starts_with('|')) {
@@ -159,7 +163,7 @@ fn flags_that_make_no_sense_are_refused() {
     bench(&["--only", "softmax"]).refused(
         2,
         "--only softmax: no measurement has that in its name. Names are those of the report, such as linear, attention, \
-         relation loss, GELU, LayerNorm, embedding, AdamW or step",
+         relation loss, feed-forward part, LayerNorm, embedding, AdamW or step",
     );
 }
 
@@ -204,7 +208,13 @@ fn an_interrupt_ends_it_with_what_there_is() {
 #[test]
 fn kernels_of_a_gpu_are_judged_by_the_cpu() {
     let outcome = bench(&[
-        "--device", "gpu", "--json", "--only", "GELU", "--budget", "60",
+        "--device",
+        "gpu",
+        "--json",
+        "--only",
+        "LayerNorm",
+        "--budget",
+        "60",
     ])
     .done();
     let report = report(&outcome);

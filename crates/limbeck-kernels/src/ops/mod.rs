@@ -12,6 +12,7 @@
 pub(crate) mod adamw;
 pub(crate) mod attention;
 pub(crate) mod embedding;
+pub(crate) mod feed_forward;
 pub(crate) mod gelu;
 pub(crate) mod layer_norm;
 pub(crate) mod matmul;

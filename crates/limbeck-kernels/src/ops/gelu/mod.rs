@@ -29,7 +29,7 @@ pub fn gelu(kernels: impl Into<Kernels>, x: Tensor<3>, bias: Tensor<1>) -> Tenso
 }
 
 #[backend_extension(Cube: cfg(feature = "gpu"), Flex, Autodiff)]
-trait GeluOps: Backend {
+pub(crate) trait GeluOps: Backend {
     /// (B, S, H) and (H) -> (B, S, H).
     fn biased_gelu(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
 

@@ -10,7 +10,7 @@ use burn_cubecl::{CubeBackend, tensor::CubeTensor};
 use cubecl::prelude::{ExecutionMode, KernelId};
 
 use super::MatmulOps;
-use crate::gpu::{self, Launch};
+use crate::gpu::{self, ALIGNMENT, Launch};
 
 /// What an output is cut into, and who computes a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -163,6 +163,28 @@ impl Plan {
         let parts = fours.div_ceil(part);
         Self { tile, part, parts }
     }
+
+    /// The same with K, so long, in one part.
+    fn in_one_part(self, k: usize) -> Self {
+        Self {
+            part: k.div_ceil(4),
+            parts: 1,
+            ..self
+        }
+    }
+}
+
+/// What becomes of a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum End {
+    /// It is written, plus a bias if there is one.
+    Plain,
+    /// GELU of it and a bias is written, and what that is of too, if it is wanted.
+    Gelu,
+    /// It is written times the slope of GELU at u.
+    GeluSlope,
+    /// It is written, and so are the sums of the columns of its second factor.
+    ColumnSums,
 }
 
 /// Everything that the texts of `matmul_tiles.wgsl` and `matmul_threads.wgsl` depend on.
@@ -171,13 +193,22 @@ pub(crate) struct MatmulSpec {
     tile: Tile,
     /// Which factors are stored transposed.
     across: [bool; 2],
+    end: End,
 }
 
 impl MatmulSpec {
     /// Every variant that is ever launched.
     pub fn all() -> Vec<Self> {
-        let layouts = [[false, false], [false, true], [true, false], [true, true]];
-        let of_tile = |tile| layouts.map(|across| Self { tile, across });
+        const ALL: [([bool; 2], End); 7] = [
+            ([false, false], End::Plain),
+            ([false, true], End::Plain),
+            ([true, false], End::Plain),
+            ([true, true], End::Plain),
+            ([false, false], End::Gelu),
+            ([false, true], End::GeluSlope),
+            ([true, false], End::ColumnSums),
+        ];
+        let of_tile = |tile| ALL.map(|(across, end)| Self { tile, across, end });
         Tile::ALL.into_iter().flat_map(of_tile).collect()
     }
 }
@@ -189,6 +220,7 @@ impl KernelSource for MatmulSpec {
         let (text, large) = match self.tile {
             Tile::Group { large } => (
                 concat!(
+                    include_str!("../../../../../shaders/gelu_common.wgsl"),
                     include_str!("../../../../../shaders/matmul_common.wgsl"),
                     include_str!("../../../../../shaders/matmul_tiles.wgsl")
                 ),
@@ -196,6 +228,7 @@ impl KernelSource for MatmulSpec {
             ),
             Tile::Thread { large } => (
                 concat!(
+                    include_str!("../../../../../shaders/gelu_common.wgsl"),
                     include_str!("../../../../../shaders/matmul_common.wgsl"),
                     include_str!("../../../../../shaders/matmul_threads.wgsl")
                 ),
@@ -206,6 +239,7 @@ impl KernelSource for MatmulSpec {
             .register("a_across", flag(self.across[0]))
             .register("b_across", flag(self.across[1]))
             .register("large", flag(large))
+            .register("end", (self.end as u32).to_string())
             .register("side", fours.to_string())
             .register("depth", self.tile.depth().to_string())
             .register("vectors", (4 * self.tile.depth() * fours).to_string())
@@ -252,7 +286,7 @@ impl KernelSource for SumSpec {
 impl MatmulOps for CubeBackend {
     fn matmul(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
         if is_ours(&x) && is_ours(&w) {
-            product(x, w, None)
+            product(Factor::new(x), Factor::new(w), End::Plain, None, false).0
         } else {
             Self::float_matmul(x, w)
         }
@@ -264,7 +298,8 @@ impl MatmulOps for CubeBackend {
         bias: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         if is_ours(&x) && is_ours(&w) {
-            product(x, w, Some(bias))
+            let (x, w) = (Factor::new(x), Factor::new(w));
+            product(x, w, End::Plain, Some(row(bias)), false).0
         } else {
             Self::float_add(Self::float_matmul(x, w), row(bias))
         }
@@ -272,6 +307,22 @@ impl MatmulOps for CubeBackend {
 
     fn column_sums(x: FloatTensor<Self>) -> FloatTensor<Self> {
         column_sums(x)
+    }
+
+    fn weight_gradients(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        if !is_ours(&x) || !is_ours(&gradient) {
+            let sums = column_sums(gradient.clone());
+            return (Self::matmul(Self::float_transpose(x), gradient), sums);
+        }
+        let (x, gradient) = (Factor::transpose_of(x), Factor::stored(gradient));
+        let width = gradient.columns;
+        match product(x, gradient, End::ColumnSums, None, true) {
+            (of_w, Some(sums)) => (of_w, Self::float_reshape(sums, [width].into())),
+            (_, None) => unreachable!("sums were asked for"),
+        }
     }
 }
 
@@ -300,7 +351,9 @@ pub(crate) fn column_sums(x: CubeTensor) -> CubeTensor {
 }
 
 /// A factor as a shader reads it.
-struct Factor {
+pub(crate) struct Factor {
+    rows: usize,
+    columns: usize,
     /// Its lines, which are whole fours.
     lines: CubeTensor,
     /// Whether they are columns of the factor, not rows.
@@ -314,13 +367,31 @@ impl Factor {
         let transposed = !tensor.is_contiguous()
             && !tensor.meta.is_tiled()
             && tensor.meta.strides().iter().eq(&[1, rows]);
-        let lines = match transposed {
-            true => CubeBackend::float_swap_dims(tensor, 0, 1),
-            false => tensor,
-        };
+        match transposed {
+            true => Self::transpose_of(CubeBackend::float_swap_dims(tensor, 0, 1)),
+            false => Self::stored(tensor),
+        }
+    }
+
+    /// A matrix, row by row.
+    pub fn stored(matrix: CubeTensor) -> Self {
+        let [rows, columns] = sizes(&matrix);
         Self {
-            lines: whole_fours(gpu::contiguous(lines)),
-            across: transposed,
+            rows,
+            columns,
+            lines: whole_fours(gpu::contiguous(matrix)),
+            across: false,
+        }
+    }
+
+    /// The transpose of a matrix, which is not moved.
+    pub fn transpose_of(matrix: CubeTensor) -> Self {
+        let stored = Self::stored(matrix);
+        Self {
+            rows: stored.columns,
+            columns: stored.rows,
+            across: true,
+            ..stored
         }
     }
 
@@ -329,36 +400,69 @@ impl Factor {
     }
 }
 
-/// x times w, plus the bias if there is one; none of them is empty.
-fn product(x: CubeTensor, w: CubeTensor, bias: Option<CubeTensor>) -> CubeTensor {
-    let ([m, k], [_, n]) = (sizes(&x), sizes(&w));
-    let plan = Plan::new([m, k, n], gpu::is_software(&x));
-    let (x, w) = (Factor::new(x), Factor::new(w));
-    let bias = bias.map(|bias| whole_fours(row(gpu::contiguous(bias))));
+/// The product of two factors, none of which is empty, as `end` has it: beside it a bias (1, N), or u (M, N). Comes with the
+/// second result where there is one and it is wanted, (1, N) or (M, N).
+pub(crate) fn product(
+    x: Factor,
+    w: Factor,
+    end: End,
+    beside: Option<CubeTensor>,
+    second: bool,
+) -> (CubeTensor, Option<CubeTensor>) {
+    let [m, k, n] = [x.rows, x.columns, w.columns];
+    let mut plan = Plan::new([m, k, n], gpu::is_software(&x.lines));
+    if matches!(end, End::Gelu | End::GeluSlope) {
+        // GELU is of the whole sum.
+        plan = plan.in_one_part(k);
+    }
+    let beside = beside.map(|beside| whole_fours(gpu::contiguous(beside)));
     let width = n.next_multiple_of(4);
-    let output = gpu::empty(&x.lines, [plan.parts * m, width]);
-    // The bias is added once, to the sum of the parts.
-    let added = bias.as_ref().filter(|_| plan.parts == 1);
-    let info = [m, k, n].map(|size| size as u32);
-    let lines = [x.fours(), w.fours(), (width / 4) as u32];
-    let rest = [plan.part as u32, u32::from(added.is_some())];
+    let seconds = match end {
+        _ if !second => 0,
+        End::Gelu => m,
+        End::ColumnSums => 1,
+        End::Plain | End::GeluSlope => 0,
+    };
+    let (start, part) = match seconds {
+        0 => (0, m * width),
+        rows => {
+            let start = (m * width).next_multiple_of(ALIGNMENT);
+            (start, start + rows * width)
+        }
+    };
+    let output = gpu::empty(&x.lines, [plan.parts, part]);
+    // A bias is added once, to the sum of the parts.
+    let bias = beside.as_ref().filter(|_| end != End::GeluSlope);
+    let added = bias.is_some() && plan.parts == 1;
     Launch {
         threads: plan.tile.threads(),
         groups: plan.tile.groups(plan.tile.count([m, n]) * plan.parts),
-        inputs: &[&x.lines, &w.lines, added.unwrap_or(&w.lines)],
+        inputs: &[&x.lines, &w.lines, beside.as_ref().unwrap_or(&w.lines)],
         output: &output,
-        info: &[&info[..], &lines, &rest].concat(),
+        info: &[
+            m as u32,
+            k as u32,
+            n as u32,
+            x.fours(),
+            w.fours(),
+            (width / 4) as u32,
+            plan.part as u32,
+            u32::from(added),
+            (part / 4) as u32,
+            (start / 4) as u32,
+        ],
     }
     .run(MatmulSpec {
         tile: plan.tile,
         across: [x.across, w.across],
+        end,
     });
-    if plan.parts == 1 {
-        return cut(output, n);
-    }
-    let parts = CubeBackend::float_reshape(output, [plan.parts, m * width].into());
-    let sum = sum_rows(&parts, plan.parts, bias.as_ref());
-    cut(CubeBackend::float_reshape(sum, [m, width].into()), n)
+    let output = match plan.parts {
+        1 => output,
+        parts => sum_rows(&output, parts, bias),
+    };
+    let view = |start, rows: usize| cut(gpu::view(&output, start, [rows, width].into()), n);
+    (view(0, m), (seconds > 0).then(|| view(start, seconds)))
 }
 
 /// Sums of `each` consecutive rows, plus a bias that repeats along them: (rows / each, width), rounded up. Width and

@@ -19,7 +19,9 @@ use limbeck_recipe::{Kernels, Operation};
 use crate::graph::differentiable;
 
 #[cfg(feature = "gpu")]
-pub(crate) use gpu::{MatmulSpec, SumSpec, column_sums, cut, row, whole_fours};
+pub(crate) use gpu::{
+    End, Factor, MatmulSpec, SumSpec, column_sums, cut, product, row, whole_fours,
+};
 
 /// x (M, K) times w (K, N): (M, N); differentiable in both.
 ///
@@ -67,7 +69,7 @@ pub fn relaxed_simd() -> bool {
 }
 
 #[backend_extension(Cube: cfg(feature = "gpu"), Flex, Autodiff)]
-trait MatmulOps: Backend {
+pub(crate) trait MatmulOps: Backend {
     /// (M, K) times (K, N) -> (M, N).
     fn matmul(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::float_matmul(x, w)
@@ -88,6 +90,16 @@ trait MatmulOps: Backend {
     fn column_sums(x: FloatTensor<Self>) -> FloatTensor<Self> {
         let width = x.shape()[1];
         Self::float_reshape(Self::float_sum_dim(x, 0), [width].into())
+    }
+
+    /// The gradients of the weights and of the bias of a linear layer, x^T dy (K, N) and the sums of the columns of dy (N), from x (M, K)
+    /// and dy (M, N).
+    fn weight_gradients(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let sums = Self::column_sums(gradient.clone());
+        (Self::matmul(Self::float_transpose(x), gradient), sums)
     }
 }
 
@@ -118,6 +130,11 @@ impl<B: Backend + MatmulOps, C: CheckpointStrategy> MatmulOps for Autodiff<B, C>
             [x, w, bias],
             |[x, w, bias]| (B::biased_matmul(x, w, bias), ()),
             |[x, w, _], (), gradient, [x_wanted, w_wanted, bias_wanted]| {
+                if w_wanted && bias_wanted {
+                    let of_x = x_wanted.then(|| B::matmul(gradient.clone(), B::float_transpose(w)));
+                    let (of_w, of_bias) = B::weight_gradients(x, gradient);
+                    return [of_x, Some(of_w), Some(of_bias)];
+                }
                 let of_bias = bias_wanted.then(|| B::column_sums(gradient.clone()));
                 let [of_x, of_w] = of_factors::<B>([x, w], gradient, [x_wanted, w_wanted]);
                 [of_x, of_w, of_bias]
@@ -126,6 +143,13 @@ impl<B: Backend + MatmulOps, C: CheckpointStrategy> MatmulOps for Autodiff<B, C>
     }
 
     fn column_sums(_: FloatTensor<Self>) -> FloatTensor<Self> {
+        unreachable!("gradients are first order: nothing differentiates a backward pass")
+    }
+
+    fn weight_gradients(
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         unreachable!("gradients are first order: nothing differentiates a backward pass")
     }
 }
