@@ -1,6 +1,6 @@
 //! Browsers without WebGPU, without a network, with a WebGPU of another make; and pages that nobody sees.
 
-use it_page::acts::{address, distil, metrics, open, said, take_away, wait};
+use it_page::acts::{address, distil, metrics, no_errors, open, said, take_away, wait};
 use it_page::{Browser, Gpu, Site};
 
 use serde_json::json;
@@ -33,6 +33,35 @@ async fn without_gpu_and_without_network() {
     };
     open(&browser, &gone, SHORT).await;
     assert_eq!(distil(&browser).await.len(), 6);
+    browser.open(&format!("{}teach.html", gone.url)).await;
+    said(&browser, "h1", &["Six experiments"]).await;
+    browser.close().await;
+}
+
+/// Any folder of any host will do: nothing is asked for outside of it, engine, worker, data and the sheet of experiments included.
+#[tokio::test]
+async fn a_page_lies_in_any_folder_of_a_site() {
+    let _one = ONE.lock().await;
+    let folder = "/some/sub/path/";
+    let site = Site::hosted_under(folder);
+    assert!(site.url.ends_with(folder));
+    let browser = Browser::chromium(Gpu::None).await;
+    open(&browser, &site, SHORT).await;
+    assert_eq!(distil(&browser).await.len(), 6);
+    let kept =
+        format!("navigator.serviceWorker.ready.then(worker => worker.scope.endsWith('{folder}'))");
+    browser
+        .until_promised("the folder is kept for work without network", &kept)
+        .await;
+    let elsewhere = format!(
+        "performance.getEntriesByType('resource').map(one => one.name) \
+         .filter(name => name.startsWith(location.origin) && !name.startsWith(location.origin + '{folder}'))"
+    );
+    assert_eq!(browser.value(&elsewhere).await, json!([]));
+    browser.click(".lead a").await;
+    said(&browser, "h1", &["Six experiments"]).await;
+    assert_eq!(browser.value(&elsewhere).await, json!([]));
+    no_errors(&browser).await;
     browser.close().await;
 }
 

@@ -120,8 +120,13 @@ fn url_in(line: &str) -> Option<String> {
 impl Site {
     /// The page as a static host would have it.
     pub fn hosted() -> Self {
+        Self::hosted_under("/")
+    }
+
+    /// The same, in a folder of a site where nothing else is.
+    pub fn hosted_under(folder: &str) -> Self {
         let mut command = Command::new(given("LIMBECK_XTASK"));
-        command.args(["serve", "--port", "0"]);
+        command.args(["serve", "--port", "0", "--under", folder]);
         let (program, url) = Program::start(&mut command, url_in);
         Self { program, url }
     }
@@ -159,7 +164,7 @@ pub fn ran(program: &mut Command) -> Output {
 /// Which GPU a browser has.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Gpu {
-    /// WebGPU, played by the CPU.
+    /// WebGPU, emulated on the CPU.
     Software,
     /// No WebGPU.
     None,

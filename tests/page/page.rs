@@ -11,6 +11,7 @@ mod everywhere;
 mod first_screen;
 mod nothing_is_lost;
 mod relations;
+mod teaching;
 
 use tokio::sync::Mutex;
 

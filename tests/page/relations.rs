@@ -468,8 +468,8 @@ async fn the_tour_leads_through_the_recorded_run() {
     }
     browser
         .until(
-            "the last step shows the layers",
-            "document.querySelectorAll('.maps-layer').length === 36",
+            "the last step shows what is not trained",
+            "document.querySelector('#maps-now').innerText.startsWith('Q-K, ')",
         )
         .await;
     press_in_tour(&browser, "Back").await;

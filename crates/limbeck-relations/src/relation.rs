@@ -284,7 +284,7 @@ impl Relation {
         self.kl.iter().sum::<f64>() / self.kl.len().max(1) as f64
     }
 
-    /// Student less teacher.
+    /// Student minus teacher.
     pub fn difference(&self) -> Vec<f32> {
         let both = self.student.iter().zip(&self.teacher);
         both.map(|(student, teacher)| student - teacher).collect()

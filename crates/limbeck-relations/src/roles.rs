@@ -219,9 +219,14 @@ impl<'a> Sentence<'a> {
         strongest(self.shares(map).into_iter().filter(Share::is_habit))
     }
 
-    /// The same, habit or not.
-    pub fn most(&self, map: &[f32]) -> Option<Share> {
-        strongest(self.shares(map).into_iter())
+    /// That in words. Where it is no habit, both shares say why: 60 % on special tokens is little where a uniform row gives 50 %.
+    pub fn role(&self, map: &[f32]) -> String {
+        let nearest = || strongest(self.shares(map).into_iter());
+        match (self.habit(map), nearest()) {
+            (Some(habit), _) => habit.words(),
+            (None, Some(share)) => format!("no clear role; nearest: {}", share.words()),
+            (None, None) => "no clear role".to_owned(),
+        }
     }
 }
 
@@ -334,6 +339,23 @@ mod tests {
             None,
             "a uniform row is no habit"
         );
+    }
+
+    #[test]
+    fn a_share_that_makes_no_role_says_why() {
+        let tokens = tokens(&["[CLS]", "tea", "[SEP]"]);
+        let sentence = Sentence::new(&tokens);
+        let much = map(3, |_, column| if column == 1 { 0.1 } else { 0.45 });
+        assert_eq!(
+            sentence.role(&much),
+            "no clear role; nearest: attends to special tokens: 90 % of its probability (uniform: 67 %)"
+        );
+        let back = map(3, |row, column| if column + 1 == row { 1.0 } else { 0.0 });
+        assert_eq!(
+            sentence.role(&back),
+            "attends to the previous token: 100 % of its probability (uniform: 33 %)"
+        );
+        assert_eq!(Sentence::new(&[]).role(&[]), "no clear role");
     }
 
     #[test]

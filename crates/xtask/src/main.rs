@@ -70,6 +70,9 @@ enum Chore {
         /// The port on 127.0.0.1; 0 takes any free one
         #[arg(long, default_value_t = 8080)]
         port: u16,
+        /// The folder of the site that it seems to lie in, such as /projects/limbeck/; outside of it there is nothing
+        #[arg(long, default_value = "/")]
+        under: String,
     },
     /// Make the goldens of tests/golden anew with PyTorch and show which changed
     Golden,
@@ -123,7 +126,7 @@ fn start(chore: Chore, places: &Places) -> shell::Result<()> {
         Chore::Dist => chores::dist(places),
         Chore::Wheel => chores::wheel(places),
         Chore::Web => chores::web(places),
-        Chore::Serve { port } => serve::page(places, port),
+        Chore::Serve { port, under } => serve::page(places, port, &under),
         Chore::Golden => chores::golden(places),
         Chore::Bench { name, args } => chores::bench(places, name.as_deref(), &args),
         Chore::Demo { keep } => chores::demo(places, keep),

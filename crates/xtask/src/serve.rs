@@ -20,10 +20,15 @@ const POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; 
                       connect-src 'self' http://127.0.0.1:* https://huggingface.co https://*.huggingface.co https://*.hf.co; \
                       object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 
-/// Serves [`Places::dist`] until it is stopped. Port 0 takes any free one; the first line of standard output is the
-/// address.
-pub fn page(places: &Places, port: u16) -> Result<()> {
+/// Serves [`Places::dist`] as the folder `under` of a site until it is stopped. Port 0 takes any free one; the first line of
+/// standard output is the address.
+pub fn page(places: &Places, port: u16, under: &str) -> Result<()> {
     let folder = places.dist();
+    if !(under.starts_with('/') && under.ends_with('/')) {
+        return Err(Error::Wrong(format!(
+            "--under {under} is no folder of a site: it begins and ends with a slash, as /projects/limbeck/ does"
+        )));
+    }
     if !folder.join("index.html").is_file() {
         return Err(Error::Wrong(format!(
             "{} holds no page; build it with `cargo xtask web`",
@@ -36,7 +41,7 @@ pub fn page(places: &Places, port: u16) -> Result<()> {
         ))
     })?;
     if let Ok(address) = listener.local_addr() {
-        println!("http://{address}/");
+        println!("http://{address}{under}");
         // Whoever started this through a pipe waits for the line.
         std::io::stdout()
             .flush()
@@ -48,14 +53,14 @@ pub fn page(places: &Places, port: u16) -> Result<()> {
             let folder = &folder;
             // A thread a connection, because a browser opens some on which it asks for nothing. One that it closes early
             // is no failure of the server.
-            scope.spawn(move || answer(connection, folder).ok());
+            scope.spawn(move || answer(connection, folder, under).ok());
         }
     });
     Ok(())
 }
 
 /// Answers one request and closes the connection.
-fn answer(mut connection: TcpStream, folder: &Path) -> std::io::Result<()> {
+fn answer(mut connection: TcpStream, folder: &Path, under: &str) -> std::io::Result<()> {
     let mut head = Vec::new();
     let mut some = [0; 4096];
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -68,7 +73,7 @@ fn answer(mut connection: TcpStream, folder: &Path) -> std::io::Result<()> {
     let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     let answer = match request.parse(&head) {
-        Ok(_) => Answer::to(&request, folder),
+        Ok(_) => Answer::to(&request, folder, under),
         Err(error) => Answer::plain(400, &error.to_string()),
     };
     answer.send(&mut connection, request.method == Some("HEAD"))
@@ -82,7 +87,7 @@ struct Answer {
 }
 
 impl Answer {
-    fn to(request: &httparse::Request, folder: &Path) -> Self {
+    fn to(request: &httparse::Request, folder: &Path, under: &str) -> Self {
         if !matches!(request.method, Some("GET" | "HEAD")) {
             return Self::plain(405, "only GET and HEAD");
         }
@@ -93,7 +98,7 @@ impl Answer {
                 .find(|header| header.name.eq_ignore_ascii_case(name));
             found.map(|header| String::from_utf8_lossy(header.value).into_owned())
         };
-        let Some(path) = path_of(request.path.unwrap_or_default()) else {
+        let Some(path) = path_of(request.path.unwrap_or_default(), under) else {
             return Self::plain(404, "there is no such file");
         };
         Self::file(
@@ -190,9 +195,9 @@ impl Answer {
     }
 }
 
-/// The file that an address means, or nothing if it leads out of the folder.
-fn path_of(address: &str) -> Option<String> {
-    let path = address.split(['?', '#']).next()?.strip_prefix('/')?;
+/// The file that an address means, or nothing if it leads out of the folder, which is `under` on this site.
+fn path_of(address: &str, under: &str) -> Option<String> {
+    let path = address.split(['?', '#']).next()?.strip_prefix(under)?;
     let plain = |part: Component| matches!(part, Component::Normal(_));
     if path.contains('\\') || !Path::new(path).components().all(plain) {
         return None;
@@ -281,7 +286,7 @@ fn part(range: &str, length: usize) -> Part {
 
 #[cfg(test)]
 mod tests {
-    use super::{Part, lifetime, part, path_of, takes};
+    use super::{Part, lifetime, part, takes};
 
     #[test]
     fn ranges_are_those_of_http() {
@@ -298,6 +303,7 @@ mod tests {
 
     #[test]
     fn no_address_leads_out_of_the_folder() {
+        let path_of = |address| super::path_of(address, "/");
         assert_eq!(path_of("/").as_deref(), Some("index.html"));
         assert_eq!(path_of("/?hide=form").as_deref(), Some("index.html"));
         assert_eq!(
@@ -311,6 +317,16 @@ mod tests {
             "/..\\secret",
             "x",
         ] {
+            assert_eq!(path_of(out), None, "{out}");
+        }
+    }
+
+    #[test]
+    fn a_page_in_a_folder_of_a_site_is_nowhere_else() {
+        let path_of = |address| super::path_of(address, "/some/folder/");
+        assert_eq!(path_of("/some/folder/").as_deref(), Some("index.html"));
+        assert_eq!(path_of("/some/folder/sw.js").as_deref(), Some("sw.js"));
+        for out in ["/", "/sw.js", "/some/folder", "/some/folder/../x"] {
             assert_eq!(path_of(out), None, "{out}");
         }
     }

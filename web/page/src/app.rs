@@ -43,13 +43,15 @@ pub fn App() -> impl IntoView {
     let search = window().location().search().unwrap_or_default();
     let (hidden, unknown) = hide::read(&search);
     warnings.extend(unknown);
-    warnings.extend(crate::maps::provide(
-        page,
-        &crate::form::parameters(&search),
-    ));
+    let parameters = crate::form::parameters(&search);
+    let (runs, unknown) = hide::embedded(&parameters);
+    warnings.extend(unknown);
+    warnings.extend(crate::maps::provide(page, &parameters));
 
     crate::recorded::play(page);
-    crate::engine::connect(page, move || spawn_local(crate::data::provide(inputs)));
+    if runs {
+        crate::engine::connect(page, move || spawn_local(crate::data::provide(inputs)));
+    }
     guards::keep(page);
     Effect::new(move |_| {
         if page.connection.get() == Connection::Open {

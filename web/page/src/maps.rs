@@ -112,12 +112,14 @@ pub fn MapsPanel() -> impl IntoView {
     }
 }
 
-/// A link to a view leads to it.
+/// A link to a view leads to it, unless it names another place of the page.
 fn lead_to(view: View, host: NodeRef<Div>) {
-    let linked = view
+    let chosen = view
         .choice
         .with_untracked(|choice| *choice != Choice::default())
         || view.sentence.with_untracked(|text| !text.is_empty());
+    let elsewhere = window().location().hash();
+    let linked = chosen && elsewhere.is_ok_and(|place| place.is_empty());
     Effect::new(move |_| {
         if let Some(host) = host.get().filter(|_| linked) {
             let panel = host.closest("#relations").ok().flatten();

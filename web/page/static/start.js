@@ -5,6 +5,10 @@ const tell = (what) => {
   place.textContent = what;
 };
 
+// ?embed=maps: one view alone, in a frame of another page. The style sheet hides the rest, before anything is drawn.
+const embed = new URLSearchParams(location.search).get("embed");
+if (embed) document.documentElement.dataset.embed = embed;
+
 try {
   const { default: init } = await import("./page.js");
   await init();

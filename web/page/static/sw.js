@@ -96,7 +96,7 @@ const fromCache = async (request, path) => {
   return kept ? answerFor(request, kept) : fetch(request);
 };
 
-const newestPage = async (request) => {
+const newestPage = async (request, path) => {
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(), PATIENCE);
   try {
@@ -107,7 +107,7 @@ const newestPage = async (request) => {
   } finally {
     clearTimeout(timer);
   }
-  const kept = await (await caches.open(NAME)).match(keyOf("index.html"));
+  const kept = await (await caches.open(NAME)).match(keyOf(path));
   return kept ? answerFor(request, kept) : Response.error();
 };
 
@@ -121,6 +121,6 @@ self.addEventListener("fetch", (event) => {
   if (request.method !== "GET" || request.headers.has("range") || !address.startsWith(HOME)) return;
   const path = address.slice(HOME.length) || "index.html";
   if (!HASHES.has(path)) return;
-  event.respondWith(request.mode === "navigate" ? newestPage(request) : fromCache(request, path));
+  event.respondWith(request.mode === "navigate" ? newestPage(request, path) : fromCache(request, path));
   event.waitUntil(fillAndTell());
 });

@@ -142,7 +142,7 @@ impl Guard {
             "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; \
              img-src 'self' data: blob:; worker-src 'self' blob:; connect-src 'self' {} https://huggingface.co \
              https://*.huggingface.co https://*.hf.co; object-src 'none'; base-uri 'self'; form-action 'none'; \
-             frame-ancestors 'none'",
+             frame-ancestors 'self'",
             sockets.join(" ")
         )
     }

@@ -381,6 +381,8 @@ fn the_link_opens_the_page_and_its_cookie_the_rest() {
     // No script may stand within the HTML, which is what the page build made.
     let scripts = "script-src 'self' 'wasm-unsafe-eval'; ";
     assert!(policy.contains(scripts), "{policy}");
+    // The sheet of experiments shows the page in a frame; no other site may.
+    assert!(policy.ends_with("; frame-ancestors 'self'"), "{policy}");
     assert_eq!(page.body, INDEX);
     assert!(
         policy.contains(&format!("ws://{}", serving.address)),

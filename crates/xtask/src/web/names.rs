@@ -21,8 +21,8 @@ const ENGINE: &str = "worker_bg.wasm";
 /// Where index.html says how many bytes that is.
 const NO_BYTES: &str = r#"<meta name="limbeck-worker-bytes" content="">"#;
 
-/// Renames files by their contents, and writes the new names into whatever refers to them. Into index.html goes the size
-/// of the engine, too.
+/// Renames files by their contents, and writes the new names into whatever refers to them, teach.html too. Into index.html goes
+/// the size of the engine, too.
 pub fn by_contents(stage: &Path) -> Result<()> {
     let mut files = MODULES.map(str::to_owned).to_vec();
     files.extend(
@@ -49,7 +49,10 @@ pub fn by_contents(stage: &Path) -> Result<()> {
     }
     let index = stage.join("index.html");
     let page = linked(&shell::read(&index)?, &renamed, engine_bytes)?;
-    shell::write(&index, page.as_bytes())
+    shell::write(&index, page.as_bytes())?;
+    let more = stage.join("teach.html");
+    let page = with_new_names(&shell::read(&more)?, &renamed);
+    shell::write(&more, page.as_bytes())
 }
 
 /// index.html with the new names and the size of the engine.

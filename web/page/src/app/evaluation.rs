@@ -18,7 +18,8 @@ pub fn Evaluations() -> impl IntoView {
 
 #[derive(Clone, PartialEq)]
 struct Measured {
-    parts: Vec<Part>,
+    /// With the place of its colour; none of a pair that the loss does not compare.
+    parts: Vec<(Part, Option<usize>)>,
     first: Evaluation,
     last: Option<Evaluation>,
     before_use: &'static str,
@@ -27,8 +28,11 @@ struct Measured {
 impl Measured {
     fn of(run: &RunLog) -> Option<Self> {
         let first = run.evaluations.first()?.clone();
+        let trained = run.info.parts.iter().copied();
+        let colours = crate::colours::of_parts(&run.info.parts).into_iter();
+        let others = first.untrained.keys().map(|part| (*part, None));
         Some(Self {
-            parts: run.info.parts.clone(),
+            parts: trained.zip(colours.map(Some)).chain(others).collect(),
             before_use: before_use(&run.info.recipe),
             last: run
                 .evaluations
@@ -49,13 +53,17 @@ fn table(measured: Measured) -> impl IntoView {
     } = measured;
     let note = last.as_ref().unwrap_or(&first).note.clone();
     let now = last.as_ref().map(|last| view! { <th scope="col" class="number">{at(last.step)}</th><th scope="col" class="number">"Change"</th> });
-    let colours = crate::colours::of_parts(&parts);
-    let rows = parts.into_iter().zip(colours).map(|(part, place)| {
-        let before = first.parts.get(&part).copied().unwrap_or(f64::NAN);
-        let now = last.as_ref().and_then(|last| last.parts.get(&part).copied());
+    let of = |evaluation: &Evaluation, part: Part| {
+        let value = evaluation.parts.get(&part);
+        value.or_else(|| evaluation.untrained.get(&part)).copied()
+    };
+    let rows = parts.into_iter().map(|(part, place)| {
+        let before = of(&first, part).unwrap_or(f64::NAN);
+        let now = last.as_ref().and_then(|last| of(last, part));
+        let colour = place.map(|place| format!("background: var(--c{place})"));
         view! {
-            <tr>
-                <th scope="row"><i class="swatch" style=format!("background: var(--c{place})")></i>{part.to_string()}</th>
+            <tr class:untrained=place.is_none()>
+                <th scope="row"><i class="swatch" style=colour></i>{part.to_string()}</th>
                 <td class="number">{figure(before)}</td>
                 {now.map(|now| view! {
                     <td class="number"><b>{figure(now)}</b></td>
@@ -69,7 +77,7 @@ fn table(measured: Measured) -> impl IntoView {
             <h3>"On lines that the student never saw"</h3>
             <div class="scroll">
                 <table>
-                    <caption class="hint">"Parts of the loss, KL of relations in nats; lower is closer. " {note}</caption>
+                    <caption class="hint">"Parts of the loss, KL of relations in nats; lower is closer. Pairs without a colour are measured, not trained. " {note}</caption>
                     <thead><tr><th scope="col">"Part"</th><th scope="col" class="number">{at(first.step)}</th>{now}</tr></thead>
                     <tbody>{rows.collect_view()}</tbody>
                 </table>

@@ -22,7 +22,8 @@ pub fn Header() -> impl IntoView {
             <h1>"Distil a Transformer in a tab"</h1>
             <p class="lead">
                 "limbeck turns a big encoder into a small, fast one, without labels: half of all-MiniLM-L6-v2\u{2019}s layers kept \
-                97.8 % of its sentence-similarity score (95.6 % before training)."
+                97.8 % of its sentence-similarity score (95.6 % before training). "
+                <a href="teach.html">"Six experiments"</a>
             </p>
             <div class="head-tools"><EngineChip/><ThemeButton/></div>
         </header>

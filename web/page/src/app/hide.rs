@@ -1,4 +1,4 @@
-//! `?hide=form,numbers`: a page with fewer parts, for a class or a talk.
+//! `?hide=form,numbers`: a page with fewer parts, for a class or a talk. `?embed=maps`: one view alone, in a frame of another page.
 
 /// A part that can be hidden.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,26 @@ const NAMES: [(&str, Part); 8] = [
     ("numbers", Part::Numbers),
 ];
 
+/// What can be shown alone: what the page opens with, the relations, the curves. `start.js` writes the name on the root, and
+/// `base.css` hides the rest.
+const ALONE: [&str; 3] = [WITH_RUN, "maps", "charts"];
+
+/// The only one of them with a button that starts a run.
+const WITH_RUN: &str = "front";
+
+/// Whether a run can be started on the page of these parameters; and what they name wrongly.
+pub fn embedded(parameters: &[(String, String)]) -> (bool, Option<String>) {
+    let Some((_, view)) = parameters.iter().find(|(name, _)| name == "embed") else {
+        return (true, None);
+    };
+    let is_known = ALONE.contains(&view.as_str());
+    let unknown = format!("there is no view `{view}` to embed: {}", ALONE.join(", "));
+    (
+        !is_known || view == WITH_RUN,
+        (!is_known).then_some(unknown),
+    )
+}
+
 /// The parts that an address hides.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hidden(Vec<Part>);
@@ -64,7 +84,7 @@ pub fn read(search: &str) -> (Hidden, Vec<String>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Part, read};
+    use super::{Part, embedded, read};
 
     #[test]
     fn parts_are_hidden_by_name() {
@@ -73,6 +93,20 @@ mod tests {
         assert!(!hidden.has(Part::Charts) && unknown.is_empty());
         assert!(read("?hide=form%2Cdata").0.has(Part::Data));
         assert_eq!(read(""), read("?hide="));
+    }
+
+    #[test]
+    fn a_view_alone_needs_an_engine_only_to_start_a_run() {
+        let of = |query| embedded(&crate::form::parameters(query));
+        assert_eq!([of(""), of("?embed=front")], [(true, None), (true, None)]);
+        assert_eq!(
+            [of("?embed=maps"), of("?v=1&embed=charts")],
+            [(false, None), (false, None)]
+        );
+        let (runs, unknown) = of("?embed=pie");
+        assert!(
+            runs && unknown.is_some_and(|text| text.contains("`pie`") && text.contains("maps"))
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::presets::{self, FIRST};
 const VERSION: u32 = 1;
 
 /// What else the page reads from its address.
-const PAGE_PARAMETERS: [&str; 6] = ["hide", "hub", "see", "sentence", "token", "tour"];
+const PAGE_PARAMETERS: [&str; 7] = ["embed", "hide", "hub", "see", "sentence", "token", "tour"];
 
 /// More warnings than this help nobody.
 const MOST_WARNINGS: usize = 8;
@@ -187,6 +187,8 @@ fn decoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use limbeck_recipe::{Config, Plan};
+
     use super::*;
 
     /// xorshift: enough for choosing values.
@@ -284,6 +286,23 @@ mod tests {
         let (back, _, warnings) = read("?teacher=../../etc/passwd");
         assert_eq!(back.teacher, "assets/teacher");
         assert!(warnings[0].contains("not a hub id"), "{warnings:?}");
+    }
+
+    #[test]
+    fn every_experiment_is_a_plan_with_the_bundled_teacher() {
+        let json = include_bytes!("../../../../assets/teacher/config.json");
+        let teacher = Config::parse("config.json", json).expect("the bundled config");
+        let sheet = include_str!("../../static/teach.html");
+        let links = sheet.split("href=\"./?").skip(1);
+        let links: Vec<String> = links
+            .filter_map(|rest| Some(rest.split_once('#')?.0.replace("&amp;", "&")))
+            .collect();
+        assert_eq!(links.len(), 12);
+        for link in links {
+            let (recipe, _, warnings) = read(&link);
+            assert!(warnings.is_empty(), "{link}: {warnings:?}");
+            assert!(Plan::new(&recipe, &teacher).is_ok(), "{link}");
+        }
     }
 
     #[test]

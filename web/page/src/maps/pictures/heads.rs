@@ -29,23 +29,12 @@ struct Row {
 }
 
 fn rows(seen: &Seen, sentence: &Sentence) -> Vec<Row> {
-    let words = |map: &[f32]| match sentence.habit(map) {
-        Some(share) => share.words(),
-        None => match sentence.most(map) {
-            Some(share) => format!(
-                "no clear role; strongest: {:.1} % on {}",
-                100.0 * share.share,
-                share.role.words()
-            ),
-            None => "no clear role".to_owned(),
-        },
-    };
     let row = |head: usize| {
         let relation = &seen.each[head];
         Row {
             head,
             kl: relation.total(),
-            both: [words(&relation.teacher), words(&relation.student)],
+            both: [&relation.teacher, &relation.student].map(|map| sentence.role(map)),
         }
     };
     seen.by_kl().into_iter().map(row).collect()
