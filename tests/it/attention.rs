@@ -5,20 +5,21 @@ use std::fmt;
 use burn::tensor::{Device, Tensor, TensorData};
 use it::{cpu, gpu, normals, read, wide};
 use limbeck_kernels::testing::fill_outputs_with;
-use limbeck_kernels::{DropoutMask, Lengths, Taps, attention, gelu};
+use limbeck_kernels::{Attending, DropoutMask, Lengths, Rotation, Taps, attention, gelu};
 use limbeck_oracle::attention::{self as oracle, Dims};
-use limbeck_oracle::judge::assert_as_good_as_within;
+use limbeck_oracle::judge::{assert_as_good_as_within, relative_l2};
 use limbeck_oracle::rng::Rng;
-use limbeck_recipe::KernelChoice;
+use limbeck_recipe::{KernelChoice, Reach};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 /// WGSL allows `exp` an error of 3 + 2 |x| units in the last place.
 const GPU_FACTOR: f64 = 8.0;
-const PARTS: [&str; 4] = [
+const PARTS: [&str; 5] = [
     "output",
     "gradient of queries",
     "gradient of keys",
     "gradient of values",
+    "gradient of the bias",
 ];
 
 /// One call of attention, with random queries, keys, values and upstream gradient, (B, S, H) each.
@@ -27,6 +28,10 @@ struct Case {
     lengths: Vec<usize>,
     dims: Dims,
     dropout: Option<DropoutMask>,
+    reach: Reach,
+    rotation: Option<oracle::Rotation>,
+    /// (A, 2S - 1), or nothing.
+    bias: Vec<f32>,
     q: Vec<f32>,
     k: Vec<f32>,
     v: Vec<f32>,
@@ -35,12 +40,20 @@ struct Case {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let dropout = if self.dropout.is_some() {
-            ", dropout"
-        } else {
-            ""
-        };
-        write!(f, "{:?} lengths {:?}{dropout}", self.dims, self.lengths)
+        write!(f, "{:?} lengths {:?}", self.dims, self.lengths)?;
+        if self.dropout.is_some() {
+            write!(f, ", dropout")?;
+        }
+        if self.reach != Reach::default() {
+            write!(f, ", {:?}", self.reach)?;
+        }
+        if let Some(rotation) = self.rotation {
+            write!(f, ", {rotation:?}")?;
+        }
+        if !self.bias.is_empty() {
+            write!(f, ", bias")?;
+        }
+        Ok(())
     }
 }
 
@@ -53,6 +66,9 @@ impl Case {
             lengths: lengths.to_vec(),
             dims: Dims { b, s, a, d },
             dropout: None,
+            reach: Reach::default(),
+            rotation: None,
+            bias: Vec::new(),
             q: random(),
             k: random(),
             v: random(),
@@ -63,6 +79,27 @@ impl Case {
     fn dropout(self, p: f64) -> Self {
         let dropout = Some(DropoutMask::new(77, p));
         Self { dropout, ..self }
+    }
+
+    fn reach(self, before: Option<usize>, after: Option<usize>) -> Self {
+        let reach = Reach { before, after };
+        Self { reach, ..self }
+    }
+
+    fn local(self, side: usize) -> Self {
+        self.reach(Some(side), Some(side))
+    }
+
+    /// Of the first features of each head.
+    fn rotated(self, theta: f64, features: usize) -> Self {
+        let rotation = Some(oracle::Rotation { theta, features });
+        Self { rotation, ..self }
+    }
+
+    fn biased(self) -> Self {
+        let Dims { s, a, .. } = self.dims;
+        let bias = normals(&mut Rng::new((s + a) as u64), a * (2 * s - 1));
+        Self { bias, ..self }
     }
 
     fn shape(&self) -> [usize; 3] {
@@ -101,8 +138,26 @@ impl Case {
         2.0 * (width + 2.0) * 2f64.powi(-24) * largest(&self.q) * largest(&self.k) / width.sqrt()
     }
 
+    /// What the call has beside its vectors; the bias, if any, is given.
+    fn how(&self, bias: Option<Tensor<2>>) -> Attending {
+        let Dims { s, .. } = self.dims;
+        let of = |rotation: oracle::Rotation| Rotation::new(rotation.theta, s, rotation.features);
+        Attending {
+            reach: self.reach,
+            rotation: self.rotation.map(of),
+            bias,
+        }
+    }
+
+    /// The bias on a device, where there is one.
+    fn bias_on(&self, device: &Device) -> Option<Tensor<2>> {
+        let Dims { s, a, .. } = self.dims;
+        let data = || TensorData::new(self.bias.clone(), [a, 2 * s - 1]);
+        (!self.bias.is_empty()).then(|| Tensor::from_data(data(), device))
+    }
+
     /// The exact parts.
-    async fn exact(&self) -> [Vec<f64>; 4] {
+    async fn exact(&self) -> Vec<Vec<f64>> {
         let Dims { b, s, a, .. } = self.dims;
         let factors = match self.dropout {
             Some(mask) => wide(&read(mask.tensor([b, a, s, s], &cpu())).await),
@@ -114,30 +169,42 @@ impl Case {
             k: &k,
             v: &v,
         };
-        let output = oracle::forward(taps, &self.dims, &self.lengths, &factors);
-        let gradient = oracle::backward(taps, &self.dims, &self.lengths, &factors, &upstream);
-        [output, gradient.q, gradient.k, gradient.v]
+        let how = oracle::Attending {
+            before: self.reach.before,
+            after: self.reach.after,
+            rotation: self.rotation,
+            bias: &wide(&self.bias),
+            factors: &factors,
+        };
+        let output = oracle::forward(taps, &self.dims, &self.lengths, &how);
+        let gradient = oracle::backward(taps, &self.dims, &self.lengths, &how, &upstream);
+        let mut parts = vec![output, gradient.q, gradient.k, gradient.v];
+        if !self.bias.is_empty() {
+            parts.push(gradient.bias);
+        }
+        parts
     }
 }
 
-/// Output and gradients of queries, keys and values. `view` makes a tensor of the same values in another layout.
+/// Output and gradients of queries, keys, values and, where there is one, of the bias. `view` makes a tensor of the same values in another layout.
 async fn viewed(
     case: &Case,
     device: &Device,
     kernel: KernelChoice,
     view: fn(Tensor<3>) -> Tensor<3>,
-) -> [Vec<f32>; 4] {
+) -> Vec<Vec<f32>> {
     let lengths = Lengths::new(&case.lengths, case.dims.s, device).unwrap();
-    let tracked = [&case.q, &case.k, &case.v].map(|values| {
-        case.tensor(values, &device.clone().autodiff())
-            .require_grad()
-    });
+    let tracked_on = device.clone().autodiff();
+    let tracked =
+        [&case.q, &case.k, &case.v].map(|values| case.tensor(values, &tracked_on).require_grad());
+    let bias = case.bias_on(&tracked_on).map(Tensor::require_grad);
     let [q, k, v] = tracked.clone().map(view);
     let mut output = attention(
         kernel,
         Taps { q, k, v },
         &lengths,
         case.dims.a,
+        case.how(bias.clone()),
         case.dropout,
     );
     if kernel == KernelChoice::Naive {
@@ -147,14 +214,17 @@ async fn viewed(
     }
     let loss = (output.clone() * view(case.tensor(&case.upstream, device))).sum();
     let gradients = loss.backward();
-    let mut parts = [read(output).await, Vec::new(), Vec::new(), Vec::new()];
-    for (part, tensor) in parts[1..].iter_mut().zip(&tracked) {
-        *part = read(tensor.grad(&gradients).unwrap()).await;
+    let mut parts = vec![read(output).await];
+    for tensor in &tracked {
+        parts.push(read(tensor.grad(&gradients).unwrap()).await);
+    }
+    if let Some(bias) = bias {
+        parts.push(read(bias.grad(&gradients).unwrap()).await);
     }
     parts
 }
 
-async fn answer(case: &Case, device: &Device) -> [Vec<f32>; 4] {
+async fn answer(case: &Case, device: &Device) -> Vec<Vec<f32>> {
     viewed(case, device, KernelChoice::Fused, |tensor| tensor).await
 }
 
@@ -164,9 +234,38 @@ async fn check(case: &Case) {
     let naive = viewed(case, &cpu(), KernelChoice::Naive, |tensor| tensor).await;
     for device in [cpu(), gpu().await] {
         let got = answer(case, &device).await;
-        for part in 0..4 {
+        assert_eq!(got.len(), exact.len());
+        for part in 0..got.len() {
             let name = format!("{} of {case} on {device:?}", PARTS[part]);
             assert_as_good_as_within(GPU_FACTOR, &name, &got[part], &naive[part], &exact[part]);
+        }
+    }
+}
+
+/// Relative L2 of the composition itself, which the judge takes for granted: what it may have beside its vectors, each alone and all.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn the_composition_is_right() {
+    let case = || Case::new(&[19, 7, 1], 19, 3, 7);
+    for case in [
+        case(),
+        case().local(2),
+        case().reach(None, Some(0)),
+        case().reach(Some(3), None),
+        case().rotated(100.0, 6),
+        case().biased(),
+        case().local(5).rotated(50.0, 4).biased().dropout(0.2),
+    ] {
+        let exact = case.exact().await;
+        for device in [cpu(), gpu().await] {
+            let got = viewed(&case, &device, KernelChoice::Naive, |tensor| tensor).await;
+            for (part, (got, exact)) in got.iter().zip(&exact).enumerate() {
+                let off = relative_l2(got, exact);
+                let name = PARTS[part];
+                assert!(
+                    off < 2e-6,
+                    "{name} of {case} on {device:?}: off by {off:.1e}"
+                );
+            }
         }
     }
 }
@@ -304,6 +403,7 @@ async fn attention_needs_no_graph() {
             taps,
             &lengths,
             case.dims.a,
+            Attending::default(),
             None,
         ))
         .await;

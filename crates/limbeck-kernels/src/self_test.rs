@@ -6,8 +6,8 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use limbeck_recipe::{KernelChoice, Kernels, Operation, Pair};
 
 use crate::{
-    AdamWMoments, AdamWParameter, AdamWScalars, Ids, Lengths, Taps, attention, embedding, gelu,
-    layer_norm, linear, relation_loss, update_all,
+    AdamWMoments, AdamWParameter, AdamWScalars, Attending, Ids, Lengths, Taps, attention,
+    embedding, gelu, layer_norm, linear, relation_loss, update_all,
 };
 
 /// B, S and A of the cases: more than a tile and less than a group, with a short sequence beside a full one.
@@ -217,7 +217,8 @@ async fn attended(
     let taps = taps(width, 7, &device.clone().autodiff());
     // Padded rows carry no meaning, so they weigh nothing.
     let weight = random(width, 10, device) * lengths.mask(1.0, 0.0).unsqueeze_dim(2);
-    let out = attention(KernelChoice::Fused, taps.clone(), lengths, HEADS, None) * weight;
+    let how = Attending::default();
+    let out = attention(KernelChoice::Fused, taps.clone(), lengths, HEADS, how, None) * weight;
     let gradients = out.clone().sum().backward();
     with_gradients(("the output", out), &taps, &gradients).await
 }

@@ -10,37 +10,65 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, ExtensionType, backend_extension};
 use burn::tensor::Tensor;
-use limbeck_recipe::{Kernels, Operation};
+use limbeck_recipe::{Kernels, Operation, Reach};
 
 use crate::cpu::head::Heads;
 use crate::dropout::DropoutMask;
 use crate::graph::differentiable;
 use crate::pair::RawTaps;
-use crate::{Lengths, Taps};
+use crate::{Lengths, Rotation, Taps};
 
 #[cfg(feature = "gpu")]
 pub(crate) use gpu::AttentionSpec;
 
+/// What a call of [`attention`] may have beside its vectors; the default is nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Attending {
+    /// How far a query sees. What lies out of reach costs nothing.
+    pub reach: Reach,
+    /// Rotary positions, of queries and keys.
+    pub rotation: Option<Rotation>,
+    /// (A, 2S - 1), added to the scaled scores: query i and key j of a head take number j - i + S - 1.
+    pub bias: Option<Tensor<2>>,
+}
+
 /// Self-attention over `heads` attention heads, which divide H: (B, S, H). Padded keys get no attention; rows at and past a
-/// length carry no meaning.
+/// length carry no meaning. Differentiable in queries, keys and values, as they are before a rotation, and in the bias.
+///
+/// # Panics
+/// If the rotation or the bias does not fit.
 pub fn attention(
     kernels: impl Into<Kernels>,
     taps: Taps,
     lengths: &Lengths,
     heads: usize,
+    how: Attending,
     dropout: Option<DropoutMask>,
 ) -> Tensor<3> {
-    if !kernels.into().has(Operation::Attention) {
-        return naive::attention(taps, lengths, heads, dropout);
-    }
     let [_, s, h] = taps.q.dims();
     let d = h / heads;
+    how.check(heads, s, d);
+    let plain = how.reach.sees_all(s) && how.rotation.is_none() && how.bias.is_none();
+    if !kernels.into().has(Operation::Attention) || !plain {
+        return naive::attention(taps, lengths, heads, how, dropout);
+    }
     let call = Call {
         heads: Heads { s, heads, d },
         lengths: lengths.as_slice().to_vec(),
         dropout,
     };
     Tensor::from_dispatch(<Dispatch as AttentionOps>::attention(taps.into(), call))
+}
+
+impl Attending {
+    fn check(&self, heads: usize, s: usize, d: usize) {
+        if let Some(rotation) = &self.rotation {
+            rotation.check(s, d);
+        }
+        if let Some(bias) = &self.bias {
+            assert_eq!(bias.dims(), [heads, 2 * s - 1], "the bias: (A, 2S - 1)");
+        }
+    }
 }
 
 /// What one call is about, beside its tensors.
