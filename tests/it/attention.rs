@@ -4,8 +4,10 @@ use std::fmt;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use it::{cpu, gpu, normals, read, wide};
-use limbeck_kernels::testing::fill_outputs_with;
-use limbeck_kernels::{Attending, DropoutMask, Lengths, Rotation, Taps, attention, gelu};
+use limbeck_kernels::testing::{fill_outputs_with, launches, skip_launches};
+use limbeck_kernels::{
+    Attending, Check, DropoutMask, Lengths, Rotation, Taps, attention, gelu, rotary, self_test,
+};
 use limbeck_oracle::attention::{self as oracle, Dims};
 use limbeck_oracle::judge::{assert_as_good_as_within, relative_l2};
 use limbeck_oracle::rng::Rng;
@@ -149,6 +151,15 @@ impl Case {
         }
     }
 
+    /// Everything that a call may have beside its vectors.
+    fn with_all(self) -> Self {
+        let features = self.dims.d / 2 * 2;
+        self.reach(Some(9), Some(4))
+            .rotated(100.0, features)
+            .biased()
+            .dropout(0.2)
+    }
+
     /// The bias on a device, where there is one.
     fn bias_on(&self, device: &Device) -> Option<Tensor<2>> {
         let Dims { s, a, .. } = self.dims;
@@ -289,6 +300,195 @@ async fn attention_is_as_good_as_the_composition() {
     }
 }
 
+/// Odd windows and lengths, one token, every width of a slice; walks that skip tiles (16) and blocks of rows (64) at either end, one that
+/// begins within a tile, and causal ones.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn attention_sees_its_reach() {
+    for case in [
+        Case::new(&[1], 1, 1, 4).local(3),
+        Case::new(&[37, 20, 1], 37, 2, 5).local(3),
+        Case::new(&[33, 7, 1], 33, 2, 8).reach(None, Some(0)),
+        Case::new(&[66, 18], 66, 1, 3).reach(Some(0), None),
+        Case::new(&[150, 70], 150, 1, 4).local(9).dropout(0.3),
+        Case::new(&[40, 9], 40, 1, 64).local(5),
+        Case::new(&[85, 17], 85, 1, 70)
+            .reach(Some(20), Some(1))
+            .dropout(0.2),
+    ] {
+        check(&case).await;
+    }
+}
+
+/// A window that holds everything is none, to the bit.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_reach_past_the_ends_changes_nothing() {
+    let case = || Case::new(&[70, 19], 70, 2, 4);
+    for device in [cpu(), gpu().await] {
+        let whole = answer(&case(), &device).await;
+        for side in [69, 1_000, usize::MAX] {
+            assert!(
+                answer(&case().local(side), &device).await == whole,
+                "{side} on {device:?}"
+            );
+        }
+    }
+}
+
+/// What lies out of reach costs nothing, because no walk comes there: numbers that would spoil whatever they are multiplied with, 0
+/// included, are not met. A walk is that of a block of tokens (64 on a GPU), so a token's numbers may depend on what others of its block
+/// reach, and its gradients on what is reached from the blocks of those that see it.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn attention_walks_no_further_than_its_reach() {
+    let (s, h, from) = (200, 8, 160);
+    for case in [
+        Case::new(&[s], s, 2, 4).local(10),
+        Case::new(&[s], s, 2, 4).reach(Some(30), Some(3)).biased(),
+        Case::new(&[s], s, 1, 8)
+            .reach(Some(17), Some(20))
+            .dropout(0.1),
+    ] {
+        let mut spoilt = case.clone();
+        for tensor in [
+            &mut spoilt.q,
+            &mut spoilt.k,
+            &mut spoilt.v,
+            &mut spoilt.upstream,
+        ] {
+            tensor[from * h..].fill(f32::NAN);
+        }
+        for device in [cpu(), gpu().await] {
+            let [expected, got] = [answer(&case, &device).await, answer(&spoilt, &device).await];
+            // The first block.
+            let until = 64 * h;
+            for part in 0..4 {
+                let [expected, got] = [&expected[part], &got[part]].map(|part| &part[..until]);
+                assert!(got == expected, "{} of {case} on {device:?}", PARTS[part]);
+            }
+        }
+    }
+}
+
+/// All of a head's features or some, in fours and not, and in slices.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn attention_rotates_queries_and_keys() {
+    for case in [
+        Case::new(&[1], 1, 1, 4).rotated(10.0, 4),
+        Case::new(&[33, 17, 1], 33, 2, 8).rotated(10_000.0, 8),
+        Case::new(&[17, 16], 17, 12, 3).rotated(50.0, 2),
+        Case::new(&[21, 4], 21, 2, 10)
+            .rotated(100.0, 6)
+            .dropout(0.3),
+        Case::new(&[20], 20, 1, 64).rotated(160_000.0, 64),
+        Case::new(&[18, 5], 18, 1, 70).rotated(10.0, 70),
+    ] {
+        check(&case).await;
+    }
+}
+
+/// Slices and whole heads; more blocks of rows (64) than one launch adds up the gradient of a bias for (8); alone and with all else.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn attention_adds_a_bias_by_distance() {
+    for case in [
+        Case::new(&[1], 1, 1, 4).biased(),
+        Case::new(&[33, 17, 1], 33, 2, 8).biased(),
+        Case::new(&[65, 64], 65, 3, 3).biased().dropout(0.3),
+        Case::new(&[20, 3], 20, 1, 64).biased(),
+        Case::new(&[18, 5], 18, 2, 70).biased(),
+        Case::new(&[530], 530, 1, 4).biased(),
+        Case::new(&[70, 33, 1], 70, 2, 7).with_all(),
+        Case::new(&[81, 9], 81, 1, 70).with_all(),
+    ] {
+        check(&case).await;
+    }
+}
+
+/// A bias without a gradient, as ALiBi has: the same numbers for less work.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_constant_bias_needs_no_gradient() {
+    let case = Case::new(&[70, 33], 70, 2, 4).biased();
+    for device in [cpu(), gpu().await] {
+        let before = launches();
+        let differentiated = answer(&case, &device).await;
+        let between = launches();
+        let lengths = Lengths::new(&case.lengths, case.dims.s, &device).unwrap();
+        let [q, k, v] = [&case.q, &case.k, &case.v].map(|values| {
+            case.tensor(values, &device.clone().autodiff())
+                .require_grad()
+        });
+        let taps = Taps {
+            q: q.clone(),
+            k: k.clone(),
+            v: v.clone(),
+        };
+        let how = case.how(case.bias_on(&device));
+        let output = attention(KernelChoice::Fused, taps, &lengths, case.dims.a, how, None);
+        let gradients = (output.clone() * case.tensor(&case.upstream, &device))
+            .sum()
+            .backward();
+        assert!(read(output).await == differentiated[0]);
+        for (tensor, expected) in [q, k, v].iter().zip(&differentiated[1..]) {
+            assert!(
+                read(tensor.grad(&gradients).unwrap()).await == *expected,
+                "{device:?}"
+            );
+        }
+        let less = launches() - between;
+        assert!(
+            device == cpu() || less < between - before,
+            "{less} launches"
+        );
+    }
+}
+
+/// The rotation alone, which relations of rotated vectors need: the kernel, and the composition, which has no other judge.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_rotation_is_right_by_itself() {
+    for (case, theta, features) in [
+        (Case::new(&[19, 19], 19, 3, 6), 100.0, 4),
+        (Case::new(&[7], 7, 1, 8), 10_000.0, 8),
+    ] {
+        let dims = &case.dims;
+        let exact = oracle::Rotation { theta, features };
+        let value = exact.rotate(&wide(&case.q), dims, 1.0);
+        let gradient = exact.rotate(&wide(&case.upstream), dims, -1.0);
+        // Of more positions than there are tokens.
+        let rotation = Rotation::new(theta, dims.s + 3, features);
+        for device in [cpu(), gpu().await] {
+            for kernel in [KernelChoice::Naive, KernelChoice::Fused] {
+                let x = case
+                    .tensor(&case.q, &device.clone().autodiff())
+                    .require_grad();
+                let turned = rotary(kernel, x.clone(), &rotation, dims.a);
+                let loss = (turned.clone() * case.tensor(&case.upstream, &device)).sum();
+                let got = read(x.grad(&loss.backward()).unwrap()).await;
+                for (got, exact) in [(read(turned).await, &value), (got, &gradient)] {
+                    let off = relative_l2(&got, exact);
+                    assert!(off < 2e-7, "{kernel:?} on {device:?}: off by {off:.1e}");
+                }
+            }
+        }
+    }
+}
+
+/// The self-test of a device tries what a model may ask of attention, and sees a shader that does not run.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn the_self_test_sees_all_of_attention() {
+    let device = gpu().await;
+    for (check, shader) in [
+        (Check::Attention { width: 8 }, "AttentionSpec"),
+        (Check::BiasedAttention { width: 8 }, "AttentionSpec"),
+        (Check::Rotary, "RotarySpec"),
+    ] {
+        assert_eq!(self_test(&device, check).await, Ok(()));
+        fill_outputs_with(Some(0.5));
+        skip_launches(Some(shader));
+        let skipped = self_test(&device, check).await;
+        skip_launches(None);
+        fill_outputs_with(None);
+        assert!(skipped.is_err(), "{check:?} passes without {shader}");
+    }
+}
+
 /// The same key drops the same values in the shaders, in the CPU's implementation and in the mask that the oracle is given.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn attention_drops_the_same_values_everywhere() {
@@ -307,10 +507,12 @@ async fn attention_never_reads_padding() {
     for case in [
         Case::new(&[70, 5, 1], 70, 2, 3).dropout(0.2),
         Case::new(&[18, 5], 18, 1, 70),
+        Case::new(&[70, 5, 1], 70, 2, 6).with_all(),
+        Case::new(&[18, 5], 18, 1, 70).with_all(),
     ] {
         let clean = answer(&case, &device).await;
         let [_, s, h] = case.shape();
-        for part in &clean {
+        for part in &clean[..4] {
             for (sequence, length) in case.lengths.iter().enumerate() {
                 let padding = (sequence * s + length) * h..(sequence + 1) * s * h;
                 assert!(part[padding].iter().all(|x| *x == 0.0), "{case}");
@@ -328,14 +530,18 @@ async fn attention_never_reads_padding() {
 /// Rung 8: no sum depends on the order in which threads run.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn attention_gives_the_same_bits_every_time() {
-    let case = Case::new(&[33, 20, 1], 33, 2, 8).dropout(0.1);
-    for device in [cpu(), gpu().await] {
-        let first = answer(&case, &device).await;
-        for _ in 0..20 {
-            assert!(
-                answer(&case, &device).await == first,
-                "{case} on {device:?}"
-            );
+    for case in [
+        Case::new(&[33, 20, 1], 33, 2, 8).dropout(0.1),
+        Case::new(&[70, 20, 1], 70, 2, 8).with_all(),
+    ] {
+        for device in [cpu(), gpu().await] {
+            let first = answer(&case, &device).await;
+            for _ in 0..20 {
+                assert!(
+                    answer(&case, &device).await == first,
+                    "{case} on {device:?}"
+                );
+            }
         }
     }
 }

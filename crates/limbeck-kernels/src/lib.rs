@@ -34,7 +34,6 @@ mod gpu;
 mod graph;
 mod ops;
 mod pair;
-mod rotation;
 mod self_test;
 #[cfg(feature = "gpu")]
 #[doc(hidden)]
@@ -52,6 +51,6 @@ pub use ops::gelu::gelu;
 pub use ops::layer_norm::layer_norm;
 pub use ops::matmul::{linear, matmul, relaxed_simd};
 pub use ops::relation::{RelationLoss, relation, relation_loss};
+pub use ops::rotary::{Rotation, rotary};
 pub use pair::Taps;
-pub use rotation::Rotation;
 pub use self_test::{Check, SelfTestError, Tested, self_test, tested};

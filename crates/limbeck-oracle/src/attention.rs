@@ -56,7 +56,7 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// Turns the vectors of all heads, (B, S, H): `1.0` forward, `-1.0` back. Twin of the rotation that attention's shaders do.
+    /// Turns the vectors of all heads, (B, S, H): `1.0` forward, `-1.0` back. Twin of `rotary_turn.wgsl`.
     pub fn rotate(self, x: &[f64], dims: &Dims, direction: f64) -> Vec<f64> {
         let half = self.features / 2;
         let mut turned = x.to_vec();
@@ -267,6 +267,7 @@ fn check(tensors: &[&[f64]], dims: &Dims, lengths: &[usize], how: &Attending) {
 mod tests {
     use super::*;
     use crate::gradcheck::directional_error;
+    use crate::judge::verdict_with_factor;
     use crate::rng::Rng;
 
     const DIMS: Dims = Dims {
@@ -275,7 +276,13 @@ mod tests {
         a: 3,
         d: 5,
     };
+    /// Heads of whole fours, half of which turn.
+    const WIDE: Dims = Dims { d: 8, ..DIMS };
     const LENGTHS: [usize; 2] = [5, 3];
+    const ROTATION: Rotation = Rotation {
+        theta: 10.0,
+        features: 4,
+    };
 
     struct Case {
         q: Vec<f64>,
@@ -288,15 +295,19 @@ mod tests {
 
     impl Case {
         fn new() -> Self {
+            Self::of(&DIMS)
+        }
+
+        fn of(dims: &Dims) -> Self {
             let mut rng = Rng::new(21);
             let mut random = |count: usize| (0..count).map(|_| rng.normal()).collect::<Vec<f64>>();
-            let count = DIMS.b * DIMS.s * DIMS.a * DIMS.d;
+            let count = dims.b * dims.s * dims.a * dims.d;
             let [q, k, v, weight] = [(); 4].map(|()| random(count));
-            let factors = random(DIMS.b * DIMS.a * DIMS.s * DIMS.s)
+            let factors = random(dims.b * dims.a * dims.s * dims.s)
                 .iter()
                 .map(|x| if *x < -0.5 { 0.0 } else { 1.25 })
                 .collect();
-            let bias = random(DIMS.a * (2 * DIMS.s - 1));
+            let bias = random(dims.a * (2 * dims.s - 1));
             Self {
                 q,
                 k,
@@ -317,10 +328,7 @@ mod tests {
 
         /// Nothing, each alone, and all at once.
         fn ways(&self) -> [Attending<'_>; 6] {
-            let rotation = Some(Rotation {
-                theta: 10.0,
-                features: 4,
-            });
+            let rotation = Some(ROTATION);
             let (factors, bias) = (&self.factors[..], &self.bias[..]);
             let none = Attending::default();
             let local = Attending {
@@ -509,6 +517,166 @@ mod tests {
             assert_eq!(forward(taps, &DIMS, &LENGTHS, how), expected);
             let again = backward(taps, &DIMS, &LENGTHS, how, &poisoned.weight);
             assert_eq!(again, gradient);
+        }
+    }
+
+    /// Mistakes that somebody will make, as what a call would have to ask for to get them, and where they show.
+    #[derive(Clone, Copy, Debug)]
+    enum Defect {
+        SeesOneFurther,
+        SeesOneLess,
+        ReachMirrored,
+        TurnsBackwards,
+        TurnsQueriesAlone,
+        PairsOfNeighbours,
+        TurnsAllFeatures,
+        GradientNotTurnedBack,
+        BiasMirrored,
+        BiasOfTheNeighbour,
+        BiasBeforeTheScale,
+        BiasGradientOfOneSequence,
+        BiasGradientScaled,
+    }
+
+    const DEFECTS: [Defect; 13] = [
+        Defect::SeesOneFurther,
+        Defect::SeesOneLess,
+        Defect::ReachMirrored,
+        Defect::TurnsBackwards,
+        Defect::TurnsQueriesAlone,
+        Defect::PairsOfNeighbours,
+        Defect::TurnsAllFeatures,
+        Defect::GradientNotTurnedBack,
+        Defect::BiasMirrored,
+        Defect::BiasOfTheNeighbour,
+        Defect::BiasBeforeTheScale,
+        Defect::BiasGradientOfOneSequence,
+        Defect::BiasGradientScaled,
+    ];
+
+    /// Output and gradients of queries, keys, values and bias.
+    fn parts(taps: Taps, lengths: &[usize], how: &Attending, weight: &[f64]) -> [Vec<f64>; 5] {
+        let output = forward(taps, &WIDE, lengths, how);
+        let Gradient { q, k, v, bias } = backward(taps, &WIDE, lengths, how, weight);
+        [output, q, k, v, bias]
+    }
+
+    /// Of each four features the middle ones change places: what were neighbours are R / 2 apart then.
+    fn neighbours_apart(x: &[f64]) -> Vec<f64> {
+        let fours = x.chunks(4);
+        fours
+            .flat_map(|four| [four[0], four[2], four[1], four[3]])
+            .collect()
+    }
+
+    impl Defect {
+        fn parts(self, taps: Taps, how: &Attending, weight: &[f64]) -> [Vec<f64>; 5] {
+            let (mut how, lengths) = (*how, &LENGTHS);
+            let of = |how: &Attending| parts(taps, lengths, how, weight);
+            let distances = 2 * WIDE.s - 1;
+            let rotation = ROTATION;
+            match self {
+                Self::SeesOneFurther => how.before = how.before.map(|n| n + 1),
+                Self::SeesOneLess => how.after = how.after.map(|n| n - 1),
+                Self::ReachMirrored => (how.before, how.after) = (how.after, how.before),
+                Self::TurnsBackwards | Self::TurnsQueriesAlone => {
+                    // Before what the call turns itself: twice back, or the keys back to where they were.
+                    let back = |x: &[f64]| rotation.rotate(x, &WIDE, -1.0);
+                    let q = match self {
+                        Self::TurnsBackwards => back(&back(taps.q)),
+                        _ => taps.q.to_vec(),
+                    };
+                    let k = match self {
+                        Self::TurnsBackwards => back(&back(taps.k)),
+                        _ => back(taps.k),
+                    };
+                    let taps = Taps {
+                        q: &q,
+                        k: &k,
+                        ..taps
+                    };
+                    return parts(taps, lengths, &how, weight);
+                }
+                Self::PairsOfNeighbours => {
+                    let [q, k] = [taps.q, taps.k].map(neighbours_apart);
+                    let apart = Taps {
+                        q: &q,
+                        k: &k,
+                        ..taps
+                    };
+                    let [o, q, k, v, bias] = parts(apart, lengths, &how, weight);
+                    return [o, neighbours_apart(&q), neighbours_apart(&k), v, bias];
+                }
+                Self::TurnsAllFeatures => {
+                    let features = WIDE.d;
+                    how.rotation = Some(Rotation {
+                        features,
+                        ..rotation
+                    });
+                }
+                Self::GradientNotTurnedBack => {
+                    let [o, q, k, v, bias] = of(&how);
+                    let [q, k] = [q, k].map(|x| rotation.rotate(&x, &WIDE, 1.0));
+                    return [o, q, k, v, bias];
+                }
+                Self::BiasMirrored => {
+                    let rows = how.bias.chunks(distances);
+                    let bias: Vec<f64> = rows.flat_map(|row| row.iter().rev().copied()).collect();
+                    return of(&Attending { bias: &bias, ..how });
+                }
+                Self::BiasOfTheNeighbour => {
+                    let mut bias = how.bias.to_vec();
+                    bias.rotate_left(1);
+                    return of(&Attending { bias: &bias, ..how });
+                }
+                Self::BiasBeforeTheScale => {
+                    let scale = (WIDE.d as f64).sqrt();
+                    let bias: Vec<f64> = how.bias.iter().map(|x| x / scale).collect();
+                    return of(&Attending { bias: &bias, ..how });
+                }
+                Self::BiasGradientOfOneSequence => {
+                    let mut alone = weight.to_vec();
+                    alone[WIDE.s * WIDE.a * WIDE.d..].fill(0.0);
+                    let [.., bias] = parts(taps, lengths, &how, &alone);
+                    let [o, q, k, v, _] = of(&how);
+                    return [o, q, k, v, bias];
+                }
+                Self::BiasGradientScaled => {
+                    let [o, q, k, v, bias] = of(&how);
+                    let bias = bias.iter().map(|x| x / (WIDE.d as f64).sqrt()).collect();
+                    return [o, q, k, v, bias];
+                }
+            }
+            of(&how)
+        }
+    }
+
+    /// With the factor that a GPU is judged with, and a plain formula that is worse than any in f32.
+    #[test]
+    fn the_judge_sees_every_defect() {
+        let case = Case::of(&WIDE);
+        let how = Attending {
+            before: Some(2),
+            after: Some(1),
+            rotation: Some(ROTATION),
+            bias: &case.bias,
+            factors: &case.factors,
+        };
+        let exact = parts(case.taps(), &LENGTHS, &how, &case.weight);
+        let judged = |got: &[Vec<f64>; 5]| -> Result<(), String> {
+            for (got, exact) in got.iter().zip(&exact) {
+                let largest = exact.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
+                let off = |x: &f64| (x + 1e-5 * largest) as f32;
+                let naive: Vec<f32> = exact.iter().map(off).collect();
+                let got: Vec<f32> = got.iter().map(|x| *x as f32).collect();
+                verdict_with_factor(8.0, "a part", &got, &naive, exact)?;
+            }
+            Ok(())
+        };
+        assert_eq!(judged(&exact), Ok(()));
+        for defect in DEFECTS {
+            let wrong = defect.parts(case.taps(), &how, &case.weight);
+            assert!(judged(&wrong).is_err(), "{defect:?} passes");
         }
     }
 }
