@@ -13,6 +13,11 @@
 //
 //   p_ij = exp((z_ij - largest_i) - log_sum_i)    dZ_ij = p_ij (m_ij c_ij - delta_i)    delta_i = dO_i . O_i
 //
+// With a bias, z_ij has bias_{j - i} added. Its gradient, the sum of dZ along each diagonal, comes from the walk of the queries: a tile's
+// dZ lie in workgroup memory, a thread adds up a diagonal or two of them, and the workgroup keeps its own sums in the output. Others add
+// up those. A launch takes some blocks of rows of each sequence and the next goes on with the sums of the one before, so that
+// they grow as S, not as S times S.
+//
 // A thread has a row or a key. Where D goes in slices, what a thread makes of a tile is kept in workgroup memory between two
 // rounds over the slices. Rows and keys at or past the length get exactly 0. Shared text: attention_common.wgsl.
 // Twin: `limbeck_oracle::attention::backward`.
@@ -21,22 +26,27 @@
 @group(0) @binding(1) var<storage, read> own_second: array<f32>;     // (B, S, H)
 @group(0) @binding(2) var<storage, read> other_first: array<f32>;    // (B, S, H)
 @group(0) @binding(3) var<storage, read> other_second: array<f32>;   // (B, S, H)
-@group(0) @binding(4) var<storage, read> statistics: array<f32>;     // (2, B, A, S)  largest score, log of the sum
-// queries: O (B, S, H), to compute delta from; keys: delta (B, A, S), as the walk of the queries left it
-@group(0) @binding(5) var<storage, read> known: array<f32>;
-// queries: dQ (B, S, H), then a gap, then delta (B, A, S); keys: dK (B, S, H), then a gap, then dV (B, S, H)
+// queries: O (B, S, H), to compute delta from, then a gap, then (2, B, A, S): largest score, log of the sum
+// keys: (3, B, A, S), the same and delta, as the walk of the queries left it
+@group(0) @binding(4) var<storage, read> known: array<f32>;
+@group(0) @binding(5) var<storage, read> bias: array<f32>;           // (A, 2S - 1)
+// queries: dQ (B, S, H), then a gap, then (3, B, A, S), then a gap, then sums of dZ (B, blocks, A, 2S - 1)
+// keys: dK (B, S, H), then a gap, then dV (B, S, H)
 @group(0) @binding(6) var<storage, read_write> output: array<f32>;
 // as in attention_common.wgsl
 @group(0) @binding(7) var<storage, read> info: array<u32>;
 
 const KEYS: bool = {{keys}}u == 1u;
 const KEPT: u32 = select(1u, TILE * ROWS, SLICED);
+// Whether the gradient of the bias is wanted.
+const BIAS_GRADIENT: bool = {{bias}}u == 2u;
 
 var<workgroup> first_tile: array<vec4<f32>, TILE * VECTORS>;            // (TILE, VECTORS)
 var<workgroup> second_tile: array<vec4<f32>, TILE * VECTORS>;           // (TILE, VECTORS)
 var<workgroup> row_tile: array<vec4<f32>, TILE>;                    // largest, log_sum, delta of the rows of a tile
 var<workgroup> scores: array<f32, KEPT>;                             // first z_ij, then p_ij m_ij
 var<workgroup> changes: array<f32, KEPT>;                            // first c_ij, then dZ_ij / sqrt(D)
+var<workgroup> of_scores: array<f32, select(1u, TILE * ROWS, BIAS_GRADIENT)>; // dZ_ij
 
 fn four_of_own_first(p: u32, n: u32) -> vec4<f32> {
     return cut(vec4(own_first[p], own_first[at(p, 1u, n)], own_first[at(p, 2u, n)], own_first[at(p, 3u, n)]), n);
@@ -89,9 +99,14 @@ fn stage(task: Task, start: u32, slice: u32, thread: u32) {
     }
 }
 
-// (largest, log_sum, -) of a row of (B, A, S).
+// (largest, log_sum, delta) of a row of (B, A, S). The walk of the queries has no delta yet.
 fn statistics_of(row: u32) -> vec4<f32> {
-    return vec4(statistics[row], statistics[info[1] * info[3] * info[2] + row], 0.0, 0.0);
+    let rows = info[1] * info[3] * info[2];
+    var of_row = vec4(known[info[12] + row], known[info[12] + rows + row], 0.0, 0.0);
+    if (KEYS) {
+        of_row.z = known[info[12] + 2u * rows + row];
+    }
+    return of_row;
 }
 
 // What the walk of the keys has to know of the rows of a tile.
@@ -100,7 +115,6 @@ fn stage_rows(row: u32, start: u32, length: u32, thread: u32) {
         var of_row = vec4<f32>();
         if (start + at < length) {
             of_row = statistics_of(row + start + at);
-            of_row.z = known[row + start + at];
         }
         row_tile[at] = of_row;
     }
@@ -132,6 +146,24 @@ fn add(
     }
 }
 
+// Adds the dZ of a tile to the sums of the workgroup. Key t of the tile and row r of the block are on diagonal t - r + ROWS - 1.
+fn add_diagonals(task: Task, start: u32, count: u32, sums: u32, thread: u32) {
+    for (var diagonal = thread; diagonal < ROWS + TILE - 1u; diagonal += ROWS) {
+        var sum = 0.0;
+        for (var t = 0u; t < count; t++) {
+            // Wraps where the diagonal has no such row, or lies outside of (S, S) below.
+            let r = t + ROWS - 1u - diagonal;
+            if (r < ROWS) {
+                sum += of_scores[t * ROWS + r];
+            }
+        }
+        let distance = start + diagonal + info[2] - ROWS - task.first;
+        if (distance < 2u * info[2] - 1u) {
+            output[sums + distance] += sum;
+        }
+    }
+}
+
 @compute @workgroup_size({{rows}}, 1, 1)
 fn main(
     @builtin(workgroup_id) place: vec3<u32>,
@@ -142,7 +174,7 @@ fn main(
     if (group >= info[0]) {
         return;
     }
-    let task = task_of(group);
+    let task = task_of(group, select(info[10], info[11], KEYS), select(info[11], info[10], KEYS));
     let s = info[2];
     let token = task.first + thread;
     let real = token < task.length;
@@ -180,8 +212,19 @@ fn main(
         }
     }
 
-    for (var start = 0u; start < task.end; start += TILE) {
-        let count = min(TILE, task.length - start);
+    // Where the workgroup adds up dZ by distance.
+    let distances = 2u * s - 1u;
+    let sums = info[15] + ((task.batch * info[16] + group % info[14]) * info[3] + task.head) * distances;
+    if (BIAS_GRADIENT && info[13] == 0u) {
+        for (var distance = thread; distance < distances; distance += ROWS) {
+            output[sums + distance] = 0.0;
+        }
+        storageBarrier();
+    }
+
+    for (var start = task.start; start < task.end; start += TILE) {
+        let count = min(TILE, task.end - start);
+        let limited = !sees_all(task, start, count);
         for (var slice = 0u; slice < task.slices; slice++) {
             workgroupBarrier();
             stage(task, start, slice, thread);
@@ -214,14 +257,25 @@ fn main(
             if (KEYS) {
                 of_row = row_tile[t];
             }
-            let p = exp((dots.x * scale - of_row.x) - of_row.y);
+            let i = select(token, start + t, KEYS);
+            let j = select(start + t, token, KEYS);
+            var score = dots.x * scale;
+            if (BIASED) {
+                score += bias_of(task.head, i, j);
+            }
+            var p = exp((score - of_row.x) - of_row.y);
+            if (limited && !sees(task, token, start + t)) {
+                p = 0.0;
+            }
             var factor = 1.0;
             if (DROPOUT) {
-                let i = select(token, start + t, KEYS);
-                let j = select(start + t, token, KEYS);
                 factor = factor_of((rows + i) * s + j);
             }
-            let change = p * (factor * dots.y - of_row.z) * scale;
+            let of_score = p * (factor * dots.y - of_row.z);
+            if (BIAS_GRADIENT) {
+                of_scores[kept] = select(0.0, of_score, real);
+            }
+            let change = of_score * scale;
             if (SLICED) {
                 scores[kept] = p * factor;
                 changes[kept] = change;
@@ -229,14 +283,19 @@ fn main(
                 add(&sum_a, &sum_b, t, change, p * factor);
             }
         }
+        if (BIAS_GRADIENT) {
+            workgroupBarrier();
+            add_diagonals(task, start, count, sums, thread);
+            storageBarrier();
+        }
         if (SLICED) {
             for (var slice = 0u; slice < task.slices; slice++) {
                 workgroupBarrier();
                 stage(task, start, slice, thread);
                 workgroupBarrier();
-                read_sum(&sum_a, own, slice, real && start > 0u);
+                read_sum(&sum_a, own, slice, real && start > task.start);
                 if (KEYS) {
-                    read_sum(&sum_b, info[6] + own, slice, real && start > 0u);
+                    read_sum(&sum_b, info[6] + own, slice, real && start > task.start);
                 }
                 for (var t = 0u; t < count; t++) {
                     add(&sum_a, &sum_b, t, changes[t * ROWS + thread], scores[t * ROWS + thread]);
@@ -260,6 +319,10 @@ fn main(
         }
     }
     if (!KEYS && token < s) {
-        output[info[6] + rows + token] = select(0.0, of_row.z, real);
+        let row = info[6] + rows + token;
+        let count = info[1] * info[3] * s;
+        output[row] = select(0.0, of_row.x, real);
+        output[row + count] = select(0.0, of_row.y, real);
+        output[row + 2u * count] = select(0.0, of_row.z, real);
     }
 }

@@ -1,14 +1,17 @@
 // What attention_forward.wgsl and attention_backward.wgsl share, put before either (README.md: rules for a shader).
 //
-// One workgroup takes {{rows}} tokens of one head of one sequence, one a thread. It streams over the others in tiles of {{tile}},
-// which come through workgroup memory in slices of {{vectors}} times four features. Where one slice holds all of D, vectors and
+// One workgroup takes {{rows}} tokens of one head of one sequence, one a thread. It streams over the others in their reach in tiles
+// of {{tile}}, which come through workgroup memory in slices of {{vectors}} times four features. Where one slice holds all of D, vectors and
 // sums stay in registers (SLICED is false, and what it guards folds away). Where not, own slices are read again for each tile,
 // and sums live in the thread's own part of the output. The loops over a tile are not meant to be unrolled, which takes some
 // drivers minutes. Symbols: README.md.
 //
-// A pass declares `output`, whose second part follows the first after a gap, and `info`: [0] groups, [1] B, [2] S, [3] A, [4] D,
-// [5] bits of 1 / sqrt(D), [6] where the second part of the output starts, [7] key of dropout, [8] its threshold, [9] bits of
-// its factor, [10 ..] lengths, 1 ..= S.
+// A pass declares `output`, whose parts follow each other after gaps; `bias`, (A, 2S - 1), anything where there is none; and `info`:
+// [0] groups, [1] B, [2] S, [3] A, [4] D, [5] bits of 1 / sqrt(D), [6] where the second part of the output starts, [7] key of
+// dropout, [8] its threshold, [9] bits of its factor, [10] how many tokens before itself a row sees, and [11] after, S at most;
+// [12] where the statistics of rows start in what the backward pass knows; [13] the first block of {{rows}} tokens that the launch takes
+// of each sequence, and [14] how many; [15] where the gradient of the bias starts in the output, and [16] how many blocks have one
+// each; [17 ..] lengths, 1 ..= S.
 
 const ROWS: u32 = {{rows}}u;
 const TILE: u32 = {{tile}}u;
@@ -16,6 +19,7 @@ const VECTORS: u32 = {{vectors}}u;
 const SLICE: u32 = 4u * VECTORS;
 const SLICED: bool = {{sliced}}u == 1u;
 const DROPOUT: bool = {{dropout}}u == 1u;
+const BIASED: bool = {{bias}}u > 0u;
 
 // A slice of a vector, or of a sum of vectors.
 alias Slice = array<vec4<f32>, VECTORS>;
@@ -27,19 +31,42 @@ struct Task {
     // Its first token.
     first: u32,
     length: u32,
-    // Where the walk over the others ends: nowhere, if all own tokens are padding.
+    // Others that meet a token lie at most so far before it, and so far after it.
+    back: u32,
+    ahead: u32,
+    // Where the walk over the others starts, a tile's start, and where it ends: nowhere, if all own tokens are padding.
+    start: u32,
     end: u32,
     slices: u32,
 }
 
-fn task_of(group: u32) -> Task {
+fn task_of(group: u32, back: u32, ahead: u32) -> Task {
     let a = info[3];
-    let blocks = (info[2] + ROWS - 1u) / ROWS;
+    let blocks = info[14];
     let batch = group / (blocks * a);
-    let first = group % blocks * ROWS;
-    let length = info[10u + batch];
+    let first = (info[13] + group % blocks) * ROWS;
+    let length = info[17u + batch];
+    let start = (first - min(first, back)) / TILE * TILE;
+    let end = select(min(length, first + ROWS + ahead), 0u, first >= length);
     let slices = select(1u, (info[4] + SLICE - 1u) / SLICE, SLICED);
-    return Task(batch, group / blocks % a, first, length, select(length, 0u, first >= length), slices);
+    return Task(batch, group / blocks % a, first, length, back, ahead, start, end, slices);
+}
+
+// Whether an own token and another meet.
+fn sees(task: Task, own: u32, other: u32) -> bool {
+    return other + task.back >= own && other <= own + task.ahead;
+}
+
+// Whether every real own token and every one of a tile meet.
+fn sees_all(task: Task, start: u32, count: u32) -> bool {
+    let last = min(task.first + ROWS, task.length) - 1u;
+    return start + task.back >= last && start + count - 1u <= task.first + task.ahead;
+}
+
+// What is added to the score of row i and key j; both are clamped, because a thread may have none.
+fn bias_of(head: u32, i: u32, j: u32) -> f32 {
+    let last = info[2] - 1u;
+    return bias[head * (2u * last + 1u) + min(j, last) + last - min(i, last)];
 }
 
 // Where the vector of a token starts.

@@ -1,6 +1,6 @@
-// Attention, streaming: output[b, i, a] = sum_{j < length_b} p_ij * m_ij * value_j with p the softmax of
-// query_i . key_j / sqrt(D) over j and m the factors of dropout, and per row what a backward pass needs: the largest score
-// and the log of the sum of exponentials below it.
+// Attention, streaming: output[b, i, a] = sum_j p_ij * m_ij * value_j with p the softmax of query_i . key_j / sqrt(D) +
+// bias_{j - i} over the real keys j in reach of i and m the factors of dropout, and per row what a backward pass needs: the largest
+// score and the log of the sum of exponentials below it.
 //
 // A thread has a row and walks over the keys. Scores of a tile are in workgroup memory, though only their thread reads them: in
 // registers, the loops over a tile would have to be unrolled. Rows at or past the length get exactly 0. Shared text:
@@ -10,13 +10,16 @@
 @group(0) @binding(0) var<storage, read> queries: array<f32>;       // (B, S, H)
 @group(0) @binding(1) var<storage, read> keys: array<f32>;          // (B, S, H)
 @group(0) @binding(2) var<storage, read> values: array<f32>;        // (B, S, H)
+@group(0) @binding(3) var<storage, read> bias: array<f32>;          // (A, 2S - 1)
 // (B, S, H) what is attended to, then a gap, then (2, B, A, S): largest score, log of the sum
-@group(0) @binding(3) var<storage, read_write> output: array<f32>;
+@group(0) @binding(4) var<storage, read_write> output: array<f32>;
 // as in attention_common.wgsl
-@group(0) @binding(4) var<storage, read> info: array<u32>;
+@group(0) @binding(5) var<storage, read> info: array<u32>;
 
 // Below every score, yet finite: WGSL lets an implementation assume that infinities do not occur.
 const LOWEST: f32 = -3.0e38;
+// The score of a key that is out of reach: above LOWEST, so that a row that has met no other yet forgets it at the first that it sees.
+const HIDDEN: f32 = -1.0e30;
 
 var<workgroup> key_tile: array<vec4<f32>, TILE * VECTORS>;             // (TILE, VECTORS)
 var<workgroup> value_tile: array<vec4<f32>, TILE * VECTORS>;           // (TILE, VECTORS)
@@ -79,12 +82,14 @@ fn main(
     if (group >= info[0]) {
         return;
     }
-    let task = task_of(group);
+    let task = task_of(group, info[10], info[11]);
     let s = info[2];
     let a = info[3];
     let i = task.first + thread;
     let real = i < task.length;
     let scale = bitcast<f32>(info[5]);
+    // What a score lacks of its scale when the softmax takes it.
+    let rest = select(scale, 1.0, BIASED);
     let row = (task.batch * a + task.head) * s + i;
     let own = vector(task.batch, i, task.head);
     let source = vector(task.batch, min(i, task.length - 1u), task.head);
@@ -99,8 +104,9 @@ fn main(
     }
     var highest = LOWEST;
     var total = 0.0;
-    for (var first = 0u; first < task.end; first += TILE) {
-        let count = min(TILE, task.length - first);
+    for (var first = task.start; first < task.end; first += TILE) {
+        let count = min(TILE, task.end - first);
+        let limited = !sees_all(task, first, count);
         var peak = highest;
         for (var slice = 0u; slice < task.slices; slice++) {
             workgroupBarrier();
@@ -122,8 +128,17 @@ fn main(
                 scores[t * ROWS + thread] = score;
             }
         }
+        if (BIASED || limited) {
+            for (var t = 0u; t < count; t++) {
+                var score = scores[t * ROWS + thread];
+                if (BIASED) {
+                    score = score * scale + bias_of(task.head, i, first + t);
+                }
+                scores[t * ROWS + thread] = select(HIDDEN, score, sees(task, i, first + t));
+            }
+        }
         for (var t = 0u; t < count; t++) {
-            peak = max(peak, scores[t * ROWS + thread] * scale);
+            peak = max(peak, scores[t * ROWS + thread] * rest);
         }
         let shrink = exp(highest - peak);
         highest = peak;
@@ -134,7 +149,7 @@ fn main(
             }
         }
         for (var t = 0u; t < count; t++) {
-            var p = exp(scores[t * ROWS + thread] * scale - peak);
+            var p = exp(scores[t * ROWS + thread] * rest - peak);
             total += p;
             if (DROPOUT) {
                 p *= factor_of(row * s + first + t);
@@ -152,7 +167,7 @@ fn main(
                 workgroupBarrier();
                 stage_values(task, first, slice, thread);
                 workgroupBarrier();
-                read_sum(&sum, own, slice, real && first > 0u);
+                read_sum(&sum, own, slice, real && first > task.start);
                 for (var w = 0u; w < VECTORS; w++) {
                     sum[w] *= shrink;
                 }

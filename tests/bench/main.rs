@@ -1,13 +1,14 @@
 //! Benchmarks: ratios from one run, as JSON lines. `cargo xtask bench step` times a distillation step on the CPU, split
 //! into its parts, `cargo xtask bench relation` the relation loss alone, its memory and how both grow with S. Each is
 //! set beside the same written plainly in PyTorch where torch is installed (`tests/peer`). `cargo xtask bench matmul`
-//! times the products of a step's linear layers on a GPU, beside burn's.
+//! times the products of a step's linear layers on a GPU, beside burn's; `cargo xtask bench attention` attention with a window and without.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
     reason = "a benchmark is a program of ours for us"
 )]
 
+mod attention;
 // What `limbeck bench` measures, too, is measured by its code.
 #[path = "../../crates/limbeck-cli/src/bench/ceilings.rs"]
 #[allow(
@@ -50,12 +51,14 @@ fn main() -> ExitCode {
         Some("step") => step::main(&arguments[1..]),
         Some("matmul") => matmul::main(&arguments[1..]),
         Some("relation") => relation::main(&arguments[1..]),
+        Some("attention") => attention::main(&arguments[1..]),
         Some("record") => record::main(&arguments[1..]),
         _ => {
             eprintln!("benchmarks: step [--length S] [--batch B] [--steps N] [--gpu]");
             eprintln!("            matmul [--rows N] [--runs N] [--only SUBSTRING]");
             eprintln!("            relation [--only SUBSTRING] [--runs N]");
             eprintln!("            relation --gate");
+            eprintln!("            attention [--gpu] [--runs N] [--gate]");
             eprintln!("            browser");
             eprintln!("recording of a run for the page: record FILE");
             ExitCode::from(2)

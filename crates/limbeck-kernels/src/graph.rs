@@ -69,3 +69,44 @@ where
         }
     }
 }
+
+/// Makes an operation of one input differentiable whose gradient depends on nothing but the gradient of its output: the graph
+/// keeps no tensor but those in `kept`.
+pub(crate) fn differentiable_linear<B, C, S>(
+    input: FloatTensor<Autodiff<B, C>>,
+    kept: S,
+    forward: fn(FloatTensor<B>, S) -> FloatTensor<B>,
+    backward: fn(FloatTensor<B>, S) -> FloatTensor<B>,
+) -> FloatTensor<Autodiff<B, C>>
+where
+    B: Backend,
+    C: CheckpointStrategy,
+    S: Clone + Debug + Send + 'static,
+{
+    let step = LinearStep(backward).prepare::<C>([input.node()]);
+    match step.compute_bound().stateful() {
+        OpsKind::Tracked(prep) => {
+            let output = forward(input.into_primitive(), kept.clone());
+            prep.finish(kept, output)
+        }
+        OpsKind::UnTracked(prep) => prep.finish(forward(input.into_primitive(), kept)),
+    }
+}
+
+/// The same as burn's graph holds it.
+#[derive(Debug)]
+struct LinearStep<B: Backend, S>(fn(FloatTensor<B>, S) -> FloatTensor<B>);
+
+impl<B: Backend, S> Backward<B, 1> for LinearStep<B, S>
+where
+    S: Clone + Debug + Send + 'static,
+{
+    type State = S;
+
+    fn backward(self, ops: Ops<S, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let upstream = gradients.consume::<B>(&ops.node);
+        if let [Some(parent)] = ops.parents {
+            gradients.register::<B>(parent.id, (self.0)(upstream, ops.state));
+        }
+    }
+}

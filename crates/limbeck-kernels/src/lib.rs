@@ -45,12 +45,13 @@ pub use dropout::DropoutMask;
 pub use ops::adamw::{
     AdamWMoments, AdamWParameter, AdamWScalars, Pack, adamw, adamw_all, pack, update_all,
 };
-pub use ops::attention::attention;
+pub use ops::attention::{Attending, attention};
 pub use ops::embedding::{Ids, embedding};
 pub use ops::feed_forward::{Projection, feed_forward};
 pub use ops::gelu::gelu;
 pub use ops::layer_norm::layer_norm;
 pub use ops::matmul::{linear, matmul, relaxed_simd};
 pub use ops::relation::{RelationLoss, relation, relation_loss};
+pub use ops::rotary::{Rotation, rotary};
 pub use pair::Taps;
 pub use self_test::{Check, SelfTestError, Tested, self_test, tested};

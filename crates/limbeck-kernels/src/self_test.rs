@@ -3,11 +3,12 @@
 
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
-use limbeck_recipe::{KernelChoice, Kernels, Operation, Pair};
+use limbeck_recipe::{KernelChoice, Kernels, Operation, Pair, Reach};
 
 use crate::{
-    AdamWMoments, AdamWParameter, AdamWScalars, Ids, Lengths, Projection, Taps, attention,
-    embedding, feed_forward, gelu, layer_norm, linear, relation_loss, update_all,
+    AdamWMoments, AdamWParameter, AdamWScalars, Attending, Ids, Lengths, Projection, Rotation,
+    Taps, attention, embedding, feed_forward, gelu, layer_norm, linear, relation_loss, rotary,
+    update_all,
 };
 
 /// B, S and A of the cases: more than a tile and less than a group, with a short sequence beside a full one.
@@ -51,11 +52,18 @@ pub enum Check {
         /// Dt.
         teacher: usize,
     },
-    /// Attention with heads of this width.
+    /// Attention with heads of this width, whatever its reach.
     Attention {
         /// D.
         width: usize,
     },
+    /// Attention with heads of this width and a bias.
+    BiasedAttention {
+        /// D.
+        width: usize,
+    },
+    /// Rotary positions, a part of attention.
+    Rotary,
     /// Rows of a table by ids.
     Embedding,
     /// Exact GELU.
@@ -78,7 +86,9 @@ impl Check {
     fn operation(self) -> Operation {
         match self {
             Self::Relation { .. } => Operation::Relation,
-            Self::Attention { .. } => Operation::Attention,
+            Self::Attention { .. } | Self::BiasedAttention { .. } | Self::Rotary => {
+                Operation::Attention
+            }
             Self::Gelu => Operation::Gelu,
             Self::FeedForward => Operation::FeedForward,
             Self::LayerNorm { .. } => Operation::LayerNorm,
@@ -181,7 +191,9 @@ async fn results(check: Check, device: &Device) -> Result<Results, SelfTestError
     let lengths = lengths.map_err(|e| SelfTestError::Device(e.to_string()))?;
     match check {
         Check::Relation { student, teacher } => relation(student, teacher, &lengths, &device).await,
-        Check::Attention { width } => attended(width, &lengths, &device).await,
+        Check::Attention { width } => attended(width, false, &lengths, &device).await,
+        Check::BiasedAttention { width } => attended(width, true, &lengths, &device).await,
+        Check::Rotary => turned(&device).await,
         Check::Embedding => taken(&device).await,
         Check::Gelu => activated(&device).await,
         Check::FeedForward => fed_forward(&device).await,
@@ -215,15 +227,52 @@ async fn relation(
 
 async fn attended(
     width: usize,
+    biased: bool,
     lengths: &Lengths,
     device: &Device,
 ) -> Result<Results, SelfTestError> {
-    let taps = taps(width, 7, &device.clone().autodiff());
+    let tracked = device.clone().autodiff();
+    let taps = taps(width, 7, &tracked);
+    let bias = || matrix([HEADS, 2 * LENGTH - 1], 24, &tracked).require_grad();
+    let bias = biased.then(bias);
     // Padded rows carry no meaning, so they weigh nothing.
     let weight = random(width, 10, device) * lengths.mask(1.0, 0.0).unsqueeze_dim(2);
-    let out = attention(KernelChoice::Fused, taps.clone(), lengths, HEADS, None) * weight;
-    let gradients = out.clone().sum().backward();
-    with_gradients(("the output", out), &taps, &gradients).await
+    let mut results = Vec::new();
+    let limited = Reach {
+        before: Some(5),
+        after: Some(2),
+    };
+    for reach in [Reach::default(), limited] {
+        let (kernels, taps) = (KernelChoice::Fused, taps.clone());
+        let how = Attending {
+            reach,
+            bias: bias.clone(),
+            ..Attending::default()
+        };
+        let out = attention(kernels, taps.clone(), lengths, HEADS, how, None);
+        let out = out * weight.clone();
+        let gradients = out.clone().sum().backward();
+        results.extend(with_gradients(("the output", out), &taps, &gradients).await?);
+        if let Some(bias) = &bias {
+            results.push((
+                "the gradient of the bias",
+                gradient(bias, &gradients).await?,
+            ));
+        }
+    }
+    Ok(results)
+}
+
+/// Some features of a head and not all.
+async fn turned(device: &Device) -> Result<Results, SelfTestError> {
+    let x = random(10, 25, &device.clone().autodiff()).require_grad();
+    let rotation = Rotation::new(100.0, LENGTH, 8);
+    let y = rotary(KernelChoice::Fused, x.clone(), &rotation, HEADS);
+    let gradients = (y.clone() * random(10, 26, device)).sum().backward();
+    Ok(vec![
+        ("the output", read(y).await?),
+        ("the gradient", gradient(&x, &gradients).await?),
+    ])
 }
 
 /// One id in many places, most in a few, some in none.

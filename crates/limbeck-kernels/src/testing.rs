@@ -11,6 +11,7 @@ use crate::ops::gelu::GeluSpec;
 use crate::ops::layer_norm::LayerNormSpec;
 use crate::ops::matmul::{MatmulSpec, SumSpec};
 use crate::ops::relation::RelationSpec;
+use crate::ops::rotary::RotarySpec;
 
 pub use crate::gpu::{fill_outputs_with, launches, pretend_software, skip_launches};
 pub use crate::ops::adamw::{buffers, limit_buffers};
@@ -25,6 +26,7 @@ pub fn shaders() -> Vec<(String, String)> {
     all.extend(rendered(MatmulSpec::all()));
     all.extend(rendered(vec![SumSpec]));
     all.extend(rendered(vec![EmbeddingSpec]));
+    all.extend(rendered(vec![RotarySpec]));
     all
 }
 

@@ -50,6 +50,6 @@ pub use rng::{Rng, mix};
 pub use sentence::{
     Dense, DenseActivation, FileOf, HeadModule, Pooling, PoolingMode, SentenceHead,
 };
-pub use shape::{Activation, Positions, Shape};
+pub use shape::{Activation, Positions, Reach, Shape};
 pub use shards::{WEIGHTS_INDEX, shards};
 pub use step::{Evaluation, Step};

@@ -1,5 +1,7 @@
 //! What an encoder computes, whatever its config.json calls it.
 
+use std::ops::Range;
+
 /// Activation functions of the feed-forward part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
@@ -45,6 +47,47 @@ impl Positions {
     pub fn max_length(self) -> usize {
         match self {
             Self::Learned { rows, first, .. } => rows.saturating_sub(first),
+        }
+    }
+}
+
+/// How far a token sees: itself always, and of the others those that are not further away than this.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Reach {
+    /// How many tokens before it; `None`: all.
+    pub before: Option<usize>,
+    /// How many tokens after it; `None`: all. 0 is a causal decoder.
+    pub after: Option<usize>,
+}
+
+impl Reach {
+    /// As far to both sides: a local window of 2 `side` + 1 tokens.
+    pub fn local(side: usize) -> Self {
+        Self {
+            before: Some(side),
+            after: Some(side),
+        }
+    }
+
+    /// Whether every token of a sequence of `length` tokens sees all others.
+    pub fn sees_all(self, length: usize) -> bool {
+        let enough = |side: Option<usize>| side.is_none_or(|side| side + 1 >= length);
+        enough(self.before) && enough(self.after)
+    }
+
+    /// What tokens see together, of a sequence of `length` tokens. Some of them may lie past its end.
+    pub fn of(self, tokens: Range<usize>, length: usize) -> Range<usize> {
+        let start = self.before.map_or(0, |n| tokens.start.saturating_sub(n));
+        let end = self.after.map_or(length, |n| tokens.end.saturating_add(n));
+        start.min(length)..end.min(length)
+    }
+
+    /// How far a token is seen.
+    #[must_use]
+    pub fn mirrored(self) -> Self {
+        Self {
+            before: self.after,
+            after: self.before,
         }
     }
 }

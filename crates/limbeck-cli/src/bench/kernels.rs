@@ -3,8 +3,8 @@
 
 use burn::tensor::{Device, Distribution, Tensor};
 use limbeck_kernels::{
-    AdamWParameter, AdamWScalars, Check, Ids, Lengths, Projection, Taps, attention, embedding,
-    feed_forward, layer_norm, linear, matmul, relation_loss, update_all,
+    AdamWParameter, AdamWScalars, Attending, Check, Ids, Lengths, Projection, Taps, attention,
+    embedding, feed_forward, layer_norm, linear, matmul, relation_loss, update_all,
 };
 use limbeck_recipe::{KernelChoice, Pair, Rng};
 
@@ -207,7 +207,15 @@ fn attends(batch: usize, hidden: usize, backward: bool) -> Kernel {
             let taps = taps(shape, device, backward);
             let lengths = full(batch, device)?;
             Ok(Box::new(move || {
-                let y = attention(KernelChoice::Fused, taps.clone(), &lengths, HEADS, None);
+                let how = Attending::default();
+                let y = attention(
+                    KernelChoice::Fused,
+                    taps.clone(),
+                    &lengths,
+                    HEADS,
+                    how,
+                    None,
+                );
                 end(y, backward);
                 Ok(())
             }))

@@ -3,6 +3,7 @@
 //! shares each load of a key. Only (rows of a block) x P scores exist at any time, never S x S.
 
 use std::array::from_fn;
+use std::ops::Range;
 
 use pulp::Simd;
 
@@ -21,7 +22,7 @@ fn has_many_registers<S: Simd>() -> bool {
     S::F32_LANES >= 16
 }
 /// Score of a key that is not there; finite, so that differences of two stay 0.
-const LOWEST: f32 = -1.0e30;
+pub(crate) const LOWEST: f32 = -1.0e30;
 
 /// Sizes of (B, S, H) tensors that are gone through head by head.
 #[derive(Clone, Copy, Debug)]
@@ -133,6 +134,11 @@ impl Heads {
     }
 }
 
+/// The whole SIMD vectors that these keys lie in. Where functions below take the first key of a block, it is the start of such.
+pub(crate) fn whole_vectors(keys: Range<usize>) -> Range<usize> {
+    keys.start / PADDED_TO * PADDED_TO..keys.end.next_multiple_of(PADDED_TO)
+}
+
 /// Whole SIMD vectors; rows are padded so that nothing is left over.
 #[inline(always)]
 fn vectors<S: Simd>(values: &[f32]) -> &[S::f32s] {
@@ -153,32 +159,33 @@ pub(crate) fn scores<S: Simd>(
     columns: &Transposed,
     out: &mut [f32],
 ) {
-    dot_products(simd, rows, i, columns, out);
+    dot_products(simd, rows, i, columns, 0, out);
     for row in out.chunks_exact_mut(columns.p) {
         row[columns.length..].fill(LOWEST);
     }
 }
 
-/// out[r, j] = sum_d rows[d, i + r] * columns[d, j] for ROWS rows.
+/// out[r, j] = sum_d rows[d, i + r] * columns[d, first + j] for ROWS rows.
 #[inline(always)]
 pub(crate) fn dot_products<S: Simd>(
     simd: S,
     rows: &Transposed,
     i: usize,
     columns: &Transposed,
+    first: usize,
     out: &mut [f32],
 ) {
-    let width = columns.p / S::F32_LANES;
+    let width = out.len() / ROWS / S::F32_LANES;
     let pairs = if has_many_registers::<S>() {
         width / 2 * 2
     } else {
         0
     };
     for at in (0..pairs).step_by(2) {
-        dot_products_of::<S, 2>(simd, rows, i, columns, at, out);
+        dot_products_of::<S, 2>(simd, rows, i, columns, first, at, out);
     }
     for at in pairs..width {
-        dot_products_of::<S, 1>(simd, rows, i, columns, at, out);
+        dot_products_of::<S, 1>(simd, rows, i, columns, first, at, out);
     }
 }
 
@@ -189,14 +196,16 @@ fn dot_products_of<S: Simd, const N: usize>(
     rows: &Transposed,
     i: usize,
     columns: &Transposed,
+    first: usize,
     at: usize,
     out: &mut [f32],
 ) {
-    let width = columns.p / S::F32_LANES;
+    let width = out.len() / ROWS / S::F32_LANES;
+    let of_key = first / S::F32_LANES + at;
     let mut sums = [[simd.splat_f32s(0.0); N]; ROWS];
     let keys = vectors::<S>(&columns.values).chunks_exact(columns.stride / S::F32_LANES);
     for (row, key) in rows.values.chunks_exact(rows.stride).zip(keys) {
-        let (x, key) = (&row[i..i + ROWS], &key[at..at + N]);
+        let (x, key) = (&row[i..i + ROWS], &key[of_key..of_key + N]);
         for r in 0..ROWS {
             let x = simd.splat_f32s(x[r]);
             for n in 0..N {
@@ -210,9 +219,15 @@ fn dot_products_of<S: Simd, const N: usize>(
     }
 }
 
-/// out[r, d] = sum_j weights[r, j] * columns[d, j] for ROWS rows: (ROWS, D).
+/// out[r, d] = sum_j weights[r, j] * columns[d, first + j] for ROWS rows: (ROWS, D).
 #[inline(always)]
-pub(crate) fn gather<S: Simd>(simd: S, weights: &[f32], columns: &Transposed, out: &mut [f32]) {
+pub(crate) fn gather<S: Simd>(
+    simd: S,
+    weights: &[f32],
+    columns: &Transposed,
+    first: usize,
+    out: &mut [f32],
+) {
     let d = out.len() / ROWS;
     let pairs = if has_many_registers::<S>() {
         d / 2 * 2
@@ -220,10 +235,10 @@ pub(crate) fn gather<S: Simd>(simd: S, weights: &[f32], columns: &Transposed, ou
         0
     };
     for at in (0..pairs).step_by(2) {
-        gather_of::<S, 2>(simd, weights, columns, at, out);
+        gather_of::<S, 2>(simd, weights, columns, first, at, out);
     }
     for at in pairs..d {
-        gather_of::<S, 1>(simd, weights, columns, at, out);
+        gather_of::<S, 1>(simd, weights, columns, first, at, out);
     }
 }
 
@@ -233,19 +248,22 @@ fn gather_of<S: Simd, const N: usize>(
     simd: S,
     weights: &[f32],
     columns: &Transposed,
+    first: usize,
     at: usize,
     out: &mut [f32],
 ) {
-    let (d, width) = (out.len() / ROWS, columns.p / S::F32_LANES);
+    let d = out.len() / ROWS;
     let stride = columns.stride / S::F32_LANES;
     let mut sums = [[simd.splat_f32s(0.0); N]; ROWS];
-    let weights = &vectors::<S>(weights)[..ROWS * width];
+    let weights = vectors::<S>(weights);
+    let (width, first) = (weights.len() / ROWS, first / S::F32_LANES);
     let columns = &vectors::<S>(&columns.values)[at * stride..(at + N) * stride];
     for j in 0..width {
         for r in 0..ROWS {
             let weight = weights[r * width + j];
             for n in 0..N {
-                sums[r][n] = simd.mul_add_e_f32s(weight, columns[n * stride + j], sums[r][n]);
+                sums[r][n] =
+                    simd.mul_add_e_f32s(weight, columns[n * stride + first + j], sums[r][n]);
             }
         }
     }
@@ -256,13 +274,14 @@ fn gather_of<S: Simd, const N: usize>(
     }
 }
 
-/// into[d, j] += sum_r rows[d, i + r] * weights[r, j] for ROWS rows.
+/// into[d, first + j] += sum_r rows[d, i + r] * weights[r, j] for ROWS rows.
 #[inline(always)]
 pub(crate) fn scatter<S: Simd>(
     simd: S,
     rows: &Transposed,
     i: usize,
     weights: &[f32],
+    first: usize,
     into: &mut Transposed,
 ) {
     let d = into.width();
@@ -272,10 +291,10 @@ pub(crate) fn scatter<S: Simd>(
         0
     };
     for at in (0..pairs).step_by(2) {
-        scatter_to::<S, 2>(simd, rows, i, weights, at, into);
+        scatter_to::<S, 2>(simd, rows, i, weights, at, first, into);
     }
     for at in pairs..d {
-        scatter_to::<S, 1>(simd, rows, i, weights, at, into);
+        scatter_to::<S, 1>(simd, rows, i, weights, at, first, into);
     }
 }
 
@@ -287,10 +306,12 @@ fn scatter_to<S: Simd, const N: usize>(
     i: usize,
     weights: &[f32],
     at: usize,
+    first: usize,
     into: &mut Transposed,
 ) {
-    let (width, stride) = (into.p / S::F32_LANES, into.stride / S::F32_LANES);
-    let weights = &vectors::<S>(weights)[..ROWS * width];
+    let stride = into.stride / S::F32_LANES;
+    let weights = vectors::<S>(weights);
+    let (width, first) = (weights.len() / ROWS, first / S::F32_LANES);
     let sums = &mut vectors_mut::<S>(&mut into.values)[at * stride..(at + N) * stride];
     let mut x = [[simd.splat_f32s(0.0); N]; ROWS];
     for (r, x) in x.iter_mut().enumerate() {
@@ -300,11 +321,11 @@ fn scatter_to<S: Simd, const N: usize>(
     }
     for j in 0..width {
         for n in 0..N {
-            let mut sum = sums[n * stride + j];
+            let mut sum = sums[n * stride + first + j];
             for r in 0..ROWS {
                 sum = simd.mul_add_e_f32s(x[r][n], weights[r * width + j], sum);
             }
-            sums[n * stride + j] = sum;
+            sums[n * stride + first + j] = sum;
         }
     }
 }

@@ -17,3 +17,4 @@ pub(crate) mod gelu;
 pub(crate) mod layer_norm;
 pub(crate) mod matmul;
 pub(crate) mod relation;
+pub(crate) mod rotary;

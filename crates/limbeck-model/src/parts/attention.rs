@@ -1,7 +1,7 @@
 //! Self-attention: the projections that are tapped, and what follows them.
 
 use burn::tensor::Tensor;
-use limbeck_kernels::{Taps, attention};
+use limbeck_kernels::{Attending, Taps, attention};
 use limbeck_recipe::layout::Attention;
 
 use super::Pass;
@@ -21,7 +21,8 @@ impl Pass<'_> {
         let p = self.shape.attention_dropout;
         let mask = self.dropout.as_mut().and_then(|dropout| dropout.mask(p));
         let heads = self.shape.num_attention_heads;
-        let attended = attention(self.kernels, projected, self.lengths, heads, mask);
+        let how = Attending::default();
+        let attended = attention(self.kernels, projected, self.lengths, heads, how, mask);
         let attended = self.linear(at.output, attended);
         if self.shape.drops_attention_output {
             self.drop_hidden(attended)

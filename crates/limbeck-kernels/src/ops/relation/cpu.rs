@@ -330,12 +330,12 @@ impl WithSimd for Gradients<'_> {
                 head::difference(simd, &mut zs[row.clone()], &zt[row], sums, factor);
             }
             zs[real * p..].fill(0.0);
-            head::gather(simd, &zs, &student.columns, &mut part);
+            head::gather(simd, &zs, &student.columns, 0, &mut part);
             let at = (i - first) * d;
             for (out, part) in rows[at..at + real * d].iter_mut().zip(&part) {
                 *out = scale * part;
             }
-            head::scatter(simd, &student.rows, i, &zs, &mut transposed);
+            head::scatter(simd, &student.rows, i, &zs, 0, &mut transposed);
         }
         transposed.add_to(columns.unwrap_or(rows));
     }
