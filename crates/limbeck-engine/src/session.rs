@@ -107,7 +107,7 @@ impl Session {
         if let Some(start) = &start {
             start::require_same_tokens(start, &tokenizer)?;
         }
-        tokenizer.truncating(recipe.max_length)?;
+        tokenizer.clone().truncating(recipe.max_length)?;
         let before = checkpoint.as_ref().map(|c| &c.header.inputs);
         let models = of_models(&source, start.as_ref());
         let (corpus, mut inputs) = examine(taught_by(&plan), before, models, corpus)?;
@@ -115,14 +115,9 @@ impl Session {
         let opened = front.open(recipe.device).await.map_err(RunError::Device)?;
         let free = front.free_memory();
         require_room(&plan, &opened, free)?;
-        let (mut plan, source) = vocabulary::of_run(
-            plan,
-            Rc::unwrap_or_clone(source),
-            &corpus,
-            before,
-            (&mut inputs, front),
-        )?;
-        let tokenizer = source.tokenizer()?;
+        let whole = (plan, source, tokenizer);
+        let to = (&mut inputs, front);
+        let (mut plan, source, tokenizer) = vocabulary::of_run(whole, &corpus, before, to)?;
         let truncating = tokenizer.clone().truncating(recipe.max_length)?;
         require_room(&plan, &opened, free)?;
         let self_test_failure = check_kernels(&mut plan, &opened.device).await;

@@ -2,8 +2,10 @@
 //! A teacher with the rows of these tokens computes of them what it computes with its whole table, and both see a text in the pieces
 //! that the student will meet later.
 
+use std::rc::Rc;
+
 use limbeck_corpus::Corpus;
-use limbeck_model::{Folder, Keep, Kept};
+use limbeck_model::{Folder, Keep, Kept, Tokenizer};
 use limbeck_recipe::batching::{Position, is_held_out};
 use limbeck_recipe::{Mistake, Plan, PlanError, Vocabulary};
 
@@ -17,20 +19,22 @@ const KEPT: &str = "vocabulary";
 /// Lines that are tokenised at once.
 const CHUNK: usize = 1024;
 
+/// The plan, the teacher and its tokenizer.
+type Taught = (Plan, Rc<Folder>, Tokenizer);
+
 /// The plan and the teacher with the tokens of a run: those of `before`, if it goes on, else counted. They are in `inputs` then, for
 /// whoever resumes. A plan that keeps all tokens stays as it is.
 ///
 /// # Errors
 /// The texts cannot be read, the tokens cannot do without more, or the checkpoint does not name them.
 pub fn of_run(
-    plan: Plan,
-    teacher: Folder,
+    (plan, teacher, tokenizer): Taught,
     corpus: &Corpus,
     before: Option<&Inputs>,
     (inputs, front): (&mut Inputs, &impl Front),
-) -> Result<(Plan, Folder), RunError> {
+) -> Result<Taught, RunError> {
     if !plan.recipe.prunes() {
-        return Ok((plan, teacher));
+        return Ok((plan, teacher, tokenizer));
     }
     let kept = match before {
         Some(before) => saved(before)?,
@@ -41,7 +45,9 @@ pub fn of_run(
     };
     let text = serde_json::to_string(&kept).map_err(|e| unknown(&e.to_string()))?;
     inputs.insert(KEPT.to_owned(), text);
-    pruned(plan, teacher, &kept)
+    let (plan, teacher) = pruned(plan, Rc::unwrap_or_clone(teacher), &kept)?;
+    let tokenizer = teacher.tokenizer()?;
+    Ok((plan, Rc::new(teacher), tokenizer))
 }
 
 fn saved(before: &Inputs) -> Result<Kept, RunError> {

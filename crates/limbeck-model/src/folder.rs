@@ -248,7 +248,7 @@ impl Folder {
     /// of them what it computes with all.
     ///
     /// # Errors
-    /// See [`Tokenizer::pruned_files`] and [`Config::pruned`].
+    /// See [`Folder::require_rows`], [`Tokenizer::pruned_files`] and [`Config::pruned`].
     pub fn pruned(mut self, kept: &[u32]) -> Result<Self, ModelError> {
         let config = self.config()?;
         let wrong = |reason| ModelError::NotPruned {
@@ -257,6 +257,7 @@ impl Folder {
         };
         let pruned = config.pruned(kept).map_err(wrong)?;
         let tokenizer = self.tokenizer_of_transformers()?;
+        self.require_rows(&tokenizer)?;
         let json = pruned.to_json("float32").into_bytes();
         let files = tokenizer.pruned_files(kept, &|name| match name {
             "config.json" => Some(&json[..]),

@@ -339,3 +339,24 @@ fn numbers_that_are_no_vocabulary_are_refused() {
         "{no_text:?}"
     );
 }
+
+/// A token beyond the table has no row to keep.
+#[test]
+fn a_teacher_with_too_few_rows_is_refused() {
+    let scene = Scene::new();
+    let mut json = scene.json("teacher/tokenizer.json");
+    let token = serde_json::json!({
+        "id": WHOLE, "content": "[X]", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": false
+    });
+    json["added_tokens"]
+        .as_array_mut()
+        .expect("tokens")
+        .push(token);
+    scene.write("teacher/tokenizer.json", json.to_string());
+    for command in ["baseline", "distill"] {
+        let outcome = scene.run(&[&[command, "--config", "recipe.toml"][..], &PRUNED].concat());
+        let message =
+            "the tokenizer has 114 tokens, such as `[X]` with id 113, and the model rows for 113";
+        assert!(outcome.stderr.contains(message), "{command}: {outcome:?}");
+    }
+}
