@@ -4,7 +4,6 @@
 
 mod folder;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use limbeck_tokenizer::Tokenizer;
