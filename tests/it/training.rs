@@ -36,6 +36,7 @@ pub fn recipe() -> Recipe {
             dropout: 0.0,
             init: Init::Random,
             from_layers: None,
+            vocabulary: None,
         },
         relation_heads: Some(6),
         corpus: vec!["golden".into()],

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use limbeck_corpus::Corpus;
 use limbeck_engine::card;
 use limbeck_recipe::DeviceChoice;
 use toml::Value;
@@ -12,6 +13,7 @@ use crate::config::{self, Base, parse_setting};
 use crate::error::CliError;
 use crate::inputs::{Inputs, require_out};
 use crate::output::Output;
+use crate::progress::{COUNTING, Progress};
 use crate::{device, paths, terminal};
 
 /// Flags of `limbeck baseline`.
@@ -55,13 +57,27 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let (read, read_start) = (teacher.read()?, config::read_start(start.as_ref())?);
     let (device, _) = device::open(DeviceChoice::Cpu)?;
     let seen = paths::seen_from(&recipe, out);
-    let baseline = limbeck_engine::baseline(&seen, &read, read_start.as_ref(), &device);
+    // Which text a student reads decides nothing about the first one but its tokens.
+    let counts = recipe.prunes() && !recipe.corpus.is_empty();
+    let corpus = counts.then(|| Corpus::open(&recipe.corpus, recipe.corpus_field.as_deref()));
+    let corpus = corpus.transpose()?;
+    let bytes = corpus.as_ref().map(Corpus::describe).transpose()?;
+    let bytes = bytes.iter().flatten().map(|file| file.bytes).sum();
+    let progress = Progress::of_bytes(Some(bytes), counts);
+    let told = |done: u64| progress.reach(done, COUNTING.to_owned());
+    let texts = (corpus.clone(), &told as &dyn Fn(u64));
+    let baseline = limbeck_engine::baseline(&seen, read, read_start.as_ref(), texts, &device);
     let baseline = pollster::block_on(baseline)?;
+    progress.finish();
     let config = arguments.config.as_deref().into_iter();
+    let files = corpus.iter().flat_map(Corpus::paths);
     let inputs = Inputs {
         models: config::models(&teacher.folder, start.as_ref()),
         result: "student",
-        files: config.map(|path| ("recipe", path)).collect(),
+        files: config
+            .map(|path| ("recipe", path))
+            .chain(files.map(|path| ("corpus file", path)))
+            .collect(),
     };
     inputs.are_outside(out)?;
     let output = Output::create(out, arguments.overwrite)?;
@@ -70,7 +86,8 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
         output.write(name, bytes)?;
     }
     let start = card::facts(&baseline.plan).into_iter();
-    let start = start.filter(|(name, _)| ["Student", "Start"].contains(&name.as_str()));
+    let start =
+        start.filter(|(name, _)| ["Student", "Vocabulary", "Start"].contains(&name.as_str()));
     let vectors = ("Sentence vectors".to_owned(), baseline.vectors);
     for (name, value) in start.chain([vectors]) {
         terminal::say(format_args!("  {name:<16} {value}"));

@@ -36,7 +36,7 @@ fn manual() -> String {
         "A recipe defines a run; this one has every default. Set a field with --set (student.layers=2), or write a \
          file and pass it with --config. `limbeck config schema` explains each field. Fields that follow from the others \
          unless you set them are not shown: pairs, relation_heads, teacher_layer, warmup, student.ffn and \
-         student.from_layers.\n\n{}\n\
+         student.from_layers; nor is student.vocabulary, which keeps all tokens unless you set it.\n\n{}\n\
          Ctrl-c finishes the step, saves and exits; --resume continues with the same losses as if the run had never \
          stopped, and with --set steps=N takes more of them. The output folder receives the student (open it with transformers or sentence-transformers), \
          metrics.jsonl, report.html and a model card.",

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 
 use crate::terminal;
 
+/// What stands beside the bar while a vocabulary is pruned.
+pub const COUNTING: &str = "counting tokens";
+
 /// A progress bar on standard error, or JSON lines on standard output.
 pub struct Progress {
     bar: ProgressBar,
@@ -21,6 +24,11 @@ impl Progress {
     pub fn new(json: bool) -> Self {
         let template = "{prefix}{bar:24} {pos}/{len}  {msg}  {elapsed} elapsed, {eta} left";
         Self::with(Some(0), !json, template, json)
+    }
+
+    /// Whether programs read it.
+    pub fn is_json(&self) -> bool {
+        self.json
     }
 
     /// For bytes that are read: of so many, or of a stream whose end is not known. Nothing is shown unless `shown`.

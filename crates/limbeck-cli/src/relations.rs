@@ -86,6 +86,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
         Side::read(&arguments.teacher)?,
         Side::read(&arguments.student)?,
     );
+    let teacher = teacher.with_tokens_of(&student)?;
     let recipe = recipe(arguments, &student.found.folder)?;
     let plan = plan(&teacher.config, &student.config, recipe.as_ref());
     let choice = Choice::new(arguments, &teacher.config, &student.config, plan.as_ref())?;
@@ -196,6 +197,20 @@ impl Side {
             tokenizer: folder.tokenizer()?,
             folder,
             found,
+        })
+    }
+
+    /// The same model with the tokens of a student that has some of them: it was distilled with these alone.
+    fn with_tokens_of(self, student: &Self) -> Result<Self, CliError> {
+        let Some(kept) = self.tokenizer.ids_of(&student.tokenizer) else {
+            return Ok(self);
+        };
+        let folder = self.folder.pruned(&kept)?;
+        Ok(Self {
+            config: folder.config()?,
+            tokenizer: folder.tokenizer()?,
+            folder,
+            ..self
         })
     }
 

@@ -6,7 +6,7 @@ use limbeck_corpus::FileSummary;
 use limbeck_protocol::before_use;
 use limbeck_recipe::{
     ASSISTANT, Config, Evaluation, HubId, Init, Objective, OutputStage, Pair, Part, Plan, Recipe,
-    Vector, counted, parameter_count,
+    Vector, Vocabulary, counted, parameter_count,
 };
 
 /// Results of a finished run: what its plan does not hold.
@@ -146,6 +146,9 @@ pub fn facts(plan: &Plan) -> Vec<(String, String)> {
             ),
         ),
         fact("Student", size(&plan.student)),
+    ]);
+    facts.extend(vocabulary(plan).map(|kept| fact("Vocabulary", kept)));
+    facts.extend([
         fact("Start", start(plan)),
         fact("Objective", objective.to_owned()),
         fact("Pairs", pairs.join(", ")),
@@ -203,7 +206,7 @@ impl Method {
 
 /// Whom the student learns from: the teacher, or an assistant that has learnt from it.
 fn teachers(plan: &Plan) -> Vec<(String, String)> {
-    let (teacher, model) = (name(&plan.recipe.teacher), size(&plan.teacher));
+    let (teacher, model) = (name(&plan.recipe.teacher), size(&plan.whole_teacher()));
     if !plan.recipe.has_assistant() {
         return vec![("Teacher".to_owned(), format!("{teacher}, {model}"))];
     }
@@ -214,6 +217,27 @@ fn teachers(plan: &Plan) -> Vec<(String, String)> {
         ("Teacher".to_owned(), teacher.to_owned()),
         ("Assistant".to_owned(), assistant),
     ]
+}
+
+/// What the student keeps of the vocabulary, and what that leaves of its size; none if it keeps all.
+fn vocabulary(plan: &Plan) -> Option<String> {
+    let asked = plan.recipe.student.vocabulary?;
+    let rows = plan.student.vocab_size;
+    let kept = match &plan.vocabulary {
+        Some(Vocabulary { of, kept, share }) => format!(
+            "{kept} of {of} tokens, which are {:.2} % of the corpus's",
+            100.0 * share
+        ),
+        None if plan.recipe.has_assistant() => "the tokens of the assistant".to_owned(),
+        None if plan.has_open_vocabulary() => {
+            return Some(format!("{} % of the corpus's tokens", 100.0 * asked));
+        }
+        None => format!("{rows} of {} tokens", plan.teacher.vocab_size),
+    };
+    let table = rows as f64 * plan.student.embedding_width() as f64 / 1e6;
+    Some(format!(
+        "{kept}; their table has {table:.1} M of the student's parameters"
+    ))
 }
 
 /// `cosine`, or `2 x cosine` for another weight than 1.
@@ -337,8 +361,9 @@ pub fn baseline_card(plan: &Plan, vectors: &str) -> String {
          Copied with limbeck: what a student is before the first step of a distillation. It is here to be held beside the \
          distilled student (`limbeck evaluate`). The licence of the model that it was copied from applies.\n\n| | |\n|---|---|\n",
     );
-    let copied =
-        |(name, _): &(String, String)| ["Teacher", "Student", "Start"].contains(&name.as_str());
+    let copied = |(name, _): &(String, String)| {
+        ["Teacher", "Student", "Vocabulary", "Start"].contains(&name.as_str())
+    };
     let vectors = ("Sentence vectors".to_owned(), vectors.to_owned());
     for (name, value) in facts(plan).into_iter().filter(copied).chain([vectors]) {
         card.push_str(&format!("| {name} | {value} |\n"));

@@ -303,6 +303,11 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             let message = "a teacher assistant is trained by `limbeck distill` alone; leave assistant_steps out";
             return refuse(message);
         }
+        if recipe.student.vocabulary.is_some() {
+            let message =
+                "a vocabulary is pruned by `limbeck distill` alone; leave student.vocabulary out";
+            return refuse(message);
+        }
         let opening = Opening {
             recipe,
             teacher: data.teacher.clone(),

@@ -73,6 +73,12 @@ pub trait Front {
         None
     }
 
+    /// Has the tokens of so many bytes of text counted: `count` calls what it is given with the bytes that are done. Nothing has begun
+    /// until then, so a program may be ended meanwhile.
+    fn counting<T>(&self, _bytes: u64, count: impl FnOnce(&dyn Fn(u64)) -> T) -> T {
+        count(&|_| ())
+    }
+
     /// Starts the batches of a run: ahead of time where there are threads.
     ///
     /// # Errors

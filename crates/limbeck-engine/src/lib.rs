@@ -25,6 +25,7 @@ mod similarity;
 mod start;
 mod student;
 mod trouble;
+mod vocabulary;
 mod world;
 
 pub use baseline::{Baseline, baseline};

@@ -30,6 +30,7 @@ use crate::similarity::{Compared, Similarity};
 use crate::start::{self, new_run};
 use crate::student::{student_files, student_head, vectors_in_words};
 use crate::trouble::{RunError, Trouble, of_device};
+use crate::vocabulary;
 
 /// What a session is opened with.
 pub struct Opening {
@@ -100,19 +101,24 @@ impl Session {
         let head = source.sentence_head()?;
         let of_student = student_head(&plan, &head, start.as_ref())?;
         let vectors = vectors_in_words(&plan, &head, &of_student);
-        let mut plan = plan.pooled(&head.pooling);
+        let plan = plan.pooled(&head.pooling);
         let tokenizer = source.tokenizer()?;
         source.require_rows(&tokenizer)?;
         if let Some(start) = &start {
             start::require_same_tokens(start, &tokenizer)?;
         }
-        let truncating = tokenizer.clone().truncating(recipe.max_length)?;
+        tokenizer.clone().truncating(recipe.max_length)?;
         let before = checkpoint.as_ref().map(|c| &c.header.inputs);
         let models = of_models(&source, start.as_ref());
-        let (corpus, inputs) = examine(taught_by(&plan), before, models, corpus)?;
+        let (corpus, mut inputs) = examine(taught_by(&plan), before, models, corpus)?;
         let files = corpus.describe()?;
         let opened = front.open(recipe.device).await.map_err(RunError::Device)?;
         let free = front.free_memory();
+        require_room(&plan, &opened, free)?;
+        let whole = (plan, source, tokenizer);
+        let to = (&mut inputs, front);
+        let (mut plan, source, tokenizer) = vocabulary::of_run(whole, &corpus, before, to)?;
+        let truncating = tokenizer.clone().truncating(recipe.max_length)?;
         require_room(&plan, &opened, free)?;
         let self_test_failure = check_kernels(&mut plan, &opened.device).await;
         if self_test_failure.is_some() {
@@ -198,7 +204,7 @@ impl Session {
         &self.vectors
     }
 
-    /// The teacher's tokenizer, which cuts nothing off.
+    /// The tokenizer of teacher and student, which cuts nothing off.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
     }
@@ -567,8 +573,11 @@ fn add(sums: &mut BTreeMap<Part, f64>, values: BTreeMap<Part, f64>, weight: f64)
 }
 
 /// Refuses a run that does not fit the device, before it takes any memory. Of a GPU only the largest tensor is known: what it has
-/// free, wgpu does not say.
+/// free, wgpu does not say. Of a student whose tokens are not counted, nothing is known yet.
 fn require_room(plan: &Plan, opened: &Opened, free: Option<u64>) -> Result<(), PlanError> {
+    if plan.has_open_vocabulary() {
+        return Ok(());
+    }
     let mistake = match opened.on_gpu {
         true => opened
             .largest_tensor

@@ -183,6 +183,14 @@ pub enum ModelError {
     /// The folder has no prompt of this name.
     #[error("{0}")]
     NoPrompt(String),
+    /// A model that cannot do with fewer tokens.
+    #[error("the vocabulary of the model in {folder} cannot be pruned: {reason}")]
+    NotPruned {
+        /// The model's folder.
+        folder: String,
+        /// Why.
+        reason: String,
+    },
     /// The tokenizer's files are wrong, or it failed on a text.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),

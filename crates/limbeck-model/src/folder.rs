@@ -19,6 +19,17 @@ pub struct Folder {
     pytorch: Option<PathBuf>,
     /// Where it is, if it is on disk.
     root: Option<PathBuf>,
+    /// Which rows of the table of words are read, if not all.
+    rows: Option<Rows>,
+}
+
+/// Rows of a table that are read.
+#[derive(Clone, Debug)]
+pub(crate) struct Rows {
+    /// How many the table has.
+    pub of: usize,
+    /// Those that are read, in this order.
+    pub kept: Vec<u32>,
 }
 
 impl Folder {
@@ -32,6 +43,7 @@ impl Folder {
             files: BTreeMap::new(),
             pytorch: None,
             root: Some(path.to_owned()),
+            rows: None,
         };
         if !path.is_dir() {
             return Err(place::no_folder(path));
@@ -94,6 +106,7 @@ impl Folder {
             files,
             pytorch: None,
             root: None,
+            rows: None,
         }
     }
 
@@ -219,6 +232,7 @@ impl Folder {
             files: files.map(|(n, b)| (n.clone(), b.clone())).collect(),
             pytorch: None,
             root: self.root.clone(),
+            rows: self.rows.clone(),
         }
     }
 
@@ -228,6 +242,41 @@ impl Folder {
         TOKENIZER_FILES.contains(&name)
             || shard
             || ["model.safetensors", WEIGHTS_INDEX, "pytorch_model.bin"].contains(&name)
+    }
+
+    /// The same model with these of its tokens alone, by their ids in increasing order: each one's place is its new id. It computes
+    /// of them what it computes with all.
+    ///
+    /// # Errors
+    /// See [`Folder::require_rows`], [`Tokenizer::pruned_files`] and [`Config::pruned`].
+    pub fn pruned(mut self, kept: &[u32]) -> Result<Self, ModelError> {
+        let config = self.config()?;
+        let wrong = |reason| ModelError::NotPruned {
+            folder: self.name.clone(),
+            reason,
+        };
+        let pruned = config.pruned(kept).map_err(wrong)?;
+        let tokenizer = self.tokenizer_of_transformers()?;
+        self.require_rows(&tokenizer)?;
+        let json = pruned.to_json("float32").into_bytes();
+        let files = tokenizer.pruned_files(kept, &|name| match name {
+            "config.json" => Some(&json[..]),
+            name => self.get(name),
+        })?;
+        self.files
+            .retain(|name, _| !TOKENIZER_FILES.contains(&name.as_str()));
+        self.files.extend(files);
+        self.files.insert("config.json".to_owned(), json);
+        self.rows = Some(Rows {
+            of: config.vocab_size,
+            kept: kept.to_vec(),
+        });
+        Ok(self)
+    }
+
+    /// The rows of the table of words that are read, if not all.
+    pub(crate) fn rows(&self) -> Option<&Rows> {
+        self.rows.as_ref()
     }
 
     /// The tokenizer, which makes letters small first where sentence-transformers does.

@@ -47,6 +47,8 @@ pub struct Weights<'a> {
     names: BTreeSet<String>,
     /// Tensors that are not stored themselves, each with the name of the one that has its values.
     aliases: BTreeMap<String, String>,
+    /// The name of the table of words.
+    words: String,
 }
 
 impl<'a> Weights<'a> {
@@ -58,7 +60,13 @@ impl<'a> Weights<'a> {
     pub fn open(folder: &'a Folder) -> Result<Self, ModelError> {
         let mut weights = Self::of_source(folder, Self::source(folder)?);
         let config = folder.config()?;
-        let parameters = config.layout().parameters;
+        let mut parameters = config.layout().parameters;
+        if let Some(words) = parameters.first_mut() {
+            weights.words.clone_from(&words.name);
+            if let Some(rows) = folder.rows() {
+                words.shape[0] = rows.of;
+            }
+        }
         weights.take_aliases();
         weights.prefix = weights.find_prefix(&parameters)?;
         if let Some(words) = parameters.first().filter(|_| config.ties_words()) {
@@ -83,6 +91,7 @@ impl<'a> Weights<'a> {
             prefix: String::new(),
             names,
             aliases: BTreeMap::new(),
+            words: String::new(),
         }
     }
 
@@ -243,7 +252,16 @@ impl<'a> Weights<'a> {
     /// # Errors
     /// The file lacks it, it has another shape or an element type that is not a float, or a value of it is not finite.
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
-        self.get_of_file(&format!("{}{name}", self.prefix), shape)
+        let full = format!("{}{name}", self.prefix);
+        let rows = self.folder.rows().filter(|_| name == self.words);
+        match (rows, shape) {
+            (Some(rows), [kept, width]) if *kept == rows.kept.len() => {
+                let table = self.get_of_file(&full, &[rows.of, *width])?;
+                let row = |id: &u32| &table[*id as usize * width..][..*width];
+                Ok(rows.kept.iter().flat_map(row).copied().collect())
+            }
+            _ => self.get_of_file(&full, shape),
+        }
     }
 
     /// The same of any tensor, by its whole name in the file.

@@ -27,6 +27,9 @@ pub const TOKENIZER_FILES: [&str; 8] = [
 const OF_SEQUENCES: &str = "ForSequenceClassification";
 const OF_TOKENS: &str = "ForTokenClassification";
 
+/// The key of the padding token.
+const PADDING: &str = "pad_token_id";
+
 /// More than any encoder has; a larger number is a damaged file.
 const MOST_LAYERS: usize = 10_000;
 
@@ -207,6 +210,57 @@ impl Config {
         student.shape.attention_dropout = dropout;
         student.raw = student.student_json();
         student
+    }
+
+    /// The config of this model with so many rows in its table of words.
+    #[must_use]
+    pub fn with_rows(&self, rows: usize) -> Self {
+        let mut config = self.clone();
+        config.shape.vocab_size = rows;
+        config.raw.insert("vocab_size".into(), rows.into());
+        config
+    }
+
+    /// The tokens that config.json names, by key: padding, and those at the ends of a text.
+    pub fn named_tokens(&self) -> Vec<(&str, u32)> {
+        let padding = (PADDING, self.pad_token_id);
+        let others = self.raw.iter().filter(|(key, _)| *key != PADDING);
+        let others = others.filter_map(|(key, id)| {
+            let id = u32::try_from(id.as_u64()?).ok()?;
+            key.ends_with("_token_id").then_some((key.as_str(), id))
+        });
+        std::iter::once(padding).chain(others).collect()
+    }
+
+    /// The config of this model with these tokens alone, in increasing order of their ids: each one's place is its new id.
+    ///
+    /// # Errors
+    /// The padding token is not among them, or positions count from its id, which would be another one.
+    pub fn pruned(&self, kept: &[u32]) -> Result<Self, String> {
+        let place = |id: u32| kept.binary_search(&id).ok();
+        let mut config = self.with_rows(kept.len());
+        for (key, id) in self.named_tokens() {
+            match place(id) {
+                Some(place) => config.raw.insert(key.to_owned(), place.into()),
+                None => config.raw.remove(key),
+            };
+        }
+        let padding = place(self.pad_token_id).and_then(|place| u32::try_from(place).ok());
+        match padding {
+            None => Err(format!(
+                "its padding token, {}, is not among those that are kept",
+                self.pad_token_id
+            )),
+            Some(new) if new == self.pad_token_id || !self.family.counts_from_padding => {
+                config.pad_token_id = new;
+                Ok(config)
+            }
+            Some(_) => Err(format!(
+                "a model of the kind `{}` counts positions from the id of its padding token, {}, and that would not stay among \
+                 fewer tokens; keep all of them",
+                self.model_type, self.pad_token_id
+            )),
+        }
     }
 
     fn student_json(&self) -> Map<String, Value> {

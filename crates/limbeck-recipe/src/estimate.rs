@@ -1,9 +1,9 @@
 //! What a run will cost, estimated from its sizes alone: for a page where a recipe is being edited, and before a run starts.
 
-use crate::config::{Config, StudentSize, parameter_count};
+use crate::config::{Config, parameter_count};
 use crate::init::Init;
 use crate::kernels::{Kernels, Operation};
-use crate::plan::{Mistake, Plan, usual_ffn};
+use crate::plan::{Mistake, Plan, student_of};
 use crate::recipe::Recipe;
 
 /// Bytes of an f32.
@@ -282,14 +282,8 @@ fn with(plan: &Plan, set: fn(&mut Recipe, usize), value: usize) -> Plan {
     if starts_from_folder(&plan) {
         return plan;
     }
-    let size = &plan.recipe.student;
-    let student = plan.teacher.student(StudentSize {
-        layers: size.layers,
-        hidden: size.hidden,
-        heads: size.heads,
-        ffn: size.ffn.unwrap_or(usual_ffn(size, &plan.teacher)),
-        dropout: size.dropout,
-    });
+    let rows = plan.student.vocab_size;
+    let student = student_of(&plan.recipe, &plan.teacher).with_rows(rows);
     Plan { student, ..plan }
 }
 

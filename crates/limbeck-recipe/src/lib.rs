@@ -39,7 +39,7 @@ pub use named::{NAMED, NamedRecipe, named};
 pub use pair::{Pair, Vector, common_relation_heads};
 pub use part::Part;
 pub use plan::{
-    Mistake, OutputStage, Plan, PlanError, learning_rate, usual_ffn, usual_from_layers,
+    Mistake, OutputStage, Plan, PlanError, Vocabulary, learning_rate, usual_ffn, usual_from_layers,
     usual_relation_heads, usual_teacher_layer, usual_warmup,
 };
 pub use recipe::{

@@ -1,5 +1,7 @@
 //! A recipe, checked against its teacher. The check finds all mistakes at once, each with its field.
 
+use serde::Serialize;
+
 use crate::Part;
 use crate::config::{Config, StudentSize, parameter_count};
 use crate::init::Init;
@@ -48,6 +50,19 @@ pub struct Plan {
     /// The teacher's layer, from 1, that each layer of the student starts from; none if its weights start random, or as those of
     /// the model in a folder.
     pub from_layers: Option<Vec<usize>>,
+    /// What is left of the teacher's vocabulary, once it is known: see [`Plan::pruned`].
+    pub vocabulary: Option<Vocabulary>,
+}
+
+/// The tokens that teacher and student read, where the vocabulary is pruned.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Vocabulary {
+    /// How many the teacher has rows for.
+    pub of: usize,
+    /// How many are kept.
+    pub kept: usize,
+    /// The share of the corpus's tokens that they are.
+    pub share: f64,
 }
 
 /// The steps of a run that train every layer.
@@ -165,6 +180,7 @@ impl Plan {
     ) -> Result<Self, PlanError> {
         check_numbers(recipe, teacher, &mut mistakes);
         check_student(recipe, &mut mistakes);
+        check_vocabulary(recipe, teacher, &mut mistakes);
         let teacher_layer = teacher_layer(recipe, teacher, &mut mistakes);
         let from_layers = from_layers(recipe, teacher, teacher_layer, &mut mistakes);
         let relation_heads = relation_heads(recipe, teacher, &mut mistakes);
@@ -180,16 +196,7 @@ impl Plan {
         if !mistakes.0.is_empty() {
             return Err(PlanError(mistakes.0));
         }
-        let size = &recipe.student;
-        let derived = || {
-            teacher.student(StudentSize {
-                layers: size.layers,
-                hidden: size.hidden,
-                heads: size.heads,
-                ffn: size.ffn.unwrap_or(usual_ffn(size, teacher)),
-                dropout: size.dropout,
-            })
-        };
+        let derived = || student_of(recipe, teacher);
         let student = student.unwrap_or_else(derived);
         let parameters = parameter_count(&student);
         if parameters > MOST_PARAMETERS {
@@ -211,6 +218,7 @@ impl Plan {
             teacher: teacher.clone(),
             student,
             from_layers,
+            vocabulary: None,
         })
     }
 
@@ -222,6 +230,34 @@ impl Plan {
             stage.pooling.clone_from(pooling);
         }
         self
+    }
+
+    /// The same run with what is left of the vocabulary: `teacher` is the teacher's config with these tokens alone. Which tokens the
+    /// corpus has most, nothing says but the corpus.
+    #[must_use]
+    pub fn pruned(self, teacher: Config, vocabulary: Vocabulary) -> Self {
+        let student = student_of(&self.recipe, &teacher).with_rows(teacher.vocab_size);
+        Self {
+            student,
+            teacher,
+            vocabulary: Some(vocabulary),
+            ..self
+        }
+    }
+
+    /// The teacher's config, with all of its tokens.
+    pub fn whole_teacher(&self) -> Config {
+        let pruned = self.vocabulary.as_ref();
+        pruned.map_or_else(
+            || self.teacher.clone(),
+            |pruned| self.teacher.with_rows(pruned.of),
+        )
+    }
+
+    /// Whether nothing says yet how many tokens the student has.
+    pub fn has_open_vocabulary(&self) -> bool {
+        let share = self.recipe.student.vocabulary.filter(|v| *v <= 1.0);
+        share.is_some() && self.recipe.prunes() && self.vocabulary.is_none()
     }
 
     /// Learning rate of a step, from 1.
@@ -249,6 +285,23 @@ impl Plan {
         let pairs = pairs.map(|(pair, weight)| (Part::Relation(*pair), factor * weight));
         let output = stage.iter().flat_map(|stage| stage.parts.iter().copied());
         pairs.chain(output).collect()
+    }
+}
+
+/// The config of a student that is not a model of its own. What a share of the corpus comes to is not known here: until then, it
+/// has all tokens.
+pub(crate) fn student_of(recipe: &Recipe, teacher: &Config) -> Config {
+    let size = &recipe.student;
+    let student = teacher.student(StudentSize {
+        layers: size.layers,
+        hidden: size.hidden,
+        heads: size.heads,
+        ffn: size.ffn.unwrap_or(usual_ffn(size, teacher)),
+        dropout: size.dropout,
+    });
+    match size.vocabulary.filter(|_| recipe.prunes()) {
+        Some(tokens) if tokens > 1.0 => student.with_rows(teacher.vocab_size.min(tokens as usize)),
+        _ => student,
     }
 }
 
@@ -386,6 +439,43 @@ fn check_student(recipe: &Recipe, mistakes: &mut Mistakes) {
             )
         },
     );
+}
+
+fn check_vocabulary(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) {
+    let Some(asked) = recipe.student.vocabulary else {
+        return;
+    };
+    let mut demand = |holds, message: String| {
+        mistakes.demand(holds, "student.vocabulary", || message);
+        holds
+    };
+    let is_share = asked > 0.0 && asked <= 1.0;
+    let is_number = asked > 1.0 && asked.fract() == 0.0;
+    let is_either = demand(
+        is_share || is_number,
+        format!(
+            "must be a whole number of tokens above 1, such as 32000, or a share of the corpus's tokens above 0 and up to 1, such as \
+             0.9995, not {asked}"
+        ),
+    );
+    let most = teacher.vocab_size;
+    if is_either && recipe.prunes() {
+        demand(
+            asked <= most as f64,
+            format!(
+                "{asked} tokens are more than the teacher's {most}; take fewer, or leave it out to keep all"
+            ),
+        );
+    }
+    if let Init::Folder(folder) = &recipe.student.init {
+        demand(
+            false,
+            format!(
+                "the student starts from the model in {folder}, which has its own tokens; leave vocabulary out, or set student.init \
+                 to `teacher` or `random`"
+            ),
+        );
+    }
 }
 
 /// A student that starts from the model in a folder is that model: what the recipe says of its size must agree, and it must be of

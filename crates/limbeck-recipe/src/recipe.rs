@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::init::Init;
 use crate::{Config, Part};
@@ -80,6 +80,22 @@ pub struct StudentRecipe {
     /// spaced from the first to `teacher_layer`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from_layers: Option<Vec<usize>>,
+    /// The teacher's tokens that the student keeps, the most frequent ones of the corpus: their number above 1, such as 32000, or the
+    /// share of the corpus's tokens that they are, up to 1, such as 0.9995. Unless given: all.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "whole_if_it_is"
+    )]
+    pub vocabulary: Option<f64>,
+}
+
+/// A number of tokens as a person writes it: 32000 and not 32000.0.
+#[allow(clippy::ref_option, reason = "serde passes the field as it is")]
+fn whole_if_it_is<S: Serializer>(number: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match number {
+        Some(n) if *n > 1.0 && n.fract() == 0.0 && *n < 1e9 => (*n as u64).serialize(serializer),
+        number => number.serialize(serializer),
+    }
 }
 
 impl Default for StudentRecipe {
@@ -92,6 +108,7 @@ impl Default for StudentRecipe {
             dropout: 0.1,
             init: Init::default(),
             from_layers: None,
+            vocabulary: None,
         }
     }
 }
@@ -280,6 +297,11 @@ impl Recipe {
     /// Whether the student learns from a teacher assistant.
     pub fn has_assistant(&self) -> bool {
         self.assistant_steps > 0
+    }
+
+    /// Whether the vocabulary is pruned in this stage. A student of an assistant has that one's tokens, of which none is taken away.
+    pub fn prunes(&self) -> bool {
+        self.student.vocabulary.is_some() && !self.has_assistant()
     }
 
     /// The recipe of the teacher assistant, if there is one: as deep as the teacher, and in all else what the student is.

@@ -11,6 +11,11 @@ impl TokenizerError {
         Self(words.into())
     }
 
+    /// The words.
+    pub fn reason(&self) -> &str {
+        &self.0
+    }
+
     /// A file that cannot be read, and why.
     pub(crate) fn of_file(file: &str, reason: impl std::fmt::Display) -> Self {
         Self(format!("{file} cannot be read: {reason}"))

@@ -16,10 +16,12 @@ mod caught;
 mod classes;
 mod error;
 mod labels;
+mod pruning;
 mod settings;
 mod tokenizer;
 mod tokenizer_file;
 
 pub use error::TokenizerError;
+pub use pruning::{Keep, Kept};
 pub use settings::FileOf;
 pub use tokenizer::{MOST_BYTES, PairTokens, Tokenizer, Tokens, WordTokens};

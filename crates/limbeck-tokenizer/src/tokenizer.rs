@@ -1,6 +1,6 @@
 //! Text to token ids, with the teacher's own tokenizer.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokenizers::models::ModelWrapper;
 use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
 use tokenizers::parallelism::MaybeParallelRefIterator;
@@ -13,6 +13,7 @@ use tokenizers::{
 
 use crate::caught::caught;
 use crate::classes::{self, Made, is_byte_level};
+use crate::pruning::standing_alone;
 use crate::settings::{
     CONFIG, Class, FileOf, MERGES, Settings, TOKENIZER, VOCAB_JSON, VOCAB_TXT, object,
 };
@@ -75,15 +76,15 @@ struct Beginning {
 /// A tokenizer of a model folder: WordPiece, byte-level BPE or Unigram, whatever tokenizer.json says.
 #[derive(Clone)]
 pub struct Tokenizer {
-    inner: Inner,
+    pub(crate) inner: Inner,
     /// The length at which texts are truncated, if they are.
     max_length: Option<usize>,
     /// The end of a long text that is cut off.
     cuts: TruncationDirection,
     /// The token for what the vocabulary lacks.
-    unknown: Option<u32>,
+    pub(crate) unknown: Option<u32>,
     /// Whether the class that the folder names would make other tokens of its tokenizer.json.
-    alone: bool,
+    pub(crate) alone: bool,
 }
 
 impl Tokenizer {
@@ -190,17 +191,7 @@ impl Tokenizer {
         }
         if self.alone {
             let mut config = object(files, CONFIG)?;
-            config.insert("tokenizer_class".into(), "PreTrainedTokenizerFast".into());
-            let model = object(files, "config.json")?;
-            let has_types = ["bert", "electra"].map(Value::from);
-            // That class gives token types to every model, and some take none.
-            if !model
-                .get("model_type")
-                .is_some_and(|model| has_types.contains(model))
-            {
-                let inputs = config.entry("model_input_names");
-                inputs.or_insert_with(|| json!(["input_ids", "attention_mask"]));
-            }
+            standing_alone(&mut config, files)?;
             let config = format!("{:#}\n", Value::Object(config));
             changed.push((CONFIG.to_owned(), config.into_bytes()));
         }

@@ -13,8 +13,8 @@ use super::metrics::{Metrics, Past};
 use super::stage::Stage;
 use crate::error::CliError;
 use crate::output::{CHECKPOINT, METRICS_IN_PROGRESS, Output};
-use crate::progress::{Progress, in_words};
-use crate::{ahead, device, memory};
+use crate::progress::{COUNTING, Progress, in_words};
+use crate::{ahead, device, interrupt, memory};
 
 /// The front of a run at a terminal.
 pub struct Listener {
@@ -86,7 +86,7 @@ impl Listener {
         let text: Vec<String> = heading.into_iter().chain(facts).chain(lines).collect();
         let fields = json!({
             "stage": self.stage.name(), "recipe": plan.recipe, "device": info.device, "step": step, "self_test_failure": info.self_test_failure,
-            "changed": changed, "taken_over_from": self.output.abandoned_by, "metrics_damage": damage,
+            "vocabulary": plan.vocabulary, "changed": changed, "taken_over_from": self.output.abandoned_by, "metrics_damage": damage,
         });
         self.progress.say(&text.join("\n"), "start", &fields);
         Ok(())
@@ -150,6 +150,16 @@ impl Front for Listener {
 
     fn free_memory(&self) -> Option<u64> {
         memory::free()
+    }
+
+    fn counting<T>(&self, bytes: u64, count: impl FnOnce(&dyn Fn(u64)) -> T) -> T {
+        let bar = Progress::of_bytes(Some(bytes), !self.progress.is_json());
+        if !self.progress.is_json() {
+            bar.enter(0, COUNTING);
+        }
+        let counted = interrupt::at_once(|| count(&|done| bar.reach(done, COUNTING.to_owned())));
+        bar.finish();
+        counted
     }
 
     fn batches(&self, feed: Feed) -> Result<BatchSource, CorpusError> {
