@@ -13,10 +13,10 @@
 //
 //   p_ij = exp((z_ij - largest_i) - log_sum_i)    dZ_ij = p_ij (m_ij c_ij - delta_i)    delta_i = dO_i . O_i
 //
-// With a bias, z_ij has bias_{j - i} added. Its gradient, the sum of dZ along each diagonal, comes from the walk of the queries: a tile's
-// dZ lie in workgroup memory, a thread adds up a diagonal or two of them, and the workgroup keeps its own sums in the output. Others add
-// up those. A launch takes some blocks of rows of each sequence and the next goes on with the sums of the one before, so that
-// they grow as S, not as S times S.
+// With a bias, z_ij has bias_{j - i} added. Its gradient, the sum of dZ along each diagonal, comes from the walk of the
+// queries: a tile's dZ lie in workgroup memory, a thread adds up a diagonal or two of them, and the workgroup keeps its own
+// sums in the output. Others add up those. A launch takes some blocks of rows of each sequence and the next goes on with
+// the sums of the one before, so that they grow as S, not as S times S.
 //
 // A thread has a row or a key. Where D goes in slices, what a thread makes of a tile is kept in workgroup memory between two
 // rounds over the slices. Rows and keys at or past the length get exactly 0. Shared text: attention_common.wgsl.
@@ -146,7 +146,7 @@ fn add(
     }
 }
 
-// Adds the dZ of a tile to the sums of the workgroup. Key t of the tile and row r of the block are on diagonal t - r + ROWS - 1.
+// Adds the dZ of a tile to the sums of the workgroup: key t of it and row r of the block are on diagonal t - r + ROWS - 1.
 fn add_diagonals(task: Task, start: u32, count: u32, sums: u32, thread: u32) {
     for (var diagonal = thread; diagonal < ROWS + TILE - 1u; diagonal += ROWS) {
         var sum = 0.0;

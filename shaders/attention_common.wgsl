@@ -1,17 +1,17 @@
 // What attention_forward.wgsl and attention_backward.wgsl share, put before either (README.md: rules for a shader).
 //
-// One workgroup takes {{rows}} tokens of one head of one sequence, one a thread. It streams over the others in their reach in tiles
-// of {{tile}}, which come through workgroup memory in slices of {{vectors}} times four features. Where one slice holds all of D, vectors and
-// sums stay in registers (SLICED is false, and what it guards folds away). Where not, own slices are read again for each tile,
-// and sums live in the thread's own part of the output. The loops over a tile are not meant to be unrolled, which takes some
-// drivers minutes. Symbols: README.md.
+// One workgroup takes {{rows}} tokens of one head of one sequence, one a thread. It streams over the others in their reach
+// in tiles of {{tile}}, which come through workgroup memory in slices of {{vectors}} times four features. Where one slice
+// holds all of D, vectors and sums stay in registers (SLICED is false, and what it guards folds away). Where not, own
+// slices are read again for each tile, and sums live in the thread's own part of the output. The loops over a tile are not
+// meant to be unrolled, which takes some drivers minutes. Symbols: README.md.
 //
-// A pass declares `output`, whose parts follow each other after gaps; `bias`, (A, 2S - 1), anything where there is none; and `info`:
-// [0] groups, [1] B, [2] S, [3] A, [4] D, [5] bits of 1 / sqrt(D), [6] where the second part of the output starts, [7] key of
-// dropout, [8] its threshold, [9] bits of its factor, [10] how many tokens before itself a row sees, and [11] after, S at most;
-// [12] where the statistics of rows start in what the backward pass knows; [13] the first block of {{rows}} tokens that the launch takes
-// of each sequence, and [14] how many; [15] where the gradient of the bias starts in the output, and [16] how many blocks have one
-// each; [17 ..] lengths, 1 ..= S.
+// A pass declares `output`, whose parts follow each other after gaps; `bias`, (A, 2S - 1), anything where there is none;
+// and `info`: [0] groups, [1] B, [2] S, [3] A, [4] D, [5] bits of 1 / sqrt(D), [6] where the second part of the output
+// starts, [7] key of dropout, [8] its threshold, [9] bits of its factor, [10] how many tokens before itself a row sees, and
+// [11] after, S at most; [12] where the statistics of rows start in what the backward pass knows; [13] the first block of
+// {{rows}} tokens that the launch takes of each sequence, and [14] how many; [15] where the gradient of the bias starts in
+// the output, and [16] how many blocks have one each; [17 ..] lengths, 1 ..= S.
 
 const ROWS: u32 = {{rows}}u;
 const TILE: u32 = {{tile}}u;

@@ -1,10 +1,10 @@
 // Attention, streaming: output[b, i, a] = sum_j p_ij * m_ij * value_j with p the softmax of query_i . key_j / sqrt(D) +
-// bias_{j - i} over the real keys j in reach of i and m the factors of dropout, and per row what a backward pass needs: the largest
-// score and the log of the sum of exponentials below it.
+// bias_{j - i} over the real keys j in reach of i and m the factors of dropout, and per row what a backward pass needs: the
+// largest score and the log of the sum of exponentials below it.
 //
-// A thread has a row and walks over the keys. Scores of a tile are in workgroup memory, though only their thread reads them: in
-// registers, the loops over a tile would have to be unrolled. Rows at or past the length get exactly 0. Shared text:
-// attention_common.wgsl.
+// A thread has a row and walks over the keys. Scores of a tile are in workgroup memory, though only their thread reads
+// them: in registers, the loops over a tile would have to be unrolled. Rows at or past the length get exactly 0. Shared
+// text: attention_common.wgsl.
 // Twin: `limbeck_oracle::attention::forward`.
 
 @group(0) @binding(0) var<storage, read> queries: array<f32>;       // (B, S, H)
@@ -18,7 +18,8 @@
 
 // Below every score, yet finite: WGSL lets an implementation assume that infinities do not occur.
 const LOWEST: f32 = -3.0e38;
-// The score of a key that is out of reach: above LOWEST, so that a row that has met no other yet forgets it at the first that it sees.
+// The score of a key that is out of reach: above LOWEST, so that a row that has met no other yet forgets it at the first
+// that it sees.
 const HIDDEN: f32 = -1.0e30;
 
 var<workgroup> key_tile: array<vec4<f32>, TILE * VECTORS>;             // (TILE, VECTORS)

@@ -1,6 +1,6 @@
-//! `bench attention`: forward and backward of one layer's attention (12 heads of 64, one sequence), with all keys, with a window of 128
-//! tokens, and with a window, rotary positions and a bias: time and memory by S, on the CPU (`--gpu`: a GPU). `--gate` fails if
-//! a window does not save time, or if memory grows faster than S.
+//! `bench attention`: forward and backward of one layer's attention (12 heads of 64, one sequence), with all keys, with a
+//! window of 128 tokens, and with a window, rotary positions and a bias: time and memory by S, on the CPU (`--gpu`: a GPU).
+//! `--gate` fails if a window does not save time, or if memory grows faster than S.
 
 use std::process::ExitCode;
 use std::time::Instant;

@@ -1,7 +1,8 @@
 //! Benchmarks: ratios from one run, as JSON lines. `cargo xtask bench step` times a distillation step on the CPU, split
 //! into its parts, `cargo xtask bench relation` the relation loss alone, its memory and how both grow with S. Each is
 //! set beside the same written plainly in PyTorch where torch is installed (`tests/peer`). `cargo xtask bench matmul`
-//! times the products of a step's linear layers on a GPU, beside burn's; `cargo xtask bench attention` attention with a window and without.
+//! times the products of a step's linear layers on a GPU, beside burn's; `cargo xtask bench attention` attention with
+//! a window and without.
 #![allow(
     missing_docs,
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! Attention on the CPU, streaming: a block of rows of one head of one sequence at a time, and the keys in their reach, forward
-//! and backward. The backward pass computes the probabilities again.
+//! Attention on the CPU, streaming: a block of rows of one head of one sequence at a time, and the keys in their reach,
+//! forward and backward. The backward pass computes the probabilities again.
 
 use std::ops::Range;
 
@@ -132,7 +132,8 @@ impl Call {
         }
     }
 
-    /// Multiplies the probabilities of a row, of keys from `first` on, by the factors of dropout; indices count (B, heads, S, S).
+    /// Multiplies the probabilities of a row, of keys from `first` on, by the factors of dropout.
+    /// Indices count (B, heads, S, S).
     #[inline(always)]
     fn drop(&self, row: &mut [f32], task: usize, i: usize, first: usize) {
         if let Some(mask) = self.dropout {
@@ -218,8 +219,8 @@ impl WithSimd for Forward<'_> {
     }
 }
 
-/// Gradients of queries, keys and values, (B, S, H) each, from the gradient of the output; and that of the bias, (A, 2S - 1), if
-/// it is wanted.
+/// Gradients of queries, keys and values, (B, S, H) each, from the gradient of the output; and that of the bias,
+/// (A, 2S - 1), if it is wanted.
 fn backward(
     inputs: &Inputs,
     gradient: &[f32],
@@ -260,9 +261,9 @@ fn backward(
     (parts.map(|part| call.heads.join(&part)), sum)
 }
 
-/// The backward pass of one head of one sequence. With probabilities P, dropout factors M and the gradient dO of the output:
-/// dV = (P M)^T dO, dP = (dO V^T) M, dZ = P (dP - rowsum(P dP)), dQ = dZ K / sqrt(D), dK = dZ^T Q / sqrt(D), and the bias has the
-/// sum of dZ along each diagonal.
+/// The backward pass of one head of one sequence. With probabilities P, dropout factors M and the gradient dO of the
+/// output: dV = (P M)^T dO, dP = (dO V^T) M, dZ = P (dP - rowsum(P dP)), dQ = dZ K / sqrt(D), dK = dZ^T Q / sqrt(D), and
+/// the bias has the sum of dZ along each diagonal.
 struct Backward<'a> {
     head: Head<'a>,
     upstream: Transposed,

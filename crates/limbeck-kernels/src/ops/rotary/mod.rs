@@ -1,6 +1,6 @@
-//! Rotary positions (Su et al. 2021): features of queries and keys turned, in pairs, by an angle that grows with the position.
-//! As burn operations that is a dozen launches and as many walks over the tensor. The gradient is the turn back, so the graph
-//! keeps nothing of the input.
+//! Rotary positions (Su et al. 2021): features of queries and keys turned, in pairs, by an angle that grows with the
+//! position. As burn operations that is a dozen launches and as many walks over the tensor. The gradient is the turn back,
+//! so the graph keeps nothing of the input.
 
 mod cpu;
 #[cfg(feature = "gpu")]
@@ -20,8 +20,8 @@ use crate::graph::differentiable_linear;
 #[cfg(feature = "gpu")]
 pub(crate) use gpu::RotarySpec;
 
-/// The angles by which the vectors of an attention head are turned at each position. Feature f and feature f + R / 2 of the first
-/// R are a pair, which is turned by position * theta^(-2 f / R): `rotate_half` of transformers. Cheap to clone.
+/// The angles by which the vectors of an attention head are turned at each position. Feature f and feature f + R / 2 of the
+/// first R are a pair, which is turned by position * theta^(-2 f / R): `rotate_half` of transformers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Rotation(Arc<Table>);
 
