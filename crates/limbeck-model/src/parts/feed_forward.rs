@@ -11,23 +11,35 @@ use super::Pass;
 impl Pass<'_> {
     /// (B, S, H) to (B, S, H).
     pub(super) fn feed_forward(&mut self, at: &FeedForward, x: Tensor<3>) -> Tensor<3> {
-        let up = self.up_project(at.up, x);
-        let down = self.linear(at.down, up);
+        let gate = at.gate.map(|gate| self.linear(gate, x.clone()));
+        let mut units = self.up_project(at.up, x);
+        if let Some(gate) = gate {
+            units = units * gate;
+        }
+        if self.shape.drops_units {
+            let units = self.drop_hidden(units);
+            return self.linear(at.down, units);
+        }
+        let down = self.linear(at.down, units);
         self.drop_hidden(down)
     }
 
     /// The up projection through the activation. GELU adds the bias itself: one pass less over the widest tensor of a
     /// layer.
     fn up_project(&self, at: Linear, x: Tensor<3>) -> Tensor<3> {
-        match (self.shape.activation, at.bias) {
-            (Activation::Gelu, Some(bias)) => {
+        match self.shape.activation {
+            Activation::Gelu => {
                 let x = self.linear(Linear { bias: None, ..at }, x);
-                gelu(self.kernels, x, self.parameters.vector(bias))
+                let width = x.dims()[2];
+                let bias = match at.bias {
+                    Some(bias) => self.parameters.vector(bias),
+                    None => Tensor::zeros([width], &x.device()),
+                };
+                gelu(self.kernels, x, bias)
             }
-            (Activation::Gelu, None) => burn::tensor::activation::gelu(self.linear(at, x)),
-            (Activation::GeluTanh, _) => gelu_approximate(self.linear(at, x)),
-            (Activation::Relu, _) => relu(self.linear(at, x)),
-            (Activation::Silu, _) => silu(self.linear(at, x)),
+            Activation::GeluTanh => gelu_approximate(self.linear(at, x)),
+            Activation::Relu => relu(self.linear(at, x)),
+            Activation::Silu => silu(self.linear(at, x)),
         }
     }
 }
