@@ -1,6 +1,6 @@
-"""Goldens of further encoder families: what transformers computes with a tiny random DistilBERT and a tiny random ELECTRA.
+"""Goldens of further encoder families: what transformers computes with a tiny random DistilBERT, ELECTRA, ModernBERT and MPNet.
 
-Made by:  cargo xtask golden     (after encoder.py, whose WordPiece vocabulary both models have)
+Made by:  cargo xtask golden     (after encoder.py, whose WordPiece vocabulary all models have)
 Read by:  the parity tests of the encoder and the tests of the command line, which add tiny-bert's tokenizer
 
 Writes beside this file, always the same bytes:
@@ -8,10 +8,15 @@ Writes beside this file, always the same bytes:
                         the head's tensors, which an encoder does not need; layer_norm_eps is 1e-12 in every DistilBERT
   tiny-electra/         the same of ElectraForPreTraining (`electra.`, `discriminator_predictions.`); embedding width 16,
                         hidden size 24, layer_norm_eps 2e-3
-  families.safetensors  tensors of "distilbert" and "electra", named as encoder.py names those of "bert"; hidden.0 of ELECTRA
-                        is what leaves the projection behind the embeddings
+  tiny-modernbert/      the same of ModernBertForMaskedLM (`model.`); the second and third of four layers attend to two tokens on
+                        either side; both kinds have a theta of their own; norm_eps 7e-4
+  tiny-mpnet/           the same of MPNetForMaskedLM (`mpnet.`), whose table of distances is large enough to matter; positions start at 2
+  families.safetensors  tensors of "distilbert", "electra", "modernbert" and "mpnet", named as encoder.py names those of "bert"; hidden.0 of
+                        ELECTRA is what leaves the projection behind the embeddings, hidden.4 of ModernBERT what leaves the norm
+                        behind the last layer; its .q and .k are not turned by their positions yet
 
-The activations are computed in float64 and rounded once to float32. Rows at or past a sequence's length mean nothing.
+The activations are computed in float64 (ModernBERT's rotation in float32, as transformers has it) and rounded once to float32.
+Rows at or past a sequence's length mean nothing.
 """
 
 import copy
@@ -20,6 +25,7 @@ import torch
 import transformers
 from safetensors.torch import save_file
 from transformers import DistilBertConfig, DistilBertForMaskedLM, ElectraConfig, ElectraForPreTraining
+from transformers import ModernBertConfig, ModernBertForMaskedLM, MPNetConfig, MPNetForMaskedLM
 
 from encoder import HERE, wordpiece_tokenizer
 
@@ -30,11 +36,16 @@ def main():
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     vocab_size = wordpiece_tokenizer().get_vocab_size()
-    distilbert, electra = tiny_distilbert(vocab_size), tiny_electra(vocab_size)
+    distilbert, electra, modernbert = tiny_distilbert(vocab_size), tiny_electra(vocab_size), tiny_modernbert(vocab_size)
     write_model(distilbert, HERE / "tiny-distilbert", weight_std=0.22, seed=21)
     write_model(electra, HERE / "tiny-electra", weight_std=0.25, seed=22)
+    mpnet = tiny_mpnet(vocab_size)
+    write_model(modernbert, HERE / "tiny-modernbert", weight_std=0.25, seed=25)
     golden = activations("distilbert", distilbert.distilbert, distilbert_taps, lengths=[3, 10, 6], first_word=5, seed=23)
     golden |= activations("electra", electra.electra, bert_taps, lengths=[8, 1, 12], first_word=5, seed=24)
+    golden |= activations("modernbert", modernbert.model, modernbert_taps, lengths=[3, 13, 7], first_word=5, seed=26)
+    write_model(mpnet, HERE / "tiny-mpnet", weight_std=0.25, seed=27)
+    golden |= activations("mpnet", mpnet.mpnet, mpnet_taps, lengths=[24, 2, 9], first_word=5, seed=28)
     save_file(golden, HERE / "families.safetensors")
 
 
@@ -69,6 +80,45 @@ def tiny_electra(vocab_size):
     )
 
 
+def tiny_modernbert(vocab_size):
+    return ModernBertForMaskedLM(
+        ModernBertConfig(
+            vocab_size=vocab_size,
+            hidden_size=24,
+            num_attention_heads=3,
+            num_hidden_layers=4,
+            intermediate_size=20,
+            norm_eps=7e-4,
+            max_position_embeddings=40,
+            global_attn_every_n_layers=3,
+            local_attention=5,
+            rope_parameters={
+                "full_attention": {"rope_type": "default", "rope_theta": 600.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 30.0},
+            },
+            pad_token_id=0,
+            bos_token_id=2,
+            cls_token_id=2,
+            eos_token_id=3,
+            sep_token_id=3,
+        )
+    )
+
+
+def tiny_mpnet(vocab_size):
+    return MPNetForMaskedLM(
+        MPNetConfig(
+            vocab_size=vocab_size,
+            hidden_size=24,
+            num_attention_heads=3,
+            num_hidden_layers=2,
+            intermediate_size=36,
+            layer_norm_eps=2e-3,
+            max_position_embeddings=42,
+        )
+    )
+
+
 def write_model(model, folder, weight_std, seed):
     """Fills the model with weights in which no term of the formulas is a no-op, and saves it."""
     random = torch.Generator().manual_seed(seed)
@@ -96,6 +146,18 @@ def bert_taps(model):
     return [(layer.query, layer.key, layer.value) for layer in layers]
 
 
+def modernbert_taps(model):
+    def part(layer, number):
+        return lambda x: layer.attn.Wqkv(layer.attn_norm(x)).chunk(3, dim=-1)[number]
+
+    return [[part(layer, number) for number in range(3)] for layer in model.layers]
+
+
+def mpnet_taps(model):
+    layers = [layer.attention.attn for layer in model.encoder.layer]
+    return [(layer.q, layer.k, layer.v) for layer in layers]
+
+
 def activations(name, model, taps, lengths, first_word, seed):
     """Hidden states and projections of every layer on random sequences, by axis as encoder.py says."""
     random = torch.Generator().manual_seed(seed)
@@ -110,8 +172,8 @@ def activations(name, model, taps, lengths, first_word, seed):
         for number, state in enumerate(hidden):
             golden[f"{name}.hidden.{number}"] = state.float().contiguous()
         for number, projections in enumerate(taps(exact), start=1):
-            for letter, linear in zip("qkv", projections):
-                golden[f"{name}.{letter}.{number}"] = linear(hidden[number - 1]).float().contiguous()
+            for letter, project in zip("qkv", projections):
+                golden[f"{name}.{letter}.{number}"] = project(hidden[number - 1]).float().contiguous()
     return golden
 
 

@@ -3,15 +3,16 @@
 Made by:  cargo xtask golden     (after encoder.py and families.py, whose models it opens)
 Read by:  the parity tests of classifiers
 
-Writes heads.safetensors beside this file, always the same bytes. For "bert", "xlmr", "distilbert" and "electra", on random
-sequences of B = 3:
+Writes heads.safetensors beside this file, always the same bytes. For "bert", "xlmr", "distilbert", "electra",
+"modernbert" and "mpnet", on random sequences of B = 3:
   ids, lengths, types         (B, S), (B), (B, S); types are 0 where the family has one token type or none
   head.<tensor>               the head's tensors, but for BERT's pooler, which the encoder's file holds
   logits                      (B, 3), dropout off
   mean_logits                 (B, 3): the last linear layer on the mean of the last hidden states over real tokens
   targets                     (B), a class each
   loss, norm                  cross-entropy with the class weights 0.5, 1 and 2, and the norm of its gradient over all parameters
-  token_logits                (B, S, 3): the head that classifies tokens, with the weights of the last linear layer
+  token_logits                (B, S, 3): the head that classifies tokens, with the weights of the last linear layer, and of the
+                              layers before it where tokens have these, too
   token_targets               (B, S): 0 for a token that does not count, else its class + 1
   token_loss, token_norm      the same as loss and norm, over the tokens that count
 
@@ -34,7 +35,7 @@ def main():
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     golden = {}
-    for seed, name in enumerate(["bert", "xlmr", "distilbert", "electra"], start=31):
+    for seed, name in enumerate(["bert", "xlmr", "distilbert", "electra", "modernbert", "mpnet"], start=31):
         for key, value in head(f"tiny-{name}", seed).items():
             golden[f"{name}.{key}"] = value
     save_file(golden, HERE / "heads.safetensors")
@@ -57,7 +58,7 @@ def head(folder, seed):
     if getattr(model.config, "type_vocab_size", 1) < 2:
         types = torch.zeros_like(types)
     tokens = {"input_ids": ids, "attention_mask": real.long()}
-    if folder != "tiny-distilbert":
+    if folder not in ("tiny-distilbert", "tiny-modernbert", "tiny-mpnet"):
         tokens["token_type_ids"] = types
     logits = model(**tokens).logits
     hidden = model.base_model(**tokens).last_hidden_state
@@ -69,7 +70,7 @@ def head(folder, seed):
     loss.backward()
     norm = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).norm()
     numbers = {"logits": logits, "mean_logits": output(mean), "loss": loss[None], "norm": norm[None]}
-    numbers |= of_tokens(folder, output, tokens, weights)
+    numbers |= of_tokens(folder, model, output, tokens, weights)
     # Every other token begins a word.
     golden["token_targets"] = token_targets(real)
     golden |= {key: value.detach().float().contiguous() for key, value in numbers.items()}
@@ -81,9 +82,11 @@ def token_targets(real):
     return torch.where(real & (places % 2 == 0), places % 3 + 1, 0)
 
 
-def of_tokens(folder, output, tokens, weights):
+def of_tokens(folder, of_texts, output, tokens, weights):
     model = AutoModelForTokenClassification.from_pretrained(HERE / folder, num_labels=3).double().eval()
     model.classifier.load_state_dict(output.state_dict())
+    if hasattr(model, "head"):
+        model.head.load_state_dict(of_texts.head.state_dict())
     logits = model(**tokens).logits
     # -1 is the class of what does not count.
     targets = token_targets(tokens["attention_mask"].bool()) - 1

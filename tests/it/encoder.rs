@@ -7,7 +7,7 @@ use it::{cpu, gpu, read};
 use limbeck_model::{
     Dropout, Encoder, Folder, MOST_BYTES, ModelError, Named, Precision, TokenBatch, Tokenizer,
 };
-use limbeck_recipe::{Config, Rng, StudentSize, parameter_count};
+use limbeck_recipe::{Config, Rng, StudentSize, Tap, parameter_count};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use crate::golden::Golden;
@@ -48,8 +48,23 @@ pub fn tiny_electra() -> Folder {
     folder!("tiny-electra", "config.json", "model.safetensors")
 }
 
-pub fn one_of_each_family() -> [Folder; 4] {
-    [tiny_bert(), tiny_xlmr(), tiny_distilbert(), tiny_electra()]
+pub fn tiny_modernbert() -> Folder {
+    folder!("tiny-modernbert", "config.json", "model.safetensors")
+}
+
+pub fn tiny_mpnet() -> Folder {
+    folder!("tiny-mpnet", "config.json", "model.safetensors")
+}
+
+pub fn one_of_each_family() -> [Folder; 6] {
+    [
+        tiny_bert(),
+        tiny_xlmr(),
+        tiny_distilbert(),
+        tiny_electra(),
+        tiny_modernbert(),
+        tiny_mpnet(),
+    ]
 }
 
 fn goldens() -> Golden {
@@ -145,6 +160,48 @@ async fn electra_agrees_with_transformers() {
     for device in [cpu(), gpu().await] {
         check(&goldens_of_families(), "electra", &tiny_electra(), &device).await;
     }
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn modernbert_agrees_with_transformers() {
+    for device in [cpu(), gpu().await] {
+        let (golden, folder) = (goldens_of_families(), tiny_modernbert());
+        check(&golden, "modernbert", &folder, &device).await;
+    }
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn mpnet_agrees_with_transformers() {
+    for device in [cpu(), gpu().await] {
+        let (golden, folder) = (goldens_of_families(), tiny_mpnet());
+        check(&golden, "mpnet", &folder, &device).await;
+    }
+}
+
+/// Of queries and keys that are tapped as attention compares them, the scores depend on how far apart two tokens are, and not on
+/// where they are; values are not turned.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn rotated_taps_know_distances_alone() {
+    let mut encoder = Encoder::from_folder(&tiny_modernbert(), &cpu()).unwrap();
+    // The first layer reads the embeddings, so equal tokens have equal queries.
+    let batch = TokenBatch::new(&[7; 6], &[6], &cpu()).unwrap();
+    let content = encoder.tap(&batch, 1, None).unwrap();
+    encoder.set_tap(Tap::Rotated);
+    let rotated = encoder.tap(&batch, 1, None).unwrap();
+    let all = encoder.taps(&batch).unwrap().remove(0);
+    assert_eq!(read(all.q).await, read(rotated.q.clone()).await);
+    assert_eq!(read(content.v).await, read(rotated.v).await);
+    let (q, k) = (read(rotated.q).await, read(rotated.k).await);
+    let plain = read(content.q).await;
+    assert_eq!(plain[..24], plain[24..48], "one token, one query");
+    assert_ne!(q[..24], q[24..48]);
+    let score = |from: usize, to: usize| {
+        let pairs = (0..8).map(|at| f64::from(q[24 * from + at]) * f64::from(k[24 * to + at]));
+        pairs.sum::<f64>()
+    };
+    assert!((score(0, 2) - score(3, 5)).abs() < 1e-5);
+    assert!((score(4, 1) - score(5, 2)).abs() < 1e-5);
+    assert!((score(0, 2) - score(0, 3)).abs() > 1e-3);
 }
 
 /// RoBERTa gives its padding token one position wherever a text has it, and does not count it; BERT counts all of its tokens.
@@ -495,7 +552,7 @@ async fn initial_values_follow_the_order_of_the_parameters() {
             shape,
         } in student.values().await.unwrap()
         {
-            let norm = name.to_lowercase().replace('_', "").contains("layernorm");
+            let norm = name.to_lowercase().contains("norm");
             let expected: Vec<f32> = match (shape.len(), norm && name.ends_with("weight")) {
                 // In memory a linear layer is transposed; values are drawn as files have them.
                 (2, _) => values
@@ -556,7 +613,7 @@ fn wrong_configs_are_named() {
     let message = |change, value| config_with(change, value).unwrap_err().to_string();
     assert_eq!(
         message("model_type", "gpt2".into()),
-        "config.json: model_type `gpt2` is not supported; supported: bert, roberta, xlm-roberta, camembert, distilbert, electra"
+        "config.json: model_type `gpt2` is not supported; supported: bert, roberta, xlm-roberta, camembert, distilbert, electra, modernbert, mpnet"
     );
     assert_eq!(
         message("hidden_act", "mish".into()),

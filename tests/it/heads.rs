@@ -10,7 +10,14 @@ use wasm_bindgen_test::wasm_bindgen_test;
 use crate::encoder::one_of_each_family;
 use crate::golden::Golden;
 
-const FAMILIES: [&str; 4] = ["bert", "xlmr", "distilbert", "electra"];
+const FAMILIES: [&str; 6] = [
+    "bert",
+    "xlmr",
+    "distilbert",
+    "electra",
+    "modernbert",
+    "mpnet",
+];
 
 fn goldens() -> Golden {
     Golden::parse(include_bytes!("../golden/heads.safetensors"))
@@ -63,10 +70,10 @@ fn classifier(
             }
         }
     }
-    let own = if choice != HeadChoice::First || name == "bert" {
-        2
-    } else {
-        4
+    let own = match (choice, name) {
+        (HeadChoice::First, "bert") | (HeadChoice::Mean, _) => 2,
+        (HeadChoice::First, _) | (HeadChoice::Tokens, "modernbert") => 4,
+        (HeadChoice::Tokens, _) => 2,
     };
     assert_eq!(set, own, "{name}");
     classifier

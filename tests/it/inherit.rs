@@ -7,13 +7,13 @@ use it::{cpu, gpu, read};
 use limbeck_model::{Encoder, Folder, ModelError, Named, TokenBatch};
 use limbeck_recipe::batching::{Batch, DataPosition};
 use limbeck_recipe::{
-    Config, Init, Pair, Plan, Recipe, StudentRecipe, StudentSize, usual_from_layers,
+    Config, Init, Pair, Part, Plan, Recipe, StudentRecipe, StudentSize, Tap, usual_from_layers,
 };
 use limbeck_train::{Checkpoint, Event, Run};
 use serde_json::json;
 use wasm_bindgen_test::wasm_bindgen_test;
 
-use crate::encoder::{one_of_each_family, tiny_bert, tiny_electra};
+use crate::encoder::{one_of_each_family, tiny_bert, tiny_electra, tiny_modernbert, tiny_mpnet};
 
 /// A student of the tiny BERT's own size (2 x 24, 3 heads, 40 units), without dropout.
 fn recipe() -> Recipe {
@@ -379,7 +379,7 @@ async fn every_family_has_narrower_students() {
         let config = teacher.config().student(StudentSize {
             layers: 1,
             hidden: 18,
-            heads: 2,
+            heads: 3,
             ffn: 20,
             dropout: 0.0,
         });
@@ -388,6 +388,87 @@ async fn every_family_has_narrower_students() {
             assert!(values.iter().all(|value| value.is_finite()));
         }
     }
+}
+
+/// Queries and keys of a narrower head are the pairs of the teacher's whose angles are those of the head: of 4 pairs the first and
+/// the third, each with its partner.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn rotary_heads_keep_the_pairs_that_turn_alike() {
+    let teacher = Encoder::from_folder(&tiny_modernbert(), &cpu()).unwrap();
+    let size = |hidden, heads| StudentSize {
+        layers: 1,
+        hidden,
+        heads,
+        ffn: 20,
+        dropout: 0.0,
+    };
+    let of_teacher = by_name(&teacher).await;
+    let rows = |named: &Named, rows: &[usize]| {
+        let width = named.shape[1];
+        let row = |row: &usize| named.values[row * width..][..width].to_vec();
+        rows.iter().flat_map(row).collect::<Vec<f32>>()
+    };
+    let check = async |size, kept: &[usize]| {
+        let config = teacher.config().student(size);
+        let student = Encoder::from_teacher(&teacher, &config, &[1], &cpu()).await;
+        let of_student = by_name(&student.unwrap()).await;
+        for of in ["query", "key"] {
+            let name = format!("layers.0.attn.Wqkv.{of}.weight");
+            let (kept_rows, whole) = (&of_student[&name], &of_teacher[&name]);
+            let columns = teacher.kept_columns(size.hidden).await.unwrap();
+            let width = whole.shape[1];
+            let expected: Vec<f32> = rows(whole, kept)
+                .chunks(width)
+                .flat_map(|row| {
+                    columns
+                        .iter()
+                        .map(|column| row[*column])
+                        .collect::<Vec<f32>>()
+                })
+                .collect();
+            assert_eq!(kept_rows.values, expected, "{name}");
+        }
+    };
+    // Three heads of 8 dimensions become three of 4.
+    let kept = [0, 2, 4, 6].map(|at| [at, at + 8, at + 16]);
+    let kept: Vec<usize> = (0..3).flat_map(|head| kept.map(|at| at[head])).collect();
+    check(size(12, 3), &kept).await;
+    // As wide as the teacher, with six heads of 4: each two of them share one of the teacher's, without a dimension left.
+    let six = [[0, 2, 4, 6], [1, 3, 5, 7]];
+    let six: Vec<usize> = (0..3)
+        .flat_map(|head| six.concat().into_iter().map(move |at| 8 * head + at))
+        .collect();
+    check(size(24, 6), &six).await;
+}
+
+/// What distances add is a column a head: a student with fewer heads has those of the heads that its layer keeps.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn distances_belong_to_the_heads_that_are_kept() {
+    let folder = tiny_mpnet();
+    let weights = limbeck_model::Weights::open(&folder).unwrap();
+    let config = folder.config().unwrap();
+    // The second of three heads gives next to nothing.
+    let teacher = Encoder::from_values(&config, &cpu(), |name, _, shape| {
+        let mut values = weights.get(name, shape)?;
+        if name == "encoder.layer.1.attention.attn.v.weight" {
+            values[8 * 24..16 * 24].iter_mut().for_each(|x| *x /= 1e3);
+        }
+        Ok(values)
+    });
+    let teacher = teacher.unwrap();
+    let student = teacher.config().student(StudentSize {
+        layers: 1,
+        hidden: 16,
+        heads: 2,
+        ffn: 20,
+        dropout: 0.0,
+    });
+    let student = Encoder::from_teacher(&teacher, &student, &[2], &cpu()).await;
+    let name = "encoder.relative_attention_bias.weight";
+    let (of_teacher, of_student) = (by_name(&teacher).await, by_name(&student.unwrap()).await);
+    let (whole, kept) = (&of_teacher[name].values, &of_student[name].values);
+    let expected: Vec<f32> = whole.chunks(3).flat_map(|row| [row[0], row[2]]).collect();
+    assert_eq!(kept, &expected);
 }
 
 async fn step(run: &mut Run) -> f64 {
@@ -421,6 +502,58 @@ async fn a_run_starts_from_its_teacher_once() {
         let plan = plan(&checkpoint.header.recipe);
         let mut resumed = Run::resume(plan, teacher(&device), &checkpoint).unwrap();
         assert_eq!(resumed.student().values().await.unwrap(), written);
+        assert_eq!(step(&mut resumed).await, step(&mut run).await);
+        assert_eq!(
+            resumed.student().values().await.unwrap(),
+            run.student().values().await.unwrap()
+        );
+    }
+}
+
+/// So it is where queries are turned, attention has a window, units a gate and distances a bias; and the loss falls, so that
+/// gradients come through all of it.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn students_of_other_kinds_learn_and_go_on_bit_for_bit() {
+    let cases = [
+        (tiny_modernbert(), 3, Tap::Content),
+        (tiny_modernbert(), 3, Tap::Rotated),
+        (tiny_mpnet(), 2, Tap::Content),
+    ];
+    for (folder, layers, tap) in cases {
+        let recipe = Recipe {
+            tap,
+            learning_rate: 3e-3,
+            warmup: Some(0),
+            student: StudentRecipe {
+                layers,
+                hidden: 12,
+                dropout: 0.1,
+                ..recipe().student
+            },
+            ..recipe()
+        };
+        let plan = Plan::new(&recipe, &folder.config().unwrap()).unwrap();
+        let teacher = || Encoder::from_folder(&folder, &cpu()).unwrap();
+        let mut run = Run::new(plan.clone(), teacher()).await.unwrap();
+        let before = run.evaluate(&[batch()]).await.unwrap();
+        let fresh = by_name(run.student()).await;
+        for _ in 0..6 {
+            step(&mut run).await;
+        }
+        let after = run.evaluate(&[batch()]).await.unwrap();
+        let loss = |parts: &BTreeMap<Part, f64>| parts.values().sum::<f64>();
+        let (first, last) = (loss(&before.parts), loss(&after.parts));
+        assert!(last < 0.9 * first, "{first} and then {last}");
+        for (name, named) in by_name(run.student()).await {
+            assert_ne!(
+                named.values, fresh[&name].values,
+                "{name} has learnt nothing"
+            );
+        }
+        let (position, inputs) = (DataPosition::default(), BTreeMap::new());
+        let bytes = run.checkpoint(&position, &inputs).await.unwrap();
+        let checkpoint = Checkpoint::parse(&bytes).unwrap();
+        let mut resumed = Run::resume(plan, teacher(), &checkpoint).unwrap();
         assert_eq!(step(&mut resumed).await, step(&mut run).await);
         assert_eq!(
             resumed.student().values().await.unwrap(),

@@ -125,11 +125,11 @@ pub fn beside(student: &Path, formats: &[Format]) -> Result<Vec<Written>, CliErr
 /// Refuses formats in which a model of this config cannot be, whatever its weights.
 ///
 /// # Errors
-/// It is too large for a file of ONNX.
-pub fn require_small(config: &Config, formats: &[Format]) -> Result<(), CliError> {
+/// It is too large for a file of ONNX, or computes what no graph says yet.
+pub fn require_writable(config: &Config, formats: &[Format]) -> Result<(), CliError> {
     let mut formats = formats.iter();
-    let small = formats.try_for_each(|format| limbeck_onnx::require_small(config, *format));
-    small.map_err(|error| {
+    let writable = formats.try_for_each(|format| limbeck_onnx::require_writable(config, *format));
+    writable.map_err(|error| {
         CliError::Usage(format!(
             "the student cannot be exported with --export: {error}"
         ))
@@ -225,7 +225,7 @@ impl<'a> Model<'a> {
                 let flags = match error {
                     ExportError::Beyond(_) => " (--formats f32,int8)",
                     ExportError::Prompt => " (leave --pooled out)",
-                    ExportError::TooLarge { .. } => "",
+                    ExportError::TooLarge { .. } | ExportError::Unsupported(_) => "",
                 };
                 let name = self.folder.name();
                 CliError::Usage(format!(

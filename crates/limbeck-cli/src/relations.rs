@@ -16,7 +16,7 @@ use limbeck_engine::Opened;
 use limbeck_kernels::Taps;
 use limbeck_model::{Encoder, Folder, TokenBatch, Tokenizer, checks, to_host};
 use limbeck_recipe::{
-    Config, DeviceChoice, Pair, Plan, Recipe, Vector, common_relation_heads, counted,
+    Config, DeviceChoice, Pair, Plan, Recipe, Tap, Vector, common_relation_heads, counted,
     usual_relation_heads, usual_teacher_layer,
 };
 use limbeck_relations::{
@@ -214,10 +214,16 @@ impl Side {
         })
     }
 
-    fn taps(&self, batch: &TokenBatch, layer: usize, device: &Device) -> Result<Taps, CliError> {
+    fn taps(
+        &self,
+        batch: &TokenBatch,
+        (layer, tap): (usize, Tap),
+        device: &Device,
+    ) -> Result<Taps, CliError> {
         let mut encoder = Encoder::from_folder(&self.folder, device)?;
         let checks = checks(encoder.config());
         encoder.set_kernels(device::tested_kernels(device, &checks));
+        encoder.set_tap(tap);
         Ok(encoder.tap(batch, layer, None)?)
     }
 }
@@ -264,6 +270,7 @@ struct Choice {
     heads: usize,
     teacher_layer: usize,
     student_layer: usize,
+    tap: Tap,
 }
 
 impl Choice {
@@ -286,6 +293,7 @@ impl Choice {
             heads,
             teacher_layer: layer,
             student_layer: arguments.student_layer.unwrap_or(last),
+            tap: plan.map(|plan| plan.recipe.tap).unwrap_or_default(),
         };
         demand_layer("teacher", choice.teacher_layer, teacher)?;
         demand_layer("student", choice.student_layer, student)?;
@@ -411,8 +419,20 @@ fn compute(
     device: &Device,
 ) -> Result<Relations, CliError> {
     let batch = TokenBatch::new(ids, &[ids.len()], device)?;
-    let from_teacher = finite_taps("teacher", teacher, &batch, choice.teacher_layer, device)?;
-    let from_student = finite_taps("student", student, &batch, choice.student_layer, device)?;
+    let from_teacher = finite_taps(
+        "teacher",
+        teacher,
+        &batch,
+        (choice.teacher_layer, choice.tap),
+        device,
+    )?;
+    let from_student = finite_taps(
+        "student",
+        student,
+        &batch,
+        (choice.student_layer, choice.tap),
+        device,
+    )?;
     let mut pairs = Vec::new();
     for pair in &choice.pairs {
         let of = |taps: &[Vec<f32>; 3]| {
@@ -446,10 +466,10 @@ fn finite_taps(
     who: &str,
     side: &Side,
     batch: &TokenBatch,
-    layer: usize,
+    (layer, tap): (usize, Tap),
     device: &Device,
 ) -> Result<[Vec<f32>; 3], CliError> {
-    let taps = read(&side.taps(batch, layer, device)?)?;
+    let taps = read(&side.taps(batch, (layer, tap), device)?)?;
     match taps.iter().flatten().all(|x| x.is_finite()) {
         true => Ok(taps),
         false => Err(CliError::NotFinite(format!(

@@ -2,7 +2,7 @@
 
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
-use limbeck_kernels::{gelu, linear, matmul};
+use limbeck_kernels::{gelu, layer_norm, linear, matmul};
 use limbeck_recipe::layout::Kind;
 use limbeck_recipe::{FamilyHead, HeadActivation, HeadChoice, Kernels, Rng, Tuned};
 
@@ -21,6 +21,7 @@ pub struct Classifier {
     choice: HeadChoice,
     /// None where the head is one linear layer.
     dense: Option<Linear>,
+    norm: Option<Norm>,
     output: Linear,
 }
 
@@ -31,7 +32,17 @@ struct Linear {
     /// (in, out).
     weight: Tensor<2>,
     /// (out).
-    bias: Tensor<1>,
+    bias: Option<Tensor<1>>,
+}
+
+/// The LayerNorm of a head.
+#[derive(Clone, Debug)]
+struct Norm {
+    name: &'static str,
+    /// (H).
+    weight: Tensor<1>,
+    /// (H).
+    bias: Option<Tensor<1>>,
 }
 
 impl Classifier {
@@ -50,30 +61,36 @@ impl Classifier {
         let (head, width) = (encoder.config().head(), encoder.config().hidden_size);
         let device = encoder.device();
         let mut rng = Rng::keyed(&[seed, HEAD]);
-        let (dense, name) = match choice {
-            HeadChoice::First => {
-                let random = Linear::random(head.dense, [width, width], &mut rng, device);
-                let of_encoder = head.dense_of_encoder();
+        let dense = match head.has_dense(choice) {
+            true => {
+                let (sizes, has_bias) = ([width, width], head.has_bias);
+                let random = Linear::random(head.dense, sizes, has_bias, &mut rng, device);
+                let of_encoder = head
+                    .dense_of_encoder()
+                    .filter(|_| choice == HeadChoice::First);
                 let known = of_encoder.is_some_and(|name| weights.has(&format!("{name}.weight")));
-                let dense = match of_encoder.filter(|_| known) {
+                Some(match of_encoder.filter(|_| known) {
                     Some(name) => {
                         let get = |part: &str, shape: &[usize]| {
-                            weights.get(&format!("{name}.{part}"), shape)
+                            weights.get(&format!("{name}.{part}"), shape).map(Some)
                         };
-                        Linear::read(head.dense, [width, width], device, get)?
+                        Linear::read(head.dense, sizes, device, get)?
                     }
                     None => random,
-                };
-                (Some(dense), head.output)
+                })
             }
-            HeadChoice::Mean => (None, FamilyHead::OF_MEAN),
-            HeadChoice::Tokens => (None, FamilyHead::OF_TOKENS),
+            false => None,
         };
-        let output = Linear::random(name, [width, outputs], &mut rng, device);
+        let has_bias = encoder.config().norm_bias;
+        let norm = head.norm.filter(|_| dense.is_some());
+        let norm = norm.map(|name| Norm::new(name, width, has_bias, device));
+        let sizes = [width, outputs];
+        let output = Linear::random(output_name(head, choice), sizes, true, &mut rng, device);
         Ok(Self {
             encoder,
             choice,
             dense,
+            norm,
             output,
         })
     }
@@ -99,21 +116,36 @@ impl Classifier {
                 None => return Ok(None),
             },
         };
+        let has_norm_bias = encoder.config().norm_bias;
+        let get = |name: &str, part: &str, shape: &[usize]| {
+            let full = format!("{name}.{part}");
+            // Whether such a dense layer has a bias, the file knows.
+            let may_lack = part == "bias" && name == head.dense && !head.has_bias;
+            match may_lack && !weights.has_in_file(&full) {
+                true => Ok(None),
+                false => weights.get_of_file(&full, shape).map(Some),
+            }
+        };
         let read = |name: &'static str, shape: [usize; 2]| {
-            let get =
-                |part: &str, shape: &[usize]| weights.get_of_file(&format!("{name}.{part}"), shape);
-            Linear::read(name, shape, device, get)
+            Linear::read(name, shape, device, |part, shape| get(name, part, shape))
         };
-        let (dense, output) = match choice {
-            HeadChoice::First => (Some(read(head.dense, [width, width])?), head.output),
-            HeadChoice::Mean => (None, FamilyHead::OF_MEAN),
-            HeadChoice::Tokens => (None, FamilyHead::OF_TOKENS),
+        let dense = match head.has_dense(choice) {
+            true => Some(read(head.dense, [width, width])?),
+            false => None,
         };
-        let output = read(output, [width, outputs])?;
+        let norm = match head.norm.filter(|_| dense.is_some()) {
+            Some(name) => {
+                let get = |part: &str| weights.get_of_file(&format!("{name}.{part}"), &[width]);
+                Some(Norm::read(name, has_norm_bias, device, get)?)
+            }
+            None => None,
+        };
+        let output = read(output_name(head, choice), [width, outputs])?;
         let classifier = Self {
             encoder,
             choice,
             dense,
+            norm,
             output,
         };
         Ok(Some((classifier, tuned)))
@@ -145,7 +177,8 @@ impl Classifier {
             Some(dropout) => dropout.apply(x, p),
             None => x,
         };
-        let mut x = match self.choice.pooling() {
+        let pooling = self.encoder.config().head_pooling(self.choice);
+        let mut x = match pooling {
             Some(pooling) => pool(hidden, batch.lengths(), &pooling, 0),
             None => hidden.flatten(0, 1),
         };
@@ -160,6 +193,10 @@ impl Classifier {
                 HeadActivation::Gelu => self.gelu(dense, x),
             };
         }
+        if let Some(norm) = &self.norm {
+            let eps = self.encoder.config().layer_norm_eps;
+            x = norm.apply(kernels, x, eps);
+        }
         Ok(self.output.apply(kernels, dropped(x)))
     }
 
@@ -167,34 +204,38 @@ impl Classifier {
     fn gelu(&self, dense: &Linear, x: Tensor<2>) -> Tensor<2> {
         let kernels = self.encoder.kernels();
         let x = matmul(kernels, x, dense.weight.clone()).unsqueeze_dim(1);
-        gelu(kernels, x, dense.bias.clone()).squeeze_dim(1)
+        let zeros = || Tensor::zeros([dense.weight.dims()[1]], &x.device());
+        let bias = dense.bias.clone().unwrap_or_else(zeros);
+        gelu(kernels, x, bias).squeeze_dim(1)
     }
 
     /// Every parameter in place: the encoder's, then the head's, each by its name in the file that holds it.
     pub fn parameters_mut(&mut self) -> Vec<(String, Kind, ParameterMut<'_>)> {
         let mut parameters = self.encoder.parameters_mut();
-        for linear in self.dense.iter_mut().chain([&mut self.output]) {
-            let name = linear.name;
-            let weight = ParameterMut::Matrix(&mut linear.weight);
-            let bias = ParameterMut::Vector(&mut linear.bias);
-            parameters.push((format!("{name}.weight"), Kind::Linear, weight));
-            parameters.push((format!("{name}.bias"), Kind::Bias, bias));
-        }
+        parameters.extend(self.dense.iter_mut().flat_map(Linear::parameters_mut));
+        parameters.extend(self.norm.iter_mut().flat_map(Norm::parameters_mut));
+        parameters.extend(self.output.parameters_mut());
         parameters
     }
 
     /// The same weights for inference: nothing is tracked.
     #[must_use]
     pub fn without_autodiff(&self) -> Self {
+        let vector = |bias: &Option<Tensor<1>>| bias.clone().map(Tensor::without_autodiff);
         let plain = |linear: &Linear| Linear {
             name: linear.name,
             weight: linear.weight.clone().without_autodiff(),
-            bias: linear.bias.clone().without_autodiff(),
+            bias: vector(&linear.bias),
         };
         Self {
             encoder: self.encoder.without_autodiff(),
             choice: self.choice,
             dense: self.dense.as_ref().map(plain),
+            norm: self.norm.as_ref().map(|norm| Norm {
+                name: norm.name,
+                weight: norm.weight.clone().without_autodiff(),
+                bias: vector(&norm.bias),
+            }),
             output: plain(&self.output),
         }
     }
@@ -208,11 +249,15 @@ impl Classifier {
         &self,
         precision: Precision,
     ) -> Result<Vec<(&'static str, Vec<u8>)>, ModelError> {
-        let mut encoder = self.encoder.values().await?;
+        let mut encoder = self.encoder.stored_values().await?;
         let mut head = Vec::new();
-        for linear in self.dense.iter().chain([&self.output]) {
+        if let Some(linear) = &self.dense {
             head.extend(linear.values().await?);
         }
+        if let Some(norm) = &self.norm {
+            head.extend(norm.values().await?);
+        }
+        head.extend(self.output.values().await?);
         let file = "model.safetensors";
         if self.choice == HeadChoice::Mean {
             return Ok(vec![
@@ -232,8 +277,23 @@ impl Classifier {
     }
 }
 
+/// The linear layer to the classes.
+fn output_name(head: &FamilyHead, choice: HeadChoice) -> &'static str {
+    match choice {
+        HeadChoice::First => head.output,
+        HeadChoice::Mean => FamilyHead::OF_MEAN,
+        HeadChoice::Tokens => FamilyHead::OF_TOKENS,
+    }
+}
+
 impl Linear {
-    fn random(name: &'static str, shape: [usize; 2], rng: &mut Rng, device: &Device) -> Self {
+    fn random(
+        name: &'static str,
+        shape: [usize; 2],
+        has_bias: bool,
+        rng: &mut Rng,
+        device: &Device,
+    ) -> Self {
         let count = shape[0] * shape[1];
         let values: Vec<f32> = (0..count)
             .map(|_| (INITIAL_STD * rng.normal()) as f32)
@@ -241,50 +301,114 @@ impl Linear {
         Self {
             name,
             weight: Tensor::from_data(TensorData::new(values, shape), device),
-            bias: Tensor::zeros([shape[1]], device),
+            bias: has_bias.then(|| Tensor::zeros([shape[1]], device)),
         }
     }
 
-    /// From a file, where the weight is (out, in); `get` gives the values of `weight` and `bias`.
+    /// From a file, where the weight is (out, in); `get` gives the values of `weight` and `bias`, the latter if there is one.
     fn read(
         name: &'static str,
         [from, to]: [usize; 2],
         device: &Device,
-        get: impl Fn(&str, &[usize]) -> Result<Vec<f32>, ModelError>,
+        get: impl Fn(&str, &[usize]) -> Result<Option<Vec<f32>>, ModelError>,
     ) -> Result<Self, ModelError> {
-        let weight = transposed(&get("weight", &[to, from])?, to, from);
+        let weight = get("weight", &[to, from])?.unwrap_or_default();
+        let weight = transposed(&weight, to, from);
         let bias = get("bias", &[to])?;
         Ok(Self {
             name,
             weight: Tensor::from_data(TensorData::new(weight, [from, to]), device),
-            bias: Tensor::from_data(TensorData::new(bias, [to]), device),
+            bias: bias.map(|bias| Tensor::from_data(TensorData::new(bias, [to]), device)),
         })
     }
 
     /// (B, in) to (B, out).
     fn apply(&self, kernels: Kernels, x: Tensor<2>) -> Tensor<2> {
-        linear(kernels, x, self.weight.clone(), Some(self.bias.clone()))
+        linear(kernels, x, self.weight.clone(), self.bias.clone())
+    }
+
+    fn parameters_mut(&mut self) -> Vec<(String, Kind, ParameterMut<'_>)> {
+        let weight = ParameterMut::Matrix(&mut self.weight);
+        let weight = [(format!("{}.weight", self.name), Kind::Linear, weight)];
+        let bias = self.bias.as_mut().map(ParameterMut::Vector);
+        let bias = bias.map(|bias| (format!("{}.bias", self.name), Kind::Bias, bias));
+        weight.into_iter().chain(bias).collect()
     }
 
     /// Name, shape and values as files have them.
-    async fn values(&self) -> Result<[Named; 2], ModelError> {
+    async fn values(&self) -> Result<Vec<Named>, ModelError> {
         let [from, to] = self.weight.dims();
-        let name = self.name;
-        Ok([
-            Named {
-                name: format!("{name}.weight"),
-                shape: vec![to, from],
-                values: transposed(
-                    &to_host(self.weight.clone().without_autodiff()).await?,
-                    from,
-                    to,
-                ),
-            },
-            Named {
-                name: format!("{name}.bias"),
-                shape: vec![to],
-                values: to_host(self.bias.clone().without_autodiff()).await?,
-            },
-        ])
+        let values = to_host(self.weight.clone().without_autodiff()).await?;
+        let mut all = vec![Named {
+            name: format!("{}.weight", self.name),
+            shape: vec![to, from],
+            values: transposed(&values, from, to),
+        }];
+        if let Some(bias) = &self.bias {
+            all.push(vector(self.name, "bias", bias).await?);
+        }
+        Ok(all)
     }
+}
+
+impl Norm {
+    fn new(name: &'static str, width: usize, has_bias: bool, device: &Device) -> Self {
+        Self {
+            name,
+            weight: Tensor::ones([width], device),
+            bias: has_bias.then(|| Tensor::zeros([width], device)),
+        }
+    }
+
+    /// From a file; `get` gives the values of `weight` and `bias`.
+    fn read(
+        name: &'static str,
+        has_bias: bool,
+        device: &Device,
+        get: impl Fn(&str) -> Result<Vec<f32>, ModelError>,
+    ) -> Result<Self, ModelError> {
+        let vector = |part: &str| {
+            let values = get(part)?;
+            let shape = [values.len()];
+            Ok::<_, ModelError>(Tensor::from_data(TensorData::new(values, shape), device))
+        };
+        Ok(Self {
+            name,
+            weight: vector("weight")?,
+            bias: has_bias.then(|| vector("bias")).transpose()?,
+        })
+    }
+
+    /// (B, H) to (B, H).
+    fn apply(&self, kernels: Kernels, x: Tensor<2>, eps: f64) -> Tensor<2> {
+        let bias = self.bias.clone();
+        let bias = bias.unwrap_or_else(|| self.weight.zeros_like());
+        let x = x.unsqueeze_dim(1);
+        layer_norm(kernels, x, None, self.weight.clone(), bias, eps).squeeze_dim(1)
+    }
+
+    fn parameters_mut(&mut self) -> Vec<(String, Kind, ParameterMut<'_>)> {
+        let weight = ParameterMut::Vector(&mut self.weight);
+        let weight = [(format!("{}.weight", self.name), Kind::NormWeight, weight)];
+        let bias = self.bias.as_mut().map(ParameterMut::Vector);
+        let bias = bias.map(|bias| (format!("{}.bias", self.name), Kind::NormBias, bias));
+        weight.into_iter().chain(bias).collect()
+    }
+
+    /// Name, shape and values as files have them.
+    async fn values(&self) -> Result<Vec<Named>, ModelError> {
+        let mut all = vec![vector(self.name, "weight", &self.weight).await?];
+        if let Some(bias) = &self.bias {
+            all.push(vector(self.name, "bias", bias).await?);
+        }
+        Ok(all)
+    }
+}
+
+async fn vector(name: &str, part: &str, values: &Tensor<1>) -> Result<Named, ModelError> {
+    Ok(Named {
+        name: format!("{name}.{part}"),
+        shape: values.dims().to_vec(),
+        values: to_host(values.clone().without_autodiff()).await?,
+    })
 }

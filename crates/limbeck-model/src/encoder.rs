@@ -3,12 +3,12 @@
 use burn::tensor::{Device, Tensor};
 use limbeck_kernels::{Check, Taps};
 use limbeck_recipe::layout::{Block, Kind};
-use limbeck_recipe::{Config, Kernels, Pooling};
+use limbeck_recipe::{Config, Kernels, Pooling, Positions, Tap};
 
 use crate::parameters::{ParameterMut, Parameters};
-use crate::parts::Pass;
+use crate::parts::{Pass, Rotations};
 use crate::sentence::pool;
-use crate::weights::{Named, to_safetensors};
+use crate::weights::{Named, as_stored, to_safetensors};
 use crate::{Dropout, Folder, ModelError, Precision, TokenBatch, Weights};
 
 /// An encoder with its weights on a device.
@@ -18,22 +18,28 @@ pub struct Encoder {
     parameters: Parameters,
     device: Device,
     kernels: Kernels,
+    rotations: Rotations,
+    tap: Tap,
 }
 
 /// Which kernels a model of this config uses, for the self-test of a device.
-pub fn checks(config: &Config) -> [Check; 7] {
+pub fn checks(config: &Config) -> Vec<Check> {
     let layer_norm = |width| Check::LayerNorm { width };
-    [
-        Check::Attention {
-            width: config.hidden_size / config.num_attention_heads,
-        },
+    let width = config.hidden_size / config.num_attention_heads;
+    let has_bias = config.distance_buckets > 0;
+    let is_rotary = matches!(config.positions, Positions::Rotary { .. });
+    let mut checks = vec![
+        Check::Attention { width },
         Check::Embedding,
         Check::Gelu,
         Check::FeedForward,
         layer_norm(config.hidden_size),
         layer_norm(config.shape.embedding_width()),
         Check::Linear,
-    ]
+    ];
+    checks.extend(has_bias.then_some(Check::BiasedAttention { width }));
+    checks.extend(is_rotary.then_some(Check::Rotary));
+    checks
 }
 
 impl Encoder {
@@ -86,6 +92,8 @@ impl Encoder {
             parameters,
             device: device.clone(),
             kernels: Kernels::default(),
+            rotations: Rotations::default(),
+            tap: Tap::default(),
         }
     }
 
@@ -107,6 +115,12 @@ impl Encoder {
     /// What computes embeddings, linear layers, attention, GELU and LayerNorm.
     pub fn kernels(&self) -> Kernels {
         self.kernels
+    }
+
+    /// Sets which queries and keys are tapped of a model with rotary positions from now on: as the projections give them, unless this
+    /// says otherwise.
+    pub fn set_tap(&mut self, tap: Tap) {
+        self.tap = tap;
     }
 
     /// Every parameter in place, with its name as `transformers` has it, in the order in which checkpoints and initial
@@ -133,10 +147,16 @@ impl Encoder {
     /// # Errors
     /// A tensor cannot be read back from the device, or holds what is not a number or does not fit the precision.
     pub async fn to_safetensors(&self, precision: Precision) -> Result<Vec<u8>, ModelError> {
-        to_safetensors(&self.values().await?, precision)
+        to_safetensors(&self.stored_values().await?, precision)
     }
 
-    /// Every parameter's name, shape and values as files have them.
+    /// Every tensor's name, shape and values as files have them.
+    pub(crate) async fn stored_values(&self) -> Result<Vec<Named>, ModelError> {
+        let values = self.values().await?;
+        Ok(as_stored(values, &self.parameters.layout().parameters))
+    }
+
+    /// Every parameter's name, shape and values in the layout of files.
     ///
     /// # Errors
     /// A tensor cannot be read back from the device.
@@ -160,7 +180,8 @@ impl Encoder {
         for before in &self.blocks()[..layer - 1] {
             x = pass.block(before, x);
         }
-        Ok(pass.project(&target.attention, &x))
+        let projected = pass.project(target, &x);
+        Ok(pass.tapped(target, projected))
     }
 
     /// What [`Encoder::tap`] gives, and the hidden states of the last layer, (B, S, H), in one pass. With the same dropout the
@@ -179,12 +200,13 @@ impl Encoder {
         for before in &self.blocks()[..layer - 1] {
             x = pass.block(before, x);
         }
-        let taps = pass.project(&target.attention, &x);
-        x = pass.after_projections(target, x, taps.clone());
+        let projected = pass.project(target, &x);
+        let taps = pass.tapped(target, projected.clone());
+        x = pass.after_projections(target, x, projected);
         for after in &self.blocks()[layer..] {
             x = pass.block(after, x);
         }
-        Ok((taps, x))
+        Ok((taps, pass.last(x)))
     }
 
     /// What [`Encoder::tap`] gives of every layer, the first one first, in one pass and without dropout.
@@ -196,8 +218,8 @@ impl Encoder {
         let blocks = self.blocks();
         let mut taps = Vec::with_capacity(blocks.len());
         for (index, block) in blocks.iter().enumerate() {
-            let projected = pass.project(&block.attention, &x);
-            taps.push(projected.clone());
+            let projected = pass.project(block, &x);
+            taps.push(pass.tapped(block, projected.clone()));
             if index + 1 < blocks.len() {
                 x = pass.after_projections(block, x, projected);
             }
@@ -205,7 +227,8 @@ impl Encoder {
         Ok(taps)
     }
 
-    /// The embeddings' output and every layer's, (B, S, H) each: L + 1 of them.
+    /// The embeddings' output and every layer's, (B, S, H) each: L + 1 of them. A LayerNorm behind the last layer belongs to its
+    /// output.
     ///
     /// # Errors
     /// A batch longer than the model's positions.
@@ -216,11 +239,14 @@ impl Encoder {
             x = pass.block(block, x);
             states.push(x.clone());
         }
+        if let Some(last) = states.last_mut() {
+            *last = pass.last(x);
+        }
         Ok(states)
     }
 
-    /// The last layer's output, (B, S, H). Dropout is applied where the model has it if one is given (training), never
-    /// otherwise.
+    /// What leaves the last layer and the LayerNorm behind it, if there is one, (B, S, H). Dropout is applied where the model has it
+    /// if one is given (training), never otherwise.
     ///
     /// # Errors
     /// A batch longer than the model's positions.
@@ -233,7 +259,7 @@ impl Encoder {
         for block in self.blocks() {
             x = pass.block(block, x);
         }
-        Ok(x)
+        Ok(pass.last(x))
     }
 
     /// Mean of the last hidden states over the real tokens of each sequence, (B, H); not normalised.
@@ -279,8 +305,12 @@ impl Encoder {
             parameters: &self.parameters,
             kernels: self.kernels,
             lengths: batch.lengths(),
+            rotations: &self.rotations,
+            distances: None,
+            tap: self.tap,
             dropout,
         };
+        pass.distances = pass.distances();
         let at = &self.parameters.layout().embeddings;
         let x = pass.embeddings(at, batch);
         Ok((pass, x))

@@ -8,7 +8,13 @@
 //!   little between columns;
 //! - the strongest attention heads, by the norms of their values and output projections, and of each as many dimensions as a
 //!   head of the student has; a student with more or wider heads keeps an equal share of each group of neighbouring heads;
-//! - feed-forward units by the norms of their up and down projections.
+//! - feed-forward units by the norms of their up and down projections, and of the gate, if there is one;
+//! - where positions are rotary, dimensions of queries and keys in the pairs that turn together: for each pair of a student's head
+//!   the one of the teacher's whose angles are the nearest to those that the student turns it by, and of equally near ones the
+//!   strongest.
+//!
+//! What distances add to the scores of a head is one table for all layers: a student with fewer heads has the columns of those that
+//! its last layer keeps.
 //!
 //! Norms are taken over the hidden columns that are kept.
 
@@ -16,8 +22,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use burn::tensor::Device;
-use limbeck_recipe::Config;
 use limbeck_recipe::layout::{Block, Kind, Layout, Linear};
+use limbeck_recipe::{Config, Positions};
 
 use crate::{Encoder, ModelError, Named};
 
@@ -34,6 +40,8 @@ enum Axis {
     Value,
     /// Units of the feed-forward part.
     Units,
+    /// Attention heads.
+    Heads,
 }
 
 /// A parameter of the teacher, on the host.
@@ -69,11 +77,14 @@ impl Parameter {
     }
 }
 
-/// What a layer of the student keeps of one of the teacher's: places along three axes, in increasing order.
+/// What a layer of the student keeps of one of the teacher's: places along three axes, in increasing order, but those of queries and
+/// keys that turn as the student turns them.
 struct Kept {
     query_key: Vec<usize>,
     value: Vec<usize>,
     units: Vec<usize>,
+    /// For each head of the student one of the teacher's that it has dimensions of.
+    heads: Vec<usize>,
 }
 
 impl Kept {
@@ -89,10 +100,20 @@ impl Kept {
             };
             groups.iter().flat_map(in_group).collect()
         };
+        let [from, to] = [teacher, student].map(Width::of);
         Self {
-            query_key: choose(&query_key),
+            query_key: match teacher.positions {
+                Positions::Rotary { .. } => {
+                    let places = groups
+                        .iter()
+                        .map(|group| pairs(&query_key, group, from, to, each));
+                    places.flatten().collect()
+                }
+                Positions::Learned { .. } => choose(&query_key),
+            },
             value: choose(&value),
             units: largest(&norms(Axis::Units), student.intermediate_size),
+            heads: heads(&groups, teacher, student),
         }
     }
 }
@@ -118,6 +139,66 @@ fn groups(value: &[f64], teacher: &Config, student: &Config) -> (Vec<Range<usize
         (0..groups).map(group).collect(),
         student.hidden_size / groups,
     )
+}
+
+/// For each head of the student one of the teacher's, where the student's lie in these groups of the teacher's dimensions.
+fn heads(groups: &[Range<usize>], teacher: &Config, student: &Config) -> Vec<usize> {
+    let (from, to) = (teacher.num_attention_heads, student.num_attention_heads);
+    match groups.len() == to {
+        true => groups
+            .iter()
+            .map(|group| group.start / Width::of(teacher).0)
+            .collect(),
+        false => (0..to).map(|head| head * from / to).collect(),
+    }
+}
+
+/// The width of a model's heads.
+#[derive(Clone, Copy)]
+struct Width(usize);
+
+impl Width {
+    fn of(config: &Config) -> Self {
+        Self(config.hidden_size / config.num_attention_heads)
+    }
+
+    /// The dimension that turns together with dimension `pair` of a head.
+    fn partner(self, pair: usize) -> usize {
+        pair + self.0 / 2
+    }
+
+    fn pairs(self) -> usize {
+        self.0 / 2
+    }
+}
+
+/// The dimensions of a group of the teacher's heads that `count` dimensions of the student's heads take, in the student's order.
+/// Pair i of a head of D dimensions turns by theta^(-2i/D) a token.
+fn pairs(scores: &[f64], group: &Range<usize>, from: Width, to: Width, count: usize) -> Vec<usize> {
+    let heads = group.clone().step_by(from.0);
+    let mut left: Vec<(usize, usize)> = heads
+        .flat_map(|head| (0..from.pairs()).map(move |pair| (head, pair)))
+        .collect();
+    let strength =
+        |(head, pair): (usize, usize)| scores[head + pair] + scores[head + from.partner(pair)];
+    let mut places = vec![0; count];
+    for head in (0..count).step_by(to.0) {
+        for pair in 0..to.pairs() {
+            // In shares of a pair of the student's: D' i - D j.
+            let distance = |found: &(usize, usize)| (to.0 * found.1).abs_diff(from.0 * pair);
+            let nearest = left.iter().enumerate().min_by(|(_, a), (_, b)| {
+                let nearer = distance(a).cmp(&distance(b));
+                nearer.then(strength(**b).total_cmp(&strength(**a)))
+            });
+            let Some((place, &(of_head, of_pair))) = nearest else {
+                continue;
+            };
+            left.remove(place);
+            places[head + pair] = of_head + of_pair;
+            places[head + to.partner(pair)] = of_head + from.partner(of_pair);
+        }
+    }
+    places
 }
 
 /// Products of the squared norms that the matrices of a layer have along an axis: a dimension counts as much as what writes
@@ -176,6 +257,9 @@ impl Axes {
         if let Some(projection) = &layout.embeddings.projection {
             axes.set(projection, [Axis::Hidden, Axis::Whole]);
         }
+        if let Some(distances) = layout.distances {
+            axes.matrices[distances.0] = [Axis::Whole, Axis::Heads];
+        }
         for Block {
             attention,
             feed_forward,
@@ -186,7 +270,12 @@ impl Axes {
             axes.set(&attention.key, [Axis::QueryKey, Axis::Hidden]);
             axes.set(&attention.value, [Axis::Value, Axis::Hidden]);
             axes.set(&attention.output, [Axis::Hidden, Axis::Value]);
-            axes.set(&feed_forward.up, [Axis::Units, Axis::Hidden]);
+            for up in [Some(feed_forward.up), feed_forward.gate]
+                .into_iter()
+                .flatten()
+            {
+                axes.set(&up, [Axis::Units, Axis::Hidden]);
+            }
             axes.set(&feed_forward.down, [Axis::Hidden, Axis::Units]);
         }
         axes
@@ -237,6 +326,8 @@ fn in_layer(name: &str, layer: usize) -> String {
 struct Inheritance {
     parameters: BTreeMap<String, Parameter>,
     hidden: Vec<usize>,
+    /// Whether positions turn queries and keys.
+    turns: bool,
     /// For each layer of the student, the teacher's, from 0.
     layers: Vec<(usize, Kept)>,
 }
@@ -263,6 +354,7 @@ impl Inheritance {
         Ok(Self {
             parameters,
             hidden,
+            turns: matches!(config.positions, Positions::Rotary { .. }),
             layers,
         })
     }
@@ -300,7 +392,8 @@ impl Inheritance {
         Ok(rows.into_iter().flat_map(row).collect())
     }
 
-    /// The places along an axis that the student keeps: all if it is as long as the student's.
+    /// The places along an axis that the student keeps: all if it is as long as the student's. Queries and keys that turn are always
+    /// those that were chosen: heads of another width turn by other angles.
     fn places(&self, axis: Axis, kept: Option<&Kept>, all: usize, wanted: usize) -> Vec<usize> {
         let chosen = match axis {
             Axis::Whole => None,
@@ -308,9 +401,11 @@ impl Inheritance {
             Axis::QueryKey => kept.map(|kept| &kept.query_key),
             Axis::Value => kept.map(|kept| &kept.value),
             Axis::Units => kept.map(|kept| &kept.units),
+            // All layers share what heads have: those of the layer that is compared count.
+            Axis::Heads => self.layers.last().map(|(_, kept)| &kept.heads),
         };
         match chosen {
-            Some(chosen) if all != wanted => chosen.clone(),
+            Some(chosen) if all != wanted || axis == Axis::QueryKey && self.turns => chosen.clone(),
             _ => (0..all).collect(),
         }
     }

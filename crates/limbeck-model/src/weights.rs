@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use half::{bf16, f16};
-use limbeck_recipe::layout::{Parameter, TIED_WORDS};
+use limbeck_recipe::layout::{Parameter, Shared, TIED_WORDS};
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use crate::folder::is_weights;
@@ -49,6 +49,8 @@ pub struct Weights<'a> {
     aliases: BTreeMap<String, String>,
     /// The name of the table of words.
     words: String,
+    /// Parameters of the encoder that are parts of a tensor.
+    shared: BTreeMap<String, Shared>,
 }
 
 impl<'a> Weights<'a> {
@@ -72,6 +74,8 @@ impl<'a> Weights<'a> {
         if let Some(words) = parameters.first().filter(|_| config.ties_words()) {
             weights.take_tied(words);
         }
+        let shared = |p: Parameter| Some((p.name, p.shared?));
+        weights.shared = parameters.into_iter().filter_map(shared).collect();
         Ok(weights)
     }
 
@@ -92,6 +96,7 @@ impl<'a> Weights<'a> {
             names,
             aliases: BTreeMap::new(),
             words: String::new(),
+            shared: BTreeMap::new(),
         }
     }
 
@@ -132,9 +137,10 @@ impl<'a> Weights<'a> {
         let prefixes = prefixes.into_iter().find(|found| !found.is_empty());
         let missing = |prefix: &&String| {
             let lacks = |parameter: &&Parameter| {
-                let name = format!("{prefix}{}", parameter.name);
+                let (name, shape) = parameter.stored();
+                let name = format!("{prefix}{name}");
                 let found = self.stored(&name).and_then(|name| self.shape(name));
-                found.as_ref() != Some(&parameter.shape)
+                found != Some(shape)
             };
             parameters.iter().filter(lacks).count()
         };
@@ -233,7 +239,12 @@ impl<'a> Weights<'a> {
 
     /// Whether there is a tensor of this name; it is without the prefix.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.stored(&format!("{}{name}", self.prefix)).is_some()
+        self.has_in_file(&format!("{}{name}", self.prefix))
+    }
+
+    /// The same of any tensor, by its whole name in the file.
+    pub(crate) fn has_in_file(&self, full: &str) -> bool {
+        self.stored(full).is_some()
     }
 
     /// The name that a tensor has in the file.
@@ -247,12 +258,15 @@ impl<'a> Weights<'a> {
         name.map(String::as_str)
     }
 
-    /// The values of a tensor of the encoder, row-major; `name` is without the prefix.
+    /// The values of a parameter of the encoder, row-major; `name` is without the prefix.
     ///
     /// # Errors
     /// The file lacks it, it has another shape or an element type that is not a float, or a value of it is not finite.
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
         let full = format!("{}{name}", self.prefix);
+        if let Some(shared) = self.shared.get(name) {
+            return self.get_part(shared, shape);
+        }
         let rows = self.folder.rows().filter(|_| name == self.words);
         match (rows, shape) {
             (Some(rows), [kept, width]) if *kept == rows.kept.len() => {
@@ -262,6 +276,17 @@ impl<'a> Weights<'a> {
             }
             _ => self.get_of_file(&full, shape),
         }
+    }
+
+    /// A parameter that is a part of a tensor, with this shape of its own.
+    fn get_part(&self, shared: &Shared, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
+        let mut whole = shape.to_vec();
+        if let Some(rows) = whole.first_mut() {
+            *rows *= shared.parts;
+        }
+        let values = self.get_of_file(&format!("{}{}", self.prefix, shared.name), &whole)?;
+        let count: usize = shape.iter().product();
+        Ok(values[shared.part * count..][..count].to_vec())
     }
 
     /// The same of any tensor, by its whole name in the file.
@@ -478,6 +503,25 @@ fn require_storable(tensor: &Named, precision: Precision) -> Result<(), ModelErr
         }
         _ => Ok(()),
     }
+}
+
+/// The tensors of a file, of the values of `parameters`: those that share one are put together, one below the other.
+pub(crate) fn as_stored(values: Vec<Named>, parameters: &[Parameter]) -> Vec<Named> {
+    let mut stored: Vec<Named> = Vec::with_capacity(values.len());
+    for (named, parameter) in values.into_iter().zip(parameters) {
+        let name = parameter.stored().0;
+        match stored.iter_mut().find(|before| before.name == name) {
+            Some(whole) => {
+                whole.shape[0] += named.shape[0];
+                whole.values.extend(named.values);
+            }
+            None => stored.push(Named {
+                name: name.to_owned(),
+                ..named
+            }),
+        }
+    }
+    stored
 }
 
 /// Serialises tensors as a safetensors file that `transformers` opens (`format` must be `pt`).

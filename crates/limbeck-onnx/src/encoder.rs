@@ -38,13 +38,8 @@ impl<E> Writer<'_, '_, E> {
         let (shape, at) = (&self.config.shape, &layout.embeddings);
         let width = shape.embedding_width();
         let mut sum = self.words(ids, names.matrix(at.word), [shape.vocab_size, width])?;
-        let Positions::Learned {
-            rows,
-            first,
-            uncounted,
-        } = shape.positions;
-        let mut table = self.table(names.matrix(at.position), [rows, width])?;
         let types = shape.type_vocab_size;
+        let mut only_type = None;
         if let Some(at) = at.token_type {
             let values = self.table(names.matrix(at), [types, width])?;
             if types > 1 {
@@ -54,16 +49,29 @@ impl<E> Writer<'_, '_, E> {
                 let row = self.graph.op("Gather", &[&types, &ids], &[]);
                 sum = self.graph.op("Add", &[&sum, &row], &[]);
             } else {
-                // Every token has the one row: it goes along with the position's.
-                for row in table.chunks_mut(width) {
-                    row.iter_mut().zip(&values).for_each(|(x, y)| *x += y);
-                }
+                only_type = Some(values);
             }
         }
-        let name = names.matrix(at.position);
-        let table = self.graph.weights(name, &[rows, width], &table);
-        let row = self.positions(ids, &table, first, uncounted);
-        sum = self.graph.op("Add", &[&sum, &row], &[]);
+        if let (
+            Some(at),
+            Positions::Learned {
+                rows,
+                first,
+                uncounted,
+            },
+        ) = (at.position, shape.positions)
+        {
+            let mut table = self.table(names.matrix(at), [rows, width])?;
+            // Every token has the one row: it goes along with the position's.
+            if let Some(values) = &only_type {
+                for row in table.chunks_mut(width) {
+                    row.iter_mut().zip(values).for_each(|(x, y)| *x += y);
+                }
+            }
+            let table = self.graph.weights(names.matrix(at), &[rows, width], &table);
+            let row = self.positions(ids, &table, first, uncounted);
+            sum = self.graph.op("Add", &[&sum, &row], &[]);
+        }
         let mut x = self.norm(&sum, &at.norm, names, width)?;
         if let Some(projection) = &at.projection {
             let sizes = [self.config.hidden_size, width];
@@ -126,7 +134,10 @@ impl<E> Writer<'_, '_, E> {
         self.graph.place = format!("layer.{index}/attention");
         let attended = self.attention(x, mask, block, names)?;
         let sum = self.graph.op("Add", &[&attended, x], &[]);
-        let x = self.norm(&sum, &block.attention_norm, names, h)?;
+        let x = match &block.attention_norm {
+            Some(norm) => self.norm(&sum, norm, names, h)?,
+            None => sum,
+        };
         self.graph.place = format!("layer.{index}/feed_forward");
         let up = self.projected(&x, &block.feed_forward.up, names, [f, h])?;
         let active = self.activation(&up, self.config.activation);
@@ -221,10 +232,13 @@ impl<E> Writer<'_, '_, E> {
 
     fn norm(&mut self, x: &Value, norm: &Norm, names: &Names, width: usize) -> Result<Value, E> {
         let scale = self.vector(Source::Encoder, names.vector(norm.weight), width)?;
-        let shift = self.vector(Source::Encoder, names.vector(norm.bias), width)?;
+        let shift = norm
+            .bias
+            .map(|bias| self.vector(Source::Encoder, names.vector(bias), width))
+            .transpose()?;
         let eps = self.config.layer_norm_eps as f32;
         let settings = [("axis", Setting::Int(-1)), ("epsilon", Setting::Float(eps))];
-        let inputs = [x, &scale, &shift];
+        let inputs: Vec<&Value> = [x, &scale].into_iter().chain(&shift).collect();
         Ok(self.graph.op("LayerNormalization", &inputs, &settings))
     }
 

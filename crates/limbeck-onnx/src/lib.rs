@@ -12,7 +12,7 @@ mod head;
 mod linear;
 mod wire;
 
-use limbeck_recipe::{Config, SentenceHead, Tuned, parameter_count};
+use limbeck_recipe::{Config, NormPlace, Positions, SentenceHead, Tuned, parameter_count};
 
 use graph::{Builder, Float};
 
@@ -84,6 +84,9 @@ pub type Tensors<'a, E> = dyn FnMut(Source<'_>, &str, &[usize]) -> Result<Vec<f3
 /// What stands in the way of a file.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExportError {
+    /// The graph has no operations for what the model computes.
+    #[error("models with {0} cannot be exported yet")]
+    Unsupported(&'static str),
     /// A graph does not know which tokens are a prompt's.
     #[error(
         "its pooling leaves the tokens of a prompt out, and a graph does not know which these are; export it without the sentence vector"
@@ -115,11 +118,12 @@ pub enum Failed<E> {
     Tensor(E),
 }
 
-/// Refuses what is known to be too large before there is a weight: a lower bound of the file.
+/// Refuses what no graph says yet, and what is known to be too large before there is a weight: a lower bound of the file.
 ///
 /// # Errors
-/// [`ExportError::TooLarge`].
-pub fn require_small(config: &Config, format: Format) -> Result<(), ExportError> {
+/// [`ExportError::Unsupported`] or [`ExportError::TooLarge`].
+pub fn require_writable(config: &Config, format: Format) -> Result<(), ExportError> {
+    require_known(config)?;
     let bytes = match format {
         Format::F32 => 4,
         Format::F16 => 2,
@@ -130,6 +134,24 @@ pub fn require_small(config: &Config, format: Format) -> Result<(), ExportError>
         true => Ok(()),
         false => Err(too_large(format, bytes)),
     }
+}
+
+fn require_known(config: &Config) -> Result<(), ExportError> {
+    let is_new = [
+        (
+            matches!(config.positions, Positions::Rotary { .. }),
+            "rotary positions",
+        ),
+        (config.norm_place == NormPlace::Before, "pre-norm layers"),
+        (config.distance_buckets > 0, "distances that add to scores"),
+        (config.is_gated, "a gated feed-forward part"),
+        (
+            config.local.is_some(),
+            "layers that attend to near tokens alone",
+        ),
+    ];
+    let found = is_new.into_iter().find(|(is_new, _)| *is_new);
+    found.map_or(Ok(()), |(_, what)| Err(ExportError::Unsupported(what)))
 }
 
 fn too_large(format: Format, bytes: usize) -> ExportError {
@@ -145,6 +167,7 @@ fn too_large(format: Format, bytes: usize) -> ExportError {
 /// # Errors
 /// What the graph cannot say, a file beyond 2 GB, or whatever `tensors` returns.
 pub fn write<E>(export: &Export, tensors: &mut Tensors<'_, E>) -> Result<Vec<u8>, Failed<E>> {
+    require_known(export.config)?;
     if let Some(sentence) = export.sentence
         && !sentence.pooling.include_prompt
     {

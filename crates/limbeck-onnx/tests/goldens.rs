@@ -333,6 +333,22 @@ fn sentence_vectors_are_what_the_head_says() {
 }
 
 #[test]
+fn what_no_graph_says_yet_is_refused_by_name() {
+    let (config, weights) = model_of("tiny-modernbert");
+    let error = limbeck_onnx::require_writable(&config, Format::F32).expect_err("a refusal");
+    assert_eq!(
+        error.to_string(),
+        "models with rotary positions cannot be exported yet"
+    );
+    let export = plain(&config, Format::F32);
+    let refused = write(&export, &mut |_, name, shape| weights.provide(name, shape));
+    assert!(matches!(
+        refused,
+        Err(Failed::Export(ExportError::Unsupported(_)))
+    ));
+}
+
+#[test]
 fn a_prompt_that_does_not_count_is_refused() {
     let (config, weights) = model_of("tiny-bert");
     let head = SentenceHead {

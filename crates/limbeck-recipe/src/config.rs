@@ -9,7 +9,9 @@ use crate::families::{self, Family, Fields};
 use crate::head::{FamilyHead, HeadChoice, Tuned};
 use crate::json::{Object, parse_object, short};
 use crate::layout::{self, Layout};
-use crate::shape::{Positions, Shape};
+use crate::plan::{usual_from_layers, usual_teacher_layer};
+use crate::sentence::Pooling;
+use crate::shape::{Local, Positions, Shape};
 
 /// The files of a tokenizer that a folder may hold: a model needs some of them, and its student inherits all.
 pub const TOKENIZER_FILES: [&str; 8] = [
@@ -31,7 +33,7 @@ const OF_TOKENS: &str = "ForTokenClassification";
 const PADDING: &str = "pad_token_id";
 
 /// More than any encoder has; a larger number is a damaged file.
-const MOST_LAYERS: usize = 10_000;
+pub(crate) const MOST_LAYERS: usize = 10_000;
 
 /// Fields that a student of any family inherits as its teacher has them. There are no others, so that nothing of the
 /// teacher's task (labels, names) travels on.
@@ -125,7 +127,10 @@ impl Config {
 
     fn check(&self) -> Result<(), String> {
         let (shape, keys) = (&self.shape, &self.family.keys);
-        let Positions::Learned { rows, .. } = shape.positions;
+        let rows = match shape.positions {
+            Positions::Learned { rows, .. } => rows,
+            Positions::Rotary { longest, .. } => longest,
+        };
         for (name, size) in [
             ("vocab_size", shape.vocab_size),
             (keys.hidden_size, shape.hidden_size),
@@ -148,6 +153,15 @@ impl Config {
                 shape.hidden_size
             ));
         }
+        if !shape.turns_whole_pairs() {
+            let (heads, width) = (shape.num_attention_heads, shape.hidden_size);
+            return Err(format!(
+                "{} ({heads}) makes heads of {} dimensions of {} ({width}), and rotary positions turn them in pairs",
+                keys.num_attention_heads,
+                width / heads,
+                keys.hidden_size,
+            ));
+        }
         if shape.num_hidden_layers > MOST_LAYERS {
             return Err(format!(
                 "{} is {}",
@@ -164,7 +178,8 @@ impl Config {
         let eps = shape.layer_norm_eps;
         if !(eps.is_finite() && eps as f32 > 0.0) {
             return Err(format!(
-                "layer_norm_eps is {eps}, and must be a number above 0, such as 1e-12"
+                "{} is {eps}, and must be a number above 0, such as 1e-12",
+                keys.layer_norm_eps
             ));
         }
         if shape.max_length() == 0 {
@@ -186,10 +201,31 @@ impl Config {
         self.family.layer_of_24
     }
 
-    /// The config of a student of this teacher: same family, vocabulary, positions and special tokens, its own size.
+    /// The config of a student of this teacher: same family, vocabulary, positions and special tokens, its own size, and layers
+    /// that correspond to evenly spaced ones of the teacher.
     pub fn student(&self, size: StudentSize) -> Self {
+        let last = usual_teacher_layer(self);
+        self.student_of(size, &usual_from_layers(size.layers, last))
+    }
+
+    /// The same where each layer corresponds to the layer of the teacher, from 1, that is named for it: it attends to all tokens, or
+    /// to near ones, as that does. The last layer, whose relations are compared, attends to all.
+    pub(crate) fn student_of(&self, size: StudentSize, from_layers: &[usize]) -> Self {
+        let inner = from_layers
+            .split_last()
+            .map_or(from_layers, |(_, inner)| inner);
+        let is_local = |from: usize| from > 0 && self.is_local(from - 1);
+        let local_layers = || {
+            let layers = inner.iter().enumerate();
+            let local = layers.filter(|(_, from)| is_local(**from));
+            local.map(|(layer, _)| layer).collect()
+        };
         let mut student = self.clone();
         student.shape = Shape {
+            local: self.local.as_ref().map(|local| Local {
+                layers: local_layers(),
+                ..local.clone()
+            }),
             num_hidden_layers: size.layers,
             hidden_size: size.hidden,
             num_attention_heads: size.heads,
@@ -295,6 +331,16 @@ impl Config {
     /// The head that `transformers` puts on this model to classify sequences.
     pub fn head(&self) -> &'static FamilyHead {
         &self.family.head
+    }
+
+    /// What the head of this model reads of the last hidden states: what its choice says, but for [`HeadChoice::First`] the mean
+    /// where config.json says so.
+    pub fn head_pooling(&self, choice: HeadChoice) -> Option<Pooling> {
+        let reads_mean = self.raw.get(families::POOLS) == Some(&Value::from("mean"));
+        match choice {
+            HeadChoice::First if reads_mean => HeadChoice::Mean.pooling(),
+            _ => choice.pooling(),
+        }
     }
 
     /// The config of this model once it tells the classes of `labels` apart or, without labels, gives a score. Nothing of an

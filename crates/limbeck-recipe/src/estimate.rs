@@ -5,6 +5,7 @@ use crate::init::Init;
 use crate::kernels::{Kernels, Operation};
 use crate::plan::{Mistake, Plan, student_of};
 use crate::recipe::Recipe;
+use crate::shape::Positions;
 
 /// Bytes of an f32.
 const FLOAT: f64 = 4.0;
@@ -51,17 +52,22 @@ impl Estimate {
             // Probabilities of teacher and student, and their difference.
             kept += 4.0 * plan.relation_heads as f64 * length;
         }
-        let forward =
-            |config: &Config, layers: usize| tokens * layers as f64 * layer_flops(config, length);
+        let forward = |config: &Config, layers: std::ops::Range<usize>| {
+            tokens
+                * layers
+                    .map(|layer| layer_flops(config, layer, length))
+                    .sum::<f64>()
+        };
         let relations = plan.pairs.len() as f64
             * 3.0
             * 2.0
             * tokens
             * length
             * (student.hidden_size + teacher.hidden_size) as f64;
-        let flops = forward(teacher, plan.teacher_layer)
-            + output_share(plan) * forward(teacher, teacher.num_hidden_layers - plan.teacher_layer)
-            + 3.0 * forward(student, student.num_hidden_layers)
+        let (tapped, last) = (plan.teacher_layer, teacher.num_hidden_layers);
+        let flops = forward(teacher, 0..tapped)
+            + output_share(plan) * forward(teacher, tapped..last)
+            + 3.0 * forward(student, 0..student.num_hidden_layers)
             + relations;
         let activations = FLOAT * tokens * kept;
         Self {
@@ -283,7 +289,8 @@ fn with(plan: &Plan, set: fn(&mut Recipe, usize), value: usize) -> Plan {
         return plan;
     }
     let rows = plan.student.vocab_size;
-    let student = student_of(&plan.recipe, &plan.teacher).with_rows(rows);
+    let student = student_of(&plan.recipe, &plan.teacher, plan.teacher_layer, None);
+    let student = student.with_rows(rows);
     Plan { student, ..plan }
 }
 
@@ -308,9 +315,15 @@ fn output_share(plan: &Plan) -> f64 {
     stage as f64 / steps as f64
 }
 
-/// Values per token that one layer keeps for its backward pass.
+/// Values per token that one layer keeps for its backward pass: a gated feed-forward part has twice the units, and their product;
+/// rotary positions give queries and keys a second time.
 fn layer_values(config: &Config) -> f64 {
-    10.0 * config.hidden_size as f64 + 2.0 * config.intermediate_size as f64
+    let units = if config.is_gated { 4.0 } else { 2.0 };
+    let hidden = match config.positions {
+        Positions::Rotary { .. } => 12.0,
+        Positions::Learned { .. } => 10.0,
+    };
+    hidden * config.hidden_size as f64 + units * config.intermediate_size as f64
 }
 
 /// Attention probabilities per token; our kernels keep none.
@@ -321,8 +334,12 @@ fn scores(kernels: Kernels, config: &Config, length: f64) -> f64 {
     }
 }
 
-/// Floating-point operations per token of one layer, forward: four projections, the feed-forward part, scores and their use.
-fn layer_flops(config: &Config, length: f64) -> f64 {
+/// Floating-point operations per token of one layer, from 0, forward: four projections, the feed-forward part, scores and their use.
+fn layer_flops(config: &Config, layer: usize, length: f64) -> f64 {
     let (h, f) = (config.hidden_size as f64, config.intermediate_size as f64);
-    2.0 * (4.0 * h * h + 2.0 * h * f) + 4.0 * length * h
+    let matrices = if config.is_gated { 3.0 } else { 2.0 };
+    let reach = config.reach(layer);
+    let side = |tokens: Option<usize>| tokens.map_or(length, |tokens| tokens as f64);
+    let seen = length.min(side(reach.before) + 1.0 + side(reach.after));
+    2.0 * (4.0 * h * h + matrices * h * f) + 4.0 * seen * h
 }

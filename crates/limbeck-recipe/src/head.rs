@@ -80,22 +80,48 @@ pub enum HeadActivation {
 }
 
 /// The head that `transformers` puts on a family's encoder to classify sequences: a dense layer of the first token, an activation,
-/// and a linear layer to the classes.
-#[derive(Debug, PartialEq, Eq)]
+/// in some families a LayerNorm, and a linear layer to the classes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FamilyHead {
     /// What stands before the encoder's names in a model with this head.
     pub prefix: &'static str,
     /// The dense layer. One whose name starts with `prefix` is part of the encoder's checkpoints.
     pub dense: &'static str,
+    /// The LayerNorm behind the activation, with the encoder's epsilon, and without a shift where its own have none.
+    pub norm: Option<&'static str>,
     /// The linear layer to the classes.
     pub output: &'static str,
     /// What follows the dense layer.
     pub activation: HeadActivation,
     /// Whether training drops values before the dense layer, and not before the linear one alone.
     pub drops_input: bool,
+    /// Whether a new dense layer has a bias. One of a file may have one in any case.
+    pub has_bias: bool,
+    /// Whether tokens are classified through dense layer and LayerNorm, too, and not by a linear layer alone.
+    pub serves_tokens: bool,
 }
 
 impl FamilyHead {
+    /// What most families have, for theirs to begin with.
+    pub(crate) const PLAIN: Self = Self {
+        prefix: "",
+        dense: "",
+        norm: None,
+        output: "",
+        activation: HeadActivation::Tanh,
+        drops_input: false,
+        has_bias: true,
+        serves_tokens: false,
+    };
+    /// Whether a head of this choice has the dense layer.
+    pub fn has_dense(&self, choice: HeadChoice) -> bool {
+        match choice {
+            HeadChoice::First => true,
+            HeadChoice::Mean => false,
+            HeadChoice::Tokens => self.serves_tokens,
+        }
+    }
+
     /// The linear layer that classifies tokens, in every family.
     pub const OF_TOKENS: &'static str = "classifier";
     /// The linear layer on the mean, in the file of its own module.

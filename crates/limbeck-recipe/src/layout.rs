@@ -1,7 +1,7 @@
 //! The parameters of an encoder: one walk over its shape gives each a name, a kind, a shape and a place. Whoever builds,
 //! initialises, lists, saves or counts parameters goes by this walk, so nothing about them is written down twice.
 
-use crate::shape::{Positions, Shape};
+use crate::shape::{NormPlace, Positions, Shape};
 
 /// Where models with a head keep the one table that is for the words that come in and for those that go out.
 pub const TIED_WORDS: [&str; 5] = [
@@ -37,15 +37,41 @@ impl Kind {
 /// A parameter, without its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
-    /// Its name, as `transformers` has it, without the prefix of a model with a head.
+    /// Its name, as `transformers` has it, without the prefix of a model with a head. Of those that share a tensor, each has
+    /// a name of its own.
     pub name: String,
     /// What it is.
     pub kind: Kind,
     /// Its shape in files: two axes for tables and linear layers, else one.
     pub shape: Vec<usize>,
+    /// The tensor of files that it is a part of, if it is not one by itself.
+    pub shared: Option<Shared>,
+}
+
+/// A tensor of files that several parameters share: equally many rows each, one below the other. Only files know of it. In memory
+/// each part is a parameter, so that initial values, what a narrower student keeps, the optimizer and the exact views that
+/// attention and the loss read need not know which families store their projections together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shared {
+    /// Its name.
+    pub name: String,
+    /// Which part this is, from 0.
+    pub part: usize,
+    /// How many parts there are.
+    pub parts: usize,
 }
 
 impl Parameter {
+    /// Name and shape of the tensor of files that holds it.
+    pub fn stored(&self) -> (&str, Vec<usize>) {
+        let mut shape = self.shape.clone();
+        let Some(shared) = &self.shared else {
+            return (&self.name, shape);
+        };
+        shape[0] *= shared.parts;
+        (&shared.name, shape)
+    }
+
     /// Number of values that it holds.
     pub fn count(&self) -> u128 {
         self.shape.iter().map(|axis| *axis as u128).product()
@@ -74,8 +100,8 @@ pub struct Linear {
 pub struct Norm {
     /// The scale.
     pub weight: Vector,
-    /// The shift.
-    pub bias: Vector,
+    /// The shift, if the LayerNorm has one.
+    pub bias: Option<Vector>,
 }
 
 /// Places of what turns token ids into the first hidden states.
@@ -83,8 +109,8 @@ pub struct Norm {
 pub struct Embeddings {
     /// One row per token of the vocabulary.
     pub word: Matrix,
-    /// One row per position.
-    pub position: Matrix,
+    /// One row per position, where positions are a table.
+    pub position: Option<Matrix>,
     /// One row per token type.
     pub token_type: Option<Matrix>,
     /// The LayerNorm of their sum.
@@ -106,11 +132,13 @@ pub struct Attention {
     pub output: Linear,
 }
 
-/// Places of the feed-forward part's two projections.
+/// Places of the feed-forward part's projections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FeedForward {
-    /// From H to the intermediate width.
+    /// From H to the intermediate width, through the activation.
     pub up: Linear,
+    /// From H to what the activation is multiplied with, if it is.
+    pub gate: Option<Linear>,
     /// Back to H.
     pub down: Linear,
 }
@@ -118,10 +146,12 @@ pub struct FeedForward {
 /// Places of one layer's parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block {
+    /// Which layer it is, from 0.
+    pub layer: usize,
     /// Self-attention.
     pub attention: Attention,
-    /// The LayerNorm that belongs to attention.
-    pub attention_norm: Norm,
+    /// The LayerNorm that belongs to attention; the first layer of a pre-norm encoder has none.
+    pub attention_norm: Option<Norm>,
     /// The feed-forward part.
     pub feed_forward: FeedForward,
     /// The LayerNorm that belongs to the feed-forward part.
@@ -135,8 +165,12 @@ pub struct Layout {
     pub parameters: Vec<Parameter>,
     /// The parts before the first layer.
     pub embeddings: Embeddings,
+    /// What distances add to scores: a row for each bucket and a column for each head, if they add anything.
+    pub distances: Option<Matrix>,
     /// The layers, the first one first.
     pub blocks: Vec<Block>,
+    /// The LayerNorm behind the last layer, if there is one.
+    pub last_norm: Option<Norm>,
 }
 
 impl Layout {
@@ -162,11 +196,18 @@ impl Layout {
     pub(crate) fn of(shape: &Shape, names: &Names) -> Self {
         let mut parameters = Vec::new();
         let mut keep = |parameter| parameters.push(parameter);
-        let (embeddings, blocks) = walk(shape, names, &mut keep);
+        let Places {
+            embeddings,
+            distances,
+            blocks,
+            last_norm,
+        } = walk(shape, names, &mut keep);
         Self {
             parameters,
             embeddings,
+            distances,
             blocks,
+            last_norm,
         }
     }
 }
@@ -179,7 +220,8 @@ pub(crate) fn count(shape: &Shape, names: &Names) -> u128 {
     count
 }
 
-/// What a family calls its tensors, without `.weight` and `.bias`.
+/// What a family calls its tensors, without `.weight` and `.bias`. Projections of one name are one tensor in files: queries, keys and
+/// values one below the other, or the feed-forward part's up projection and below it the gate.
 pub(crate) struct Names {
     /// The word embedding table.
     pub word: &'static str,
@@ -201,105 +243,190 @@ pub(crate) struct Names {
     pub value: &'static str,
     /// Attention's projection of the concatenated heads.
     pub output: &'static str,
-    /// The LayerNorm after attention.
+    /// The LayerNorm of attention.
     pub attention_norm: &'static str,
     /// The feed-forward part's up projection.
     pub up: &'static str,
+    /// The projection to what the activation is multiplied with.
+    pub gate: &'static str,
     /// The feed-forward part's down projection.
     pub down: &'static str,
-    /// The LayerNorm after the feed-forward part.
+    /// The LayerNorm of the feed-forward part.
     pub norm: &'static str,
+    /// The LayerNorm behind the last layer.
+    pub last_norm: &'static str,
+    /// What distances add to scores.
+    pub distances: &'static str,
+}
+
+/// The places that a walk has given.
+struct Places {
+    embeddings: Embeddings,
+    distances: Option<Matrix>,
+    blocks: Vec<Block>,
+    last_norm: Option<Norm>,
 }
 
 /// The walk: visits every parameter of a shape once, always in the same order, and returns the places of all.
-fn walk(
-    shape: &Shape,
-    names: &Names,
-    visit: &mut dyn FnMut(Parameter),
-) -> (Embeddings, Vec<Block>) {
-    let (e, h, f) = (
-        shape.embedding_width(),
-        shape.hidden_size,
-        shape.intermediate_size,
-    );
-    let Positions::Learned { rows, .. } = shape.positions;
+fn walk(shape: &Shape, names: &Names, visit: &mut dyn FnMut(Parameter)) -> Places {
+    let (e, h) = (shape.embedding_width(), shape.hidden_size);
     let mut walk = Walk {
         visit,
+        norm_bias: shape.norm_bias,
         matrices: 0,
         vectors: 0,
     };
     let types = shape.type_vocab_size;
     let embeddings = Embeddings {
         word: walk.table(names.word, shape.vocab_size, e),
-        position: walk.table(names.position, rows, e),
+        position: match shape.positions {
+            Positions::Learned { rows, .. } => Some(walk.table(names.position, rows, e)),
+            Positions::Rotary { .. } => None,
+        },
         token_type: (types > 0).then(|| walk.table(names.token_type, types, e)),
         norm: walk.norm(names.embedding_norm, e),
-        projection: (e != h).then(|| walk.linear(names.embedding_projection, e, h)),
+        projection: (e != h).then(|| walk.linear(names.embedding_projection, [e, h], true)),
     };
-    let blocks = (0..shape.num_hidden_layers).map(|index| {
-        let at = |part: &str| format!("{}.{index}.{part}", names.layer);
-        Block {
-            attention: Attention {
-                query: walk.linear(&at(names.query), h, h),
-                key: walk.linear(&at(names.key), h, h),
-                value: walk.linear(&at(names.value), h, h),
-                output: walk.linear(&at(names.output), h, h),
-            },
-            attention_norm: walk.norm(&at(names.attention_norm), h),
-            feed_forward: FeedForward {
-                up: walk.linear(&at(names.up), h, f),
-                down: walk.linear(&at(names.down), f, h),
-            },
-            norm: walk.norm(&at(names.norm), h),
-        }
-    });
+    let (buckets, heads) = (shape.distance_buckets, shape.num_attention_heads);
+    let distances = (buckets > 0).then(|| walk.table(names.distances, buckets, heads));
+    let blocks = (0..shape.num_hidden_layers).map(|layer| block(shape, names, layer, &mut walk));
     let blocks = blocks.collect();
-    (embeddings, blocks)
+    let is_last_normed = shape.norm_place == NormPlace::Before;
+    let last_norm = is_last_normed.then(|| walk.norm(names.last_norm, h));
+    Places {
+        embeddings,
+        distances,
+        blocks,
+        last_norm,
+    }
+}
+
+fn block(shape: &Shape, names: &Names, layer: usize, walk: &mut Walk) -> Block {
+    let (h, f) = (shape.hidden_size, shape.intermediate_size);
+    let at = |part: &str| format!("{}.{layer}.{part}", names.layer);
+    let bias = shape.attention_bias;
+    let [query, key, value] = [names.query, names.key, names.value].map(at);
+    let projections = [("query", query), ("key", key), ("value", value)];
+    let [query, key, value] = walk.side_by_side(projections, [h, h], bias);
+    let output = walk.linear(&at(names.output), [h, h], bias);
+    let is_normed_before = shape.norm_place == NormPlace::Before && layer == 0;
+    let attention_norm = (!is_normed_before).then(|| walk.norm(&at(names.attention_norm), h));
+    let bias = shape.feed_forward_bias;
+    let (up, gate) = match shape.is_gated {
+        true => {
+            let projections = [("up", at(names.up)), ("gate", at(names.gate))];
+            let [up, gate] = walk.side_by_side(projections, [h, f], bias);
+            (up, Some(gate))
+        }
+        false => (walk.linear(&at(names.up), [h, f], bias), None),
+    };
+    Block {
+        layer,
+        attention: Attention {
+            query,
+            key,
+            value,
+            output,
+        },
+        attention_norm,
+        feed_forward: FeedForward {
+            up,
+            gate,
+            down: walk.linear(&at(names.down), [f, h], bias),
+        },
+        norm: walk.norm(&at(names.norm), h),
+    }
 }
 
 /// A walk on its way: how many parameters of two axes and of one it has visited.
 struct Walk<'a> {
     visit: &'a mut dyn FnMut(Parameter),
+    norm_bias: bool,
     matrices: usize,
     vectors: usize,
 }
 
 impl Walk<'_> {
-    fn matrix(&mut self, name: &str, kind: Kind, shape: [usize; 2]) -> Matrix {
+    fn matrix(
+        &mut self,
+        name: String,
+        kind: Kind,
+        shape: [usize; 2],
+        shared: Option<Shared>,
+    ) -> Matrix {
         (self.visit)(Parameter {
-            name: format!("{name}.weight"),
+            name,
             kind,
             shape: shape.to_vec(),
+            shared,
         });
         self.matrices += 1;
         Matrix(self.matrices - 1)
     }
 
-    fn vector(&mut self, name: String, kind: Kind, width: usize) -> Vector {
+    fn vector(&mut self, name: String, kind: Kind, width: usize, shared: Option<Shared>) -> Vector {
         (self.visit)(Parameter {
             name,
             kind,
             shape: vec![width],
+            shared,
         });
         self.vectors += 1;
         Vector(self.vectors - 1)
     }
 
     fn table(&mut self, name: &str, rows: usize, width: usize) -> Matrix {
-        self.matrix(name, Kind::Embedding, [rows, width])
+        let shape = [rows, width];
+        self.matrix(format!("{name}.weight"), Kind::Embedding, shape, None)
     }
 
-    fn linear(&mut self, name: &str, from: usize, to: usize) -> Linear {
+    fn linear(&mut self, name: &str, [from, to]: [usize; 2], has_bias: bool) -> Linear {
+        let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
         Linear {
-            weight: self.matrix(name, Kind::Linear, [to, from]),
-            bias: Some(self.vector(format!("{name}.bias"), Kind::Bias, to)),
+            weight: self.matrix(weight, Kind::Linear, [to, from], None),
+            bias: has_bias.then(|| self.vector(bias, Kind::Bias, to, None)),
         }
     }
 
+    /// Linear layers that read the same, each (role, name), of the same sizes: parts of one tensor where all have one name.
+    fn side_by_side<const N: usize>(
+        &mut self,
+        named: [(&str, String); N],
+        [from, to]: [usize; 2],
+        has_bias: bool,
+    ) -> [Linear; N] {
+        let is_one = named.iter().all(|(_, name)| *name == named[0].1);
+        let mut part = 0;
+        named.map(|(role, name)| {
+            if !is_one || N == 1 {
+                return self.linear(&name, [from, to], has_bias);
+            }
+            let shared = |of: &str| {
+                let whole = format!("{name}.{of}");
+                let shared = Shared {
+                    name: whole,
+                    part,
+                    parts: N,
+                };
+                (format!("{name}.{role}.{of}"), Some(shared))
+            };
+            let (weight, of_weight) = shared("weight");
+            let (bias, of_bias) = shared("bias");
+            part += 1;
+            Linear {
+                weight: self.matrix(weight, Kind::Linear, [to, from], of_weight),
+                bias: has_bias.then(|| self.vector(bias, Kind::Bias, to, of_bias)),
+            }
+        })
+    }
+
     fn norm(&mut self, name: &str, width: usize) -> Norm {
+        let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
         Norm {
-            weight: self.vector(format!("{name}.weight"), Kind::NormWeight, width),
-            bias: self.vector(format!("{name}.bias"), Kind::NormBias, width),
+            weight: self.vector(weight, Kind::NormWeight, width, None),
+            bias: self
+                .norm_bias
+                .then(|| self.vector(bias, Kind::NormBias, width, None)),
         }
     }
 }

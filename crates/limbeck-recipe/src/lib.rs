@@ -43,13 +43,13 @@ pub use plan::{
     usual_relation_heads, usual_teacher_layer, usual_warmup,
 };
 pub use recipe::{
-    ASSISTANT, DeviceChoice, KernelChoice, Objective, OutputRecipe, Recipe, StudentRecipe,
+    ASSISTANT, DeviceChoice, KernelChoice, Objective, OutputRecipe, Recipe, StudentRecipe, Tap,
     WeightPrecision, as_toml,
 };
 pub use rng::{Rng, mix};
 pub use sentence::{
     Dense, DenseActivation, FileOf, HeadModule, Pooling, PoolingMode, SentenceHead,
 };
-pub use shape::{Activation, Positions, Reach, Shape};
+pub use shape::{Activation, Local, NormPlace, Positions, Reach, Shape, distance_bucket};
 pub use shards::{WEIGHTS_INDEX, shards};
 pub use step::{Evaluation, Step};

@@ -7,8 +7,9 @@ use crate::config::{Config, StudentSize, parameter_count};
 use crate::init::Init;
 use crate::kernels::Kernels;
 use crate::pair::{Pair, Vector, common_relation_heads};
-use crate::recipe::{Objective, OutputRecipe, Recipe, StudentRecipe};
+use crate::recipe::{Objective, OutputRecipe, Recipe, StudentRecipe, Tap};
 use crate::sentence::Pooling;
+use crate::shape::Positions;
 
 /// Parameters of the largest student: 8 GiB of weights.
 const MOST_PARAMETERS: u128 = 1 << 31;
@@ -181,6 +182,7 @@ impl Plan {
         check_numbers(recipe, teacher, &mut mistakes);
         check_student(recipe, &mut mistakes);
         check_vocabulary(recipe, teacher, &mut mistakes);
+        check_rotation(recipe, teacher, &mut mistakes);
         let teacher_layer = teacher_layer(recipe, teacher, &mut mistakes);
         let from_layers = from_layers(recipe, teacher, teacher_layer, &mut mistakes);
         let relation_heads = relation_heads(recipe, teacher, &mut mistakes);
@@ -196,7 +198,7 @@ impl Plan {
         if !mistakes.0.is_empty() {
             return Err(PlanError(mistakes.0));
         }
-        let derived = || student_of(recipe, teacher);
+        let derived = || student_of(recipe, teacher, teacher_layer, from_layers.as_deref());
         let student = student.unwrap_or_else(derived);
         let parameters = parameter_count(&student);
         if parameters > MOST_PARAMETERS {
@@ -236,7 +238,9 @@ impl Plan {
     /// corpus has most, nothing says but the corpus.
     #[must_use]
     pub fn pruned(self, teacher: Config, vocabulary: Vocabulary) -> Self {
-        let student = student_of(&self.recipe, &teacher).with_rows(teacher.vocab_size);
+        let from_layers = self.from_layers.as_deref();
+        let student = student_of(&self.recipe, &teacher, self.teacher_layer, from_layers);
+        let student = student.with_rows(teacher.vocab_size);
         Self {
             student,
             teacher,
@@ -290,15 +294,22 @@ impl Plan {
 
 /// The config of a student that is not a model of its own. What a share of the corpus comes to is not known here: until then, it
 /// has all tokens.
-pub(crate) fn student_of(recipe: &Recipe, teacher: &Config) -> Config {
+pub(crate) fn student_of(
+    recipe: &Recipe,
+    teacher: &Config,
+    teacher_layer: usize,
+    from_layers: Option<&[usize]>,
+) -> Config {
     let size = &recipe.student;
-    let student = teacher.student(StudentSize {
+    let usual = usual_from_layers(size.layers, teacher_layer);
+    let shape = StudentSize {
         layers: size.layers,
         hidden: size.hidden,
         heads: size.heads,
         ffn: size.ffn.unwrap_or(usual_ffn(size, teacher)),
         dropout: size.dropout,
-    });
+    };
+    let student = teacher.student_of(shape, from_layers.unwrap_or(&usual));
     match size.vocabulary.filter(|_| recipe.prunes()) {
         Some(tokens) if tokens > 1.0 => student.with_rows(teacher.vocab_size.min(tokens as usize)),
         _ => student,
@@ -478,6 +489,32 @@ fn check_vocabulary(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) 
     }
 }
 
+/// What rotary positions ask of a student, and what a teacher without them cannot give.
+fn check_rotation(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) {
+    let is_rotary = matches!(teacher.positions, Positions::Rotary { .. });
+    mistakes.demand(is_rotary || recipe.tap == Tap::Content, "tap", || {
+        format!(
+            "`rotated` is for models with rotary positions, and the teacher ({}) has none; leave tap out",
+            teacher.model_type
+        )
+    });
+    let (hidden, heads) = (recipe.student.hidden, recipe.student.heads);
+    let fits = |heads: usize| hidden.is_multiple_of(2 * heads);
+    let is_checked_already = heads == 0 || !hidden.is_multiple_of(heads);
+    mistakes.demand(
+        !is_rotary || is_checked_already || fits(heads),
+        "student.heads",
+        || {
+            let fitting: Vec<usize> = (1..=hidden.min(64)).filter(|heads| fits(*heads)).collect();
+            format!(
+                "{heads} attention heads of {} dimensions each: rotary positions turn them in pairs, so the number must be even; \
+                 these do: {fitting:?}",
+                hidden / heads
+            )
+        },
+    );
+}
+
 /// A student that starts from the model in a folder is that model: what the recipe says of its size must agree, and it must be of
 /// the teacher's kind and know as many tokens.
 fn check_start(
@@ -527,6 +564,14 @@ fn check_start(
             tokens.0, tokens.1
         ),
     );
+    let last = start.num_hidden_layers;
+    demand(
+        !start.is_local(last - 1),
+        format!(
+            "the last layer of the model in {folder}, {last}, attends to near tokens alone, so it forms no relations of all tokens; \
+             name a folder with a model whose last layer attends to all"
+        ),
+    );
     let (longest, length) = (start.max_length(), recipe.max_length);
     mistakes.demand(
         length <= longest || length > teacher.max_length(),
@@ -535,11 +580,12 @@ fn check_start(
     );
 }
 
-/// The teacher's layer unless a recipe names it: the last, or an upper-middle one of large teachers (section 4 of MiniLMv2).
+/// The teacher's layer unless a recipe names it: the last that attends to all tokens, or an upper-middle one of large teachers
+/// (section 4 of MiniLMv2).
 pub fn usual_teacher_layer(teacher: &Config) -> usize {
     match (teacher.num_hidden_layers, teacher.layer_of_24()) {
         (24, Some(layer)) => layer,
-        (layers, _) => layers,
+        (layers, _) => teacher.global_layers().last().copied().unwrap_or(layers),
     }
 }
 
@@ -570,6 +616,17 @@ fn teacher_layer(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) -> 
         "teacher_layer",
         || format!("minilm-v1 uses the last layer, {layers}; omit teacher_layer or use minilm-v2"),
     );
+    let is_local = (1..=layers).contains(&layer) && teacher.is_local(layer - 1);
+    mistakes.demand(!is_local, "teacher_layer", || {
+        let of_all = match teacher.global_layers().as_slice() {
+            [] => "; this teacher has no other layers, so take another one".to_owned(),
+            global => format!("; these attend to all: {global:?}"),
+        };
+        format!(
+            "layer {layer} of the teacher attends to near tokens alone, so it forms no relations of all tokens that a student could \
+             learn{of_all}"
+        )
+    });
     layer
 }
 

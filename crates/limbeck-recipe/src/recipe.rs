@@ -23,6 +23,17 @@ pub enum Objective {
     MinilmV1,
 }
 
+/// Which queries and keys of a model with rotary positions the loss compares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tap {
+    /// As the projections give them: what tokens are, and not where.
+    #[default]
+    Content,
+    /// Turned by their positions, as attention compares them.
+    Rotated,
+}
+
 /// Where to compute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -183,8 +194,8 @@ pub struct Recipe {
     /// The teacher: its folder, in Hugging Face layout; or, where there is none of that name, its id on the Hugging Face hub,
     /// `org/name` or `org/name@revision`.
     pub teacher: String,
-    /// Teacher layer whose relations the student learns, from 1. Default: the last; of 24 layers the 21st (BERT) or the
-    /// 19th (RoBERTa, XLM-R), as in the paper.
+    /// Teacher layer whose relations the student learns, from 1. Default: the last that attends to all tokens; of 24
+    /// layers the 21st (BERT) or the 19th (RoBERTa, XLM-R), as in the paper.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub teacher_layer: Option<usize>,
     /// Size of the student, and what it starts from.
@@ -196,6 +207,10 @@ pub struct Recipe {
     /// Weight of each pair, from `qq`, `qk`, `qv`, `kq`, `kk`, `kv`, `vq`, `vk`, `vv`. Default: { qq = 1, kk = 1, vv = 1 }.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pairs: Option<BTreeMap<String, f64>>,
+    /// Queries and keys of models with rotary positions: `content`, before they are turned by their positions, or `rotated`, as
+    /// attention compares them.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub tap: Tap,
     /// Which relations the loss compares: `minilm-v2` or `minilm-v1`.
     pub objective: Objective,
     /// The output stage, which trains every layer of the student.
@@ -260,6 +275,7 @@ impl Default for Recipe {
             student: StudentRecipe::default(),
             relation_heads: None,
             pairs: None,
+            tap: Tap::default(),
             objective: Objective::default(),
             output: OutputRecipe::default(),
             corpus: Vec::new(),
@@ -286,6 +302,11 @@ impl Default for Recipe {
             out: "student".into(),
         }
     }
+}
+
+/// What every model has need not be said in the recipes of those without rotary positions.
+fn is_usual(tap: &Tap) -> bool {
+    *tap == Tap::default()
 }
 
 impl Recipe {

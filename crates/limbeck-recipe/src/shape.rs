@@ -29,7 +29,7 @@ impl Activation {
 }
 
 /// How an encoder learns the order of its tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Positions {
     /// A table of vectors that are added to those of the words.
     Learned {
@@ -40,6 +40,14 @@ pub enum Positions {
         /// The padding token, where it takes the row before the first one and is not counted, wherever a text has it.
         uncounted: Option<u32>,
     },
+    /// No table: attention turns the queries and keys of a token by angles that grow with its position (rotary positions, Su et
+    /// al. 2021, <https://arxiv.org/abs/2104.09864>), the dimensions i and i + D/2 of a head by theta^(-2i/D) a token.
+    Rotary {
+        /// The longest sequence, in tokens.
+        longest: usize,
+        /// The base of the angles, theta.
+        theta: f64,
+    },
 }
 
 impl Positions {
@@ -47,6 +55,7 @@ impl Positions {
     pub fn max_length(self) -> usize {
         match self {
             Self::Learned { rows, first, .. } => rows.saturating_sub(first),
+            Self::Rotary { longest, .. } => longest,
         }
     }
 }
@@ -92,6 +101,46 @@ impl Reach {
     }
 }
 
+/// Layers in which a token attends to those near it alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Local {
+    /// How far.
+    pub reach: Reach,
+    /// The base of their angles where positions are rotary.
+    pub theta: f64,
+    /// Which layers, from 0, in increasing order.
+    pub layers: Vec<usize>,
+}
+
+/// The bucket of a distance, from a token to one that is so many places after it, of an even number of buckets: half of them for tokens
+/// before and half for those after, of either half as many for single distances as for growing ranges of those up to 128, and
+/// the last one for whatever is beyond (T5, Raffel et al. 2020, <https://arxiv.org/abs/1910.10683>).
+pub fn distance_bucket(distance: isize, buckets: usize) -> usize {
+    const FARTHEST: f64 = 128.0;
+    let half = buckets / 2;
+    let single = half / 2;
+    let start = if distance > 0 { half } else { 0 };
+    let far = distance.unsigned_abs();
+    if far < single {
+        return start + far;
+    }
+    let nearest = single as f64;
+    let share = (far as f64 / nearest).ln() / (FARTHEST / nearest).ln();
+    // Rounding must not take a power of the range into the bucket before it.
+    let range = (share * (half - single) as f64 + 1e-9) as usize;
+    start + (single + range).min(half - 1)
+}
+
+/// Where a layer normalises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormPlace {
+    /// The sum of what a part reads and what it gives (post-norm).
+    After,
+    /// What a part reads (pre-norm), and what the last layer gives. Attention of the first layer reads what the LayerNorm of the
+    /// embeddings gives.
+    Before,
+}
+
 /// The numbers that decide what an encoder computes and which parameters it has. Two models of one shape compute the same
 /// function of their weights, whatever family they belong to. Field names are BERT's.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,8 +162,24 @@ pub struct Shape {
     pub positions: Positions,
     /// Rows of the token type table; 0: the model has none.
     pub type_vocab_size: usize,
+    /// Buckets of distances between tokens, each of which adds a number to the scores of a head, the same in all layers; 0: distances
+    /// add nothing. See [`distance_bucket`].
+    pub distance_buckets: usize,
+    /// Layers that attend to near tokens alone; none: all attend to all tokens.
+    pub local: Option<Local>,
+    /// Where a layer normalises.
+    pub norm_place: NormPlace,
+    /// Whether LayerNorms have a shift.
+    pub norm_bias: bool,
+    /// Whether the linear layers of attention have biases.
+    pub attention_bias: bool,
+    /// Whether those of the feed-forward part do.
+    pub feed_forward_bias: bool,
     /// Epsilon of every LayerNorm.
     pub layer_norm_eps: f64,
+    /// Whether the activation of the feed-forward part is multiplied with a second up projection (a gated linear unit, Shazeer
+    /// 2020, <https://arxiv.org/abs/2002.05202>).
+    pub is_gated: bool,
     /// Activation of the feed-forward part.
     pub activation: Activation,
     /// Probability that training drops a hidden value.
@@ -123,6 +188,8 @@ pub struct Shape {
     pub attention_dropout: f64,
     /// Whether training drops hidden values of the attention's output, too, and not of the feed-forward part's alone.
     pub drops_attention_output: bool,
+    /// Whether training drops the units of the feed-forward part, and not what it gives.
+    pub drops_units: bool,
 }
 
 impl Shape {
@@ -134,5 +201,44 @@ impl Shape {
     /// The longest sequence, in tokens, that there are positions for.
     pub fn max_length(&self) -> usize {
         self.positions.max_length()
+    }
+
+    /// Whether rotary positions, if there are any, find the dimensions of a head in pairs.
+    pub(crate) fn turns_whole_pairs(&self) -> bool {
+        let width = self.hidden_size / self.num_attention_heads;
+        !matches!(self.positions, Positions::Rotary { .. }) || width.is_multiple_of(2)
+    }
+
+    /// Whether attention of a layer, from 0, reaches near tokens alone.
+    pub fn is_local(&self, layer: usize) -> bool {
+        self.local_of(layer).is_some()
+    }
+
+    /// The layers, from 1, that attend to all tokens.
+    pub fn global_layers(&self) -> Vec<usize> {
+        let layers = 0..self.num_hidden_layers;
+        let global = layers.filter(|layer| !self.is_local(*layer));
+        global.map(|layer| layer + 1).collect()
+    }
+
+    /// How far attention of a layer, from 0, reaches.
+    pub fn reach(&self, layer: usize) -> Reach {
+        self.local_of(layer)
+            .map(|local| local.reach)
+            .unwrap_or_default()
+    }
+
+    /// The base of the angles by which a layer, from 0, turns queries and keys, if it does.
+    pub fn theta(&self, layer: usize) -> Option<f64> {
+        match (self.positions, self.local_of(layer)) {
+            (Positions::Rotary { .. }, Some(local)) => Some(local.theta),
+            (Positions::Rotary { theta, .. }, None) => Some(theta),
+            (Positions::Learned { .. }, _) => None,
+        }
+    }
+
+    fn local_of(&self, layer: usize) -> Option<&Local> {
+        let local = self.local.as_ref();
+        local.filter(|local| local.layers.contains(&layer))
     }
 }

@@ -2,7 +2,8 @@
 
 use limbeck_recipe::layout::Kind;
 use limbeck_recipe::{
-    Activation, Config, HeadChoice, Positions, Shape, StudentSize, parameter_count,
+    Activation, Config, HeadChoice, Local, NormPlace, Plan, Positions, Reach, Recipe, Shape,
+    StudentRecipe, StudentSize, Tap, distance_bucket, parameter_count,
 };
 use serde_json::{Value, json};
 
@@ -39,6 +40,17 @@ fn electra() -> Value {
     config["model_type"] = "electra".into();
     config["embedding_size"] = 16.into();
     config
+}
+
+/// In the keys of transformers 4, as the hub has most models of this kind.
+fn modernbert() -> Value {
+    json!({
+        "model_type": "modernbert", "vocab_size": 50, "hidden_size": 8, "num_hidden_layers": 5, "num_attention_heads": 2,
+        "intermediate_size": 6, "max_position_embeddings": 90, "hidden_activation": "gelu", "norm_eps": 1e-3,
+        "norm_bias": false, "attention_bias": false, "mlp_bias": false, "pad_token_id": 3, "cls_token_id": 1,
+        "local_attention": 7, "global_attn_every_n_layers": 2, "global_rope_theta": 5000.0, "local_rope_theta": 100.0,
+        "position_embedding_type": "sans_pos", "classifier_pooling": "mean", "id2label": {"0": "task"},
+    })
 }
 
 /// Name and shape of each parameter, in order.
@@ -172,12 +184,13 @@ fn places_belong_to_the_parameters_that_they_name() {
         ("embeddings.LayerNorm", layout.embeddings.norm),
         (
             "encoder.layer.0.attention.output.LayerNorm",
-            block.attention_norm,
+            block.attention_norm.expect("a post-norm layer"),
         ),
         ("encoder.layer.0.output.LayerNorm", block.norm),
     ] {
         assert_eq!(vectors[norm.weight.0], format!("{name}.weight"));
-        assert_eq!(vectors[norm.bias.0], format!("{name}.bias"));
+        let bias = norm.bias.expect("a shift");
+        assert_eq!(vectors[bias.0], format!("{name}.bias"));
     }
 }
 
@@ -196,11 +209,19 @@ fn distilbert_is_read_by_its_own_keys() {
             uncounted: None,
         },
         type_vocab_size: 0,
+        distance_buckets: 0,
+        local: None,
+        norm_place: NormPlace::After,
+        norm_bias: true,
+        attention_bias: true,
+        feed_forward_bias: true,
         layer_norm_eps: 1e-12,
+        is_gated: false,
         activation: Activation::Relu,
         hidden_dropout: 0.3,
         attention_dropout: 0.2,
         drops_attention_output: false,
+        drops_units: false,
     };
     assert_eq!(parse(&distilbert()).shape, expected);
 }
@@ -367,4 +388,389 @@ fn the_first_layers_are_the_first_parameters() {
     );
     assert_eq!(layout.up_to(1) - layout.up_to(0), 16);
     assert!(names(2).is_empty());
+}
+
+/// Layers with windows, pre-norm, gates, few biases and two thetas are all values of the shape.
+#[test]
+fn modernbert_is_read_by_the_keys_of_either_transformers() {
+    let expected = Shape {
+        vocab_size: 50,
+        embedding_size: None,
+        hidden_size: 8,
+        num_hidden_layers: 5,
+        num_attention_heads: 2,
+        intermediate_size: 6,
+        positions: Positions::Rotary {
+            longest: 90,
+            theta: 5000.0,
+        },
+        type_vocab_size: 0,
+        distance_buckets: 0,
+        local: Some(Local {
+            reach: Reach::local(3),
+            theta: 100.0,
+            layers: vec![1, 3],
+        }),
+        norm_place: NormPlace::Before,
+        norm_bias: false,
+        attention_bias: false,
+        feed_forward_bias: false,
+        layer_norm_eps: 1e-3,
+        is_gated: true,
+        activation: Activation::Gelu,
+        hidden_dropout: 0.0,
+        attention_dropout: 0.0,
+        drops_attention_output: true,
+        drops_units: true,
+    };
+    let shape = parse(&modernbert()).shape;
+    assert_eq!(shape, expected);
+    let thetas: Vec<Option<f64>> = (0..5).map(|layer| shape.theta(layer)).collect();
+    let [global, local] = [Some(5000.0), Some(100.0)];
+    assert_eq!(thetas, [global, local, global, local, global]);
+    assert_eq!(shape.global_layers(), [1, 3, 5]);
+    assert_eq!(
+        (shape.reach(0), shape.reach(1)),
+        (Reach::default(), Reach::local(3))
+    );
+    let mut new = modernbert();
+    let keys = new.as_object_mut().expect("an object");
+    for old in [
+        "global_attn_every_n_layers",
+        "global_rope_theta",
+        "local_rope_theta",
+    ] {
+        keys.remove(old);
+    }
+    assert_eq!(
+        parse(&new).global_layers(),
+        [1, 4],
+        "every third, unless it says otherwise"
+    );
+    assert_eq!(
+        (parse(&new).theta(0), parse(&new).theta(1)),
+        (Some(160_000.0), Some(10_000.0))
+    );
+    let [full, sliding] = ["full_attention", "sliding_attention"];
+    new["layer_types"] = json!([full, sliding, full, sliding, full]);
+    new["rope_parameters"] = json!({
+        full: {"rope_type": "default", "rope_theta": 5000.0}, sliding: {"rope_type": "default", "rope_theta": 100.0},
+    });
+    assert_eq!(parse(&new).shape, expected);
+}
+
+/// Queries, keys and values are one tensor in files, and so are the feed-forward part and its gate; the first layer has no norm
+/// of attention.
+#[test]
+fn parameters_of_modernbert() {
+    let mut config = modernbert();
+    config["num_hidden_layers"] = 2.into();
+    let layout = parse(&config).layout();
+    let mut stored: Vec<(String, Vec<usize>)> = Vec::new();
+    for parameter in &layout.parameters {
+        let (name, shape) = parameter.stored();
+        if stored.iter().all(|(before, _)| before != name) {
+            stored.push((name.to_owned(), shape));
+        }
+    }
+    let of_layer = |layer: usize| {
+        let at =
+            |part: &str, shape: &[usize]| (format!("layers.{layer}.{part}.weight"), shape.to_vec());
+        let mut tensors = vec![at("attn.Wqkv", &[24, 8]), at("attn.Wo", &[8, 8])];
+        tensors.extend((layer > 0).then(|| at("attn_norm", &[8])));
+        tensors.extend([
+            at("mlp.Wi", &[12, 8]),
+            at("mlp.Wo", &[8, 6]),
+            at("mlp_norm", &[8]),
+        ]);
+        tensors
+    };
+    let named = |name: &str, shape: &[usize]| vec![(name.to_owned(), shape.to_vec())];
+    let expected = [
+        named("embeddings.tok_embeddings.weight", &[50, 8]),
+        named("embeddings.norm.weight", &[8]),
+        of_layer(0),
+        of_layer(1),
+        named("final_norm.weight", &[8]),
+    ];
+    assert_eq!(stored, expected.concat());
+    let parts: Vec<_> = layout.parameters[2..5]
+        .iter()
+        .map(|p| p.shared.clone())
+        .collect();
+    let parts: Vec<usize> = parts
+        .into_iter()
+        .flatten()
+        .map(|shared| shared.part)
+        .collect();
+    assert_eq!(parts, [0, 1, 2], "queries, keys, values");
+    assert_eq!(layout.parameters[2].shape, [8, 8]);
+    config["attention_bias"] = true.into();
+    config["norm_bias"] = true.into();
+    let biased = parameters(&parse(&config));
+    let has = |name: &str| biased.iter().any(|(found, _)| found == name);
+    for name in [
+        "layers.0.attn.Wqkv.key.bias",
+        "layers.1.attn_norm.bias",
+        "final_norm.bias",
+    ] {
+        assert!(has(name), "{name}: {biased:?}");
+    }
+    assert!(!has("layers.0.mlp.Wi.gate.bias"));
+}
+
+#[test]
+fn what_modernbert_would_compute_otherwise_is_refused() {
+    for (key, value, expected) in [
+        (
+            "rope_scaling",
+            json!({"type": "yarn"}),
+            "rope_scaling `{\"type\":\"yarn\"}` is not supported; supported: none (null)",
+        ),
+        (
+            "rope_parameters",
+            json!({"full_attention": {"rope_type": "yarn"}}),
+            "rope_type `yarn` is not supported; supported: default",
+        ),
+        (
+            "rope_parameters",
+            json!({"full_attention": 7}),
+            "rope_parameters.full_attention is 7, and must be an object in braces",
+        ),
+        (
+            "global_attn_every_n_layers",
+            json!(0),
+            "global_attn_every_n_layers is 0, and must be 1 or more",
+        ),
+        (
+            "layer_types",
+            json!(["full_attention"]),
+            "layer_types lists 1 layers, and num_hidden_layers is 5",
+        ),
+        (
+            "layer_types",
+            json!(["full_attention", "causal", "", "", ""]),
+            "layer_types `causal` is not supported; supported: full_attention, sliding_attention",
+        ),
+        (
+            "global_rope_theta",
+            json!(0.5),
+            "the rope_theta of full_attention is 0.5, and must be a number from 1, such as 160000",
+        ),
+        (
+            "norm_eps",
+            json!(0.0),
+            "norm_eps is 0, and must be a number above 0, such as 1e-12",
+        ),
+        (
+            "classifier_activation",
+            json!("relu"),
+            "classifier_activation `relu` is not supported; supported: gelu",
+        ),
+        (
+            "num_attention_heads",
+            json!(8),
+            "num_attention_heads (8) makes heads of 1 dimensions of hidden_size (8), and rotary positions turn them in pairs",
+        ),
+    ] {
+        let mut config = modernbert();
+        config[key] = value;
+        let error = Config::parse("config.json", config.to_string().as_bytes());
+        let error = error.expect_err("another encoder").to_string();
+        assert_eq!(error, format!("config.json: {expected}"));
+    }
+}
+
+/// A layer of a student attends as the teacher's layer that it starts from, and the last one, which is compared, to all tokens.
+#[test]
+fn a_student_of_modernbert_ends_with_a_layer_that_attends_to_all() {
+    let teacher = parse(&modernbert());
+    let plan = |change: &dyn Fn(&mut Recipe)| {
+        let mut recipe = Recipe {
+            corpus: vec!["corpus.txt".into()],
+            max_length: 16,
+            student: StudentRecipe {
+                layers: 3,
+                hidden: 8,
+                heads: 2,
+                ..StudentRecipe::default()
+            },
+            ..Recipe::default()
+        };
+        change(&mut recipe);
+        Plan::new(&recipe, &teacher).map_err(|error| error.to_string())
+    };
+    let kinds =
+        |change: &dyn Fn(&mut Recipe)| plan(change).expect("a plan").student.global_layers();
+    assert_eq!(kinds(&|_| ()), [1, 2, 3], "1, 3 and 5 of the teacher");
+    assert_eq!(
+        kinds(&|r| r.student.from_layers = Some(vec![1, 2, 5])),
+        [1, 3]
+    );
+    assert_eq!(
+        kinds(&|r| r.student.from_layers = Some(vec![1, 2, 4])),
+        [1, 3],
+        "the last one all the same"
+    );
+    assert_eq!(kinds(&|r| r.student.layers = 5), [1, 3, 5]);
+    assert_eq!(
+        kinds(&|r| (r.student.layers, r.teacher_layer) = (4, Some(3))),
+        [1, 3, 4]
+    );
+    let json = plan(&|r| r.student.from_layers = Some(vec![1, 2, 5]))
+        .expect("a plan")
+        .student
+        .to_json("float32");
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    let [full, sliding] = ["full_attention", "sliding_attention"];
+    let of = |theta: f64| json!({"rope_type": "default", "rope_theta": theta});
+    let expected = json!({
+        "model_type": "modernbert", "architectures": ["ModernBertModel"], "vocab_size": 50, "hidden_size": 8,
+        "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 6, "max_position_embeddings": 90,
+        "hidden_activation": "gelu", "norm_eps": 1e-3, "norm_bias": false, "attention_bias": false, "mlp_bias": false,
+        "pad_token_id": 3, "cls_token_id": 1, "local_attention": 6, "layer_types": [full, sliding, full],
+        "rope_parameters": {full: of(5000.0), sliding: of(100.0)}, "global_rope_theta": 5000.0, "local_rope_theta": 100.0,
+        "global_attn_every_n_layers": 2, "mlp_dropout": 0.1, "embedding_dropout": 0.1, "attention_dropout": 0.1,
+        "classifier_pooling": "cls", "torch_dtype": "float32",
+    });
+    assert_eq!(json, expected);
+    let message = plan(&|r| r.teacher_layer = Some(4)).expect_err("a local layer");
+    assert_eq!(
+        message,
+        "the recipe has a mistake:\n  teacher_layer: layer 4 of the teacher attends to near tokens alone, so it forms no \
+         relations of all tokens that a student could learn; these attend to all: [1, 3, 5]"
+    );
+    let message = plan(&|r| r.student.heads = 8).expect_err("heads of one dimension");
+    assert!(
+        message.contains("8 attention heads of 1 dimensions each"),
+        "{message}"
+    );
+    assert!(message.ends_with("these do: [1, 2, 4]"), "{message}");
+    assert!(plan(&|r| r.tap = Tap::Rotated).is_ok());
+    let bert = parse(&bert());
+    let rotated = Recipe {
+        corpus: vec!["corpus.txt".into()],
+        max_length: 8,
+        tap: Tap::Rotated,
+        student: StudentRecipe {
+            layers: 1,
+            hidden: 8,
+            heads: 2,
+            ..StudentRecipe::default()
+        },
+        ..Recipe::default()
+    };
+    let message = Plan::new(&rotated, &bert)
+        .expect_err("no rotation")
+        .to_string();
+    let expected = "tap: `rotated` is for models with rotary positions, and the teacher (bert) has none; leave tap out";
+    assert!(message.ends_with(expected), "{message}");
+}
+
+/// A teacher whose last layer attends to near tokens is tapped at the last that does not.
+#[test]
+fn the_usual_layer_is_the_last_that_attends_to_all() {
+    let mut config = modernbert();
+    config["global_attn_every_n_layers"] = 3.into();
+    let teacher = parse(&config);
+    let usual = limbeck_recipe::usual_teacher_layer(&teacher);
+    assert_eq!((teacher.global_layers(), usual), (vec![1, 4], 4));
+    let deep = teacher.student(StudentSize { layers: 5, ..SIZE });
+    assert_eq!(deep.global_layers(), [1, 4, 5], "as deep as the teacher");
+    let again = Config::parse("config.json", deep.to_json("float32").as_bytes());
+    assert_eq!(again.expect("what we write we read").shape, deep.shape);
+    let every = serde_json::from_str::<Value>(&deep.to_json("float32")).expect("JSON");
+    assert!(
+        every.get("global_attn_every_n_layers").is_none(),
+        "no number says it"
+    );
+}
+
+/// As `MPNetEncoder.relative_position_bucket` of transformers says with PyTorch: where each bucket begins.
+#[test]
+fn distances_are_in_the_buckets_of_pytorch() {
+    let begins = [
+        (-300, 15),
+        (-90, 14),
+        (-63, 13),
+        (-45, 12),
+        (-31, 11),
+        (-22, 10),
+        (-15, 9),
+        (-11, 8),
+        (-7, 7),
+        (-6, 6),
+        (-5, 5),
+        (-4, 4),
+        (-3, 3),
+        (-2, 2),
+        (-1, 1),
+        (0, 0),
+        (1, 17),
+        (2, 18),
+        (3, 19),
+        (4, 20),
+        (5, 21),
+        (6, 22),
+        (7, 23),
+        (8, 24),
+        (12, 25),
+        (16, 26),
+        (23, 27),
+        (32, 28),
+        (46, 29),
+        (64, 30),
+        (91, 31),
+    ];
+    let mut found = Vec::new();
+    for distance in -300..=300 {
+        let bucket = distance_bucket(distance, 32);
+        if found.last().is_none_or(|(_, last)| *last != bucket) {
+            found.push((distance, bucket));
+        }
+    }
+    assert_eq!(found, begins);
+}
+
+#[test]
+fn mpnet_is_read_and_written() {
+    let mut config = bert();
+    let fields = config.as_object_mut().expect("an object");
+    fields.remove("type_vocab_size");
+    config["model_type"] = "mpnet".into();
+    let read = parse(&config);
+    let positions = Positions::Learned {
+        rows: 10,
+        first: 2,
+        uncounted: Some(1),
+    };
+    assert_eq!((read.positions, read.type_vocab_size), (positions, 0));
+    let names = parameters(&read);
+    let has = |name: &str, shape: &[usize]| names.contains(&(name.to_owned(), shape.to_vec()));
+    assert!(has("encoder.relative_attention_bias.weight", &[32, 2]));
+    for part in ["q", "k", "v", "o"] {
+        assert!(has(
+            &format!("encoder.layer.0.attention.attn.{part}.weight"),
+            &[8, 8]
+        ));
+    }
+    assert!(has("encoder.layer.0.attention.LayerNorm.bias", &[8]));
+    let json = read.student(SIZE).to_json("float32");
+    let again = Config::parse("config.json", json.as_bytes()).expect("what we write we read");
+    assert_eq!(again.shape, read.student(SIZE).shape);
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["relative_attention_num_buckets"], 32);
+    assert_eq!(
+        (
+            json.get("type_vocab_size"),
+            json.get("position_embedding_type")
+        ),
+        (None, None)
+    );
+    config["relative_attention_num_buckets"] = 16.into();
+    let error =
+        Config::parse("config.json", config.to_string().as_bytes()).expect_err("other buckets");
+    let expected =
+        "config.json: relative_attention_num_buckets `16` is not supported; supported: 32";
+    assert_eq!(error.to_string(), expected);
 }

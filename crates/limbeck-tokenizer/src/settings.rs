@@ -65,6 +65,10 @@ const OF_MODELS: [(&str, &str); 6] = [
     ("camembert", "CamembertTokenizer"),
 ];
 
+/// Models whose folders name classes that mean nothing: their tokenizer.json counts as it stands
+/// (`MODELS_WITH_INCORRECT_HUB_TOKENIZER_CLASS` of transformers).
+const OF_FILES: [&str; 1] = ["modernbert"];
+
 impl Class {
     /// The special tokens that the class has where no file names another one.
     fn defaults(self) -> &'static [(&'static str, &'static str)] {
@@ -194,8 +198,12 @@ fn class_name(
     files: FileOf<'_>,
 ) -> String {
     let of = |json: &Map<String, Value>| json.get("tokenizer_class")?.as_str().map(str::to_owned);
+    let model_type = model.get("model_type").and_then(Value::as_str);
+    if model_type.is_some_and(|kind| OF_FILES.contains(&kind)) && files(TOKENIZER).is_some() {
+        return "PreTrainedTokenizerFast".to_owned();
+    }
     let of_model = || {
-        let model_type = model.get("model_type")?.as_str()?;
+        let model_type = model_type?;
         let mut all = OF_MODELS.iter();
         all.find(|(name, _)| *name == model_type)
             .map(|(_, class)| (*class).to_owned())

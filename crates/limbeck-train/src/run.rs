@@ -97,8 +97,10 @@ impl Run {
         mut map: Option<Tensor<2>>,
     ) -> Self {
         let optimizer = AdamW::new(&plan.recipe);
-        teacher.set_kernels(plan.kernels);
-        student.set_kernels(plan.kernels);
+        for model in [&mut teacher, &mut student] {
+            model.set_kernels(plan.kernels);
+            model.set_tap(plan.recipe.tap);
+        }
         for (_, _, parameter) in trained(&mut student, &mut map) {
             gradients::replace(parameter, |values| values);
         }

@@ -96,7 +96,7 @@ pub fn begin(arguments: &Arguments) -> Result<Begun, CliError> {
         true => (None, Plan::new(&recipe, &teacher.config()?)?),
         false => config::stages(&recipe, &teacher, start.as_ref())?,
     };
-    export::require_small(&plan.student, &arguments.export)?;
+    export::require_writable(&plan.student, &arguments.export)?;
     let corpus = Corpus::open(&recipe.corpus, recipe.corpus_field.as_deref());
     let corpus = corpus.map_err(
         |e| match resumes && matches!(e, CorpusError::NoMatch { .. }) {

@@ -161,7 +161,7 @@ fn equal_runs_write_equal_files() {
 
 #[test]
 fn every_family_gets_the_head_that_transformers_has_for_it() {
-    let heads: [(&str, &str, &str, &[&str]); 4] = [
+    let heads: [(&str, &str, &str, &[&str]); 5] = [
         (
             "tiny-bert",
             "BertForSequenceClassification",
@@ -186,6 +186,12 @@ fn every_family_gets_the_head_that_transformers_has_for_it() {
             "electra.",
             &["classifier.dense", "classifier.out_proj"],
         ),
+        (
+            "tiny-modernbert",
+            "ModernBertForSequenceClassification",
+            "model.",
+            &["head.dense", "classifier"],
+        ),
     ];
     for (golden, class, prefix, [dense, output]) in
         heads.map(|(g, c, p, h)| (g, c, p, [h[0], h[1]]))
@@ -204,9 +210,13 @@ fn every_family_gets_the_head_that_transformers_has_for_it() {
         let width = if golden == "tiny-xlmr" { 32 } else { 24 };
         for (name, shape) in [(dense, vec![width, width]), (output, vec![2, width])] {
             let bias = shapes.remove(&format!("{name}.bias"));
-            assert_eq!(bias, Some(shape[..1].to_vec()), "{golden} {name}");
+            let has_bias = name != "head.dense";
+            let expected = has_bias.then(|| shape[..1].to_vec());
+            assert_eq!(bias, expected, "{golden} {name}");
             assert_eq!(shapes.remove(&format!("{name}.weight")), Some(shape));
         }
+        let norm = shapes.remove("head.norm.weight");
+        assert_eq!(norm, (golden == "tiny-modernbert").then(|| vec![width]));
         assert!(
             shapes.keys().all(|name| name.starts_with(prefix)),
             "{shapes:?}"
@@ -595,6 +605,11 @@ fn every_family_learns_to_tag_words_with_the_head_of_transformers() {
             "distilbert.",
         ),
         ("tiny-electra", "ElectraForTokenClassification", "electra."),
+        (
+            "tiny-modernbert",
+            "ModernBertForTokenClassification",
+            "model.",
+        ),
     ] {
         let scene = tagging();
         scene.copy_golden("tiny-bert", "model");
@@ -617,6 +632,13 @@ fn every_family_learns_to_tag_words_with_the_head_of_transformers() {
         let width = if golden == "tiny-xlmr" { 32 } else { 24 };
         assert_eq!(shapes.remove("classifier.weight"), Some(vec![4, width]));
         assert_eq!(shapes.remove("classifier.bias"), Some(vec![4]));
+        for (name, shape) in [
+            ("head.dense.weight", vec![24, 24]),
+            ("head.norm.weight", vec![24]),
+        ] {
+            let expected = (golden == "tiny-modernbert").then_some(shape);
+            assert_eq!(shapes.remove(name), expected, "{golden}");
+        }
         assert!(
             shapes.keys().all(|name| name.starts_with(prefix)),
             "{shapes:?}"

@@ -281,7 +281,7 @@ fn models_of_another_kind_are_refused_with_those_that_run() {
         (
             "model_type",
             "gpt2",
-            "teacher/config.json: model_type `gpt2` is not supported; supported: bert, roberta, xlm-roberta, camembert, distilbert, electra",
+            "teacher/config.json: model_type `gpt2` is not supported; supported: bert, roberta, xlm-roberta, camembert, distilbert, electra, modernbert, mpnet",
         ),
         (
             "hidden_act",
@@ -367,6 +367,13 @@ fn each_family_teaches_and_has_students() {
             "num_hidden_layers",
             "hidden_size",
         ),
+        (
+            "tiny-modernbert",
+            "modernbert",
+            "num_hidden_layers",
+            "hidden_size",
+        ),
+        ("tiny-mpnet", "mpnet", "num_hidden_layers", "hidden_size"),
     ] {
         let scene = Scene::new();
         // Config and weights over those of the tiny BERT, whose tokenizer stays.
@@ -389,8 +396,14 @@ fn each_family_teaches_and_has_students() {
         let encoded = scene.encode(&["--model", "student"], TEXT).done().objects();
         assert_eq!(encoded[0]["embedding"].as_array().map(Vec::len), Some(18));
         // Those that transformers has in an encoder of this kind and one layer: no more, no less.
-        let prefix = format!("{model_type}.");
-        let is_of_first = |name: &&str| !["layer.1.", "layer.2."].iter().any(|l| name.contains(l));
+        let (prefix, count) = match model_type {
+            "modernbert" => ("model.".to_owned(), 8),
+            _ => (format!("{model_type}."), 16),
+        };
+        let is_of_first = |name: &&str| {
+            let later = |layer| format!(".{layer}.");
+            !(1..4).any(|layer| name.contains(&later(layer)))
+        };
         let teacher = weights::read(&scene, WEIGHTS);
         let expected = teacher.keys().filter_map(|name| name.strip_prefix(&prefix));
         let mut expected: Vec<&str> = expected.filter(is_of_first).collect();
@@ -398,9 +411,35 @@ fn each_family_teaches_and_has_students() {
         let mut found: Vec<&str> = student.keys().map(String::as_str).collect();
         expected.sort_unstable();
         found.sort_unstable();
-        assert!(found.len() > 15);
+        assert!(found.len() >= count, "{found:?}");
         assert_eq!(found, expected, "{model_type}");
     }
+}
+
+/// A layer with a window is no teacher of relations, and one without rotary positions has none that are turned.
+#[test]
+fn layers_and_taps_that_teach_nothing_are_refused() {
+    let scene = Scene::new();
+    let rotated = ["--set", "tap=rotated"];
+    scene.distill(&rotated).refused(
+        2,
+        "the recipe has a mistake:\n  tap: `rotated` is for models with rotary positions, and the teacher (bert) has none; leave \
+         tap out",
+    );
+    scene.copy_golden("tiny-modernbert", "teacher");
+    scene.distill(&["--set", "teacher_layer=3"]).refused(
+        2,
+        "the recipe has a mistake:\n  teacher_layer: layer 3 of the teacher attends to near tokens alone, so it forms no relations \
+         of all tokens that a student could learn; these attend to all: [1, 4]",
+    );
+    scene.distill(&rotated).done();
+    let recipe = scene.text("student/recipe.toml");
+    assert!(recipe.contains("tap = \"rotated\"\n"), "{recipe}");
+    let refused = scene.run(&["export", "--model", "student"]);
+    refused.refused(
+        2,
+        "student cannot be exported as it is: models with rotary positions cannot be exported yet",
+    );
 }
 
 #[test]

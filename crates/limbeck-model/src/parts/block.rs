@@ -1,8 +1,9 @@
-//! One layer: self-attention, then the feed-forward part, each with what it read added to its output and a LayerNorm after
-//! the sum (post-norm, as in BERT). A pre-norm block would call the same parts in another order.
+//! One layer: self-attention, then the feed-forward part. Each adds what it gives to what came in, and a LayerNorm follows the sum
+//! (post-norm, as in BERT), or precedes the part (pre-norm).
 
 use burn::tensor::Tensor;
 use limbeck_kernels::Taps;
+use limbeck_recipe::NormPlace;
 use limbeck_recipe::layout::Block;
 
 use super::Pass;
@@ -10,7 +11,7 @@ use super::Pass;
 impl Pass<'_> {
     /// Hidden states (B, S, H) through a layer.
     pub(crate) fn block(&mut self, at: &Block, x: Tensor<3>) -> Tensor<3> {
-        let projected = self.project(&at.attention, &x);
+        let projected = self.project(at, &x);
         self.after_projections(at, x, projected)
     }
 
@@ -21,9 +22,34 @@ impl Pass<'_> {
         x: Tensor<3>,
         projected: Taps,
     ) -> Tensor<3> {
-        let attended = self.attend(&at.attention, projected);
-        let middle = self.norm(at.attention_norm, x, Some(attended));
-        let fed = self.feed_forward(&at.feed_forward, middle.clone());
-        self.norm(at.norm, middle, Some(fed))
+        let attended = self.attend(at, projected);
+        match (self.shape.norm_place, at.attention_norm) {
+            (NormPlace::After, Some(attention_norm)) => {
+                let middle = self.norm(attention_norm, x, Some(attended));
+                let fed = self.feed_forward(&at.feed_forward, middle.clone());
+                self.norm(at.norm, middle, Some(fed))
+            }
+            _ => {
+                let middle = x + attended;
+                let normed = self.norm(at.norm, middle.clone(), None);
+                middle + self.feed_forward(&at.feed_forward, normed)
+            }
+        }
+    }
+
+    /// What the projections of a layer read of its hidden states.
+    pub(super) fn read_by_attention(&self, at: &Block, x: &Tensor<3>) -> Tensor<3> {
+        match (self.shape.norm_place, at.attention_norm) {
+            (NormPlace::Before, Some(norm)) => self.norm(norm, x.clone(), None),
+            _ => x.clone(),
+        }
+    }
+
+    /// What leaves the encoder, of what the last layer gives.
+    pub(crate) fn last(&self, x: Tensor<3>) -> Tensor<3> {
+        match self.parameters.layout().last_norm {
+            Some(norm) => self.norm(norm, x, None),
+            None => x,
+        }
     }
 }

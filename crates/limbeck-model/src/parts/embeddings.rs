@@ -12,7 +12,9 @@ impl Pass<'_> {
     /// otherwise), summed, normalised and, where the tables are not H wide, projected.
     pub(crate) fn embeddings(&mut self, at: &Embeddings, batch: &TokenBatch) -> Tensor<3> {
         let mut x = embedding(self.kernels, self.parameters.matrix(at.word), batch.ids());
-        x = x + self.positions(at.position, batch);
+        if let Some(positions) = self.positions(at.position, batch) {
+            x = x + positions;
+        }
         if let Some(at) = at.token_type {
             let table = self.parameters.matrix(at);
             let width = table.dims()[1];

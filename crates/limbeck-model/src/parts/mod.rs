@@ -11,7 +11,9 @@ mod positions;
 
 use burn::tensor::Tensor;
 use limbeck_kernels::Lengths;
-use limbeck_recipe::{Kernels, Shape};
+use limbeck_recipe::{Kernels, Shape, Tap};
+
+pub(crate) use positions::Rotations;
 
 use crate::Dropout;
 use crate::parameters::Parameters;
@@ -26,6 +28,12 @@ pub(crate) struct Pass<'a> {
     pub kernels: Kernels,
     /// The length of each sequence.
     pub lengths: &'a Lengths,
+    /// The angles of rotary positions.
+    pub rotations: &'a Rotations,
+    /// What distances add to the scores of each head, if they add anything: (A, 2S - 1).
+    pub distances: Option<Tensor<2>>,
+    /// Which queries and keys are tapped.
+    pub tap: Tap,
     /// Training's dropout; inference has none.
     pub dropout: Option<&'a mut Dropout>,
 }

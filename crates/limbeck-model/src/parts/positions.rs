@@ -1,27 +1,88 @@
 //! Positions: how an encoder learns the order of its tokens.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use burn::tensor::Tensor;
-use limbeck_kernels::embedding;
-use limbeck_recipe::Positions;
+use limbeck_kernels::{Ids, Rotation, embedding};
 use limbeck_recipe::layout::Matrix;
+use limbeck_recipe::{Positions, distance_bucket};
 
 use super::Pass;
 use crate::TokenBatch;
 
 impl Pass<'_> {
     /// The vectors of a batch's positions, (1 or B, S, width): consecutive ones, unless a token that is not counted stands among
-    /// them (`create_position_ids_from_input_ids` of transformers).
-    pub(super) fn positions(&self, at: Matrix, batch: &TokenBatch) -> Tensor<3> {
-        let Positions::Learned {
-            first, uncounted, ..
-        } = self.shape.positions;
+    /// them (`create_position_ids_from_input_ids` of transformers). None where positions are no table.
+    pub(super) fn positions(&self, at: Option<Matrix>, batch: &TokenBatch) -> Option<Tensor<3>> {
+        let (
+            Some(at),
+            Positions::Learned {
+                first, uncounted, ..
+            },
+        ) = (at, self.shape.positions)
+        else {
+            return None;
+        };
         let table = self.parameters.matrix(at);
         let (s, width) = (batch.lengths().padded(), table.dims()[1]);
         let positions = uncounted.and_then(|token| batch.positions_without(token, first));
         if let Some(positions) = positions {
-            return embedding(self.kernels, table, &positions);
+            return Some(embedding(self.kernels, table, &positions));
         }
         let rows = table.slice([first..first + s, 0..width]);
-        rows.reshape([1, s, width])
+        Some(rows.reshape([1, s, width]))
+    }
+    /// By which angles a layer turns queries and keys, if it does.
+    pub(super) fn rotation(&self, layer: usize) -> Option<Rotation> {
+        let features = self.shape.hidden_size / self.shape.num_attention_heads;
+        let theta = self.shape.theta(layer)?;
+        let longest = self.shape.max_length();
+        let length = self.lengths.padded().next_power_of_two().min(longest);
+        Some(self.rotations.of(theta, length, features))
+    }
+}
+
+impl Pass<'_> {
+    /// What distances add to the scores of each head, (A, 2S - 1) as attention takes it, if they add anything.
+    pub(crate) fn distances(&self) -> Option<Tensor<2>> {
+        let at = self.parameters.layout().distances?;
+        let last = self.lengths.padded() as isize - 1;
+        let bucket = |distance| distance_bucket(distance, self.shape.distance_buckets) as u32;
+        let buckets: Vec<u32> = (-last..=last).map(bucket).collect();
+        let table = self.parameters.matrix(at);
+        let shape = [1, buckets.len()];
+        let ids = Ids::new(buckets, shape, &table.device());
+        let rows = embedding(self.kernels, table, &ids);
+        Some(rows.squeeze_dim::<2>(0).transpose())
+    }
+}
+
+/// Angles that an encoder has used. Most texts are far shorter than the longest that it has positions for, so tables are made as
+/// long as is asked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rotations(Arc<Mutex<Vec<Known>>>);
+
+#[derive(Debug)]
+struct Known {
+    theta: f64,
+    length: usize,
+    rotation: Rotation,
+}
+
+impl Rotations {
+    fn of(&self, theta: f64, length: usize, features: usize) -> Rotation {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |known: &&Known| known.theta == theta && known.length >= length;
+        if let Some(known) = known.iter().find(fits) {
+            return known.rotation.clone();
+        }
+        known.retain(|known| known.theta != theta);
+        let rotation = Rotation::new(theta, length, features);
+        known.push(Known {
+            theta,
+            length,
+            rotation: rotation.clone(),
+        });
+        rotation
     }
 }

@@ -23,6 +23,7 @@ pub(super) static FAMILY: Family = Family {
         output: "classifier",
         activation: HeadActivation::Tanh,
         drops_input: false,
+        ..FamilyHead::PLAIN
     },
     pad_token_id: 0,
     counts_from_padding: false,
@@ -40,6 +41,7 @@ pub(super) const KEYS: Keys = Keys {
     activation: "hidden_act",
     hidden_dropout: "hidden_dropout_prob",
     attention_dropout: "attention_probs_dropout_prob",
+    layer_norm_eps: "layer_norm_eps",
 };
 
 pub(super) const NAMES: Names = Names {
@@ -58,6 +60,10 @@ pub(super) const NAMES: Names = Names {
     up: "intermediate.dense",
     down: "output.dense",
     norm: "output.LayerNorm",
+    // Neither BERT nor its kin have these.
+    gate: "",
+    last_norm: "",
+    distances: "",
 };
 
 pub(super) const INHERITED: &[&str] = &["layer_norm_eps"];

@@ -23,6 +23,7 @@ pub(super) static FAMILY: Family = Family {
         activation: "activation",
         hidden_dropout: "dropout",
         attention_dropout: "attention_dropout",
+        ..bert::KEYS
     },
     names: Names {
         layer: "transformer.layer",
@@ -42,6 +43,7 @@ pub(super) static FAMILY: Family = Family {
         output: "classifier",
         activation: HeadActivation::Relu,
         drops_input: false,
+        ..FamilyHead::PLAIN
     },
     pad_token_id: 0,
     counts_from_padding: false,

@@ -23,6 +23,7 @@ pub(super) static FAMILY: Family = Family {
         output: "classifier.out_proj",
         activation: HeadActivation::Gelu,
         drops_input: true,
+        ..FamilyHead::PLAIN
     },
     pad_token_id: 0,
     counts_from_padding: false,

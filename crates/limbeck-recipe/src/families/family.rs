@@ -8,8 +8,12 @@ use crate::error::ConfigError;
 use crate::head::FamilyHead;
 use crate::json::{Object, short};
 use crate::layout::Names;
-use crate::shape::{Activation, Positions, Shape};
+use crate::shape::{Activation, NormPlace, Positions, Shape};
 
+/// The longest sequence, in every family.
+pub(super) const LONGEST: &str = "max_position_embeddings";
+/// Where a family whose head may read the mean says so.
+pub(crate) const POOLS: &str = "classifier_pooling";
 const POSITIONS: &str = "position_embedding_type";
 const PRUNED: &str = "pruned_heads";
 
@@ -53,6 +57,8 @@ pub(crate) struct Keys {
     pub hidden_dropout: &'static str,
     /// Dropout of attention probabilities.
     pub attention_dropout: &'static str,
+    /// Epsilon of every LayerNorm.
+    pub layer_norm_eps: &'static str,
 }
 
 impl Family {
@@ -97,15 +103,11 @@ impl<'a> Deref for Fields<'a> {
 
 impl Fields<'_> {
     /// Refuses what would make another encoder than the shape says.
-    fn require_plain(&self) -> Result<(), ConfigError> {
+    fn require_encoder(&self) -> Result<(), ConfigError> {
         for key in ["is_decoder", "add_cross_attention"] {
             if self.optional(key)?.unwrap_or(false) {
                 return Err(self.unsupported(key, "true", "encoders (false)"));
             }
-        }
-        let positions: Option<String> = self.optional(POSITIONS)?;
-        if let Some(value) = positions.filter(|positions| positions != "absolute") {
-            return Err(self.unsupported(POSITIONS, &value, "absolute"));
         }
         let pruned = self.map.get(PRUNED).filter(|heads| match heads {
             Value::Object(heads) => !heads.is_empty(),
@@ -117,9 +119,9 @@ impl Fields<'_> {
         }
     }
 
-    /// The probability that training drops a value.
-    fn dropout(&self, key: &str) -> Result<f64, ConfigError> {
-        let dropout = self.optional(key)?.unwrap_or(0.1);
+    /// The probability that training drops a value, where config.json says nothing `usual`.
+    pub fn dropout(&self, key: &str, usual: f64) -> Result<f64, ConfigError> {
+        let dropout = self.optional(key)?.unwrap_or(usual);
         match (0.0..1.0).contains(&dropout) {
             true => Ok(dropout),
             false => Err(self.wrong(format!(
@@ -131,7 +133,21 @@ impl Fields<'_> {
     /// The shape that follows from the fields that every family has: learned positions from 0, no token types, an epsilon
     /// of 1e-12. A decoder, relative positions and pruned heads are refused.
     pub fn shape(&self) -> Result<Shape, ConfigError> {
-        self.require_plain()?;
+        let positions: Option<String> = self.optional(POSITIONS)?;
+        if let Some(value) = positions.filter(|positions| positions != "absolute") {
+            return Err(self.unsupported(POSITIONS, &value, "absolute"));
+        }
+        let positions = Positions::Learned {
+            rows: self.required(LONGEST)?,
+            first: 0,
+            uncounted: None,
+        };
+        self.of_positions(positions, 0.1)
+    }
+
+    /// The same with other positions, whatever `position_embedding_type` says, and with a dropout where config.json says nothing.
+    pub fn of_positions(&self, positions: Positions, dropout: f64) -> Result<Shape, ConfigError> {
+        self.require_encoder()?;
         let keys = self.keys;
         let activation: Option<String> = self.optional(keys.activation)?;
         let activation = activation.as_deref().unwrap_or("gelu");
@@ -142,18 +158,22 @@ impl Fields<'_> {
             num_hidden_layers: self.required(keys.num_hidden_layers)?,
             num_attention_heads: self.required(keys.num_attention_heads)?,
             intermediate_size: self.required(keys.intermediate_size)?,
-            positions: Positions::Learned {
-                rows: self.required("max_position_embeddings")?,
-                first: 0,
-                uncounted: None,
-            },
+            positions,
             type_vocab_size: 0,
+            distance_buckets: 0,
+            local: None,
+            norm_place: NormPlace::After,
+            norm_bias: true,
+            attention_bias: true,
+            feed_forward_bias: true,
             layer_norm_eps: 1e-12,
+            is_gated: false,
             activation: Activation::named(activation)
                 .map_err(|supported| self.unsupported(keys.activation, activation, supported))?,
-            hidden_dropout: self.dropout(keys.hidden_dropout)?,
-            attention_dropout: self.dropout(keys.attention_dropout)?,
+            hidden_dropout: self.dropout(keys.hidden_dropout, dropout)?,
+            attention_dropout: self.dropout(keys.attention_dropout, dropout)?,
             drops_attention_output: true,
+            drops_units: false,
         })
     }
 }

@@ -5,16 +5,20 @@ mod bert;
 mod distilbert;
 mod electra;
 mod family;
+mod modernbert;
+mod mpnet;
 mod roberta;
 
-pub(crate) use family::{Family, Fields};
+pub(crate) use family::{Family, Fields, POOLS};
 
 /// All supported families, in the order in which messages list them.
-static FAMILIES: [&Family; 4] = [
+static FAMILIES: [&Family; 6] = [
     &bert::FAMILY,
     &roberta::FAMILY,
     &distilbert::FAMILY,
     &electra::FAMILY,
+    &modernbert::FAMILY,
+    &mpnet::FAMILY,
 ];
 
 /// The family of a `model_type`, or else every one that is supported.

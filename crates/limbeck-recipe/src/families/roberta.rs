@@ -25,6 +25,7 @@ pub(super) static FAMILY: Family = Family {
         output: "classifier.out_proj",
         activation: HeadActivation::Tanh,
         drops_input: true,
+        ..FamilyHead::PLAIN
     },
     pad_token_id: 1,
     counts_from_padding: true,

@@ -1,0 +1,211 @@
+//! ModernBERT (Warner et al. 2024, <https://arxiv.org/abs/2412.13663>), and the models of its kind: mmBERT, Ettin,
+//! gte-modernbert, granite-embedding R2. Pre-norm, rotary positions, a gated feed-forward part, few biases; most layers attend to a
+//! window of near tokens, with angles of their own.
+//!
+//! - Config: <https://github.com/huggingface/transformers/blob/main/src/transformers/models/modernbert/configuration_modernbert.py>
+//! - Code: <https://github.com/huggingface/transformers/blob/main/src/transformers/models/modernbert/modeling_modernbert.py>
+
+use serde_json::{Map, Value, json};
+
+use super::bert;
+use super::family::{Family, Fields, Keys, LONGEST, POOLS};
+use crate::error::ConfigError;
+use crate::head::{FamilyHead, HeadActivation};
+use crate::json::{Object, short};
+use crate::layout::Names;
+use crate::shape::{Local, NormPlace, Positions, Reach, Shape};
+
+pub(super) static FAMILY: Family = Family {
+    models: &[("modernbert", "ModernBertModel")],
+    keys: Keys {
+        activation: "hidden_activation",
+        hidden_dropout: "mlp_dropout",
+        attention_dropout: "attention_dropout",
+        layer_norm_eps: "norm_eps",
+        ..bert::KEYS
+    },
+    names: Names {
+        word: "embeddings.tok_embeddings",
+        embedding_norm: "embeddings.norm",
+        layer: "layers",
+        query: "attn.Wqkv",
+        key: "attn.Wqkv",
+        value: "attn.Wqkv",
+        output: "attn.Wo",
+        attention_norm: "attn_norm",
+        up: "mlp.Wi",
+        gate: "mlp.Wi",
+        down: "mlp.Wo",
+        norm: "mlp_norm",
+        last_norm: "final_norm",
+        ..bert::NAMES
+    },
+    head: FamilyHead {
+        prefix: "model.",
+        dense: "head.dense",
+        norm: Some("head.norm"),
+        output: "classifier",
+        activation: HeadActivation::Gelu,
+        has_bias: false,
+        serves_tokens: true,
+        ..FamilyHead::PLAIN
+    },
+    pad_token_id: 50283,
+    counts_from_padding: false,
+    layer_of_24: None,
+    read,
+    inherited: &["cls_token_id", "sep_token_id", "initializer_cutoff_factor"],
+    write,
+};
+
+const EVERY: &str = "global_attn_every_n_layers";
+const KINDS: &str = "layer_types";
+const WINDOW: &str = "local_attention";
+const ANGLES: &str = "rope_parameters";
+const SCALING: &str = "rope_scaling";
+const THETA: &str = "rope_theta";
+/// What follows the dense layer of the head.
+const OF_HEAD: &str = "classifier_activation";
+const NORM_BIAS: &str = "norm_bias";
+const ATTENTION_BIAS: &str = "attention_bias";
+const FEED_FORWARD_BIAS: &str = "mlp_bias";
+
+/// Kinds of layers, each with its theta: in the keys of transformers 4, and where config.json says nothing.
+const GLOBAL: (&str, &str, f64) = ("full_attention", "global_rope_theta", 160_000.0);
+const LOCAL: (&str, &str, f64) = ("sliding_attention", "local_rope_theta", 10_000.0);
+
+/// `transformers` reads no `position_embedding_type` of this kind, and the models' own say what they like there.
+fn read(fields: &Fields) -> Result<Shape, ConfigError> {
+    let positions = Positions::Rotary {
+        longest: fields.required(LONGEST)?,
+        theta: theta(fields, GLOBAL)?,
+    };
+    let shape = fields.of_positions(positions, 0.0)?;
+    let of_head: Option<String> = fields.optional(OF_HEAD)?;
+    if let Some(of_head) = of_head.filter(|of_head| of_head != "gelu") {
+        return Err(fields.unsupported(OF_HEAD, &of_head, "gelu"));
+    }
+    let window: usize = fields.optional(WINDOW)?.unwrap_or(128);
+    let flag = |key| Ok(fields.optional(key)?.unwrap_or(false));
+    Ok(Shape {
+        local: Some(Local {
+            reach: Reach::local(window / 2),
+            theta: theta(fields, LOCAL)?,
+            layers: local_layers(fields, shape.num_hidden_layers)?,
+        }),
+        norm_place: NormPlace::Before,
+        norm_bias: flag(NORM_BIAS)?,
+        attention_bias: flag(ATTENTION_BIAS)?,
+        feed_forward_bias: flag(FEED_FORWARD_BIAS)?,
+        layer_norm_eps: fields.optional(fields.keys.layer_norm_eps)?.unwrap_or(1e-5),
+        is_gated: true,
+        drops_units: true,
+        ..shape
+    })
+}
+
+/// The base of the angles of a kind of layers. What scales the angles of long texts is refused.
+fn theta(fields: &Fields, (kind, old_key, usual): (&str, &str, f64)) -> Result<f64, ConfigError> {
+    if let Some(scaling) = fields.map.get(SCALING).filter(|scaling| !scaling.is_null()) {
+        return Err(fields.unsupported(SCALING, &short(scaling), "none (null)"));
+    }
+    let angles: Option<Map<String, Value>> = fields.nullable(ANGLES)?;
+    let of_kind = angles.as_ref().and_then(|angles| angles.get(kind));
+    let theta = match of_kind {
+        None | Some(Value::Null) => fields.optional(old_key)?,
+        Some(Value::Object(map)) => {
+            let object = Object {
+                map,
+                ..fields.object
+            };
+            let scaled: Option<String> = object.optional("rope_type")?;
+            if let Some(scaled) = scaled.filter(|scaled| scaled != "default") {
+                return Err(fields.unsupported("rope_type", &scaled, "default"));
+            }
+            match object.optional(THETA)? {
+                Some(theta) => Some(theta),
+                None => fields.optional(old_key)?,
+            }
+        }
+        Some(other) => {
+            let shown = short(other);
+            return Err(fields.wrong(format!(
+                "{ANGLES}.{kind} is {shown}, and must be an object in braces"
+            )));
+        }
+    };
+    let theta: f64 = theta.unwrap_or(usual);
+    match theta.is_finite() && theta as f32 >= 1.0 {
+        true => Ok(theta),
+        false => Err(fields.wrong(format!(
+            "the rope_theta of {kind} is {theta}, and must be a number from 1, such as {usual}"
+        ))),
+    }
+}
+
+/// Layers with a window, from 0: as `layer_types` lists them, or all but every third one from the first.
+fn local_layers(fields: &Fields, layers: usize) -> Result<Vec<usize>, ConfigError> {
+    // What is no number of layers is refused later, with its key.
+    let layers = layers.min(crate::config::MOST_LAYERS);
+    let Some(kinds) = fields.nullable::<Vec<String>>(KINDS)? else {
+        let every: usize = fields.optional(EVERY)?.unwrap_or(3);
+        if every == 0 {
+            return Err(fields.wrong(format!("{EVERY} is 0, and must be 1 or more")));
+        }
+        return Ok((0..layers)
+            .filter(|layer| !layer.is_multiple_of(every))
+            .collect());
+    };
+    let known = [GLOBAL.0, LOCAL.0];
+    if let Some(kind) = kinds.iter().find(|kind| !known.contains(&kind.as_str())) {
+        return Err(fields.unsupported(KINDS, kind, &known.join(", ")));
+    }
+    if kinds.len() != layers {
+        let (keys, found) = (fields.keys, kinds.len());
+        return Err(fields.wrong(format!(
+            "{KINDS} lists {found} layers, and {} is {layers}",
+            keys.num_hidden_layers
+        )));
+    }
+    let local = kinds
+        .iter()
+        .enumerate()
+        .filter(|(_, kind)| *kind == LOCAL.0);
+    Ok(local.map(|(layer, _)| layer).collect())
+}
+
+/// In the keys of transformers 5, and as far as they can say it in those of 4, which reads no `layer_types`.
+fn write(shape: &Shape) -> Vec<(&'static str, Value)> {
+    let kind = |layer| match shape.is_local(layer) {
+        true => LOCAL.0,
+        false => GLOBAL.0,
+    };
+    let layers = shape.num_hidden_layers;
+    let kinds: Vec<&str> = (0..layers).map(kind).collect();
+    let mut fields = vec![
+        (KINDS, json!(kinds)),
+        ("embedding_dropout", json!(shape.hidden_dropout)),
+        (NORM_BIAS, json!(shape.norm_bias)),
+        (ATTENTION_BIAS, json!(shape.attention_bias)),
+        (FEED_FORWARD_BIAS, json!(shape.feed_forward_bias)),
+        ("norm_eps", json!(shape.layer_norm_eps)),
+        (POOLS, json!("cls")),
+    ];
+    let every = (1..=layers).find(|every| {
+        (0..layers).all(|layer| shape.is_local(layer) != layer.is_multiple_of(*every))
+    });
+    fields.extend(every.map(|every| (EVERY, json!(every))));
+    if let (Positions::Rotary { theta, .. }, Some(local)) = (shape.positions, &shape.local) {
+        let of = |theta: f64| json!({"rope_type": "default", THETA: theta});
+        fields.extend([
+            (WINDOW, json!(local.reach.before.map(|tokens| 2 * tokens))),
+            (
+                ANGLES,
+                json!({GLOBAL.0: of(theta), LOCAL.0: of(local.theta)}),
+            ),
+            (GLOBAL.1, json!(theta)),
+            (LOCAL.1, json!(local.theta)),
+        ]);
+    }
+    fields
+}
