@@ -58,7 +58,7 @@ fn every_kernel_and_a_step_are_measured() {
         positive(&kernel["of_ceiling"], &["share"]);
         assert_eq!(kernel["judged"]["verdict"], "reference");
         let name = kernel["name"].as_str().expect("a name");
-        let multiplies = ["linear", "attention", "relation"]
+        let multiplies = ["linear", "attention", "feed-forward", "relation"]
             .iter()
             .any(|of| name.starts_with(of));
         assert_eq!(kernel["gflops"].is_f64(), multiplies, "{kernel}");
