@@ -16,8 +16,8 @@ use limbeck_engine::Opened;
 use limbeck_kernels::Taps;
 use limbeck_model::{Encoder, Folder, TokenBatch, Tokenizer, checks, to_host};
 use limbeck_recipe::{
-    Config, DeviceChoice, Pair, Plan, Recipe, Tap, Vector, common_relation_heads, counted,
-    usual_relation_heads, usual_teacher_layer,
+    Config, DeviceChoice, Pair, Plan, Positions, Recipe, Tap, Vector, common_relation_heads,
+    counted, usual_relation_heads, usual_teacher_layer,
 };
 use limbeck_relations::{
     Large, Lines, PairMaps, Relations, Theme, Token, View, clip, map, number, page, png, sheet, svg,
@@ -87,9 +87,11 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
         Side::read(&arguments.student)?,
     );
     let teacher = teacher.with_tokens_of(&student)?;
-    let recipe = recipe(arguments, &student.found.folder)?;
+    let recipe = recipe(arguments, &student.found.folder, &teacher.config)?;
     let plan = plan(&teacher.config, &student.config, recipe.as_ref());
-    let choice = Choice::new(arguments, &teacher.config, &student.config, plan.as_ref())?;
+    let tap = recipe.as_ref().map(|recipe| recipe.tap).unwrap_or_default();
+    let plan = plan.as_ref();
+    let choice = Choice::new(arguments, &teacher.config, &student.config, plan, tap)?;
     let text = tokens(&arguments.text, &teacher, &student)?;
     let opened = device::open_for_engine(arguments.device)?;
     require_room(&choice, (&teacher, &student), text.ids.len(), &opened)?;
@@ -246,13 +248,18 @@ fn require_room(
     room.require(&what, (bytes, 0.0), "Shorten --text, or name fewer --pairs")
 }
 
-/// The recipe of the student, if its folder has one and flags leave anything open. It decides what is compared, so one that
+/// The recipe of the student, if its folder has one and flags leave anything open, as they do for rotary positions. It decides what is compared, so one that
 /// cannot be read is not passed over.
-fn recipe(arguments: &Arguments, student: &Path) -> Result<Option<Recipe>, CliError> {
+fn recipe(
+    arguments: &Arguments,
+    student: &Path,
+    teacher: &Config,
+) -> Result<Option<Recipe>, CliError> {
     let path = student.join("recipe.toml");
     let all_named =
         arguments.heads.is_some() && arguments.layer.is_some() && !arguments.pairs.is_empty();
-    if all_named || !path.exists() {
+    let is_rotary = matches!(teacher.positions, Positions::Rotary { .. });
+    if (all_named && !is_rotary) || !path.exists() {
         return Ok(None);
     }
     let recipe = config::load(&Base::File(&path), &[]);
@@ -279,6 +286,7 @@ impl Choice {
         teacher: &Config,
         student: &Config,
         plan: Option<&Plan>,
+        tap: Tap,
     ) -> Result<Self, CliError> {
         let hidden = (student.hidden_size, teacher.hidden_size);
         let usual = || usual_relation_heads(hidden.0, hidden.1);
@@ -293,7 +301,7 @@ impl Choice {
             heads,
             teacher_layer: layer,
             student_layer: arguments.student_layer.unwrap_or(last),
-            tap: plan.map(|plan| plan.recipe.tap).unwrap_or_default(),
+            tap,
         };
         demand_layer("teacher", choice.teacher_layer, teacher)?;
         demand_layer("student", choice.student_layer, student)?;
@@ -498,13 +506,17 @@ fn facts(
             side.found.name, config.num_hidden_layers, config.hidden_size
         )
     };
-    let facts = [
+    let mut facts = vec![
         ("Text", clip(&arguments.text, 1000)),
         ("Teacher", side(teacher, choice.teacher_layer)),
         ("Student", side(student, choice.student_layer)),
         ("Relation heads", choice.heads.to_string()),
     ];
-    facts.map(|(name, value)| (name.to_owned(), value)).into()
+    if choice.tap == Tap::Rotated {
+        facts.push(("Queries and keys", Tap::ROTATED.to_owned()));
+    }
+    let named = |(name, value): (&str, String)| (name.to_owned(), value);
+    facts.into_iter().map(named).collect()
 }
 
 /// The result in a few lines.

@@ -6,7 +6,7 @@ use limbeck_corpus::FileSummary;
 use limbeck_protocol::before_use;
 use limbeck_recipe::{
     ASSISTANT, Config, Evaluation, HubId, Init, Objective, OutputStage, Pair, Part, Plan, Recipe,
-    Vector, Vocabulary, counted, parameter_count,
+    Tap, Vector, Vocabulary, counted, parameter_count,
 };
 
 /// Results of a finished run: what its plan does not hold.
@@ -153,6 +153,11 @@ pub fn facts(plan: &Plan) -> Vec<(String, String)> {
         fact("Objective", objective.to_owned()),
         fact("Pairs", pairs.join(", ")),
         fact("Relation heads", plan.relation_heads.to_string()),
+    ]);
+    if recipe.tap == Tap::Rotated {
+        facts.push(fact("Queries and keys", Tap::ROTATED.to_owned()));
+    }
+    facts.extend([
         fact("Output stage", output(plan.output.as_ref())),
         fact("Data", data.join(", ")),
         fact(
@@ -225,12 +230,15 @@ fn vocabulary(plan: &Plan) -> Option<String> {
     let rows = plan.student.vocab_size;
     let kept = match &plan.vocabulary {
         Some(Vocabulary { of, kept, share }) => format!(
-            "{kept} of {of} tokens, which are {:.2} % of the corpus's",
+            "{kept} of {of} tokens, covering {:.2} % of the corpus's",
             100.0 * share
         ),
-        None if plan.recipe.has_assistant() => "the tokens of the assistant".to_owned(),
+        None if plan.recipe.has_assistant() => {
+            return Some("the tokens of the assistant".to_owned());
+        }
         None if plan.has_open_vocabulary() => {
-            return Some(format!("{} % of the corpus's tokens", 100.0 * asked));
+            let percent = (1e6 * asked).round() / 1e4;
+            return Some(format!("{percent} % of the corpus's tokens"));
         }
         None => format!("{rows} of {} tokens", plan.teacher.vocab_size),
     };

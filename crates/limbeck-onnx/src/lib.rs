@@ -143,7 +143,7 @@ fn require_known(config: &Config) -> Result<(), ExportError> {
             "rotary positions",
         ),
         (config.norm_place == NormPlace::Before, "pre-norm layers"),
-        (config.distance_buckets > 0, "distances that add to scores"),
+        (config.distance_buckets > 0, "relative position biases"),
         (config.is_gated, "a gated feed-forward part"),
         (
             config.local.is_some(),

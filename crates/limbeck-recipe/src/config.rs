@@ -281,13 +281,24 @@ impl Config {
                 None => config.raw.remove(key),
             };
         }
+        // Lists of ids, of several ends: nothing reads them in an encoder.
+        let is_list = |key: &String, value: &Value| key.ends_with("_token_id") && value.is_array();
+        config.raw.retain(|key, value| !is_list(key, value));
+        let uncounted = match self.positions {
+            Positions::Learned { uncounted, .. } => uncounted,
+            Positions::Rotary { .. } => None,
+        };
+        let is_counted_alike = uncounted.is_none_or(|id| place(id) == Some(id as usize));
         let padding = place(self.pad_token_id).and_then(|place| u32::try_from(place).ok());
         match padding {
             None => Err(format!(
                 "its padding token, {}, is not among those that are kept",
                 self.pad_token_id
             )),
-            Some(new) if new == self.pad_token_id || !self.family.counts_from_padding => {
+            Some(new)
+                if new == self.pad_token_id && is_counted_alike
+                    || !self.family.counts_from_padding =>
+            {
                 config.pad_token_id = new;
                 Ok(config)
             }
@@ -352,6 +363,10 @@ impl Config {
             HeadChoice::Tokens => Some(OF_TOKENS),
             HeadChoice::Mean => None,
         };
+        // The head has learned with the pooling that this model's config.json names.
+        if let Some(pools) = self.raw.get(families::POOLS) {
+            json.insert(families::POOLS.to_owned(), pools.clone());
+        }
         if let (Some(task), Some(class)) = (task, self.family.class(&self.model_type)) {
             let class = class.trim_end_matches("Model");
             json.insert("architectures".into(), json!([format!("{class}{task}")]));

@@ -498,6 +498,23 @@ fn check_rotation(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) {
             teacher.model_type
         )
     });
+    let compares_attention = recipe.objective == Objective::MinilmV1;
+    mistakes.demand(
+        !(compares_attention && is_rotary && recipe.tap == Tap::Content),
+        "tap",
+        || "minilm-v1 compares attention, which has queries and keys turned by their positions: set tap to `rotated`".into(),
+    );
+    mistakes.demand(
+        !(compares_attention && teacher.distance_buckets > 0),
+        "objective",
+        || {
+            format!(
+                "minilm-v1 compares attention, and that of the teacher ({}) also depends on distances, which relations leave out; use \
+                 minilm-v2",
+                teacher.model_type
+            )
+        },
+    );
     let (hidden, heads) = (recipe.student.hidden, recipe.student.heads);
     let fits = |heads: usize| hidden.is_multiple_of(2 * heads);
     let is_checked_already = heads == 0 || !hidden.is_multiple_of(heads);
@@ -568,7 +585,7 @@ fn check_start(
     demand(
         !start.is_local(last - 1),
         format!(
-            "the last layer of the model in {folder}, {last}, attends to near tokens alone, so it forms no relations of all tokens; \
+            "the last layer of the model in {folder}, {last}, attends to near tokens alone, so it has no relations among all tokens; \
              name a folder with a model whose last layer attends to all"
         ),
     );
@@ -623,7 +640,7 @@ fn teacher_layer(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) -> 
             global => format!("; these attend to all: {global:?}"),
         };
         format!(
-            "layer {layer} of the teacher attends to near tokens alone, so it forms no relations of all tokens that a student could \
+            "layer {layer} of the teacher attends to near tokens alone, so it has no relations among all tokens that a student could \
              learn{of_all}"
         )
     });

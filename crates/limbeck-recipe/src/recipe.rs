@@ -34,6 +34,11 @@ pub enum Tap {
     Rotated,
 }
 
+impl Tap {
+    /// What cards and reports say of [`Tap::Rotated`].
+    pub const ROTATED: &str = "turned by their positions";
+}
+
 /// Where to compute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -2,8 +2,8 @@
 
 use limbeck_recipe::layout::Kind;
 use limbeck_recipe::{
-    Activation, Config, HeadChoice, Local, NormPlace, Plan, Positions, Reach, Recipe, Shape,
-    StudentRecipe, StudentSize, Tap, distance_bucket, parameter_count,
+    Activation, Config, HeadChoice, Local, NormPlace, Objective, Plan, Positions, Reach, Recipe,
+    Shape, StudentRecipe, StudentSize, Tap, distance_bucket, parameter_count,
 };
 use serde_json::{Value, json};
 
@@ -51,6 +51,14 @@ fn modernbert() -> Value {
         "local_attention": 7, "global_attn_every_n_layers": 2, "global_rope_theta": 5000.0, "local_rope_theta": 100.0,
         "position_embedding_type": "sans_pos", "classifier_pooling": "mean", "id2label": {"0": "task"},
     })
+}
+
+fn mpnet() -> Value {
+    let mut config = bert();
+    let fields = config.as_object_mut().expect("an object");
+    fields.remove("type_vocab_size");
+    config["model_type"] = "mpnet".into();
+    config
 }
 
 /// Name and shape of each parameter, in order.
@@ -545,7 +553,7 @@ fn what_modernbert_would_compute_otherwise_is_refused() {
         (
             "layer_types",
             json!(["full_attention"]),
-            "layer_types lists 1 layers, and num_hidden_layers is 5",
+            "layer_types has 1 entries, and num_hidden_layers is 5",
         ),
         (
             "layer_types",
@@ -637,8 +645,8 @@ fn a_student_of_modernbert_ends_with_a_layer_that_attends_to_all() {
     let message = plan(&|r| r.teacher_layer = Some(4)).expect_err("a local layer");
     assert_eq!(
         message,
-        "the recipe has a mistake:\n  teacher_layer: layer 4 of the teacher attends to near tokens alone, so it forms no \
-         relations of all tokens that a student could learn; these attend to all: [1, 3, 5]"
+        "the recipe has a mistake:\n  teacher_layer: layer 4 of the teacher attends to near tokens alone, so it has no \
+         relations among all tokens that a student could learn; these attend to all: [1, 3, 5]"
     );
     let message = plan(&|r| r.student.heads = 8).expect_err("heads of one dimension");
     assert!(
@@ -665,6 +673,63 @@ fn a_student_of_modernbert_ends_with_a_layer_that_attends_to_all() {
         .to_string();
     let expected = "tap: `rotated` is for models with rotary positions, and the teacher (bert) has none; leave tap out";
     assert!(message.ends_with(expected), "{message}");
+}
+
+/// A head goes on reading what it has learned with, also where the model's config.json names another pooling than a student's.
+#[test]
+fn a_fine_tuned_config_keeps_the_pooling_of_its_head() {
+    for pools in ["mean", "cls"] {
+        let mut config = modernbert();
+        config["classifier_pooling"] = pools.into();
+        let config = parse(&config);
+        let tuned = config.fine_tuned(HeadChoice::First, None);
+        assert_eq!(
+            tuned.head_pooling(HeadChoice::First),
+            config.head_pooling(HeadChoice::First)
+        );
+        let json: Value = serde_json::from_str(&tuned.to_json("float32")).expect("JSON");
+        assert_eq!(json["classifier_pooling"], pools);
+    }
+}
+
+/// transformers 4 has null for "as in the layers that attend to all".
+#[test]
+fn local_layers_without_angles_of_their_own_have_those_of_the_others() {
+    let mut config = modernbert();
+    config["local_rope_theta"] = Value::Null;
+    let local = parse(&config).local.clone().expect("windows");
+    assert!((local.theta - 5000.0).abs() < 1e-9, "{}", local.theta);
+}
+
+/// minilm-v1 promises the teacher's attention, which is not Q-K before positions come in.
+#[test]
+fn minilm_v1_is_refused_where_it_would_not_compare_attention() {
+    let message = |teacher: &Value, tap| {
+        let recipe = Recipe {
+            corpus: vec!["corpus.txt".into()],
+            max_length: 8,
+            objective: Objective::MinilmV1,
+            relation_heads: Some(2),
+            tap,
+            student: StudentRecipe {
+                layers: 1,
+                hidden: 8,
+                heads: 2,
+                ..StudentRecipe::default()
+            },
+            ..Recipe::default()
+        };
+        Plan::new(&recipe, &parse(teacher)).map_err(|error| error.to_string())
+    };
+    let content = message(&modernbert(), Tap::Content).expect_err("no attention");
+    assert!(content.contains("set tap to `rotated`"), "{content}");
+    assert!(message(&modernbert(), Tap::Rotated).is_ok());
+    let distances = message(&mpnet(), Tap::Content).expect_err("no attention");
+    assert!(
+        distances.contains("also depends on distances"),
+        "{distances}"
+    );
+    assert!(message(&bert(), Tap::Content).is_ok());
 }
 
 /// A teacher whose last layer attends to near tokens is tapped at the last that does not.
@@ -734,10 +799,7 @@ fn distances_are_in_the_buckets_of_pytorch() {
 
 #[test]
 fn mpnet_is_read_and_written() {
-    let mut config = bert();
-    let fields = config.as_object_mut().expect("an object");
-    fields.remove("type_vocab_size");
-    config["model_type"] = "mpnet".into();
+    let mut config = mpnet();
     let read = parse(&config);
     let positions = Positions::Learned {
         rows: 10,

@@ -51,7 +51,7 @@ fn a_student_keeps_the_tokens_that_its_corpus_has_most() {
     assert!(
         outcome
             .stderr
-            .contains("Vocabulary       60 of 113 tokens, which are 100.00 % of the corpus's"),
+            .contains("Vocabulary       60 of 113 tokens, covering 100.00 % of the corpus's"),
         "{outcome:?}"
     );
     let kept = vocabulary(&scene, "student");

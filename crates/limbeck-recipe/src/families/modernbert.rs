@@ -86,11 +86,18 @@ fn read(fields: &Fields) -> Result<Shape, ConfigError> {
         return Err(fields.unsupported(OF_HEAD, &of_head, "gelu"));
     }
     let window: usize = fields.optional(WINDOW)?.unwrap_or(128);
+    // Null stands for the angles of the other layers.
+    let of_others = fields.map.get(LOCAL.1).is_some_and(Value::is_null);
+    let local_angles = if of_others {
+        (LOCAL.0, GLOBAL.1, GLOBAL.2)
+    } else {
+        LOCAL
+    };
     let flag = |key| Ok(fields.optional(key)?.unwrap_or(false));
     Ok(Shape {
         local: Some(Local {
             reach: Reach::local(window / 2),
-            theta: theta(fields, LOCAL)?,
+            theta: theta(fields, local_angles)?,
             layers: local_layers(fields, shape.num_hidden_layers)?,
         }),
         norm_place: NormPlace::Before,
@@ -145,14 +152,13 @@ fn theta(fields: &Fields, (kind, old_key, usual): (&str, &str, f64)) -> Result<f
 
 /// Layers with a window, from 0: as `layer_types` lists them, or all but every third one from the first.
 fn local_layers(fields: &Fields, layers: usize) -> Result<Vec<usize>, ConfigError> {
-    // What is no number of layers is refused later, with its key.
-    let layers = layers.min(crate::config::MOST_LAYERS);
     let Some(kinds) = fields.nullable::<Vec<String>>(KINDS)? else {
         let every: usize = fields.optional(EVERY)?.unwrap_or(3);
         if every == 0 {
             return Err(fields.wrong(format!("{EVERY} is 0, and must be 1 or more")));
         }
-        return Ok((0..layers)
+        // What is no number of layers is refused later, with its key.
+        return Ok((0..layers.min(crate::config::MOST_LAYERS))
             .filter(|layer| !layer.is_multiple_of(every))
             .collect());
     };
@@ -163,7 +169,7 @@ fn local_layers(fields: &Fields, layers: usize) -> Result<Vec<usize>, ConfigErro
     if kinds.len() != layers {
         let (keys, found) = (fields.keys, kinds.len());
         return Err(fields.wrong(format!(
-            "{KINDS} lists {found} layers, and {} is {layers}",
+            "{KINDS} has {found} entries, and {} is {layers}",
             keys.num_hidden_layers
         )));
     }

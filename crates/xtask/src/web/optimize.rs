@@ -24,7 +24,20 @@ const FEATURES: [&str; 9] = [
 const STRIP: [&str; 2] = ["--strip-debug", "--strip-producers"];
 
 /// For a module of a megabyte or two: everything that makes it smaller.
-pub const SMALLEST: &[&str] = &["-Oz", "--converge"];
+pub const SMALLEST: &[&str] = &[
+    "-Oz",
+    "--flatten",
+    "--rereloop",
+    "-Oz",
+    "-Oz",
+    "--code-folding",
+    "--simplify-locals",
+    "--coalesce-locals-learning",
+    "--reorder-locals",
+    "--merge-similar-functions",
+    "-Oz",
+    "--converge",
+];
 
 /// For the worker, which is burn: of 28 MB with names they leave 15.8 in 40 s. `-Os` takes five times as long and `-Oz` longer
 /// still for a few hundredths more, because most of what is too much are functions that are equal or differ in a constant only.

@@ -110,7 +110,7 @@ pub fn rotary(
     rotation: &Rotation,
     heads: usize,
 ) -> Tensor<3> {
-    // Part of attention, whose self-test covers it.
+    // It falls back with attention; its self-test is `Check::Rotary`.
     if !kernels.into().has(Operation::Attention) {
         return rotation.rotate(x, heads);
     }
