@@ -430,7 +430,7 @@ fn layers_and_taps_that_teach_nothing_are_refused() {
     scene.distill(&["--set", "teacher_layer=3"]).refused(
         2,
         "the recipe has a mistake:\n  teacher_layer: layer 3 of the teacher attends to near tokens alone, so it has no relations \
-         of all tokens that a student could learn; these attend to all: [1, 4]",
+         among all tokens that a student could learn; these attend to all: [1, 4]",
     );
     scene.distill(&rotated).done();
     let recipe = scene.text("student/recipe.toml");

@@ -77,7 +77,8 @@ fn one(cache: &Cache, stage: &Path, path: &str) -> Result<Size> {
     };
     let ending = path.rsplit_once('.').map_or("", |(_, ending)| ending);
     if ENDINGS.contains(&ending) {
-        let hash = fingerprint(&bytes);
+        // The number counts up when a compressor changes.
+        let hash = format!("{}-1", fingerprint(&bytes));
         size.gzip = beside(cache, stage, path, &hash, "gz", &bytes, gzip)?;
         size.brotli = beside(cache, stage, path, &hash, "br", &bytes, brotli)?;
     }
@@ -113,8 +114,17 @@ fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
 }
 
 fn brotli(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = brotli::CompressorWriter::new(Vec::new(), 1 << 16, 11, 24);
-    encoder.write_all(bytes)?;
-    encoder.flush()?;
-    Ok(encoder.into_inner())
+    let mut parameters = brotli::enc::BrotliEncoderParams {
+        quality: 11,
+        lgwin: 24,
+        size_hint: bytes.len(),
+        ..Default::default()
+    };
+    if bytes.starts_with(b"\0asm") {
+        // Codes that fit 128 KiB each: the page's module is 0.4 % smaller than with those of 256.
+        parameters.lgblock = 17;
+    }
+    let mut smaller = Vec::new();
+    brotli::BrotliCompress(&mut &bytes[..], &mut smaller, &parameters)?;
+    Ok(smaller)
 }
