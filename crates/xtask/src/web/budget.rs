@@ -143,7 +143,7 @@ mod tests {
         for too_much in [
             file("page_bg-2.wasm", 1, 250_000),
             file("data/recorded.json", 1, 1_300_000),
-            file("worker_bg-2.wasm", 1_600_000, 1),
+            file("worker_bg-2.wasm", 1_700_000, 1),
             file("worker_bg-2.wasm", 1, 600_000),
             file("data/texts/wiki.txt", 1, 3_000_000),
         ] {
