@@ -519,6 +519,7 @@ async fn students_of_other_kinds_learn_and_go_on_bit_for_bit() {
         (tiny_modernbert(), 3, Tap::Rotated),
         (tiny_mpnet(), 2, Tap::Content),
     ];
+    let mut beginnings = Vec::new();
     for (folder, layers, tap) in cases {
         let recipe = Recipe {
             tap,
@@ -536,6 +537,7 @@ async fn students_of_other_kinds_learn_and_go_on_bit_for_bit() {
         let teacher = || Encoder::from_folder(&folder, &cpu()).unwrap();
         let mut run = Run::new(plan.clone(), teacher()).await.unwrap();
         let before = run.evaluate(&[batch()]).await.unwrap();
+        beginnings.push(before.parts.clone());
         let fresh = by_name(run.student()).await;
         for _ in 0..6 {
             step(&mut run).await;
@@ -560,6 +562,8 @@ async fn students_of_other_kinds_learn_and_go_on_bit_for_bit() {
             run.student().values().await.unwrap()
         );
     }
+    let of_queries = |case: usize| beginnings[case][&Part::Relation(Pair::QQ)];
+    assert_ne!(of_queries(0), of_queries(1), "queries are not turned");
 }
 
 /// The first weights are the same bits wherever they are made.

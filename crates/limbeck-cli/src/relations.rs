@@ -248,8 +248,8 @@ fn require_room(
     room.require(&what, (bytes, 0.0), "Shorten --text, or name fewer --pairs")
 }
 
-/// The recipe of the student, if its folder has one and flags leave anything open, as they do for rotary positions. It decides what is compared, so one that
-/// cannot be read is not passed over.
+/// The recipe of the student, if its folder has one and flags leave anything open, as they do for rotary positions. It decides what is
+/// compared, so one that cannot be read is not passed over.
 fn recipe(
     arguments: &Arguments,
     student: &Path,

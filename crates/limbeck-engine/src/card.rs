@@ -230,7 +230,7 @@ fn vocabulary(plan: &Plan) -> Option<String> {
     let rows = plan.student.vocab_size;
     let kept = match &plan.vocabulary {
         Some(Vocabulary { of, kept, share }) => format!(
-            "{kept} of {of} tokens, covering {:.2} % of the corpus's",
+            "{kept} of {of} tokens, covering {:.2} % of the corpus",
             100.0 * share
         ),
         None if plan.recipe.has_assistant() => {

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use limbeck_kernels::{Check, Taps};
 use limbeck_recipe::layout::{Block, Kind};
-use limbeck_recipe::{Activation, Config, Kernels, Pooling, Positions, Tap};
+use limbeck_recipe::{Config, Kernels, Pooling, Positions, Tap};
 
 use crate::parameters::{ParameterMut, Parameters};
 use crate::parts::{Pass, Rotations};
@@ -36,11 +36,7 @@ pub fn checks(config: &Config) -> Vec<Check> {
         layer_norm(config.shape.embedding_width()),
         Check::Linear,
     ];
-    let feeds_whole = config.activation == Activation::Gelu
-        && config.feed_forward_bias
-        && !config.is_gated
-        && !config.drops_units;
-    checks.extend(feeds_whole.then_some(Check::FeedForward));
+    checks.extend(config.feeds_at_once().then_some(Check::FeedForward));
     checks.extend(has_bias.then_some(Check::BiasedAttention { width }));
     checks.extend(is_rotary.then_some(Check::Rotary));
     checks

@@ -193,6 +193,12 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// Whether the feed-forward part is two linear layers with biases and exact GELU between them, and nothing else.
+    pub fn feeds_at_once(&self) -> bool {
+        let is_plain = !self.is_gated && !self.drops_units;
+        is_plain && self.feed_forward_bias && self.activation == Activation::Gelu
+    }
+
     /// Width of the embedding tables.
     pub fn embedding_width(&self) -> usize {
         self.embedding_size.unwrap_or(self.hidden_size)

@@ -61,6 +61,21 @@ fn mpnet() -> Value {
     config
 }
 
+/// For a student of the models above.
+fn small_recipe(layers: usize) -> Recipe {
+    Recipe {
+        corpus: vec!["corpus.txt".into()],
+        max_length: 8,
+        student: StudentRecipe {
+            layers,
+            hidden: 8,
+            heads: 2,
+            ..StudentRecipe::default()
+        },
+        ..Recipe::default()
+    }
+}
+
 /// Name and shape of each parameter, in order.
 fn parameters(config: &Config) -> Vec<(String, Vec<usize>)> {
     let layout = config.layout();
@@ -594,17 +609,7 @@ fn what_modernbert_would_compute_otherwise_is_refused() {
 fn a_student_of_modernbert_ends_with_a_layer_that_attends_to_all() {
     let teacher = parse(&modernbert());
     let plan = |change: &dyn Fn(&mut Recipe)| {
-        let mut recipe = Recipe {
-            corpus: vec!["corpus.txt".into()],
-            max_length: 16,
-            student: StudentRecipe {
-                layers: 3,
-                hidden: 8,
-                heads: 2,
-                ..StudentRecipe::default()
-            },
-            ..Recipe::default()
-        };
+        let mut recipe = small_recipe(3);
         change(&mut recipe);
         Plan::new(&recipe, &teacher).map_err(|error| error.to_string())
     };
@@ -657,16 +662,8 @@ fn a_student_of_modernbert_ends_with_a_layer_that_attends_to_all() {
     assert!(plan(&|r| r.tap = Tap::Rotated).is_ok());
     let bert = parse(&bert());
     let rotated = Recipe {
-        corpus: vec!["corpus.txt".into()],
-        max_length: 8,
         tap: Tap::Rotated,
-        student: StudentRecipe {
-            layers: 1,
-            hidden: 8,
-            heads: 2,
-            ..StudentRecipe::default()
-        },
-        ..Recipe::default()
+        ..small_recipe(1)
     };
     let message = Plan::new(&rotated, &bert)
         .expect_err("no rotation")
@@ -706,18 +703,10 @@ fn local_layers_without_angles_of_their_own_have_those_of_the_others() {
 fn minilm_v1_is_refused_where_it_would_not_compare_attention() {
     let message = |teacher: &Value, tap| {
         let recipe = Recipe {
-            corpus: vec!["corpus.txt".into()],
-            max_length: 8,
             objective: Objective::MinilmV1,
             relation_heads: Some(2),
             tap,
-            student: StudentRecipe {
-                layers: 1,
-                hidden: 8,
-                heads: 2,
-                ..StudentRecipe::default()
-            },
-            ..Recipe::default()
+            ..small_recipe(1)
         };
         Plan::new(&recipe, &parse(teacher)).map_err(|error| error.to_string())
     };

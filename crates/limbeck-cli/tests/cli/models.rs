@@ -435,6 +435,24 @@ fn layers_and_taps_that_teach_nothing_are_refused() {
     scene.distill(&rotated).done();
     let recipe = scene.text("student/recipe.toml");
     assert!(recipe.contains("tap = \"rotated\"\n"), "{recipe}");
+    // What no flag says, the recipe does, whatever else flags say.
+    let attention = |file: &str| {
+        let models = ["relations", "--teacher", "teacher", "--student", "student"];
+        let what = ["--heads", "2", "--layer", "4", "--pairs", "qk"];
+        let text = [
+            "--text",
+            "the teacher and two small students",
+            "--device",
+            "cpu",
+        ];
+        let flags = [&models[..], &what, &text, &["--out", file]].concat();
+        scene.run(&flags).done();
+        scene.json(file)["pairs"].clone()
+    };
+    let turned = attention("turned.json");
+    let content = recipe.replace("tap = \"rotated\"\n", "");
+    scene.write("student/recipe.toml", content);
+    assert!(turned.is_object() && turned != attention("content.json"));
     let refused = scene.run(&["export", "--model", "student"]);
     refused.refused(
         2,

@@ -8,6 +8,9 @@ use crate::running::Running;
 use crate::scene::{Outcome, Scene};
 use crate::weights;
 
+/// What is said while the tokens of a corpus are counted.
+const COUNTING: &str = "counting tokens";
+
 /// Tokens of the teacher of the scene.
 const WHOLE: usize = 113;
 const PRUNED: [&str; 2] = ["--set", "student.vocabulary=60"];
@@ -51,7 +54,7 @@ fn a_student_keeps_the_tokens_that_its_corpus_has_most() {
     assert!(
         outcome
             .stderr
-            .contains("Vocabulary       60 of 113 tokens, covering 100.00 % of the corpus's"),
+            .contains("Vocabulary       60 of 113 tokens, covering 100.00 % of the corpus;"),
         "{outcome:?}"
     );
     let kept = vocabulary(&scene, "student");
@@ -174,7 +177,8 @@ fn a_stopped_run_goes_on_with_the_same_tokens() {
         "--set",
         "checkpoint_every=2",
     ];
-    distill(&scene, "whole", &flags).done();
+    let whole = distill(&scene, "whole", &flags).done();
+    assert!(whole.stderr.contains(COUNTING), "{whole:?}");
     distill(
         &scene,
         "part",
@@ -185,10 +189,11 @@ fn a_stopped_run_goes_on_with_the_same_tokens() {
         .concat(),
     )
     .done();
-    // A run that is made longer takes its tokens from what it left.
-    scene
+    // A run that is made longer takes its tokens from what it left, and counts nothing.
+    let longer = scene
         .run(&["distill", "--out", "part", "--resume", "--set", "steps=6"])
         .done();
+    assert!(!longer.stderr.contains(COUNTING), "{longer:?}");
     for file in ["tokenizer.json", "config.json"] {
         assert!(
             scene.read(&format!("part/{file}")) == scene.read(&format!("whole/{file}")),

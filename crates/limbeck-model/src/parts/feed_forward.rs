@@ -11,19 +11,13 @@ use super::Pass;
 impl Pass<'_> {
     /// (B, S, H) to (B, S, H).
     pub(super) fn feed_forward(&mut self, at: &FeedForward, x: Tensor<3>) -> Tensor<3> {
-        let parts = (self.shape.activation, at.gate, self.shape.drops_units);
-        let fed = match (parts, self.projection(at.up), self.projection(at.down)) {
-            ((Activation::Gelu, None, false), Some(up), Some(down)) => {
+        match (self.projection(at.up), self.projection(at.down)) {
+            (Some(up), Some(down)) if self.shape.feeds_at_once() => {
                 let [b, s, h] = x.dims();
                 let fed = feed_forward(self.kernels, x.reshape([b * s, h]), up, down);
-                fed.reshape([b, s, h])
+                self.drop_hidden(fed.reshape([b, s, h]))
             }
             _ => self.feed_by_parts(at, x),
-        };
-        if self.shape.drops_units {
-            fed
-        } else {
-            self.drop_hidden(fed)
         }
     }
 
@@ -36,8 +30,10 @@ impl Pass<'_> {
         }
         if self.shape.drops_units {
             units = self.drop_hidden(units);
+            return self.linear(at.down, units);
         }
-        self.linear(at.down, units)
+        let down = self.linear(at.down, units);
+        self.drop_hidden(down)
     }
 
     /// A linear layer's weights and bias, if it has one.
