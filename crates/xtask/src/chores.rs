@@ -309,8 +309,10 @@ fn gate(places: &Places, stages: &mut Stages) -> Result<()> {
     stages.run(|| web::build(places, &tools))?;
     stages.run(|| build(places, &["--all-targets"]))?;
     stages.run(|| native_tests(places, &[]))?;
-    stages.run(|| bench(places, Some("relation"), &["--gate".to_owned()]))?;
-    stages.run(|| bench(places, Some("attention"), &["--gate".to_owned()]))?;
+    stages.run(|| {
+        let mut benches = ["relation", "attention"].into_iter();
+        benches.try_for_each(|name| bench(places, Some(name), &["--gate".to_owned()]))
+    })?;
     stages.run(|| browser.build(places))?;
     stages.run(|| browser.test(places, &[]))?;
     stages.run(|| page_tests(places, &browser, &[]))?;
