@@ -80,7 +80,7 @@ pub struct StudentSize {
     pub heads: usize,
     /// Width of the feed-forward part.
     pub ffn: usize,
-    /// Dropout of hidden values and attention probabilities.
+    /// Dropout of hidden values and attention probabilities while it is distilled.
     pub dropout: f64,
 }
 
@@ -231,20 +231,18 @@ impl Config {
             num_attention_heads: size.heads,
             intermediate_size: size.ffn,
             embedding_size: self.embedding_size.map(|width| width.min(size.hidden)),
-            hidden_dropout: size.dropout,
-            attention_dropout: size.dropout,
             ..student.shape
         };
-        student.raw = student.student_json();
-        student
+        student.trained_with(size.dropout)
     }
 
-    /// The config of this model as a student of its own size, with another dropout.
+    /// The config of this model as a student of its own size that is trained with this dropout. config.json keeps the model's
+    /// own, for whoever fine-tunes the student.
     pub(crate) fn trained_with(&self, dropout: f64) -> Self {
         let mut student = self.clone();
+        student.raw = student.student_json();
         student.shape.hidden_dropout = dropout;
         student.shape.attention_dropout = dropout;
-        student.raw = student.student_json();
         student
     }
 

@@ -87,7 +87,8 @@ pub struct StudentRecipe {
     /// Width of the feed-forward layer; 4 x hidden unless given, at most the teacher's where it starts from the teacher.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ffn: Option<usize>,
-    /// Dropout probability of hidden states and attention probabilities during training.
+    /// Dropout probability of hidden states and attention probabilities while the student is distilled: none unless given, for
+    /// the teacher's answers have no noise that a student could learn by heart. The student's config.json keeps the teacher's.
     pub dropout: f64,
     /// Weights before the first step: the `teacher`'s, `random` ones, or those of a model: `{ folder = "DIR" }`, whose sizes
     /// need not be given then.
@@ -121,7 +122,7 @@ impl Default for StudentRecipe {
             hidden: 192,
             heads: 12,
             ffn: None,
-            dropout: 0.1,
+            dropout: 0.0,
             init: Init::default(),
             from_layers: None,
             vocabulary: None,

@@ -42,7 +42,7 @@ fn flags_and_settings_win_over_the_file() {
     let recipe = followed(&scene, &flags);
     assert_eq!(
         recipe["student"],
-        serde_json::json!({ "layers": 2, "hidden": 12, "heads": 3, "dropout": 0.1, "init": "teacher" })
+        serde_json::json!({ "layers": 2, "hidden": 12, "heads": 3, "dropout": 0.0, "init": "teacher" })
     );
     let fields = ["out", "steps", "precision", "batch"].map(|field| recipe[field].clone());
     assert_eq!(

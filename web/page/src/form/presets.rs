@@ -79,7 +79,6 @@ fn bundled(layers: usize, hidden: usize, heads: usize, steps: u64) -> Recipe {
             layers,
             hidden,
             heads,
-            dropout: 0.0,
             ..StudentRecipe::default()
         },
         steps,
