@@ -1,9 +1,8 @@
-//! Sentences to vectors with an encoder from a Hugging Face folder, and how alike the sentences are.
+//! Sentences to vectors with a student, or any other encoder in a Hugging Face folder, and how alike the sentences are.
 //!
 //! `cargo run --release --package it --example vectors [FOLDER]`, in the folder of the workspace.
 
-use burn::tensor::Device;
-use limbeck_model::{Encoder, Folder, TokenBatch};
+use limbeck_model::{Device, Folder, ModelError, SentenceModel};
 
 const SENTENCES: [&str; 3] = [
     "A cat sleeps on the warm stone.",
@@ -11,20 +10,18 @@ const SENTENCES: [&str; 3] = [
     "The treaty was signed in 1648.",
 ];
 
+/// One vector of each text, as sentence-transformers makes it. In a browser, too, where `Folder::from_files` takes what was fetched.
+pub async fn encode(folder: &Folder, texts: &[&str]) -> Result<Vec<Vec<f32>>, ModelError> {
+    let model = SentenceModel::from_folder(folder, None, None, &Device::flex())?;
+    Ok(model.encode(texts).await?.rows)
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args()
         .nth(1)
         .unwrap_or_else(|| "assets/teacher".into());
     let folder = Folder::read(path.as_ref())?;
-    let tokenizer = folder.tokenizer()?;
-    let encoder = Encoder::from_folder(&folder, &Device::flex())?;
-
-    let mut vectors = Vec::new();
-    for tokens in tokenizer.encode(&SENTENCES)? {
-        let batch = TokenBatch::new(&tokens.ids, &[tokens.ids.len()], encoder.device())?;
-        let pooled = encoder.mean_pooled(&batch)?; // (1, H)
-        vectors.push(pooled.into_data().iter::<f32>().collect::<Vec<_>>());
-    }
+    let vectors = pollster::block_on(encode(&folder, &SENTENCES))?;
 
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
     let cosine = |a: &[f32], b: &[f32]| dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();

@@ -60,6 +60,9 @@ fn main() -> ExitCode {
             eprintln!("            relation [--only SUBSTRING] [--runs N]");
             eprintln!("            relation --gate");
             eprintln!("            attention [--gpu] [--runs N] [--gate]");
+            eprintln!(
+                "            encode [--model DIR] [--lines N] [--rounds N] [--batch N ...] [FILE ...]"
+            );
             eprintln!("            browser");
             eprintln!("recording of a run for the page: record FILE");
             ExitCode::from(2)

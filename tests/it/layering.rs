@@ -8,8 +8,9 @@ use limbeck_recipe::{Config, Plan, Recipe};
 use serde_json::Value;
 
 /// crate -> the crates of ours that it may use.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("limbeck-oracle", &[]),
+    ("limbeck-shaders", &[]),
     ("limbeck-recipe", &[]),
     ("limbeck-relations", &["limbeck-recipe"]),
     ("limbeck-score", &["limbeck-recipe"]),
@@ -17,7 +18,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("limbeck-hub", &["limbeck-recipe"]),
     ("limbeck-protocol", &["limbeck-recipe"]),
     ("limbeck-corpus", &["limbeck-recipe"]),
-    ("limbeck-kernels", &["limbeck-recipe"]),
+    ("limbeck-kernels", &["limbeck-recipe", "limbeck-shaders"]),
     ("limbeck-tokenizer", &[]),
     (
         "limbeck-model",
@@ -201,7 +202,14 @@ fn a_build_without_gpu_support_has_no_gpu_crate() {
     };
     let [without, with] = [&["--no-default-features"][..], &[]].map(crates);
     assert!(without.contains("burn-flex"), "{without:?}");
-    for name in ["wgpu", "naga", "cubecl", "cubecl-wgpu", "burn-cubecl"] {
+    for name in [
+        "wgpu",
+        "naga",
+        "cubecl",
+        "cubecl-wgpu",
+        "burn-cubecl",
+        "limbeck-shaders",
+    ] {
         assert!(!without.contains(name), "{name} without the feature `gpu`");
         assert!(with.contains(name), "no {name} with the feature `gpu`");
     }

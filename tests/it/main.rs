@@ -22,6 +22,7 @@ mod output;
 mod pairs;
 mod relations;
 mod training;
+mod vectors;
 
 #[cfg(not(target_family = "wasm"))]
 mod device;

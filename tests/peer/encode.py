@@ -1,16 +1,19 @@
 """How fast `limbeck encode` is beside sentence-transformers (PyTorch) and onnxruntime, on the same texts and cores.
 
-Run by hand, with torch, sentence-transformers and onnxruntime installed:
-    cargo xtask build
-    python tests/peer/encode.py --limbeck target/release/limbeck --model DIR texts.txt ...
+Run by:  cargo xtask bench encode [ARGS], with a Python that has torch, sentence-transformers and onnxruntime
+By hand: python tests/peer/encode.py --limbeck target/release/limbeck --model DIR texts.txt ...
+
+Without texts the bundled ones are encoded, definitions of a few words beside paragraphs, by the bundled model unless --model names one.
 
 Every program encodes the same lines with f32 on the CPU, in batches of so many lines of like length, and gives one vector of each.
-Rounds are interleaved: each one starts every program once, so that what else the machine does meets all of them. Of the Python
-programs the time is that of encoding, after one batch to warm up; limbeck's is that of the whole program less that of a run on
-one line, with the writing of its vectors. onnxruntime has the file of `limbeck export --formats f32 --pooled`, and tokens from `tokenizers`.
+Rounds are interleaved: each one starts every program once, in turn as the first, so that what else the machine does meets all of
+them. Of the Python programs the time is that of encoding, after one batch to warm up; limbeck's is that of the whole program less that
+of a run on one line, with the writing of its vectors. onnxruntime has the file of `limbeck export --formats f32 --pooled`, and tokens
+from `tokenizers`.
 
 Prints one JSON object per program and batch: medians over the rounds of sentences a second and of seconds of the CPU for a thousand
-sentences, the peak resident memory in MB, and the largest difference of a number from sentence-transformers' vectors.
+sentences, the peak resident memory of the process in MB, and the largest difference of a number from sentence-transformers' vectors.
+Then one per peer and batch: limbeck's figures as ratios of the peer's in the same round, the median with the least and the most.
 """
 
 import argparse
@@ -23,7 +26,9 @@ import sys
 import tempfile
 import time
 
-PEERS = ("torch", "onnx")
+PEERS = ("sentence-transformers", "onnxruntime")
+OURS = "limbeck"
+ASSETS = pathlib.Path(__file__).resolve().parents[2] / "assets"
 
 
 def main():
@@ -37,23 +42,35 @@ def main():
 
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpus", nargs="+", type=pathlib.Path, help="text files, one text per line")
-    parser.add_argument("--model", required=True, help="folder of the model")
+    texts = [ASSETS / "glosses.txt", ASSETS / "wiki.txt"]
+    parser.add_argument("corpus", nargs="*", type=pathlib.Path, default=texts, help="text files, one text per line")
+    parser.add_argument("--model", default=str(ASSETS / "teacher"), help="folder of the model (the bundled teacher)")
     parser.add_argument("--limbeck", default="limbeck", help="the program (limbeck)")
-    parser.add_argument("--lines", type=int, default=1000, help="lines, spread over all of the corpus (1000)")
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 32], help="texts of a batch (1 32)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds (3)")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="threads (all cores)")
+    parser.add_argument("--lines", type=positive, default=1000, help="lines, spread over all of the corpus (1000)")
+    parser.add_argument("--batch", type=positive, nargs="+", default=[1, 32], help="texts of a batch (1 32)")
+    parser.add_argument("--rounds", type=positive, default=5, help="rounds (5)")
+    parser.add_argument("--threads", type=positive, default=cores(), help="threads (all cores)")
     parser.add_argument("--peer", choices=PEERS, help=argparse.SUPPRESS)
     parser.add_argument("--onnx", help=argparse.SUPPRESS)
     parser.add_argument("--vectors", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def compare(options, folder):
-    import numpy
+def positive(text):
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
+    return number
 
+
+def cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def compare(options, folder):
     lines = [line for path in options.corpus for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+    if not lines:
+        sys.exit(f"no line of {', '.join(map(str, options.corpus))} has a text")
     lines = lines[:: max(1, len(lines) // options.lines)][: options.lines]
     texts, one = folder / "texts.txt", folder / "one.txt"
     texts.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
@@ -61,32 +78,67 @@ def compare(options, folder):
     export = ["export", "--model", options.model, "--formats", "f32", "--pooled", "--out", str(folder)]
     subprocess.run([options.limbeck, *export], check=True, stderr=subprocess.DEVNULL)
     runs = {}
-    for _ in range(options.rounds):
+    for number in range(options.rounds):
         for batch in options.batch:
-            for program in (*PEERS, "limbeck"):
+            for program in in_turn(number):
                 vectors = folder / f"{program}.npy"
-                if program == "limbeck":
+                if program == OURS:
                     run = limbeck(options, batch, texts, one, vectors)
                     run["seconds"] = max(run["seconds"], 1e-9)
                 else:
                     run = python(options, program, batch, texts, folder / "model.onnx", vectors)
-                run["difference"] = float(abs(numpy.load(vectors) - numpy.load(folder / "torch.npy")).max())
-                runs.setdefault((program, batch), []).append(run)
-    for (program, batch), of_program in runs.items():
-        median = {key: statistics.median(run[key] for run in of_program) for key in of_program[0]}
-        print(
-            json.dumps(
-                {
-                    "program": program,
-                    "batch": batch,
-                    "sentences_per_s": round(len(lines) / median["seconds"], 1),
-                    "cpu_s_per_1000": round(1000 * median["cpu"] / len(lines), 2),
-                    "peak_mb": round(median["peak"] / 1e6),
-                    "difference": median["difference"],
-                }
-            ),
-            flush=True,
-        )
+                runs.setdefault((batch, program), []).append(run)
+            differences = differences_of(folder)
+            for program in (*PEERS, OURS):
+                runs[batch, program][-1]["difference"] = differences[program]
+    for batch in options.batch:
+        for program in (*PEERS, OURS):
+            report(batch, program, runs[batch, program], len(lines))
+        for program in PEERS:
+            report_ratios(batch, program, runs[batch, program], runs[batch, OURS])
+
+
+def in_turn(number):
+    """All programs, another one first in each round."""
+    programs = (*PEERS, OURS)
+    first = number % len(programs)
+    return programs[first:] + programs[:first]
+
+
+def differences_of(folder):
+    import numpy
+
+    vectors = {program: numpy.load(folder / f"{program}.npy") for program in (*PEERS, OURS)}
+    return {program: float(abs(own - vectors[PEERS[0]]).max()) for program, own in vectors.items()}
+
+
+def report(batch, program, runs, lines):
+    median = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+    figures = {
+        "program": program,
+        "batch": batch,
+        "sentences_per_s": round(lines / median["seconds"], 1),
+        "cpu_s_per_1000": round(1000 * median["cpu"] / lines, 2),
+        "peak_mb": round(median["peak"] / 1e6),
+        "difference": median["difference"],
+    }
+    print(json.dumps(figures), flush=True)
+
+
+def report_ratios(batch, program, theirs, ours):
+    def spread(of):
+        ratios = [of(own, other) for own, other in zip(ours, theirs)]
+        figures = {"median": statistics.median(ratios), "least": min(ratios), "most": max(ratios)}
+        return {name: round(ratio, 2) for name, ratio in figures.items()}
+
+    ratios = {
+        "ratio": f"{OURS} / {program}",
+        "batch": batch,
+        "sentences_per_s": spread(lambda own, other: other["seconds"] / own["seconds"]),
+        "cpu": spread(lambda own, other: own["cpu"] / other["cpu"]),
+        "peak": spread(lambda own, other: own["peak"] / other["peak"]),
+    }
+    print(json.dumps(ratios), flush=True)
 
 
 def limbeck(options, batch, texts, one, vectors):
@@ -129,7 +181,7 @@ def peer(options):
 
     lines = options.corpus[0].read_text(encoding="utf-8").split("\n")[:-1]
     batch = options.batch[0]
-    encode = {"torch": with_torch, "onnx": with_onnxruntime}[options.peer](options, batch)
+    encode = {PEERS[0]: with_torch, PEERS[1]: with_onnxruntime}[options.peer](options, batch)
     encode(lines[:batch])
     start, cpu = time.perf_counter(), time.process_time()
     result = encode(lines)

@@ -56,7 +56,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILES", num_args = 1..)]
     corpus: Vec<String>,
     /// The field that is the document, of a corpus of JSON lines
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, visible_alias = "field", value_name = "NAME")]
     corpus_field: Option<String>,
     /// Output folder: the student, its report and, while the run lasts, the checkpoint [default: the recipe's, else student]
     #[arg(long, value_name = "DIR")]

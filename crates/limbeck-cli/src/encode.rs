@@ -14,6 +14,7 @@ use limbeck_engine::Opened;
 use limbeck_model::{Folder, ModelError, SentenceModel, TokenBatch, Tokens, checks, to_host};
 use limbeck_recipe::{DeviceChoice, counted};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::device;
 use crate::error::CliError;
@@ -42,8 +43,11 @@ pub struct Arguments {
     /// The model: its folder, or its id on the Hugging Face hub
     #[arg(long, value_name = "MODEL")]
     model: PathBuf,
-    /// Text files, one text per line; standard input if none is given
+    /// Text files, one text per line, plain or packed with gzip, zstd, xz or bzip2; standard input if none is given
     files: Vec<PathBuf>,
+    /// The field that is the text, of JSON lines; each vector then comes with the number of its line and the line's `id`
+    #[arg(long, visible_alias = "field", value_name = "NAME")]
+    corpus_field: Option<String>,
     /// How vectors are written: JSON lines, or one array that numpy.load reads (with --out)
     #[arg(long, value_name = "FORMAT", default_value = "json")]
     format: Format,
@@ -116,6 +120,14 @@ struct OfText<'a> {
     embedding: &'a [f32],
 }
 
+/// Which line of JSON lines a vector is of.
+#[derive(Serialize)]
+struct OfLine<'a> {
+    line: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a Value>,
+}
+
 /// The line of a text's tokens.
 #[derive(Serialize)]
 struct OfTokens<'a> {
@@ -141,6 +153,34 @@ impl Counted {
     fn add(&mut self, place: Place) {
         self.first.get_or_insert(place);
         self.lines += 1;
+    }
+}
+
+/// Lines without a text, and so without a vector: the first are named, all are counted.
+#[derive(Default)]
+pub struct LeftOut(Counted);
+
+impl LeftOut {
+    /// Leaves a line out.
+    pub fn add(&mut self, place: Place, why: &CliError, progress: &Progress) {
+        self.0.add(place);
+        if self.0.lines <= NAMED {
+            progress.say(&format!("limbeck: {why}"), "left out", &Value::Null);
+        }
+    }
+
+    /// Says how many there are beside so many texts; the exit code says whether there are any.
+    pub fn tell(&self, texts: u64) -> ExitCode {
+        let Counted { lines, first } = &self.0;
+        let Some(first) = first else {
+            return ExitCode::SUCCESS;
+        };
+        let are = if *lines == 1 { "is" } else { "are" };
+        terminal::say(format_args!(
+            "limbeck: {lines} of {} {are} left out, so there are fewer vectors than lines; the first is {first}",
+            counted(texts + lines, "line"),
+        ));
+        ExitCode::FAILURE
     }
 }
 
@@ -174,13 +214,21 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let make = move |model: &SentenceModel, tokens: &[&Tokens]| written.of(model, tokens);
     let shown = arguments.out.is_some() || !std::io::stdout().is_terminal();
     let mut done = Done::new(Progress::of_bytes(bytes, shown && !asked.typed));
-    let lines = Lines::of(&arguments.files);
-    let ended = pipeline.run(lines, make, |row| {
+    let field = arguments.corpus_field.as_deref();
+    let names = field.is_some() && arguments.format == Format::Json;
+    let ended = pipeline.run(Lines::of(&arguments.files, field), make, |row| {
         done.look(&row);
         match row.of {
+            Ok(bytes) if names => {
+                let of = OfLine {
+                    line: row.place.number,
+                    id: row.text.id.as_ref(),
+                };
+                sink.write(&of.before(&bytes))
+            }
             Ok(bytes) => sink.write(&bytes),
             Err(error @ CliError::Corpus(_)) => {
-                done.leave_out(row.place, &error);
+                done.left_out.add(row.place, &error, &done.progress);
                 Ok(())
             }
             Err(error) => Err(error),
@@ -247,7 +295,7 @@ struct Done {
     start: Instant,
     texts: u64,
     cut: Counted,
-    left_out: Counted,
+    left_out: LeftOut,
 }
 
 impl Done {
@@ -257,7 +305,7 @@ impl Done {
             start: Instant::now(),
             texts: 0,
             cut: Counted::default(),
-            left_out: Counted::default(),
+            left_out: LeftOut::default(),
         }
     }
 
@@ -275,15 +323,6 @@ impl Done {
         }
     }
 
-    fn leave_out(&mut self, place: Place, error: &CliError) {
-        self.left_out.add(place);
-        if self.left_out.lines <= NAMED {
-            let text = format!("limbeck: {error}");
-            self.progress
-                .say(&text, "left out", &serde_json::Value::Null);
-        }
-    }
-
     /// Says what is not as it was asked for; the exit code says so, too, if there are fewer vectors than lines.
     fn tell(&self, length: usize) -> ExitCode {
         if let Some(cut) = cut_in_words(self.cut.lines, self.texts, length)
@@ -291,17 +330,7 @@ impl Done {
         {
             terminal::say(format_args!("{cut}; the first is {first}"));
         }
-        let Counted { lines, first } = &self.left_out;
-        let Some(first) = first else {
-            return ExitCode::SUCCESS;
-        };
-        let are = if *lines == 1 { "is" } else { "are" };
-        terminal::say(format_args!(
-            "limbeck: {} of {} {are} left out, not being UTF-8, so there are fewer vectors than lines; the first is {first}",
-            lines,
-            counted(self.texts + lines, "line"),
-        ));
-        ExitCode::FAILURE
+        self.left_out.tell(self.texts)
     }
 }
 
@@ -452,6 +481,18 @@ fn read(tensor: Tensor<3>) -> Result<States, CliError> {
     let [_, s, h] = tensor.dims();
     let values = pollster::block_on(to_host(tensor))?;
     Ok(States { values, s, h })
+}
+
+impl OfLine<'_> {
+    /// An object with these members before its own.
+    fn before(&self, object: &[u8]) -> Vec<u8> {
+        let mut joined = line(self);
+        // The closing brace and the line end, for which the other's opening brace is.
+        joined.truncate(joined.len() - 2);
+        joined.push(b',');
+        joined.extend(&object[1..]);
+        joined
+    }
 }
 
 /// A line of JSON. It has only names of ours, numbers and texts, so it cannot fail.

@@ -11,6 +11,7 @@ use limbeck_recipe::{Config, Dense, HeadChoice, SentenceHead, Tuned};
 use serde_json::{Value, json};
 
 use crate::error::CliError;
+use crate::interrupt::on_interrupt;
 use crate::output::{EXPORTED, clear_unfinished, write_whole};
 use crate::{models, terminal};
 
@@ -79,6 +80,12 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
             there.display()
         )));
     }
+    let begun = out.to_path_buf();
+    on_interrupt(move || {
+        // A file that is not whole has no name of its own yet.
+        let _ = clear_unfinished(&begun);
+        std::process::exit(1);
+    })?;
     for file in write(&model, arguments.pooled, &formats, out)? {
         terminal::say(file);
     }

@@ -52,6 +52,7 @@ Examples:
   limbeck finetune --model student --train train.tsv --dev dev.tsv --out tuned
   echo 'a white cat' | limbeck encode --model student
   limbeck encode --model student --format npy --out vectors.npy texts.txt
+  limbeck encode --model student --corpus-field text texts.jsonl
   limbeck search --model student texts.txt 'a white cat'
   limbeck evaluate --models all-MiniLM-L6-v2 student --tasks sts.tsv
   limbeck export --model student --formats f32,int8

@@ -426,7 +426,11 @@ impl Whole {
             _ => Path::new("."),
         };
         std::fs::create_dir_all(parent).map_err(CliError::file("make the folder", parent))?;
-        let file = tempfile::Builder::new().prefix(PREFIX).tempfile_in(parent);
+        // Opened here, for the library's own errors name a file that nobody knows.
+        let mut name = tempfile::Builder::new();
+        let file = name
+            .prefix(PREFIX)
+            .make_in(parent, |path| File::create_new(path));
         let (file, begun) = file.map_err(CliError::file("write", path))?.into_parts();
         Ok(Self {
             file: BufWriter::new(file),

@@ -13,6 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use limbeck_corpus::Document;
 use limbeck_engine::Opened;
 use limbeck_model::{SentenceModel, Tokens};
 
@@ -117,11 +118,11 @@ pub struct Asked {
 pub struct Row<T> {
     /// Where it stands.
     pub place: Place,
-    /// The text.
-    pub text: String,
+    /// The text, and what the line calls itself.
+    pub text: Document,
     /// Whether the model did not read all of it.
     pub cut: bool,
-    /// Bytes read up to its end, of all files.
+    /// Bytes of all files that had been read when its end was found.
     pub end: u64,
     /// What was made of it, or why nothing was.
     pub of: Result<T, CliError>,
@@ -157,10 +158,10 @@ struct Tokenised {
     tokens: Tokens,
 }
 
-/// A line that is UTF-8.
+/// A line that has a text.
 struct Whole {
     place: Place,
-    text: String,
+    text: Document,
     cut: bool,
     end: u64,
 }
@@ -219,8 +220,8 @@ impl Pipeline {
         }
     }
 
-    /// Takes lines to results. `make` gives one of each text of a batch; `take` gets them in the order of the lines, also what is
-    /// not UTF-8 and what nothing can be made of.
+    /// Takes lines to results. `make` gives one of each text of a batch; `take` gets them in the order of the lines, also those
+    /// without a text and what nothing can be made of.
     ///
     /// # Errors
     /// A file cannot be read, a text is too long for the memory, the device fails, or `take` does.
@@ -282,7 +283,7 @@ impl Pipeline {
                     return Err(error);
                 }
             };
-            bytes += line.text.as_ref().map_or(0, String::len);
+            bytes += line.text.as_ref().map_or(0, |line| line.text.len());
             window.push(line);
             if window.len() >= self.window || bytes >= MOST_WAITING {
                 let whole = std::mem::take(&mut window);
@@ -331,7 +332,7 @@ impl Pipeline {
                     },
                 )),
                 Err(error) => {
-                    let (text, of) = (String::new(), Err(error.into()));
+                    let (text, of) = (Document::default(), Err(error.into()));
                     broken.push((
                         number,
                         Row {
@@ -348,7 +349,10 @@ impl Pipeline {
         if !broken.is_empty() && messages.send(Message::Rows(broken)).is_err() {
             return Ok(false);
         }
-        let texts: Vec<&str> = lines.iter().map(|(_, line)| line.text.as_str()).collect();
+        let texts: Vec<&str> = lines
+            .iter()
+            .map(|(_, line)| line.text.text.as_str())
+            .collect();
         let tokens = self.model.tokens(&texts)?;
         let mut all: Job = lines
             .into_iter()

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use clap::Args;
 use limbeck_engine::Opened;
-use limbeck_model::{SentenceModel, Tokens};
+use limbeck_model::{MOST_BYTES, SentenceModel, Tokens};
 use limbeck_recipe::{DeviceChoice, counted};
 use limbeck_score::cosine;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use serde_json::{Value, json};
 
 use crate::device;
-use crate::encode;
+use crate::encode::{self, LeftOut};
 use crate::error::CliError;
 use crate::pipeline::{Asked, Pipeline};
 use crate::progress::Progress;
@@ -39,6 +39,9 @@ pub struct Arguments {
     /// Search this file too; may be repeated
     #[arg(long, value_name = "FILE")]
     also: Vec<PathBuf>,
+    /// The field that is the text, of files of JSON lines
+    #[arg(long, visible_alias = "field", value_name = "NAME")]
+    corpus_field: Option<String>,
     /// Lines to show for each query
     #[arg(long, value_name = "N", default_value_t = 10)]
     top: usize,
@@ -83,7 +86,8 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let queries = prompted(&model, &OF_QUERIES)?;
     let lines = Arc::new(prompted(&model, &OF_LINES)?);
     drop(model);
-    let (entries, left_out) = read(lines, &files, &opened, bytes)?;
+    let texts = Lines::of(&files, arguments.corpus_field.as_deref());
+    let (entries, left_out) = read(lines, texts, &opened, bytes)?;
     if entries.is_empty() {
         return Err(CliError::Usage(format!(
             "there is nothing to search in {}: no line has a text",
@@ -102,10 +106,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     if arguments.queries.is_empty() {
         searched.answer_input(&mut out)?;
     }
-    Ok(match left_out {
-        0 => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
-    })
+    Ok(left_out)
 }
 
 /// The model with the first of these prompts that its folder names; with its default one, if it names none of them.
@@ -117,13 +118,13 @@ fn prompted(model: &SentenceModel, names: &[&str]) -> Result<SentenceModel, CliE
     }
 }
 
-/// The vectors of all lines that have a text, and how many are left out.
+/// The vectors of all lines that have a text, and the exit code: some lines may be left out.
 fn read(
     model: Arc<SentenceModel>,
-    files: &[PathBuf],
+    texts: Lines,
     opened: &Opened,
     bytes: Option<u64>,
-) -> Result<(Vec<Entry>, u64), CliError> {
+) -> Result<(Vec<Entry>, ExitCode), CliError> {
     let asked = Asked {
         batch: None,
         tokens: None,
@@ -131,11 +132,11 @@ fn read(
         typed: false,
     };
     let progress = Progress::of_bytes(bytes, true);
-    let (mut entries, mut cut, mut left_out) = (Vec::new(), 0, 0);
+    let (mut entries, mut cut, mut left_out) = (Vec::new(), 0, LeftOut::default());
     let length = model.max_length();
-    let lines = Lines::of(files).filter(|line| {
-        let text = line.as_ref().ok().and_then(|line| line.text.as_ref().ok());
-        text.is_none_or(|text| !text.trim().is_empty())
+    let lines = texts.filter(|line| {
+        let line = line.as_ref().ok().and_then(|line| line.text.as_ref().ok());
+        line.is_none_or(|line| !line.text.trim().is_empty())
     });
     let make = |model: &SentenceModel, tokens: &[&Tokens]| encode::vectors(model, tokens, false);
     let ended = Pipeline::new(model, opened, &asked).run(lines, make, |row| {
@@ -144,13 +145,12 @@ fn read(
                 cut += u64::from(row.cut);
                 entries.push(Entry {
                     place: row.place,
-                    text: row.text,
+                    text: row.text.text,
                     vector,
                 });
             }
             Err(error @ CliError::Corpus(_)) => {
-                left_out += 1;
-                progress.say(&format!("limbeck: {error}"), "left out", &Value::Null);
+                left_out.add(row.place, &error, &progress);
             }
             Err(error) => return Err(error),
         }
@@ -162,6 +162,7 @@ fn read(
     if let Some(cut) = encode::cut_in_words(cut, entries.len() as u64, length) {
         terminal::say(cut);
     }
+    let left_out = left_out.tell(entries.len() as u64);
     Ok((entries, left_out))
 }
 
@@ -185,7 +186,7 @@ impl Searched<'_> {
         let mut bytes = Vec::new();
         loop {
             bytes.clear();
-            let read = read_line(&mut input, &mut bytes);
+            let read = read_line(&mut input, &mut bytes, MOST_BYTES);
             read.map_err(CliError::file("read", "-".as_ref()))?;
             if bytes.is_empty() {
                 return Ok(());

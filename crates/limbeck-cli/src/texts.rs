@@ -1,14 +1,20 @@
-//! Lines of text files or of standard input, one at a time.
+//! Lines of text files or of standard input, packed or not, one at a time: texts, or JSON with a text in a field.
 
 use std::fmt;
 use std::io::{BufRead, BufReader, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use limbeck_corpus::CorpusError;
+use limbeck_corpus::{CorpusError, Document, MOST_JSON_BYTES, document, unpacked};
 use limbeck_model::MOST_BYTES;
+use serde_json::{Map, Value};
 
 use crate::error::CliError;
+use crate::terminal;
+
+/// Large enough that a disk is read at full speed.
+const READ_BUFFER: usize = 64 << 10;
 
 /// Where a line stands, for messages.
 #[derive(Clone)]
@@ -29,19 +35,20 @@ impl fmt::Display for Place {
 pub struct Line {
     /// Where it stands.
     pub place: Place,
-    /// Without its end; or that it is not UTF-8.
-    pub text: Result<String, CorpusError>,
+    /// The text of it; or that it is not UTF-8, or JSON without one.
+    pub text: Result<Document, CorpusError>,
     /// Whether it was longer than any text that is looked at.
     pub cut: bool,
-    /// Bytes read up to its end, of all files.
+    /// Bytes of all files that had been read when its end was found.
     pub end: u64,
 }
 
 /// The lines of files, one file after the other.
 pub struct Lines {
     files: std::vec::IntoIter<PathBuf>,
+    field: Option<String>,
     open: Option<Open>,
-    read: u64,
+    read: Arc<AtomicU64>,
 }
 
 struct Open {
@@ -52,16 +59,18 @@ struct Open {
 }
 
 impl Lines {
-    /// Of these files, of which `-` is standard input; of standard input, if there are none.
-    pub fn of(files: &[PathBuf]) -> Self {
+    /// Of these files, of which `-` is standard input; of standard input, if there are none. With `field`, they are JSON lines whose
+    /// text is in that field, and blank lines are none.
+    pub fn of(files: &[PathBuf], field: Option<&str>) -> Self {
         let files = match files.is_empty() {
             true => vec![PathBuf::from("-")],
             false => files.to_vec(),
         };
         Self {
             files: files.into_iter(),
+            field: field.map(str::to_owned),
             open: None,
-            read: 0,
+            read: Arc::default(),
         }
     }
 
@@ -93,11 +102,11 @@ impl Lines {
             let open = match &mut self.open {
                 Some(open) => open,
                 none => match self.files.next() {
-                    Some(path) => none.insert(Open::new(path)?),
+                    Some(path) => none.insert(Open::new(path, self.read.clone())?),
                     None => return Ok(None),
                 },
             };
-            match open.next_line(&mut self.read)? {
+            match open.next_line(self.field.as_deref(), &self.read)? {
                 Some(line) => return Ok(Some(line)),
                 None => self.open = None,
             }
@@ -123,14 +132,14 @@ fn is_standard(path: &Path) -> bool {
 }
 
 impl Open {
-    fn new(path: PathBuf) -> Result<Self, CliError> {
+    fn new(path: PathBuf, read: Arc<AtomicU64>) -> Result<Self, CliError> {
         let standard = is_standard(&path);
-        let reader: Box<dyn BufRead + Send> = match standard {
-            true => Box::new(BufReader::new(std::io::stdin())),
-            false => Box::new(BufReader::new(
-                std::fs::File::open(&path).map_err(CliError::file("read", &path))?,
-            )),
+        let raw: Box<dyn Read + Send> = match standard {
+            true => Box::new(std::io::stdin()),
+            false => Box::new(std::fs::File::open(&path).map_err(CliError::file("read", &path))?),
         };
+        let packed = BufReader::with_capacity(READ_BUFFER, Counted { raw, read });
+        let reader = unpacked(Box::new(packed)).map_err(CliError::file("read", &path))?;
         let name = match standard {
             true => "standard input".into(),
             false => path.display().to_string().into(),
@@ -143,36 +152,111 @@ impl Open {
         })
     }
 
-    fn next_line(&mut self, read: &mut u64) -> Result<Option<Line>, CliError> {
-        let mut bytes = Vec::new();
-        let (cut, taken) =
-            read_line(&mut self.reader, &mut bytes).map_err(CliError::file("read", &self.path))?;
-        if bytes.is_empty() {
-            return Ok(None);
+    fn next_line(
+        &mut self,
+        field: Option<&str>,
+        read: &AtomicU64,
+    ) -> Result<Option<Line>, CliError> {
+        let most = field.map_or(MOST_BYTES, |_| MOST_JSON_BYTES);
+        loop {
+            let mut bytes = Vec::new();
+            let line = read_line(&mut self.reader, &mut bytes, most);
+            let cut = line.map_err(CliError::file("read", &self.path))?;
+            if bytes.is_empty() {
+                return Ok(None);
+            }
+            self.lines += 1;
+            let place = Place {
+                file: self.name.clone(),
+                number: self.lines,
+            };
+            let line = Line {
+                text: text(&bytes, cut, &place).map(|text| Document { text, id: None }),
+                place,
+                cut,
+                end: read.load(Ordering::Relaxed),
+            };
+            let line = match field {
+                Some(field) => line.in_json(field),
+                None => {
+                    line.hint();
+                    Some(line)
+                }
+            };
+            if line.is_some() {
+                return Ok(line);
+            }
         }
-        self.lines += 1;
-        *read += taken;
-        let place = Place {
-            file: self.name.clone(),
-            number: self.lines,
-        };
-        Ok(Some(Line {
-            text: text(&bytes, cut, &place),
-            place,
-            cut,
-            end: *read,
-        }))
     }
 }
 
-/// Reads a line with its end, and no more of it than is looked at; whether it was longer, and the bytes of all of it.
-pub fn read_line(reader: &mut impl BufRead, bytes: &mut Vec<u8>) -> std::io::Result<(bool, u64)> {
+/// A file of which is counted how much has been read, packed or not.
+struct Counted {
+    raw: Box<dyn Read + Send>,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let bytes = self.raw.read(into)?;
+        self.read.fetch_add(bytes as u64, Ordering::Relaxed);
+        Ok(bytes)
+    }
+}
+
+impl Line {
+    /// What JSON has in a field; none of a blank line.
+    fn in_json(mut self, field: &str) -> Option<Self> {
+        let Ok(Document { text, .. }) = &self.text else {
+            return Some(self);
+        };
+        match document(text, self.cut, field).transpose()? {
+            Ok(mut document) => {
+                let kept = document.text.floor_char_boundary(MOST_BYTES);
+                self.cut = kept < document.text.len();
+                document.text.truncate(kept);
+                self.text = Ok(document);
+            }
+            Err(reason) => {
+                self.text = Err(CorpusError::NoDocument {
+                    file: self.place.file.to_string(),
+                    line: self.place.number,
+                    reason,
+                });
+            }
+        }
+        Some(self)
+    }
+
+    /// JSON is a text, too, but hardly the one that was meant: this is said of a file's first line.
+    fn hint(&self) {
+        let text = self.text.as_ref().map_or("", |document| &document.text);
+        if self.place.number == 1
+            && text.starts_with('{')
+            && serde_json::from_str::<Map<String, Value>>(text).is_ok()
+        {
+            terminal::say(format_args!(
+                "{} is a JSON object, and is read as it stands. Name the field with the text with --corpus-field",
+                self.place
+            ));
+        }
+    }
+}
+
+/// Reads a line with its end, and no more than `most` bytes of it are looked at; whether it was longer.
+pub fn read_line(
+    reader: &mut impl BufRead,
+    bytes: &mut Vec<u8>,
+    most: usize,
+) -> std::io::Result<bool> {
     // One byte more, so that what is looked at is cut, too.
-    let most = MOST_BYTES + 1;
+    let most = most + 1;
     reader.by_ref().take(most as u64).read_until(b'\n', bytes)?;
     let cut = bytes.len() == most && !bytes.ends_with(b"\n");
-    let skipped = if cut { reader.skip_until(b'\n')? } else { 0 };
-    Ok((cut, (bytes.len() + skipped) as u64))
+    if cut {
+        reader.skip_until(b'\n')?;
+    }
+    Ok(cut)
 }
 
 /// The text of a line.

@@ -173,19 +173,13 @@ impl Blocks {
     /// The document of a line of JSON, cut as any other; an empty one of a blank line.
     fn document(&self, text: &Text, field: &str, overflow: bool) -> Result<Line, CorpusError> {
         let json = decode(text, self.at, &self.raw, overflow, json::MOST_BYTES)?.text;
-        let most = json::MOST_BYTES >> 20;
-        let document = match overflow {
-            _ if json.trim().is_empty() => Ok(json),
-            true => Err(format!(
-                "longer than {most} MiB, the most that a line of JSON may be"
-            )),
-            false => json::document(&json, field),
-        };
-        let mut document = document.map_err(|reason| CorpusError::NoDocument {
+        let document = json::document(&json, overflow, field);
+        let document = document.map_err(|reason| CorpusError::NoDocument {
             file: text.name(),
             line: self.at.line + 1,
             reason,
         })?;
+        let mut document = document.unwrap_or_default().text;
         let kept = document.floor_char_boundary(self.limits.line_bytes);
         let cut = kept < document.len();
         document.truncate(kept);

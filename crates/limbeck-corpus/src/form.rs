@@ -181,7 +181,7 @@ impl Head {
         let mut lines = whole.lines().enumerate();
         match lines.find(|(_, line)| !line.trim().is_empty()) {
             None => Ok(()),
-            Some((index, line)) => match json::document(line, field) {
+            Some((index, line)) => match json::document(line, false, field) {
                 Ok(_) => Ok(()),
                 Err(reason) => Err(CorpusError::NoDocument {
                     file: place.name(),

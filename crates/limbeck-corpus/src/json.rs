@@ -3,7 +3,7 @@
 use serde_json::{Deserializer, Map, Value};
 
 /// Bytes of a line of JSON, at most: a document of any use is far smaller, and the line is in memory as a whole.
-pub(crate) const MOST_BYTES: usize = 16 << 20;
+pub const MOST_BYTES: usize = 16 << 20;
 /// Bytes of a line that a message shows.
 const SHOWN: usize = 160;
 /// Keys that a message names before it only counts them.
@@ -55,8 +55,30 @@ impl Kind {
     }
 }
 
-/// The document in a line: the text of the field, or why there is none.
-pub(crate) fn document(line: &str, field: &str) -> Result<String, String> {
+/// A line of JSON lines.
+#[derive(Debug, Default)]
+pub struct Document {
+    /// The text of its field.
+    pub text: String,
+    /// What the line calls itself: its `id`, if that is a string or a number.
+    pub id: Option<Value>,
+}
+
+/// The document in a line, nothing if it is blank, or why there is none. Of a line that is `cut` there is more than
+/// [`MOST_BYTES`].
+///
+/// # Errors
+/// The line is too long or no JSON object, or has no such field, or no string in it.
+pub fn document(line: &str, cut: bool, field: &str) -> Result<Option<Document>, String> {
+    if line.trim().is_empty() {
+        return Ok(None);
+    }
+    if cut {
+        let most = MOST_BYTES >> 20;
+        return Err(format!(
+            "longer than {most} MiB, the most that a line of JSON may be"
+        ));
+    }
     let mut object: Map<String, Value> = serde_json::from_str(line).map_err(|e| {
         // The library repeats what it found, however long that is.
         let mut found = e.to_string();
@@ -70,7 +92,11 @@ pub(crate) fn document(line: &str, field: &str) -> Result<String, String> {
         )
     })?;
     let kind = match object.remove(field) {
-        Some(Value::String(text)) => return Ok(text),
+        Some(Value::String(text)) => {
+            let id = object.remove("id");
+            let id = id.filter(|id| id.is_string() || id.is_number());
+            return Ok(Some(Document { text, id }));
+        }
         None => {
             let keys = list(&keys(&object));
             return Err(format!("no field `{field}`; its keys are {keys}"));

@@ -1,6 +1,6 @@
 //! Packed texts: known by their first bytes, whatever their names, and unpacked while they are read.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 #[cfg(not(target_family = "wasm"))]
 use bzip2::bufread::BzDecoder;
@@ -88,6 +88,18 @@ impl Packing {
 
 /// Packed bytes as they are on disk.
 pub(crate) type Packed = Box<dyn BufRead + Send>;
+
+/// A text that is unpacked while it is read, if its first bytes say that it is packed.
+///
+/// # Errors
+/// It cannot be read.
+pub fn unpacked(text: Box<dyn BufRead + Send>) -> io::Result<Box<dyn BufRead + Send>> {
+    let mut text = Uninterrupted(text);
+    Ok(match Packing::of(text.fill_buf()?) {
+        Some(packing) => Box::new(BufReader::new(Unpacked::new(packing, text.0))),
+        None => text.0,
+    })
+}
 
 /// A packed text: one member, stream or frame after another, with zeros behind the last as tapes and block devices leave them.
 pub(crate) struct Unpacked {

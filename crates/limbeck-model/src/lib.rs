@@ -1,10 +1,45 @@
-//! Transformer encoders whose queries, keys and values can be tapped, read from and written to Hugging Face folders: BERT,
-//! RoBERTa, XLM-R, CamemBERT, DistilBERT, ELECTRA and ModernBERT. What a family calls its fields and tensors stands in `limbeck-recipe`;
-//! here are the parts that encoders are assembled from, and tensors.
+//! Transformer encoders from Hugging Face folders, in Rust alone: sentence vectors, hidden states, and the queries, keys and values
+//! of any layer; on the CPU, on GPUs and in a browser. The families are BERT, RoBERTa, XLM-R, CamemBERT, DistilBERT, ELECTRA,
+//! MPNet and ModernBERT. A student of limbeck is such a folder, and so is what sentence-transformers saves.
+//!
+//! # Sentences to vectors
+//!
+//! The vectors are those of sentence-transformers: pooling, Dense, Normalize, length and prompts are what the folder says.
+//!
+//! ```
+//! use limbeck_model::{Device, Folder, SentenceModel};
+//!
+//! # std::env::set_current_dir("../..")?;
+//! let folder = Folder::read("assets/teacher".as_ref())?; // or your student's
+//! let model = SentenceModel::from_folder(&folder, None, None, &Device::flex())?;
+//! let texts = ["A cat sleeps on the warm stone.", "On a hot rock a kitten is dozing."];
+//! let vectors = pollster::block_on(model.encode(&texts))?.rows;
+//! assert_eq!((vectors.len(), vectors[0].len()), (2, 128));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! In a browser there is no folder to read, and nothing may block: hand over the files that you have fetched, by their names in
+//! the folder (`config.json`, `model.safetensors`, `tokenizer.json`, and, where there are, `modules.json`,
+//! `1_Pooling/config.json`, `sentence_bert_config.json`, ...), and await the vectors. The rest is the same.
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use limbeck_model::{Device, Folder, ModelError, SentenceModel};
+//!
+//! pub async fn encode(files: BTreeMap<String, Vec<u8>>, texts: &[&str]) -> Result<Vec<Vec<f32>>, ModelError> {
+//!     let folder = Folder::from_files("student", files);
+//!     let model = SentenceModel::from_folder(&folder, None, None, &Device::flex())?;
+//!     Ok(model.encode(texts).await?.rows)
+//! }
+//! ```
+//!
+//! `Device::flex()` is the CPU; `Device::wgpu_options().init_async().await` opens a GPU, with the feature `gpu`. All texts of a
+//! call are one batch, padded to the longest: encode many texts in batches of like length, as `limbeck encode` does.
+//!
+//! # Inside a layer
 //!
 //! ```no_run
-//! use burn::tensor::Device;
-//! use limbeck_model::{Encoder, Folder, TokenBatch};
+//! use limbeck_model::{Device, Encoder, Folder, TokenBatch};
 //!
 //! let folder = Folder::read("all-MiniLM-L6-v2".as_ref())?;
 //! let tokenizer = folder.tokenizer()?;
@@ -15,7 +50,16 @@
 //! # Ok::<(), limbeck_model::ModelError>(())
 //! ```
 //!
-//! Layers are counted from 1, as in the papers. Axes: B batch, S padded length, H hidden size, L layers.
+//! Layers are counted from 1, as in the papers. Axes: B batch, S padded length, H hidden size, L layers. Tensors are burn's, and
+//! [`Classifier`] runs what `limbeck finetune` wrote.
+//!
+//! # Features and versions
+//!
+//! `gpu`, on by default, brings burn's wgpu backend; without it no GPU crate is compiled. A program for wasm32-unknown-unknown needs
+//! `getrandom` 0.4 with its feature `wasm_js` among its dependencies.
+//!
+//! Versions follow [Semantic Versioning](https://semver.org): before 1.0 a minor version may change public items, a patch never does.
+//! Tensors and [`Device`] are those of burn 0.22.1 exactly, so another burn is a new minor version. So is a newer least Rust, which is 1.95.
 #![warn(missing_docs)]
 
 mod batch;
@@ -33,6 +77,7 @@ mod sentence;
 mod weights;
 
 pub use batch::TokenBatch;
+pub use burn::tensor::Device;
 pub use classifier::Classifier;
 #[cfg(not(target_family = "wasm"))]
 pub use device::hear_of_failed_devices;

@@ -97,6 +97,11 @@ pub fn no_folder(path: &Path) -> ModelError {
             why: "is a file",
             place: format!("the model is in {}", above.display()),
         },
+        false if path.is_file() => ModelError::NotItself {
+            file: folder,
+            what: "a file, not a folder".to_owned(),
+            advice: "Name a Hugging Face model folder, with config.json, model.safetensors and tokenizer.json",
+        },
         false => ModelError::NoFolder { folder },
     }
 }

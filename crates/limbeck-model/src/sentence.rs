@@ -185,8 +185,7 @@ fn activate(x: Tensor<2>, activation: DenseActivation) -> Tensor<2> {
 /// A folder as sentence-transformers opens it: texts in, one vector of each out.
 ///
 /// ```no_run
-/// use burn::tensor::Device;
-/// use limbeck_model::{Folder, SentenceModel};
+/// use limbeck_model::{Device, Folder, SentenceModel};
 ///
 /// let folder = Folder::read("all-MiniLM-L6-v2".as_ref())?;
 /// let model = SentenceModel::from_folder(&folder, None, None, &Device::flex())?;

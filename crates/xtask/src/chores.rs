@@ -12,6 +12,7 @@ use crate::archive;
 #[cfg(unix)]
 use crate::attack;
 use crate::harness::{self, Patience};
+use crate::packages;
 use crate::places::Places;
 use crate::setup::{self, Part};
 use crate::shell::{self, Error, Result};
@@ -102,6 +103,9 @@ pub fn golden(places: &Places) -> Result<()> {
 
 /// Runs a benchmark. With the release profile it reuses what the tests have built.
 pub fn bench(places: &Places, name: Option<&str>, args: &[String]) -> Result<()> {
+    if name == Some("encode") {
+        return encode_bench(places, args);
+    }
     setup::vulkan()?;
     if name == Some("browser") {
         return browser_bench(places);
@@ -114,6 +118,16 @@ pub fn bench(places: &Places, name: Option<&str>, args: &[String]) -> Result<()>
         cargo.env("LIMBECK_PYTHON", python);
     }
     shell::run(cargo.args(name).args(args))
+}
+
+/// `limbeck encode` beside sentence-transformers and onnxruntime.
+fn encode_bench(places: &Places, args: &[String]) -> Result<()> {
+    let python = setup::peer_python(places, &["sentence_transformers", "onnxruntime"])?;
+    build(places, &["--bins"])?;
+    let mut peer = places.program(&python);
+    peer.args(["tests/peer/encode.py", "--limbeck"])
+        .arg(places.release_binary("limbeck"));
+    shell::run(peer.args(args))
 }
 
 /// The browser's engine beside the native one.
@@ -277,6 +291,7 @@ pub fn ci(places: &Places) -> Result<()> {
         "dependencies",
         "lint",
         "docs",
+        "packages",
         "page build",
         "build",
         "test",
@@ -305,6 +320,7 @@ fn gate(places: &Places, stages: &mut Stages) -> Result<()> {
     stages.run(|| dependencies(places))?;
     stages.run(|| lint(places, &tools))?;
     stages.run(|| docs(places))?;
+    stages.run(|| packages::check(places))?;
     // Before the native build, whose `limbeck` holds the page. The burn that it compiles is the browser tests' own.
     stages.run(|| web::build(places, &tools))?;
     stages.run(|| build(places, &["--all-targets"]))?;

@@ -5,6 +5,7 @@ mod archive;
 mod attack;
 mod chores;
 mod harness;
+mod packages;
 mod places;
 mod serve;
 mod setup;

@@ -244,6 +244,45 @@ pub fn golden_python_path(places: &Places) -> PathBuf {
     venv_programs(places, "golden").join(format!("python{}", std::env::consts::EXE_SUFFIX))
 }
 
+/// A Python with these modules: `LIMBECK_PYTHON`, or the goldens' if it is installed, or `python3`.
+pub fn peer_python(places: &Places, modules: &[&str]) -> Result<PathBuf> {
+    let named = std::env::var_os("LIMBECK_PYTHON").map(PathBuf::from);
+    let goldens = Some(golden_python_path(places)).filter(|python| python.is_file());
+    let python = named.or(goldens).unwrap_or_else(|| "python3".into());
+    match missing_modules(&python, modules) {
+        Some(missing) if missing.is_empty() => Ok(python),
+        missing => Err(Error::Wrong(without(&python, modules, missing))),
+    }
+}
+
+/// That a Python does not start, or what it lacks; and what to do.
+fn without(python: &Path, modules: &[&str], missing: Option<Vec<String>>) -> String {
+    // As pip calls them.
+    let packages = |modules: &[&str]| modules.join(" ").replace('_', "-");
+    let python = python.display();
+    match missing {
+        None => format!(
+            "{python} is no Python that starts: name one with LIMBECK_PYTHON that has {}",
+            packages(modules)
+        ),
+        Some(missing) => {
+            let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
+            let missing = packages(&missing);
+            format!(
+                "{python} lacks {missing}, which this benchmark compares with: install that there ({python} -m pip install \
+                 {missing}), or name another Python with LIMBECK_PYTHON"
+            )
+        }
+    }
+}
+
+/// Those of these modules that a Python does not find; none if it does not start.
+fn missing_modules(python: &Path, modules: &[&str]) -> Option<Vec<String>> {
+    const ASK: &str = "import sys; from importlib.util import find_spec; print(*[m for m in sys.argv[1:] if not find_spec(m)])";
+    let answer = shell::ask(python, &[&["-c", ASK], modules].concat())?;
+    Some(answer.split_whitespace().map(str::to_owned).collect())
+}
+
 /// The Python of the project's own virtual environment, with the packages that the goldens are made with.
 pub fn golden_python(places: &Places) -> Result<PathBuf> {
     let requirements = places.root.join("tests/golden/requirements.txt");
@@ -519,4 +558,37 @@ fn python_with_venv() -> Option<PathBuf> {
         .iter()
         .filter_map(|name| shell::find_program(name))
         .find(works)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{missing_modules, without};
+
+    const MODULES: [&str; 2] = ["sentence_transformers", "no_module_of_this_name"];
+
+    #[test]
+    fn what_a_python_lacks_is_said_in_one_sentence() {
+        let python = Path::new("/venv/python");
+        let missing = Some(vec![MODULES[0].to_owned()]);
+        assert_eq!(
+            without(python, &MODULES, missing),
+            "/venv/python lacks sentence-transformers, which this benchmark compares with: install that there (/venv/python -m pip \
+             install sentence-transformers), or name another Python with LIMBECK_PYTHON"
+        );
+        assert_eq!(
+            without(python, &MODULES, None),
+            "/venv/python is no Python that starts: name one with LIMBECK_PYTHON that has sentence-transformers \
+             no-module-of-this-name"
+        );
+    }
+
+    #[test]
+    fn modules_are_looked_for_without_importing_them() {
+        let lacks = |python: &str| missing_modules(python.as_ref(), &["json", MODULES[1]]);
+        assert_eq!(lacks("/no/python"), None);
+        let python = if cfg!(windows) { "python" } else { "python3" };
+        assert_eq!(lacks(python), Some(vec![MODULES[1].to_owned()]));
+    }
 }

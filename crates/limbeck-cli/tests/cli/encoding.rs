@@ -378,8 +378,7 @@ fn lines_that_are_no_text_are_named_and_the_others_encoded() {
     }
     assert_eq!(
         said[2],
-        "limbeck: 2 of 4 lines are left out, not being UTF-8, so there are fewer vectors than lines; the first is standard input, \
-         line 2"
+        "limbeck: 2 of 4 lines are left out, so there are fewer vectors than lines; the first is standard input, line 2"
     );
     let many = scene.encode(&[], b"\xff\n".repeat(1000));
     assert_eq!((many.code, many.stdout.as_str()), (Some(1), ""));
@@ -498,6 +497,15 @@ fn a_file_of_vectors_is_there_whole_or_not_at_all() {
     assert_eq!(scene.files("new"), ["vectors.jsonl"]);
 }
 
+/// The message names the file that was asked for, not the one that is written beside it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_place_where_nothing_can_be_written_is_named() {
+    let outcome = Scene::new().encode(&["--out", "/proc/vectors.jsonl"], "small\n");
+    let message = "cannot write /proc/vectors.jsonl: No such file or directory (os error 2)";
+    outcome.refused(1, message);
+}
+
 #[test]
 fn formats_that_do_not_go_together_are_wrong_use() {
     let scene = Scene::new();
@@ -599,4 +607,156 @@ fn lines_come_from_a_named_pipe_too() {
         .done();
     writer.join().expect("the writer").expect("a pipe");
     assert_eq!(outcome.stdout.lines().count(), 2);
+}
+
+#[test]
+fn the_field_of_json_lines_is_encoded_and_the_line_named() {
+    let scene = Scene::new();
+    scene.write(
+        "texts.jsonl",
+        "\u{feff}{\"id\": \"a-1\", \"text\": \"the teacher\"}\n\n \r\n{\"text\": \"\", \"id\": 7}\r\n\
+         {\"text\": \"small \\u0073tudent\", \"id\": [1]}",
+    );
+    let plain = embeddings(&scene.encode(&[], "the teacher\n\nsmall student\n").done());
+    for flag in ["--corpus-field", "--field"] {
+        let outcome = scene.encode(&[flag, "text", "texts.jsonl"], "").done();
+        assert_eq!(outcome.stderr, "");
+        are_near(&embeddings(&outcome), &plain, 1e-6);
+        let objects = outcome.objects();
+        // Blank lines are none, and count as lines of the file.
+        let lines = objects.iter().map(|object| object["line"].as_u64());
+        assert_eq!(lines.collect::<Vec<_>>(), [Some(1), Some(4), Some(5)]);
+        let ids: Vec<Option<&Value>> = objects.iter().map(|object| object.get("id")).collect();
+        let [text, number] = [Value::from("a-1"), Value::from(7)];
+        assert_eq!(ids, [Some(&text), Some(&number), None]);
+        let first = outcome.stdout.lines().next().expect("a line");
+        assert!(
+            first.starts_with("{\"line\":1,\"id\":\"a-1\",\"embedding\":["),
+            "{first}"
+        );
+    }
+    let taps = ["--field", "text", "--tokens", "--taps", "texts.jsonl"];
+    let objects = scene.encode(&taps, "").done().objects();
+    assert_eq!(objects[2]["line"], 5);
+    assert_eq!(shape(&objects[2]["q"]), [4, TEACHER_HIDDEN]);
+    let array_of = [
+        "--field",
+        "text",
+        "--format",
+        "npy",
+        "--out",
+        "a.npy",
+        "texts.jsonl",
+    ];
+    scene.encode(&array_of, "").done();
+    assert_eq!(array(&scene.read("a.npy"), "<f4").0, [3, TEACHER_HIDDEN]);
+}
+
+#[test]
+fn broken_json_lines_are_named_and_the_others_encoded() {
+    let scene = Scene::new();
+    let mut bytes = b"{\"text\": \"small\"}\n{\"text\": \"a\nplain text\n{\"title\": \"b\"}\n{\"text\": 7}\n{\"text\": \"gro\xdf\"}\n".to_vec();
+    // More than a line may have, of which more than the 16 MiB that are read.
+    bytes.extend(b"{\"text\": \"");
+    bytes.extend(b"word ".repeat(4 << 20));
+    bytes.extend(b"\"}\n{\"text\": \"student\"}\n");
+    scene.write("texts.jsonl", &bytes);
+    let outcome = scene.encode(&["--field", "text", "texts.jsonl"], "");
+    let expected = embeddings(&scene.encode(&[], "small\nstudent\n").done());
+    are_near(&embeddings(&outcome), &expected, 1e-6);
+    let lines: Vec<_> = outcome
+        .objects()
+        .iter()
+        .map(|object| object["line"].as_u64())
+        .collect();
+    assert_eq!((outcome.code, lines), (Some(1), vec![Some(1), Some(8)]));
+    let said: Vec<&str> = outcome.stderr.lines().collect();
+    let reasons = [
+        "not valid JSON (",
+        "not a JSON object (",
+        "no field `text`; its keys are title",
+        "the field `text` is a number, not a string. Name another field, or leave the line out",
+        "not valid UTF-8 at byte 14 of the line",
+        "longer than 16 MiB, the most that a line of JSON may be",
+    ];
+    assert_eq!(said.len(), reasons.len() + 1, "{}", outcome.stderr);
+    for ((said, reason), line) in said.iter().zip(reasons).zip(2..) {
+        let start = format!("limbeck: texts.jsonl, line {line}: {reason}");
+        assert!(said.starts_with(&start), "{said}\nfor {start}");
+    }
+    let end = "limbeck: 6 of 8 lines are left out, so there are fewer vectors than lines; the first is texts.jsonl, line 2";
+    assert_eq!(said[6], end);
+}
+
+/// Half a text of 16 MiB is no text; one of 2 MiB is cut as any other.
+#[test]
+fn a_long_text_in_json_is_cut_as_any_other() {
+    let scene = Scene::new();
+    let text = "the teacher reads ".repeat(120_000);
+    let outcome = scene.encode(&["--field", "text"], format!("{{\"text\": \"{text}\"}}\n"));
+    let outcome = outcome.done();
+    let cut = "1 of 1 texts was cut: the model reads 40 tokens of a text; the first is standard input, line 1\n";
+    assert_eq!(outcome.stderr, cut);
+    let plain = scene.encode(&[], &text[..4000]).done();
+    are_near(&embeddings(&outcome), &embeddings(&plain), 1e-6);
+}
+
+#[test]
+fn json_that_is_read_as_it_stands_is_pointed_out_once_a_file() {
+    let scene = Scene::new();
+    let outcome = scene.encode(&[], "{\"text\": \"small\"}\n{\"text\": \"student\"}\n");
+    assert_eq!(
+        outcome.done().stderr,
+        "standard input, line 1 is a JSON object, and is read as it stands. Name the field with the text with --corpus-field\n"
+    );
+    assert_eq!(scene.encode(&[], "{small} student\n").done().stderr, "");
+}
+
+/// Ctrl-c while a file is written: neither the file nor what was begun is left.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_file_of_vectors_leaves_nothing() {
+    use std::io::Write;
+    let scene = Scene::new();
+    let out = "encode --device cpu --model teacher --format npy --out new/vectors.npy";
+    let mut child = scene.piped(&out.split(' ').collect::<Vec<_>>());
+    let mut input = child.stdin.take().expect("a piped input");
+    input
+        .write_all(
+            b"the teacher reads two small words\n"
+                .repeat(10_000)
+                .as_slice(),
+        )
+        .expect("a reader");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    while !scene.path("new").is_dir() || scene.files("new").is_empty() {
+        assert!(std::time::Instant::now() < deadline, "nothing is begun");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    // SAFETY: the child runs, for its input is open.
+    assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGINT) }, 0);
+    assert_eq!(child.wait().expect("the end").code(), Some(1));
+    assert_eq!(scene.files("new"), [""; 0]);
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    use std::io::Write;
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(text.as_bytes()).expect("memory");
+    packed.finish().expect("memory")
+}
+
+#[test]
+fn packed_lines_are_read_as_those_of_a_corpus() {
+    let scene = Scene::new();
+    let plain = mixed_lines(500);
+    let packed = gzip(&plain);
+    scene.write("lines.txt.gz", &packed);
+    let expected = scene.encode(&[], &plain).done().stdout;
+    assert_eq!(scene.encode(&["lines.txt.gz"], "").done().stdout, expected);
+    assert_eq!(scene.encode(&[], &packed).done().stdout, expected);
+    scene.write("half.gz", &packed[..packed.len() / 2]);
+    let outcome = scene.encode(&["--out", "new/vectors.jsonl", "half.gz"], "");
+    outcome.failed("cannot read half.gz: failed to fill whole buffer");
+    assert_eq!(scene.files("new"), [""; 0]);
 }

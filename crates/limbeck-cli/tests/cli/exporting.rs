@@ -287,3 +287,38 @@ fn an_export_that_fails_leaves_the_student_whole() {
     );
     scene.encode(&["--model", "student"], TEXT).done();
 }
+
+/// Whenever ctrl-c comes, what is there is whole, and nothing that was begun is left.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_export_leaves_whole_files_or_none() {
+    let scene = Scene::new();
+    let export = ["export", "--model", "teacher"];
+    let start = std::time::Instant::now();
+    scene.run(&export).done();
+    let whole = start.elapsed();
+    let expected = FILES.map(|file| scene.read(&format!("teacher/onnx/{file}")));
+    for file in FILES {
+        scene.remove(&format!("teacher/onnx/{file}"));
+    }
+    let mut stopped = 0;
+    for part in 0..24 {
+        let child = scene.piped(&export);
+        std::thread::sleep(whole * part / 20);
+        // SAFETY: the child has not been waited for, so its id is its own.
+        unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+        let outcome = child.wait_with_output().expect("the end");
+        stopped += usize::from(outcome.status.code() != Some(0));
+        if !scene.path("teacher/onnx").exists() {
+            continue;
+        }
+        for name in scene.files("teacher/onnx") {
+            let at = FILES.iter().position(|file| *file == name);
+            let at = at.unwrap_or_else(|| panic!("{name} is left"));
+            let file = format!("teacher/onnx/{name}");
+            assert!(scene.read(&file) == expected[at], "{name} is not whole");
+            scene.remove(&file);
+        }
+    }
+    assert!(stopped > 0, "no export was interrupted");
+}

@@ -162,7 +162,7 @@ fn a_file_of_the_folder_is_not_the_folder() {
         "vocab.txt is a file: the model is in .; name that folder",
     );
     // A file of nothing.
-    let message = "there is no folder corpus.txt. Name a Hugging Face model folder, with config.json, model.safetensors and \
+    let message = "corpus.txt is a file, not a folder. Name a Hugging Face model folder, with config.json, model.safetensors and \
                    tokenizer.json";
     refused(&scene, "corpus.txt", message);
 }

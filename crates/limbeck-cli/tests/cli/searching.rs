@@ -180,3 +180,24 @@ fn what_cannot_be_searched_is_said() {
     let start = "limbeck: latin.txt, line 2: not valid UTF-8 at byte 4 of the line";
     assert!(outcome.stderr.starts_with(start), "{}", outcome.stderr);
 }
+
+#[test]
+fn json_lines_are_searched_by_their_field() {
+    let scene = scene();
+    let line = |text: &&str| format!("{}\n", json!({ "title": "x", "body": text }));
+    let lines: String = LINES.iter().map(line).collect();
+    scene.write("texts.jsonl", format!("{lines}{{\"body\": null}}\n"));
+    let flags = [
+        "--corpus-field",
+        "body",
+        "texts.jsonl",
+        "small student",
+        "--json",
+    ];
+    let outcome = search(&scene, &flags);
+    assert_eq!(outcome.code, Some(1));
+    ranks(&scene, &outcome.objects()[0], &[], &[]);
+    let said = "limbeck: texts.jsonl, line 7: the field `body` is null, not a string. Name another field, or leave the line out\n\
+                limbeck: 1 of 6 lines is left out, so there are fewer vectors than lines; the first is texts.jsonl, line 7\n";
+    assert_eq!(outcome.stderr, said);
+}

@@ -190,9 +190,15 @@ fn evaluate(scene: &mut Scene, read: &[&str], rng: &mut Rng) -> Result<()> {
     Ok(())
 }
 
-/// As many vectors as there are lines; texts in UTF-8 have one each.
+/// As many vectors as there are lines; texts in UTF-8 have one each, of JSON lines those that are not blank.
 fn encode(scene: &mut Scene, rng: &mut Rng) -> Result<()> {
-    let mut bytes = texts().join("\n").into_bytes();
+    let in_json = rng.bool();
+    let line = |text: String| match in_json {
+        true => format!("{{\"text\": \"{text}\"}}"),
+        false => text,
+    };
+    let lines: Vec<String> = texts().into_iter().map(line).collect();
+    let mut bytes = lines.join("\n").into_bytes();
     for _ in 0..rng.usize(..4) {
         damage(&mut bytes, rng);
     }
@@ -213,16 +219,20 @@ fn encode(scene: &mut Scene, rng: &mut Rng) -> Result<()> {
         2 => ("embedding", &["--max-length", length]),
         _ => ("embedding", &[]),
     };
-    let outcome = scene.run(&[&usual[..], more].concat(), &bytes)?;
+    let of: &[&str] = if in_json { &["--field", "text"] } else { &[] };
+    let outcome = scene.run(&[&usual[..], of, more].concat(), &bytes)?;
     if !outcome.succeeded() {
         let has_room = more.first() != Some(&"--max-length");
-        if has_room && std::str::from_utf8(&bytes).is_ok() {
+        if !in_json && has_room && std::str::from_utf8(&bytes).is_ok() {
             write(&scene.path("input.txt"), &bytes)?;
             scene.found(Fault::Other, "lines in UTF-8 are refused");
         }
         return Ok(());
     }
-    let lines = bytes.split_inclusive(|byte| *byte == b'\n').count();
+    let lines = String::from_utf8_lossy(&bytes);
+    let is_blank = |line: &&str| line.trim_start_matches('\u{feff}').trim().is_empty();
+    let lines = lines.split_inclusive('\n');
+    let lines = lines.filter(|line| !in_json || !is_blank(line)).count();
     let vectors = outcome.stdout.lines().filter(|line| {
         let line: Value = serde_json::from_str(line).unwrap_or_default();
         line[field]

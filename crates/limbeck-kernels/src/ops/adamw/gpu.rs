@@ -71,15 +71,9 @@ impl AdamWSpec {
 impl KernelSource for AdamWSpec {
     fn source(&self) -> SourceTemplate {
         let text = match self {
-            Self::Gather => concat!(
-                include_str!("../../../../../shaders/adamw_common.wgsl"),
-                include_str!("../../../../../shaders/adamw_gather.wgsl")
-            ),
-            Self::Squares => include_str!("../../../../../shaders/sum_squares.wgsl"),
-            Self::Update => concat!(
-                include_str!("../../../../../shaders/adamw_common.wgsl"),
-                include_str!("../../../../../shaders/adamw_update.wgsl")
-            ),
+            Self::Gather => limbeck_shaders::ADAMW_GATHER,
+            Self::Squares => limbeck_shaders::SUM_SQUARES,
+            Self::Update => limbeck_shaders::ADAMW_UPDATE,
         };
         let [head, words] = self.table();
         SourceTemplate::new(text)

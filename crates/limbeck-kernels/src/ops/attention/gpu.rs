@@ -104,14 +104,8 @@ impl KernelSource for AttentionSpec {
     fn source(&self) -> SourceTemplate {
         let flag = |flag: bool| u32::from(flag).to_string();
         let text = match self.pass {
-            AttentionPass::Forward => concat!(
-                include_str!("../../../../../shaders/attention_common.wgsl"),
-                include_str!("../../../../../shaders/attention_forward.wgsl")
-            ),
-            _ => concat!(
-                include_str!("../../../../../shaders/attention_common.wgsl"),
-                include_str!("../../../../../shaders/attention_backward.wgsl")
-            ),
+            AttentionPass::Forward => limbeck_shaders::ATTENTION_FORWARD,
+            _ => limbeck_shaders::ATTENTION_BACKWARD,
         };
         SourceTemplate::new(text)
             .register("rows", Self::ROWS.to_string())

@@ -25,7 +25,7 @@ impl EmbeddingSpec {
 
 impl KernelSource for EmbeddingSpec {
     fn source(&self) -> SourceTemplate {
-        let text = include_str!("../../../../../shaders/embedding_backward.wgsl");
+        let text = limbeck_shaders::EMBEDDING_BACKWARD;
         SourceTemplate::new(text).register("threads", Self::THREADS.to_string())
     }
 

@@ -41,14 +41,8 @@ impl GeluSpec {
 impl KernelSource for GeluSpec {
     fn source(&self) -> SourceTemplate {
         let text = match self.pass {
-            GeluPass::Forward => concat!(
-                include_str!("../../../../../shaders/gelu_common.wgsl"),
-                include_str!("../../../../../shaders/gelu_forward.wgsl")
-            ),
-            GeluPass::Backward => concat!(
-                include_str!("../../../../../shaders/gelu_common.wgsl"),
-                include_str!("../../../../../shaders/gelu_backward.wgsl")
-            ),
+            GeluPass::Forward => limbeck_shaders::GELU_FORWARD,
+            GeluPass::Backward => limbeck_shaders::GELU_BACKWARD,
         };
         SourceTemplate::new(text).register("threads", Self::THREADS.to_string())
     }

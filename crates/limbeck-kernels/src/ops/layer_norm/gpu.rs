@@ -84,14 +84,8 @@ impl LayerNormSpec {
 impl KernelSource for LayerNormSpec {
     fn source(&self) -> SourceTemplate {
         let text = match self.pass {
-            LayerNormPass::Forward => concat!(
-                include_str!("../../../../../shaders/layer_norm_common.wgsl"),
-                include_str!("../../../../../shaders/layer_norm_forward.wgsl")
-            ),
-            LayerNormPass::Backward => concat!(
-                include_str!("../../../../../shaders/layer_norm_common.wgsl"),
-                include_str!("../../../../../shaders/layer_norm_backward.wgsl")
-            ),
+            LayerNormPass::Forward => limbeck_shaders::LAYER_NORM_FORWARD,
+            LayerNormPass::Backward => limbeck_shaders::LAYER_NORM_BACKWARD,
         };
         SourceTemplate::new(text)
             .register("threads", self.threads.to_string())

@@ -218,22 +218,8 @@ impl KernelSource for MatmulSpec {
         let flag = |flag: bool| u32::from(flag).to_string();
         let fours = self.tile.side() / 4;
         let (text, large) = match self.tile {
-            Tile::Group { large } => (
-                concat!(
-                    include_str!("../../../../../shaders/gelu_common.wgsl"),
-                    include_str!("../../../../../shaders/matmul_common.wgsl"),
-                    include_str!("../../../../../shaders/matmul_tiles.wgsl")
-                ),
-                large,
-            ),
-            Tile::Thread { large } => (
-                concat!(
-                    include_str!("../../../../../shaders/gelu_common.wgsl"),
-                    include_str!("../../../../../shaders/matmul_common.wgsl"),
-                    include_str!("../../../../../shaders/matmul_threads.wgsl")
-                ),
-                large,
-            ),
+            Tile::Group { large } => (limbeck_shaders::MATMUL_TILES, large),
+            Tile::Thread { large } => (limbeck_shaders::MATMUL_THREADS, large),
         };
         SourceTemplate::new(text)
             .register("a_across", flag(self.across[0]))
@@ -269,7 +255,7 @@ impl SumSpec {
 
 impl KernelSource for SumSpec {
     fn source(&self) -> SourceTemplate {
-        SourceTemplate::new(include_str!("../../../../../shaders/sum_rows.wgsl"))
+        SourceTemplate::new(limbeck_shaders::SUM_ROWS)
             .register("threads", Self::THREADS.to_string())
     }
 

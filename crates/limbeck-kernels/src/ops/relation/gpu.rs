@@ -134,14 +134,8 @@ impl RelationSpec {
 impl KernelSource for RelationSpec {
     fn source(&self) -> SourceTemplate {
         let text = match self.pass {
-            Pass::Forward => concat!(
-                include_str!("../../../../../shaders/relation_common.wgsl"),
-                include_str!("../../../../../shaders/relation_forward.wgsl")
-            ),
-            _ => concat!(
-                include_str!("../../../../../shaders/relation_common.wgsl"),
-                include_str!("../../../../../shaders/relation_backward.wgsl")
-            ),
+            Pass::Forward => limbeck_shaders::RELATION_FORWARD,
+            _ => limbeck_shaders::RELATION_BACKWARD,
         };
         let [wide_s, wide_t] = self.slices.map(|features| features / 4);
         let own = matches!(self.pass, Pass::Rows | Pass::Both);

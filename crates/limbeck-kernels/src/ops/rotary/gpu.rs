@@ -20,7 +20,7 @@ impl RotarySpec {
 
 impl KernelSource for RotarySpec {
     fn source(&self) -> SourceTemplate {
-        SourceTemplate::new(include_str!("../../../../../shaders/rotary_turn.wgsl"))
+        SourceTemplate::new(limbeck_shaders::ROTARY_TURN)
             .register("threads", Self::THREADS.to_string())
     }
 
