@@ -291,13 +291,18 @@ fn a_line_without_a_document_is_named() {
         ),
         (
             "plain text",
-            "not a JSON object (expected value at line 1 column 1). With --corpus-field every line must be a JSON object; \
+            "not a JSON object (no JSON value is written like that). With --corpus-field every line must be a JSON object; \
                         leave it out for plain text",
         ),
         (
             "{\"text\": \"\\ud800\"}",
-            "not valid JSON (unexpected end of hex escape at line 1 column 17). With --corpus-field every line must be \
-                        a JSON object; leave it out for plain text",
+            "not valid JSON (a backslash begins no escape that JSON knows: a backslash itself is \\\\). With --corpus-field \
+                        every line must be a JSON object; leave it out for plain text",
+        ),
+        (
+            "7",
+            "not a JSON object (it is a value of another kind). With --corpus-field every line must be a JSON object; leave it out \
+                        for plain text",
         ),
     ] {
         // In the first line it is said when the corpus is opened, of any of its files.
