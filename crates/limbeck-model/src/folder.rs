@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use limbeck_recipe::{
     Config, ConfigError, SentenceHead, TOKENIZER_FILES, WEIGHTS_INDEX, parse_json,
 };
-use limbeck_tokenizer::Tokenizer;
+use limbeck_tokenizer::{NOT_READ, Tokenizer};
 
 use crate::ModelError;
 use crate::place;
@@ -298,7 +298,12 @@ impl Folder {
     /// # Errors
     /// See [`Tokenizer::from_files`].
     pub fn tokenizer_of_transformers(&self) -> Result<Tokenizer, ModelError> {
-        let tokenizer = Tokenizer::from_files(&|name| self.get(name));
+        let is_named = |name: &str| {
+            let root = self.root.as_deref().filter(|_| NOT_READ.contains(&name));
+            root.is_some_and(|root| root.join(name).is_file())
+        };
+        let file = |name: &str| self.get(name).or_else(|| is_named(name).then_some(&[][..]));
+        let tokenizer = Tokenizer::from_files(&file);
         tokenizer.map_err(|error| self.no_json().unwrap_or_else(|| error.into()))
     }
 
