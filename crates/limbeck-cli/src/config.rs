@@ -176,8 +176,8 @@ impl<'a> Base<'a> {
 /// The file cannot be read, is not TOML, or has a field that is not known or of the wrong kind.
 pub fn load(base: &Base, settings: &[(String, Value)]) -> Result<(Recipe, Looked), CliError> {
     let (mut source, text) = base.read()?;
-    let mut table: Table = text
-        .parse()
+    let mut table = text
+        .parse::<Table>()
         .map_err(|e| CliError::Usage(words::of_toml(&source, &text, &e)))?;
     let mut looked = Looked::default();
     if let Base::File(file) = base {
