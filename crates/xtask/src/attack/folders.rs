@@ -156,7 +156,7 @@ impl Folders {
             return Ok(());
         };
         write(&scene.path(&name), bytes)?;
-        harm(scene, &name, &[name.clone()], rng)?;
+        harm(scene, &name, std::slice::from_ref(&name), rng)?;
         distil(scene, &["--corpus", &name])
     }
 }
