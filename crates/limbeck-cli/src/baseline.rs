@@ -42,7 +42,7 @@ pub struct Arguments {
 /// A wrong recipe, a teacher that cannot be read, or an output folder that is not ours to write to.
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let base = Base::of(arguments.config.as_deref(), None)?;
-    let mut recipe = config::load(&base, &arguments.set)?;
+    let (mut recipe, looked) = config::load(&base, &arguments.set)?;
     if let Some(teacher) = &arguments.teacher {
         recipe.teacher.clone_from(teacher);
     }
@@ -52,8 +52,8 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     require_out(&recipe.out)?;
     config::require_teacher(&recipe)?;
     let out = &PathBuf::from(&recipe.out);
-    let teacher = config::find_teacher(&mut recipe)?;
-    let start = config::find_start(&mut recipe)?;
+    let teacher = config::find_teacher(&mut recipe, &looked)?;
+    let start = config::find_start(&mut recipe, &looked)?;
     let (read, read_start) = (teacher.read()?, config::read_start(start.as_ref())?);
     let (device, _) = device::open(DeviceChoice::Cpu)?;
     let seen = paths::seen_from(&recipe, out);

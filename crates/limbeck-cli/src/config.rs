@@ -12,7 +12,8 @@ use toml::{Table, Value};
 
 use crate::error::CliError;
 use crate::models::{self, Found};
-use crate::{paths, recipes, words};
+use crate::paths::{self, Looked};
+use crate::{recipes, words};
 
 /// What can be done with recipes.
 #[derive(Subcommand)]
@@ -52,10 +53,10 @@ pub fn main(command: &Command) -> Result<ExitCode, CliError> {
             write!(out, "{}", recipe.to_toml())?;
         }
         Command::Check { file } => {
-            let mut recipe = load(&Base::File(file), &[])?;
+            let (mut recipe, looked) = load(&Base::File(file), &[])?;
             require_teacher(&recipe)?;
-            let teacher = find_teacher(&mut recipe)?.read()?;
-            let start = read_start(find_start(&mut recipe)?.as_ref())?;
+            let teacher = find_teacher(&mut recipe, &looked)?.read()?;
+            let start = read_start(find_start(&mut recipe, &looked)?.as_ref())?;
             let (assistant, student) = stages(&recipe, &teacher, start.as_ref())?;
             let pooling = teacher.sentence_head()?.pooling;
             Corpus::open(&recipe.corpus, recipe.corpus_field.as_deref())?;
@@ -86,8 +87,8 @@ pub fn require_teacher(recipe: &Recipe) -> Result<(), CliError> {
 ///
 /// # Errors
 /// See [`models::find`].
-pub fn find_teacher(recipe: &mut Recipe) -> Result<Found, CliError> {
-    let found = models::find(Path::new(&recipe.teacher))?;
+pub fn find_teacher(recipe: &mut Recipe, looked: &Looked) -> Result<Found, CliError> {
+    let found = models::find_named(Path::new(&recipe.teacher), looked)?;
     recipe.teacher.clone_from(&found.name);
     Ok(found)
 }
@@ -96,11 +97,11 @@ pub fn find_teacher(recipe: &mut Recipe) -> Result<Found, CliError> {
 ///
 /// # Errors
 /// See [`models::find`].
-pub fn find_start(recipe: &mut Recipe) -> Result<Option<Found>, CliError> {
+pub fn find_start(recipe: &mut Recipe, looked: &Looked) -> Result<Option<Found>, CliError> {
     let Init::Folder(start) = &mut recipe.student.init else {
         return Ok(None);
     };
-    let found = models::find(Path::new(start))?;
+    let found = models::find_named(Path::new(start), looked)?;
     start.clone_from(&found.name);
     Ok(Some(found))
 }
@@ -168,20 +169,20 @@ impl<'a> Base<'a> {
     }
 }
 
-/// Reads a recipe, and sets each `key=value` in it. Paths in a file are relative to its folder.
+/// Reads a recipe, and sets each `key=value` in it. Paths in a file are relative to its folder; where they were looked for that are
+/// taken for ids of the hub comes with it.
 ///
 /// # Errors
 /// The file cannot be read, is not TOML, or has a field that is not known or of the wrong kind.
-pub fn load(base: &Base, settings: &[(String, Value)]) -> Result<Recipe, CliError> {
+pub fn load(base: &Base, settings: &[(String, Value)]) -> Result<(Recipe, Looked), CliError> {
     let (mut source, text) = base.read()?;
-    let mut table: Table = text.parse().map_err(|e: toml::de::Error| {
-        CliError::Usage(format!(
-            "{source} is not TOML: {}",
-            e.to_string().trim_end()
-        ))
-    })?;
+    let mut table = text
+        .parse::<Table>()
+        .map_err(|e| CliError::Usage(words::of_toml(&source, &text, &e)))?;
+    let mut looked = Looked::default();
     if let Base::File(file) = base {
-        take_paths(&mut table, file.parent().unwrap_or(Path::new("")));
+        let folder = file.parent().unwrap_or(Path::new(""));
+        take_paths(&mut table, folder, &mut looked);
     }
     if !matches!(base, Base::Defaults) && !settings.is_empty() {
         source.push_str(" with --set");
@@ -189,10 +190,11 @@ pub fn load(base: &Base, settings: &[(String, Value)]) -> Result<Recipe, CliErro
     for (key, value) in settings {
         set(&mut table, key, value.clone())?;
     }
-    take_sizes(&mut table)?;
-    Value::Table(table)
-        .try_into()
-        .map_err(|e| CliError::Usage(format!("{source}: {}", words::of_field(&e))))
+    take_sizes(&mut table, &looked)?;
+    let recipe = Value::Table(table).try_into();
+    let recipe =
+        recipe.map_err(|e| CliError::Usage(format!("{source}: {}", words::of_field(&e))))?;
+    Ok((recipe, looked))
 }
 
 /// A recipe with one field of `--set`.
@@ -209,18 +211,20 @@ pub fn with(recipe: &Recipe, key: &str, value: &Value) -> Result<Recipe, CliErro
 }
 
 /// Paths in a file are relative to its folder, wherever the program is started; those of flags, to the current folder.
-fn take_paths(table: &mut Table, folder: &Path) {
-    let take = |value: Option<&mut Value>, join: fn(&Path, &str) -> String| {
-        if let Some(Value::String(path)) = value {
-            *path = join(folder, path);
+fn take_paths(table: &mut Table, folder: &Path, looked: &mut Looked) {
+    if let Some(Value::String(out)) = table.get_mut("out") {
+        *out = paths::join(folder, out);
+    }
+    let mut take_model = |value: Option<&mut Value>| {
+        if let Some(Value::String(model)) = value {
+            *model = looked.join_model(folder, model);
         }
     };
-    take(table.get_mut("teacher"), paths::join_model);
-    take(table.get_mut("out"), paths::join);
+    take_model(table.get_mut("teacher"));
     let start = table
         .get_mut("student")
         .and_then(|student| student.get_mut("init")?.get_mut("folder"));
-    take(start, paths::join_model);
+    take_model(start);
     let corpus = table.get_mut("corpus").and_then(Value::as_array_mut);
     for path in corpus.into_iter().flatten() {
         if let Value::String(path) = path {
@@ -230,7 +234,7 @@ fn take_paths(table: &mut Table, folder: &Path) {
 }
 
 /// A student that starts from the model in a folder has that model's sizes where its recipe names none.
-fn take_sizes(table: &mut Table) -> Result<(), CliError> {
+fn take_sizes(table: &mut Table, looked: &Looked) -> Result<(), CliError> {
     let student = table.get_mut("student").and_then(Value::as_table_mut);
     let Some(student) = student else {
         return Ok(());
@@ -244,7 +248,7 @@ fn take_sizes(table: &mut Table) -> Result<(), CliError> {
     else {
         return Ok(());
     };
-    let found = models::find(Path::new(folder))?;
+    let found = models::find_named(Path::new(folder), looked)?;
     let config = found.read()?.config()?;
     for (size, value) in [
         ("layers", config.num_hidden_layers),
@@ -257,17 +261,22 @@ fn take_sizes(table: &mut Table) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The text of a recipe's file.
+/// The text of a file that is to be TOML.
 ///
 /// # Errors
 /// It cannot be read, or is not UTF-8.
-fn read_text(file: &Path) -> Result<String, CliError> {
+pub fn read_text(file: &Path) -> Result<String, CliError> {
     let bytes = read_file(file).map_err(CliError::file("read", file))?;
+    let name = file.display();
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(CliError::Usage(format!(
+            "{name} is UTF-16, and TOML must be UTF-8. Save it as UTF-8 (iconv -f UTF-16 -t UTF-8)"
+        )));
+    }
     String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to() + 1;
         CliError::Usage(format!(
-            "{} is not UTF-8 at byte {at}, as TOML must be. Convert it (iconv -t UTF-8)",
-            file.display()
+            "{name} is not UTF-8 at byte {at}, as TOML must be. Convert it (iconv -t UTF-8)"
         ))
     })
 }

@@ -38,6 +38,18 @@ pub enum CliError {
     /// A model on the hub.
     #[error(transparent)]
     Hub(#[from] HubError),
+    /// A name that is no folder's, and with which nothing can be had from the hub.
+    #[error(
+        "there is no folder {folder}, so {id} was taken for a model on the Hugging Face hub: {error}"
+    )]
+    NoModel {
+        /// Where a folder was looked for.
+        folder: String,
+        /// What was named.
+        id: String,
+        /// What became of it.
+        error: HubError,
+    },
     /// A model's tokenizer.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),

@@ -49,14 +49,26 @@ pub fn format(text: &str) -> Result<Format, String> {
 /// # Errors
 /// The folder is not one of a model that we run, a file is there already, or a graph cannot say what the folder does.
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
-    let found = models::find(&arguments.model)?;
-    if found.is_cached && arguments.out.is_none() {
+    let out = match (&arguments.out, models::on_hub(&arguments.model)) {
+        (Some(out), _) => out.clone(),
+        (None, None) => arguments.model.join(EXPORTED),
+        (None, Some(id)) => {
+            return Err(CliError::Usage(format!(
+                "{id} is a model on the hub, and limbeck exports nothing into the hub's cache: name a folder with --out"
+            )));
+        }
+    };
+    let formats = each_once(&arguments.formats);
+    let mut paths = formats.iter().map(|format| out.join(format.file()));
+    if let Some(there) = paths.find(|path| path.exists())
+        && !arguments.overwrite
+    {
         return Err(CliError::Usage(format!(
-            "{} is in the hub's cache, and limbeck exports nothing into it: name a folder with --out",
-            found.name
+            "{} is there already: overwrite it with --overwrite, or name another folder with --out",
+            there.display()
         )));
     }
-    let folder = found.read()?;
+    let folder = models::read(&arguments.model)?;
     let model = Model::open(&folder)?;
     if let (true, Some(tuned)) = (arguments.pooled, &model.tuned) {
         return Err(CliError::Usage(format!(
@@ -68,25 +80,13 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
             }
         )));
     }
-    let default = found.folder.join(EXPORTED);
-    let out = arguments.out.as_deref().unwrap_or(&default);
-    let formats = each_once(&arguments.formats);
-    let mut paths = formats.iter().map(|format| out.join(format.file()));
-    if let Some(there) = paths.find(|path| path.exists())
-        && !arguments.overwrite
-    {
-        return Err(CliError::Usage(format!(
-            "{} is there already: overwrite it with --overwrite, or name another folder with --out",
-            there.display()
-        )));
-    }
-    let begun = out.to_path_buf();
+    let begun = out.clone();
     on_interrupt(move || {
         // A file that is not whole has no name of its own yet.
         let _ = clear_unfinished(&begun);
         std::process::exit(1);
     })?;
-    for file in write(&model, arguments.pooled, &formats, out)? {
+    for file in write(&model, arguments.pooled, &formats, &out)? {
         terminal::say(file);
     }
     if folder.get("tokenizer.json").is_none() {

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use limbeck_hub::{Event, Hub};
+use limbeck_hub::{Event, Hub, MODULES, Snapshot};
 use limbeck_model::Folder;
+use limbeck_recipe::{HubId, is_commit};
 
 use crate::error::CliError;
-use crate::{interrupt, paths, terminal};
+use crate::paths::{self, Looked};
+use crate::{interrupt, terminal};
 
 /// A model that is on this machine.
 pub struct Found {
@@ -15,8 +17,6 @@ pub struct Found {
     pub folder: PathBuf,
     /// What it is called: as it was named; of the hub's, the id with the commit.
     pub name: String,
-    /// Whether the folder is the hub's cache, where nobody writes.
-    pub is_cached: bool,
 }
 
 impl Found {
@@ -25,7 +25,6 @@ impl Found {
         Self {
             folder: folder.to_owned(),
             name: folder.display().to_string(),
-            is_cached: false,
         }
     }
 
@@ -38,25 +37,51 @@ impl Found {
     }
 }
 
+/// The model on the hub that is named; none if a folder is.
+pub fn on_hub(named: &Path) -> Option<HubId> {
+    paths::on_hub(named.to_str()?, Path::new(""))
+}
+
 /// Finds a model, and downloads it if it is on the hub.
 ///
 /// # Errors
 /// It is to be on the hub, and cannot be had.
 pub fn find(named: &Path) -> Result<Found, CliError> {
-    let id = named
-        .to_str()
-        .and_then(|named| paths::on_hub(named, Path::new("")));
-    let Some(id) = id else {
+    find_named(named, &Looked::default())
+}
+
+/// The same of a model that a file names.
+///
+/// # Errors
+/// See [`find`].
+pub fn find_named(named: &Path, looked: &Looked) -> Result<Found, CliError> {
+    let Some(id) = on_hub(named) else {
         return Ok(Found::folder(named));
     };
     let hub = Hub::from_env()?;
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
     let found = interrupt::at_once(|| hub.model(&id, &mut |event| show(&bar, &event)));
     bar.finish_and_clear();
-    let found = found?;
-    if let Some(why) = found.unasked {
+    let found = found.map_err(|error| match error.doubts_the_name() {
+        true => CliError::NoModel {
+            folder: looked.place(&id.to_string()).to_owned(),
+            id: id.to_string(),
+            error,
+        },
+        false => error.into(),
+    })?;
+    tell(&id, &found);
+    Ok(Found {
+        folder: found.folder,
+        name: found.id.to_string(),
+    })
+}
+
+/// What has to be said of a model that comes from the cache.
+fn tell(id: &HubId, found: &Snapshot) {
+    if let Some(why) = &found.unasked {
         // A commit never changes.
-        let what = match limbeck_recipe::is_commit(id.revision()) {
+        let what = match is_commit(id.revision()) {
             true => "asked",
             false => "asked for a newer version",
         };
@@ -65,11 +90,20 @@ pub fn find(named: &Path) -> Result<Found, CliError> {
             found.id
         ));
     }
-    Ok(Found {
-        folder: found.folder,
-        name: found.id.to_string(),
-        is_cached: true,
-    })
+    if let Some((last, others)) = found.doubtful.split_last() {
+        let (files, it) = match others {
+            [] => (last.clone(), "it"),
+            _ => (format!("{} and {last}", others.join(", ")), "them"),
+        };
+        let mean = match found.doubtful.iter().any(|file| file == MODULES) {
+            true => format!(". Without {MODULES} the vector of a text is the mean of its tokens'"),
+            false => String::new(),
+        };
+        terminal::say(format_args!(
+            "{files} of {} cannot be found in the cache, and without the hub it is not known whether the model has {it}{mean}",
+            found.id
+        ));
+    }
 }
 
 /// Finds a model, and reads its files.

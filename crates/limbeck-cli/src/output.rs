@@ -13,6 +13,7 @@ use tempfile::TempPath;
 use crate::error::CliError;
 use crate::lock::{self, Lock, Taken};
 use crate::paths::Away;
+use crate::words;
 
 /// Names of files that are being written.
 const PREFIX: &str = ".limbeck-";
@@ -254,8 +255,9 @@ impl Output {
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(Away::default()),
             read => {
                 let bytes = read.map_err(CliError::file("read", &path))?;
-                toml::from_slice(&bytes).map_err(|e| {
-                    let (path, reason) = (path.display(), e.message());
+                let text = String::from_utf8_lossy(&bytes);
+                toml::from_str(&text).map_err(|e| {
+                    let (path, reason) = (path.display(), words::of_place(&text, &e));
                     CliError::Usage(format!(
                         "{path} is damaged: {reason}. Remove it, and name the inputs with --teacher and --corpus"
                     ))

@@ -1,6 +1,7 @@
 //! The paths of a recipe: relative to the current folder while a run reads them, and relative to the run's own folder in what it
 //! leaves there, so that a folder that is published tells nothing of the machine, and one that is moved with its teacher finds it.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
@@ -87,10 +88,31 @@ pub fn join_model(base: &Path, named: &str) -> String {
     }
 }
 
+/// Where the folders were looked for whose names are taken for ids of the hub, because nothing was there; by these ids.
+#[derive(Debug, Default)]
+pub struct Looked(BTreeMap<String, String>);
+
+impl Looked {
+    /// [`join_model`], which is remembered.
+    pub fn join_model(&mut self, base: &Path, named: &str) -> String {
+        let model = join_model(base, named);
+        if on_hub(named, base).is_some() {
+            self.0.insert(model.clone(), join(base, named));
+        }
+        model
+    }
+
+    /// Where a folder of this name was looked for.
+    pub fn place<'a>(&'a self, named: &'a str) -> &'a str {
+        self.0.get(named).map_or(named, String::as_str)
+    }
+}
+
 /// Takes the paths of a recipe that a run has left in the folder `base` to be relative to it. Ids of the hub have a commit there.
-pub fn relative_to(recipe: &mut Recipe, base: &Path) {
-    let model = |named: &str| match HubId::pinned(named) {
-        Some(_) => join_model(base, named),
+pub fn relative_to(recipe: &mut Recipe, base: &Path) -> Looked {
+    let mut looked = Looked::default();
+    let mut model = |named: &str| match HubId::pinned(named) {
+        Some(_) => looked.join_model(base, named),
         None => join(base, named),
     };
     recipe.teacher = model(&recipe.teacher);
@@ -101,6 +123,7 @@ pub fn relative_to(recipe: &mut Recipe, base: &Path) {
     for path in &mut recipe.corpus {
         *path = join_glob(base, path);
     }
+    looked
 }
 
 /// A path that stands in a file of the folder `base`.

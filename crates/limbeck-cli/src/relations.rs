@@ -263,7 +263,7 @@ fn recipe(
         return Ok(None);
     }
     let recipe = config::load(&Base::File(&path), &[]);
-    recipe.map(Some).map_err(|error| {
+    recipe.map(|(recipe, _)| Some(recipe)).map_err(|error| {
         CliError::Usage(format!(
             "{error}\n  It says which heads, layer and pairs the student was trained on. Restore the file, or name \
              them all with --heads, --layer and --pairs"

@@ -139,7 +139,10 @@ fn an_id_of_the_hub_stays_what_it_is_unless_a_folder_has_its_name() {
     let mut seen = seen_from(&recipe, base);
     assert_eq!(seen.teacher, pinned);
     assert_eq!(Away::of(&recipe, base), Away::default());
-    relative_to(&mut seen, base);
+    let looked = relative_to(&mut seen, base);
+    // Where a folder of that name would be, for whoever meant one.
+    assert_eq!(looked.place(&pinned), join(base, &pinned));
+    assert_eq!(looked.place("org/other"), "org/other");
     assert_eq!(
         (seen.teacher, seen.student.init),
         (pinned.clone(), Init::Folder(pinned))

@@ -108,7 +108,7 @@ pub enum CorpusError {
     },
     /// A line is not UTF-8.
     #[error(
-        "{file}, line {line}: not valid UTF-8 at byte {byte} of the line. Convert the file (iconv -f LATIN1 -t UTF-8), or \
+        "{file}, line {line}: not valid UTF-8 at byte {byte} of the line. Convert the file (iconv -f LATIN1 -t UTF-8, if that is its encoding), or \
          remove the line"
     )]
     NotUtf8 {
@@ -157,7 +157,7 @@ pub enum CorpusError {
     },
     /// An epoch is over without a single batch.
     #[error(
-        "the corpus yields no batch: all of its lines are held out or have no tokens. Add lines, or hold out fewer \
+        "the corpus yields no batch: all of its lines are held out or have no tokens. Put each document on a line of its own, add lines, or hold out fewer \
          (now {percent} %)"
     )]
     NoBatch {

@@ -137,18 +137,27 @@ impl Head {
                 advice,
             })
         };
-        if let Some((what, advice)) = binary(&self.bytes) {
+        if let Some((what, advice)) = binary(&self.bytes).or_else(|| markup(&self.bytes)) {
             return refuse(what, advice.to_owned());
+        }
+        if let Some(again) = Packing::of(&self.bytes).filter(|_| packing.is_some()) {
+            let program = again.program();
+            let what = format!("packed with {program} once more");
+            return refuse(&what, format!("Unpack it ({program} -d)"));
         }
         if let Some((what, encoding)) = wide(&self.bytes) {
             let advice = format!("Convert it (iconv -f {encoding} -t UTF-8)");
             return refuse(what, advice);
         }
+        let zeros = self.bytes.iter().filter(|byte| **byte == 0).count();
+        if 4 * zeros > self.bytes.len() {
+            return refuse("binary data", NAME_TEXT.to_owned());
+        }
         let Some(text) = self.text() else {
             // A line in another encoding is named when it is read, by its number.
-            return match self.bytes.contains(&0) {
-                true => refuse("binary data", NAME_TEXT.to_owned()),
-                false => Ok(()),
+            return match zeros {
+                0 => Ok(()),
+                _ => refuse("binary data", NAME_TEXT.to_owned()),
             };
         };
         let kind = json::Kind::of(text, self.is_whole);
@@ -194,7 +203,7 @@ impl Head {
 }
 
 /// What begins with these bytes, and what to do with it.
-const BINARIES: [(&[u8], &str, &str); 19] = [
+const BINARIES: [(&[u8], &str, &str); 20] = [
     (b"PAR1", "a Parquet file", TO_LINES),
     (b"ARROW1", "an Arrow file", TO_LINES),
     (b"FEA1", "a Feather file", TO_LINES),
@@ -224,6 +233,7 @@ const BINARIES: [(&[u8], &str, &str); 19] = [
     (b"\xff\x06\0\0sNaPpY", "packed with snappy", REPACK),
     (b"\x1f\x9d", "packed with compress", REPACK),
     (b"LZIP", "packed with lzip", REPACK),
+    (b"\x5d\0\0", "packed with lzma", REPACK),
     (
         b"version https://git-lfs.github.com/spec/v1",
         "a Git LFS pointer, not the file itself",
@@ -241,6 +251,7 @@ const OF_TABLE: &str = "Write the column with the text to a file, one document p
 const TO_LINES: &str = "Write its column of texts to a text file, one document per line; or write it as JSON lines, and name the \
                         field with --corpus-field";
 const NAME_TEXT: &str = "Name text files, UTF-8, with one document per line";
+const OF_MARKUP: &str = "Extract its text, one document per line; a download may have brought this page in the place of a text";
 const SAVE_AS_TEXT: &str = "Save it as text, UTF-8, with one document per line";
 const UNPACK: &str = "Unpack it, and name the text files in it";
 const REPACK: &str = "Unpack it, or pack it with gzip";
@@ -278,6 +289,20 @@ fn binary(head: &[u8]) -> Option<(&'static str, &'static str)> {
     Some((what, advice))
 }
 
+/// Text that is no document's but a page's, by how it begins.
+fn markup(head: &[u8]) -> Option<(&'static str, &'static str)> {
+    let head = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
+    let head = head.trim_ascii_start();
+    let begins = |word: &str| {
+        let start = head.get(..word.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    if begins("<!doctype html") || begins("<html") {
+        return Some(("an HTML page", OF_MARKUP));
+    }
+    begins("<?xml").then_some(("an XML file", OF_MARKUP))
+}
+
 /// Text of two or four bytes a character, by its byte order mark or its zeros, and what iconv calls its encoding.
 fn wide(head: &[u8]) -> Option<(&'static str, &'static str)> {
     if head.starts_with(b"\xff\xfe\0\0") || head.starts_with(b"\0\0\xfe\xff") {
@@ -290,11 +315,14 @@ fn wide(head: &[u8]) -> Option<(&'static str, &'static str)> {
     let (units, _) = head.as_chunks::<2>();
     let [first, second] = [0, 1].map(|side| units.iter().filter(|unit| unit[side] == 0).count());
     let has = |blank: [u8; 2]| units.contains(&blank);
-    let is_enough = |zeros: usize| units.len() >= 8 && 16 * zeros >= units.len();
-    if first == 0 && is_enough(second) && (has(*b" \0") || has(*b"\n\0")) {
+    // A few letters have a zero on the other side, such as U+0100.
+    let is_enough = |zeros: usize, others: usize| {
+        units.len() >= 8 && 16 * zeros >= units.len() && 32 * others <= zeros
+    };
+    if is_enough(second, first) && (has(*b" \0") || has(*b"\n\0")) {
         return Some(("UTF-16 text", "UTF-16LE"));
     }
-    if second == 0 && is_enough(first) && (has(*b"\0 ") || has(*b"\0\n")) {
+    if is_enough(first, second) && (has(*b"\0 ") || has(*b"\0\n")) {
         return Some(("UTF-16 text", "UTF-16BE"));
     }
     None

@@ -1,11 +1,10 @@
 //! JSON lines: each an object, whose field is a document.
 
+use limbeck_recipe::json_in_words;
 use serde_json::{Deserializer, Map, Value};
 
 /// Bytes of a line of JSON, at most: a document of any use is far smaller, and the line is in memory as a whole.
 pub const MOST_BYTES: usize = 16 << 20;
-/// Bytes of a line that a message shows.
-const SHOWN: usize = 160;
 /// Keys that a message names before it only counts them.
 const NAMED: usize = 12;
 
@@ -80,9 +79,7 @@ pub fn document(line: &str, cut: bool, field: &str) -> Result<Option<Document>, 
         ));
     }
     let mut object: Map<String, Value> = serde_json::from_str(line).map_err(|e| {
-        // The library repeats what it found, however long that is.
-        let mut found = e.to_string();
-        found.truncate(found.floor_char_boundary(SHOWN));
+        let found = json_in_words(&e);
         let what = match line.trim_start().starts_with('{') {
             true => "not valid JSON",
             false => "not a JSON object",

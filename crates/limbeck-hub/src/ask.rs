@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use ureq::config::RedirectAuthHeaders;
-use ureq::http::header::{AUTHORIZATION, RANGE, RETRY_AFTER};
+use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, RANGE, RETRY_AFTER};
 use ureq::http::{Response, StatusCode};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
@@ -47,12 +47,15 @@ pub struct Refusal {
     pub code: String,
     /// How long to wait, if it says that.
     pub wait: Option<Duration>,
+    /// Whether it is a page for people. The hub sends none to programs: something between here and there says no.
+    is_page: bool,
 }
 
 impl Refusal {
     /// Whether the same answer is to be expected when the hub is asked again.
     pub fn is_final(&self) -> bool {
-        self.status.is_client_error() && ![408, 429].contains(&self.status.as_u16())
+        let passes = [408, 429].contains(&self.status.as_u16());
+        self.status.is_client_error() && !passes && !self.is_page
     }
 }
 
@@ -67,6 +70,11 @@ pub enum Trouble {
         why: String,
         /// Whether another try may do better at once.
         again: bool,
+    },
+    /// Something answered, but not what was asked for.
+    Other {
+        /// What is wrong with the answer.
+        why: String,
     },
 }
 
@@ -126,10 +134,12 @@ impl Asker {
         }
         let header = |name: &str| response.headers().get(name)?.to_str().ok();
         let wait = header(RETRY_AFTER.as_str()).and_then(|wait| wait.trim().parse().ok());
+        let kind = header(CONTENT_TYPE.as_str());
         Err(Trouble::Status(Refusal {
             status,
             code: header("x-error-code").unwrap_or_default().to_owned(),
             wait: wait.map(Duration::from_secs),
+            is_page: kind.is_some_and(|kind| kind.starts_with("text/html")),
         }))
     }
 
@@ -224,6 +234,7 @@ impl Trouble {
                 passes.then(|| no.wait.unwrap_or(usual))
             }
             Self::Network { again, .. } => again.then_some(usual),
+            Self::Other { .. } => None,
         }
     }
 }
@@ -232,7 +243,7 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(no) => write!(f, "status {}", no.status.as_u16()),
-            Self::Network { why, .. } => f.write_str(why),
+            Self::Network { why, .. } | Self::Other { why } => f.write_str(why),
         }
     }
 }

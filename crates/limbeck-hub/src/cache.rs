@@ -5,6 +5,7 @@
 //! models--org--name/blobs/CHECKSUM.incomplete what there is of it
 //! models--org--name/snapshots/COMMIT/PATH     a link to it
 //! models--org--name/refs/REVISION             the commit that a branch or tag was when it was last asked for
+//! models--org--name/.no_exist/COMMIT/PATH     empty: the model was asked for this file at this commit, and has none
 //! .locks/models--org--name/CHECKSUM.lock      held by whoever writes the file
 //! ```
 
@@ -27,6 +28,17 @@ pub struct Place {
     locks: PathBuf,
 }
 
+/// A snapshot that has all that limbeck cannot do without, as far as its own files tell.
+pub struct Kept {
+    /// Its folder.
+    pub folder: PathBuf,
+    pub commit: String,
+    /// What limbeck reads where a model has it, and of which the cache does not say whether this one does.
+    pub unsettled: Vec<String>,
+    /// Those of them that may change what is computed.
+    pub doubtful: Vec<String>,
+}
+
 /// Held as long as a file is written.
 pub struct Held(#[expect(dead_code, reason = "dropping it gives the lock back")] Option<File>);
 
@@ -40,8 +52,8 @@ impl Cache {
         }
     }
 
-    /// A snapshot that has all that limbeck needs, as far as its own files tell; and its commit.
-    pub fn whole(&self, id: &HubId) -> Option<(PathBuf, String)> {
+    /// What there is of a model, if that can be read.
+    pub fn kept(&self, id: &HubId) -> Option<Kept> {
         let place = self.place(id);
         let commit = match is_commit(id.revision()) {
             true => id.revision().to_owned(),
@@ -56,7 +68,21 @@ impl Cache {
         let snapshot = place.snapshot(&commit);
         let has = |file: &str| snapshot.join(file).is_file();
         let read = |file: &str| fs::read(snapshot.join(file)).ok();
-        files::are_whole(&has, &read).then_some((snapshot, commit))
+        let (encoder, head) = files::head("", &read).ok()?;
+        if !files::are_whole(&has, &encoder, &read) {
+            return None;
+        }
+        let mut unsettled = files::possible(&has, &encoder, head);
+        unsettled.retain(|file| !has(file) && !place.absence(&commit, file).is_file());
+        let doubtful = unsettled
+            .iter()
+            .filter(|file| files::decides(&has, &encoder, file));
+        Some(Kept {
+            doubtful: doubtful.cloned().collect(),
+            unsettled,
+            folder: snapshot,
+            commit,
+        })
     }
 }
 
@@ -79,6 +105,20 @@ impl Place {
 
     fn reference(&self, revision: &str) -> PathBuf {
         self.folder.join("refs").join(revision)
+    }
+
+    /// The sign that a model has no such file.
+    fn absence(&self, commit: &str, name: &str) -> PathBuf {
+        self.folder.join(".no_exist").join(commit).join(name)
+    }
+
+    /// Says that a model has no such file, so that nobody asks for it without a network. As with [`Place::refer`], it may not be
+    /// possible.
+    pub fn lacks(&self, commit: &str, name: &str) {
+        let path = self.absence(commit, name);
+        if !path.exists() && make_folder_of(&path).is_ok() {
+            let _ = File::create(&path);
+        }
     }
 
     /// Says which commit a branch or tag is. Where that cannot be written, as in a cache that many share, the files are there

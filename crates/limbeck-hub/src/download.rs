@@ -91,7 +91,7 @@ impl Download<'_> {
             }
             let taken = match self.hub.asker.get(&self.url(), before, tell) {
                 Ok(answer) => self.take(answer, (&mut part, path, before), tell)?,
-                Err(Trouble::Network { why, .. }) => Taken::Some(why),
+                Err(Trouble::Network { why, .. } | Trouble::Other { why }) => Taken::Some(why),
                 Err(Trouble::Status(no)) => {
                     return Err(self.hub.refusal(no, self.model.id, self.file.name));
                 }

@@ -15,8 +15,7 @@ pub enum HubError {
     },
     /// The network is not to be used, and the cache has no such model.
     #[error(
-        "there is no folder {id} and no complete copy of that model in the cache {cache}, and HF_HUB_OFFLINE forbids \
-         downloading it: unset HF_HUB_OFFLINE, or name a folder with the model's files"
+        "no complete copy of {id} is in the cache {cache}, and HF_HUB_OFFLINE forbids downloading it: unset HF_HUB_OFFLINE, or name a folder with the model's files"
     )]
     Offline {
         /// The model.
@@ -26,8 +25,7 @@ pub enum HubError {
     },
     /// The hub did not answer, and the cache has no such model.
     #[error(
-        "there is no folder {id}, no complete copy of that model in the cache {cache}, and {host} cannot be reached ({why}): \
-         name a folder with the model's files, or try again when you are online"
+        "no complete copy of {id} is in the cache {cache}, and {host} cannot be reached ({why}): name a folder with the model's files, or try again when you are online"
     )]
     Unreachable {
         /// The model.
@@ -41,8 +39,7 @@ pub enum HubError {
     },
     /// The hub has no such model.
     #[error(
-        "there is no folder {id}, and {host} has no model of that name: check the name on its page there, or name a folder \
-         with the model's files"
+        "{host} has no model {id}: check the name on its page there, or name a folder with the model's files"
     )]
     NoModel {
         /// The model.
@@ -64,8 +61,7 @@ pub enum HubError {
     },
     /// The hub wants to know who asks. It answers so, too, for what does not exist.
     #[error(
-        "there is no folder {id}, and {host} shows no model of that name {asked} (status 401): check its name; if it is private \
-         or gated, {what_now}"
+        "{host} shows no model {id} {asked} (status 401): check its name; if it is private or gated, {what_now}"
     )]
     Hidden {
         /// The model.
@@ -79,7 +75,8 @@ pub enum HubError {
     },
     /// The hub knows who asks, and refuses.
     #[error(
-        "there is no folder {id}, and {host} refuses the model of that name (status {status}): ask for access on its page there, and set HF_TOKEN to a token that may read it"
+        "{host} refuses the model {id} (status {status}): ask for access on its page there, and set HF_TOKEN to a token that may \
+         read it"
     )]
     Refused {
         /// The model.
@@ -115,7 +112,8 @@ pub enum HubError {
     },
     /// The answer cannot be read.
     #[error(
-        "the answer of {host} for {id} is not a list of a model's files ({why}): check HF_ENDPOINT"
+        "what answers for {host} gives no list of the files of {id} ({why}): open a page of {host} in a browser, in case this \
+         network asks to log in, or check HF_ENDPOINT"
     )]
     NoListing {
         /// The model.
@@ -201,6 +199,20 @@ pub enum HubError {
 }
 
 impl HubError {
+    /// Whether a wrong name may be the reason.
+    pub fn doubts_the_name(&self) -> bool {
+        matches!(
+            self,
+            Self::Offline { .. }
+                | Self::Unreachable { .. }
+                | Self::NoModel { .. }
+                | Self::Hidden { .. }
+                | Self::Refused { .. }
+                | Self::NoListing { .. }
+                | Self::Status { .. }
+        )
+    }
+
     /// Makes the error of a failed file operation, for `map_err`.
     pub(crate) fn file(verb: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.display().to_string();

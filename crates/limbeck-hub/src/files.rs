@@ -6,7 +6,16 @@ use limbeck_recipe::{ConfigError, HubId, SentenceHead, TOKENIZER_FILES, WEIGHTS_
 
 use crate::error::HubError;
 
-const MODULES: &str = "modules.json";
+/// The file that says how a text's vector is made.
+pub const MODULES: &str = "modules.json";
+/// Further files that change it, where there are modules.
+const WITH_MODULES: [&str; 2] = [
+    "config_sentence_transformers.json",
+    "sentence_bert_config.json",
+];
+/// Files that change the tokens, and those that do so only without the first.
+const OF_TOKENS: [&str; 2] = ["tokenizer.json", "tokenizer_config.json"];
+const OF_TOKENS_ALONE: [&str; 2] = ["special_tokens_map.json", "added_tokens.json"];
 const WEIGHTS: &str = "model.safetensors";
 const PYTORCH: &str = "pytorch_model.bin";
 
@@ -96,9 +105,9 @@ pub fn needed(
             "tell its authors, or name another revision".to_owned(),
         );
     }
-    let mut needed = of_head(&has, encoder, head);
+    let mut needed = possible(&has, encoder, head);
+    needed.retain(|file| has(file));
     needed.push(join(encoder, "config.json"));
-    needed.extend(tokenizers(&has, encoder));
     needed.extend(index(&has, encoder));
     needed.extend(weights);
     let mut seen = BTreeSet::new();
@@ -107,16 +116,47 @@ pub fn needed(
 }
 
 /// Whether a folder has what is needed, as far as it tells itself.
-pub fn are_whole(has: Has<'_>, read: Read<'_>) -> bool {
-    let Ok((encoder, _)) = head("", read) else {
-        return false;
-    };
+pub fn are_whole(has: Has<'_>, encoder: &str, read: Read<'_>) -> bool {
     let whole = |weights: Vec<String>| weights.iter().all(|shard| has(shard));
-    let weights = weights(has, &encoder, read);
-    let has_words = |file: &String| VOCABULARIES.iter().any(|end| file.ends_with(end));
-    has(&join(&encoder, "config.json"))
-        && tokenizers(has, &encoder).iter().any(has_words)
+    let weights = weights(has, encoder, read);
+    let has_words = |file: &String| {
+        let is_vocabulary = VOCABULARIES.iter().any(|end| file.ends_with(end));
+        is_vocabulary && has(file)
+    };
+    has(&join(encoder, "config.json"))
+        && tokenizers(encoder).any(|file| has_words(&file))
         && weights.ok().flatten().is_some_and(whole)
+}
+
+/// What limbeck reads beside a config and the encoder's weights, where a model has it. A module's weights are read as PyTorch's where
+/// there are no others.
+pub fn possible(has: Has<'_>, encoder: &str, head: Vec<String>) -> Vec<String> {
+    let head = head
+        .into_iter()
+        .map(|name| match name.starts_with("sentence_") {
+            true => join(encoder, &name),
+            false => name,
+        });
+    let is_second = |name: &String| {
+        name.strip_suffix(PYTORCH)
+            .is_some_and(|folder| has(&format!("{folder}{WEIGHTS}")))
+    };
+    let possible = head.chain(tokenizers(encoder));
+    possible.filter(|name| !is_second(name)).collect()
+}
+
+/// Whether something else is computed, and no error said, where a file is missing that a model has.
+pub fn decides(has: Has<'_>, encoder: &str, file: &str) -> bool {
+    let name = match file.strip_prefix(encoder) {
+        Some(name) if !encoder.is_empty() => name.trim_start_matches('/'),
+        _ => file,
+    };
+    let is_one = |names: &[&str]| names.contains(&name);
+    let has_tokenizer = has(&join(encoder, OF_TOKENS[0]));
+    file == MODULES
+        || is_one(&OF_TOKENS)
+        || is_one(&WITH_MODULES) && has(MODULES)
+        || is_one(&OF_TOKENS_ALONE) && !has_tokenizer
 }
 
 /// The files of the weights; none if there is neither one file nor an index.
@@ -139,24 +179,8 @@ fn weights(
     ))
 }
 
-fn tokenizers(has: Has<'_>, encoder: &str) -> Vec<String> {
-    let files = TOKENIZER_FILES.iter().map(|file| join(encoder, file));
-    files.filter(|file| has(file)).collect()
-}
-
-/// What there is of the head. A module's weights are read as PyTorch's where there are no others.
-fn of_head(has: Has<'_>, encoder: &str, head: Vec<String>) -> Vec<String> {
-    let names = head
-        .into_iter()
-        .map(|name| match name.starts_with("sentence_") {
-            true => join(encoder, &name),
-            false => name,
-        });
-    let is_second = |name: &String| {
-        name.strip_suffix(PYTORCH)
-            .is_some_and(|folder| has(&format!("{folder}{WEIGHTS}")))
-    };
-    names.filter(|name| has(name) && !is_second(name)).collect()
+fn tokenizers(encoder: &str) -> impl Iterator<Item = String> {
+    TOKENIZER_FILES.iter().map(move |file| join(encoder, file))
 }
 
 fn others(names: &[&str]) -> String {

@@ -19,12 +19,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use limbeck_recipe::{HubFile, HubId, HubListing, is_commit};
+use limbeck_recipe::{HubFile, HubId, HubListing, is_commit, json_in_words};
 
 use ask::{Asker, Refusal, Token, Trouble};
-use cache::{Cache, Place};
+use cache::{Cache, Kept, Place};
 use download::{Download, Listed, size_of};
 pub use error::HubError;
+pub use files::MODULES;
 
 /// The hub that is asked unless the environment names another.
 const HUGGING_FACE: &str = "https://huggingface.co";
@@ -81,6 +82,9 @@ pub struct Snapshot {
     pub id: HubId,
     /// Why the hub could not be asked whether this is still what the revision is.
     pub unasked: Option<String>,
+    /// Files that the cache has not, of which nothing here says whether the model has them, and with which limbeck may compute
+    /// something else.
+    pub doubtful: Vec<String>,
 }
 
 /// A model at a commit.
@@ -146,46 +150,46 @@ impl Hub {
     /// # Errors
     /// There is none, or it cannot be had; what there is of it stays in the cache, and the next call goes on from there.
     pub fn model(&self, id: &HubId, tell: Tell<'_>) -> Result<Snapshot, HubError> {
-        if self.offline {
-            return self.kept(id, None).ok_or_else(|| HubError::Offline {
-                id: id.to_string(),
-                cache: self.cache.root.display().to_string(),
-            });
+        let kept = self.cache.kept(id);
+        // What a commit is never changes.
+        let is_settled = |kept: &Kept| is_commit(id.revision()) && kept.unsettled.is_empty();
+        match kept {
+            Some(kept) if self.offline || is_settled(&kept) => return Ok(as_kept(id, kept, None)),
+            None if self.offline => {
+                return Err(HubError::Offline {
+                    id: id.to_string(),
+                    cache: self.cache.root.display().to_string(),
+                });
+            }
+            _ => {}
         }
         let trouble = match self.listing(id, tell) {
-            Ok(listing) => return self.fetch(id, &listing?, tell),
+            Ok((commit, files)) => return self.fetch(id, &commit, &files, tell),
             Err(trouble) => trouble,
         };
-        let why = trouble.to_string();
-        match trouble {
-            Trouble::Status(no) if no.is_final() => Err(self.refusal(no, id, LIST)),
-            Trouble::Status(no) => self
-                .kept(id, Some(why))
-                .ok_or_else(|| self.refusal(no, id, LIST)),
-            Trouble::Network { .. } => {
-                self.kept(id, Some(why.clone()))
-                    .ok_or_else(|| HubError::Unreachable {
-                        id: id.to_string(),
-                        cache: self.cache.root.display().to_string(),
-                        host: self.host().to_owned(),
-                        why,
-                    })
-            }
+        let is_final = matches!(&trouble, Trouble::Status(no) if no.is_final());
+        match kept.filter(|_| !is_final) {
+            Some(kept) => Ok(as_kept(id, kept, Some(trouble.to_string()))),
+            None => Err(self.no_list(trouble, id)),
         }
     }
 
-    /// The model as the cache has it, if it has all of it.
-    fn kept(&self, id: &HubId, unasked: Option<String>) -> Option<Snapshot> {
-        let (folder, commit) = self.cache.whole(id)?;
-        Some(Snapshot {
-            folder,
-            id: id.at(&commit),
-            unasked,
-        })
+    /// Why there is neither a list of a model's files nor a copy of them.
+    fn no_list(&self, trouble: Trouble, id: &HubId) -> HubError {
+        match trouble {
+            Trouble::Status(no) => self.refusal(no, id, LIST),
+            Trouble::Network { why, .. } => HubError::Unreachable {
+                id: id.to_string(),
+                cache: self.cache.root.display().to_string(),
+                host: self.host().to_owned(),
+                why,
+            },
+            Trouble::Other { why } => self.no_listing(id, why),
+        }
     }
 
-    /// What the hub says of a model's files.
-    fn listing(&self, id: &HubId, tell: Tell<'_>) -> Result<Result<HubListing, HubError>, Trouble> {
+    /// What the hub says of a model's files, and the commit that they are of.
+    fn listing(&self, id: &HubId, tell: Tell<'_>) -> Result<(String, Vec<HubFile>), Trouble> {
         let revision = id.revision().replace('/', "%2F");
         let (endpoint, model) = (&self.endpoint, &id.model);
         let url = format!("{endpoint}/api/models/{model}/revision/{revision}?blobs=true");
@@ -196,19 +200,26 @@ impl Hub {
             why: self.asker.broken(error.into_io()),
             again: false,
         })?;
-        Ok(HubListing::parse(&json).map_err(|error| self.no_listing(id, error.to_string())))
+        let other = |why: String| Trouble::Other { why };
+        let listing = HubListing::parse(&json).map_err(|error| {
+            other(match json.trim_ascii_start().starts_with(b"<") {
+                true => "a web page came instead, as where a network asks to log in".to_owned(),
+                false => format!("the answer cannot be read: {}", json_in_words(&error)),
+            })
+        })?;
+        let commit = listing.commit.filter(|commit| is_commit(commit));
+        let commit = commit.ok_or_else(|| other("the answer names no commit".to_owned()))?;
+        Ok((commit, listing.files))
     }
 
     /// Brings what is missing into the cache.
     fn fetch(
         &self,
         id: &HubId,
-        listing: &HubListing,
+        commit: &str,
+        files: &[HubFile],
         tell: Tell<'_>,
     ) -> Result<Snapshot, HubError> {
-        let commit = listing.commit.as_deref();
-        let commit = commit.filter(|commit| is_commit(commit));
-        let commit = commit.ok_or_else(|| self.no_listing(id, "it names no commit".to_owned()))?;
         let (pinned, place) = (id.at(commit), self.cache.place(id));
         let model = &Model {
             id: &pinned,
@@ -216,15 +227,11 @@ impl Hub {
         };
         let folder = place.snapshot(commit);
         let read = |file: &str| fs::read(folder.join(file)).ok();
-        let names: Vec<&str> = listing
-            .files
-            .iter()
-            .map(|file| file.name.as_str())
-            .collect();
+        let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
         let has = |file: &str| names.contains(&file);
         let listed = |wanted: &[String]| -> Result<Vec<Listed>, HubError> {
             let is_wanted = |file: &&HubFile| wanted.contains(&file.name);
-            let files = listing.files.iter().filter(is_wanted);
+            let files = files.iter().filter(is_wanted);
             files.map(|file| self.listed(id, file)).collect()
         };
         // A few small files say what else is needed.
@@ -235,15 +242,21 @@ impl Hub {
         for file in listed(&files::index(&has, &encoder))? {
             self.bring(model, &place, &[file], None)?;
         }
-        let wanted = files::needed((id, self.host()), &names, &encoder, head, &read)?;
+        let wanted = files::needed((id, self.host()), &names, &encoder, head.clone(), &read)?;
         let mut needed = listed(&wanted)?;
         needed.sort_by_key(|file| wanted.iter().position(|name| name == file.name));
         self.bring(model, &place, &needed, Some(tell))?;
+        let mut absent = files::possible(&has, &encoder, head);
+        absent.retain(|file| !has(file));
+        for file in &absent {
+            place.lacks(commit, file);
+        }
         place.refer(id.revision(), commit);
         Ok(Snapshot {
             folder,
             id: pinned,
             unasked: None,
+            doubtful: Vec::new(),
         })
     }
 
@@ -377,6 +390,16 @@ impl Hub {
         let address = address.map_or(self.endpoint.as_str(), |(_, address)| address);
         let host = address.split('/').next().unwrap_or(address);
         host.rsplit_once('@').map_or(host, |(_, host)| host)
+    }
+}
+
+/// A model as the cache has it.
+fn as_kept(id: &HubId, kept: Kept, unasked: Option<String>) -> Snapshot {
+    Snapshot {
+        id: id.at(&kept.commit),
+        folder: kept.folder,
+        unasked,
+        doubtful: kept.doubtful,
     }
 }
 

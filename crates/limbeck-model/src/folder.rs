@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use limbeck_recipe::{Config, SentenceHead, TOKENIZER_FILES, WEIGHTS_INDEX};
-use limbeck_tokenizer::Tokenizer;
+use limbeck_recipe::{
+    Config, ConfigError, SentenceHead, TOKENIZER_FILES, WEIGHTS_INDEX, parse_json,
+};
+use limbeck_tokenizer::{NOT_READ, Tokenizer};
 
 use crate::ModelError;
 use crate::place;
@@ -296,7 +298,30 @@ impl Folder {
     /// # Errors
     /// See [`Tokenizer::from_files`].
     pub fn tokenizer_of_transformers(&self) -> Result<Tokenizer, ModelError> {
-        Ok(Tokenizer::from_files(&|name| self.get(name))?)
+        let is_named = |name: &str| {
+            let root = self.root.as_deref().filter(|_| NOT_READ.contains(&name));
+            root.is_some_and(|root| root.join(name).is_file())
+        };
+        let file = |name: &str| self.get(name).or_else(|| is_named(name).then_some(&[][..]));
+        let tokenizer = Tokenizer::from_files(&file);
+        tokenizer.map_err(|error| self.no_json().unwrap_or_else(|| error.into()))
+    }
+
+    /// Which file of the tokenizer is not JSON, and where: that says more than a tokenizer which cannot be read.
+    fn no_json(&self) -> Option<ModelError> {
+        let files = TOKENIZER_FILES
+            .iter()
+            .filter(|name| name.ends_with(".json"));
+        let mut wrong = files.filter_map(|name| {
+            let (bytes, file) = (self.get(name)?, self.path(name));
+            let is_marked = bytes.starts_with(b"\xef\xbb\xbf");
+            let marked = is_marked.then(|| ConfigError::Wrong {
+                file: file.clone(),
+                reason: "not JSON for tokenizers: it begins with a byte order mark. Save it as UTF-8 without one (BOM)".to_owned(),
+            });
+            parse_json(&file, bytes).err().or(marked)
+        });
+        wrong.next().map(ModelError::from)
     }
 
     /// That the model has a row for every token of its tokenizer, which a corpus may hold anywhere.

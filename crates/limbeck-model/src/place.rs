@@ -52,6 +52,29 @@ pub fn require_itself(file: &str, bytes: &[u8]) -> Result<(), ModelError> {
     Ok(())
 }
 
+/// What a file is by its first bytes, where weights were to be; none if that cannot be told.
+pub fn other_kind(bytes: &[u8]) -> Option<&'static str> {
+    const PAGE: &str = "a web page";
+    // Longer than the first bytes of any length that a header has.
+    const KINDS: [(&[u8], &str); 9] = [
+        (
+            b"PK\x03\x04",
+            "a zip archive, as PyTorch's weights are, which have the name pytorch_model.bin",
+        ),
+        (b"\x80\x02\x8a\x0a\x6c\xfc", "a file of PyTorch before 1.6"),
+        (b"\x1f\x8b\x08", "packed with gzip (gunzip)"),
+        (b"\x28\xb5\x2f\xfd", "packed with zstd (unzstd)"),
+        (b"<!d", PAGE),
+        (b"<!D", PAGE),
+        (b"<ht", PAGE),
+        (b"<HT", PAGE),
+        (b"<?x", PAGE),
+    ];
+    let bytes = bytes.trim_ascii_start();
+    let found = KINDS.iter().find(|(start, _)| bytes.starts_with(start));
+    found.map(|(_, kind)| *kind)
+}
+
 /// The same of a file that is read later, by its beginning.
 ///
 /// # Errors

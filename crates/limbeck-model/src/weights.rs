@@ -7,7 +7,7 @@ use limbeck_recipe::layout::{Parameter, Shared, TIED_WORDS};
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use crate::folder::is_weights;
-use crate::{Folder, ModelError};
+use crate::{Folder, ModelError, place};
 
 /// Element type of weights on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -420,6 +420,9 @@ fn damage(error: &SafeTensorError, bytes: &[u8]) -> String {
         .first_chunk::<8>()
         .map_or(0, |n| u64::from_le_bytes(*n));
     let size = bytes.len();
+    if let Some(other) = place::other_kind(bytes) {
+        return format!("it is {other}, not a safetensors file");
+    }
     match error {
         SafeTensorError::HeaderTooSmall => {
             format!("{size} bytes are too few for a safetensors file")

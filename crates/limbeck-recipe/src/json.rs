@@ -30,9 +30,65 @@ pub fn parse_json(file: &str, bytes: &[u8]) -> Result<Value, ConfigError> {
     serde_json::from_slice(text).map_err(|error| {
         let place = around(text, &error);
         let place = place.map_or_else(String::new, |place| format!(", in `{place}`"));
-        wrong(format!("{error}{place}"))
+        let (line, column) = (error.line(), error.column());
+        let words = json_in_words(&error);
+        wrong(format!("{words} (line {line}, column {column}){place}"))
     })
 }
+
+/// What serde_json says of text that is not JSON, in a person's words; the place is left out.
+pub fn json_in_words(error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let said = said.strip_suffix(&place).unwrap_or(&said);
+    let found = WORDS.iter().find(|(start, _)| said.starts_with(start));
+    found.map_or(said, |(_, words)| words).to_owned()
+}
+
+/// What serde_json's messages begin with, and what they mean.
+const WORDS: [(&str, &str); 21] = [
+    ("EOF while parsing an object", "it ends before a closing }"),
+    ("EOF while parsing a list", "it ends before a closing ]"),
+    (
+        "EOF while parsing a string",
+        "it ends before a closing quotation mark",
+    ),
+    ("EOF while parsing a value", "it ends where a value must be"),
+    (
+        "expected `:`",
+        "a colon is missing between a key and its value",
+    ),
+    ("expected `,` or `}`", "a comma or a closing } is missing"),
+    ("expected `,` or `]`", "a comma or a closing ] is missing"),
+    ("expected value", NO_VALUE),
+    ("expected ident", NO_VALUE),
+    ("trailing comma", "a comma stands behind the last value"),
+    (
+        "key must be a string",
+        "a key must be in double quotation marks",
+    ),
+    ("invalid number", "no number is written like that"),
+    ("number out of range", "a number is too large"),
+    ("invalid escape", NO_ESCAPE),
+    ("unexpected end of hex escape", NO_ESCAPE),
+    ("lone leading surrogate", NO_ESCAPE),
+    (
+        "control character",
+        "a line break or another control character stands in a text, where it must be written as an escape such as \\n",
+    ),
+    ("invalid unicode code point", "a text is not UTF-8"),
+    (
+        "trailing characters",
+        "more stands behind the end of the JSON",
+    ),
+    ("invalid type", "it is a value of another kind"),
+    (
+        "recursion limit exceeded",
+        "lists and objects are nested too deeply",
+    ),
+];
+const NO_VALUE: &str = "no JSON value is written like that";
+const NO_ESCAPE: &str = "a backslash begins no escape that JSON knows: a backslash itself is \\\\";
 
 /// What stands where reading failed.
 fn around(text: &[u8], error: &serde_json::Error) -> Option<String> {

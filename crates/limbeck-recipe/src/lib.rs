@@ -33,7 +33,7 @@ pub use estimate::{Estimate, beyond_buffer, beyond_memory, encoding_bytes, memor
 pub use head::{FamilyHead, HeadActivation, HeadChoice, Tuned};
 pub use hub::{HubChecksum, HubFile, HubId, HubListing, is_commit};
 pub use init::Init;
-pub use json::parse_json;
+pub use json::{json_in_words, parse_json};
 pub use kernels::{Kernels, Operation};
 pub use named::{NAMED, NamedRecipe, named};
 pub use pair::{Pair, Vector, common_relation_heads};

@@ -22,11 +22,11 @@ pub fn shards(file: &str, index: &[u8]) -> Result<Vec<String>, ConfigError> {
         .get("weight_map")
         .and_then(Value::as_object)
         .ok_or_else(|| wrong("no `weight_map`".into()))?;
-    let mut shards: Vec<String> = map
-        .values()
-        .filter_map(Value::as_str)
-        .map(str::to_owned)
-        .collect();
+    let names = map.values().map(|name| name.as_str().map(str::to_owned));
+    let names = names.collect::<Option<Vec<String>>>();
+    let names = names.filter(|names| !names.is_empty());
+    let mut shards =
+        names.ok_or_else(|| wrong("`weight_map` does not name a file for each tensor".into()))?;
     shards.sort();
     shards.dedup();
     match shards.iter().find(|shard| shard.contains(['/', '\\'])) {

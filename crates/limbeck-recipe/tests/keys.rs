@@ -189,11 +189,64 @@ fn broken_json_says_where_and_what_stands_there() {
     for (text, expected) in [
         (
             "{\n \"vocab_size\": 500,\n}",
-            "trailing comma at line 3 column 1, in `}`",
+            "a comma stands behind the last value (line 3, column 1), in `}`",
         ),
         (
             r#"{"model_type": "bert", "hidden_dropout_prob": NaN, "vocab_size": 50}"#,
-            "expected value at line 1 column 47, in `l_type\": \"bert\", \"hidden_dropout_prob\": NaN, \"vocab_size`",
+            "no JSON value is written like that (line 1, column 47), in `l_type\": \"bert\", \"hidden_dropout_prob\": NaN, \"vocab_size`",
+        ),
+        (
+            r#"{"a": 1"#,
+            "it ends before a closing } (line 1, column 7), in `{\"a\": 1`",
+        ),
+        (
+            "{\"a\": [1, 2\n",
+            "it ends before a closing ] (line 2, column 0)",
+        ),
+        (
+            r#"{"a": "x}"#,
+            "it ends before a closing quotation mark (line 1, column 9), in `{\"a\": \"x}`",
+        ),
+        (
+            r#"{"a" 1}"#,
+            "a colon is missing between a key and its value (line 1, column 6), in `{\"a\" 1}`",
+        ),
+        (
+            "{\"a\": 1\n \"b\": 2}",
+            "a comma or a closing } is missing (line 2, column 2), in `\"b\": 2}`",
+        ),
+        (
+            r#"{"a": [1 2]}"#,
+            "a comma or a closing ] is missing (line 1, column 10), in `{\"a\": [1 2]}`",
+        ),
+        (
+            "{'a': 1}",
+            "a key must be in double quotation marks (line 1, column 2), in `{'a': 1}`",
+        ),
+        (
+            r#"{"a": 01}"#,
+            "no number is written like that (line 1, column 8), in `{\"a\": 01}`",
+        ),
+        (
+            r#"{"a": 1e999}"#,
+            "a number is too large (line 1, column 11), in `{\"a\": 1e999}`",
+        ),
+        (
+            r#"{"a": "C:\models"}"#,
+            "a backslash begins no escape that JSON knows: a backslash itself is \\\\ (line 1, column 11), in `{\"a\": \"C:\\models\"}`",
+        ),
+        (
+            "{\"a\": \"x\ty\"}",
+            "a line break or another control character stands in a text, where it must be written as an escape such as \\n (line 1, \
+             column 9), in `{\"a\": \"x\ty\"}`",
+        ),
+        (
+            "{} // a comment",
+            "more stands behind the end of the JSON (line 1, column 4), in `{} // a comment`",
+        ),
+        (
+            "// a comment\n{}",
+            "no JSON value is written like that (line 1, column 1), in `// a comment`",
         ),
         ("", "the file is empty"),
         (" \n", "the file is empty"),

@@ -133,6 +133,13 @@ fn bert(settings: &Settings, mut model: WordPiece) -> Result<Option<Made>, Token
 /// BERT's WordPiece from a vocabulary of one token per line.
 fn of_vocabulary(settings: &Settings, vocabulary: &[u8]) -> Result<Made, TokenizerError> {
     let wrong = |e: tokenizers::Error| TokenizerError::of_file(VOCAB_TXT, e);
+    if let Err(e) = std::str::from_utf8(vocabulary) {
+        let line = vocabulary[..e.valid_up_to()]
+            .split(|byte| *byte == b'\n')
+            .count();
+        let reason = format!("line {line} is not UTF-8");
+        return Err(TokenizerError::of_file(VOCAB_TXT, reason));
+    }
     let vocabulary = WordPiece::read_bytes(vocabulary).map_err(wrong)?;
     let model = WordPiece::builder().vocab(vocabulary).build();
     let model = model.map_err(wrong)?;

@@ -152,14 +152,22 @@ impl Settings {
                 added
             }
         };
-        let is = |field: &str| config.get(field).and_then(Value::as_bool);
+        // Of what stands as it is in tokenizer.json, these fields say nothing.
+        let is = |field: &str| match config.get(field) {
+            Some(Value::Bool(is)) => Ok(Some(*is)),
+            Some(value) if class != Class::File && !value.is_null() => {
+                let reason = format!("its {field} is {value}, and must be true or false");
+                Err(TokenizerError::of_file(CONFIG, reason))
+            }
+            _ => Ok(None),
+        };
         Ok(Self {
             class,
-            lowercase: is("do_lower_case").unwrap_or(true),
-            strip_accents: is("strip_accents"),
-            chinese_characters: is("tokenize_chinese_chars").unwrap_or(true),
-            add_prefix_space: is("add_prefix_space"),
-            split_special_tokens: is("split_special_tokens").unwrap_or(false),
+            lowercase: is("do_lower_case")?.unwrap_or(true),
+            strip_accents: is("strip_accents")?,
+            chinese_characters: is("tokenize_chinese_chars")?.unwrap_or(true),
+            add_prefix_space: is("add_prefix_space")?,
+            split_special_tokens: is("split_special_tokens")?.unwrap_or(false),
             cuts_left: config.get("truncation_side").is_some_and(|s| s == "left"),
             specials: named.specials(class, &added),
             added,

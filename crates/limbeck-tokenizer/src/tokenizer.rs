@@ -27,6 +27,15 @@ const BYTES_A_TOKEN: usize = 32;
 /// Bytes that it looks at first, at least: words and spaces may be long.
 const FIRST_BYTES: usize = 4096;
 
+/// Files of vocabularies that are not read, and only named.
+pub const NOT_READ: [&str; 5] = [
+    "spiece.model",
+    "tokenizer.model",
+    "bpe.codes",
+    "bpe.model",
+    "vocab.bpe",
+];
+
 /// Texts in which tokenizers of the same tokens differ: by what they put around a text, by case, accents, spaces, signs and
 /// scripts.
 const PROBES: [&str; 3] = [
@@ -555,13 +564,14 @@ fn no_room(max_length: usize, special: usize) -> TokenizerError {
 /// No tokenizer.json, and no vocabulary that we can read as the folder's class would.
 fn no_vocabulary(settings: &Settings, files: FileOf<'_>) -> TokenizerError {
     const KNOWN: [&str; 4] = [VOCAB_TXT, VOCAB_JSON, MERGES, "sentencepiece.bpe.model"];
+    let known = KNOWN.iter().chain(&NOT_READ);
     const IN_PYTHON: [&str; 3] = [
         "PhobertTokenizer",
         "BertweetTokenizer",
         "BertJapaneseTokenizer",
     ];
     let class = &settings.class_name;
-    let there = KNOWN.into_iter().filter(|file| files(file).is_some());
+    let there = known.copied().filter(|file| files(file).is_some());
     let what = match there.collect::<Vec<_>>().join(" and ") {
         there if there.is_empty() => "no other file with a vocabulary".to_owned(),
         there => format!("limbeck makes no {class} of {there}"),

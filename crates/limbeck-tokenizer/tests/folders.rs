@@ -232,6 +232,13 @@ fn what_is_not_supported_is_named() {
             unread("no other file with a vocabulary", &make),
         ),
         (
+            file("spiece.model", String::new()),
+            unread(
+                "limbeck makes no PreTrainedTokenizerFast of spiece.model",
+                &make,
+            ),
+        ),
+        (
             of_phobert,
             unread("limbeck makes no PhobertTokenizer of vocab.txt", in_python),
         ),
@@ -242,6 +249,15 @@ fn what_is_not_supported_is_named() {
     ] {
         assert_eq!(refused(&files), expected);
     }
+}
+
+#[test]
+fn a_vocabulary_in_another_encoding_is_named() {
+    let vocabulary = b"[PAD]\n[UNK]\ncaf\xe9\n";
+    let file = |name: &str| (name == "vocab.txt").then_some(&vocabulary[..]);
+    let refusal = Tokenizer::from_files(&file).err().expect("no UTF-8");
+    let expected = "tokenizer: vocab.txt cannot be read: line 3 is not UTF-8";
+    assert_eq!(refusal.to_string(), expected);
 }
 
 #[test]
@@ -268,6 +284,14 @@ fn damaged_files_are_named() {
         (
             config(json!({"added_tokens_decoder": [1]})),
             "tokenizer: tokenizer_config.json cannot be read: its added_tokens_decoder is not an object of tokens by their ids",
+        ),
+        (
+            config(json!({"do_lower_case": "false"})),
+            "tokenizer: tokenizer_config.json cannot be read: its do_lower_case is \"false\", and must be true or false",
+        ),
+        (
+            config(json!({"strip_accents": 1})),
+            "tokenizer: tokenizer_config.json cannot be read: its strip_accents is 1, and must be true or false",
         ),
         (
             with(&bert, "added_tokens.json", &json!({"x": -1})),

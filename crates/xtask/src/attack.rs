@@ -6,6 +6,7 @@
 
 mod corruptions;
 mod damage;
+mod folders;
 mod kills;
 mod oracle;
 mod process;
@@ -75,6 +76,8 @@ pub enum Kind {
     Serve,
     /// Damaged labelled text and lines, and fine-tuning that is killed
     Tasks,
+    /// Damaged folders of every form in which a model may lie, and damaged packed texts
+    Folders,
 }
 
 impl Kind {
@@ -85,6 +88,7 @@ impl Kind {
             Self::Recipes => "recipes",
             Self::Serve => "serve",
             Self::Tasks => "tasks",
+            Self::Folders => "folders",
         }
     }
 }
@@ -158,6 +162,7 @@ fn attack(
         Kind::Recipes => Box::new(recipes::Recipes::prepare(source, &base)?),
         Kind::Serve => Box::new(serving::Serve::prepare(source, &base)?),
         Kind::Tasks => Box::new(tasks::Tasks::prepare(source, &base)?),
+        Kind::Folders => Box::new(folders::Folders::prepare(source, &base)?),
     };
     let mut tally = Tally::new(kind);
     let mut number = first;

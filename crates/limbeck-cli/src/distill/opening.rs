@@ -23,7 +23,7 @@ use crate::export;
 use crate::inputs::{Inputs, require_out};
 use crate::models::Found;
 use crate::output::{self, Output, RECIPE, TEXTS};
-use crate::paths::{self, Away};
+use crate::paths::{self, Away, Looked};
 
 /// A run whose recipe and inputs are checked, and whose folder is ours: nothing is written there yet but its lock.
 pub struct Begun {
@@ -59,7 +59,7 @@ pub fn begin(arguments: &Arguments) -> Result<Begun, CliError> {
         (true, Some(out)) => Some(resuming::resume(arguments, Path::new(out))?),
         _ => None,
     };
-    let (output, checkpoint, mut recipe, changed) = match resumed {
+    let (output, checkpoint, (mut recipe, looked), changed) = match resumed {
         Some(Resumed {
             output,
             checkpoint,
@@ -81,7 +81,7 @@ pub fn begin(arguments: &Arguments) -> Result<Begun, CliError> {
         && (checkpoint.is_some() || output::is_finished(&assistant));
     let found = match assistant_teaches {
         true => Found::folder(&assistant),
-        false => config::find_teacher(&mut recipe)?,
+        false => config::find_teacher(&mut recipe, &looked)?,
     };
     let teacher = found
         .read()
@@ -89,7 +89,7 @@ pub fn begin(arguments: &Arguments) -> Result<Begun, CliError> {
             true => resuming::moved(e, "--teacher MODEL", &out),
             false => e,
         })?;
-    let found_start = config::find_start(&mut recipe)?;
+    let found_start = config::find_start(&mut recipe, &looked)?;
     let start = config::read_start(found_start.as_ref())?;
     // All mistakes of the recipe come before the first of a file.
     let (of_assistant, plan) = match assistant_teaches {
@@ -277,9 +277,9 @@ fn open(mut opening: Opening, listener: &Listener) -> Result<(Session, Past), Cl
     Ok((session, past))
 }
 
-fn recipe(arguments: &Arguments) -> Result<Recipe, CliError> {
+fn recipe(arguments: &Arguments) -> Result<(Recipe, Looked), CliError> {
     let base = Base::of(arguments.config.as_deref(), arguments.recipe.as_deref())?;
-    let mut recipe = config::load(&base, &arguments.set)?;
+    let (mut recipe, looked) = config::load(&base, &arguments.set)?;
     if let Some(teacher) = &arguments.teacher {
         recipe.teacher = teacher.clone();
     }
@@ -292,7 +292,7 @@ fn recipe(arguments: &Arguments) -> Result<Recipe, CliError> {
     if let Some(device) = arguments.device {
         recipe.device = device;
     }
-    Ok(recipe)
+    Ok((recipe, looked))
 }
 
 /// A checkpoint, checked.

@@ -12,7 +12,7 @@ use super::opening::read_checkpoint;
 use crate::config::{self, Base};
 use crate::error::CliError;
 use crate::output::{Output, RECIPE};
-use crate::paths;
+use crate::paths::{self, Looked};
 
 /// A run that goes on.
 pub struct Resumed {
@@ -20,8 +20,8 @@ pub struct Resumed {
     pub output: Output,
     /// None of a run that has not come to the student yet.
     pub checkpoint: Option<Checkpoint>,
-    /// Its recipe, with what the flags change.
-    pub recipe: Recipe,
+    /// Its recipe, with what the flags change; and where the models were looked for that are taken for ids of the hub.
+    pub recipe: (Recipe, Looked),
     /// What they change of its steps, for people.
     pub changed: Option<String>,
 }
@@ -48,7 +48,7 @@ pub fn resume(arguments: &Arguments, out: &Path) -> Result<Resumed, CliError> {
     let place = places.find(|place| place.exists());
     let is_finished = place.as_ref() == Some(&output.kept());
     let mut checkpoint = place.as_deref().map(read_checkpoint).transpose()?;
-    let was = recipe_of(&output, checkpoint.as_ref())?;
+    let (was, looked) = recipe_of(&output, checkpoint.as_ref())?;
     let mut recipe = changed(&was, arguments)?;
     let done = checkpoint.as_ref().map_or(0, |c| c.header.step);
     let refused = |reason: String| {
@@ -84,24 +84,27 @@ pub fn resume(arguments: &Arguments, out: &Path) -> Result<Resumed, CliError> {
     Ok(Resumed {
         output,
         checkpoint,
-        recipe,
+        recipe: (recipe, looked),
         changed: text,
     })
 }
 
 /// The recipe that the run has had, with paths from the current folder.
-fn recipe_of(output: &Output, checkpoint: Option<&Checkpoint>) -> Result<Recipe, CliError> {
+fn recipe_of(
+    output: &Output,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<(Recipe, Looked), CliError> {
     let folder = output.folder();
-    let mut recipe = match checkpoint {
+    let (mut recipe, looked) = match checkpoint {
         Some(checkpoint) => {
             let mut recipe = checkpoint.header.recipe.clone();
-            paths::relative_to(&mut recipe, folder);
-            recipe
+            let looked = paths::relative_to(&mut recipe, folder);
+            (recipe, looked)
         }
         None => config::load(&Base::File(&folder.join(RECIPE)), &[])?,
     };
     output.away()?.put_into(&mut recipe);
-    Ok(recipe)
+    Ok((recipe, looked))
 }
 
 /// The recipe with what the flags say.

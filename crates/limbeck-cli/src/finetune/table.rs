@@ -5,6 +5,7 @@ use std::path::Path;
 
 use limbeck_corpus::CorpusError;
 use limbeck_model::read_file;
+use limbeck_recipe::json_in_words;
 use serde_json::{Map, Value};
 
 use crate::error::CliError;
@@ -227,7 +228,8 @@ fn json_lines(name: String, text: &str) -> Result<Table, CliError> {
         }
         let object = serde_json::from_str(line).map_err(|e| {
             wrong(format!(
-                "{name}, line {number}: expected one JSON object a line, such as {{\"sentence\": \"...\", \"label\": \"...\"}} ({e})"
+                "{name}, line {number}: expected one JSON object a line, such as {{\"sentence\": \"...\", \"label\": \"...\"}} ({})",
+                json_in_words(&e)
             ))
         })?;
         objects.push((number, object));

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::Arguments;
 use super::task::{Kind, Said};
 use crate::error::CliError;
-use crate::words;
+use crate::{config, words};
 
 /// The name of the file in a folder that `--train` names.
 pub const NAME: &str = "task.toml";
@@ -169,10 +169,11 @@ fn require_file(file: &Path, field: &str, path: &Path) -> Result<(), CliError> {
 }
 
 fn parse(file: &Path) -> Result<Asked, CliError> {
-    let text = std::fs::read_to_string(file).map_err(CliError::file("read", file))?;
+    let text = config::read_text(file)?;
     let name = file.display();
     let wrong = |reason: String| CliError::Usage(format!("{name}: {reason}"));
-    let task: TaskFile = toml::from_str(&text).map_err(|e| wrong(in_words(&e, &text)))?;
+    let task: TaskFile = toml::from_str(&text)
+        .map_err(|e| CliError::Usage(words::of_toml(&name.to_string(), &text, &e)))?;
     let of_field = |field: &str, reason: String| wrong(format!("`{field}`: {reason}"));
     let folder = file.parent().unwrap_or(Path::new(""));
     let kind = task.task.as_deref().map(Kind::parse).transpose();
@@ -194,20 +195,6 @@ fn parse(file: &Path) -> Result<Asked, CliError> {
             file: Some(file.to_owned()),
         },
     })
-}
-
-/// With the line, which names the field.
-fn in_words(error: &toml::de::Error, text: &str) -> String {
-    let message = words::plain(error.message());
-    // What is missing stands in no line.
-    let span = error.span().filter(|_| !message.starts_with("missing"));
-    let Some(span) = span else {
-        return message;
-    };
-    let before = text.get(..span.start).unwrap_or_default();
-    let number = before.matches('\n').count();
-    let line = text.lines().nth(number).unwrap_or_default().trim();
-    format!("line {}, `{line}`: {message}", number + 1)
 }
 
 fn require_one_or_two(what: &str, count: usize) -> Result<(), String> {

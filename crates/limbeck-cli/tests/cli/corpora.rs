@@ -252,6 +252,6 @@ fn a_corpus_of_held_out_lines_alone_gives_no_batch() {
         .find_map(held_out)
         .expect("about half of the lines are held out");
     refusal.failed(
-        "the corpus yields no batch: all of its lines are held out or have no tokens. Add lines, or hold out fewer (now 50 %)",
+        "the corpus yields no batch: all of its lines are held out or have no tokens. Put each document on a line of its own, add lines, or hold out fewer (now 50 %)",
     );
 }

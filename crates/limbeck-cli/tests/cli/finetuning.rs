@@ -477,7 +477,7 @@ const REFUSED: [(&str, &str, &str); 17] = [
     (
         "train.jsonl",
         "{\"sentence\": \"a\", \"label\": 0}\nb\n",
-        "train.jsonl, line 2: expected one JSON object a line, such as {\"sentence\": \"...\", \"label\": \"...\"} (expected value at line 1 column 1)",
+        "train.jsonl, line 2: expected one JSON object a line, such as {\"sentence\": \"...\", \"label\": \"...\"} (no JSON value is written like that)",
     ),
     (
         "train.tsv",
@@ -882,8 +882,25 @@ fn task_files_that_fit_nothing_are_refused() {
         (
             "metrics = \"f1\"",
             2,
-            "task/task.toml: line 5, `metrics = \"f1\"`: unknown field `metrics`, expected one of `train`, `dev`, `task`, \
-             `text`, `label`, `labels`, `metric`",
+            "task/task.toml, line 5, column 1: unknown field `metrics`, expected one of `train`, `dev`, `task`, \
+             `text`, `label`, `labels`, `metric`\n  5 | metrics = \"f1\"\n    | ^",
+        ),
+        (
+            "metric = \"f1\n",
+            2,
+            "task/task.toml, line 5, column 14: a text in quotes has no closing quote in its line\n  5 | metric = \"f1\n    | \
+             \u{20}            ^",
+        ),
+        (
+            "labels = [\"yes\" \"no\"]\n",
+            2,
+            "task/task.toml, line 5, column 17: a comma, or the ] that closes the list, is missing before this\n  5 | labels = \
+             [\"yes\" \"no\"]\n    |                 ^",
+        ),
+        (
+            "metric = 7\n",
+            2,
+            "task/task.toml, line 5, column 10: expected text in quotes, found 7\n  5 | metric = 7\n    |          ^",
         ),
     ] {
         write_task(&scene, extra);

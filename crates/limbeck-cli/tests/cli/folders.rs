@@ -135,6 +135,68 @@ fn weights_that_are_not_read_are_named_with_what_to_do() {
     );
 }
 
+/// Names do not make files: what else stands there is said.
+#[test]
+fn weights_that_are_something_else_are_called_what_they_are() {
+    let scene = Scene::new();
+    for (bytes, what) in [
+        (
+            &b"PK\x03\x04\x14\0\x08\x08\0\0"[..],
+            "a zip archive, as PyTorch's weights are, which have the name pytorch_model.bin",
+        ),
+        (b"\x1f\x8b\x08\0\0\0\0\0\0\x03", "packed with gzip (gunzip)"),
+        (b"\n<!DOCTYPE html><title>Log in</title>", "a web page"),
+    ] {
+        scene.write("teacher/model.safetensors", bytes);
+        let message = format!(
+            "teacher/model.safetensors: it is {what}, not a safetensors file. Download the file again, or copy it whole"
+        );
+        refused(&scene, "teacher", &message);
+    }
+    scene.remove("teacher/model.safetensors");
+    let index = "teacher/model.safetensors.index.json";
+    for map in ["{}", "{\"a\": 3}"] {
+        scene.write(index, format!("{{\"weight_map\": {map}}}"));
+        refused(
+            &scene,
+            "teacher",
+            &format!("{index}: `weight_map` does not name a file for each tensor"),
+        );
+    }
+}
+
+/// A tokenizer's files are JSON like any other, and a vocabulary that is not read is named.
+#[test]
+fn a_tokenizer_that_cannot_be_read_says_where() {
+    let scene = Scene::new();
+    for (text, message) in [
+        (
+            "{\"version\": \"1.0\",\n \"model\": {\"type\": \"Word",
+            "it ends before a closing quotation mark (line 2, column 24), in `\"model\": {\"type\": \"Word`",
+        ),
+        (
+            "<!doctype html>",
+            "no JSON value is written like that (line 1, column 1), in `<!doctype html>`",
+        ),
+    ] {
+        scene.write("teacher/tokenizer.json", text);
+        let message = format!("teacher/tokenizer.json: not JSON: {message}");
+        refused(&scene, "teacher", &message);
+    }
+    scene.write("teacher/tokenizer.json", b"\xef\xbb\xbf{}");
+    refused(
+        &scene,
+        "teacher",
+        "teacher/tokenizer.json: not JSON for tokenizers: it begins with a byte order mark. Save it as UTF-8 without one (BOM)",
+    );
+    scene.remove("teacher/tokenizer.json");
+    scene.remove("teacher/vocab.txt");
+    scene.write("teacher/spiece.model", "x");
+    let outcome = scene.run(&["inspect", "teacher"]);
+    let start = "limbeck: tokenizer: there is no tokenizer.json, and limbeck makes no BertTokenizer of spiece.model; ";
+    assert!(outcome.stderr.starts_with(start), "{outcome:?}");
+}
+
 #[test]
 fn a_wrong_config_is_named_before_weights_that_are_not_there() {
     let scene = Scene::new();

@@ -18,6 +18,12 @@ fn scene() -> (Scene, Server) {
 /// The program, with that hub and a cache of its own.
 fn command(scene: &Scene, server: &Server, arguments: &[&str]) -> Command {
     let mut command = scene.command(arguments);
+    set_hub(&mut command, scene, server);
+    command
+}
+
+/// Gives a program that hub, and a cache of its own.
+pub fn set_hub(command: &mut Command, scene: &Scene, server: &Server) {
     for name in [
         "HF_HUB_CACHE",
         "HF_TOKEN_PATH",
@@ -31,7 +37,6 @@ fn command(scene: &Scene, server: &Server, arguments: &[&str]) -> Command {
         .env("HF_ENDPOINT", server.endpoint())
         .env("HF_HOME", scene.path("hf"))
         .env("HF_TOKEN", TOKEN);
-    command
 }
 
 #[track_caller]
@@ -281,18 +286,6 @@ fn every_command_that_writes_a_model_takes_an_id() {
     offline(
         &scene,
         &server,
-        &["export", "--model", MODEL, "--formats", "f32"],
-    )
-    .refused(
-        2,
-        &format!(
-            "{} is in the hub's cache, and limbeck exports nothing into it: name a folder with --out",
-            pinned()
-        ),
-    );
-    offline(
-        &scene,
-        &server,
         &[
             "export",
             "--model",
@@ -328,6 +321,110 @@ fn every_command_that_writes_a_model_takes_an_id() {
         recipe.contains(&format!("folder = \"{}\"", pinned())),
         "{recipe}"
     );
+}
+
+#[test]
+fn an_export_is_refused_before_a_download() {
+    let (scene, server) = scene();
+    let export = ["export", "--model", MODEL, "--formats", "f32"];
+    run(&scene, &server, &export).refused(
+        2,
+        &format!(
+            "{MODEL} is a model on the hub, and limbeck exports nothing into the hub's cache: name a folder with --out"
+        ),
+    );
+    scene.write("onnx/model.onnx", "mine");
+    let into = [&export[..], &["--out", "onnx"]].concat();
+    run(&scene, &server, &into).refused(
+        2,
+        "onnx/model.onnx is there already: overwrite it with --overwrite, or name another folder with --out",
+    );
+    assert_eq!(server.seen().len(), 0);
+}
+
+/// A recipe names what is beside it; where nothing is, the message says where it was looked for.
+#[test]
+fn a_name_that_is_neither_a_folder_nor_a_model_says_where_it_was_looked_for() {
+    let (scene, server) = scene();
+    let host = server.endpoint();
+    let host = host.trim_start_matches("http://");
+    let text = scene
+        .text("recipe.toml")
+        .replace("corpus.txt", "../corpus.txt");
+    let message = |folder: &str| {
+        format!(
+            "there is no folder {folder}, so models/small was taken for a model on the Hugging Face hub: {host} has no model \
+             models/small: check the name on its page there, or name a folder with the model's files"
+        )
+    };
+    let of_teacher = text.replace("\"teacher\"", "\"models/small\"");
+    scene.write("runs/recipe.toml", of_teacher);
+    for command in [
+        &["config", "check", "runs/recipe.toml"][..],
+        &["distill", "--config", "runs/recipe.toml"],
+        &[
+            "baseline",
+            "--config",
+            "runs/recipe.toml",
+            "--out",
+            "copied",
+        ],
+    ] {
+        run(&scene, &server, command).refused(1, &message("runs/models/small"));
+    }
+    let of_start = text.replace("\"teacher\"", "\"../teacher\"");
+    let init = "init = { folder = \"models/small\" }";
+    scene.write("runs/recipe.toml", format!("{of_start}{init}\n"));
+    let check = ["config", "check", "runs/recipe.toml"];
+    run(&scene, &server, &check).refused(1, &message("runs/models/small"));
+    // Flags are not of the recipe.
+    let flag = ["distill", "--config", "recipe.toml", "--teacher"];
+    let flag = [&flag[..], &["models/small"]].concat();
+    run(&scene, &server, &flag).refused(1, &message("models/small"));
+    let outcome = offline(&scene, &server, &["inspect", "models/small"]);
+    let start = "limbeck: there is no folder models/small, so models/small was taken for a model on the Hugging Face hub: no \
+                 complete copy of models/small is in the cache ";
+    assert!(outcome.stderr.starts_with(start), "{outcome:?}");
+}
+
+/// A cache as Python leaves it that was asked for three files only.
+#[test]
+fn a_cache_without_modules_says_how_it_pools() {
+    let (scene, server) = scene();
+    let cache = "hf/hub/models--golden--tiny";
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        let place = format!("{cache}/snapshots/{COMMIT}/{file}");
+        scene.write(&place, server.file(file));
+    }
+    scene.write(&format!("{cache}/refs/main"), COMMIT);
+    let encode = ["encode", "--device", "cpu", "--model", MODEL, "corpus.txt"];
+    let told = offline(&scene, &server, &encode).done();
+    let said = format!(
+        "modules.json and tokenizer_config.json of {} cannot be found in the cache, and without the hub it is not known whether the \
+         model has them. Without modules.json the vector of a text is the mean of its tokens'\n",
+        pinned()
+    );
+    assert_eq!(told.stderr, said);
+    // Where Python has noted that the model has none, there is nothing to say.
+    for file in ["modules.json", "tokenizer_config.json"] {
+        scene.write(&format!("{cache}/.no_exist/{COMMIT}/{file}"), "");
+    }
+    let told = offline(&scene, &server, &encode).done();
+    assert_eq!(told.stderr, "");
+}
+
+#[test]
+fn where_a_network_asks_to_log_in_the_cache_is_used_and_it_is_said() {
+    let (scene, server) = scene();
+    run(&scene, &server, &["inspect", MODEL]).done();
+    server.misbehave("/api/", Way::Body("<!doctype html><form>"), 1);
+    let told = run(&scene, &server, &["inspect", MODEL]).done();
+    let said = format!(
+        "using {} from the cache: the hub could not be asked for a newer version (a web page came instead, as where a network asks \
+         to log in)\n",
+        pinned()
+    );
+    assert_eq!(told.stderr, said);
 }
 
 #[test]
@@ -368,8 +465,8 @@ fn a_refusal_is_one_line_and_keeps_the_token() {
         outcome.refused(
             1,
             &format!(
-                "there is no folder {MODEL}, and {} shows no model of that name with the token in HF_TOKEN or the cache \
-                 (status 401): check its name; if it is private or gated, set HF_TOKEN to a token that may read it",
+                "there is no folder {MODEL}, so {MODEL} was taken for a model on the Hugging Face hub: {} shows no model {MODEL} with \
+                 the token in HF_TOKEN or the cache (status 401): check its name; if it is private or gated, set HF_TOKEN to a token that may read it",
                 server.endpoint().trim_start_matches("http://")
             ),
         );
@@ -381,18 +478,30 @@ fn a_refusal_is_one_line_and_keeps_the_token() {
 #[test]
 fn what_stands_in_for_a_busy_hub_is_said() {
     let (scene, server) = scene();
-    let newer = "asked for a newer version";
     run(&scene, &server, &["inspect", MODEL]).done();
-    // A commit never changes: there is nothing newer of it.
-    for (id, asked) in [(MODEL.to_owned(), newer), (pinned(), "asked")] {
-        server.misbehave("/api/", Way::Status(429, "Retry-After: 3600\r\n"), 1);
-        let told = run(&scene, &server, &["inspect", &id]).done();
-        let said = format!(
-            "using {} from the cache: the hub could not be {asked} (status 429)\n",
-            pinned()
-        );
-        assert_eq!(told.stderr, said);
-    }
+    server.misbehave("/api/", Way::Status(429, "Retry-After: 3600\r\n"), 1);
+    let told = run(&scene, &server, &["inspect", MODEL]).done();
+    let said = format!(
+        "using {} from the cache: the hub could not be asked for a newer version (status 429)\n",
+        pinned()
+    );
+    assert_eq!(told.stderr, said);
+    // A commit never changes: nothing is asked, and nothing has to be said.
+    server.seen();
+    let told = run(&scene, &server, &["inspect", &pinned()]).done();
+    assert_eq!((told.stderr.as_str(), server.seen().len()), ("", 0));
+    // But what the cache has of it may not be all.
+    let marks = scene.path(&format!("hf/hub/models--golden--tiny/.no_exist/{COMMIT}"));
+    std::fs::remove_dir_all(marks).expect("what it has not");
+    server.misbehave("/api/", Way::Status(429, "Retry-After: 3600\r\n"), 1);
+    let told = run(&scene, &server, &["inspect", &pinned()]).done();
+    let said = format!(
+        "using {0} from the cache: the hub could not be asked (status 429)\nmodules.json of {0} cannot be found in the cache, and \
+         without the hub it is not known whether the model has it. Without modules.json the vector of a text is the mean of its \
+         tokens'\n",
+        pinned()
+    );
+    assert_eq!(told.stderr, said);
 }
 
 /// Nothing of a run has begun, so there is nothing to save first.

@@ -257,7 +257,7 @@ fn a_config_that_is_not_json_is_refused() {
     scene.write("teacher/config.json", "model_type: bert\n");
     refused(
         &scene,
-        "teacher/config.json: not JSON: expected value at line 1 column 1, in `model_type: bert`",
+        "teacher/config.json: not JSON: no JSON value is written like that (line 1, column 1), in `model_type: bert`",
     );
     scene.write("teacher/config.json", "[]");
     refused(&scene, "teacher/config.json: not a JSON object");

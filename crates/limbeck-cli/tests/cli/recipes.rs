@@ -190,11 +190,48 @@ fn flags_that_make_no_sense_are_refused() {
 #[test]
 fn a_file_that_is_not_toml_is_refused_at_the_place() {
     let scene = Scene::new();
-    scene.write("broken.toml", "batch = 4\nsteps = \n");
-    let outcome = scene.run(&["distill", "--config", "broken.toml"]);
-    let start = "limbeck: broken.toml is not TOML: TOML parse error at line 2, column 9\n  |\n2 | steps = \n";
-    assert!(outcome.stderr.starts_with(start), "{}", outcome.stderr);
-    assert_eq!(outcome.code, Some(2));
+    for (text, message) in [
+        (
+            "batch = 4\nsteps = \n",
+            "broken.toml, line 2, column 9: a value is missing behind the =\n  2 | steps =\n    |         ^",
+        ),
+        (
+            "\u{feff}teacher = \"a\r\nsteps = 3\r\n",
+            "broken.toml, line 1, column 13: a text in quotes has no closing quote in its line\n  1 | teacher = \"a\n    |             ^",
+        ),
+        (
+            "[student]\nlayers = 1\n\n[student]\nhidden = 12\n",
+            "broken.toml, line 4, column 2: `student` stands here for the second time, after line 1: remove one of the two\n  4 | \
+             [student]\n    |  ^",
+        ),
+        (
+            "teacher = \"C:\\models\"\n",
+            "broken.toml, line 1, column 15: in double quotes a backslash begins an escape, and \\m is none: write \\\\ for a backslash, \
+             or put the text in single quotes\n  1 | teacher = \"C:\\models\"\n    |               ^",
+        ),
+        (
+            "steps = 3\0\n",
+            "broken.toml, line 1, column 9: the control character U+0000 stands here, which no text file needs: remove it\n  1 | steps \
+             = 3\u{2400}\n    |         ^",
+        ),
+    ] {
+        scene.write("broken.toml", text);
+        for command in [
+            &["distill", "--config", "broken.toml"][..],
+            &["config", "check", "broken.toml"],
+        ] {
+            scene.run(command).refused(2, message);
+        }
+    }
+    let utf_16: Vec<u8> = "\u{feff}steps = 3\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    scene.write("broken.toml", utf_16);
+    scene.run(&["config", "check", "broken.toml"]).refused(
+        2,
+        "broken.toml is UTF-16, and TOML must be UTF-8. Save it as UTF-8 (iconv -f UTF-16 -t UTF-8)",
+    );
 }
 
 #[test]

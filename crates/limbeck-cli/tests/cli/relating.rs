@@ -490,7 +490,10 @@ fn a_recipe_that_cannot_be_read_is_refused() {
             &b"heldout = 0 # caf\xe9"[..],
             "student/recipe.toml is not UTF-8 at byte 18, as TOML must be. ",
         ),
-        (b"steps", "student/recipe.toml is not TOML: "),
+        (
+            b"steps",
+            "student/recipe.toml, line 1, column 6: a key needs a = and its value behind it",
+        ),
         (
             b"batches = 7",
             "student/recipe.toml: unknown field `batches`",

@@ -14,7 +14,9 @@ use tungstenite::http::{HeaderMap, HeaderName, HeaderValue};
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Error, Message as Frame, WebSocket};
 
-use crate::scene::{CORPUS_LINES, Outcome, Scene};
+use crate::hub::set_hub;
+use crate::scene::{CORPUS_LINES, Outcome, Scene, golden_folder};
+use crate::server::{COMMIT, MODEL, Server};
 
 /// A small page: HTML, and a file that is named by its content.
 const INDEX: &str =
@@ -249,6 +251,23 @@ impl Socket {
         for _ in 0..count {
             let part = self.0.read().expect("a part");
             assert!(part.is_binary(), "{part:?}");
+        }
+    }
+
+    /// One of the exported files, as text.
+    fn exported(&mut self, wanted: &str) -> String {
+        loop {
+            let message = self.next_text().expect("an event");
+            let Event::Files { files, .. } = message.body else {
+                self.take_parts(message.blobs);
+                continue;
+            };
+            let at = files.iter().position(|file| file == wanted);
+            let at = at.unwrap_or_else(|| panic!("no {wanted} in {files:?}"));
+            self.take_parts(at);
+            let part = self.0.read().expect("a part").into_data();
+            self.take_parts(message.blobs - at - 1);
+            return String::from_utf8(part.to_vec()).expect("text");
         }
     }
 
@@ -731,6 +750,65 @@ fn answer_to_export(page: &mut Socket) -> Result<(), String> {
         Event::Refused { message, .. } => Err(message),
         other => unreachable!("{other:?} was not waited for"),
     }
+}
+
+/// Its name goes into the student, so it must be that by which others find it: the id with the commit.
+#[test]
+fn a_teacher_on_the_hub_is_offered_by_its_id() {
+    let scene = Scene::new();
+    let server = Server::of(&[&golden_folder().join("tiny-bert")]);
+    let with_teacher = |model: &str| {
+        let flags = ["--no-open", "--corpus", "corpus.txt", "--teacher", model];
+        let mut command = Serving::command(&scene, &flags);
+        set_hub(&mut command, &scene, &server);
+        command
+    };
+    let refused: Outcome = with_teacher("golden/none")
+        .output()
+        .expect("starting limbeck")
+        .into();
+    let message = "limbeck: there is no folder golden/none, so golden/none was taken for a model on the Hugging Face hub: ";
+    assert!(refused.stderr.starts_with(message), "{refused:?}");
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""));
+
+    let serving = Serving::begin(&mut with_teacher(MODEL));
+    let mut page = serving.page();
+    page.hello();
+    let offered = page.until(|event| matches!(event, Event::Teacher { .. }));
+    let Event::Teacher { teacher } = offered else {
+        unreachable!("it was waited for");
+    };
+    let pinned = format!("{MODEL}@{COMMIT}");
+    assert_eq!(teacher.name, pinned);
+    let config = String::from_utf8(server.file("config.json")).expect("JSON");
+    assert_eq!(teacher.config, config);
+    let mut recipe: Recipe = toml::from_str(&scene.text("recipe.toml")).expect("a recipe");
+    recipe.teacher = pinned;
+    page.send(Command::Start { recipe }, &[]);
+    page.until(|event| {
+        matches!(
+            event,
+            Event::State {
+                state: RunState::Finished
+            }
+        )
+    });
+    page.send(EXPORT, &[]);
+    let card = page.exported("README.md");
+    assert!(
+        card.contains(&format!("base_model: {MODEL}\n"))
+            && card.contains(&format!("| Teacher | {MODEL}@{COMMIT}, 2 layers")),
+        "{card}"
+    );
+    drop(serving);
+    // The next one has it from the cache.
+    server.seen();
+    let mut command = with_teacher(&format!("{MODEL}@{COMMIT}"));
+    let serving = Serving::begin(&mut command);
+    let mut page = serving.page();
+    page.hello();
+    page.until(|event| matches!(event, Event::Teacher { .. }));
+    assert_eq!(server.seen().len(), 0);
 }
 
 /// A page that asks and asks, and takes nothing.

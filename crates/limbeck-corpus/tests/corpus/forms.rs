@@ -69,6 +69,23 @@ fn what_is_no_text_is_named_as_what_it_is() {
             "binary data",
             "Name text files",
         ),
+        (&[0; 5000], "binary data", "Name text files"),
+        (
+            b"\x5d\0\0\x80\0\xff\xff\xff\xff",
+            "packed with lzma",
+            "pack it with gzip",
+        ),
+        (
+            b"\n<!DOCTYPE html>\n<title>Not found</title>\n",
+            "an HTML page",
+            "Extract its text",
+        ),
+        (b"<html>\n", "an HTML page", "in the place of a text"),
+        (
+            b"\xef\xbb\xbf<?xml version=\"1.0\"?>\n",
+            "an XML file",
+            "Extract its text",
+        ),
         (
             b"[\n {\"text\": \"one\"},\n {\"text\": \"two\"}\n]\n",
             "one JSON document",
@@ -84,6 +101,13 @@ fn what_is_no_text_is_named_as_what_it_is() {
         let start = format!(" is {what}, packed with gzip, not text with one document per line. ");
         assert!(said.starts_with(&start), "{said}");
     }
+}
+
+#[test]
+fn what_is_packed_twice_is_unpacked_once_by_hand() {
+    let said = refusal("corpus.txt.gz", gzip(&gzip(b"one\ntwo\n")));
+    let expected = " is packed with gzip once more, packed with gzip, not text with one document per line. Unpack it (gzip -d)";
+    assert_eq!(said, expected);
 }
 
 #[test]
@@ -114,6 +138,10 @@ fn wide_characters_are_known_without_a_mark() {
             assert_eq!(said, expected);
         }
     }
+    // A letter whose lower byte is zero is no sign against it.
+    let latvian = format!("\u{100}dama {german}");
+    let said = refusal("corpus.txt", &utf16(&latvian.repeat(20), u16::to_le_bytes));
+    assert!(said.contains("iconv -f UTF-16LE"), "{said}");
     // Zeros alone make no UTF-16: between names, on either side, or a few in much text.
     for text in [
         "one\0two\0three\0four\0five\0",
@@ -291,13 +319,18 @@ fn a_line_without_a_document_is_named() {
         ),
         (
             "plain text",
-            "not a JSON object (expected value at line 1 column 1). With --corpus-field every line must be a JSON object; \
+            "not a JSON object (no JSON value is written like that). With --corpus-field every line must be a JSON object; \
                         leave it out for plain text",
         ),
         (
             "{\"text\": \"\\ud800\"}",
-            "not valid JSON (unexpected end of hex escape at line 1 column 17). With --corpus-field every line must be \
-                        a JSON object; leave it out for plain text",
+            "not valid JSON (a backslash begins no escape that JSON knows: a backslash itself is \\\\). With --corpus-field \
+                        every line must be a JSON object; leave it out for plain text",
+        ),
+        (
+            "7",
+            "not a JSON object (it is a value of another kind). With --corpus-field every line must be a JSON object; leave it out \
+                        for plain text",
         ),
     ] {
         // In the first line it is said when the corpus is opened, of any of its files.

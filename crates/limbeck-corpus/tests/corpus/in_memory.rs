@@ -111,7 +111,7 @@ fn messages_call_a_text_by_its_name() {
     let corpus = in_memory(&[("notes.txt", b"fine\nfine\ncaf\xe9\n")]).expect("a corpus");
     assert_eq!(
         first_error(&corpus),
-        "notes.txt, line 3: not valid UTF-8 at byte 4 of the line. Convert the file (iconv -f LATIN1 -t UTF-8), or \
+        "notes.txt, line 3: not valid UTF-8 at byte 4 of the line. Convert the file (iconv -f LATIN1 -t UTF-8, if that is its encoding), or \
          remove the line"
     );
     assert_eq!(corpus.name_line((0, 3)), "notes.txt, line 3");

@@ -198,7 +198,7 @@ fn invalid_utf8_names_file_line_and_byte() {
     assert_eq!(
         first_error(&open(&[&path]).expect("the first line is fine")),
         format!(
-            "{}, line 17: not valid UTF-8 at byte 203 of the line. Convert the file (iconv -f LATIN1 -t UTF-8), or \
+            "{}, line 17: not valid UTF-8 at byte 203 of the line. Convert the file (iconv -f LATIN1 -t UTF-8, if that is its encoding), or \
              remove the line",
             pattern(&path)
         )
@@ -908,7 +908,7 @@ fn an_epoch_without_batches_is_an_error() {
         held_out: 1.0,
         ..settings()
     };
-    let message = "the corpus yields no batch: all of its lines are held out or have no tokens. Add lines, or hold \
+    let message = "the corpus yields no batch: all of its lines are held out or have no tokens. Put each document on a line of its own, add lines, or hold \
                    out fewer (now 100 %)";
     assert_eq!(loader_error(&corpus, tokenise, all_held_out), message);
     let no_tokens = |lines: &[&str]| {

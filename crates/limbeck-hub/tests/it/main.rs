@@ -120,6 +120,24 @@ impl Scene {
         files
     }
 
+    /// A cache as Python leaves it that was asked for these files.
+    fn leave(&self, files: &[&str]) {
+        for file in files {
+            let place = self.in_cache(&format!("snapshots/{COMMIT}/{file}"));
+            fs::create_dir_all(place.parent().unwrap()).unwrap();
+            fs::write(place, self.server.file(file)).unwrap();
+        }
+        fs::create_dir_all(self.in_cache("refs")).unwrap();
+        fs::write(self.in_cache("refs/main"), COMMIT).unwrap();
+    }
+
+    /// Notes as huggingface_hub does that the model has no such file.
+    fn mark(&self, file: &str) {
+        let place = self.in_cache(&format!(".no_exist/{COMMIT}/{file}"));
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::write(place, "").unwrap();
+    }
+
     /// The paths of the requests so far.
     fn paths(&self) -> Vec<String> {
         self.server
@@ -170,7 +188,20 @@ fn what_limbeck_reads_is_downloaded_once_into_the_layout_of_huggingface_hub() {
     }
     expected.sort();
     expected.dedup();
-    assert_eq!(scene.cached(), expected);
+    let marks = format!(".no_exist/{COMMIT}/");
+    let (marked, there): (Vec<String>, Vec<String>) = scene
+        .cached()
+        .into_iter()
+        .partition(|file| file.starts_with(&marks));
+    assert_eq!(there, expected);
+    // What it has not is noted where huggingface_hub notes it.
+    for mark in &marked {
+        assert!(!scene.server.has(&mark[marks.len()..]), "{mark}");
+        assert_eq!(fs::read(scene.in_cache(mark)).unwrap(), b"", "{mark}");
+    }
+    for file in ["added_tokens.json", "1_Pooling/model.safetensors"] {
+        assert!(marked.contains(&format!("{marks}{file}")), "{marked:?}");
+    }
     assert_eq!(
         fs::read_to_string(scene.in_cache("refs/main")).unwrap(),
         COMMIT
@@ -294,6 +325,149 @@ fn offline_the_cache_is_used_without_a_request() {
     assert!(scene.refused().contains("no complete copy"));
 }
 
+/// Python downloads what it is asked for: a model without its small files is no other model.
+#[test]
+fn small_files_that_the_cache_lacks_are_fetched_or_named() {
+    let mut scene = Scene::of(&["tiny-bert", "sentence/dense"]);
+    let few = ["config.json", WEIGHTS, "tokenizer.json"];
+    scene.leave(&few);
+    let doubtful = |scene: &Scene| scene.found().doubtful;
+    scene.set("HF_HUB_OFFLINE", "1");
+    assert_eq!(doubtful(&scene), ["modules.json", "tokenizer_config.json"]);
+    // Python has asked for this one, and there is none.
+    scene.mark("tokenizer_config.json");
+    assert_eq!(doubtful(&scene), ["modules.json"]);
+    // Whoever has modules may have more that changes a vector.
+    scene.leave(&["modules.json"]);
+    let of_modules = [
+        "sentence_bert_config.json",
+        "config_sentence_transformers.json",
+    ];
+    assert_eq!(doubtful(&scene), of_modules);
+    // A network that fails is none.
+    scene.set("HF_HUB_OFFLINE", "0");
+    scene
+        .server
+        .misbehave("/api/", Way::Status(429, "Retry-After: 3600\r\n"), 1);
+    let found = scene.found();
+    assert_eq!(found.unasked.as_deref(), Some("status 429"));
+    assert_eq!(found.doubtful, of_modules);
+
+    scene.paths();
+    let found = scene.found();
+    assert!(found.doubtful.is_empty());
+    for file in [
+        "1_Pooling/config.json",
+        "2_Dense/model.safetensors",
+        "tokenizer_config.json",
+    ] {
+        assert_eq!(
+            fs::read(found.folder.join(file)).unwrap(),
+            scene.server.file(file),
+            "{file}"
+        );
+    }
+    let paths = scene.paths();
+    assert!(
+        !paths.iter().any(|path| few
+            .iter()
+            .any(|file| path.ends_with(&format!("{COMMIT}/{file}")))),
+        "{paths:?}"
+    );
+    // From now on it is known what the model has not.
+    scene.set("HF_HUB_OFFLINE", "1");
+    assert!(doubtful(&scene).is_empty());
+}
+
+#[test]
+fn a_vocabulary_without_tokenizer_json_may_lack_its_special_tokens() {
+    let mut scene = Scene::new();
+    scene.leave(&["config.json", WEIGHTS, "vocab.txt", "tokenizer_config.json"]);
+    scene.set("HF_HUB_OFFLINE", "1");
+    scene.mark("modules.json");
+    assert_eq!(
+        scene.found().doubtful,
+        [
+            "tokenizer.json",
+            "special_tokens_map.json",
+            "added_tokens.json"
+        ]
+    );
+}
+
+#[test]
+fn a_commit_that_is_whole_is_asked_for_no_more() {
+    let mut scene = Scene::of(&["tiny-bert", "sentence/dense"]);
+    let pinned = format!("{MODEL}@{COMMIT}");
+    let ask = |scene: &Scene| scene.ask(&pinned).0.unwrap();
+    scene.leave(&["config.json", WEIGHTS, "tokenizer.json"]);
+    // Of what Python has left it is not known whether it is all.
+    let folder = ask(&scene).folder;
+    assert!(folder.join("modules.json").exists());
+    assert!(scene.paths().len() > 1);
+    assert_eq!(ask(&scene).folder, folder);
+    assert_eq!(scene.paths(), Vec::<String>::new());
+    // Without a hub it is there all the same, and nothing has to be said.
+    scene.set("HF_ENDPOINT", "http://127.0.0.1:9");
+    let found = ask(&scene);
+    assert_eq!((found.unasked, found.doubtful), (None, Vec::new()));
+    // A branch may move on, and half a model is none.
+    scene.set("HF_ENDPOINT", &scene.server.endpoint());
+    scene.found();
+    assert_eq!(scene.paths().len(), 1);
+    fs::remove_file(folder.join(WEIGHTS)).unwrap();
+    assert_eq!(ask(&scene).folder, folder);
+    assert!(scene.paths().iter().any(|path| path.ends_with(WEIGHTS)));
+}
+
+#[test]
+fn where_a_network_asks_to_log_in_the_cache_is_used() {
+    let scene = Scene::new();
+    let folder = scene.found().folder;
+    let page = "<!DOCTYPE html>\n<html><title>Welcome to our Wi-Fi</title></html>";
+    let page_came = "a web page came instead, as where a network asks to log in";
+    for (part, way, why) in [
+        ("/api/", Way::Body(page), page_came),
+        ("/api/", Way::Body("\r\n <html>"), page_came),
+        (
+            "/api/",
+            Way::Status(302, "Location: /log-in\r\n"),
+            page_came,
+        ),
+        (
+            "/api/",
+            Way::Status(403, "Content-Type: text/html\r\n"),
+            "status 403",
+        ),
+        (
+            "/api/",
+            Way::Status(511, "Content-Type: text/html\r\n"),
+            "status 511",
+        ),
+        ("/api/", Way::Body("{}"), "the answer names no commit"),
+        (
+            "/api/",
+            Way::Body("Welcome"),
+            "the answer cannot be read: no JSON value is written like that",
+        ),
+    ] {
+        scene.server.behave();
+        scene.server.misbehave("/log-in", Way::Body(page), 1);
+        scene.server.misbehave(part, way.clone(), 1);
+        let found = scene.found();
+        assert_eq!(found.folder, folder, "{way:?}");
+        assert_eq!(found.unasked.as_deref(), Some(why), "{way:?}");
+    }
+    // The hub's own no is none of a network.
+    scene.server.behave();
+    scene.server.misbehave(
+        "/api/",
+        Way::Status(403, "Content-Type: application/json\r\n"),
+        1,
+    );
+    assert!(scene.refused().contains("(status 403)"));
+}
+
 #[test]
 fn without_a_network_the_cache_is_used_and_it_is_said() {
     let mut scene = Scene::new();
@@ -309,8 +483,7 @@ fn without_a_network_the_cache_is_used_and_it_is_said() {
     assert_eq!(
         scene.refused(),
         format!(
-            "there is no folder {MODEL}, no complete copy of that model in the cache {}, and 127.0.0.1:{port} cannot be reached \
-             (the connection was refused): name a folder with the model's files, or try again when you are online",
+            "no complete copy of {MODEL} is in the cache {}, and 127.0.0.1:{port} cannot be reached (the connection was refused): name a folder with the model's files, or try again when you are online",
             cache.display()
         )
     );
@@ -530,11 +703,13 @@ fn every_refusal_is_one_sentence() {
     for (way, said) in [
         (
             Way::Status(401, ""),
-            "shows no model of that name without a token (status 401)".to_owned(),
+            format!("shows no model {MODEL} without a token (status 401)"),
         ),
         (
             Way::Status(401, "X-Error-Code: GatedRepo\r\n"),
-            "refuses the model of that name (status 401): ask for access on its page there, and set HF_TOKEN to a token".to_owned(),
+            format!(
+                "refuses the model {MODEL} (status 401): ask for access on its page there, and set HF_TOKEN to a token"
+            ),
         ),
         (
             Way::Status(403, ""),
@@ -542,7 +717,7 @@ fn every_refusal_is_one_sentence() {
         ),
         (
             Way::Status(404, "X-Error-Code: RepoNotFound\r\n"),
-            format!("there is no folder {MODEL}, and {host} has no model of that name"),
+            format!("{host} has no model {MODEL}: check the name"),
         ),
         (
             Way::Status(429, "Retry-After: 3600\r\n"),
@@ -553,13 +728,24 @@ fn every_refusal_is_one_sentence() {
             "answers with status 410 for the list of files".to_owned(),
         ),
         (
-            Way::Body("<html>"),
-            "is not a list of a model's files (expected value at line 1 column 1)".to_owned(),
+            Way::Body("\n<!doctype html><title>Log in</title>"),
+            format!(
+                "what answers for {host} gives no list of the files of {MODEL} (a web page came instead, as where a network asks to \
+                 log in): open a page of {host} in a browser"
+            ),
         ),
-        (Way::Body("{}"), "it names no commit".to_owned()),
+        (
+            Way::Body("{\"sha\""),
+            "(the answer cannot be read: it ends before a closing })".to_owned(),
+        ),
+        (
+            Way::Status(403, "Content-Type: text/html; charset=utf-8\r\n"),
+            "(status 403)".to_owned(),
+        ),
+        (Way::Body("{}"), "the answer names no commit".to_owned()),
         (
             Way::Body(r#"{"sha":"../../../../etc","siblings":[]}"#),
-            "it names no commit".to_owned(),
+            "the answer names no commit".to_owned(),
         ),
     ] {
         scene.server.behave();
@@ -599,7 +785,11 @@ fn a_hub_that_only_fails_leaves_what_the_cache_has() {
     );
     // But what it says no to is not taken from there.
     scene.server.misbehave("/api/", Way::Status(404, ""), 1);
-    assert!(scene.refused().contains("has no model of that name"));
+    assert!(
+        scene
+            .refused()
+            .contains(&format!("has no model {MODEL}: check the name"))
+    );
 }
 
 #[test]

@@ -141,6 +141,12 @@ impl Server {
         self.state.lock().expect("no panic meanwhile").files[name].clone()
     }
 
+    /// Whether the model has a file.
+    pub fn has(&self, name: &str) -> bool {
+        let state = self.state.lock().expect("no panic meanwhile");
+        state.files.contains_key(name)
+    }
+
     /// The checksum under which a file is kept.
     pub fn checksum(&self, name: &str) -> String {
         checksum(&self.file(name))

@@ -148,11 +148,17 @@ pub fn harm(scene: &mut Scene, name: &str, names: &[String], rng: &mut Rng) -> R
     Ok(())
 }
 
-/// Vectors of a model are finite numbers, or the program says why not.
-fn encode(scene: &mut Scene, model: &str) -> Result<()> {
-    let outcome = scene.run(&["encode", "--device", "cpu", "--model", model], LINES)?;
+/// Vectors of a model are finite numbers, or the program says why not: then this is false. Before the program's own name stand
+/// words that start it.
+///
+/// # Errors
+/// It cannot be started.
+pub fn encode(scene: &mut Scene, before: &[&str], model: &str) -> Result<bool> {
+    let arguments = ["encode", "--device", "cpu", "--model", model];
+    let running = Running::start_with(&mut scene.command(before, &arguments), LINES)?;
+    let outcome = scene.end(running, Done::Nothing)?;
     if !outcome.succeeded() {
-        return Ok(());
+        return Ok(false);
     }
     let vector = |line: &str| {
         let line: Value = serde_json::from_str(line).ok()?;
@@ -166,7 +172,7 @@ fn encode(scene: &mut Scene, model: &str) -> Result<()> {
             format!("success, and {whole} of 3 vectors are finite numbers"),
         );
     }
-    Ok(())
+    Ok(true)
 }
 
 fn relations(scene: &mut Scene, rng: &mut Rng) -> Result<()> {
@@ -195,7 +201,7 @@ fn read_student(scene: &mut Scene, rng: &mut Rng) -> Result<()> {
         0 => {
             scene.run(&["inspect", DONE], b"")?;
         }
-        1 => encode(scene, DONE)?,
+        1 => drop(encode(scene, &[], DONE)?),
         _ => relations(scene, rng)?,
     }
     scene.untouched(&read, &was)
@@ -210,13 +216,13 @@ impl Corruptions {
             0 => {
                 scene.run(&["inspect", "teacher", "--json"], b"")?;
             }
-            1 => encode(scene, "teacher")?,
+            1 => drop(encode(scene, &[], "teacher")?),
             2 => relations(scene, rng)?,
             3 => {
                 scene.run(&["config", "check", "recipe.toml"], b"")?;
             }
             4 => self.resume(scene, name)?,
-            _ => distil(scene)?,
+            _ => distil(scene, &[])?,
         }
         scene.untouched(&read, &was)
     }
@@ -293,9 +299,12 @@ impl Corruptions {
 }
 
 /// A new run of damaged inputs; it may be another run than the whole ones', but ends.
-fn distil(scene: &mut Scene) -> Result<()> {
-    let mut running: Running =
-        scene.start(&[&START[..], &["--overwrite", "--set", "steps=4"]].concat())?;
+///
+/// # Errors
+/// It cannot be started.
+pub fn distil(scene: &mut Scene, flags: &[&str]) -> Result<()> {
+    let short = ["--overwrite", "--set", "steps=4"];
+    let mut running: Running = scene.start(&[&START[..], &short, flags].concat())?;
     let mut done = Done::Nothing;
     if !running.wait(PATIENCE / 4)? {
         running.signal("INT");

@@ -43,7 +43,7 @@ pub const RESUME: [&str; 4] = ["distill", "--out", "student", "--resume"];
 /// Where everything comes from.
 pub struct Source {
     limbeck: PathBuf,
-    teacher: PathBuf,
+    goldens: PathBuf,
 }
 
 impl Source {
@@ -59,8 +59,13 @@ impl Source {
                 remedy: "cargo xtask build".to_owned(),
             });
         }
-        let teacher = places.root.join("tests/golden/tiny-bert");
-        Ok(Self { limbeck, teacher })
+        let goldens = places.root.join("tests/golden");
+        Ok(Self { limbeck, goldens })
+    }
+
+    /// A folder of the goldens.
+    pub fn golden(&self, name: &str) -> PathBuf {
+        self.goldens.join(name)
     }
 }
 
@@ -79,7 +84,7 @@ impl Scene {
     /// # Errors
     /// It cannot be written.
     pub fn new(source: &Source, folder: PathBuf) -> Result<Self> {
-        copy(&source.teacher, &folder.join("teacher"))?;
+        copy(&source.golden("tiny-bert"), &folder.join("teacher"))?;
         write(&folder.join("corpus.txt"), corpus().as_bytes())?;
         write(&folder.join("recipe.toml"), RECIPE.as_bytes())?;
         Ok(Self {
