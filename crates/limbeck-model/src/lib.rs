@@ -1,5 +1,6 @@
 //! Transformer encoders whose queries, keys and values can be tapped, read from and written to Hugging Face folders: BERT,
-//! RoBERTa, XLM-R, CamemBERT, DistilBERT, ELECTRA and ModernBERT. What a family calls its fields and tensors stands in `limbeck-recipe`;
+//! RoBERTa, XLM-R, CamemBERT, DistilBERT, ELECTRA, ModernBERT, MPNet, Nomic BERT, GTE and JinaBERT. What a family calls its fields
+//! and tensors stands in `limbeck-recipe`;
 //! here are the parts that encoders are assembled from, and tensors.
 //!
 //! ```no_run
