@@ -1,4 +1,5 @@
-"""Goldens of further encoder families: what transformers computes with a tiny random DistilBERT, ELECTRA, ModernBERT and MPNet.
+"""Goldens of further encoder families: what transformers computes with a tiny random DistilBERT, ELECTRA, ModernBERT, MPNet, Nomic
+BERT and GTE, and what jina.py does with a tiny JinaBERT.
 
 Made by:  cargo xtask golden     (after encoder.py, whose WordPiece vocabulary all models have)
 Read by:  the parity tests of the encoder and the tests of the command line, which add tiny-bert's tokenizer
@@ -11,11 +12,14 @@ Writes beside this file, always the same bytes:
   tiny-modernbert/      the same of ModernBertForMaskedLM (`model.`); the second and third of four layers attend to two tokens on
                         either side; both kinds have a theta of their own; norm_eps 7e-4
   tiny-mpnet/           the same of MPNetForMaskedLM (`mpnet.`), whose table of distances is large enough to matter; positions start at 2
-  families.safetensors  tensors of "distilbert", "electra", "modernbert" and "mpnet", named as encoder.py names those of "bert"; hidden.0 of
-                        ELECTRA is what leaves the projection behind the embeddings, hidden.4 of ModernBERT what leaves the norm
-                        behind the last layer; its .q and .k are not turned by their positions yet
+  tiny-nomic/           the same of NomicBertForMaskedLM; angles of theta 50, layer_norm_eps 5e-4
+  tiny-gte/             the same of GteForMaskedLM; angles of theta 40 and 1.1 times slower, layer_norm_eps 4e-4
+  tiny-jina/            config.json and weights of JinaBertModel; three heads, so that their slopes are of two kinds; layer_norm_eps 2e-3
+  families.safetensors  tensors of "distilbert", "electra", "modernbert", "mpnet", "nomic", "gte" and "jina", named as encoder.py names
+                        those of "bert"; hidden.0 of ELECTRA is what leaves the projection behind the embeddings, hidden.4 of ModernBERT what leaves the norm
+                        behind the last layer; .q and .k are not turned by their positions yet
 
-The activations are computed in float64 (ModernBERT's rotation in float32, as transformers has it) and rounded once to float32.
+The activations are computed in float64 (rotations in float32, as transformers has them) and rounded once to float32.
 Rows at or past a sequence's length mean nothing.
 """
 
@@ -24,10 +28,12 @@ import copy
 import torch
 import transformers
 from safetensors.torch import save_file
-from transformers import DistilBertConfig, DistilBertForMaskedLM, ElectraConfig, ElectraForPreTraining
-from transformers import ModernBertConfig, ModernBertForMaskedLM, MPNetConfig, MPNetForMaskedLM
+from transformers import BertConfig, DistilBertConfig, DistilBertForMaskedLM, ElectraConfig, ElectraForPreTraining
+from transformers import GteConfig, GteForMaskedLM, ModernBertConfig, ModernBertForMaskedLM
+from transformers import MPNetConfig, MPNetForMaskedLM, NomicBertConfig, NomicBertForMaskedLM
 
 from encoder import HERE, wordpiece_tokenizer
+from jina import JinaBertModel
 
 
 def main():
@@ -46,6 +52,13 @@ def main():
     golden |= activations("modernbert", modernbert.model, modernbert_taps, lengths=[3, 13, 7], first_word=5, seed=26)
     write_model(mpnet, HERE / "tiny-mpnet", weight_std=0.25, seed=27)
     golden |= activations("mpnet", mpnet.mpnet, mpnet_taps, lengths=[24, 2, 9], first_word=5, seed=28)
+    nomic, gte, jina = tiny_nomic(vocab_size), tiny_gte(vocab_size), tiny_jina(vocab_size)
+    write_model(nomic, HERE / "tiny-nomic", weight_std=0.25, seed=29)
+    golden |= activations("nomic", nomic.nomic_bert, rotary_taps, lengths=[5, 14, 1], first_word=5, seed=30)
+    write_model(gte, HERE / "tiny-gte", weight_std=0.25, seed=31)
+    golden |= activations("gte", gte.gte, rotary_taps, lengths=[11, 4, 15], first_word=5, seed=32)
+    write_model(jina, HERE / "tiny-jina", weight_std=0.25, seed=33)
+    golden |= activations("jina", jina, bert_taps, lengths=[2, 19, 8], first_word=5, seed=34)
     save_file(golden, HERE / "families.safetensors")
 
 
@@ -119,6 +132,54 @@ def tiny_mpnet(vocab_size):
     )
 
 
+def tiny_nomic(vocab_size):
+    return NomicBertForMaskedLM(
+        NomicBertConfig(
+            vocab_size=vocab_size,
+            hidden_size=24,
+            num_attention_heads=3,
+            num_hidden_layers=3,
+            intermediate_size=20,
+            layer_norm_eps=5e-4,
+            max_position_embeddings=40,
+            type_vocab_size=2,
+            rope_parameters={"rope_type": "default", "rope_theta": 50.0},
+        )
+    )
+
+
+def tiny_gte(vocab_size):
+    return GteForMaskedLM(
+        GteConfig(
+            vocab_size=vocab_size,
+            hidden_size=24,
+            num_attention_heads=3,
+            num_hidden_layers=2,
+            intermediate_size=20,
+            layer_norm_eps=4e-4,
+            max_position_embeddings=40,
+            type_vocab_size=1,
+            pad_token_id=0,
+            rope_parameters={"rope_type": "linear", "rope_theta": 40.0, "factor": 1.1},
+        )
+    )
+
+
+def tiny_jina(vocab_size):
+    config = BertConfig(
+        vocab_size=vocab_size,
+        hidden_size=24,
+        num_attention_heads=3,
+        num_hidden_layers=2,
+        intermediate_size=20,
+        layer_norm_eps=2e-3,
+        max_position_embeddings=40,
+        position_embedding_type="alibi",
+        feed_forward_type="geglu",
+    )
+    return JinaBertModel(config, add_pooling_layer=False)
+
+
 def write_model(model, folder, weight_std, seed):
     """Fills the model with weights in which no term of the formulas is a no-op, and saves it."""
     random = torch.Generator().manual_seed(seed)
@@ -151,6 +212,11 @@ def modernbert_taps(model):
         return lambda x: layer.attn.Wqkv(layer.attn_norm(x)).chunk(3, dim=-1)[number]
 
     return [[part(layer, number) for number in range(3)] for layer in model.layers]
+
+
+def rotary_taps(model):
+    layers = [layer.self_attn for layer in model.layers]
+    return [(layer.q_proj, layer.k_proj, layer.v_proj) for layer in layers]
 
 
 def mpnet_taps(model):

@@ -4,9 +4,9 @@ Made by:  cargo xtask golden     (after encoder.py and families.py, whose models
 Read by:  the parity tests of classifiers
 
 Writes heads.safetensors beside this file, always the same bytes. For "bert", "xlmr", "distilbert", "electra",
-"modernbert" and "mpnet", on random sequences of B = 3:
+"modernbert", "mpnet", "nomic", "gte" and "jina", on random sequences of B = 3:
   ids, lengths, types         (B, S), (B), (B, S); types are 0 where the family has one token type or none
-  head.<tensor>               the head's tensors, but for BERT's pooler, which the encoder's file holds
+  head.<tensor>               the head's tensors, and a pooler where the encoder's file holds none, as it does BERT's
   logits                      (B, 3), dropout off
   mean_logits                 (B, 3): the last linear layer on the mean of the last hidden states over real tokens
   targets                     (B), a class each
@@ -25,7 +25,10 @@ from safetensors.torch import save_file
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from encoder import HERE
+from jina import JinaBertForSequenceClassification, JinaBertForTokenClassification
 
+OF_TRANSFORMERS = (AutoModelForSequenceClassification, AutoModelForTokenClassification)
+CLASSES = {"tiny-jina": (JinaBertForSequenceClassification, JinaBertForTokenClassification)}
 CLASS_WEIGHTS = [0.5, 1.0, 2.0]
 
 
@@ -35,7 +38,7 @@ def main():
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     golden = {}
-    for seed, name in enumerate(["bert", "xlmr", "distilbert", "electra", "modernbert", "mpnet"], start=31):
+    for seed, name in enumerate(["bert", "xlmr", "distilbert", "electra", "modernbert", "mpnet", "nomic", "gte", "jina"], start=31):
         for key, value in head(f"tiny-{name}", seed).items():
             golden[f"{name}.{key}"] = value
     save_file(golden, HERE / "heads.safetensors")
@@ -43,11 +46,13 @@ def main():
 
 def head(folder, seed):
     random = torch.Generator().manual_seed(seed)
-    model = AutoModelForSequenceClassification.from_pretrained(HERE / folder, num_labels=3).double().eval()
+    of_texts, _ = CLASSES.get(folder, OF_TRANSFORMERS)
+    model, found = of_texts.from_pretrained(HERE / folder, num_labels=3, output_loading_info=True)
+    model = model.double().eval()
     golden = {}
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if not name.startswith(model.base_model_prefix):
+            if name in found["missing_keys"] or not name.startswith(model.base_model_prefix):
                 parameter.copy_((0.4 * torch.randn(parameter.shape, generator=random)).float())
                 golden[f"head.{name}"] = parameter.float().clone()
     lengths = torch.tensor([7, 1, 4])
@@ -83,7 +88,8 @@ def token_targets(real):
 
 
 def of_tokens(folder, of_texts, output, tokens, weights):
-    model = AutoModelForTokenClassification.from_pretrained(HERE / folder, num_labels=3).double().eval()
+    _, of_words = CLASSES.get(folder, OF_TRANSFORMERS)
+    model = of_words.from_pretrained(HERE / folder, num_labels=3).double().eval()
     model.classifier.load_state_dict(output.state_dict())
     if hasattr(model, "head"):
         model.head.load_state_dict(of_texts.head.state_dict())

@@ -11,7 +11,7 @@ use limbeck_kernels::{
 use limbeck_oracle::attention::{self as oracle, Dims};
 use limbeck_oracle::judge::{assert_as_good_as_within, relative_l2};
 use limbeck_oracle::rng::Rng;
-use limbeck_recipe::{KernelChoice, Reach};
+use limbeck_recipe::{Angles, KernelChoice, Reach};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 /// WGSL allows `exp` an error of 3 + 2 |x| units in the last place.
@@ -94,7 +94,11 @@ impl Case {
 
     /// Of the first features of each head.
     fn rotated(self, theta: f64, features: usize) -> Self {
-        let rotation = Some(oracle::Rotation { theta, features });
+        let rotation = Some(oracle::Rotation {
+            theta,
+            stretch: 1.0,
+            features,
+        });
         Self { rotation, ..self }
     }
 
@@ -143,7 +147,7 @@ impl Case {
     /// What the call has beside its vectors; the bias, if any, is given.
     fn how(&self, bias: Option<Tensor<2>>) -> Attending {
         let Dims { s, .. } = self.dims;
-        let of = |rotation: oracle::Rotation| Rotation::new(rotation.theta, s, rotation.features);
+        let of = |rotation: oracle::Rotation| table(rotation, s);
         Attending {
             reach: self.reach,
             rotation: self.rotation.map(of),
@@ -443,19 +447,34 @@ async fn a_constant_bias_needs_no_gradient() {
     }
 }
 
+/// The angles of so many positions.
+fn table(rotation: oracle::Rotation, positions: usize) -> Rotation {
+    let oracle::Rotation {
+        theta,
+        stretch,
+        features,
+    } = rotation;
+    Rotation::new(Angles { theta, stretch }, positions, features)
+}
+
 /// The rotation alone, which relations of rotated vectors need: the kernel, and the composition, which has no other judge.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn a_rotation_is_right_by_itself() {
-    for (case, theta, features) in [
-        (Case::new(&[19, 19], 19, 3, 6), 100.0, 4),
-        (Case::new(&[7], 7, 1, 8), 10_000.0, 8),
+    for (case, theta, stretch, features) in [
+        (Case::new(&[19, 19], 19, 3, 6), 100.0, 1.0, 4),
+        (Case::new(&[7], 7, 1, 8), 10_000.0, 1.0, 8),
+        (Case::new(&[13, 5], 13, 2, 8), 50.0, 1.3, 8),
     ] {
         let dims = &case.dims;
-        let exact = oracle::Rotation { theta, features };
+        let exact = oracle::Rotation {
+            theta,
+            stretch,
+            features,
+        };
         let value = exact.rotate(&wide(&case.q), dims, 1.0);
         let gradient = exact.rotate(&wide(&case.upstream), dims, -1.0);
         // Of more positions than there are tokens.
-        let rotation = Rotation::new(theta, dims.s + 3, features);
+        let rotation = table(exact, dims.s + 3);
         for device in [cpu(), gpu().await] {
             for kernel in [KernelChoice::Naive, KernelChoice::Fused] {
                 let x = case

@@ -56,7 +56,19 @@ pub fn tiny_mpnet() -> Folder {
     folder!("tiny-mpnet", "config.json", "model.safetensors")
 }
 
-pub fn one_of_each_family() -> [Folder; 6] {
+pub fn tiny_nomic() -> Folder {
+    folder!("tiny-nomic", "config.json", "model.safetensors")
+}
+
+pub fn tiny_gte() -> Folder {
+    folder!("tiny-gte", "config.json", "model.safetensors")
+}
+
+pub fn tiny_jina() -> Folder {
+    folder!("tiny-jina", "config.json", "model.safetensors")
+}
+
+pub fn one_of_each_family() -> [Folder; 9] {
     [
         tiny_bert(),
         tiny_xlmr(),
@@ -64,6 +76,9 @@ pub fn one_of_each_family() -> [Folder; 6] {
         tiny_electra(),
         tiny_modernbert(),
         tiny_mpnet(),
+        tiny_nomic(),
+        tiny_gte(),
+        tiny_jina(),
     ]
 }
 
@@ -142,40 +157,45 @@ async fn xlm_r_agrees_with_transformers() {
     }
 }
 
+async fn check_family(name: &str, folder: &Folder) {
+    for device in [cpu(), gpu().await] {
+        check(&goldens_of_families(), name, folder, &device).await;
+    }
+}
+
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn distilbert_agrees_with_transformers() {
-    for device in [cpu(), gpu().await] {
-        check(
-            &goldens_of_families(),
-            "distilbert",
-            &tiny_distilbert(),
-            &device,
-        )
-        .await;
-    }
+    check_family("distilbert", &tiny_distilbert()).await;
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn electra_agrees_with_transformers() {
-    for device in [cpu(), gpu().await] {
-        check(&goldens_of_families(), "electra", &tiny_electra(), &device).await;
-    }
+    check_family("electra", &tiny_electra()).await;
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn modernbert_agrees_with_transformers() {
-    for device in [cpu(), gpu().await] {
-        let (golden, folder) = (goldens_of_families(), tiny_modernbert());
-        check(&golden, "modernbert", &folder, &device).await;
-    }
+    check_family("modernbert", &tiny_modernbert()).await;
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn mpnet_agrees_with_transformers() {
-    for device in [cpu(), gpu().await] {
-        let (golden, folder) = (goldens_of_families(), tiny_mpnet());
-        check(&golden, "mpnet", &folder, &device).await;
-    }
+    check_family("mpnet", &tiny_mpnet()).await;
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn nomic_bert_agrees_with_transformers() {
+    check_family("nomic", &tiny_nomic()).await;
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn gte_agrees_with_transformers() {
+    check_family("gte", &tiny_gte()).await;
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn jina_bert_agrees_with_the_original() {
+    check_family("jina", &tiny_jina()).await;
 }
 
 /// Of queries and keys that are tapped as attention compares them, the scores depend on how far apart two tokens are, and not on
@@ -552,7 +572,9 @@ async fn initial_values_follow_the_order_of_the_parameters() {
             shape,
         } in student.values().await.unwrap()
         {
-            let norm = name.to_lowercase().contains("norm");
+            let norm = ["norm", "_ln"]
+                .iter()
+                .any(|norm| name.to_lowercase().contains(norm));
             let expected: Vec<f32> = match (shape.len(), norm && name.ends_with("weight")) {
                 // In memory a linear layer is transposed; values are drawn as files have them.
                 (2, _) => values
@@ -613,7 +635,7 @@ fn wrong_configs_are_named() {
     let message = |change, value| config_with(change, value).unwrap_err().to_string();
     assert_eq!(
         message("model_type", "gpt2".into()),
-        "config.json: model_type `gpt2` is not supported; supported: bert, roberta, xlm-roberta, camembert, distilbert, electra, modernbert, mpnet"
+        "config.json: model_type `gpt2` is not supported; supported: bert, roberta, xlm-roberta, camembert, distilbert, electra, modernbert, mpnet, nomic_bert, gte, new"
     );
     assert_eq!(
         message("hidden_act", "mish".into()),

@@ -10,13 +10,16 @@ use wasm_bindgen_test::wasm_bindgen_test;
 use crate::encoder::one_of_each_family;
 use crate::golden::Golden;
 
-const FAMILIES: [&str; 6] = [
+const FAMILIES: [&str; 9] = [
     "bert",
     "xlmr",
     "distilbert",
     "electra",
     "modernbert",
     "mpnet",
+    "nomic",
+    "gte",
+    "jina",
 ];
 
 fn goldens() -> Golden {

@@ -13,7 +13,10 @@ use limbeck_train::{Checkpoint, Event, Run};
 use serde_json::json;
 use wasm_bindgen_test::wasm_bindgen_test;
 
-use crate::encoder::{one_of_each_family, tiny_bert, tiny_electra, tiny_modernbert, tiny_mpnet};
+use crate::encoder::{
+    one_of_each_family, tiny_bert, tiny_electra, tiny_gte, tiny_jina, tiny_modernbert, tiny_mpnet,
+    tiny_nomic,
+};
 
 /// A student of the tiny BERT's own size (2 x 24, 3 heads, 40 units), without dropout.
 fn recipe() -> Recipe {
@@ -471,6 +474,37 @@ async fn distances_belong_to_the_heads_that_are_kept() {
     assert_eq!(kept, &expected);
 }
 
+/// Scores of a head fall with the distance by a slope of its own: a student has the heads whose slopes are those of its own, however
+/// weak they are. Three heads have 2^-4, 2^-8 and 2^-2, two have 2^-4 and 2^-8, and one has 2^-8.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn heads_with_slopes_are_kept_by_their_slopes() {
+    let folder = tiny_jina();
+    let weights = limbeck_model::Weights::open(&folder).unwrap();
+    let config = folder.config().unwrap();
+    // The first of three heads gives next to nothing.
+    let teacher = Encoder::from_values(&config, &cpu(), |name, _, shape| {
+        let mut values = weights.get(name, shape)?;
+        if name.ends_with("attention.self.value.weight") {
+            values[..8 * 24].iter_mut().for_each(|x| *x /= 1e3);
+        }
+        Ok(values)
+    });
+    let teacher = teacher.unwrap();
+    let name = "encoder.layer.0.attention.self.query.bias";
+    let of_teacher = by_name(&teacher).await[name].values.clone();
+    for (heads, kept) in [(2, &of_teacher[..16]), (1, &of_teacher[8..16])] {
+        let student = teacher.config().student(StudentSize {
+            layers: 1,
+            hidden: 8 * heads,
+            heads,
+            ffn: 20,
+            dropout: 0.0,
+        });
+        let student = Encoder::from_teacher(&teacher, &student, &[1], &cpu()).await;
+        assert_eq!(by_name(&student.unwrap()).await[name].values, kept);
+    }
+}
+
 async fn step(run: &mut Run) -> f64 {
     match run.step(&[batch()]).await.unwrap() {
         Event::Step(step) => step.loss,
@@ -510,7 +544,7 @@ async fn a_run_starts_from_its_teacher_once() {
     }
 }
 
-/// So it is where queries are turned, attention has a window, units a gate and distances a bias; and the loss falls, so that
+/// So it is where queries are turned, attention has a window, units a gate and distances a bias or a slope; and the loss falls, so that
 /// gradients come through all of it.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn students_of_other_kinds_learn_and_go_on_bit_for_bit() {
@@ -518,6 +552,9 @@ async fn students_of_other_kinds_learn_and_go_on_bit_for_bit() {
         (tiny_modernbert(), 3, Tap::Content),
         (tiny_modernbert(), 3, Tap::Rotated),
         (tiny_mpnet(), 2, Tap::Content),
+        (tiny_nomic(), 3, Tap::Rotated),
+        (tiny_gte(), 2, Tap::Content),
+        (tiny_jina(), 2, Tap::Content),
     ];
     let mut beginnings = Vec::new();
     for (folder, layers, tap) in cases {

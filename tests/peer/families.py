@@ -9,6 +9,9 @@ def projections(model, layer):
     if model.config.model_type == "distilbert":
         attention = model.transformer.layer[layer - 1].attention
         return attention.q_lin, attention.k_lin, attention.v_lin
+    if model.config.model_type in ("nomic_bert", "gte"):
+        attention = model.layers[layer - 1].self_attn
+        return attention.q_proj, attention.k_proj, attention.v_proj
     attention = model.encoder.layer[layer - 1].attention
     if model.config.model_type == "mpnet":
         return attention.attn.q, attention.attn.k, attention.attn.v

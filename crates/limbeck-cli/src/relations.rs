@@ -16,8 +16,8 @@ use limbeck_engine::Opened;
 use limbeck_kernels::Taps;
 use limbeck_model::{Encoder, Folder, TokenBatch, Tokenizer, checks, to_host};
 use limbeck_recipe::{
-    Config, DeviceChoice, Pair, Plan, Positions, Recipe, Tap, Vector, common_relation_heads,
-    counted, usual_relation_heads, usual_teacher_layer,
+    Config, DeviceChoice, Pair, Plan, Recipe, Tap, Vector, common_relation_heads, counted,
+    usual_relation_heads, usual_teacher_layer,
 };
 use limbeck_relations::{
     Large, Lines, PairMaps, Relations, Theme, Token, View, clip, map, number, page, png, sheet, svg,
@@ -258,7 +258,7 @@ fn recipe(
     let path = student.join("recipe.toml");
     let all_named =
         arguments.heads.is_some() && arguments.layer.is_some() && !arguments.pairs.is_empty();
-    let is_rotary = matches!(teacher.positions, Positions::Rotary { .. });
+    let is_rotary = teacher.is_rotary();
     if (all_named && !is_rotary) || !path.exists() {
         return Ok(None);
     }

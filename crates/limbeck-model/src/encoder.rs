@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use limbeck_kernels::{Check, Taps};
 use limbeck_recipe::layout::{Block, Kind};
-use limbeck_recipe::{Config, Kernels, Pooling, Positions, Tap};
+use limbeck_recipe::{Config, Kernels, Pooling, Tap};
 
 use crate::parameters::{ParameterMut, Parameters};
 use crate::parts::{Pass, Rotations};
@@ -26,8 +26,6 @@ pub struct Encoder {
 pub fn checks(config: &Config) -> Vec<Check> {
     let layer_norm = |width| Check::LayerNorm { width };
     let width = config.hidden_size / config.num_attention_heads;
-    let has_bias = config.distance_buckets > 0;
-    let is_rotary = matches!(config.positions, Positions::Rotary { .. });
     let mut checks = vec![
         Check::Attention { width },
         Check::Embedding,
@@ -37,8 +35,12 @@ pub fn checks(config: &Config) -> Vec<Check> {
         Check::Linear,
     ];
     checks.extend(config.feeds_at_once().then_some(Check::FeedForward));
-    checks.extend(has_bias.then_some(Check::BiasedAttention { width }));
-    checks.extend(is_rotary.then_some(Check::Rotary));
+    checks.extend(
+        config
+            .adds_by_distance()
+            .then_some(Check::BiasedAttention { width }),
+    );
+    checks.extend(config.is_rotary().then_some(Check::Rotary));
     checks
 }
 

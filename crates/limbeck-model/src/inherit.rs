@@ -11,7 +11,8 @@
 //! - feed-forward units by the norms of their up and down projections, and of the gate, if there is one;
 //! - where positions are rotary, dimensions of queries and keys in the pairs that turn together: for each pair of a student's head
 //!   the one of the teacher's whose angles are the nearest to those that the student turns it by, and of equally near ones the
-//!   strongest.
+//!   strongest;
+//! - where scores fall with the distance by a slope of each head, heads likewise: those whose slopes are the nearest.
 //!
 //! What distances add to the scores of a head is one table for all layers: a student with fewer heads has the columns of those that
 //! its last layer keeps.
@@ -23,7 +24,7 @@ use std::ops::Range;
 
 use burn::tensor::Device;
 use limbeck_recipe::layout::{Block, Kind, Layout, Linear};
-use limbeck_recipe::{Config, Positions};
+use limbeck_recipe::{Config, Positions, distance_slope};
 
 use crate::{Encoder, ModelError, Named};
 
@@ -102,14 +103,14 @@ impl Kept {
         };
         let [from, to] = [teacher, student].map(Width::of);
         Self {
-            query_key: match teacher.positions {
-                Positions::Rotary { .. } => {
+            query_key: match teacher.is_rotary() {
+                true => {
                     let places = groups
                         .iter()
                         .map(|group| pairs(&query_key, group, from, to, each));
                     places.flatten().collect()
                 }
-                Positions::Learned { .. } => choose(&query_key),
+                false => choose(&query_key),
             },
             value: choose(&value),
             units: largest(&norms(Axis::Units), student.intermediate_size),
@@ -125,9 +126,15 @@ fn groups(value: &[f64], teacher: &Config, student: &Config) -> (Vec<Range<usize
     let (width, kept) = (teacher.hidden_size / from, student.hidden_size / to);
     if to <= from && kept <= width {
         let strengths: Vec<f64> = value.chunks(width).map(|head| head.iter().sum()).collect();
-        let heads = largest(&strengths, to).into_iter();
+        let heads = match teacher.positions {
+            Positions::Slopes { .. } => sloped(&strengths, to),
+            Positions::Learned { .. } | Positions::Rotary { .. } => largest(&strengths, to),
+        };
         return (
-            heads.map(|head| head * width..(head + 1) * width).collect(),
+            heads
+                .into_iter()
+                .map(|head| head * width..(head + 1) * width)
+                .collect(),
             kept,
         );
     }
@@ -173,7 +180,7 @@ impl Width {
 }
 
 /// The dimensions of a group of the teacher's heads that `count` dimensions of the student's heads take, in the student's order.
-/// Pair i of a head of D dimensions turns by theta^(-2i/D) a token.
+/// Pair i of a head of D dimensions turns by theta^(-2i/D) a token, divided by what is the same for all.
 fn pairs(scores: &[f64], group: &Range<usize>, from: Width, to: Width, count: usize) -> Vec<usize> {
     let heads = group.clone().step_by(from.0);
     let mut left: Vec<(usize, usize)> = heads
@@ -185,20 +192,40 @@ fn pairs(scores: &[f64], group: &Range<usize>, from: Width, to: Width, count: us
     for head in (0..count).step_by(to.0) {
         for pair in 0..to.pairs() {
             // In shares of a pair of the student's: D' i - D j.
-            let distance = |found: &(usize, usize)| (to.0 * found.1).abs_diff(from.0 * pair);
-            let nearest = left.iter().enumerate().min_by(|(_, a), (_, b)| {
-                let nearer = distance(a).cmp(&distance(b));
-                nearer.then(strength(**b).total_cmp(&strength(**a)))
-            });
-            let Some((place, &(of_head, of_pair))) = nearest else {
+            let distance = |found: (usize, usize)| (to.0 * found.1).abs_diff(from.0 * pair) as f64;
+            let Some((of_head, of_pair)) = take_nearest(&mut left, distance, strength) else {
                 continue;
             };
-            left.remove(place);
             places[head + pair] = of_head + of_pair;
             places[head + to.partner(pair)] = of_head + from.partner(of_pair);
         }
     }
     places
+}
+
+/// The teacher's heads, of these strengths, that so many heads of the student take, in the student's order.
+fn sloped(strengths: &[f64], count: usize) -> Vec<usize> {
+    let mut left: Vec<usize> = (0..strengths.len()).collect();
+    let slope = |head, heads| distance_slope(head, heads).log2();
+    let nearest = (0..count).filter_map(|head| {
+        let distance = |found| (slope(found, strengths.len()) - slope(head, count)).abs();
+        take_nearest(&mut left, distance, |found| strengths[found])
+    });
+    nearest.collect()
+}
+
+/// Takes the nearest of what is left, and of equally near ones the strongest.
+fn take_nearest<T: Copy>(
+    left: &mut Vec<T>,
+    distance: impl Fn(T) -> f64,
+    strength: impl Fn(T) -> f64,
+) -> Option<T> {
+    let nearest = left.iter().enumerate().min_by(|(_, a), (_, b)| {
+        let nearer = distance(**a).total_cmp(&distance(**b));
+        nearer.then(strength(**b).total_cmp(&strength(**a)))
+    });
+    let (place, _) = nearest?;
+    Some(left.remove(place))
 }
 
 /// Products of the squared norms that the matrices of a layer have along an axis: a dimension counts as much as what writes
@@ -354,7 +381,7 @@ impl Inheritance {
         Ok(Self {
             parameters,
             hidden,
-            turns: matches!(config.positions, Positions::Rotary { .. }),
+            turns: config.is_rotary(),
             layers,
         })
     }

@@ -1,6 +1,6 @@
 //! Transformer encoders from Hugging Face folders, in Rust alone: sentence vectors, hidden states, and the queries, keys and values
 //! of any layer; on the CPU, on GPUs and in a browser. The families are BERT, RoBERTa, XLM-R, CamemBERT, DistilBERT, ELECTRA,
-//! MPNet and ModernBERT. A student of limbeck is such a folder, and so is what sentence-transformers saves.
+//! MPNet, ModernBERT, Nomic BERT, GTE and JinaBERT. A student of limbeck is such a folder, and so is what sentence-transformers saves.
 //!
 //! # Sentences to vectors
 //!

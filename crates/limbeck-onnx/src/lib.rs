@@ -12,7 +12,7 @@ mod head;
 mod linear;
 mod wire;
 
-use limbeck_recipe::{Config, NormPlace, Positions, SentenceHead, Tuned, parameter_count};
+use limbeck_recipe::{Config, NormPlace, SentenceHead, Tuned, parameter_count};
 
 use graph::{Builder, Float};
 
@@ -138,12 +138,9 @@ pub fn require_writable(config: &Config, format: Format) -> Result<(), ExportErr
 
 fn require_known(config: &Config) -> Result<(), ExportError> {
     let is_new = [
-        (
-            matches!(config.positions, Positions::Rotary { .. }),
-            "rotary positions",
-        ),
+        (config.is_rotary(), "rotary positions"),
         (config.norm_place == NormPlace::Before, "pre-norm layers"),
-        (config.distance_buckets > 0, "relative position biases"),
+        (config.adds_by_distance(), "relative position biases"),
         (config.is_gated, "a gated feed-forward part"),
         (
             config.local.is_some(),

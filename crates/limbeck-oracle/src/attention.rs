@@ -46,11 +46,13 @@ pub struct Attending<'a> {
 }
 
 /// Rotary positions (Su et al. 2021), in the order of transformers' `rotate_half`: of the first `features` (R) features of a head,
-/// f and f + R / 2 are a pair, which is turned by position * theta^(-2 f / R).
+/// f and f + R / 2 are a pair, which is turned by position * theta^(-2 f / R) / stretch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rotation {
     /// The base of the angles.
     pub theta: f64,
+    /// By how many times slower all of them turn.
+    pub stretch: f64,
     /// R, even, at most D.
     pub features: usize,
 }
@@ -64,7 +66,7 @@ impl Rotation {
             let position = (at / dims.a % dims.s) as f64;
             for f in 0..half {
                 let exponent = -2.0 * f as f64 / self.features as f64;
-                let angle = direction * position * self.theta.powf(exponent);
+                let angle = direction * position * self.theta.powf(exponent) / self.stretch;
                 let (x, y) = (vector[f], vector[f + half]);
                 vector[f] = x * angle.cos() - y * angle.sin();
                 vector[f + half] = y * angle.cos() + x * angle.sin();
@@ -281,6 +283,7 @@ mod tests {
     const LENGTHS: [usize; 2] = [5, 3];
     const ROTATION: Rotation = Rotation {
         theta: 10.0,
+        stretch: 1.25,
         features: 4,
     };
 
@@ -435,6 +438,7 @@ mod tests {
         };
         let rotation = Rotation {
             theta: 100.0,
+            stretch: 1.0,
             features: 2,
         };
         let turned = rotation.rotate(&[1.0, 0.0, 7.0].repeat(3), &dims, 1.0);
@@ -454,6 +458,13 @@ mod tests {
         for (got, expected) in turned[8..].iter().zip(expected) {
             assert!((got - expected).abs() < 1e-15);
         }
+        // Twice as slow, the last of the positions is where the one in the middle was.
+        let slower = Rotation {
+            stretch: 2.0,
+            ..rotation
+        };
+        let again = slower.rotate(&[1.0, 1.0, 0.0, 0.0].repeat(3), &dims, 1.0);
+        assert_eq!(again[8..], turned[4..8]);
     }
 
     #[test]
@@ -530,6 +541,7 @@ mod tests {
         TurnsQueriesAlone,
         PairsOfNeighbours,
         TurnsAllFeatures,
+        TurnsUnstretched,
         GradientNotTurnedBack,
         BiasMirrored,
         BiasOfTheNeighbour,
@@ -538,7 +550,7 @@ mod tests {
         BiasGradientScaled,
     }
 
-    const DEFECTS: [Defect; 13] = [
+    const DEFECTS: [Defect; 14] = [
         Defect::SeesOneFurther,
         Defect::SeesOneLess,
         Defect::ReachMirrored,
@@ -546,6 +558,7 @@ mod tests {
         Defect::TurnsQueriesAlone,
         Defect::PairsOfNeighbours,
         Defect::TurnsAllFeatures,
+        Defect::TurnsUnstretched,
         Defect::GradientNotTurnedBack,
         Defect::BiasMirrored,
         Defect::BiasOfTheNeighbour,
@@ -611,6 +624,12 @@ mod tests {
                     let features = WIDE.d;
                     how.rotation = Some(Rotation {
                         features,
+                        ..rotation
+                    });
+                }
+                Self::TurnsUnstretched => {
+                    how.rotation = Some(Rotation {
+                        stretch: 1.0,
                         ..rotation
                     });
                 }

@@ -37,8 +37,7 @@ pub(crate) const MOST_LAYERS: usize = 10_000;
 
 /// Fields that a student of any family inherits as its teacher has them. There are no others, so that nothing of the
 /// teacher's task (labels, names) travels on.
-const INHERITED: [&str; 7] = [
-    "model_type",
+const INHERITED: [&str; 6] = [
     "vocab_size",
     "max_position_embeddings",
     "pad_token_id",
@@ -98,7 +97,7 @@ impl Config {
         let raw = parse_object(file, json)?;
         let object = Object { file, map: &raw };
         let model_type: String = object.required("model_type")?;
-        let family = families::of(&model_type)
+        let family = families::of(&model_type, &raw)
             .map_err(|supported| object.unsupported("model_type", &model_type, &supported))?;
         let pad_token_id = match family.counts_from_padding {
             true => object.optional("pad_token_id")?,
@@ -129,7 +128,7 @@ impl Config {
         let (shape, keys) = (&self.shape, &self.family.keys);
         let rows = match shape.positions {
             Positions::Learned { rows, .. } => rows,
-            Positions::Rotary { longest, .. } => longest,
+            Positions::Rotary { longest, .. } | Positions::Slopes { longest } => longest,
         };
         for (name, size) in [
             ("vocab_size", shape.vocab_size),
@@ -220,7 +219,7 @@ impl Config {
             let local = layers.filter(|(_, from)| is_local(**from));
             local.map(|(layer, _)| layer).collect()
         };
-        let mut student = self.clone();
+        let mut student = self.as_student();
         student.shape = Shape {
             local: self.local.as_ref().map(|local| Local {
                 layers: local_layers(),
@@ -236,10 +235,21 @@ impl Config {
         student.trained_with(size.dropout)
     }
 
+    /// This model in the family that its students are written as.
+    fn as_student(&self) -> Self {
+        let mut student = self.clone();
+        if let Some(family) = self.family.of_students {
+            student.family = family;
+            let model_type = family.models.first().map(|(model_type, _)| *model_type);
+            student.model_type = model_type.unwrap_or_default().to_owned();
+        }
+        student
+    }
+
     /// The config of this model as a student of its own size that is trained with this dropout. config.json keeps the model's
     /// own, for whoever fine-tunes the student.
     pub(crate) fn trained_with(&self, dropout: f64) -> Self {
-        let mut student = self.clone();
+        let mut student = self.as_student();
         student.raw = student.student_json();
         student.shape.hidden_dropout = dropout;
         student.shape.attention_dropout = dropout;
@@ -284,7 +294,7 @@ impl Config {
         config.raw.retain(|key, value| !is_list(key, value));
         let uncounted = match self.positions {
             Positions::Learned { uncounted, .. } => uncounted,
-            Positions::Rotary { .. } => None,
+            Positions::Rotary { .. } | Positions::Slopes { .. } => None,
         };
         let is_counted_alike = uncounted.is_none_or(|id| place(id) == Some(id as usize));
         let padding = place(self.pad_token_id).and_then(|place| u32::try_from(place).ok());
@@ -321,6 +331,7 @@ impl Config {
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect();
         let own = [
+            ("model_type", json!(self.model_type)),
             (
                 "architectures",
                 json!([family.class(&self.model_type).unwrap_or_default()]),
@@ -355,7 +366,8 @@ impl Config {
     /// The config of this model once it tells the classes of `labels` apart or, without labels, gives a score. Nothing of an
     /// earlier task stays.
     pub fn fine_tuned(&self, choice: HeadChoice, labels: Option<&[String]>) -> Self {
-        let mut json = self.student_json();
+        let model = self.as_student();
+        let mut json = model.student_json();
         let task = match choice {
             HeadChoice::First => Some(OF_SEQUENCES),
             HeadChoice::Tokens => Some(OF_TOKENS),
@@ -365,7 +377,7 @@ impl Config {
         if let Some(pools) = self.raw.get(families::POOLS) {
             json.insert(families::POOLS.to_owned(), pools.clone());
         }
-        if let (Some(task), Some(class)) = (task, self.family.class(&self.model_type)) {
+        if let (Some(task), Some(class)) = (task, model.family.class(&model.model_type)) {
             let class = class.trim_end_matches("Model");
             json.insert("architectures".into(), json!([format!("{class}{task}")]));
         }
@@ -386,10 +398,7 @@ impl Config {
         json.insert("id2label".into(), Value::Object(names.collect()));
         let ids = labels.map(|(id, name)| (name.clone(), id.into()));
         json.insert("label2id".into(), Value::Object(ids.collect()));
-        Self {
-            raw: json,
-            ..self.clone()
-        }
+        Self { raw: json, ..model }
     }
 
     /// The head that fine-tuning gave the model, if it did: of sequences or tokens by the class in `architectures`, on the mean

@@ -5,7 +5,6 @@ use crate::init::Init;
 use crate::kernels::{Kernels, Operation};
 use crate::plan::{Mistake, Plan, student_of};
 use crate::recipe::Recipe;
-use crate::shape::Positions;
 
 /// Bytes of an f32.
 const FLOAT: f64 = 4.0;
@@ -319,10 +318,7 @@ fn output_share(plan: &Plan) -> f64 {
 /// rotary positions give queries and keys a second time.
 fn layer_values(config: &Config) -> f64 {
     let units = if config.is_gated { 4.0 } else { 2.0 };
-    let hidden = match config.positions {
-        Positions::Rotary { .. } => 12.0,
-        Positions::Learned { .. } => 10.0,
-    };
+    let hidden = if config.is_rotary() { 12.0 } else { 10.0 };
     hidden * config.hidden_size as f64 + units * config.intermediate_size as f64
 }
 

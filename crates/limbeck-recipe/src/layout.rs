@@ -221,7 +221,7 @@ pub(crate) fn count(shape: &Shape, names: &Names) -> u128 {
 }
 
 /// What a family calls its tensors, without `.weight` and `.bias`. Projections of one name are one tensor in files: queries, keys and
-/// values one below the other, or the feed-forward part's up projection and below it the gate.
+/// values one below the other, or the feed-forward part's up projection and its gate.
 pub(crate) struct Names {
     /// The word embedding table.
     pub word: &'static str,
@@ -249,6 +249,8 @@ pub(crate) struct Names {
     pub up: &'static str,
     /// The projection to what the activation is multiplied with.
     pub gate: &'static str,
+    /// Whether the gate comes before the up projection: above it, where both are one tensor.
+    pub gate_first: bool,
     /// The feed-forward part's down projection.
     pub down: &'static str,
     /// The LayerNorm of the feed-forward part.
@@ -281,7 +283,7 @@ fn walk(shape: &Shape, names: &Names, visit: &mut dyn FnMut(Parameter)) -> Place
         word: walk.table(names.word, shape.vocab_size, e),
         position: match shape.positions {
             Positions::Learned { rows, .. } => Some(walk.table(names.position, rows, e)),
-            Positions::Rotary { .. } => None,
+            Positions::Rotary { .. } | Positions::Slopes { .. } => None,
         },
         token_type: (types > 0).then(|| walk.table(names.token_type, types, e)),
         norm: walk.norm(names.embedding_norm, e),
@@ -311,12 +313,18 @@ fn block(shape: &Shape, names: &Names, layer: usize, walk: &mut Walk) -> Block {
     let output = walk.linear(&at(names.output), [h, h], bias);
     let is_normed_before = shape.norm_place == NormPlace::Before && layer == 0;
     let attention_norm = (!is_normed_before).then(|| walk.norm(&at(names.attention_norm), h));
-    let bias = shape.feed_forward_bias;
+    let bias = shape.up_bias;
     let (up, gate) = match shape.is_gated {
         true => {
-            let projections = [("up", at(names.up)), ("gate", at(names.gate))];
-            let [up, gate] = walk.side_by_side(projections, [h, f], bias);
-            (up, Some(gate))
+            let mut projections = [("up", at(names.up)), ("gate", at(names.gate))];
+            if names.gate_first {
+                projections.reverse();
+            }
+            let [first, second] = walk.side_by_side(projections, [h, f], bias);
+            match names.gate_first {
+                true => (second, Some(first)),
+                false => (first, Some(second)),
+            }
         }
         false => (walk.linear(&at(names.up), [h, f], bias), None),
     };
@@ -332,7 +340,7 @@ fn block(shape: &Shape, names: &Names, layer: usize, walk: &mut Walk) -> Block {
         feed_forward: FeedForward {
             up,
             gate,
-            down: walk.linear(&at(names.down), [f, h], bias),
+            down: walk.linear(&at(names.down), [f, h], shape.down_bias),
         },
         norm: walk.norm(&at(names.norm), h),
     }

@@ -50,6 +50,8 @@ pub use rng::{Rng, mix};
 pub use sentence::{
     Dense, DenseActivation, FileOf, HeadModule, Pooling, PoolingMode, SentenceHead,
 };
-pub use shape::{Activation, Local, NormPlace, Positions, Reach, Shape, distance_bucket};
+pub use shape::{
+    Activation, Angles, Local, NormPlace, Positions, Reach, Shape, distance_bucket, distance_slope,
+};
 pub use shards::{WEIGHTS_INDEX, shards};
 pub use step::{Evaluation, Step};

@@ -9,7 +9,6 @@ use crate::kernels::Kernels;
 use crate::pair::{Pair, Vector, common_relation_heads};
 use crate::recipe::{Objective, OutputRecipe, Recipe, StudentRecipe, Tap};
 use crate::sentence::Pooling;
-use crate::shape::Positions;
 
 /// Parameters of the largest student: 8 GiB of weights.
 const MOST_PARAMETERS: u128 = 1 << 31;
@@ -491,7 +490,7 @@ fn check_vocabulary(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) 
 
 /// What rotary positions ask of a student, and what a teacher without them cannot give.
 fn check_rotation(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) {
-    let is_rotary = matches!(teacher.positions, Positions::Rotary { .. });
+    let is_rotary = teacher.is_rotary();
     mistakes.demand(is_rotary || recipe.tap == Tap::Content, "tap", || {
         format!(
             "`rotated` is for models with rotary positions, and the teacher ({}) has none; leave tap out",
@@ -505,7 +504,7 @@ fn check_rotation(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) {
         || "minilm-v1 compares attention, which has queries and keys turned by their positions: set tap to `rotated`".into(),
     );
     mistakes.demand(
-        !(compares_attention && teacher.distance_buckets > 0),
+        !(compares_attention && teacher.adds_by_distance()),
         "objective",
         || {
             format!(

@@ -26,6 +26,16 @@ impl Activation {
             _ => Err("gelu, gelu_new, gelu_pytorch_tanh, relu, silu"),
         }
     }
+
+    /// Its name there.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Gelu => "gelu",
+            Self::GeluTanh => "gelu_pytorch_tanh",
+            Self::Relu => "relu",
+            Self::Silu => "silu",
+        }
+    }
 }
 
 /// How an encoder learns the order of its tokens.
@@ -41,12 +51,18 @@ pub enum Positions {
         uncounted: Option<u32>,
     },
     /// No table: attention turns the queries and keys of a token by angles that grow with its position (rotary positions, Su et
-    /// al. 2021, <https://arxiv.org/abs/2104.09864>), the dimensions i and i + D/2 of a head by theta^(-2i/D) a token.
+    /// al. 2021, <https://arxiv.org/abs/2104.09864>).
     Rotary {
         /// The longest sequence, in tokens.
         longest: usize,
-        /// The base of the angles, theta.
-        theta: f64,
+        /// How fast they grow.
+        angles: Angles,
+    },
+    /// No table: the score of two tokens falls with the distance between them, in each head by a slope of its own (ALiBi, Press et al.
+    /// 2022, <https://arxiv.org/abs/2108.12409>). See [`distance_slope`].
+    Slopes {
+        /// The longest sequence, in tokens.
+        longest: usize,
     },
 }
 
@@ -55,8 +71,36 @@ impl Positions {
     pub fn max_length(self) -> usize {
         match self {
             Self::Learned { rows, first, .. } => rows.saturating_sub(first),
-            Self::Rotary { longest, .. } => longest,
+            Self::Rotary { longest, .. } | Self::Slopes { longest } => longest,
         }
+    }
+}
+
+/// By how much rotary positions turn: the dimensions i and i + D/2 of a head of D dimensions by theta^(-2i/D) / stretch a token.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Angles {
+    /// The base, theta.
+    pub theta: f64,
+    /// By how many times slower than that all of them turn (position interpolation, Chen et al. 2023,
+    /// <https://arxiv.org/abs/2306.15595>).
+    pub stretch: f64,
+}
+
+impl From<f64> for Angles {
+    /// Those of theta alone.
+    fn from(theta: f64) -> Self {
+        Self {
+            theta,
+            stretch: 1.0,
+        }
+    }
+}
+
+impl Angles {
+    /// By how much a token turns the pair i, from 0, of a head of so many dimensions.
+    pub fn of(self, pair: usize, dimensions: usize) -> f64 {
+        let exponent = -2.0 * pair as f64 / dimensions as f64;
+        self.theta.powf(exponent) / self.stretch
     }
 }
 
@@ -106,8 +150,8 @@ impl Reach {
 pub struct Local {
     /// How far.
     pub reach: Reach,
-    /// The base of their angles where positions are rotary.
-    pub theta: f64,
+    /// Their angles where positions are rotary.
+    pub angles: Angles,
     /// Which layers, from 0, in increasing order.
     pub layers: Vec<usize>,
 }
@@ -129,6 +173,17 @@ pub fn distance_bucket(distance: isize, buckets: usize) -> usize {
     // Rounding must not take a power of the range into the bucket before it.
     let range = (share * (half - single) as f64 + 1e-9) as usize;
     start + (single + range).min(half - 1)
+}
+
+/// By how much the score of a head, from 0 of so many, falls with every token between two: the powers of 2^(-8/A) for a number of heads
+/// A that is a power of two; for any other those of the next smaller power of two, and then every second of the next larger one.
+pub fn distance_slope(head: usize, heads: usize) -> f64 {
+    let smaller = 1 << heads.max(1).ilog2();
+    let exponent = match head.checked_sub(smaller) {
+        None => (head + 1) as f64,
+        Some(further) => further as f64 + 0.5,
+    };
+    (-8.0 * exponent / smaller as f64).exp2()
 }
 
 /// Where a layer normalises.
@@ -173,8 +228,10 @@ pub struct Shape {
     pub norm_bias: bool,
     /// Whether the linear layers of attention have biases.
     pub attention_bias: bool,
-    /// Whether those of the feed-forward part do.
-    pub feed_forward_bias: bool,
+    /// Whether the up projection of the feed-forward part has a bias, and its gate.
+    pub up_bias: bool,
+    /// Whether the down projection does.
+    pub down_bias: bool,
     /// Epsilon of every LayerNorm.
     pub layer_norm_eps: f64,
     /// Whether the activation of the feed-forward part is multiplied with a second up projection (a gated linear unit, Shazeer
@@ -188,15 +245,18 @@ pub struct Shape {
     pub attention_dropout: f64,
     /// Whether training drops hidden values of the attention's output, too, and not of the feed-forward part's alone.
     pub drops_attention_output: bool,
-    /// Whether training drops the units of the feed-forward part, and not what it gives.
+    /// Whether training drops units of the feed-forward part.
     pub drops_units: bool,
+    /// Whether training drops what the feed-forward part gives.
+    pub drops_fed: bool,
 }
 
 impl Shape {
     /// Whether the feed-forward part is two linear layers with biases and exact GELU between them, and nothing else.
     pub fn feeds_at_once(&self) -> bool {
         let is_plain = !self.is_gated && !self.drops_units;
-        is_plain && self.feed_forward_bias && self.activation == Activation::Gelu
+        let has_biases = self.up_bias && self.down_bias;
+        is_plain && has_biases && self.activation == Activation::Gelu
     }
 
     /// Width of the embedding tables.
@@ -212,7 +272,7 @@ impl Shape {
     /// Whether rotary positions, if there are any, find the dimensions of a head in pairs.
     pub(crate) fn turns_whole_pairs(&self) -> bool {
         let width = self.hidden_size / self.num_attention_heads;
-        !matches!(self.positions, Positions::Rotary { .. }) || width.is_multiple_of(2)
+        !self.is_rotary() || width.is_multiple_of(2)
     }
 
     /// Whether attention of a layer, from 0, reaches near tokens alone.
@@ -234,13 +294,23 @@ impl Shape {
             .unwrap_or_default()
     }
 
-    /// The base of the angles by which a layer, from 0, turns queries and keys, if it does.
-    pub fn theta(&self, layer: usize) -> Option<f64> {
+    /// The angles by which a layer, from 0, turns queries and keys, if it does.
+    pub fn angles(&self, layer: usize) -> Option<Angles> {
         match (self.positions, self.local_of(layer)) {
-            (Positions::Rotary { .. }, Some(local)) => Some(local.theta),
-            (Positions::Rotary { theta, .. }, None) => Some(theta),
-            (Positions::Learned { .. }, _) => None,
+            (Positions::Rotary { .. }, Some(local)) => Some(local.angles),
+            (Positions::Rotary { angles, .. }, None) => Some(angles),
+            (Positions::Learned { .. } | Positions::Slopes { .. }, _) => None,
         }
+    }
+
+    /// Whether attention turns queries and keys by their positions.
+    pub fn is_rotary(&self) -> bool {
+        matches!(self.positions, Positions::Rotary { .. })
+    }
+
+    /// Whether the distance between two tokens adds to their scores.
+    pub fn adds_by_distance(&self) -> bool {
+        self.distance_buckets > 0 || matches!(self.positions, Positions::Slopes { .. })
     }
 
     fn local_of(&self, layer: usize) -> Option<&Local> {

@@ -1,9 +1,10 @@
 //! Families of encoders: what each reads from its config.json, how its tensors are called, and what a student of it writes.
 
-use limbeck_recipe::layout::Kind;
+use limbeck_recipe::layout::{Kind, Layout};
 use limbeck_recipe::{
-    Activation, Config, HeadChoice, Local, NormPlace, Objective, Plan, Positions, Reach, Recipe,
-    Shape, StudentRecipe, StudentSize, Tap, distance_bucket, parameter_count,
+    Activation, Angles, Config, HeadChoice, Local, NormPlace, Objective, Plan, Positions, Reach,
+    Recipe, Shape, StudentRecipe, StudentSize, Tap, distance_bucket, distance_slope,
+    parameter_count,
 };
 use serde_json::{Value, json};
 
@@ -58,6 +59,65 @@ fn mpnet() -> Value {
     let fields = config.as_object_mut().expect("an object");
     fields.remove("type_vocab_size");
     config["model_type"] = "mpnet".into();
+    config
+}
+
+/// In the keys of transformers.
+fn nomic() -> Value {
+    json!({
+        "model_type": "nomic_bert", "vocab_size": 50, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "intermediate_size": 6, "max_position_embeddings": 90, "hidden_act": "silu", "layer_norm_eps": 1e-3,
+        "type_vocab_size": 2, "pad_token_id": 3, "rope_parameters": {"rope_type": "default", "rope_theta": 500.0},
+        "head_dim": 4, "id2label": {"0": "task"},
+    })
+}
+
+/// In the keys of the code that its models came with, as the hub has them.
+fn older_nomic() -> Value {
+    json!({
+        "model_type": "nomic_bert", "vocab_size": 50, "pad_vocab_size_multiple": 64, "n_embd": 8, "n_layer": 2, "n_head": 2,
+        "n_inner": 6, "n_positions": 90, "max_trained_positions": 70, "activation_function": "swiglu",
+        "layer_norm_epsilon": 1e-3, "type_vocab_size": 2, "rotary_emb_base": 500, "rotary_emb_fraction": 1.0,
+        "rotary_emb_interleaved": false, "rotary_emb_scale_base": null, "rotary_scaling_factor": null, "qkv_proj_bias": false,
+        "mlp_fc1_bias": false, "mlp_fc2_bias": false, "prenorm": false, "causal": false, "resid_pdrop": 0.0, "attn_pdrop": 0.0,
+        "bos_token_id": null,
+    })
+}
+
+fn gte() -> Value {
+    json!({
+        "model_type": "gte", "vocab_size": 50, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "intermediate_size": 6, "max_position_embeddings": 90, "hidden_act": "gelu", "layer_norm_eps": 1e-3,
+        "type_vocab_size": 0, "pad_token_id": 3,
+        "rope_parameters": {"rope_type": "linear", "rope_theta": 800.0, "factor": 2.0},
+    })
+}
+
+/// In the keys of the code that its models came with, as the hub has them.
+fn older_gte() -> Value {
+    let mut config = gte();
+    let fields = config.as_object_mut().expect("an object");
+    fields.remove("rope_parameters");
+    config["model_type"] = "new".into();
+    config["rope_theta"] = 200.0.into();
+    config["rope_scaling"] = json!({"type": "ntk", "factor": 4.0});
+    for (key, value) in [
+        ("layer_norm_type", "layer_norm"),
+        ("position_embedding_type", "rope"),
+    ] {
+        config[key] = value.into();
+    }
+    (config["pack_qkv"], config["logn_attention_scale"]) = (true.into(), false.into());
+    config
+}
+
+fn jina() -> Value {
+    let mut config = bert();
+    config["hidden_act"] = "gelu".into();
+    config["position_embedding_type"] = "alibi".into();
+    config["feed_forward_type"] = "geglu".into();
+    config["auto_map"] =
+        json!({"AutoModel": "jinaai/jina-bert-implementation--modeling_bert.JinaBertModel"});
     config
 }
 
@@ -237,7 +297,8 @@ fn distilbert_is_read_by_its_own_keys() {
         norm_place: NormPlace::After,
         norm_bias: true,
         attention_bias: true,
-        feed_forward_bias: true,
+        up_bias: true,
+        down_bias: true,
         layer_norm_eps: 1e-12,
         is_gated: false,
         activation: Activation::Relu,
@@ -245,6 +306,7 @@ fn distilbert_is_read_by_its_own_keys() {
         attention_dropout: 0.2,
         drops_attention_output: false,
         drops_units: false,
+        drops_fed: true,
     };
     assert_eq!(parse(&distilbert()).shape, expected);
 }
@@ -434,19 +496,20 @@ fn modernbert_is_read_by_the_keys_of_either_transformers() {
         intermediate_size: 6,
         positions: Positions::Rotary {
             longest: 90,
-            theta: 5000.0,
+            angles: 5000.0.into(),
         },
         type_vocab_size: 0,
         distance_buckets: 0,
         local: Some(Local {
             reach: Reach::local(3),
-            theta: 100.0,
+            angles: 100.0.into(),
             layers: vec![1, 3],
         }),
         norm_place: NormPlace::Before,
         norm_bias: false,
         attention_bias: false,
-        feed_forward_bias: false,
+        up_bias: false,
+        down_bias: false,
         layer_norm_eps: 1e-3,
         is_gated: true,
         activation: Activation::Gelu,
@@ -454,12 +517,13 @@ fn modernbert_is_read_by_the_keys_of_either_transformers() {
         attention_dropout: 0.0,
         drops_attention_output: true,
         drops_units: true,
+        drops_fed: false,
     };
     let shape = parse(&modernbert()).shape;
     assert_eq!(shape, expected);
-    let thetas: Vec<Option<f64>> = (0..5).map(|layer| shape.theta(layer)).collect();
-    let [global, local] = [Some(5000.0), Some(100.0)];
-    assert_eq!(thetas, [global, local, global, local, global]);
+    let angles: Vec<Option<Angles>> = (0..5).map(|layer| shape.angles(layer)).collect();
+    let [global, local] = [Some(5000.0.into()), Some(100.0.into())];
+    assert_eq!(angles, [global, local, global, local, global]);
     assert_eq!(shape.global_layers(), [1, 3, 5]);
     assert_eq!(
         (shape.reach(0), shape.reach(1)),
@@ -480,8 +544,8 @@ fn modernbert_is_read_by_the_keys_of_either_transformers() {
         "every third, unless it says otherwise"
     );
     assert_eq!(
-        (parse(&new).theta(0), parse(&new).theta(1)),
-        (Some(160_000.0), Some(10_000.0))
+        (parse(&new).angles(0), parse(&new).angles(1)),
+        (Some(160_000.0.into()), Some(10_000.0.into()))
     );
     let [full, sliding] = ["full_attention", "sliding_attention"];
     new["layer_types"] = json!([full, sliding, full, sliding, full]);
@@ -491,13 +555,8 @@ fn modernbert_is_read_by_the_keys_of_either_transformers() {
     assert_eq!(parse(&new).shape, expected);
 }
 
-/// Queries, keys and values are one tensor in files, and so are the feed-forward part and its gate; the first layer has no norm
-/// of attention.
-#[test]
-fn parameters_of_modernbert() {
-    let mut config = modernbert();
-    config["num_hidden_layers"] = 2.into();
-    let layout = parse(&config).layout();
+/// Name and shape of each tensor of files, in order.
+fn stored(layout: &Layout) -> Vec<(String, Vec<usize>)> {
     let mut stored: Vec<(String, Vec<usize>)> = Vec::new();
     for parameter in &layout.parameters {
         let (name, shape) = parameter.stored();
@@ -505,6 +564,16 @@ fn parameters_of_modernbert() {
             stored.push((name.to_owned(), shape));
         }
     }
+    stored
+}
+
+/// Queries, keys and values are one tensor in files, and so are the feed-forward part and its gate; the first layer has no norm
+/// of attention.
+#[test]
+fn parameters_of_modernbert() {
+    let mut config = modernbert();
+    config["num_hidden_layers"] = 2.into();
+    let layout = parse(&config).layout();
     let of_layer = |layer: usize| {
         let at =
             |part: &str, shape: &[usize]| (format!("layers.{layer}.{part}.weight"), shape.to_vec());
@@ -525,7 +594,7 @@ fn parameters_of_modernbert() {
         of_layer(1),
         named("final_norm.weight", &[8]),
     ];
-    assert_eq!(stored, expected.concat());
+    assert_eq!(stored(&layout), expected.concat());
     let parts: Vec<_> = layout.parameters[2..5]
         .iter()
         .map(|p| p.shared.clone())
@@ -562,7 +631,7 @@ fn what_modernbert_would_compute_otherwise_is_refused() {
         (
             "rope_parameters",
             json!({"full_attention": {"rope_type": "yarn"}}),
-            "rope_type `yarn` is not supported; supported: default",
+            "rope_type `yarn` is not supported; supported: default, linear",
         ),
         (
             "rope_parameters",
@@ -704,7 +773,7 @@ fn local_layers_without_angles_of_their_own_have_those_of_the_others() {
     let mut config = modernbert();
     config["local_rope_theta"] = Value::Null;
     let local = parse(&config).local.clone().expect("windows");
-    assert!((local.theta - 5000.0).abs() < 1e-9, "{}", local.theta);
+    assert_eq!(local.angles, 5000.0.into());
 }
 
 /// minilm-v1 promises the teacher's attention, which is not Q-K before positions come in.
@@ -727,6 +796,8 @@ fn minilm_v1_is_refused_where_it_would_not_compare_attention() {
         distances.contains("also depends on distances"),
         "{distances}"
     );
+    let slopes = message(&jina(), Tap::Content).expect_err("no attention");
+    assert!(slopes.contains("also depends on distances"), "{slopes}");
     assert!(message(&bert(), Tap::Content).is_ok());
 }
 
@@ -834,4 +905,456 @@ fn mpnet_is_read_and_written() {
     let expected =
         "config.json: relative_attention_num_buckets `16` is not supported; supported: 32";
     assert_eq!(error.to_string(), expected);
+}
+
+/// What is changed in a config, with the message that refuses it.
+fn assert_refused(config: &dyn Fn() -> Value, changes: &[(&str, Value, &str)]) {
+    for (key, value, expected) in changes {
+        let mut config = config();
+        config[*key] = value.clone();
+        let error = Config::parse("config.json", config.to_string().as_bytes());
+        let error = error.expect_err("another encoder").to_string();
+        assert_eq!(error, format!("config.json: {expected}"));
+    }
+}
+
+/// A student's config.json, read again.
+fn student_json(teacher: &Value) -> Value {
+    let student = parse(teacher).student(SIZE);
+    let json = student.to_json("float32");
+    let again = Config::parse("config.json", json.as_bytes()).expect("what we write we read");
+    assert_eq!(again.shape, student.shape);
+    assert_eq!(
+        (&again.model_type, again.head()),
+        (&student.model_type, student.head())
+    );
+    serde_json::from_str(&json).expect("JSON")
+}
+
+/// Both kinds of keys say the same, but for how many rows the table of words has, and how long a text may be.
+#[test]
+fn nomic_bert_is_read_in_both_kinds_of_keys() {
+    let expected = Shape {
+        vocab_size: 50,
+        embedding_size: None,
+        hidden_size: 8,
+        num_hidden_layers: 2,
+        num_attention_heads: 2,
+        intermediate_size: 6,
+        positions: Positions::Rotary {
+            longest: 90,
+            angles: 500.0.into(),
+        },
+        type_vocab_size: 2,
+        distance_buckets: 0,
+        local: None,
+        norm_place: NormPlace::After,
+        norm_bias: true,
+        attention_bias: false,
+        up_bias: false,
+        down_bias: false,
+        layer_norm_eps: 1e-3,
+        is_gated: true,
+        activation: Activation::Silu,
+        hidden_dropout: 0.0,
+        attention_dropout: 0.0,
+        drops_attention_output: true,
+        drops_units: false,
+        drops_fed: true,
+    };
+    assert_eq!(parse(&nomic()).shape, expected);
+    let older = Shape {
+        vocab_size: 64,
+        ..expected.clone()
+    };
+    assert_eq!(parse(&older_nomic()).shape, older);
+    let mut changed = older_nomic();
+    changed["rotary_scaling_factor"] = 2.0.into();
+    assert_eq!(parse(&changed).max_length(), 70, "what is not scaled");
+    changed["activation_function"] = "geglu".into();
+    for bias in ["qkv_proj_bias", "mlp_fc1_bias", "mlp_fc2_bias"] {
+        changed[bias] = true.into();
+        let shape = parse(&changed).shape;
+        let biases = (shape.attention_bias, shape.up_bias, shape.down_bias);
+        let at = |key| changed[key] == true;
+        assert_eq!(
+            biases,
+            (at("qkv_proj_bias"), at("mlp_fc1_bias"), at("mlp_fc2_bias"))
+        );
+        assert_eq!(shape.activation, Activation::Gelu);
+    }
+    let mut unsaid = nomic();
+    let fields = unsaid.as_object_mut().expect("an object");
+    for key in [
+        "hidden_act",
+        "rope_parameters",
+        "type_vocab_size",
+        "layer_norm_eps",
+    ] {
+        fields.remove(key);
+    }
+    let unsaid = parse(&unsaid).shape;
+    assert_eq!(
+        (unsaid.activation, unsaid.angles(1), unsaid.type_vocab_size),
+        (Activation::Silu, Some(1000.0.into()), 2)
+    );
+}
+
+#[test]
+fn tensors_of_nomic_bert() {
+    let named = stored(&parse(&nomic()).layout());
+    let of = |name: &str, shape: &[usize]| (name.to_owned(), shape.to_vec());
+    let expected = [
+        of("embeddings.word_embeddings.weight", &[50, 8]),
+        of("embeddings.token_type_embeddings.weight", &[2, 8]),
+        of("emb_ln.weight", &[8]),
+        of("emb_ln.bias", &[8]),
+        of("encoder.layers.0.attn.Wqkv.weight", &[24, 8]),
+        of("encoder.layers.0.attn.out_proj.weight", &[8, 8]),
+        of("encoder.layers.0.norm1.weight", &[8]),
+        of("encoder.layers.0.norm1.bias", &[8]),
+        of("encoder.layers.0.mlp.fc12.weight", &[6, 8]),
+        of("encoder.layers.0.mlp.fc11.weight", &[6, 8]),
+        of("encoder.layers.0.mlp.fc2.weight", &[8, 6]),
+        of("encoder.layers.0.norm2.weight", &[8]),
+        of("encoder.layers.0.norm2.bias", &[8]),
+    ];
+    assert_eq!(named[..13], expected);
+}
+
+/// In the keys of transformers, and in those of other tools.
+#[test]
+fn students_of_nomic_bert_have_both_kinds_of_keys() {
+    let mut expected = json!({
+        "model_type": "nomic_bert", "architectures": ["NomicBertModel"], "vocab_size": 50, "hidden_size": 12,
+        "num_hidden_layers": 1, "num_attention_heads": 3, "intermediate_size": 20, "max_position_embeddings": 90,
+        "hidden_act": "silu", "layer_norm_eps": 1e-3, "type_vocab_size": 2, "pad_token_id": 3, "hidden_dropout_prob": 0.25,
+        "attention_probs_dropout_prob": 0.25, "rope_parameters": {"rope_type": "default", "rope_theta": 500.0},
+        "n_embd": 12, "n_layer": 1, "n_head": 3, "n_inner": 20, "n_positions": 90, "max_trained_positions": 90,
+        "activation_function": "swiglu", "layer_norm_epsilon": 1e-3, "rotary_emb_base": 500.0, "rotary_emb_fraction": 1.0,
+        "rotary_emb_interleaved": false, "rotary_scaling_factor": null, "qkv_proj_bias": false, "mlp_fc1_bias": false,
+        "mlp_fc2_bias": false, "prenorm": false, "causal": false, "resid_pdrop": 0.25, "attn_pdrop": 0.25,
+        "torch_dtype": "float32",
+    });
+    assert_eq!(student_json(&nomic()), expected);
+    expected["vocab_size"] = 64.into();
+    let fields = expected.as_object_mut().expect("an object");
+    fields.remove("pad_token_id");
+    fields.insert("bos_token_id".to_owned(), Value::Null);
+    assert_eq!(student_json(&older_nomic()), expected);
+    let mut stretched = nomic();
+    stretched["rope_parameters"] =
+        json!({"rope_type": "linear", "rope_theta": 500.0, "factor": 2.0});
+    let json = student_json(&stretched);
+    assert_eq!(json["rope_parameters"], stretched["rope_parameters"]);
+    assert!(json.get("n_embd").is_none(), "the older keys cannot say it");
+}
+
+#[test]
+fn what_nomic_bert_would_compute_otherwise_is_refused() {
+    assert_refused(
+        &nomic,
+        &[
+            (
+                "head_dim",
+                8.into(),
+                "head_dim `8` is not supported; supported: hidden_size / num_attention_heads",
+            ),
+            (
+                "rope_parameters",
+                json!({"rope_type": "yarn"}),
+                "rope_type `yarn` is not supported; supported: default, linear",
+            ),
+            (
+                "rope_parameters",
+                json!({"rope_type": "linear", "factor": 0.5}),
+                "the factor of rotary positions is 0.5, and must be a number from 1 to 1000000",
+            ),
+            (
+                "rope_parameters",
+                json!({"type": "linear"}),
+                "`factor` is missing",
+            ),
+            (
+                "rope_parameters",
+                json!({"rope_theta": 0.5}),
+                "rope_theta is 0.5, and must be a number from 1, such as 1000",
+            ),
+        ],
+    );
+    assert_refused(
+        &older_nomic,
+        &[
+            (
+                "prenorm",
+                true.into(),
+                "prenorm `true` is not supported; supported: false",
+            ),
+            (
+                "rotary_emb_interleaved",
+                true.into(),
+                "rotary_emb_interleaved `true` is not supported; supported: false",
+            ),
+            (
+                "rotary_emb_fraction",
+                0.5.into(),
+                "rotary_emb_fraction `0.5` is not supported; supported: 1",
+            ),
+            (
+                "rotary_emb_scale_base",
+                512.into(),
+                "rotary_emb_scale_base `512` is not supported; supported: none (null)",
+            ),
+            (
+                "moe_every_n_layers",
+                2.into(),
+                "moe_every_n_layers `2` is not supported; supported: 0 (no experts)",
+            ),
+            (
+                "activation_function",
+                "gelu".into(),
+                "activation_function `gelu` is not supported; supported: swiglu, geglu",
+            ),
+            (
+                "rotary_emb_base",
+                0.into(),
+                "rotary_emb_base is 0, and must be a number from 1, such as 1000",
+            ),
+            ("n_head", 3.into(), "n_head (3) does not divide n_embd (8)"),
+        ],
+    );
+}
+
+/// The factor of the older keys is a larger base and a stretch, which heads of any width have.
+#[test]
+fn gte_is_read_in_both_kinds_of_keys() {
+    let shape = parse(&gte()).shape;
+    let angles = Angles {
+        theta: 800.0,
+        stretch: 2.0,
+    };
+    assert_eq!(shape.angles(0), Some(angles));
+    assert_eq!(
+        (
+            shape.type_vocab_size,
+            shape.attention_bias,
+            shape.up_bias,
+            shape.down_bias
+        ),
+        (0, true, false, true)
+    );
+    assert!(shape.is_gated && shape.drops_units && shape.drops_fed);
+    // 4 to the power of 2 / D is 2 for heads of 4 dimensions.
+    assert_eq!(parse(&older_gte()).shape, shape);
+    let mut odd = older_gte();
+    odd["rope_scaling"] = json!({"type": "ntk", "factor": 3.0});
+    let angles_of_3 = parse(&odd).angles(0).expect("rotary positions");
+    assert_eq!(
+        (angles_of_3.theta, angles_of_3.stretch),
+        (600.0, 1.732_050_807_57)
+    );
+    let read = student_json(&odd)["rope_parameters"]["factor"].as_f64();
+    assert_eq!(read, Some(angles_of_3.stretch), "as it is written");
+    let step = |pair: usize| 800f64.powf(-2.0 * pair as f64 / 4.0) / 2.0;
+    assert_eq!([0, 1].map(|pair| angles.of(pair, 4)), [0, 1].map(step));
+    for (mut config, usual) in [(gte(), 160_000.0), (older_gte(), 10_000.0)] {
+        let fields = config.as_object_mut().expect("an object");
+        for key in [
+            "rope_parameters",
+            "rope_theta",
+            "rope_scaling",
+            "pad_token_id",
+            "type_vocab_size",
+        ] {
+            fields.remove(key);
+        }
+        let is_new = config["model_type"] == "new";
+        let config = parse(&config);
+        assert_eq!(config.angles(0), Some(usual.into()));
+        assert_eq!(
+            (config.type_vocab_size, config.pad_token_id),
+            (1, u32::from(!is_new))
+        );
+    }
+}
+
+/// The part that the activation is applied to is the second one.
+#[test]
+fn tensors_of_gte() {
+    let mut config = gte();
+    config["type_vocab_size"] = 1.into();
+    let layout = parse(&config).layout();
+    let of = |name: &str, shape: &[usize]| (name.to_owned(), shape.to_vec());
+    let expected = [
+        of("embeddings.word_embeddings.weight", &[50, 8]),
+        of("embeddings.token_type_embeddings.weight", &[1, 8]),
+        of("embeddings.LayerNorm.weight", &[8]),
+        of("embeddings.LayerNorm.bias", &[8]),
+        of("encoder.layer.0.attention.qkv_proj.weight", &[24, 8]),
+        of("encoder.layer.0.attention.qkv_proj.bias", &[24]),
+        of("encoder.layer.0.attention.o_proj.weight", &[8, 8]),
+        of("encoder.layer.0.attention.o_proj.bias", &[8]),
+        of("encoder.layer.0.attn_ln.weight", &[8]),
+        of("encoder.layer.0.attn_ln.bias", &[8]),
+        of("encoder.layer.0.mlp.up_gate_proj.weight", &[12, 8]),
+        of("encoder.layer.0.mlp.down_proj.weight", &[8, 6]),
+        of("encoder.layer.0.mlp.down_proj.bias", &[8]),
+        of("encoder.layer.0.mlp_ln.weight", &[8]),
+        of("encoder.layer.0.mlp_ln.bias", &[8]),
+    ];
+    assert_eq!(stored(&layout)[..15], expected);
+    let part = |wanted: &str| {
+        let found = layout.parameters.iter().find(|p| p.name == wanted);
+        found
+            .and_then(|p| p.shared.as_ref())
+            .map(|shared| shared.part)
+    };
+    assert_eq!(
+        part("encoder.layer.0.mlp.up_gate_proj.gate.weight"),
+        Some(0)
+    );
+    assert_eq!(part("encoder.layer.0.mlp.up_gate_proj.up.weight"), Some(1));
+}
+
+/// As the family of transformers, whatever its teacher is called.
+#[test]
+fn students_of_gte_are_written_for_transformers() {
+    let expected = json!({
+        "model_type": "gte", "architectures": ["GteModel"], "vocab_size": 50, "hidden_size": 12, "num_hidden_layers": 1,
+        "num_attention_heads": 3, "intermediate_size": 20, "max_position_embeddings": 90, "hidden_act": "gelu",
+        "layer_norm_eps": 1e-3, "type_vocab_size": 0, "pad_token_id": 3, "hidden_dropout_prob": 0.25,
+        "attention_probs_dropout_prob": 0.25,
+        "rope_parameters": {"rope_type": "linear", "rope_theta": 800.0, "factor": 2.0}, "torch_dtype": "float32",
+    });
+    for teacher in [gte(), older_gte()] {
+        assert_eq!(student_json(&teacher), expected);
+        let tuned = parse(&teacher).fine_tuned(HeadChoice::First, None);
+        assert_eq!(
+            (tuned.model_type.as_str(), tuned.head().prefix),
+            ("gte", "gte.")
+        );
+        let json: Value = serde_json::from_str(&tuned.to_json("float32")).expect("JSON");
+        assert_eq!(
+            json["architectures"],
+            json!(["GteForSequenceClassification"])
+        );
+    }
+}
+
+#[test]
+fn what_gte_would_compute_otherwise_is_refused() {
+    assert_refused(
+        &older_gte,
+        &[
+            (
+                "layer_norm_type",
+                "rms_norm".into(),
+                "layer_norm_type `rms_norm` is not supported; supported: layer_norm",
+            ),
+            (
+                "position_embedding_type",
+                "absolute".into(),
+                "position_embedding_type `absolute` is not supported; supported: rope",
+            ),
+            (
+                "pack_qkv",
+                false.into(),
+                "pack_qkv `false` is not supported; supported: true",
+            ),
+            (
+                "logn_attention_scale",
+                true.into(),
+                "logn_attention_scale `true` is not supported; supported: false",
+            ),
+            (
+                "rope_scaling",
+                json!({"type": "linear", "factor": 2.0}),
+                "rope_scaling `{\"factor\":2.0,\"type\":\"linear\"}` is not supported; supported: none (null), or a factor of the \
+             type ntk",
+            ),
+            (
+                "rope_scaling",
+                json!({"type": "ntk", "factor": 2.0, "mixed_b": 0.5}),
+                "rope_scaling `{\"factor\":2.0,\"mixed_b\":0.5,\"type\":\"ntk\"}` is not supported; supported: none (null), or a \
+             factor of the type ntk",
+            ),
+        ],
+    );
+}
+
+/// As `get_alibi_head_slopes` of the code says with Python, for 8, 2 and 12 heads.
+#[test]
+fn slopes_fall_from_head_to_head() {
+    let slopes = |heads: usize| {
+        (0..heads)
+            .map(|head| distance_slope(head, heads))
+            .collect::<Vec<f64>>()
+    };
+    let powers = |exponents: &[f64]| exponents.iter().map(|x| (-x).exp2()).collect::<Vec<f64>>();
+    assert_eq!(slopes(8), powers(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]));
+    assert_eq!(slopes(2), powers(&[4.0, 8.0]));
+    assert_eq!(
+        slopes(12),
+        powers(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 0.5, 1.5, 2.5, 3.5])
+    );
+}
+
+#[test]
+fn jina_bert_is_told_from_bert_by_its_slopes() {
+    let config = parse(&jina());
+    assert_eq!(config.positions, Positions::Slopes { longest: 10 });
+    assert_eq!(
+        (
+            config.is_gated,
+            config.activation,
+            config.up_bias,
+            config.down_bias
+        ),
+        (true, Activation::Gelu, false, true)
+    );
+    assert!(config.drops_units && !config.drops_fed && config.adds_by_distance());
+    let of = |name: &str, shape: &[usize]| (name.to_owned(), shape.to_vec());
+    let named = stored(&config.layout());
+    let of_bert = stored(&parse(&bert()).layout());
+    // But for the positions, all of it up to the feed-forward part.
+    assert_eq!(
+        [&named[..1], &named[1..14]].concat(),
+        [&of_bert[..1], &of_bert[2..15]].concat()
+    );
+    let expected = [
+        of("encoder.layer.0.mlp.gated_layers.weight", &[32, 8]),
+        of("encoder.layer.0.mlp.wo.weight", &[8, 16]),
+        of("encoder.layer.0.mlp.wo.bias", &[8]),
+        of("encoder.layer.0.mlp.layernorm.weight", &[8]),
+        of("encoder.layer.0.mlp.layernorm.bias", &[8]),
+    ];
+    assert_eq!(named[14..], expected);
+    let mut relu = jina();
+    relu["feed_forward_type"] = "reglu".into();
+    assert_eq!(parse(&relu).activation, Activation::Relu);
+    for (teacher, gated) in [(jina(), "geglu"), (relu, "reglu")] {
+        let expected = json!({
+            "model_type": "bert", "architectures": ["JinaBertModel"], "vocab_size": 50, "hidden_size": 12,
+            "num_hidden_layers": 1, "num_attention_heads": 3, "intermediate_size": 20, "max_position_embeddings": 10,
+            "type_vocab_size": 2, "layer_norm_eps": 1e-3, "hidden_act": "gelu", "hidden_dropout_prob": 0.25,
+            "attention_probs_dropout_prob": 0.25, "position_embedding_type": "alibi", "feed_forward_type": gated,
+            "auto_map": teacher["auto_map"], "torch_dtype": "float32",
+        });
+        assert_eq!(student_json(&teacher), expected);
+    }
+    assert_refused(
+        &jina,
+        &[
+            (
+                "feed_forward_type",
+                "original".into(),
+                "feed_forward_type `original` is not supported; supported: geglu, reglu",
+            ),
+            (
+                "auto_map",
+                json!({"AutoModel": "jinaai/jina-bert-v2-qk-post-norm--modeling_bert.JinaBertModel"}),
+                "auto_map `jina-bert-v2-qk-post-norm` is not supported; supported: jina-bert-implementation",
+            ),
+        ],
+    );
 }

@@ -56,12 +56,14 @@ const CLASSES: [(&str, Class); 11] = [
 ];
 
 /// The class of a model whose folder names none.
-const OF_MODELS: [(&str, &str); 6] = [
+const OF_MODELS: [(&str, &str); 8] = [
     ("bert", "BertTokenizer"),
     ("distilbert", "BertTokenizer"),
     ("electra", "BertTokenizer"),
+    ("nomic_bert", "BertTokenizer"),
     ("roberta", "RobertaTokenizer"),
     ("xlm-roberta", "XLMRobertaTokenizer"),
+    ("gte", "XLMRobertaTokenizer"),
     ("camembert", "CamembertTokenizer"),
 ];
 

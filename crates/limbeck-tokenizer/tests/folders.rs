@@ -183,6 +183,31 @@ fn no_token_is_invented_beyond_the_models_table() {
     assert_eq!(tokenizer.beyond(6), None);
 }
 
+/// Where no file names a class it is the model's: Nomic BERT's is BERT's, and GTE's XLM-R's. tokenizer.json alone says something else.
+#[test]
+fn a_model_names_the_class_where_no_file_does() {
+    for (name, kind) in [("bert-json-disagrees", "nomic_bert"), ("xlmr-json", "gte")] {
+        let (mut files, expected) = folder(name);
+        for (file, key, value) in [
+            ("tokenizer_config.json", "tokenizer_class", Value::Null),
+            ("config.json", "model_type", kind.into()),
+        ] {
+            let mut json: Value = serde_json::from_str(&files[file]).unwrap();
+            json[key] = value;
+            files = with(&files, file, &json);
+        }
+        let tokenizer = read(&files).unwrap();
+        let texts: Vec<String> = serde_json::from_value(golden("texts")).unwrap();
+        for (index, expected) in &expected {
+            assert_eq!(
+                ids(&tokenizer, &texts[*index]),
+                *expected,
+                "{kind}: text {index}"
+            );
+        }
+    }
+}
+
 #[test]
 fn what_is_not_supported_is_named() {
     let (merges, _) = folder("roberta-merges");

@@ -161,7 +161,7 @@ fn equal_runs_write_equal_files() {
 
 #[test]
 fn every_family_gets_the_head_that_transformers_has_for_it() {
-    let heads: [(&str, &str, &str, &[&str]); 5] = [
+    let heads: [(&str, &str, &str, &[&str]); 8] = [
         (
             "tiny-bert",
             "BertForSequenceClassification",
@@ -191,6 +191,24 @@ fn every_family_gets_the_head_that_transformers_has_for_it() {
             "ModernBertForSequenceClassification",
             "model.",
             &["head.dense", "classifier"],
+        ),
+        (
+            "tiny-nomic",
+            "NomicBertForSequenceClassification",
+            "nomic_bert.",
+            &["nomic_bert.pooler.dense", "classifier"],
+        ),
+        (
+            "tiny-gte",
+            "GteForSequenceClassification",
+            "gte.",
+            &["gte.pooler.dense", "classifier"],
+        ),
+        (
+            "tiny-jina",
+            "JinaBertForSequenceClassification",
+            "bert.",
+            &["bert.pooler.dense", "classifier"],
         ),
     ];
     for (golden, class, prefix, [dense, output]) in
@@ -610,6 +628,13 @@ fn every_family_learns_to_tag_words_with_the_head_of_transformers() {
             "ModernBertForTokenClassification",
             "model.",
         ),
+        (
+            "tiny-nomic",
+            "NomicBertForTokenClassification",
+            "nomic_bert.",
+        ),
+        ("tiny-gte", "GteForTokenClassification", "gte."),
+        ("tiny-jina", "JinaBertForTokenClassification", "bert."),
     ] {
         let scene = tagging();
         scene.copy_golden("tiny-bert", "model");

@@ -281,7 +281,7 @@ fn models_of_another_kind_are_refused_with_those_that_run() {
         (
             "model_type",
             "gpt2",
-            "teacher/config.json: model_type `gpt2` is not supported; supported: bert, roberta, xlm-roberta, camembert, distilbert, electra, modernbert, mpnet",
+            "teacher/config.json: model_type `gpt2` is not supported; supported: bert, roberta, xlm-roberta, camembert, distilbert, electra, modernbert, mpnet, nomic_bert, gte, new",
         ),
         (
             "hidden_act",
@@ -374,6 +374,10 @@ fn each_family_teaches_and_has_students() {
             "hidden_size",
         ),
         ("tiny-mpnet", "mpnet", "num_hidden_layers", "hidden_size"),
+        ("tiny-nomic", "nomic_bert", "n_layer", "n_embd"),
+        ("tiny-gte", "gte", "num_hidden_layers", "hidden_size"),
+        // JinaBERT's model_type is BERT's.
+        ("tiny-jina", "bert", "num_hidden_layers", "hidden_size"),
     ] {
         let scene = Scene::new();
         // Config and weights over those of the tiny BERT, whose tokenizer stays.
@@ -398,6 +402,9 @@ fn each_family_teaches_and_has_students() {
         // Those that transformers has in an encoder of this kind and one layer: no more, no less.
         let (prefix, count) = match model_type {
             "modernbert" => ("model.".to_owned(), 8),
+            "nomic_bert" => ("nomic_bert.".to_owned(), 13),
+            "gte" => ("gte.".to_owned(), 15),
+            "bert" => (String::new(), 19),
             _ => (format!("{model_type}."), 16),
         };
         let is_of_first = |name: &&str| {

@@ -30,10 +30,12 @@ impl Pass<'_> {
         }
         if self.shape.drops_units {
             units = self.drop_hidden(units);
-            return self.linear(at.down, units);
         }
         let down = self.linear(at.down, units);
-        self.drop_hidden(down)
+        match self.shape.drops_fed {
+            true => self.drop_hidden(down),
+            false => down,
+        }
     }
 
     /// A linear layer's weights and bias, if it has one.

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use limbeck_kernels::{Ids, Rotation, embedding};
 use limbeck_recipe::layout::Matrix;
-use limbeck_recipe::{Positions, distance_bucket};
+use limbeck_recipe::{Angles, Positions, distance_bucket, distance_slope};
 
 use super::Pass;
 use crate::TokenBatch;
@@ -35,18 +35,32 @@ impl Pass<'_> {
     /// By which angles a layer turns queries and keys, if it does.
     pub(super) fn rotation(&self, layer: usize) -> Option<Rotation> {
         let features = self.shape.hidden_size / self.shape.num_attention_heads;
-        let theta = self.shape.theta(layer)?;
+        let angles = self.shape.angles(layer)?;
         let longest = self.shape.max_length();
         let length = self.lengths.padded().next_power_of_two().min(longest);
-        Some(self.rotations.of(theta, length, features))
+        Some(self.rotations.of(angles, length, features))
     }
 }
 
 impl Pass<'_> {
     /// What distances add to the scores of each head, (A, 2S - 1) as attention takes it, if they add anything.
     pub(crate) fn distances(&self) -> Option<Tensor<2>> {
-        let at = self.parameters.layout().distances?;
         let last = self.lengths.padded() as isize - 1;
+        if let Positions::Slopes { .. } = self.shape.positions {
+            let heads = self.shape.num_attention_heads;
+            let of_head = |head| {
+                let slope = distance_slope(head, heads);
+                (-last..=last).map(move |distance| (-slope * distance.abs() as f64) as f32)
+            };
+            let values: Vec<f32> = (0..heads).flat_map(of_head).collect();
+            let shape = [heads, values.len() / heads];
+            let device = self
+                .parameters
+                .matrix(self.parameters.layout().embeddings.word)
+                .device();
+            return Some(Tensor::from_data(TensorData::new(values, shape), &device));
+        }
+        let at = self.parameters.layout().distances?;
         let bucket = |distance| distance_bucket(distance, self.shape.distance_buckets) as u32;
         let buckets: Vec<u32> = (-last..=last).map(bucket).collect();
         let table = self.parameters.matrix(at);
@@ -64,22 +78,22 @@ pub(crate) struct Rotations(Arc<Mutex<Vec<Known>>>);
 
 #[derive(Debug)]
 struct Known {
-    theta: f64,
+    angles: Angles,
     length: usize,
     rotation: Rotation,
 }
 
 impl Rotations {
-    fn of(&self, theta: f64, length: usize, features: usize) -> Rotation {
+    fn of(&self, angles: Angles, length: usize, features: usize) -> Rotation {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |known: &&Known| known.theta == theta && known.length >= length;
+        let fits = |known: &&Known| known.angles == angles && known.length >= length;
         if let Some(known) = known.iter().find(fits) {
             return known.rotation.clone();
         }
-        known.retain(|known| known.theta != theta);
-        let rotation = Rotation::new(theta, length, features);
+        known.retain(|known| known.angles != angles);
+        let rotation = Rotation::new(angles, length, features);
         known.push(Known {
-            theta,
+            angles,
             length,
             rotation: rotation.clone(),
         });

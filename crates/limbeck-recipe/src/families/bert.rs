@@ -14,23 +14,18 @@ use crate::shape::Shape;
 
 pub(super) static FAMILY: Family = Family {
     models: &[("bert", "BertModel")],
-    keys: KEYS,
-    names: NAMES,
-    // The pooler belongs to the encoder's checkpoints.
-    head: FamilyHead {
-        prefix: "bert.",
-        dense: "bert.pooler.dense",
-        output: "classifier",
-        activation: HeadActivation::Tanh,
-        drops_input: false,
-        ..FamilyHead::PLAIN
-    },
-    pad_token_id: 0,
-    counts_from_padding: false,
     layer_of_24: Some(21),
-    read,
-    inherited: INHERITED,
-    write,
+    ..Family::PLAIN
+};
+
+/// The pooler belongs to the encoder's checkpoints.
+pub(super) const HEAD: FamilyHead = FamilyHead {
+    prefix: "bert.",
+    dense: "bert.pooler.dense",
+    output: "classifier",
+    activation: HeadActivation::Tanh,
+    drops_input: false,
+    ..FamilyHead::PLAIN
 };
 
 pub(super) const KEYS: Keys = Keys {
@@ -62,6 +57,7 @@ pub(super) const NAMES: Names = Names {
     norm: "output.LayerNorm",
     // Neither BERT nor its kin have these.
     gate: "",
+    gate_first: false,
     last_norm: "",
     distances: "",
 };

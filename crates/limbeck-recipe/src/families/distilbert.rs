@@ -45,12 +45,10 @@ pub(super) static FAMILY: Family = Family {
         drops_input: false,
         ..FamilyHead::PLAIN
     },
-    pad_token_id: 0,
-    counts_from_padding: false,
-    layer_of_24: None,
     read,
     inherited: &[],
     write,
+    ..Family::PLAIN
 };
 
 fn read(fields: &Fields) -> Result<Shape, ConfigError> {

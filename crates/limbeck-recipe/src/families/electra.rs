@@ -15,8 +15,6 @@ use crate::shape::Shape;
 
 pub(super) static FAMILY: Family = Family {
     models: &[("electra", "ElectraModel")],
-    keys: bert::KEYS,
-    names: bert::NAMES,
     head: FamilyHead {
         prefix: "electra.",
         dense: "classifier.dense",
@@ -25,12 +23,9 @@ pub(super) static FAMILY: Family = Family {
         drops_input: true,
         ..FamilyHead::PLAIN
     },
-    pad_token_id: 0,
-    counts_from_padding: false,
-    layer_of_24: None,
     read,
-    inherited: bert::INHERITED,
     write,
+    ..Family::PLAIN
 };
 
 const WIDTH: &str = "embedding_size";

@@ -2,8 +2,9 @@
 
 use std::ops::Deref;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use super::bert;
 use crate::error::ConfigError;
 use crate::head::FamilyHead;
 use crate::json::{Object, short};
@@ -21,6 +22,10 @@ const PRUNED: &str = "pruned_heads";
 pub(crate) struct Family {
     /// Each `model_type` of the family, with the class of its encoder in `transformers`.
     pub models: &'static [(&'static str, &'static str)],
+    /// Whether a config.json of one of these is this family's, where another family has the same `model_type`.
+    pub is_meant: fn(&Map<String, Value>) -> bool,
+    /// The family that students are written as, where it is another one.
+    pub of_students: Option<&'static Family>,
     /// Its keys for what every encoder has.
     pub keys: Keys,
     /// Its tensors' names.
@@ -62,6 +67,22 @@ pub(crate) struct Keys {
 }
 
 impl Family {
+    /// What most families have, for theirs to begin with: BERT's.
+    pub const PLAIN: Self = Self {
+        models: &[],
+        is_meant: |_| true,
+        of_students: None,
+        keys: bert::KEYS,
+        names: bert::NAMES,
+        head: bert::HEAD,
+        pad_token_id: 0,
+        counts_from_padding: false,
+        layer_of_24: None,
+        read: bert::read,
+        inherited: bert::INHERITED,
+        write: bert::write,
+    };
+
     /// The class of a `model_type`'s encoder in `transformers`, if it is of this family.
     pub fn class(&self, model_type: &str) -> Option<&'static str> {
         let mut models = self.models.iter();
@@ -102,6 +123,14 @@ impl<'a> Deref for Fields<'a> {
 }
 
 impl Fields<'_> {
+    /// Refuses a key that is anything but null.
+    pub fn require_none(&self, key: &'static str) -> Result<(), ConfigError> {
+        match self.map.get(key).filter(|value| !value.is_null()) {
+            Some(value) => Err(self.unsupported(key, &short(value), "none (null)")),
+            None => Ok(()),
+        }
+    }
+
     /// Refuses what would make another encoder than the shape says.
     fn require_encoder(&self) -> Result<(), ConfigError> {
         for key in ["is_decoder", "add_cross_attention"] {
@@ -165,7 +194,8 @@ impl Fields<'_> {
             norm_place: NormPlace::After,
             norm_bias: true,
             attention_bias: true,
-            feed_forward_bias: true,
+            up_bias: true,
+            down_bias: true,
             layer_norm_eps: 1e-12,
             is_gated: false,
             activation: Activation::named(activation)
@@ -174,6 +204,7 @@ impl Fields<'_> {
             attention_dropout: self.dropout(keys.attention_dropout, dropout)?,
             drops_attention_output: true,
             drops_units: false,
+            drops_fed: true,
         })
     }
 }

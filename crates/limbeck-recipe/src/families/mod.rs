@@ -5,30 +5,41 @@ mod bert;
 mod distilbert;
 mod electra;
 mod family;
+mod gte;
+mod jina;
 mod modernbert;
 mod mpnet;
+mod nomic;
 mod roberta;
+mod rotary;
+
+use serde_json::{Map, Value};
 
 pub(crate) use family::{Family, Fields, POOLS};
 
-/// All supported families, in the order in which messages list them.
-static FAMILIES: [&Family; 6] = [
+/// All supported families, in the order in which messages list them. Of those of one `model_type` the first whose config.json it is
+/// counts.
+static FAMILIES: [&Family; 11] = [
+    &jina::FAMILY,
     &bert::FAMILY,
     &roberta::FAMILY,
     &distilbert::FAMILY,
     &electra::FAMILY,
     &modernbert::FAMILY,
     &mpnet::FAMILY,
+    &nomic::OLDER,
+    &nomic::FAMILY,
+    &gte::FAMILY,
+    &gte::OLDER,
 ];
 
-/// The family of a `model_type`, or else every one that is supported.
-pub(crate) fn of(model_type: &str) -> Result<&'static Family, String> {
-    let found = FAMILIES
-        .into_iter()
-        .find(|family| family.class(model_type).is_some());
-    found.ok_or_else(|| {
+/// The family of a config.json of a `model_type`, or else every `model_type` that is supported.
+pub(crate) fn of(model_type: &str, config: &Map<String, Value>) -> Result<&'static Family, String> {
+    let is_its = |family: &&Family| family.class(model_type).is_some() && (family.is_meant)(config);
+    FAMILIES.into_iter().find(is_its).ok_or_else(|| {
         let models = FAMILIES.iter().flat_map(|family| family.models);
-        let supported: Vec<&str> = models.map(|(model_type, _)| *model_type).collect();
+        let mut supported: Vec<&str> = models.map(|(model_type, _)| *model_type).collect();
+        supported.dedup();
         supported.join(", ")
     })
 }

@@ -9,11 +9,12 @@ use serde_json::{Map, Value, json};
 
 use super::bert;
 use super::family::{Family, Fields, Keys, LONGEST, POOLS};
+use super::rotary;
 use crate::error::ConfigError;
 use crate::head::{FamilyHead, HeadActivation};
 use crate::json::{Object, short};
 use crate::layout::Names;
-use crate::shape::{Local, NormPlace, Positions, Reach, Shape};
+use crate::shape::{Angles, Local, NormPlace, Positions, Reach, Shape};
 
 pub(super) static FAMILY: Family = Family {
     models: &[("modernbert", "ModernBertModel")],
@@ -51,19 +52,15 @@ pub(super) static FAMILY: Family = Family {
         ..FamilyHead::PLAIN
     },
     pad_token_id: 50283,
-    counts_from_padding: false,
-    layer_of_24: None,
     read,
     inherited: &["cls_token_id", "sep_token_id", "initializer_cutoff_factor"],
     write,
+    ..Family::PLAIN
 };
 
 const EVERY: &str = "global_attn_every_n_layers";
 const KINDS: &str = "layer_types";
 const WINDOW: &str = "local_attention";
-const ANGLES: &str = "rope_parameters";
-const SCALING: &str = "rope_scaling";
-const THETA: &str = "rope_theta";
 /// What follows the dense layer of the head.
 const OF_HEAD: &str = "classifier_activation";
 const NORM_BIAS: &str = "norm_bias";
@@ -78,7 +75,7 @@ const LOCAL: (&str, &str, f64) = ("sliding_attention", "local_rope_theta", 10_00
 fn read(fields: &Fields) -> Result<Shape, ConfigError> {
     let positions = Positions::Rotary {
         longest: fields.required(LONGEST)?,
-        theta: theta(fields, GLOBAL)?,
+        angles: angles(fields, GLOBAL)?,
     };
     let shape = fields.of_positions(positions, 0.0)?;
     let of_head: Option<String> = fields.optional(OF_HEAD)?;
@@ -97,57 +94,47 @@ fn read(fields: &Fields) -> Result<Shape, ConfigError> {
     Ok(Shape {
         local: Some(Local {
             reach: Reach::local(window / 2),
-            theta: theta(fields, local_angles)?,
+            angles: angles(fields, local_angles)?,
             layers: local_layers(fields, shape.num_hidden_layers)?,
         }),
         norm_place: NormPlace::Before,
         norm_bias: flag(NORM_BIAS)?,
         attention_bias: flag(ATTENTION_BIAS)?,
-        feed_forward_bias: flag(FEED_FORWARD_BIAS)?,
+        up_bias: flag(FEED_FORWARD_BIAS)?,
+        down_bias: flag(FEED_FORWARD_BIAS)?,
         layer_norm_eps: fields.optional(fields.keys.layer_norm_eps)?.unwrap_or(1e-5),
         is_gated: true,
         drops_units: true,
+        drops_fed: false,
         ..shape
     })
 }
 
-/// The base of the angles of a kind of layers. What scales the angles of long texts is refused.
-fn theta(fields: &Fields, (kind, old_key, usual): (&str, &str, f64)) -> Result<f64, ConfigError> {
-    if let Some(scaling) = fields.map.get(SCALING).filter(|scaling| !scaling.is_null()) {
-        return Err(fields.unsupported(SCALING, &short(scaling), "none (null)"));
-    }
-    let angles: Option<Map<String, Value>> = fields.nullable(ANGLES)?;
-    let of_kind = angles.as_ref().and_then(|angles| angles.get(kind));
-    let theta = match of_kind {
-        None | Some(Value::Null) => fields.optional(old_key)?,
-        Some(Value::Object(map)) => {
-            let object = Object {
-                map,
-                ..fields.object
-            };
-            let scaled: Option<String> = object.optional("rope_type")?;
-            if let Some(scaled) = scaled.filter(|scaled| scaled != "default") {
-                return Err(fields.unsupported("rope_type", &scaled, "default"));
-            }
-            match object.optional(THETA)? {
-                Some(theta) => Some(theta),
-                None => fields.optional(old_key)?,
-            }
-        }
+/// The angles of a kind of layers. What scales them for long texts in the keys of transformers 4 is refused.
+fn angles(
+    fields: &Fields,
+    (kind, old_key, usual): (&str, &str, f64),
+) -> Result<Angles, ConfigError> {
+    fields.require_none(rotary::SCALING)?;
+    let of_kinds: Option<Map<String, Value>> = fields.nullable(rotary::ANGLES)?;
+    let of_kind = of_kinds.as_ref().and_then(|kinds| kinds.get(kind));
+    let map = match of_kind {
+        None | Some(Value::Null) => &Map::new(),
+        Some(Value::Object(map)) => map,
         Some(other) => {
             let shown = short(other);
             return Err(fields.wrong(format!(
-                "{ANGLES}.{kind} is {shown}, and must be an object in braces"
+                "{}.{kind} is {shown}, and must be an object in braces",
+                rotary::ANGLES
             )));
         }
     };
-    let theta: f64 = theta.unwrap_or(usual);
-    match theta.is_finite() && theta as f32 >= 1.0 {
-        true => Ok(theta),
-        false => Err(fields.wrong(format!(
-            "the rope_theta of {kind} is {theta}, and must be a number from 1, such as {usual}"
-        ))),
-    }
+    let object = Object {
+        map,
+        ..fields.object
+    };
+    let theta: f64 = fields.optional(old_key)?.unwrap_or(usual);
+    rotary::angles(&object, &format!("the rope_theta of {kind}"), theta, usual)
 }
 
 /// Layers with a window, from 0: as `layer_types` lists them, or all but every third one from the first.
@@ -193,7 +180,7 @@ fn write(shape: &Shape) -> Vec<(&'static str, Value)> {
         ("embedding_dropout", json!(shape.hidden_dropout)),
         (NORM_BIAS, json!(shape.norm_bias)),
         (ATTENTION_BIAS, json!(shape.attention_bias)),
-        (FEED_FORWARD_BIAS, json!(shape.feed_forward_bias)),
+        (FEED_FORWARD_BIAS, json!(shape.up_bias)),
         ("norm_eps", json!(shape.layer_norm_eps)),
         (POOLS, json!("cls")),
     ];
@@ -201,16 +188,16 @@ fn write(shape: &Shape) -> Vec<(&'static str, Value)> {
         (0..layers).all(|layer| shape.is_local(layer) != layer.is_multiple_of(*every))
     });
     fields.extend(every.map(|every| (EVERY, json!(every))));
-    if let (Positions::Rotary { theta, .. }, Some(local)) = (shape.positions, &shape.local) {
-        let of = |theta: f64| json!({"rope_type": "default", THETA: theta});
+    if let (Positions::Rotary { angles, .. }, Some(local)) = (shape.positions, &shape.local) {
+        let of = rotary::value;
         fields.extend([
             (WINDOW, json!(local.reach.before.map(|tokens| 2 * tokens))),
             (
-                ANGLES,
-                json!({GLOBAL.0: of(theta), LOCAL.0: of(local.theta)}),
+                rotary::ANGLES,
+                json!({GLOBAL.0: of(angles), LOCAL.0: of(local.angles)}),
             ),
-            (GLOBAL.1, json!(theta)),
-            (LOCAL.1, json!(local.theta)),
+            (GLOBAL.1, json!(angles.theta)),
+            (LOCAL.1, json!(local.angles.theta)),
         ]);
     }
     fields

@@ -15,7 +15,6 @@ use crate::shape::{Positions, Shape};
 
 pub(super) static FAMILY: Family = Family {
     models: &[("mpnet", "MPNetModel")],
-    keys: bert::KEYS,
     names: Names {
         query: "attention.attn.q",
         key: "attention.attn.k",
@@ -35,10 +34,9 @@ pub(super) static FAMILY: Family = Family {
     },
     pad_token_id: PADDING,
     counts_from_padding: true,
-    layer_of_24: None,
     read,
-    inherited: bert::INHERITED,
     write,
+    ..Family::PLAIN
 };
 
 /// The index that positions are counted from, whatever token pads.

@@ -17,8 +17,6 @@ pub(super) static FAMILY: Family = Family {
         ("xlm-roberta", "XLMRobertaModel"),
         ("camembert", "CamembertModel"),
     ],
-    keys: bert::KEYS,
-    names: bert::NAMES,
     head: FamilyHead {
         prefix: "roberta.",
         dense: "classifier.dense",
@@ -31,8 +29,7 @@ pub(super) static FAMILY: Family = Family {
     counts_from_padding: true,
     layer_of_24: Some(19),
     read,
-    inherited: bert::INHERITED,
-    write: bert::write,
+    ..Family::PLAIN
 };
 
 fn read(fields: &Fields) -> Result<Shape, ConfigError> {

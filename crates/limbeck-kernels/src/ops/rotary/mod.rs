@@ -13,7 +13,7 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
 use burn::tensor::{Device, Tensor, TensorData};
-use limbeck_recipe::{Kernels, Operation};
+use limbeck_recipe::{Angles, Kernels, Operation};
 
 use crate::graph::differentiable_linear;
 
@@ -21,7 +21,7 @@ use crate::graph::differentiable_linear;
 pub(crate) use gpu::RotarySpec;
 
 /// The angles by which the vectors of an attention head are turned at each position. Feature f and feature f + R / 2 of the
-/// first R are a pair, which is turned by position * theta^(-2 f / R): `rotate_half` of transformers. Cheap to clone.
+/// first R are a pair, which is turned by position * theta^(-2 f / R) / stretch: `rotate_half` of transformers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Rotation(Arc<Table>);
 
@@ -40,17 +40,18 @@ impl Rotation {
     ///
     /// # Panics
     /// If `features` is odd or 0.
-    pub fn new(theta: f64, positions: usize, features: usize) -> Self {
+    pub fn new(angles: impl Into<Angles>, positions: usize, features: usize) -> Self {
         assert!(
             features > 0 && features.is_multiple_of(2),
             "{features} features in pairs"
         );
+        let angles = angles.into();
+        let steps: Vec<f64> = (0..features / 2)
+            .map(|pair| angles.of(pair, features))
+            .collect();
         let mut values = Vec::with_capacity(positions * features);
         for position in 0..positions {
-            let angles = (0..features / 2).map(|pair| {
-                let exponent = -2.0 * pair as f64 / features as f64;
-                position as f64 * theta.powf(exponent)
-            });
+            let angles = steps.iter().map(|step| position as f64 * step);
             values.extend(angles.clone().map(|angle| angle.cos() as f32));
             values.extend(angles.map(|angle| angle.sin() as f32));
         }

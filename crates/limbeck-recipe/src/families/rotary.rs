@@ -1,0 +1,83 @@
+//! Rotary positions in config.json: an object of transformers 5 says by which angles, for all layers or for each kind of them.
+
+use serde_json::{Map, Value, json};
+
+use super::family::Fields;
+use crate::error::ConfigError;
+use crate::json::Object;
+use crate::shape::Angles;
+
+/// The key of transformers 5.
+pub(super) const ANGLES: &str = "rope_parameters";
+/// What scales the angles in transformers 4.
+pub(super) const SCALING: &str = "rope_scaling";
+const THETA: &str = "rope_theta";
+const KINDS: [&str; 2] = ["rope_type", "type"];
+
+/// The angles of an encoder whose layers are of one kind; of transformers 4 the base alone.
+pub(super) fn of_all(fields: &Fields, usual: f64) -> Result<Angles, ConfigError> {
+    let map: Map<String, Value> = fields.nullable(ANGLES)?.unwrap_or_default();
+    let object = Object {
+        map: &map,
+        ..fields.object
+    };
+    let theta: f64 = fields.optional(THETA)?.unwrap_or(usual);
+    angles(&object, THETA, theta, usual)
+}
+
+/// What an object says of the angles; one that says no base has this one. `name` is what errors call the base.
+pub(super) fn angles(
+    object: &Object,
+    name: &str,
+    theta: f64,
+    usual: f64,
+) -> Result<Angles, ConfigError> {
+    let stretch = match kind(object)?.as_deref() {
+        None | Some("default") => 1.0,
+        Some("linear") => factor(object)?,
+        Some(other) => return Err(object.unsupported(KINDS[0], other, "default, linear")),
+    };
+    let theta = object.optional(THETA)?.unwrap_or(theta);
+    let theta = base(object, name, theta, usual)?;
+    Ok(Angles { theta, stretch })
+}
+
+/// A base that angles can be computed with.
+pub(super) fn base(
+    object: &Object,
+    name: &str,
+    theta: f64,
+    usual: f64,
+) -> Result<f64, ConfigError> {
+    match (1.0..f32::INFINITY).contains(&(theta as f32)) {
+        true => Ok(theta),
+        false => Err(object.wrong(format!(
+            "{name} is {theta}, and must be a number from 1, such as {usual}"
+        ))),
+    }
+}
+
+/// What kind of angles an object describes.
+pub(super) fn kind(object: &Object) -> Result<Option<String>, ConfigError> {
+    let [new, old] = KINDS.map(|key| object.optional(key));
+    Ok(new?.or(old?))
+}
+
+/// By how much an object scales.
+pub(super) fn factor(object: &Object) -> Result<f64, ConfigError> {
+    let factor: f64 = object.required("factor")?;
+    match (1.0..=1e6).contains(&factor) {
+        true => Ok(factor),
+        false => Err(object.wrong(format!(
+            "the factor of rotary positions is {factor}, and must be a number from 1 to 1000000"
+        ))),
+    }
+}
+
+/// As transformers 5 writes angles.
+pub(super) fn value(Angles { theta, stretch }: Angles) -> Value {
+    match stretch > 1.0 {
+        true => json!({KINDS[0]: "linear", THETA: theta, "factor": stretch}),
+        false => json!({KINDS[0]: "default", THETA: theta}),
+    }
+}
