@@ -913,8 +913,7 @@ fn task_files_that_fit_nothing_are_refused() {
         (
             "metric = \"f1\n",
             2,
-            "task/task.toml, line 5, column 14: a text in quotes has no closing quote in its line\n  5 | metric = \"f1\n    | \
-             \u{20}            ^",
+            "task/task.toml, line 5, column 13: a text in quotes has no closing quote in its line\n  5 | metric = \"f1\n    |             ^",
         ),
         (
             "labels = [\"yes\" \"no\"]\n",

@@ -785,14 +785,7 @@ fn a_teacher_on_the_hub_is_offered_by_its_id() {
     let mut recipe: Recipe = toml::from_str(&scene.text("recipe.toml")).expect("a recipe");
     recipe.teacher = pinned;
     page.send(Command::Start { recipe }, &[]);
-    page.until(|event| {
-        matches!(
-            event,
-            Event::State {
-                state: RunState::Finished
-            }
-        )
-    });
+    page.until(|event| *event == Event::State { state: FINISHED });
     page.send(EXPORT, &[]);
     let card = page.exported("README.md");
     assert!(
