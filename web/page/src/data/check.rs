@@ -1,6 +1,6 @@
 //! What is told from the names, sizes and first bytes of files, before an engine reads them.
 
-use limbeck_recipe::{Config, TOKENIZER_FILES, json_in_words, parse_json};
+use limbeck_recipe::{Config, TOKENIZER_FILES};
 use serde_json::Value;
 
 use crate::words;
@@ -145,7 +145,8 @@ pub fn config(json: &[u8]) -> Result<Config, String> {
 /// Checks that every shard that the index names is there.
 pub fn shards(index: &[u8], files: &[String]) -> Result<(), String> {
     let wrong = |reason: &str| format!("{INDEX}: {reason}. Download the file again");
-    let json = parse_json(INDEX, index).map_err(|e| format!("{e}. Download the file again"))?;
+    let json: Value =
+        serde_json::from_slice(index).map_err(|e| wrong(&format!("not JSON: {e}")))?;
     let map = json
         .get("weight_map")
         .and_then(Value::as_object)
@@ -190,8 +191,7 @@ pub fn header_length(file: &str, first: &[u8], bytes: u64) -> Result<u64, String
 /// Checks that a safetensors file is as long as its header says.
 pub fn header(file: &str, header: &[u8], bytes: u64) -> Result<(), String> {
     let tensors: serde_json::Map<String, Value> = serde_json::from_slice(header).map_err(|e| {
-        let why = json_in_words(&e);
-        format!("{file} is damaged: its header is not JSON ({why}). Download it again")
+        format!("{file} is damaged: its header is not JSON ({e}). Download it again")
     })?;
     let ends = tensors
         .values()
