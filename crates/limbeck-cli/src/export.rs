@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
 
 use clap::Args;
 use limbeck_model::{Folder, ModelError, Weights};
@@ -80,13 +81,14 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
             }
         )));
     }
-    let begun = out.clone();
+    let writing = Arc::new(Mutex::new(()));
+    let begun = writing.clone();
     on_interrupt(move || {
-        // A file that is not whole has no name of its own yet.
-        let _ = clear_unfinished(&begun);
+        // Nothing new is begun, and what is being written becomes whole first.
+        let _held = begun.lock();
         std::process::exit(1);
     })?;
-    for file in write(&model, arguments.pooled, &formats, &out)? {
+    for file in write(&model, arguments.pooled, &formats, &out, &writing)? {
         terminal::say(file);
     }
     if folder.get("tokenizer.json").is_none() {
@@ -126,7 +128,8 @@ impl fmt::Display for Written {
 pub fn beside(student: &Path, formats: &[Format]) -> Result<Vec<Written>, CliError> {
     let folder = Folder::read(student)?;
     let out = student.join(EXPORTED);
-    write(&Model::open(&folder)?, false, &each_once(formats), &out)
+    let model = Model::open(&folder)?;
+    write(&model, false, &each_once(formats), &out, &Mutex::default())
 }
 
 /// Refuses formats in which a model of this config cannot be, whatever its weights.
@@ -153,12 +156,13 @@ fn each_once(formats: &[Format]) -> Vec<Format> {
     once
 }
 
-/// All files, or none.
+/// All files, or none. `writing` is held while a file is made.
 fn write(
     model: &Model,
     pooled: bool,
     formats: &[Format],
     out: &Path,
+    writing: &Mutex<()>,
 ) -> Result<Vec<Written>, CliError> {
     let sentence = pooled.then_some(&model.head);
     let files = formats.iter().map(|format| model.file(sentence, *format));
@@ -167,6 +171,7 @@ fn write(
     let mut written = Vec::new();
     for (format, bytes) in formats.iter().zip(files) {
         let path = out.join(format.file());
+        let _held = writing.lock();
         write_whole(&path, |file| file.write_all(&bytes))?;
         written.push(Written {
             path,

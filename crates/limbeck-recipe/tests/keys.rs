@@ -266,7 +266,11 @@ fn broken_json_says_where_and_what_stands_there() {
         format!("{{\"{}\": NaN}}", "\u{e9}".repeat(30)).as_bytes(),
         b"{\"\xc3\": \xe9\xe9}",
     ] {
-        assert!(message(text).contains("line 1 column"), "{}", message(text));
+        assert!(
+            message(text).contains("line 1, column"),
+            "{}",
+            message(text)
+        );
     }
 }
 

@@ -212,7 +212,8 @@ fn text_in_another_encoding_is_named_by_file_and_line() {
         "latin.txt",
         [corpus(6).as_bytes(), b"gro\xdf\n", corpus(6).as_bytes()].concat(),
     );
-    let message = "latin.txt, line 7: not valid UTF-8 at byte 4 of the line. Convert the file (iconv -f LATIN1 -t UTF-8), \
+    let message = "latin.txt, line 7: not valid UTF-8 at byte 4 of the line. Convert the file (iconv -f LATIN1 -t UTF-8, \
+                   if that is its encoding), \
                    or remove the line";
     scene
         .distill(&["--corpus", "corpus.txt", "latin.txt"])

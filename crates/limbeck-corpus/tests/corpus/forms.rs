@@ -27,7 +27,7 @@ fn what_is_no_text_is_named_as_what_it_is() {
     ]
     .concat();
     let zip = [&b"PK\x03\x04"[..], &[0; 26], b"notes.txt"].concat();
-    let cases: [(&[u8], &str, &str); 18] = [
+    let cases: [(&[u8], &str, &str); 23] = [
         (b"PAR1\x15\x04\x15\xe0", "a Parquet file", "as JSON lines"),
         (b"ARROW1\0\0", "an Arrow file", "as JSON lines"),
         (b"ORC\n\x0b", "an ORC file", "as JSON lines"),

@@ -364,11 +364,13 @@ fn a_line_is_cut_between_characters() {
     );
 }
 
-/// `start`, zero bytes up to `size`, and `end` on a line of its own. The zeros take no room on disk.
+/// `start`, letters as far as a file is looked at, zero bytes up to `size`, and `end` on a line of its own. The zeros take no room on
+/// disk.
 fn write_long_line(folder: &TempDir, start: &str, size: u64, end: &str) -> PathBuf {
     let path = folder.path().join("long.txt");
     let mut file = File::create(&path).expect("a test file");
     file.write_all(start.as_bytes()).expect("writing");
+    file.write_all(&[b'x'; 64 << 10]).expect("writing");
     file.set_len(size).expect("a sparse file");
     file.seek(SeekFrom::End(0)).expect("seeking");
     file.write_all(format!("\n{end}").as_bytes())

@@ -109,7 +109,7 @@ impl Server {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The next `times` requests whose path has `part` in it go another way.
+    /// The next `times` requests whose path has `part` in it, from the start of a name on, go another way.
     pub fn misbehave(&self, part: &str, way: Way, times: usize) {
         let way = (part.to_owned(), way, times);
         self.state
@@ -208,7 +208,7 @@ fn serve(stream: &TcpStream, port: u16, state: &Mutex<State>) {
     let way = state
         .ways
         .iter_mut()
-        .find(|(part, _, times)| *times > 0 && path.contains(part.as_str()));
+        .find(|(part, _, times)| *times > 0 && has(&path, part));
     let way = way.map(|(_, way, times)| {
         *times -= 1;
         way.clone()
@@ -334,4 +334,10 @@ fn content(bytes: &[u8], commit: &str, request: &Request, way: Option<&Way>) -> 
         "HTTP/1.1 {status}\r\n{length}ETag: \"{sum}\"\r\nX-Repo-Commit: {commit}\r\nAccept-Ranges: bytes\r\n\r\n"
     );
     [head.as_bytes(), &body].concat()
+}
+
+/// Whether a path has this part, and not within a longer name.
+fn has(path: &str, part: &str) -> bool {
+    let mut found = path.match_indices(part);
+    found.any(|(at, _)| part.starts_with('/') || !path[..at].ends_with('_'))
 }
