@@ -48,7 +48,7 @@ pub enum CliError {
         /// What was named.
         id: String,
         /// What became of it.
-        error: HubError,
+        error: Box<HubError>,
     },
     /// A model's tokenizer.
     #[error(transparent)]

@@ -66,7 +66,7 @@ pub fn find_named(named: &Path, looked: &Looked) -> Result<Found, CliError> {
         true => CliError::NoModel {
             folder: looked.place(&id.to_string()).to_owned(),
             id: id.to_string(),
-            error,
+            error: Box::new(error),
         },
         false => error.into(),
     })?;

@@ -38,12 +38,12 @@ impl<'a> Place<'a> {
         let mark = text[start..].strip_prefix('\u{feff}').map_or(0, |_| 1);
         let column = text[start..at].chars().count().max(mark) - mark + 1;
         let line = text[start..].split('\n').next().unwrap_or_default();
-        let line = line.trim_start_matches('\u{feff}').trim_end();
+        let line = line.trim_start_matches('\u{feff}').trim_end_matches('\r');
         Self {
             line: before.matches('\n').count() + 1,
             // A carriage return is no column.
             column: column.min(line.chars().count() + 1),
-            text: line,
+            text: line.trim_end(),
         }
     }
 

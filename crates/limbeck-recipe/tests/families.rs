@@ -1028,12 +1028,12 @@ fn students_of_nomic_bert_have_both_kinds_of_keys() {
     let mut expected = json!({
         "model_type": "nomic_bert", "architectures": ["NomicBertModel"], "vocab_size": 50, "hidden_size": 12,
         "num_hidden_layers": 1, "num_attention_heads": 3, "intermediate_size": 20, "max_position_embeddings": 90,
-        "hidden_act": "silu", "layer_norm_eps": 1e-3, "type_vocab_size": 2, "pad_token_id": 3, "hidden_dropout_prob": 0.25,
-        "attention_probs_dropout_prob": 0.25, "rope_parameters": {"rope_type": "default", "rope_theta": 500.0},
+        "hidden_act": "silu", "layer_norm_eps": 1e-3, "type_vocab_size": 2, "pad_token_id": 3, "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0, "rope_parameters": {"rope_type": "default", "rope_theta": 500.0},
         "n_embd": 12, "n_layer": 1, "n_head": 3, "n_inner": 20, "n_positions": 90, "max_trained_positions": 90,
         "activation_function": "swiglu", "layer_norm_epsilon": 1e-3, "rotary_emb_base": 500.0, "rotary_emb_fraction": 1.0,
         "rotary_emb_interleaved": false, "rotary_scaling_factor": null, "qkv_proj_bias": false, "mlp_fc1_bias": false,
-        "mlp_fc2_bias": false, "prenorm": false, "causal": false, "resid_pdrop": 0.25, "attn_pdrop": 0.25,
+        "mlp_fc2_bias": false, "prenorm": false, "causal": false, "resid_pdrop": 0.0, "attn_pdrop": 0.0,
         "torch_dtype": "float32",
     });
     assert_eq!(student_json(&nomic()), expected);
@@ -1222,8 +1222,8 @@ fn students_of_gte_are_written_for_transformers() {
     let expected = json!({
         "model_type": "gte", "architectures": ["GteModel"], "vocab_size": 50, "hidden_size": 12, "num_hidden_layers": 1,
         "num_attention_heads": 3, "intermediate_size": 20, "max_position_embeddings": 90, "hidden_act": "gelu",
-        "layer_norm_eps": 1e-3, "type_vocab_size": 0, "pad_token_id": 3, "hidden_dropout_prob": 0.25,
-        "attention_probs_dropout_prob": 0.25,
+        "layer_norm_eps": 1e-3, "type_vocab_size": 0, "pad_token_id": 3, "hidden_dropout_prob": 0.1,
+        "attention_probs_dropout_prob": 0.0,
         "rope_parameters": {"rope_type": "linear", "rope_theta": 800.0, "factor": 2.0}, "torch_dtype": "float32",
     });
     for teacher in [gte(), older_gte()] {
@@ -1336,8 +1336,8 @@ fn jina_bert_is_told_from_bert_by_its_slopes() {
         let expected = json!({
             "model_type": "bert", "architectures": ["JinaBertModel"], "vocab_size": 50, "hidden_size": 12,
             "num_hidden_layers": 1, "num_attention_heads": 3, "intermediate_size": 20, "max_position_embeddings": 10,
-            "type_vocab_size": 2, "layer_norm_eps": 1e-3, "hidden_act": "gelu", "hidden_dropout_prob": 0.25,
-            "attention_probs_dropout_prob": 0.25, "position_embedding_type": "alibi", "feed_forward_type": gated,
+            "type_vocab_size": 2, "layer_norm_eps": 1e-3, "hidden_act": "gelu", "hidden_dropout_prob": 0.1,
+            "attention_probs_dropout_prob": 0.1, "position_embedding_type": "alibi", "feed_forward_type": gated,
             "auto_map": teacher["auto_map"], "torch_dtype": "float32",
         });
         assert_eq!(student_json(&teacher), expected);
