@@ -140,7 +140,7 @@ fn wide_characters_are_known_without_a_mark() {
     }
     // A letter whose lower byte is zero is no sign against it.
     let latvian = format!("\u{100}dama {german}");
-    let said = refusal("corpus.txt", &utf16(&latvian.repeat(20), u16::to_le_bytes));
+    let said = refusal("corpus.txt", utf16(&latvian.repeat(20), u16::to_le_bytes));
     assert!(said.contains("iconv -f UTF-16LE"), "{said}");
     // Zeros alone make no UTF-16: between names, on either side, or a few in much text.
     for text in [
