@@ -29,6 +29,8 @@ pub const TOKENIZER_FILES: [&str; 8] = [
 const OF_SEQUENCES: &str = "ForSequenceClassification";
 const OF_TOKENS: &str = "ForTokenClassification";
 
+/// To what the rows of the table of words are rounded up, in the older keys of Nomic BERT.
+pub(crate) const ROWS_MULTIPLE: &str = "pad_vocab_size_multiple";
 /// The key of the padding token.
 const PADDING: &str = "pad_token_id";
 
@@ -242,8 +244,21 @@ impl Config {
             student.family = family;
             let model_type = family.models.first().map(|(model_type, _)| *model_type);
             student.model_type = model_type.unwrap_or_default().to_owned();
+            // Where config.json is silent, the families may have different ones.
+            if family.pad_token_id != self.pad_token_id {
+                student.raw.insert(PADDING.into(), self.pad_token_id.into());
+            }
         }
         student
+    }
+
+    /// What students of this model are called: their `model_type`, and their class where that tells more.
+    pub(crate) fn student_kind(&self) -> (String, &'static str) {
+        let Self {
+            model_type, family, ..
+        } = self.as_student();
+        let class = family.class(&model_type).unwrap_or_default();
+        (model_type, class)
     }
 
     /// The config of this model as a student of its own size that is trained with this dropout. config.json keeps the model's
@@ -262,6 +277,8 @@ impl Config {
         let mut config = self.clone();
         config.shape.vocab_size = rows;
         config.raw.insert("vocab_size".into(), rows.into());
+        // The rows are exact.
+        config.raw.remove(ROWS_MULTIPLE);
         config
     }
 
@@ -336,14 +353,9 @@ impl Config {
                 "architectures",
                 json!([family.class(&self.model_type).unwrap_or_default()]),
             ),
-            (keys.hidden_size, json!(shape.hidden_size)),
-            (keys.num_hidden_layers, json!(shape.num_hidden_layers)),
-            (keys.num_attention_heads, json!(shape.num_attention_heads)),
-            (keys.intermediate_size, json!(shape.intermediate_size)),
-            (keys.hidden_dropout, json!(shape.hidden_dropout)),
-            (keys.attention_dropout, json!(shape.attention_dropout)),
         ];
-        let own = own.into_iter().chain((family.write)(shape));
+        let own = own.into_iter().chain(keys.own(shape));
+        let own = own.chain((family.write)(shape));
         json.extend(own.map(|(key, value)| (key.to_owned(), value)));
         json
     }

@@ -563,12 +563,16 @@ fn check_start(
         });
     }
     let mut demand = |holds, message| mistakes.demand(holds, "student.init", || message);
-    let kinds = (&start.model_type, &teacher.model_type);
+    let (own, wanted) = (start.student_kind(), teacher.student_kind());
+    let (found, of_teacher) = match own.0 == wanted.0 {
+        true => (own.1, wanted.1),
+        false => (own.0.as_str(), wanted.0.as_str()),
+    };
     demand(
-        kinds.0 == kinds.1,
+        found == of_teacher,
         format!(
-            "the model in {folder} is of the kind `{}`, and the teacher of `{}`; name a folder with a model of the teacher's kind",
-            kinds.0, kinds.1
+            "the model in {folder} is of the kind `{found}`, and the teacher of `{of_teacher}`; name a folder with a model of the \
+             teacher's kind"
         ),
     );
     let tokens = (start.vocab_size, teacher.vocab_size);

@@ -88,7 +88,8 @@ pub struct StudentRecipe {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ffn: Option<usize>,
     /// Dropout probability of hidden states and attention probabilities while the student is distilled: none unless given, for
-    /// the teacher's answers have no noise that a student could learn by heart. The student's config.json keeps the teacher's.
+    /// the teacher's answers have no noise that a student could learn by heart. The student's config.json keeps that of
+    /// its teacher, or of the model that it starts from.
     pub dropout: f64,
     /// Weights before the first step: the `teacher`'s, `random` ones, or those of a model: `{ folder = "DIR" }`, whose sizes
     /// need not be given then.

@@ -2,8 +2,8 @@
 
 use limbeck_recipe::layout::{Kind, Layout};
 use limbeck_recipe::{
-    Activation, Angles, Config, HeadChoice, Local, NormPlace, Objective, Plan, Positions, Reach,
-    Recipe, Shape, StudentRecipe, StudentSize, Tap, distance_bucket, distance_slope,
+    Activation, Angles, Config, HeadChoice, Init, Local, NormPlace, Objective, Plan, Positions,
+    Reach, Recipe, Shape, StudentRecipe, StudentSize, Tap, distance_bucket, distance_slope,
     parameter_count,
 };
 use serde_json::{Value, json};
@@ -1357,4 +1357,51 @@ fn jina_bert_is_told_from_bert_by_its_slopes() {
             ),
         ],
     );
+}
+
+/// Rows that are counted are exact, whatever the older keys round rows up to.
+#[test]
+fn a_model_of_so_many_rows_is_read_again_with_them() {
+    for config in [older_nomic(), nomic(), bert()] {
+        let fewer = parse(&config).with_rows(40);
+        let again = Config::parse("config.json", fewer.to_json("float32").as_bytes());
+        assert_eq!(again.expect("what we write we read").vocab_size, 40);
+    }
+}
+
+/// The padding token of a student is its teacher's, also where neither config.json names it.
+#[test]
+fn a_student_in_another_family_pads_as_its_teacher() {
+    let mut config = older_gte();
+    config
+        .as_object_mut()
+        .expect("an object")
+        .remove("pad_token_id");
+    let teacher = parse(&config);
+    assert_eq!(teacher.pad_token_id, 0);
+    let json = teacher.student(SIZE).to_json("float32");
+    let again = Config::parse("config.json", json.as_bytes()).expect("what we write we read");
+    assert_eq!(again.pad_token_id, 0);
+}
+
+/// A student goes on from one that the same teacher had before, and from no model of another class.
+#[test]
+fn a_student_starts_from_a_student_of_its_teacher() {
+    let mistake = |teacher: &Config, start: &Config| {
+        let mut recipe = small_recipe(start.num_hidden_layers);
+        recipe.student.init = Init::Folder("former".into());
+        recipe.student.hidden = start.hidden_size;
+        recipe.student.heads = start.num_attention_heads;
+        recipe.student.ffn = Some(start.intermediate_size);
+        let plan = Plan::with_start(&recipe, teacher, Some(start));
+        plan.err().map(|error| error.to_string())
+    };
+    for teacher in [older_gte(), older_nomic(), jina()].map(|config| parse(&config)) {
+        let json = teacher.student(SIZE).to_json("float32");
+        let former = Config::parse("config.json", json.as_bytes()).expect("what we write we read");
+        assert_eq!(mistake(&teacher, &former), None);
+    }
+    let refused = mistake(&parse(&jina()), &parse(&bert())).expect("another class");
+    let kinds = "is of the kind `BertModel`, and the teacher of `JinaBertModel`";
+    assert!(refused.contains(kinds), "{refused}");
 }

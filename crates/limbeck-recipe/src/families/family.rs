@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::bert;
 use crate::error::ConfigError;
@@ -64,6 +64,20 @@ pub(crate) struct Keys {
     pub attention_dropout: &'static str,
     /// Epsilon of every LayerNorm.
     pub layer_norm_eps: &'static str,
+}
+
+impl Keys {
+    /// The sizes and dropouts of a shape under these keys.
+    pub fn own(&self, shape: &Shape) -> [(&'static str, Value); 6] {
+        [
+            (self.hidden_size, json!(shape.hidden_size)),
+            (self.num_hidden_layers, json!(shape.num_hidden_layers)),
+            (self.num_attention_heads, json!(shape.num_attention_heads)),
+            (self.intermediate_size, json!(shape.intermediate_size)),
+            (self.hidden_dropout, json!(shape.hidden_dropout)),
+            (self.attention_dropout, json!(shape.attention_dropout)),
+        ]
+    }
 }
 
 impl Family {

@@ -80,18 +80,13 @@ fn shape(fields: &Fields, usual: f64) -> Result<Shape, ConfigError> {
     if fields.optional(LONG_SCALE)?.unwrap_or(false) {
         return Err(fields.unsupported(LONG_SCALE, "true", "false"));
     }
-    let positions = Positions::Rotary {
-        longest: fields.required(LONGEST)?,
-        angles: rotary::of_all(fields, usual)?,
-    };
-    let shape = fields.of_positions(positions, 0.1)?;
+    let longest = fields.required(LONGEST)?;
+    let angles = rotary::of_all(fields, usual)?;
+    let shape = fields.of_positions(Positions::Rotary { longest, angles }, 0.1)?;
     Ok(Shape {
-        positions: match positions {
-            Positions::Rotary { longest, angles } => Positions::Rotary {
-                longest,
-                angles: scaled(fields, angles, &shape)?,
-            },
-            other => other,
+        positions: Positions::Rotary {
+            longest,
+            angles: scaled(fields, angles, &shape)?,
         },
         type_vocab_size: fields.optional(TYPES)?.unwrap_or(1),
         up_bias: false,

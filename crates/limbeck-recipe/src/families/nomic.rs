@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::bert;
 use super::family::{Family, Fields, Keys, LONGEST};
 use super::rotary;
+use crate::config::ROWS_MULTIPLE;
 use crate::error::ConfigError;
 use crate::head::FamilyHead;
 use crate::layout::Names;
@@ -149,7 +150,7 @@ fn read_older(fields: &Fields) -> Result<Shape, ConfigError> {
     let base = rotary::base(fields, OLDER_BASE, base, 1000.0)?;
     let shape = shape(fields, longest, base.into(), 0.1)?;
     // The table of words has whole multiples of rows.
-    let multiple: usize = fields.optional("pad_vocab_size_multiple")?.unwrap_or(1);
+    let multiple: usize = fields.optional(ROWS_MULTIPLE)?.unwrap_or(1);
     let rows = shape.vocab_size.checked_next_multiple_of(multiple);
     let flag = |key| Ok(fields.optional(key)?.unwrap_or(true));
     Ok(Shape {
@@ -203,13 +204,8 @@ fn write(shape: &Shape) -> Vec<(&'static str, Value)> {
         return fields;
     }
     let keys = &OLDER.keys;
+    fields.extend(keys.own(shape));
     fields.extend([
-        (keys.hidden_size, json!(shape.hidden_size)),
-        (keys.num_hidden_layers, json!(shape.num_hidden_layers)),
-        (keys.num_attention_heads, json!(shape.num_attention_heads)),
-        (keys.intermediate_size, json!(shape.intermediate_size)),
-        (keys.hidden_dropout, json!(shape.hidden_dropout)),
-        (keys.attention_dropout, json!(shape.attention_dropout)),
         (keys.layer_norm_eps, json!(shape.layer_norm_eps)),
         (OLDER_LONGEST, json!(longest)),
         (TRAINED, json!(longest)),
