@@ -61,7 +61,7 @@ fn main() -> ExitCode {
             eprintln!("            relation --gate");
             eprintln!("            attention [--gpu] [--runs N] [--gate]");
             eprintln!(
-                "            encode [--model DIR] [--lines N] [--rounds N] [--batch N ...] [FILE ...]"
+                "            encode [FILE ...] [--model DIR] [--lines N] [--rounds N] [--batch N ...]"
             );
             eprintln!("            browser");
             eprintln!("recording of a run for the page: record FILE");

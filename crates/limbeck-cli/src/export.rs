@@ -84,7 +84,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let writing = Arc::new(Mutex::new(()));
     let begun = writing.clone();
     on_interrupt(move || {
-        // Nothing new is begun, and what is being written becomes whole first.
+        // Either nothing is written yet, or all of it becomes whole first.
         let _held = begun.lock();
         std::process::exit(1);
     })?;
@@ -156,7 +156,7 @@ fn each_once(formats: &[Format]) -> Vec<Format> {
     once
 }
 
-/// All files, or none. `writing` is held while a file is made.
+/// All files, or none. `writing` is held while they are made.
 fn write(
     model: &Model,
     pooled: bool,
@@ -169,9 +169,9 @@ fn write(
     let files = files.collect::<Result<Vec<_>, CliError>>()?;
     clear_unfinished(out)?;
     let mut written = Vec::new();
+    let _held = writing.lock();
     for (format, bytes) in formats.iter().zip(files) {
         let path = out.join(format.file());
-        let _held = writing.lock();
         write_whole(&path, |file| file.write_all(&bytes))?;
         written.push(Written {
             path,

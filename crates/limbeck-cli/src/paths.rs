@@ -76,29 +76,23 @@ pub fn on_hub(named: &str, base: &Path) -> Option<HubId> {
     HubId::parse(named).filter(|_| !is_elsewhere && is_absent())
 }
 
-/// A model that stands in a file of the folder `base`: a path from there, or an id of the hub.
-pub fn join_model(base: &Path, named: &str) -> String {
-    let Some(id) = on_hub(named, base) else {
-        return join(base, named);
-    };
-    // With a revision, it is not taken for a folder where the program is started.
-    match Path::new(named).exists() {
-        true => id.at(id.revision()).to_string(),
-        false => named.to_owned(),
-    }
-}
-
 /// Where the folders were looked for whose names are taken for ids of the hub, because nothing was there; by these ids.
 #[derive(Debug, Default)]
 pub struct Looked(BTreeMap<String, String>);
 
 impl Looked {
-    /// [`join_model`], which is remembered.
+    /// A model that stands in a file of the folder `base`: a path from there, or an id of the hub.
     pub fn join_model(&mut self, base: &Path, named: &str) -> String {
-        let model = join_model(base, named);
-        if on_hub(named, base).is_some() {
-            self.0.insert(model.clone(), join(base, named));
-        }
+        let path = join(base, named);
+        let Some(id) = on_hub(named, base) else {
+            return path;
+        };
+        // With a revision, it is not taken for a folder where the program is started.
+        let model = match Path::new(named).exists() {
+            true => id.at(id.revision()).to_string(),
+            false => named.to_owned(),
+        };
+        self.0.insert(model.clone(), path);
         model
     }
 

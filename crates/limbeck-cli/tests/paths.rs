@@ -6,7 +6,7 @@ mod paths;
 use std::path::Path;
 
 use limbeck_recipe::{Init, Recipe, StudentRecipe};
-use paths::{Away, People, join, join_glob, join_model, on_hub, relative_to, seen_from};
+use paths::{Away, Looked, People, join, join_glob, on_hub, relative_to, seen_from};
 
 fn people(home: &str, name: &str) -> People {
     People {
@@ -112,6 +112,8 @@ fn an_id_of_the_hub_stays_what_it_is_unless_a_folder_has_its_name() {
     let folder = tempfile::tempdir().expect("a folder");
     let base = folder.path();
     std::fs::create_dir_all(base.join("org/folder")).expect("a folder");
+    let mut looked = Looked::default();
+    let mut join_model = |base, named| looked.join_model(base, named);
     assert_eq!(join_model(base, "org/model"), "org/model");
     assert_eq!(join_model(base, "org/model@v1"), "org/model@v1");
     for path in [

@@ -33,9 +33,9 @@ pub struct Kept {
     /// Its folder.
     pub folder: PathBuf,
     pub commit: String,
-    /// What limbeck reads where a model has it, and of which the cache does not say whether this one does.
-    pub unsettled: Vec<String>,
-    /// Those of them that may change what is computed.
+    /// Whether the cache says of all that limbeck reads where a model has it whether this one does.
+    pub is_settled: bool,
+    /// What it does not say that of, and may change what is computed.
     pub doubtful: Vec<String>,
 }
 
@@ -74,12 +74,11 @@ impl Cache {
         }
         let mut unsettled = files::possible(&has, &encoder, head);
         unsettled.retain(|file| !has(file) && !place.absence(&commit, file).is_file());
-        let doubtful = unsettled
-            .iter()
-            .filter(|file| files::decides(&has, &encoder, file));
+        let is_settled = unsettled.is_empty();
+        unsettled.retain(|file| files::decides(&has, &encoder, file));
         Some(Kept {
-            doubtful: doubtful.cloned().collect(),
-            unsettled,
+            is_settled,
+            doubtful: unsettled,
             folder: snapshot,
             commit,
         })

@@ -152,7 +152,7 @@ impl Hub {
     pub fn model(&self, id: &HubId, tell: Tell<'_>) -> Result<Snapshot, HubError> {
         let kept = self.cache.kept(id);
         // What a commit is never changes.
-        let is_settled = |kept: &Kept| is_commit(id.revision()) && kept.unsettled.is_empty();
+        let is_settled = |kept: &Kept| is_commit(id.revision()) && kept.is_settled;
         match kept {
             Some(kept) if self.offline || is_settled(&kept) => return Ok(as_kept(id, kept, None)),
             None if self.offline => {

@@ -78,8 +78,8 @@ impl Parameter {
     }
 }
 
-/// What a layer of the student keeps of one of the teacher's: places along three axes, in increasing order, but those of queries and
-/// keys that turn as the student turns them.
+/// What a layer of the student keeps of one of the teacher's: places along three axes, in increasing order, but where heads have
+/// slopes, and of queries and keys that turn: there as the student has them.
 struct Kept {
     query_key: Vec<usize>,
     value: Vec<usize>,

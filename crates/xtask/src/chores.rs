@@ -122,7 +122,7 @@ pub fn bench(places: &Places, name: Option<&str>, args: &[String]) -> Result<()>
 
 /// `limbeck encode` beside sentence-transformers and onnxruntime.
 fn encode_bench(places: &Places, args: &[String]) -> Result<()> {
-    let python = setup::peer_python(places, &["sentence_transformers", "onnxruntime"])?;
+    let python = setup::peer_python(&["sentence_transformers", "onnxruntime"])?;
     build(places, &["--bins"])?;
     let mut peer = places.program(&python);
     peer.args(["tests/peer/encode.py", "--limbeck"])

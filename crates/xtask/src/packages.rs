@@ -16,7 +16,7 @@ const MACROS: [&str; 2] = ["include_str!(\"", "include_bytes!(\""];
 
 /// Packs every crate that is published, and fails if a package lacks a file.
 ///
-/// Cargo would compile each package again, burn with it: 18 minutes for what the build before has shown of the same sources. What
+/// Cargo would compile each package again, burn with it: 18 minutes for what the gate's build shows of the same sources. What
 /// that cannot show, a file from outside the crate's folder, is looked for here.
 pub fn check(places: &Places) -> Result<()> {
     let crates = published(places)?;

@@ -244,11 +244,9 @@ pub fn golden_python_path(places: &Places) -> PathBuf {
     venv_programs(places, "golden").join(format!("python{}", std::env::consts::EXE_SUFFIX))
 }
 
-/// A Python with these modules: `LIMBECK_PYTHON`, or the goldens' if it is installed, or `python3`.
-pub fn peer_python(places: &Places, modules: &[&str]) -> Result<PathBuf> {
-    let named = std::env::var_os("LIMBECK_PYTHON").map(PathBuf::from);
-    let goldens = Some(golden_python_path(places)).filter(|python| python.is_file());
-    let python = named.or(goldens).unwrap_or_else(|| "python3".into());
+/// A Python with these modules: `LIMBECK_PYTHON`, or `python3`. The goldens' has pinned ones, and not all of these.
+pub fn peer_python(modules: &[&str]) -> Result<PathBuf> {
+    let python = std::env::var_os("LIMBECK_PYTHON").map_or_else(|| "python3".into(), PathBuf::from);
     match missing_modules(&python, modules) {
         Some(missing) if missing.is_empty() => Ok(python),
         missing => Err(Error::Wrong(without(&python, modules, missing))),
