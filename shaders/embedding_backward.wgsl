@@ -1,4 +1,4 @@
-// Sums of rows by lists: the gradient of a table whose rows were taken by ids. One thread four sums, in the order of the
+// Sums of rows by lists: the gradients of tables whose rows were taken by ids. One thread four sums, in the order of the
 // list. Symbols: README.md. Twin: `limbeck_oracle::embedding::backward`.
 
 @group(0) @binding(0) var<storage, read> rows: array<vec4<f32>>;     // (any, line)

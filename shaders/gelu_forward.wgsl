@@ -2,9 +2,9 @@
 // Twin: `limbeck_oracle::gelu::forward`.
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;              // (rows, width)
-@group(0) @binding(1) var<storage, read> bias: array<f32>;           // (width)
+@group(0) @binding(1) var<storage, read> bias: array<f32>;           // (width); anything where there is none
 @group(0) @binding(2) var<storage, read_write> output: array<f32>;   // (rows, width)
-// [0] groups, [1] rows * width, [2] width
+// [0] groups, [1] rows * width, [2] width, 0 if there is no bias
 @group(0) @binding(3) var<storage, read> info: array<u32>;
 
 @compute @workgroup_size({{threads}}, 1, 1)
@@ -18,5 +18,9 @@ fn main(
     if (group >= info[0] || at >= info[1]) {
         return;
     }
-    output[at] = gelu(x[at] + bias[at % info[2]]);
+    var u = x[at];
+    if (info[2] > 0u) {
+        u += bias[at % info[2]];
+    }
+    output[at] = gelu(u);
 }

@@ -1,11 +1,11 @@
 // LayerNorm of x + residual. Symbols: README.md. Shared text: layer_norm_common.wgsl.
 // Twin: `limbeck_oracle::layer_norm::forward`.
 
-@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;     // (line)
+@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;     // (line); anything where there is none
 // (rows, line), then for each row: mean, what rounding it left, 1 / sqrt(variance + epsilon)
 @group(0) @binding(4) var<storage, read_write> output: array<vec4<f32>>;
 // [0] groups, [1] rows, [2] width, [3] fours in a line, [4] 1 if there is a residual, [5] where the statistics start, in
-// fours, [6] epsilon
+// fours, [6] epsilon, [7] 1 if there is a bias
 @group(0) @binding(5) var<storage, read> info: array<u32>;
 
 @compute @workgroup_size({{threads}}, 1, 1)
@@ -43,7 +43,11 @@ fn main(
     if (row < info[1]) {
         for (var four = lane; four < line; four += LANES) {
             let at = start + four;
-            output[at] = (summed(at) - mean - rest) * scale * weight[four] + bias[four];
+            var y = (summed(at) - mean - rest) * scale * weight[four];
+            if (info[7] == 1u) {
+                y += bias[four];
+            }
+            output[at] = y;
         }
         if (lane == 0u) {
             output[info[5] + row] = vec4<f32>(mean, rest, scale, 0.0);

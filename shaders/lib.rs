@@ -25,8 +25,10 @@ pub const ATTENTION_FORWARD: &str = concat!(
     include_str!("attention_common.wgsl"),
     include_str!("attention_forward.wgsl")
 );
-/// The gradient of a table.
+/// The gradients of tables.
 pub const EMBEDDING_BACKWARD: &str = include_str!("embedding_backward.wgsl");
+/// Rows of one table to three, summed.
+pub const EMBEDDING_FORWARD: &str = include_str!("embedding_forward.wgsl");
 /// The gradient of GELU.
 pub const GELU_BACKWARD: &str = concat!(
     include_str!("gelu_common.wgsl"),
@@ -47,7 +49,7 @@ pub const LAYER_NORM_FORWARD: &str = concat!(
     include_str!("layer_norm_common.wgsl"),
     include_str!("layer_norm_forward.wgsl")
 );
-/// A B + bias, GELU of it or times its slope: a tile of the output a thread.
+/// A B + bias, GELU of it or times its slope, of one B or three, or a sum of three: a tile of the output a thread.
 pub const MATMUL_THREADS: &str = concat!(
     include_str!("gelu_common.wgsl"),
     include_str!("matmul_common.wgsl"),
@@ -59,6 +61,8 @@ pub const MATMUL_TILES: &str = concat!(
     include_str!("matmul_common.wgsl"),
     include_str!("matmul_tiles.wgsl")
 );
+/// The mean of each sequence, or of all, of a loss per row.
+pub const MEAN_ROWS: &str = include_str!("mean_rows.wgsl");
 /// The gradient of the relation loss: of rows, of columns, or of both.
 pub const RELATION_BACKWARD: &str = concat!(
     include_str!("relation_common.wgsl"),

@@ -11,13 +11,13 @@ struct Strip {
     c3: mat4x4<f32>,
 }
 
-fn strip_of_b(column: u32, k: u32) -> Strip {
+fn strip_of_b(product: u32, column: u32, k: u32) -> Strip {
     var strip = Strip();
-    strip.c0 = block_of_b(column, k);
+    strip.c0 = block_of_b(product, column, k);
     if (LARGE) {
-        strip.c1 = block_of_b(column + 1u, k);
-        strip.c2 = block_of_b(column + 2u, k);
-        strip.c3 = block_of_b(column + 3u, k);
+        strip.c1 = block_of_b(product, column + 1u, k);
+        strip.c2 = block_of_b(product, column + 2u, k);
+        strip.c3 = block_of_b(product, column + 3u, k);
     }
     return strip;
 }
@@ -44,12 +44,12 @@ fn sum_of_four(y: mat4x4<f32>) -> vec4<f32> {
     return y[0] + y[1] + y[2] + y[3];
 }
 
-fn write_strip(part: u32, row: u32, column: u32, sums: Strip) {
-    write(part, row, column, sums.c0);
+fn write_strip(to: Place, row: u32, column: u32, sums: Strip) {
+    write(to, row, column, sums.c0);
     if (LARGE) {
-        write(part, row, column + 1u, sums.c1);
-        write(part, row, column + 2u, sums.c2);
-        write(part, row, column + 3u, sums.c3);
+        write(to, row, column + 1u, sums.c1);
+        write(to, row, column + 2u, sums.c2);
+        write(to, row, column + 3u, sums.c3);
     }
 }
 
@@ -60,16 +60,17 @@ fn main(
     @builtin(local_invocation_index) thread: u32,
 ) {
     let at = (place.y * places.x + place.x) * {{threads}}u + thread;
-    let down = (info[1] + 4u * SIDE - 1u) / (4u * SIDE);
-    let across = (info[3] + 4u * SIDE - 1u) / (4u * SIDE);
-    let part = at / (down * across);
-    let first = part * info[7];
-    if (4u * first >= info[2]) {
+    let down = (info.m + 4u * SIDE - 1u) / (4u * SIDE);
+    let across = (info.n + 4u * SIDE - 1u) / (4u * SIDE);
+    let product = at / (down * across);
+    let to = Place(product / PRODUCTS, product % PRODUCTS);
+    let first = to.part * info.part;
+    if (first >= info.fours) {
         return; // past the last part; no barrier follows
     }
     let row = at / across % down * SIDE;
     let column = at % across * SIDE;
-    let end = min(first + info[7], (info[2] + 3u) / 4u);
+    let end = min(first + info.part, info.fours);
     var s0 = Strip();
     var s1 = Strip();
     var s2 = Strip();
@@ -77,7 +78,7 @@ fn main(
     let sums_columns = END == COLUMN_SUMS && row == 0u;
     var z = mat4x4<f32>(); // a vector for each four of columns
     for (var k = first; k < end; k += 1u) {
-        let y = strip_of_b(column, k);
+        let y = strip_of_b(to.product, column, k);
         s0 = plus_strip(s0, block_of_a(row, k), y);
         if (LARGE) {
             s1 = plus_strip(s1, block_of_a(row + 1u, k), y);
@@ -93,18 +94,18 @@ fn main(
             }
         }
     }
-    write_strip(part, row, column, s0);
+    write_strip(to, row, column, s0);
     if (LARGE) {
-        write_strip(part, row + 1u, column, s1);
-        write_strip(part, row + 2u, column, s2);
-        write_strip(part, row + 3u, column, s3);
+        write_strip(to, row + 1u, column, s1);
+        write_strip(to, row + 2u, column, s2);
+        write_strip(to, row + 3u, column, s3);
     }
     if (sums_columns) {
-        write_column_sums(part, column, z[0]);
+        write_column_sums(to, column, z[0]);
         if (LARGE) {
-            write_column_sums(part, column + 1u, z[1]);
-            write_column_sums(part, column + 2u, z[2]);
-            write_column_sums(part, column + 3u, z[3]);
+            write_column_sums(to, column + 1u, z[1]);
+            write_column_sums(to, column + 2u, z[2]);
+            write_column_sums(to, column + 3u, z[3]);
         }
     }
 }

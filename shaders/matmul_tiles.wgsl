@@ -8,7 +8,7 @@ var<workgroup> tile_a: array<vec4<f32>, {{vectors}}>;     // (4 DEPTH, SIDE)
 var<workgroup> tile_b: array<vec4<f32>, {{vectors}}>;     // (4 DEPTH, SIDE)
 
 // A thread brings a block of 4 by 4 of one of the matrices. Neighbours read along the lines.
-fn bring(thread: u32, row: u32, column: u32, k: u32) {
+fn bring(thread: u32, product: u32, row: u32, column: u32, k: u32) {
     if (thread < SIDE * DEPTH) {
         let r = select(thread / DEPTH, thread % SIDE, A_ACROSS);
         let d = select(thread % DEPTH, thread / SIDE, A_ACROSS);
@@ -21,7 +21,7 @@ fn bring(thread: u32, row: u32, column: u32, k: u32) {
         let own = thread - SIDE * DEPTH;
         let c = select(own % SIDE, own / DEPTH, B_ACROSS);
         let d = select(own / SIDE, own % DEPTH, B_ACROSS);
-        let block = block_of_b(column + c, k + d);
+        let block = block_of_b(product, column + c, k + d);
         tile_b[4u * d * SIDE + c] = block[0];
         tile_b[(4u * d + 1u) * SIDE + c] = block[1];
         tile_b[(4u * d + 2u) * SIDE + c] = block[2];
@@ -36,15 +36,17 @@ fn main(
     @builtin(local_invocation_index) thread: u32,
 ) {
     let group = place.y * places.x + place.x;
-    if (group >= info[0]) {
+    if (group >= info.groups) {
         return;
     }
-    let down = (info[1] + 4u * SIDE - 1u) / (4u * SIDE);
-    let across = (info[3] + 4u * SIDE - 1u) / (4u * SIDE);
-    let part = group / (down * across);
+    let down = (info.m + 4u * SIDE - 1u) / (4u * SIDE);
+    let across = (info.n + 4u * SIDE - 1u) / (4u * SIDE);
+    let product = group / (down * across);
+    let to = Place(product / PRODUCTS, product % PRODUCTS);
     let row = group / across % down * SIDE;
     let column = group % across * SIDE;
-    let end = min((part + 1u) * info[7], (info[2] + 3u) / 4u);
+    let first = to.part * info.part;
+    let end = min(first + info.part, info.fours);
     let r = thread / 16u;
     let c = thread % 16u;
     var s00 = mat4x4<f32>();
@@ -54,8 +56,8 @@ fn main(
     let sums_columns = END == COLUMN_SUMS && row == 0u;
     var z0 = vec4<f32>();
     var z1 = vec4<f32>();
-    for (var k = part * info[7]; k < end; k += DEPTH) {
-        bring(thread, row, column, k);
+    for (var k = first; k < end; k += DEPTH) {
+        bring(thread, to.product, row, column, k);
         workgroupBarrier();
         for (var d = 0u; d < 4u * DEPTH; d += 1u) {
             let x0 = tile_a[d * SIDE + r];
@@ -77,16 +79,16 @@ fn main(
         }
         workgroupBarrier();
     }
-    write(part, row + r, column + c, s00);
+    write(to, row + r, column + c, s00);
     if (LARGE) {
-        write(part, row + r, column + 16u + c, s01);
-        write(part, row + 16u + r, column + c, s10);
-        write(part, row + 16u + r, column + 16u + c, s11);
+        write(to, row + r, column + 16u + c, s01);
+        write(to, row + 16u + r, column + c, s10);
+        write(to, row + 16u + r, column + 16u + c, s11);
     }
     if (sums_columns && r == 0u) {
-        write_column_sums(part, column + c, z0);
+        write_column_sums(to, column + c, z0);
         if (LARGE) {
-            write_column_sums(part, column + 16u + c, z1);
+            write_column_sums(to, column + 16u + c, z1);
         }
     }
 }

@@ -6,7 +6,7 @@
 // relation_common.wgsl. Twin: `limbeck_oracle::relation::backward`.
 
 @group(0) @binding(4) var<storage, read> statistics: array<f32>;  // (P, 5, B, A, S) of relation_forward.wgsl
-@group(0) @binding(5) var<storage, read> upstream: array<f32>;    // (P, B, A, S)    gradient of each row's KL
+@group(0) @binding(5) var<storage, read> upstream: array<f32>;    // (1)             gradient of the loss
 @group(0) @binding(6) var<storage, read_write> gradient: array<f32>;  // (B, S, A * Ds)
 // as in relation_common.wgsl, [9]: 1 adds to what `gradient` holds, 0 replaces it
 @group(0) @binding(7) var<storage, read> info: array<u32>;
@@ -26,8 +26,8 @@ struct Row {
 
 var<workgroup> met: array<Row, TILE>;
 
-// Row `at` of (B, A, S).
-fn statistics_of(at: u32, rows: u32, scale: f32) -> Row {
+// Row `at` of (B, A, S), which weighs as much as every row of its sequence.
+fn statistics_of(at: u32, rows: u32, weight: f32) -> Row {
     let pair = info[8];
     let first = pair * 5u * rows + at;
     return Row(
@@ -35,7 +35,7 @@ fn statistics_of(at: u32, rows: u32, scale: f32) -> Row {
         statistics[first + 2u * rows],
         statistics[first + 3u * rows],
         statistics[first + 4u * rows],
-        upstream[pair * rows + at] * scale,
+        weight,
     );
 }
 
@@ -71,9 +71,9 @@ fn add(start: u32, feature: u32, d: u32, real: bool, four: vec4<f32>) {
 }
 
 // The softmaxes of a tile of others, from `first` on. Barriers are the caller's.
-fn stage_met(task: Task, first: u32, head_row: u32, rows: u32, scale: f32, thread: u32) {
+fn stage_met(task: Task, first: u32, head_row: u32, rows: u32, weight: f32, thread: u32) {
     if (OTHER && thread < TILE) {
-        met[thread] = statistics_of(head_row + min(first + thread, task.length - 1u), rows, scale);
+        met[thread] = statistics_of(head_row + min(first + thread, task.length - 1u), rows, weight);
     }
 }
 
@@ -94,13 +94,14 @@ fn main(
     let scale_t = bitcast<f32>(info[7]);
     let rows = info[1] * info[3] * s;
     let head_row = (task.batch * info[3] + task.head) * s;
+    let weight = upstream[0] * bitcast<f32>(info[10]) / f32(task.length) * scale_s;
     var vector: array<u32, EACH>;
     var own: array<Row, EACH>;
     for (var r = 0u; r < EACH; r++) {
         let i = task.first + r * THREADS + thread;
         let last = min(i, task.length - 1u);
         vector[r] = vector_of(task.batch, last, task.head);
-        own[r] = statistics_of(head_row + last, rows, scale_s);
+        own[r] = statistics_of(head_row + last, rows, weight);
         if (i < s && info[9] == 0u) {
             for (var f = 0u; f < d_s; f++) {
                 gradient[vector_of(task.batch, i, task.head) * d_s + f] = 0.0;
@@ -122,7 +123,7 @@ fn main(
             workgroupBarrier();
             stage_student(task, first, 0u, WIDE_S, thread);
             stage_teacher(task, first, 0u, WIDE_T, thread);
-            stage_met(task, first, head_row, rows, scale_s, thread);
+            stage_met(task, first, head_row, rows, weight, thread);
             workgroupBarrier();
             for (var k = 0u; k < TILE; k += 4u) {
                 var z_s: Scores;
@@ -150,7 +151,7 @@ fn main(
         let real = task.first + thread < task.length;
         for (var first = 0u; first < task.end; first += TILE) {
             // Between barriers: the loop over slices that ends a tile has one after the last use of `met`.
-            stage_met(task, first, head_row, rows, scale_s, thread);
+            stage_met(task, first, head_row, rows, weight, thread);
             let z_s = student_scores(task, first, vector[0], thread);
             let z_t = teacher_scores(task, first, vector[0], thread);
             let there = first + FOUR < vec4<u32>(task.length);

@@ -6,7 +6,7 @@
 // many. Nothing of size S is stored. Symbols: README.md.
 //
 // A pass declares `info`: [0] groups, [1] B, [2] S, [3] A, [4] Ds, [5] Dt, [6] 1 / sqrt(Ds), [7] 1 / sqrt(Dt), [8] pair,
-// [9] what the pass says, [10 + b] length.
+// [9] what the pass says, [10] what the pair weighs, alpha / (A * B), [11 + b] length.
 
 @group(0) @binding(0) var<storage, read> own_s: array<f32>;       // (B, S, A * Ds)  the student's own vectors
 @group(0) @binding(1) var<storage, read> other_s: array<f32>;     // (B, S, A * Ds)  the student's others
@@ -45,7 +45,7 @@ fn task_of(group: u32) -> Task {
     let blocks = (info[2] + THREADS * EACH - 1u) / (THREADS * EACH);
     let batch = group / blocks / a;
     let first = group % blocks * THREADS * EACH;
-    let length = info[10u + batch];
+    let length = info[11u + batch];
     return Task(batch, group / blocks % a, first, length, select(length, 0u, first >= length));
 }
 

@@ -1,11 +1,17 @@
-// Sums of rows in their order, some consecutive rows each: what the parts of a product over K add up to, and the
-// gradient of a bias. One thread four sums. Symbols: README.md. Twin: `limbeck_oracle::matmul::sum_rows`.
+// Sums of rows, some consecutive rows each: what the parts of a product over K add up to, and gradients of biases and LayerNorms.
+// One thread four sums; of many rows, threads take turns at four sums and add up what they have. Always in one order.
+// Symbols: README.md. Twin: `limbeck_oracle::matmul::sum_rows`.
+
+const THREADS: u32 = {{threads}}u;
+const TURNS: u32 = {{turns}}u;              // threads of four sums
+const FOURS: u32 = THREADS / TURNS;         // fours of sums of a workgroup
 
 @group(0) @binding(0) var<storage, read> rows: array<vec4<f32>>;     // (rows, width)
-@group(0) @binding(1) var<storage, read> bias: array<vec4<f32>>;     // of each column; anything where there is none
-@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>; // (rows / each, width), rounded up
-// [0] groups, [1] rows, [2] fours in a row, [3] each: rows of a sum, [4] fours in the bias, 0 if there is none
-@group(0) @binding(3) var<storage, read> info: array<u32>;
+@group(0) @binding(1) var<storage, read_write> output: array<vec4<f32>>; // (rows / each, width), rounded up
+// [0] groups, [1] rows, [2] fours in a row, [3] each: rows of a sum
+@group(0) @binding(2) var<storage, read> info: array<u32>;
+
+var<workgroup> parts: array<vec4<f32>, THREADS>;
 
 @compute @workgroup_size({{threads}}, 1, 1)
 fn main(
@@ -13,19 +19,27 @@ fn main(
     @builtin(num_workgroups) places: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let at = (place.y * places.x + place.x) * {{threads}}u + thread;
-    let width = info[2];
-    let first = at / width * info[3];
-    if (first >= info[1]) {
+    let group = place.y * places.x + place.x;
+    if (group >= info[0]) {
         return;
     }
+    let width = info[2];
+    let at = group * FOURS + thread % FOURS;
+    let turn = thread / FOURS;
+    let first = at / width * info[3];
     let end = min(first + info[3], info[1]);
     var sum = vec4<f32>();
-    for (var row = first; row < end; row += 1u) {
+    for (var row = first + turn; row < end; row += TURNS) {
         sum += rows[row * width + at % width];
     }
-    if (info[4] > 0u) {
-        sum += bias[at % info[4]];
+    if (TURNS > 1u) {
+        parts[thread] = sum;
+        workgroupBarrier();
+        for (var other = thread + FOURS; other < THREADS; other += FOURS) {
+            sum += parts[other];
+        }
     }
-    output[at] = sum;
+    if (turn == 0u && first < info[1]) {
+        output[at] = sum;
+    }
 }

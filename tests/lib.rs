@@ -44,6 +44,12 @@ pub async fn gpu() -> Device {
     device
 }
 
+/// What computes: each device with each choice of kernels that it has, for `pretend_software`.
+pub async fn everywhere() -> [(Device, Option<bool>); 3] {
+    let gpu = gpu().await;
+    [(cpu(), None), (gpu.clone(), Some(true)), (gpu, Some(false))]
+}
+
 /// Numbers of the standard normal distribution.
 pub fn normals(rng: &mut Rng, count: usize) -> Vec<f32> {
     (0..count).map(|_| rng.normal() as f32).collect()

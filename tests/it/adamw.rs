@@ -379,6 +379,29 @@ async fn an_update_changes_nothing_that_others_hold() {
     assert!([free.read(0).await, free.read(2).await] == neighbours);
 }
 
+/// What lies in one buffer is bound once, and each tensor is found there.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn tensors_of_one_buffer_are_gathered_at_once() {
+    let device = gpu().await;
+    let values = random(&mut Rng::new(9), &SHAPES, 1.0);
+    let all: Vec<Option<Vec<f32>>> = values.iter().cloned().map(Some).collect();
+    let views = packed(&all, &SHAPES, &device).tensors();
+    // Each goes to another place than it has.
+    let (shapes, views) = (&SHAPES[1..], views[1..].to_vec());
+    fill_outputs_with(Some(f32::NAN));
+    let before = launches();
+    let gathered = pack(KernelChoice::Fused, shapes, views);
+    let count = launches() - before;
+    fill_outputs_with(None);
+    let Ok(gathered) = gathered else {
+        panic!("a GPU's tensors are packed")
+    };
+    assert_eq!(count, 1);
+    for (tensor, values) in gathered.tensors().into_iter().zip(&values[1..]) {
+        assert_eq!(read(tensor.unwrap()).await, *values);
+    }
+}
+
 /// Once parameters lie side by side, a step is a launch for every six gradients, one for the norm and one for the update,
 /// however many parameters there are.
 #[wasm_bindgen_test(unsupported = pollster::test)]

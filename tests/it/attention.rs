@@ -639,8 +639,13 @@ async fn attention_needs_no_graph() {
     }
 }
 
-/// GELU of (rows, width), its gradients of x and bias.
-async fn gelu_parts(kernel: KernelChoice, inputs: [&[f32]; 3], device: &Device) -> [Vec<f32>; 3] {
+/// GELU of (rows, width), its gradients of x and bias; without a bias the last is zeros.
+async fn gelu_parts(
+    kernel: KernelChoice,
+    inputs: [&[f32]; 3],
+    is_biased: bool,
+    device: &Device,
+) -> [Vec<f32>; 3] {
     let [x, bias, upstream] = inputs;
     let (width, rows) = (bias.len(), x.len() / bias.len());
     let tracked = device.clone().autodiff();
@@ -649,12 +654,17 @@ async fn gelu_parts(kernel: KernelChoice, inputs: [&[f32]; 3], device: &Device) 
     let bias =
         Tensor::<1>::from_data(TensorData::new(bias.to_vec(), [width]), &tracked).require_grad();
     let upstream = Tensor::<3>::from_data(TensorData::new(upstream.to_vec(), shape), device);
-    let y = gelu(kernel, x.clone(), bias.clone());
+    let y = gelu(kernel, x.clone(), is_biased.then(|| bias.clone()));
     let gradients = (y.clone() * upstream).sum().backward();
+    let of_bias = bias.grad(&gradients);
+    assert_eq!(of_bias.is_some(), is_biased);
     [
         read(y).await,
         read(x.grad(&gradients).unwrap()).await,
-        read(bias.grad(&gradients).unwrap()).await,
+        match of_bias {
+            Some(gradient) => read(gradient).await,
+            None => vec![0.0; width],
+        },
     ]
 }
 
@@ -662,26 +672,44 @@ async fn gelu_parts(kernel: KernelChoice, inputs: [&[f32]; 3], device: &Device) 
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn gelu_is_exact() {
     let mut rng = Rng::new(5);
-    for (rows, width) in [(3, 401), (1_201, 5), (1, 1)] {
+    for (rows, width, is_biased) in [
+        (3, 401, true),
+        (1_201, 5, true),
+        (1, 1, true),
+        (3, 401, false),
+        (7, 66, false),
+    ] {
         let count = rows * width;
         let mut x: Vec<f32> = (0..count)
             .map(|n| 12.0 * n as f32 / count as f32 - 6.0)
             .collect();
         x[0] = -1.0e4;
         x[count - 1] = 1.0e4;
-        let [bias, upstream] = [width, count].map(|count| normals(&mut rng, count));
+        let [mut bias, upstream] = [width, count].map(|count| normals(&mut rng, count));
+        if !is_biased {
+            bias.fill(0.0);
+        }
         let (wide_x, wide_bias) = (wide(&x), wide(&bias));
         let value = limbeck_oracle::gelu::forward(&wide_x, &wide_bias);
-        let gradient = limbeck_oracle::gelu::backward(&wide_x, &wide_bias, &wide(&upstream));
+        let mut gradient = limbeck_oracle::gelu::backward(&wide_x, &wide_bias, &wide(&upstream));
+        if !is_biased {
+            gradient.bias.fill(0.0);
+        }
         let exact = [&value, &gradient.x, &gradient.bias];
         for device in [cpu(), gpu().await] {
+            let inputs = [&x[..], &bias, &upstream];
             let mut answers =
-                vec![gelu_parts(KernelChoice::Naive, [&x, &bias, &upstream], &device).await];
-            for poison in [None, Some(f32::NAN), Some(3.0e8)] {
+                vec![gelu_parts(KernelChoice::Naive, inputs, is_biased, &device).await];
+            for (poison, software) in [
+                (None, None),
+                (Some(f32::NAN), Some(true)),
+                (Some(3.0e8), Some(false)),
+            ] {
+                pretend_software(software);
                 fill_outputs_with(poison);
-                answers
-                    .push(gelu_parts(KernelChoice::Fused, [&x, &bias, &upstream], &device).await);
+                answers.push(gelu_parts(KernelChoice::Fused, inputs, is_biased, &device).await);
                 fill_outputs_with(None);
+                pretend_software(None);
             }
             for got in answers {
                 for (part, (got, exact)) in got.iter().zip(exact).enumerate() {
@@ -700,7 +728,7 @@ async fn gelu_spreads_workgroups_over_two_dimensions() {
     const WIDTH: usize = 257;
     let device = gpu().await;
     let x = Tensor::<3>::ones([1, ROWS, WIDTH], &device);
-    let y = gelu(KernelChoice::Fused, x, Tensor::<1>::zeros([WIDTH], &device));
+    let y = gelu(KernelChoice::Fused, x, None);
     let last = read(y.slice([0..1, ROWS - 1..ROWS, 0..WIDTH])).await;
     assert!(last.iter().all(|y| (y - 0.841_344_7).abs() < 1e-6));
 }

@@ -1,12 +1,12 @@
 //! The feed-forward part against the oracle, on the CPU, on a GPU as it is, and on one with the kernels of other adapters.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use it::{cpu, gpu, normals, read, wide};
+use it::{cpu, everywhere, gpu, normals, read, wide};
 use limbeck_kernels::testing::{fill_outputs_with, launches, pretend_software};
 use limbeck_kernels::{Projection, feed_forward};
 use limbeck_oracle::gelu;
 use limbeck_oracle::judge::assert_as_good_as_within;
-use limbeck_oracle::matmul::{matmul as oracle_matmul, sum_rows};
+use limbeck_oracle::matmul::{matmul as oracle_matmul, sum_rows, transposed};
 use limbeck_oracle::rng::Rng;
 use limbeck_recipe::{KernelChoice, Kernels, Operation};
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -43,6 +43,8 @@ struct Case {
     down: Vec<f32>,
     down_bias: Vec<f32>,
     upstream: Vec<f32>,
+    /// From above of what comes out again.
+    passed: Vec<f32>,
 }
 
 impl Case {
@@ -56,6 +58,7 @@ impl Case {
             down: normals(rng, f * h),
             down_bias: normals(rng, h),
             upstream: normals(rng, m * h),
+            passed: normals(rng, m * h),
         }
     }
 
@@ -73,9 +76,13 @@ impl Case {
             .for_each(|(at, y)| *y += down_bias[at % h]);
         let of_inner = oracle_matmul(&upstream, &transposed(&down, h), [m, h, f]);
         let of = gelu::backward(&before, &up_bias, &of_inner);
+        let mut of_x = oracle_matmul(&of.x, &transposed(&up, f), [m, f, h]);
+        for (of_x, passed) in of_x.iter_mut().zip(wide(&self.passed)) {
+            *of_x += passed;
+        }
         [
             y,
-            oracle_matmul(&of.x, &transposed(&up, f), [m, f, h]),
+            of_x,
             oracle_matmul(&transposed(&x, h), &of.x, [h, m, f]),
             of.bias,
             oracle_matmul(&transposed(&inner, f), &upstream, [f, m, h]),
@@ -100,9 +107,9 @@ impl Case {
         let x = matrix(&self.x, [m, h]).require_grad();
         let up = projection(&self.up, &self.up_bias, [h, f]);
         let down = projection(&self.down, &self.down_bias, [f, h]);
-        let y = feed_forward(kernels, x.clone(), up.clone(), down.clone());
-        let upstream = matrix(&self.upstream, [m, h]);
-        let gradients = (y.clone() * upstream).sum().backward();
+        let (y, again) = feed_forward(kernels, x.clone(), up.clone(), down.clone());
+        let [upstream, passed] = [&self.upstream, &self.passed].map(|v| matrix(v, [m, h]));
+        let gradients = (y.clone() * upstream + again * passed).sum().backward();
         [
             read(y).await,
             read(x.grad(&gradients).unwrap()).await,
@@ -112,19 +119,6 @@ impl Case {
             read(down.bias.grad(&gradients).unwrap()).await,
         ]
     }
-}
-
-/// A matrix with rows of `width`, transposed.
-fn transposed(values: &[f64], width: usize) -> Vec<f64> {
-    let rows = values.len() / width;
-    (0..values.len())
-        .map(|at| values[at % rows * width + at / rows])
-        .collect()
-}
-
-async fn everywhere() -> [(Device, Option<bool>); 3] {
-    let gpu = gpu().await;
-    [(cpu(), None), (gpu.clone(), Some(true)), (gpu, Some(false))]
 }
 
 /// Output and all gradients, fused, and of the kernels that stand in for it. What a kernel forgets to write is a NaN.
@@ -160,7 +154,7 @@ async fn the_feed_forward_part_is_as_good_as_its_operations() {
     }
 }
 
-/// Two launches forward and four backward, where the same operations apart take ten.
+/// Two launches forward and four backward, where the same operations apart take ten and an addition of gradients, which is burn's.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn a_feed_forward_part_takes_six_launches() {
     let case = Case::random([130, 64, 68], &mut Rng::new(22));

@@ -1,7 +1,7 @@
 //! LayerNorm against the oracle, on the CPU, on a GPU as it is, and on one with the kernels of other adapters.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use it::{cpu, gpu, normals, read, wide};
+use it::{cpu, everywhere, gpu, normals, read, wide};
 use limbeck_kernels::layer_norm;
 use limbeck_kernels::testing::{fill_outputs_with, pretend_software};
 use limbeck_oracle::judge::assert_as_good_as_within;
@@ -44,7 +44,9 @@ struct Case {
     x: Vec<f32>,
     residual: Option<Vec<f32>>,
     weight: Vec<f32>,
+    /// Zeros where there is none.
     bias: Vec<f32>,
+    is_biased: bool,
     upstream: Vec<f32>,
 }
 
@@ -80,19 +82,26 @@ impl Case {
             residual: residual.then_some(added),
             weight: normals(&mut rng, width),
             bias: normals(&mut rng, width),
+            is_biased: true,
             upstream: normals(&mut rng, count),
         }
+    }
+
+    fn without_bias(mut self) -> Self {
+        self.bias.fill(0.0);
+        self.is_biased = false;
+        self
     }
 
     fn name(&self) -> String {
         let Self {
             rows, width, kind, ..
         } = self;
-        let residual = self.residual.is_some();
-        format!("{rows} x {width}, {kind:?}, residual: {residual}")
+        let (residual, bias) = (self.residual.is_some(), self.is_biased);
+        format!("{rows} x {width}, {kind:?}, residual: {residual}, bias: {bias}")
     }
 
-    /// The output, and the gradients in the order of [`PARTS`]; without a residual the last is empty.
+    /// The output, and the gradients in the order of [`PARTS`]; those of a bias and a residual that there are not are empty.
     fn exact(&self) -> [Vec<f64>; 5] {
         let inputs = Inputs {
             x: wide(&self.x),
@@ -107,7 +116,11 @@ impl Case {
             Some(_) => of.sum.clone(),
             None => Vec::new(),
         };
-        [forward(&inputs), of.sum, of.weight, of.bias, of_residual]
+        let of_bias = match self.is_biased {
+            true => of.bias,
+            false => Vec::new(),
+        };
+        [forward(&inputs), of.sum, of.weight, of_bias, of_residual]
     }
 
     fn tensor(&self, values: &[f32], device: &Device) -> Tensor<3> {
@@ -131,7 +144,7 @@ impl Case {
             x.clone(),
             residual.clone(),
             weight.clone(),
-            bias.clone(),
+            self.is_biased.then(|| bias.clone()),
             self.eps,
         );
         let upstream = self.tensor(&self.upstream, device);
@@ -144,16 +157,13 @@ impl Case {
             read(y).await,
             read(x.grad(&gradients).unwrap()).await,
             read(weight.grad(&gradients).unwrap()).await,
-            read(bias.grad(&gradients).unwrap()).await,
+            match self.is_biased {
+                true => read(bias.grad(&gradients).unwrap()).await,
+                false => Vec::new(),
+            },
             of_residual,
         ]
     }
-}
-
-/// What computes: each device with each choice of kernels that it has.
-async fn everywhere() -> [(Device, Option<bool>); 3] {
-    let gpu = gpu().await;
-    [(cpu(), None), (gpu.clone(), Some(true)), (gpu, Some(false))]
 }
 
 /// What a kernel forgets to write is a NaN.
@@ -197,6 +207,16 @@ async fn layer_norm_is_as_good_as_that_of_burn() {
     ] {
         for residual in [false, true] {
             check(&Case::new(rows, width, residual, Rows::Normal)).await;
+        }
+    }
+}
+
+/// Without a bias, as ModernBERT has them.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_layer_norm_needs_no_bias() {
+    for (rows, width) in [(17, 3), (67, 384), (3, 1_284)] {
+        for residual in [false, true] {
+            check(&Case::new(rows, width, residual, Rows::Normal).without_bias()).await;
         }
     }
 }
@@ -283,7 +303,7 @@ async fn a_layer_norm_differentiates_what_is_tracked() {
             x.clone(),
             Some(residual.clone()),
             weight.clone(),
-            vector(&case.bias),
+            Some(vector(&case.bias)),
             case.eps,
         );
         let upstream = case.tensor(&case.upstream, &device);
@@ -302,7 +322,7 @@ async fn layer_norm_spreads_workgroups_over_two_dimensions() {
     let x = Tensor::<1>::from_data([3.0, 1.0, 1.0, 3.0], &device);
     let x = x.reshape([1, 1, 4]).expand([1, ROWS, 4]);
     let (one, zero) = (Tensor::ones([4], &device), Tensor::zeros([4], &device));
-    let y = layer_norm(KernelChoice::Fused, x, None, one, zero, 0.0);
+    let y = layer_norm(KernelChoice::Fused, x, None, one, Some(zero), 0.0);
     pretend_software(None);
     let last = read(y.slice([0..1, ROWS - 1..ROWS, 0..4])).await;
     assert_eq!(last, [1.0, -1.0, -1.0, 1.0]);

@@ -20,6 +20,7 @@ mod layer_norm;
 mod matmul;
 mod output;
 mod pairs;
+mod projections;
 mod relations;
 mod training;
 mod vectors;

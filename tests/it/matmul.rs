@@ -2,11 +2,11 @@
 //! adapters.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use it::{cpu, gpu, normals, read, wide};
+use it::{cpu, everywhere, normals, read, wide};
 use limbeck_kernels::testing::{fill_outputs_with, pretend_software};
 use limbeck_kernels::{linear, matmul};
 use limbeck_oracle::judge::assert_as_good_as_within;
-use limbeck_oracle::matmul::{matmul as oracle_matmul, sum_rows};
+use limbeck_oracle::matmul::{matmul as oracle_matmul, sum_rows, transposed};
 use limbeck_oracle::rng::Rng;
 use limbeck_recipe::KernelChoice;
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -31,12 +31,6 @@ const SHAPES: [[usize; 3]; 11] = [
 ];
 /// Those where output, gradient of x or gradient of w is large enough for the largest tiles.
 const LARGE: [[usize; 3]; 3] = [[1_412, 8, 1_284], [1_411, 1_282, 7], [9, 1_411, 1_283]];
-
-/// What computes: each device with each choice of kernels that it has.
-async fn everywhere() -> [(Device, Option<bool>); 3] {
-    let gpu = gpu().await;
-    [(cpu(), None), (gpu.clone(), Some(true)), (gpu, Some(false))]
-}
 
 fn matrix(values: &[f32], shape: [usize; 2], device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
@@ -98,14 +92,6 @@ impl Layer {
             read(bias.grad(&gradients).unwrap()).await,
         ]
     }
-}
-
-/// A matrix with rows of `width`, transposed.
-fn transposed(values: &[f64], width: usize) -> Vec<f64> {
-    let rows = values.len() / width;
-    (0..values.len())
-        .map(|at| values[at % rows * width + at / rows])
-        .collect()
 }
 
 /// Output and all gradients. What a kernel forgets to write is a NaN.

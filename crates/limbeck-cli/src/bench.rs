@@ -124,7 +124,7 @@ fn selected(arguments: &Arguments) -> Result<(Vec<kernels::Kernel>, Vec<Sizes>),
     match kernels.is_empty() && steps.is_empty() {
         true => Err(CliError::Usage(format!(
             "--only {only}: no measurement has that in its name. Names are those of the report, such as linear, attention, \
-             relation loss, feed-forward part, LayerNorm, embedding, AdamW or step"
+             relation loss, projections, feed-forward part, GELU, rotary positions, LayerNorm, embedding, AdamW or step"
         ))),
         false => Ok((kernels, steps)),
     }

@@ -19,7 +19,9 @@ use std::process::ExitCode;
 use clap::Args;
 use limbeck_kernels::{Check, tested};
 use limbeck_model::{Encoder, Folder, ModelError, Weights, checks};
-use limbeck_recipe::{Config, DeviceChoice, HeadChoice, Kernels, counted, tuning_bytes};
+use limbeck_recipe::{
+    Config, DeviceChoice, HeadChoice, Kernels, counted, tuning_bytes, widest_row,
+};
 use serde_json::json;
 
 use crate::error::CliError;
@@ -216,7 +218,7 @@ fn require_room(
     let length = train.iter().map(Sequence::tokens).max().unwrap_or(0);
     let advice = format!("Lower --batch (now {batch}) or --max-length, or take a smaller model");
     let batch = batch.min(train.len());
-    let width = config.hidden_size.max(config.intermediate_size);
+    let width = widest_row(config, kernels, true);
     let tensor = memory::FLOAT * width as f64 * (batch * length) as f64;
     let bytes = tuning_bytes(config, kernels, batch, length);
     let what = format!(

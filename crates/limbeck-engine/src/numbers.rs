@@ -74,6 +74,7 @@ async fn measure<W: World>(world: &W, device: &Device) -> Vec<Figure> {
         Check::Gelu,
         Check::LayerNorm { width: 384 },
         Check::Linear,
+        Check::Projections,
         Check::AdamW,
     ];
     let verdict = match tested(device, &checks).await.failure() {

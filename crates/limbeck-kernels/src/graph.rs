@@ -1,6 +1,8 @@
 //! How an operation enters the graph of gradients.
 
 use std::fmt::Debug;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
@@ -65,6 +67,102 @@ where
         for (parent, gradient) in ops.parents.into_iter().zip(of_inputs) {
             if let (Some(node), Some(gradient)) = (parent, gradient) {
                 gradients.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}
+
+/// As [`BackwardPass`], of M outputs: given the gradient of each. At least one is there; the others have no part in the loss.
+pub(crate) type BackwardOfParts<B, S, const N: usize, const M: usize> =
+    fn(
+        [FloatTensor<B>; N],
+        S,
+        [Option<FloatTensor<B>>; M],
+        [bool; N],
+    ) -> [Option<FloatTensor<B>>; N];
+
+/// [`differentiable`] with several outputs, whose gradients reach `backward` together: burn's graph knows one output of an operation,
+/// and would add up what a slice of it gives and zeros elsewhere, slice by slice. Here the operation's own node holds no numbers of
+/// its own; behind it each output is a node that leaves its gradient in a place that both know.
+pub(crate) fn differentiable_parts<B, C, S, const N: usize, const M: usize>(
+    inputs: [FloatTensor<Autodiff<B, C>>; N],
+    forward: impl FnOnce([FloatTensor<B>; N]) -> ([FloatTensor<B>; M], S),
+    backward: BackwardOfParts<B, S, N, M>,
+) -> [FloatTensor<Autodiff<B, C>>; M]
+where
+    B: Backend,
+    C: CheckpointStrategy,
+    S: Clone + Debug + Send + 'static,
+{
+    let gradients = Parts::<B, M>::new();
+    let mut outputs = None;
+    let whole = differentiable::<B, C, (S, Parts<B, M>, BackwardOfParts<B, S, N, M>), N>(
+        inputs,
+        |inputs| {
+            let (parts, kept) = forward(inputs);
+            let any = parts[0].clone();
+            outputs = Some(parts);
+            (any, (kept, gradients.clone(), backward))
+        },
+        |inputs, (kept, gradients, backward), _, wanted| {
+            backward(inputs, kept, gradients.take(), wanted)
+        },
+    );
+    let Some(outputs) = outputs else {
+        unreachable!("every operation computes its outputs")
+    };
+    let mut place = 0..M;
+    outputs.map(|output| {
+        let step = Part::<B, M>(PhantomData)
+            .prepare::<C>([whole.node()])
+            .compute_bound();
+        match (step.stateful(), place.next()) {
+            (OpsKind::Tracked(prep), Some(place)) => {
+                prep.finish((gradients.clone(), place), output)
+            }
+            (OpsKind::UnTracked(prep), _) => prep.finish(output),
+            (OpsKind::Tracked(_), None) => unreachable!("there are as many places as outputs"),
+        }
+    })
+}
+
+/// The gradients of the outputs of an operation, on their way to it.
+#[derive(Clone, Debug)]
+struct Parts<B: Backend, const M: usize>(Arc<Mutex<[Option<FloatTensor<B>>; M]>>);
+
+impl<B: Backend, const M: usize> Parts<B, M> {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new([const { None }; M])))
+    }
+
+    fn take(&self) -> [Option<FloatTensor<B>>; M] {
+        let mut parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.each_mut().map(Option::take)
+    }
+
+    /// Whether it is the first.
+    fn put(&self, place: usize, gradient: FloatTensor<B>) -> bool {
+        let mut parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = parts.iter().all(Option::is_none);
+        parts[place] = Some(gradient);
+        is_first
+    }
+}
+
+/// One output of an operation that has several, as burn's graph holds it.
+#[derive(Debug)]
+struct Part<B: Backend, const M: usize>(PhantomData<B>);
+
+impl<B: Backend, const M: usize> Backward<B, 1> for Part<B, M> {
+    type State = (Parts<B, M>, usize);
+
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        let (parts, place) = ops.state;
+        if let [Some(parent)] = ops.parents {
+            // burn asks for a gradient of each node; it adds up those that come after the first.
+            if parts.put(place, gradient.clone()) {
+                gradients.register::<B>(parent.id, gradient);
             }
         }
     }

@@ -33,6 +33,7 @@ mod dropout;
 mod gpu;
 mod graph;
 mod ops;
+mod optional;
 mod pair;
 mod self_test;
 #[cfg(feature = "gpu")]
@@ -51,6 +52,7 @@ pub use ops::feed_forward::{Projection, feed_forward};
 pub use ops::gelu::gelu;
 pub use ops::layer_norm::layer_norm;
 pub use ops::matmul::{linear, matmul, relaxed_simd};
+pub use ops::projections::{Projections, projections};
 pub use ops::relation::{RelationLoss, relation, relation_loss};
 pub use ops::rotary::{Rotation, rotary};
 pub use pair::Taps;

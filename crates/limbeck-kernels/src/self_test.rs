@@ -6,9 +6,9 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use limbeck_recipe::{KernelChoice, Kernels, Operation, Pair, Reach};
 
 use crate::{
-    AdamWMoments, AdamWParameter, AdamWScalars, Attending, Ids, Lengths, Projection, Rotation,
-    Taps, attention, embedding, feed_forward, gelu, layer_norm, linear, relation_loss, rotary,
-    update_all,
+    AdamWMoments, AdamWParameter, AdamWScalars, Attending, Ids, Lengths, Projection, Projections,
+    Rotation, Taps, attention, embedding, feed_forward, gelu, layer_norm, linear, projections,
+    relation_loss, rotary, update_all,
 };
 
 /// B, S and A of the cases: more than a tile and less than a group, with a short sequence beside a full one.
@@ -64,7 +64,7 @@ pub enum Check {
     },
     /// Rotary positions, a part of attention.
     Rotary,
-    /// Rows of a table by ids.
+    /// Rows of tables by ids, added up.
     Embedding,
     /// Exact GELU.
     Gelu,
@@ -77,6 +77,8 @@ pub enum Check {
     },
     /// Linear layers.
     Linear,
+    /// Attention's projections.
+    Projections,
     /// The norm of gradients, and AdamW.
     AdamW,
 }
@@ -93,6 +95,7 @@ impl Check {
             Self::FeedForward => Operation::FeedForward,
             Self::LayerNorm { .. } => Operation::LayerNorm,
             Self::Linear => Operation::Linear,
+            Self::Projections => Operation::Projections,
             Self::AdamW => Operation::AdamW,
             Self::Embedding => Operation::Embedding,
         }
@@ -199,6 +202,7 @@ async fn results(check: Check, device: &Device) -> Result<Results, SelfTestError
         Check::FeedForward => fed_forward(&device).await,
         Check::LayerNorm { width } => normalised(width, &device).await,
         Check::Linear => layers(&device).await,
+        Check::Projections => projected(&device).await,
         Check::AdamW => optimised(&device).await,
     }
 }
@@ -222,7 +226,10 @@ async fn relation(
     );
     let loss = loss.map_err(|e| SelfTestError::Device(e.to_string()))?;
     let gradients = loss.total.backward();
-    with_gradients(("the loss by row", loss.rows), &student, &gradients).await
+    let mut results = with_gradients(("the loss by row", loss.rows), &student, &gradients).await?;
+    results.push(("the loss by pair", read(loss.by_pair).await?));
+    results.push(("the loss", read(loss.total).await?));
+    Ok(results)
 }
 
 async fn attended(
@@ -275,25 +282,36 @@ async fn turned(device: &Device) -> Result<Results, SelfTestError> {
     ])
 }
 
-/// One id in many places, most in a few, some in none.
+/// One id in many places, most in a few, some in none; of three tables.
 async fn taken(device: &Device) -> Result<Results, SelfTestError> {
     const ROWS: u32 = 97;
     const PLACES: u32 = 300;
-    let ids: Vec<u32> = (0..PLACES)
-        .map(|n| if n % 3 == 0 { 7 } else { n * n % ROWS })
-        .collect();
-    let ids = Ids::new(ids, [2, PLACES as usize / 2], device);
-    let table = matrix([ROWS as usize, 20], 22, &device.clone().autodiff()).require_grad();
-    let rows = embedding(KernelChoice::Fused, table.clone(), &ids);
+    let ids = |id: fn(u32) -> u32| {
+        let ids: Vec<u32> = (0..PLACES).map(id).collect();
+        Ids::new(ids, [2, PLACES as usize / 2])
+    };
+    let table = |rows: u32, seed| {
+        matrix([rows as usize, 20], seed, &device.clone().autodiff()).require_grad()
+    };
+    let tables = vec![
+        (
+            table(ROWS, 22),
+            ids(|n| if n % 3 == 0 { 7 } else { n * n % ROWS }),
+        ),
+        (table(PLACES / 2, 27), ids(|n| n % (PLACES / 2))),
+        (table(2, 28), ids(|n| n / 290)),
+    ];
+    let rows = embedding(KernelChoice::Fused, tables.clone());
     let weight = matrix([PLACES as usize, 20], 23, device).reshape(rows.dims());
     let gradients = (rows.clone() * weight).sum().backward();
-    Ok(vec![
-        ("the rows", read(rows).await?),
-        (
-            "the gradient of the table",
-            gradient(&table, &gradients).await?,
-        ),
-    ])
+    let mut results = vec![("the rows", read(rows).await?)];
+    for (table, _) in &tables {
+        results.push((
+            "the gradient of a table",
+            gradient(table, &gradients).await?,
+        ));
+    }
+    Ok(results)
 }
 
 async fn activated(device: &Device) -> Result<Results, SelfTestError> {
@@ -302,7 +320,7 @@ async fn activated(device: &Device) -> Result<Results, SelfTestError> {
     let width = x.dims()[2];
     let bias = random(7, 12, &tracked).reshape([LENGTHS.len() * LENGTH, width]);
     let bias: Tensor<1> = bias.slice([0..1, 0..width]).reshape([width]);
-    let y = gelu(KernelChoice::Fused, x.clone(), bias);
+    let y = gelu(KernelChoice::Fused, x.clone(), Some(bias));
     let gradients = y.clone().sum().backward();
     Ok(vec![
         ("the output", read(y).await?),
@@ -310,10 +328,11 @@ async fn activated(device: &Device) -> Result<Results, SelfTestError> {
     ])
 }
 
+/// So many rows that those which a GPU's workgroups leave are shared out when they are added up.
 async fn normalised(width: usize, device: &Device) -> Result<Results, SelfTestError> {
     let tracked = device.clone().autodiff();
-    let [b, rows] = [LENGTHS.len(), LENGTHS.len() * LENGTH];
-    let random = |seed, device| matrix([rows, width], seed, device).reshape([b, LENGTH, width]);
+    let [b, s] = [8, 70];
+    let random = |seed, device| matrix([b * s, width], seed, device).reshape([b, s, width]);
     let vector = |seed| matrix([1, width], seed, &tracked).reshape([width]);
     let [x, residual] = [17, 18].map(|seed| random(seed, &tracked).require_grad());
     let [weight, bias] = [19, 20].map(|seed| -> Tensor<1> { vector(seed).require_grad() });
@@ -322,7 +341,7 @@ async fn normalised(width: usize, device: &Device) -> Result<Results, SelfTestEr
         x.clone(),
         Some(residual),
         weight.clone(),
-        bias.clone(),
+        Some(bias.clone()),
         1e-5,
     );
     let gradients = (y.clone() * random(21, device)).sum().backward();
@@ -355,9 +374,9 @@ async fn fed_forward(device: &Device) -> Result<Results, SelfTestError> {
             projection([width, inner], 81),
             projection([inner, width], 83),
         );
-        let y = feed_forward(KernelChoice::Fused, x.clone(), up.clone(), down.clone());
-        let weight = matrix([rows, width], 85, device);
-        let gradients = (y.clone() * weight).sum().backward();
+        let (y, again) = feed_forward(KernelChoice::Fused, x.clone(), up.clone(), down.clone());
+        let [weight, other] = [85, 86].map(|seed| matrix([rows, width], seed, device));
+        let gradients = (y.clone() * weight + again * other).sum().backward();
         results.push(("the output", read(y).await?));
         results.push(("the gradient of x", gradient(&x, &gradients).await?));
         for Projection { weight, bias } in [&up, &down] {
@@ -391,6 +410,53 @@ async fn layers(device: &Device) -> Result<Results, SelfTestError> {
         results.push(("the gradient of x", gradient(&x, &gradients).await?));
         results.push(("the gradient of weights", gradient(&w, &gradients).await?));
         results.push(("the gradient of biases", gradient(&bias, &gradients).await?));
+    }
+    Ok(results)
+}
+
+/// With both of a GPU's tiles for the vectors, for the gradient of states and for those of weights; and without biases.
+async fn projected(device: &Device) -> Result<Results, SelfTestError> {
+    let tracked = device.clone().autodiff();
+    let mut results = Vec::new();
+    for ([rows, width, outputs], is_biased) in [
+        ([900, 8, 700], true),
+        ([1_412, 1_284, 8], true),
+        ([8, 900, 700], true),
+        ([20, 36, 40], true),
+        ([20, 36, 40], false),
+    ] {
+        let weight = |seed| matrix([width, outputs], seed, &tracked).require_grad();
+        let bias = |seed| -> Tensor<1> {
+            let row = matrix([1, outputs], seed, &tracked);
+            row.reshape([outputs]).require_grad()
+        };
+        let by = Projections {
+            weights: [90, 91, 92].map(weight),
+            biases: is_biased.then(|| [93, 94, 95].map(bias)),
+        };
+        let states = matrix([rows, width], 96, &tracked).require_grad();
+        let input = states.clone().reshape([1, rows, width]);
+        let (Taps { q, k, v }, again) = projections(KernelChoice::Fused, input, by.clone());
+        let mut loss = (again * matrix([rows, width], 97, device).reshape([1, rows, width])).sum();
+        for (vectors, seed) in [q, k, v].into_iter().zip(98..) {
+            let weight = matrix([rows, outputs], seed, device).reshape([1, rows, outputs]);
+            results.push(("the vectors", read(vectors.clone()).await?));
+            loss = loss + (vectors * weight).sum();
+        }
+        let gradients = loss.backward();
+        results.push((
+            "the gradient of states",
+            gradient(&states, &gradients).await?,
+        ));
+        for weight in &by.weights {
+            results.push((
+                "the gradient of weights",
+                gradient(weight, &gradients).await?,
+            ));
+        }
+        for bias in by.biases.iter().flatten() {
+            results.push(("the gradient of biases", gradient(bias, &gradients).await?));
+        }
     }
     Ok(results)
 }

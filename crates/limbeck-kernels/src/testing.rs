@@ -10,7 +10,7 @@ use crate::ops::embedding::EmbeddingSpec;
 use crate::ops::gelu::GeluSpec;
 use crate::ops::layer_norm::LayerNormSpec;
 use crate::ops::matmul::{MatmulSpec, SumSpec};
-use crate::ops::relation::RelationSpec;
+use crate::ops::relation::{MeanSpec, RelationSpec};
 use crate::ops::rotary::RotarySpec;
 
 pub use crate::gpu::{fill_outputs_with, launches, pretend_software, skip_launches};
@@ -19,13 +19,14 @@ pub use crate::ops::adamw::{buffers, limit_buffers};
 /// Every WGSL text that is ever launched, after the name of its variant.
 pub fn shaders() -> Vec<(String, String)> {
     let mut all = rendered(RelationSpec::all());
+    all.extend(rendered(MeanSpec::all()));
     all.extend(rendered(AttentionSpec::all()));
     all.extend(rendered(GeluSpec::all()));
     all.extend(rendered(LayerNormSpec::all()));
     all.extend(rendered(AdamWSpec::all()));
     all.extend(rendered(MatmulSpec::all()));
-    all.extend(rendered(vec![SumSpec]));
-    all.extend(rendered(vec![EmbeddingSpec]));
+    all.extend(rendered(SumSpec::all()));
+    all.extend(rendered(EmbeddingSpec::all()));
     all.extend(rendered(vec![RotarySpec]));
     all
 }

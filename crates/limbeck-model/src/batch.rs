@@ -21,10 +21,9 @@ impl TokenBatch {
     pub fn new(ids: &[u32], lengths: &[usize], device: &Device) -> Result<Self, ModelError> {
         let b = lengths.len().max(1);
         let s = ids.len() / b;
-        let device = device.clone().without_autodiff();
-        let lengths = Lengths::new(lengths, s, &device)?;
+        let lengths = Lengths::new(lengths, s, device)?;
         Ok(Self {
-            ids: Ids::new(ids, [b, s], &device),
+            ids: Ids::new(ids, [b, s]),
             lengths,
             types: None,
         })
@@ -33,7 +32,7 @@ impl TokenBatch {
     /// The same with the token type of each id, (B, S) row-major; without them every token is of type 0.
     #[must_use]
     pub fn with_types(mut self, types: &[u32]) -> Self {
-        self.types = Some(Ids::new(types, self.ids.dims(), &self.ids.device()));
+        self.types = Some(Ids::new(types, self.ids.dims()));
         self
     }
 
@@ -42,9 +41,10 @@ impl TokenBatch {
         &self.ids
     }
 
-    /// The token types, (B, S), unless all are 0.
-    pub(crate) fn types(&self) -> Option<&Ids> {
-        self.types.as_ref()
+    /// The token types, (B, S).
+    pub(crate) fn types(&self) -> Ids {
+        let zeros = || Ids::new(vec![0; self.ids.as_slice().len()], self.ids.dims());
+        self.types.clone().unwrap_or_else(zeros)
     }
 
     /// The length of each sequence.
@@ -54,11 +54,22 @@ impl TokenBatch {
 
     /// The highest id.
     pub(crate) fn highest(&self) -> u32 {
-        self.ids.as_slice().iter().copied().max().unwrap_or(0)
+        self.ids.highest()
     }
 
-    /// The position of each token in its sequence, (B, S), counted on from `first`; the token `uncounted` is not counted and
-    /// has the one before `first`. None if no text has that token.
+    /// The highest token type.
+    pub(crate) fn highest_type(&self) -> u32 {
+        self.types.as_ref().map_or(0, Ids::highest)
+    }
+
+    /// The position of each token in its sequence, (B, S), counted on from `first`.
+    pub(crate) fn positions(&self, first: usize) -> Ids {
+        let [b, s] = self.ids.dims();
+        let positions = (0..b).flat_map(|_| (first..first + s).map(|position| position as u32));
+        Ids::new(positions.collect::<Vec<u32>>(), [b, s])
+    }
+
+    /// The same, but the token `uncounted` is not counted and has the position before `first`. None if no text has that token.
     pub(crate) fn positions_without(&self, uncounted: u32, first: usize) -> Option<Ids> {
         let [b, s] = self.ids.dims();
         let host = self.ids.as_slice();
@@ -75,6 +86,6 @@ impl TokenBatch {
             })
         });
         let positions: Vec<u32> = positions.collect();
-        Some(Ids::new(positions, [b, s], &self.ids.device()))
+        Some(Ids::new(positions, [b, s]))
     }
 }

@@ -204,9 +204,7 @@ impl Classifier {
     fn gelu(&self, dense: &Linear, x: Tensor<2>) -> Tensor<2> {
         let kernels = self.encoder.kernels();
         let x = matmul(kernels, x, dense.weight.clone()).unsqueeze_dim(1);
-        let zeros = || Tensor::zeros([dense.weight.dims()[1]], &x.device());
-        let bias = dense.bias.clone().unwrap_or_else(zeros);
-        gelu(kernels, x, bias).squeeze_dim(1)
+        gelu(kernels, x, dense.bias.clone()).squeeze_dim(1)
     }
 
     /// Every parameter in place: the encoder's, then the head's, each by its name in the file that holds it.
@@ -381,10 +379,8 @@ impl Norm {
 
     /// (B, H) to (B, H).
     fn apply(&self, kernels: Kernels, x: Tensor<2>, eps: f64) -> Tensor<2> {
-        let bias = self.bias.clone();
-        let bias = bias.unwrap_or_else(|| self.weight.zeros_like());
-        let x = x.unsqueeze_dim(1);
-        layer_norm(kernels, x, None, self.weight.clone(), bias, eps).squeeze_dim(1)
+        let (weight, bias) = (self.weight.clone(), self.bias.clone());
+        layer_norm(kernels, x.unsqueeze_dim(1), None, weight, bias, eps).squeeze_dim(1)
     }
 
     fn parameters_mut(&mut self) -> Vec<(String, Kind, ParameterMut<'_>)> {

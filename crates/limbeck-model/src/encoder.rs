@@ -33,6 +33,7 @@ pub fn checks(config: &Config) -> Vec<Check> {
         layer_norm(config.hidden_size),
         layer_norm(config.shape.embedding_width()),
         Check::Linear,
+        Check::Projections,
     ];
     checks.extend(config.feeds_at_once().then_some(Check::FeedForward));
     checks.extend(
@@ -182,7 +183,7 @@ impl Encoder {
         for before in &self.blocks()[..layer - 1] {
             x = pass.block(before, x);
         }
-        let projected = pass.project(target, &x);
+        let (projected, _) = pass.project(target, x);
         Ok(pass.tapped(target, projected))
     }
 
@@ -202,9 +203,9 @@ impl Encoder {
         for before in &self.blocks()[..layer - 1] {
             x = pass.block(before, x);
         }
-        let projected = pass.project(target, &x);
+        let (projected, states) = pass.project(target, x);
         let taps = pass.tapped(target, projected.clone());
-        x = pass.after_projections(target, x, projected);
+        x = pass.after_projections(target, states, projected);
         for after in &self.blocks()[layer..] {
             x = pass.block(after, x);
         }
@@ -220,11 +221,12 @@ impl Encoder {
         let blocks = self.blocks();
         let mut taps = Vec::with_capacity(blocks.len());
         for (index, block) in blocks.iter().enumerate() {
-            let projected = pass.project(block, &x);
+            let (projected, states) = pass.project(block, x);
             taps.push(pass.tapped(block, projected.clone()));
-            if index + 1 < blocks.len() {
-                x = pass.after_projections(block, x, projected);
+            if index + 1 == blocks.len() {
+                break;
             }
+            x = pass.after_projections(block, states, projected);
         }
         Ok(taps)
     }
@@ -302,6 +304,13 @@ impl Encoder {
         if id as usize >= vocabulary {
             return Err(ModelError::UnknownToken { id, vocabulary });
         }
+        let at = &self.parameters.layout().embeddings;
+        if let Some(table) = at.token_type {
+            let (id, [types, _]) = (batch.highest_type(), self.parameters.matrix(table).dims());
+            if id as usize >= types {
+                return Err(ModelError::UnknownType { id, types });
+            }
+        }
         let mut pass = Pass {
             shape: &self.config.shape,
             parameters: &self.parameters,
@@ -313,7 +322,6 @@ impl Encoder {
             dropout,
         };
         pass.distances = pass.distances();
-        let at = &self.parameters.layout().embeddings;
         let x = pass.embeddings(at, batch);
         Ok((pass, x))
     }

@@ -165,6 +165,16 @@ pub enum ModelError {
         /// Rows of the embedding table.
         vocabulary: usize,
     },
+    /// A token type that the model has no row for.
+    #[error(
+        "token type {id} is beyond the model's {types}: this tokenizer belongs to another model"
+    )]
+    UnknownType {
+        /// The token type.
+        id: u32,
+        /// Rows of the table of token types.
+        types: usize,
+    },
     /// A tokenizer with tokens that the model has no rows for.
     #[error(
         "the tokenizer has {tokens} tokens, such as `{token}` with id {id}, and the model rows for {rows}. Give the model rows \

@@ -1,4 +1,22 @@
-//! The gradient of a table whose rows were taken by ids, and mistakes in it.
+//! Rows of tables by ids, added up, the gradient of a table, and mistakes in either.
+
+/// The sum over tables, (rows, width) each, of the rows that their ids take: (places, width). Twin of `embedding_forward.wgsl`.
+///
+/// # Panics
+/// If the lengths do not fit, or an id has no row.
+pub fn forward(tables: &[(Vec<f64>, Vec<u32>)], width: usize) -> Vec<f64> {
+    let places = tables.first().map_or(0, |(_, ids)| ids.len());
+    let mut sum = vec![0.0; places * width];
+    for (table, ids) in tables {
+        assert_eq!(ids.len(), places, "ids of the same places");
+        for place in 0..places {
+            for at in 0..width {
+                sum[place * width + at] += table[ids[place] as usize * width + at];
+            }
+        }
+    }
+    sum
+}
 
 /// The gradient of a table of so many rows, (rows, width): that of each place, (places, width), added to the row of its
 /// id. Twin of `embedding_backward.wgsl`.
@@ -71,11 +89,51 @@ impl Defect {
     }
 }
 
+/// What a sum over tables gets wrong when it is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SumDefect {
+    /// The last table is missing.
+    LastMissing,
+    /// The last table is read by the ids of the first.
+    OneList,
+    /// The last table is read as if it were the first.
+    OneTable,
+}
+
+impl SumDefect {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::LastMissing, Self::OneList, Self::OneTable];
+
+    /// The sum with this mistake, of several tables with rows for all ids.
+    ///
+    /// # Panics
+    /// As [`forward`].
+    pub fn sum(self, tables: &[(Vec<f64>, Vec<u32>)], width: usize) -> Vec<f64> {
+        let mut tables = tables.to_vec();
+        let first = tables[0].clone();
+        if let Some((table, ids)) = tables.last_mut() {
+            match self {
+                Self::LastMissing => table.fill(0.0),
+                Self::OneList => *ids = first.1,
+                Self::OneTable => *table = first.0,
+            }
+        }
+        forward(&tables, width)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Defect, backward};
+    use super::{Defect, SumDefect, backward, forward};
     use crate::judge::verdict_with_factor;
     use crate::rng::Rng;
+
+    #[test]
+    fn rows_of_tables_add_up() {
+        let words = (vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], vec![2, 0]);
+        let types = (vec![10.0, 20.0], vec![0, 0]);
+        assert_eq!(forward(&[words, types], 2), [15.0, 26.0, 11.0, 22.0]);
+    }
 
     #[test]
     fn places_of_an_id_add_up() {
@@ -96,6 +154,24 @@ mod tests {
         let gradient = backward(&ids.map(|id| id as u32), &upstream, 5);
         let slope: f64 = gradient.iter().zip(&table).map(|(g, x)| g * x).sum();
         assert!((value - slope).abs() < 1e-13);
+    }
+
+    #[test]
+    fn the_judge_sees_every_defect_of_a_sum() {
+        let mut rng = Rng::new(10);
+        let mut table = |rows: u32| -> (Vec<f64>, Vec<u32>) {
+            let numbers = (0..rows * 4).map(|_| rng.normal()).collect();
+            (numbers, (0..40).map(|n| n * n % rows).collect())
+        };
+        let tables = [table(11), table(13), table(12)];
+        let exact = forward(&tables, 4);
+        let narrow = |values: &[f64]| values.iter().map(|x| *x as f32).collect::<Vec<f32>>();
+        let plain = narrow(&exact);
+        for defect in SumDefect::ALL {
+            let wrong = narrow(&defect.sum(&tables, 4));
+            let verdict = verdict_with_factor(8.0, "sum", &wrong, &plain, &exact);
+            assert!(verdict.is_err(), "{defect:?} passes");
+        }
     }
 
     #[test]

@@ -20,5 +20,6 @@ pub mod gradcheck;
 pub mod judge;
 pub mod layer_norm;
 pub mod matmul;
+pub mod projections;
 pub mod relation;
 pub mod rng;

@@ -21,6 +21,14 @@ pub fn matmul(a: &[f64], b: &[f64], [m, k, n]: [usize; 3]) -> Vec<f64> {
     product
 }
 
+/// A matrix with rows of `width`, transposed.
+pub fn transposed(values: &[f64], width: usize) -> Vec<f64> {
+    let rows = values.len() / width;
+    (0..values.len())
+        .map(|at| values[at % rows * width + at / rows])
+        .collect()
+}
+
 /// The sum of the rows of x, (rows, width): (width). Twin of `sum_rows.wgsl`.
 ///
 /// # Panics

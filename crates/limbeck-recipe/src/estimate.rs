@@ -126,9 +126,8 @@ fn largest_tensor(plan: &Plan) -> (f64, &'static str) {
         let embedding = config.shape.embedding_width();
         FLOAT * config.vocab_size as f64 * embedding as f64
     };
-    let width = |config: &Config| {
-        let width = config.hidden_size.max(config.intermediate_size);
-        FLOAT * tokens * width as f64
+    let width = |config: &Config, is_trained| {
+        FLOAT * tokens * widest_row(config, plan.kernels, is_trained) as f64
     };
     let (student, teacher) = (&plan.student, &plan.teacher);
     let heads = student.num_attention_heads.max(teacher.num_attention_heads);
@@ -141,11 +140,11 @@ fn largest_tensor(plan: &Plan) -> (f64, &'static str) {
         (table(teacher), "the embeddings of the teacher"),
         (table(student), "the embeddings of the student"),
         (
-            width(teacher),
+            width(teacher, false),
             "the values of one batch in a layer of the teacher",
         ),
         (
-            width(student),
+            width(student, true),
             "the values of one batch in a layer of the student",
         ),
         (
@@ -155,6 +154,19 @@ fn largest_tensor(plan: &Plan) -> (f64, &'static str) {
     ];
     all.into_iter()
         .fold((0.0, ""), |a, b| if b.0 > a.0 { b } else { a })
+}
+
+/// Numbers that a token has in the widest tensor of a layer: kernels give several results in one, which are views of it.
+pub fn widest_row(config: &Config, kernels: Kernels, is_trained: bool) -> usize {
+    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    let projected = match kernels.has(Operation::Projections) {
+        true => 3 * hidden,
+        false => hidden,
+    };
+    // What goes into GELU is kept for its slope.
+    let has_slopes = is_trained && config.feeds_at_once() && kernels.has(Operation::FeedForward);
+    let fed = if has_slopes { 2 * inner } else { inner };
+    projected.max(fed)
 }
 
 /// What is left of a cost where every number of the recipe is as low as it goes: that of the models in folders.

@@ -5,7 +5,7 @@ use crate::KernelChoice;
 /// An operation that has a kernel of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Rows of a table by ids.
+    /// Rows of tables by ids, added up.
     Embedding,
     /// The relation loss.
     Relation,
@@ -19,13 +19,15 @@ pub enum Operation {
     LayerNorm,
     /// Linear layers.
     Linear,
+    /// Attention's projections: three linear layers of the same states.
+    Projections,
     /// The norm of gradients, and AdamW, of all parameters together.
     AdamW,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Embedding,
         Self::Relation,
         Self::Attention,
@@ -33,6 +35,7 @@ impl Operation {
         Self::FeedForward,
         Self::LayerNorm,
         Self::Linear,
+        Self::Projections,
         Self::AdamW,
     ];
 
@@ -46,6 +49,7 @@ impl Operation {
             Self::FeedForward => "feed-forward part",
             Self::LayerNorm => "LayerNorm",
             Self::Linear => "linear layers",
+            Self::Projections => "attention's projections",
             Self::AdamW => "AdamW",
         }
     }

@@ -29,7 +29,9 @@ mod step;
 pub use config::{Config, StudentSize, TOKENIZER_FILES, parameter_count};
 pub use counted::counted;
 pub use error::ConfigError;
-pub use estimate::{Estimate, beyond_buffer, beyond_memory, encoding_bytes, memory, tuning_bytes};
+pub use estimate::{
+    Estimate, beyond_buffer, beyond_memory, encoding_bytes, memory, tuning_bytes, widest_row,
+};
 pub use head::{FamilyHead, HeadActivation, HeadChoice, Tuned};
 pub use hub::{HubChecksum, HubFile, HubId, HubListing, is_commit};
 pub use init::Init;

@@ -2,7 +2,7 @@
 
 use limbeck_recipe::{
     Config, Estimate, Init, KernelChoice, Plan, Recipe, StudentRecipe, StudentSize, beyond_buffer,
-    beyond_memory, memory, parameter_count,
+    beyond_memory, memory, parameter_count, widest_row,
 };
 
 fn plan(recipe: Recipe) -> Plan {
@@ -95,10 +95,8 @@ fn a_tensor_that_no_buffer_holds_is_refused_with_the_number_to_lower() {
         ..student(|_| ())
     };
     let plan = plan(recipe);
-    let widest = plan
-        .teacher
-        .intermediate_size
-        .max(plan.student.intermediate_size);
+    let widest = widest_row(&plan.teacher, plan.kernels, false);
+    assert_eq!(widest, plan.teacher.intermediate_size);
     let bytes = 4.0 * (65_536 * 512 * widest) as f64;
     assert_eq!(beyond_buffer(&plan, bytes), None);
     let mistake = beyond_buffer(&plan, 1e9).expect("too large");

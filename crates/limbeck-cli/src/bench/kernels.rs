@@ -3,8 +3,9 @@
 
 use burn::tensor::{Device, Distribution, Tensor};
 use limbeck_kernels::{
-    AdamWParameter, AdamWScalars, Attending, Check, Ids, Lengths, Projection, Taps, attention,
-    embedding, feed_forward, layer_norm, linear, matmul, relation_loss, update_all,
+    AdamWParameter, AdamWScalars, Attending, Check, Ids, Lengths, Projection, Projections,
+    Rotation, Taps, attention, embedding, feed_forward, gelu, layer_norm, linear, matmul,
+    projections, relation_loss, rotary, update_all,
 };
 use limbeck_recipe::{KernelChoice, Pair, Rng};
 
@@ -60,12 +61,18 @@ pub fn table(batch: usize) -> Vec<Kernel> {
         all.push(gradient_of_weights(rows, inputs, outputs));
     }
     all.extend([
+        projects(batch, TEACHER, false),
+        projects(batch, STUDENT, true),
         attends(batch, TEACHER, false),
         attends(batch, STUDENT, true),
         relations(batch, 12),
         relations(batch, 48),
         feeds(batch, TEACHER, false),
         feeds(batch, STUDENT, true),
+        activates(batch, 4 * TEACHER, false),
+        activates(batch, 4 * STUDENT, true),
+        turns(batch, TEACHER, false),
+        turns(batch, STUDENT, true),
         normalises(batch, TEACHER, false),
         normalises(batch, STUDENT, true),
         embeds(batch, TEACHER, false),
@@ -185,6 +192,43 @@ fn gradient_of_weights(rows: usize, inputs: usize, outputs: usize) -> Kernel {
     )
 }
 
+/// Three products of M H H forward, six backward. Forward the states and the weights are read and three vectors are written; backward
+/// ones are written for each, and each product reads its factors: states once, and writes.
+fn projects(batch: usize, hidden: usize, backward: bool) -> Kernel {
+    let rows = batch * LENGTH;
+    let (narrow, weights) = (rows * hidden, 3 * hidden * hidden);
+    let products = if backward { 9 } else { 3 };
+    // The sum that this differentiates reads and writes the three once more.
+    let back = 6 * narrow + (3 * narrow + weights + narrow) + (4 * narrow + weights);
+    Kernel {
+        name: of_pass(
+            backward,
+            "attention's projections forward",
+            "attention's projections forward and backward",
+        ),
+        sizes: format!("{rows} x {hidden} x 3 * {hidden}"),
+        judge: Check::Projections,
+        flops: Some(2.0 * (products * rows * hidden * hidden) as f64),
+        bytes: floats(4 * narrow + weights + if backward { back } else { 0 }),
+        prepare: Box::new(move |device| {
+            let states: Tensor<3> = input([batch, LENGTH, hidden], device, backward);
+            let by = Projections {
+                weights: [(); 3].map(|()| input([hidden, hidden], device, backward)),
+                biases: Some([(); 3].map(|()| input([hidden], device, backward))),
+            };
+            Ok(Box::new(move || {
+                let (states, by) = (states.clone(), by.clone());
+                let (Taps { q, k, v }, _) = projections(KernelChoice::Fused, states, by);
+                match backward {
+                    true => end(Tensor::cat(vec![q, k, v], 0), true),
+                    false => end(q, false),
+                }
+                Ok(())
+            }))
+        }),
+    }
+}
+
 /// Two products of B S S H forward, four backward. Forward q, k, v are read and the output is written; backward its ones
 /// are written, these five are read, and three gradients are written.
 fn attends(batch: usize, hidden: usize, backward: bool) -> Kernel {
@@ -297,7 +341,59 @@ fn feeds(batch: usize, hidden: usize, backward: bool) -> Kernel {
             let (up, down) = (projection(hidden, inner), projection(inner, hidden));
             Ok(Box::new(move || {
                 let (x, up, down) = (x.clone(), up.clone(), down.clone());
-                end(feed_forward(KernelChoice::Fused, x, up, down), backward);
+                let (fed, _) = feed_forward(KernelChoice::Fused, x, up, down);
+                end(fed, backward);
+                Ok(())
+            }))
+        }),
+    }
+}
+
+/// GELU by itself, as a gated feed-forward part has it. Forward x is read and y is written; backward ones are written, they and x are
+/// read, and the gradient of x is written and read again for that of the bias.
+fn activates(batch: usize, width: usize, backward: bool) -> Kernel {
+    let tensors = if backward { 2 + 1 + 4 } else { 2 };
+    Kernel {
+        name: of_pass(backward, "GELU forward", "GELU forward and backward"),
+        sizes: format!("B {batch} S {LENGTH} x {width}"),
+        judge: Check::Gelu,
+        flops: None,
+        bytes: floats(tensors * batch * LENGTH * width),
+        prepare: Box::new(move |device| {
+            let x: Tensor<3> = input([batch, LENGTH, width], device, backward);
+            let bias: Tensor<1> = input([width], device, backward);
+            Ok(Box::new(move || {
+                let y = gelu(KernelChoice::Fused, x.clone(), Some(bias.clone()));
+                end(y, backward);
+                Ok(())
+            }))
+        }),
+    }
+}
+
+/// Rotary positions of queries or keys. Forward x is read and y is written; backward ones are written and read, and the gradient of x
+/// is written.
+fn turns(batch: usize, hidden: usize, backward: bool) -> Kernel {
+    /// Of ModernBERT.
+    const THETA: f64 = 160_000.0;
+    let tensors = if backward { 2 + 3 } else { 2 };
+    let width = hidden / HEADS;
+    Kernel {
+        name: of_pass(
+            backward,
+            "rotary positions forward",
+            "rotary positions forward and backward",
+        ),
+        sizes: format!("B {batch} S {LENGTH}, {HEADS} heads of {width}"),
+        judge: Check::Rotary,
+        flops: None,
+        bytes: floats(tensors * batch * LENGTH * hidden),
+        prepare: Box::new(move |device| {
+            let x: Tensor<3> = input([batch, LENGTH, hidden], device, backward);
+            let rotation = Rotation::new(THETA, LENGTH, width);
+            Ok(Box::new(move || {
+                let y = rotary(KernelChoice::Fused, x.clone(), &rotation, HEADS);
+                end(y, backward);
                 Ok(())
             }))
         }),
@@ -330,7 +426,7 @@ fn normalises(batch: usize, width: usize, backward: bool) -> Kernel {
                     x,
                     residual,
                     weight,
-                    bias,
+                    Some(bias),
                     LAYER_NORM_EPS,
                 );
                 end(y, backward);
@@ -340,13 +436,14 @@ fn normalises(batch: usize, width: usize, backward: bool) -> Kernel {
     }
 }
 
-/// Forward a row is read and written by token; backward as many are read, and a whole table of gradients is written.
+/// Of words, positions and types. Forward a row of each is read and one written by token; backward ones are written and read, and
+/// whole tables of gradients are written.
 fn embeds(batch: usize, width: usize, backward: bool) -> Kernel {
     let tokens = batch * LENGTH;
     let rows = if backward {
-        4 * tokens + VOCABULARY
+        6 * tokens + VOCABULARY + LENGTH + 2
     } else {
-        2 * tokens
+        4 * tokens
     };
     Kernel {
         name: of_pass(
@@ -359,13 +456,17 @@ fn embeds(batch: usize, width: usize, backward: bool) -> Kernel {
         flops: None,
         bytes: floats(rows * width),
         prepare: Box::new(move |device| {
-            let table: Tensor<2> = input([VOCABULARY, width], device, backward);
-            let ids = ids(batch, VOCABULARY, device);
+            let table = |rows| input::<2>([rows, width], device, backward);
+            let shape = [batch, LENGTH];
+            let positions = (0..batch * LENGTH).map(|at| (at % LENGTH) as u32);
+            let positions = Ids::new(positions.collect::<Vec<u32>>(), shape);
+            let tables = vec![
+                (table(VOCABULARY), ids(batch, VOCABULARY)),
+                (table(LENGTH), positions),
+                (table(2), Ids::new(vec![0; batch * LENGTH], shape)),
+            ];
             Ok(Box::new(move || {
-                end(
-                    embedding(KernelChoice::Fused, table.clone(), &ids),
-                    backward,
-                );
+                end(embedding(KernelChoice::Fused, tables.clone()), backward);
                 Ok(())
             }))
         }),
@@ -373,10 +474,10 @@ fn embeds(batch: usize, width: usize, backward: bool) -> Kernel {
 }
 
 /// (B, S) of random ids.
-fn ids(batch: usize, vocabulary: usize, device: &Device) -> Ids {
+fn ids(batch: usize, vocabulary: usize) -> Ids {
     let mut rng = Rng::new(3);
     let ids = (0..batch * LENGTH).map(|_| rng.below(vocabulary as u64) as u32);
-    Ids::new(ids.collect::<Vec<u32>>(), [batch, LENGTH], device)
+    Ids::new(ids.collect::<Vec<u32>>(), [batch, LENGTH])
 }
 
 /// The norm of the gradients, and AdamW, of all parameters of a student, as a step ends. For the norm the gradients are read; for the

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::scene::{Outcome, Scene};
 
 /// Kernels and steps of `--quick`.
-const MEASUREMENTS: usize = 24;
+const MEASUREMENTS: usize = 30;
 
 fn bench(flags: &[&str]) -> Outcome {
     Scene::new().run(&[&["bench", "--quick"], flags].concat())
@@ -163,7 +163,7 @@ fn flags_that_make_no_sense_are_refused() {
     bench(&["--only", "softmax"]).refused(
         2,
         "--only softmax: no measurement has that in its name. Names are those of the report, such as linear, attention, \
-         relation loss, feed-forward part, LayerNorm, embedding, AdamW or step",
+         relation loss, projections, feed-forward part, GELU, rotary positions, LayerNorm, embedding, AdamW or step",
     );
 }
 

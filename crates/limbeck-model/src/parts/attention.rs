@@ -1,20 +1,37 @@
 //! Self-attention: the projections that are tapped, and what follows them.
 
 use burn::tensor::Tensor;
-use limbeck_kernels::{Attending, Taps, attention, rotary};
-use limbeck_recipe::Tap;
+use limbeck_kernels::{Attending, Projections, Taps, attention, projections, rotary};
 use limbeck_recipe::layout::Block;
+use limbeck_recipe::{NormPlace, Tap};
 
 use super::Pass;
 
 impl Pass<'_> {
-    /// Queries, keys and values of a layer of hidden states (B, S, H), biases included, (B, S, H) each.
-    pub(crate) fn project(&self, at: &Block, x: &Tensor<3>) -> Taps {
-        let x = self.read_by_attention(at, x);
-        Taps {
-            q: self.linear(at.attention.query, x.clone()),
-            k: self.linear(at.attention.key, x.clone()),
-            v: self.linear(at.attention.value, x),
+    /// Queries, keys and values of a layer of hidden states (B, S, H), biases included, (B, S, H) each; and the states again, for what
+    /// follows in the layer.
+    pub(crate) fn project(&self, at: &Block, x: Tensor<3>) -> (Taps, Tensor<3>) {
+        match (self.shape.norm_place, at.attention_norm) {
+            (NormPlace::Before, Some(norm)) => {
+                let normed = self.norm(norm, x.clone(), None);
+                let (projected, _) = projections(self.kernels, normed, self.projections(at));
+                (projected, x)
+            }
+            _ => projections(self.kernels, x, self.projections(at)),
+        }
+    }
+
+    /// The weights to queries, keys and values, and their biases.
+    fn projections(&self, at: &Block) -> Projections {
+        let at = [at.attention.query, at.attention.key, at.attention.value];
+        let biases = at.map(|at| at.bias.map(|bias| self.parameters.vector(bias)));
+        Projections {
+            weights: at.map(|at| self.parameters.matrix(at.weight)),
+            biases: match biases {
+                [Some(q), Some(k), Some(v)] => Some([q, k, v]),
+                [None, None, None] => None,
+                _ => unreachable!("a layout has biases of all three, or of none"),
+            },
         }
     }
 

@@ -11,11 +11,11 @@ use super::Pass;
 impl Pass<'_> {
     /// Hidden states (B, S, H) through a layer.
     pub(crate) fn block(&mut self, at: &Block, x: Tensor<3>) -> Tensor<3> {
-        let projected = self.project(at, &x);
+        let (projected, x) = self.project(at, x);
         self.after_projections(at, x, projected)
     }
 
-    /// The same where the projections of `x` exist already.
+    /// The same where the projections of `x` exist already; both are what [`Pass::project`] gave.
     pub(crate) fn after_projections(
         &mut self,
         at: &Block,
@@ -26,22 +26,15 @@ impl Pass<'_> {
         match (self.shape.norm_place, at.attention_norm) {
             (NormPlace::After, Some(attention_norm)) => {
                 let middle = self.norm(attention_norm, x, Some(attended));
-                let fed = self.feed_forward(&at.feed_forward, middle.clone());
+                let (fed, middle) = self.feed_forward(&at.feed_forward, middle);
                 self.norm(at.norm, middle, Some(fed))
             }
             _ => {
                 let middle = x + attended;
                 let normed = self.norm(at.norm, middle.clone(), None);
-                middle + self.feed_forward(&at.feed_forward, normed)
+                let (fed, _) = self.feed_forward(&at.feed_forward, normed);
+                middle + fed
             }
-        }
-    }
-
-    /// What the projections of a layer read of its hidden states.
-    pub(super) fn read_by_attention(&self, at: &Block, x: &Tensor<3>) -> Tensor<3> {
-        match (self.shape.norm_place, at.attention_norm) {
-            (NormPlace::Before, Some(norm)) => self.norm(norm, x.clone(), None),
-            _ => x.clone(),
         }
     }
 

@@ -9,19 +9,25 @@ use limbeck_recipe::layout::{FeedForward, Linear};
 use super::Pass;
 
 impl Pass<'_> {
-    /// (B, S, H) to (B, S, H).
-    pub(super) fn feed_forward(&mut self, at: &FeedForward, x: Tensor<3>) -> Tensor<3> {
+    /// (B, S, H) to (B, S, H), and what came in again, for what follows.
+    pub(super) fn feed_forward(
+        &mut self,
+        at: &FeedForward,
+        x: Tensor<3>,
+    ) -> (Tensor<3>, Tensor<3>) {
         match (self.projection(at.up), self.projection(at.down)) {
             (Some(up), Some(down)) if self.shape.feeds_at_once() => {
                 let [b, s, h] = x.dims();
-                let fed = feed_forward(self.kernels, x.reshape([b * s, h]), up, down);
-                self.drop_hidden(fed.reshape([b, s, h]))
+                let rows = x.reshape([b * s, h]);
+                let (fed, rows) = feed_forward(self.kernels, rows, up, down);
+                let fed = self.drop_hidden(fed.reshape([b, s, h]));
+                (fed, rows.reshape([b, s, h]))
             }
-            _ => self.feed_by_parts(at, x),
+            _ => (self.feed_by_parts(at, x.clone()), x),
         }
     }
 
-    /// The same, an operation after the other.
+    /// The first of these, an operation after the other.
     fn feed_by_parts(&mut self, at: &FeedForward, x: Tensor<3>) -> Tensor<3> {
         let gate = at.gate.map(|gate| self.linear(gate, x.clone()));
         let mut units = self.activated(at.up, x);
@@ -50,11 +56,7 @@ impl Pass<'_> {
         match self.shape.activation {
             Activation::Gelu => {
                 let x = self.linear(Linear { bias: None, ..at }, x);
-                let width = x.dims()[2];
-                let bias = match at.bias {
-                    Some(bias) => self.parameters.vector(bias),
-                    None => Tensor::zeros([width], &x.device()),
-                };
+                let bias = at.bias.map(|bias| self.parameters.vector(bias));
                 gelu(self.kernels, x, bias)
             }
             Activation::GeluTanh => gelu_approximate(self.linear(at, x)),

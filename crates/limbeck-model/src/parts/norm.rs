@@ -10,10 +10,7 @@ impl Pass<'_> {
     /// Each row of (B, S, width), what is added to it included, with mean 0 and variance 1, then scaled and shifted.
     pub(super) fn norm(&self, at: Norm, x: Tensor<3>, residual: Option<Tensor<3>>) -> Tensor<3> {
         let weight = self.parameters.vector(at.weight);
-        let bias = match at.bias {
-            Some(bias) => self.parameters.vector(bias),
-            None => weight.zeros_like(),
-        };
+        let bias = at.bias.map(|bias| self.parameters.vector(bias));
         let eps = self.shape.layer_norm_eps;
         layer_norm(self.kernels, x, residual, weight, bias, eps)
     }

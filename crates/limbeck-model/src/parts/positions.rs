@@ -11,9 +11,13 @@ use super::Pass;
 use crate::TokenBatch;
 
 impl Pass<'_> {
-    /// The vectors of a batch's positions, (1 or B, S, width): consecutive ones, unless a token that is not counted stands among
-    /// them (`create_position_ids_from_input_ids` of transformers). None where positions are no table.
-    pub(super) fn positions(&self, at: Option<Matrix>, batch: &TokenBatch) -> Option<Tensor<3>> {
+    /// The table of positions, and those of a batch: consecutive ones, unless a token that is not counted stands among them
+    /// (`create_position_ids_from_input_ids` of transformers). None where positions are no table.
+    pub(super) fn positions(
+        &self,
+        at: Option<Matrix>,
+        batch: &TokenBatch,
+    ) -> Option<(Tensor<2>, Ids)> {
         let (
             Some(at),
             Positions::Learned {
@@ -23,15 +27,11 @@ impl Pass<'_> {
         else {
             return None;
         };
-        let table = self.parameters.matrix(at);
-        let (s, width) = (batch.lengths().padded(), table.dims()[1]);
         let positions = uncounted.and_then(|token| batch.positions_without(token, first));
-        if let Some(positions) = positions {
-            return Some(embedding(self.kernels, table, &positions));
-        }
-        let rows = table.slice([first..first + s, 0..width]);
-        Some(rows.reshape([1, s, width]))
+        let positions = positions.unwrap_or_else(|| batch.positions(first));
+        Some((self.parameters.matrix(at), positions))
     }
+
     /// By which angles a layer turns queries and keys, if it does.
     pub(super) fn rotation(&self, layer: usize) -> Option<Rotation> {
         let features = self.shape.hidden_size / self.shape.num_attention_heads;
@@ -65,8 +65,8 @@ impl Pass<'_> {
         let buckets: Vec<u32> = (-last..=last).map(bucket).collect();
         let table = self.parameters.matrix(at);
         let shape = [1, buckets.len()];
-        let ids = Ids::new(buckets, shape, &table.device());
-        let rows = embedding(self.kernels, table, &ids);
+        let ids = Ids::new(buckets, shape);
+        let rows = embedding(self.kernels, vec![(table, ids)]);
         Some(rows.squeeze_dim::<2>(0).transpose())
     }
 }

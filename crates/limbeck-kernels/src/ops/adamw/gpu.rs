@@ -21,7 +21,7 @@ use crate::gpu::{self, Launch};
 const BLOCK: usize = 1_024;
 /// Blocks of a buffer at most, unless it holds one tensor alone: the 128 MiB that WebGPU lets a binding have.
 const BLOCKS: usize = 32_768;
-/// Tensors that a launch gathers: with output and `info` the eight buffers that WebGPU guarantees.
+/// Buffers that a launch gathers from: with output and `info` the eight that WebGPU guarantees.
 const GATHERED: usize = 6;
 /// Sums of squares of a buffer at most: enough workgroups for the largest GPUs.
 const SUMS: usize = 1_024;
@@ -61,7 +61,7 @@ impl AdamWSpec {
     /// Words of `info` before its table, and of a line of it.
     fn table(&self) -> [usize; 2] {
         match self {
-            Self::Gather => [3, 3],
+            Self::Gather => [3, 4],
             Self::Squares => [2, 0],
             Self::Update => [8, 5],
         }
@@ -123,8 +123,8 @@ pub struct Pack {
     buffers: Vec<CubeTensor>,
 }
 
-/// Puts tensors of these shapes side by side, where the kernels are ours and the tensors are on a GPU: six of them a launch. A
-/// tensor may be missing, but not all.
+/// Puts tensors of these shapes side by side, where the kernels are ours and the tensors are on a GPU: a launch takes what lies in six
+/// buffers, which are fewer than the tensors. A tensor may be missing, but not all.
 ///
 /// # Errors
 /// The tensors as they are, where they are not to be packed.
@@ -344,10 +344,9 @@ fn viewed(places: &[Place], tensors: &[Option<CubeTensor>]) -> Option<Vec<CubeTe
             buffers.push(whole(tensor, blocks(places, place.buffer))?);
         }
         let buffer = &buffers[place.buffer];
-        let id = |tensor: &CubeTensor| tensor.handle.memory.clone().binding().id();
         let start = (place.start * BLOCK * size_of::<f32>()) as u64;
         let is_there = tensor.handle.offset_start == Some(start) && tensor.is_contiguous();
-        if !is_there || id(tensor) != id(buffer) {
+        if !is_there || !are_in_one(tensor, buffer) {
             return None;
         }
     }
@@ -356,14 +355,17 @@ fn viewed(places: &[Place], tensors: &[Option<CubeTensor>]) -> Option<Vec<CubeTe
 
 /// The buffer of so many blocks that a tensor is a view of, if it is one.
 fn whole(view: &CubeTensor, blocks: usize) -> Option<CubeTensor> {
-    let length = blocks * BLOCK;
-    let mut handle = view.handle.clone();
+    let buffer = buffer_of(view);
+    (buffer.meta.num_elements() == blocks * BLOCK).then_some(buffer)
+}
+
+/// All of the buffer that a tensor lies in.
+fn buffer_of(tensor: &CubeTensor) -> CubeTensor {
+    let mut handle = tensor.handle.clone();
     (handle.offset_start, handle.offset_end) = (None, None);
-    let is_whole = handle.size() == (length * size_of::<f32>()) as u64;
-    is_whole.then(|| {
-        let (client, device) = (view.client.clone(), view.device.clone());
-        CubeTensor::new_contiguous(client, device, [length].into(), handle, DType::F32)
-    })
+    let length = handle.size() as usize / size_of::<f32>();
+    let (client, device) = (tensor.client.clone(), tensor.device.clone());
+    CubeTensor::new_contiguous(client, device, [length].into(), handle, DType::F32)
 }
 
 /// Blocks of a buffer.
@@ -379,7 +381,9 @@ fn gathered(
     like: &CubeTensor,
 ) -> Vec<CubeTensor> {
     let mut buffers: Vec<CubeTensor> = Vec::new();
-    let mut rest: Vec<_> = places.iter().zip(tensors).collect();
+    let of = |tensor: &Option<CubeTensor>| tensor.clone().map(gpu::contiguous);
+    let tensors: Vec<_> = tensors.iter().map(of).collect();
+    let mut rest: Vec<_> = places.iter().zip(&tensors).collect();
     while let Some((Place { buffer, .. }, _)) = rest.first() {
         if *buffer == buffers.len() {
             buffers.push(gpu::empty(like, [blocks(places, *buffer) * BLOCK]));
@@ -391,27 +395,48 @@ fn gathered(
     buffers
 }
 
-/// How many of the first tensors one launch takes: those of one buffer, and six of them that are there.
+/// How many of the first tensors one launch takes: those that go to one buffer, and lie in six at most.
 fn next_launch(rest: &[(&Place, &Option<CubeTensor>)]) -> usize {
-    let (mut there, buffer) = (0, rest[0].0.buffer);
+    let (mut sources, to) = (Sources::default(), rest[0].0.buffer);
     let takes = |(place, tensor): &&(&Place, &Option<CubeTensor>)| {
-        there += usize::from(tensor.is_some());
-        place.buffer == buffer && there <= GATHERED
+        if let Some(tensor) = tensor {
+            sources.binding(tensor);
+        }
+        place.buffer == to && sources.0.len() <= GATHERED
     };
     rest.iter().take_while(takes).count()
 }
 
-/// One launch: consecutive tensors to their places in a buffer.
+/// Buffers that tensors lie in: gradients of one launch share one.
+#[derive(Default)]
+struct Sources(Vec<CubeTensor>);
+
+impl Sources {
+    /// Which buffer a tensor is in, and where it starts there.
+    fn binding(&mut self, tensor: &CubeTensor) -> [usize; 2] {
+        let start = tensor.handle.offset_start.unwrap_or(0) as usize / size_of::<f32>();
+        let known = self.0.iter().position(|buffer| are_in_one(buffer, tensor));
+        let at = known.unwrap_or_else(|| {
+            self.0.push(buffer_of(tensor));
+            self.0.len() - 1
+        });
+        [at, start]
+    }
+}
+
+/// One launch: consecutive tensors, which lie without gaps, to their places in a buffer.
 fn gather(tensors: &[(&Place, &Option<CubeTensor>)], like: &CubeTensor, output: &CubeTensor) {
-    let mut inputs = Vec::new();
+    let mut sources = Sources::default();
     let (first, last) = (tensors[0].0.start, tensors[tensors.len() - 1].0.end());
     let mut info = vec![first as u32, tensors.len() as u32];
     for (place, tensor) in tensors {
-        let numbers = tensor.as_ref().map_or(0, |_| place.length());
-        info.extend([place.start, numbers, inputs.len()].map(|n| n as u32));
-        inputs.extend(tensor.iter().cloned().map(gpu::contiguous));
+        let (numbers, [binding, from]) = match tensor {
+            Some(tensor) => (place.length(), sources.binding(tensor)),
+            None => (0, [0, 0]),
+        };
+        info.extend([place.start, numbers, binding, from].map(|n| n as u32));
     }
-    let mut bound: Vec<&CubeTensor> = inputs.iter().collect();
+    let mut bound: Vec<&CubeTensor> = sources.0.iter().collect();
     // What is not read must be bound all the same.
     bound.resize(GATHERED, like);
     Launch {
@@ -422,6 +447,12 @@ fn gather(tensors: &[(&Place, &Option<CubeTensor>)], like: &CubeTensor, output: 
         info: &info,
     }
     .run(AdamWSpec::Gather);
+}
+
+/// Whether two tensors lie in one buffer.
+fn are_in_one(tensor: &CubeTensor, other: &CubeTensor) -> bool {
+    let id = |tensor: &CubeTensor| tensor.handle.memory.clone().binding().id();
+    id(tensor) == id(other)
 }
 
 /// The shaders know f32 alone.

@@ -1,8 +1,9 @@
-//! Rows of a table by ids, and the gradient of the table. On a GPU burn adds the rows of a gradient to the table one after
-//! the other: 4,096 of them took an H100 2 ms. The ids are known on the host, so the host says which places have an id, and
-//! each row of the table is a sum of its own, in the order of places.
+//! Rows of tables by ids, added up, and the gradients of the tables: what a token begins as is the sum of the vectors of its word, its
+//! position and its type. On a GPU that is one launch. burn adds the rows of a gradient to a table one after the other there:
+//! 4,096 of them took an H100 2 ms. The ids are known on the host, so the host says which places have an id, and each row of a
+//! table is a sum of its own, in the order of places.
 //!
-//! Taking the rows is burn's everywhere, and so is the gradient on the CPU, which is quick there: there is no `cpu.rs`.
+//! On the CPU burn's own is quick: there is no `cpu.rs`.
 
 #[cfg(feature = "gpu")]
 mod gpu;
@@ -12,8 +13,10 @@ use std::sync::Arc;
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::backend::{
+    Autodiff, Backend, Dispatch, ExtensionType, Flex, TensorMetadata, backend_extension,
+};
+use burn::tensor::{Tensor, TensorData};
 use limbeck_recipe::{Kernels, Operation};
 
 use crate::graph::differentiable;
@@ -21,11 +24,11 @@ use crate::graph::differentiable;
 #[cfg(feature = "gpu")]
 pub(crate) use gpu::EmbeddingSpec;
 
-/// Rows of a table for each token, (B, S), on a device and again on the host.
+/// A row of a table for each token, (B, S). Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Ids {
-    tensor: Tensor<2, Int>,
-    host: Arc<[u32]>,
+    ids: Arc<[u32]>,
+    shape: [usize; 2],
 }
 
 impl Ids {
@@ -33,91 +36,157 @@ impl Ids {
     ///
     /// # Panics
     /// If they are of another number.
-    pub fn new(ids: impl Into<Arc<[u32]>>, shape: [usize; 2], device: &Device) -> Self {
-        let host = ids.into();
-        let data: Vec<i32> = host.iter().map(|id| *id as i32).collect();
-        let device = device.clone().without_autodiff();
-        Self {
-            tensor: Tensor::from_data(TensorData::new(data, shape), &device),
-            host,
-        }
+    pub fn new(ids: impl Into<Arc<[u32]>>, shape: [usize; 2]) -> Self {
+        let ids = ids.into();
+        assert_eq!(ids.len(), shape[0] * shape[1], "ids of {shape:?} tokens");
+        Self { ids, shape }
     }
 
     /// The ids, row-major.
     pub fn as_slice(&self) -> &[u32] {
-        &self.host
+        &self.ids
+    }
+
+    /// The highest of them, or 0 if there is none.
+    pub fn highest(&self) -> u32 {
+        self.ids.iter().copied().max().unwrap_or(0)
     }
 
     /// B and S.
     pub fn dims(&self) -> [usize; 2] {
-        self.tensor.dims()
+        self.shape
     }
 
-    /// Where they are.
-    pub fn device(&self) -> Device {
-        self.tensor.device()
+    /// As burn takes them.
+    fn data(&self) -> TensorData {
+        let ids: Vec<i32> = self.ids.iter().map(|id| *id as i32).collect();
+        TensorData::new(ids, self.shape)
     }
 }
 
-/// The rows of a table (V, H) by ids (B, S), all below V: (B, S, H); differentiable in the table.
-pub fn embedding(kernels: impl Into<Kernels>, table: Tensor<2>, ids: &Ids) -> Tensor<3> {
-    let tensor = ids.tensor.clone();
-    if !kernels.into().has(Operation::Embedding) {
-        return naive::embedding(table, tensor);
+/// Rows of one to three tables (V, H), each by ids (B, S) of its own that are below its V, added up: (B, S, H); differentiable in the
+/// tables.
+///
+/// # Panics
+/// If there are more tables or none, sizes do not fit, or an id is beyond its table.
+pub fn embedding(kernels: impl Into<Kernels>, tables: Vec<(Tensor<2>, Ids)>) -> Tensor<3> {
+    assert!(
+        (1..=3).contains(&tables.len()),
+        "one to three tables, not {}",
+        tables.len()
+    );
+    let (tables, ids): (Vec<_>, Vec<_>) = tables.into_iter().unzip();
+    let width = |table: &Tensor<2>| table.dims()[1];
+    assert!(
+        tables.iter().all(|table| width(table) == width(&tables[0])),
+        "tables of one width"
+    );
+    assert!(
+        ids.iter().all(|of: &Ids| of.shape == ids[0].shape),
+        "ids of the same tokens"
+    );
+    for (table, ids) in tables.iter().zip(&ids) {
+        let (highest, [rows, _]) = (ids.highest(), table.dims());
+        assert!((highest as usize) < rows, "id {highest} of {rows} rows");
     }
-    let (table, tensor) = (table.into_dispatch(), tensor.into_dispatch());
-    let rows = <Dispatch as EmbeddingOps>::rows_of(table, tensor, ids.host.clone());
-    Tensor::from_dispatch(rows)
+    if !kernels.into().has(Operation::Embedding) {
+        return naive::embedding(tables, &ids);
+    }
+    let tables = Tables::new(tables.into_iter().map(Tensor::into_dispatch));
+    Tensor::from_dispatch(<Dispatch as EmbeddingOps>::sum_of_rows(tables, ids))
+}
+
+/// Tables (V, H), or their gradients.
+#[derive(Clone, Debug, ExtensionType)]
+enum Tables<B: Backend> {
+    One(FloatTensor<B>),
+    Two(FloatTensor<B>, FloatTensor<B>),
+    Three(FloatTensor<B>, FloatTensor<B>, FloatTensor<B>),
+}
+
+impl<B: Backend> Tables<B> {
+    /// One to three.
+    fn new(tables: impl IntoIterator<Item = FloatTensor<B>>) -> Self {
+        let mut tables = tables.into_iter();
+        let first_four = [(); 4].map(|()| tables.next());
+        match first_four {
+            [Some(a), None, ..] => Self::One(a),
+            [Some(a), Some(b), None, _] => Self::Two(a, b),
+            [Some(a), Some(b), Some(c), None] => Self::Three(a, b, c),
+            _ => unreachable!("tables were counted"),
+        }
+    }
+
+    fn into_vec(self) -> Vec<FloatTensor<B>> {
+        match self {
+            Self::One(a) => vec![a],
+            Self::Two(a, b) => vec![a, b],
+            Self::Three(a, b, c) => vec![a, b, c],
+        }
+    }
 }
 
 #[backend_extension(Cube: cfg(feature = "gpu"), Flex, Autodiff)]
 trait EmbeddingOps: Backend {
-    /// (V, H) and ids (B, S), which the host has too -> (B, S, H).
-    fn rows_of(
-        table: FloatTensor<Self>,
-        ids: IntTensor<Self>,
-        _host: Arc<[u32]>,
-    ) -> FloatTensor<Self> {
-        Self::embedding(table, ids)
+    /// Tables (V, H) and ids (B, S) of each -> (B, S, H).
+    fn sum_of_rows(#[extension_type] tables: Tables<Self>, ids: Vec<Ids>) -> FloatTensor<Self> {
+        let taken = tables.into_vec().into_iter().zip(&ids);
+        let taken = taken.map(|(table, ids)| {
+            let ids = tensor_of::<Self>(ids, &table);
+            Self::embedding(table, ids)
+        });
+        let Some(sum) = taken.reduce(Self::float_add) else {
+            unreachable!("there is a table")
+        };
+        sum
     }
 
-    /// The gradient of the table, (V, H), from that of its rows, (B, S, H).
-    fn rows_backward(
-        table: FloatTensor<Self>,
+    /// The gradients of the tables, from that of the sum of their rows.
+    fn tables_backward(
+        #[extension_type] tables: Tables<Self>,
         gradient: FloatTensor<Self>,
-        ids: IntTensor<Self>,
-        _host: Arc<[u32]>,
-    ) -> FloatTensor<Self> {
-        Self::embedding_backward(table, gradient, ids)
+        ids: Vec<Ids>,
+    ) -> Tables<Self> {
+        let tables = tables.into_vec().into_iter().zip(&ids);
+        Tables::new(tables.map(|(table, ids)| {
+            let ids = tensor_of::<Self>(ids, &table);
+            Self::embedding_backward(table, gradient.clone(), ids)
+        }))
     }
+}
+
+/// Ids on the device of a table.
+fn tensor_of<B: Backend>(ids: &Ids, table: &FloatTensor<B>) -> IntTensor<B> {
+    B::int_from_data(ids.data(), &table.device())
 }
 
 impl EmbeddingOps for Flex {}
 
 impl<B: Backend + EmbeddingOps, C: CheckpointStrategy> EmbeddingOps for Autodiff<B, C> {
-    fn rows_of(
-        table: FloatTensor<Self>,
-        ids: IntTensor<Self>,
-        host: Arc<[u32]>,
-    ) -> FloatTensor<Self> {
-        differentiable::<B, C, (IntTensor<B>, Arc<[u32]>), 1>(
-            [table],
-            |[table]| {
-                let rows = B::rows_of(table, ids.clone(), host.clone());
-                (rows, (ids, host))
-            },
-            |[table], (ids, host), gradient, _| {
-                [Some(B::rows_backward(table, gradient, ids, host))]
-            },
-        )
+    fn sum_of_rows(tables: Tables<Self>, ids: Vec<Ids>) -> FloatTensor<Self> {
+        match tables {
+            Tables::One(a) => differentiable_sum::<B, C, 1>([a], ids),
+            Tables::Two(a, b) => differentiable_sum::<B, C, 2>([a, b], ids),
+            Tables::Three(a, b, c) => differentiable_sum::<B, C, 3>([a, b, c], ids),
+        }
     }
 
-    fn rows_backward(
-        _: FloatTensor<Self>,
-        _: FloatTensor<Self>,
-        _: IntTensor<Self>,
-        _: Arc<[u32]>,
-    ) -> FloatTensor<Self> {
+    fn tables_backward(_: Tables<Self>, _: FloatTensor<Self>, _: Vec<Ids>) -> Tables<Self> {
         unreachable!("gradients are first order: nothing differentiates a backward pass")
     }
+}
+
+fn differentiable_sum<B: EmbeddingOps, C: CheckpointStrategy, const N: usize>(
+    tables: [FloatTensor<Autodiff<B, C>>; N],
+    ids: Vec<Ids>,
+) -> FloatTensor<Autodiff<B, C>> {
+    differentiable::<B, C, Vec<Ids>, N>(
+        tables,
+        |tables| (B::sum_of_rows(Tables::new(tables), ids.clone()), ids),
+        |tables, ids, gradient, _| {
+            let of_tables = B::tables_backward(Tables::new(tables), gradient, ids);
+            let mut of_tables = of_tables.into_vec().into_iter();
+            [(); N].map(|()| of_tables.next())
+        },
+    )
 }

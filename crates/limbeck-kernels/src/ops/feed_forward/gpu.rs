@@ -13,9 +13,9 @@ impl FeedForwardOps for CubeBackend {
         up_bias: FloatTensor<Self>,
         down: FloatTensor<Self>,
         down_bias: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
-        let (inner, _) = project(x, up, up_bias, false);
-        Self::biased_matmul(inner, down, down_bias)
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let (inner, _) = project(x.clone(), up, up_bias, false);
+        (Self::biased_matmul(inner, down, down_bias), x)
     }
 
     fn up(
@@ -35,11 +35,15 @@ impl FeedForwardOps for CubeBackend {
         before: FloatTensor<Self>,
         down: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+    ) -> (
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        Option<FloatTensor<Self>>,
+    ) {
         let (gradient, down) = (Factor::stored(gradient), Factor::transpose_of(down));
         let (of_before, _) = product(gradient, down, End::GeluSlope, Some(before), false);
         let (of_up, of_bias) = Self::weight_gradients(x, of_before.clone());
-        (of_before, of_up, of_bias)
+        (of_before, of_up, Some(of_bias))
     }
 }
 

@@ -12,9 +12,10 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use limbeck_recipe::{Kernels, Operation};
 
-use crate::graph::differentiable;
+use crate::graph::differentiable_parts;
 use crate::ops::gelu::GeluOps;
 use crate::ops::matmul::MatmulOps;
+use crate::optional::Optional;
 
 /// A linear layer's weights (in, out) and bias (out).
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct Projection {
 }
 
 /// GELU(x up + bias) down + bias of x (M, H), with an up projection (H, F) and a down projection (F, H): (M, H), differentiable in all.
+/// x comes out again beside it, for whoever adds the two: the gradient that x has from there is added in the launch that computes the
+/// other.
 ///
 /// # Panics
 /// If the sizes do not fit.
@@ -34,36 +37,37 @@ pub fn feed_forward(
     x: Tensor<2>,
     up: Projection,
     down: Projection,
-) -> Tensor<2> {
+) -> (Tensor<2>, Tensor<2>) {
     let kernels = kernels.into();
     let [inner, outer] = down.weight.dims();
     assert_eq!(up.weight.dims(), [x.dims()[1], inner], "the up projection");
     assert_eq!(up.bias.dims(), [inner], "the up projection's bias");
     assert_eq!(down.bias.dims(), [outer], "the down projection's bias");
     if !kernels.has(Operation::FeedForward) {
-        return naive::feed_forward(kernels, x, up, down);
+        return (naive::feed_forward(kernels, x.clone(), up, down), x);
     }
-    Tensor::from_dispatch(<Dispatch as FeedForwardOps>::feed_forward(
+    let (fed, x) = <Dispatch as FeedForwardOps>::feed_forward(
         x.into_dispatch(),
         up.weight.into_dispatch(),
         up.bias.into_dispatch(),
         down.weight.into_dispatch(),
         down.bias.into_dispatch(),
-    ))
+    );
+    (Tensor::from_dispatch(fed), Tensor::from_dispatch(x))
 }
 
 #[backend_extension(Cube: cfg(feature = "gpu"), Flex, Autodiff)]
 trait FeedForwardOps: MatmulOps + GeluOps {
-    /// x (M, H), up (H, F), its bias (F), down (F, H), its bias (H) -> (M, H).
+    /// x (M, H), up (H, F), its bias (F), down (F, H), its bias (H) -> (M, H), and x.
     fn feed_forward(
         x: FloatTensor<Self>,
         up: FloatTensor<Self>,
         up_bias: FloatTensor<Self>,
         down: FloatTensor<Self>,
         down_bias: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
-        let inner = Self::biased_gelu(Self::matmul(x, up), up_bias);
-        Self::biased_matmul(inner, down, down_bias)
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let inner = Self::biased_gelu(Self::matmul(x.clone(), up), Optional::Is(up_bias));
+        (Self::biased_matmul(inner, down, down_bias), x)
     }
 
     /// x (M, H), up (H, F), its bias (F) -> GELU(x up + bias), and what [`FeedForwardOps::up_gradients`] wants to know again, (M, F)
@@ -74,7 +78,8 @@ trait FeedForwardOps: MatmulOps + GeluOps {
         up_bias: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let before = Self::matmul(x, up);
-        (Self::biased_gelu(before.clone(), up_bias), before)
+        let inner = Self::biased_gelu(before.clone(), Optional::Is(up_bias));
+        (inner, before)
     }
 
     /// The gradients of x up (M, F), of up (H, F) and of its bias (F), from that of the output, (M, H).
@@ -84,9 +89,14 @@ trait FeedForwardOps: MatmulOps + GeluOps {
         before: FloatTensor<Self>,
         down: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+    ) -> (
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        Option<FloatTensor<Self>>,
+    ) {
         let of_inner = Self::matmul(gradient, Self::float_transpose(down));
-        let (of_before, of_bias) = Self::biased_gelu_backward(before, up_bias, of_inner);
+        let bias = Optional::Is(up_bias);
+        let (of_before, of_bias) = Self::biased_gelu_backward(before, bias, of_inner);
         let of_up = Self::matmul(Self::float_transpose(x), of_before.clone());
         (of_before, of_up, of_bias)
     }
@@ -101,28 +111,38 @@ impl<B: Backend + FeedForwardOps, C: CheckpointStrategy> FeedForwardOps for Auto
         up_bias: FloatTensor<Self>,
         down: FloatTensor<Self>,
         down_bias: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
-        differentiable::<B, C, (FloatTensor<B>, FloatTensor<B>), 5>(
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let [fed, x] = differentiable_parts::<B, C, (FloatTensor<B>, FloatTensor<B>), 5, 2>(
             [x, up, up_bias, down, down_bias],
             |[x, up, up_bias, down, down_bias]| {
-                let (inner, before) = B::up(x, up, up_bias);
+                let (inner, before) = B::up(x.clone(), up, up_bias);
                 let output = B::biased_matmul(inner.clone(), down, down_bias);
-                (output, (inner, before))
+                ([output, x], (inner, before))
             },
-            |[x, up, up_bias, down, _], (inner, before), gradient, [x_wanted, ..]| {
+            |[x, up, up_bias, down, _], (inner, before), [fed, passed], [x_wanted, ..]| {
+                let Some(gradient) = fed else {
+                    return [passed, None, None, None, None];
+                };
                 let (of_before, of_up, of_up_bias) =
                     B::up_gradients(x, up_bias, before, down, gradient.clone());
-                let of_x = x_wanted.then(|| B::matmul(of_before, B::float_transpose(up)));
+                let of_x = x_wanted.then(|| {
+                    let up = B::float_transpose(up);
+                    match passed {
+                        Some(passed) => B::matmul_plus(of_before, up, passed),
+                        None => B::matmul(of_before, up),
+                    }
+                });
                 let (of_down, of_down_bias) = B::weight_gradients(inner, gradient);
                 [
                     of_x,
                     Some(of_up),
-                    Some(of_up_bias),
+                    of_up_bias,
                     Some(of_down),
                     Some(of_down_bias),
                 ]
             },
-        )
+        );
+        (fed, x)
     }
 
     fn up(
@@ -139,7 +159,11 @@ impl<B: Backend + FeedForwardOps, C: CheckpointStrategy> FeedForwardOps for Auto
         _: FloatTensor<Self>,
         _: FloatTensor<Self>,
         _: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+    ) -> (
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        Option<FloatTensor<Self>>,
+    ) {
         unreachable!("gradients are first order: nothing differentiates a backward pass")
     }
 }

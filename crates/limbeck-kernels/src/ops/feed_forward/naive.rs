@@ -15,6 +15,6 @@ pub(super) fn feed_forward(
 ) -> Tensor<2> {
     let before = matmul(kernels, x, up.weight);
     let [m, f] = before.dims();
-    let inner = gelu(kernels, before.reshape([1, m, f]), up.bias);
+    let inner = gelu(kernels, before.reshape([1, m, f]), Some(up.bias));
     linear(kernels, inner.reshape([m, f]), down.weight, Some(down.bias))
 }

@@ -8,14 +8,16 @@ use burn::tensor::TensorData;
 
 use super::GeluOps;
 use crate::cpu::{self, CHUNK};
+use crate::optional::Optional;
 
 const INVERSE_SQRT_2PI: f32 = 0.398_942_3;
 
 impl GeluOps for Flex {
-    fn biased_gelu(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-        // In place where nobody else holds the buffer, which is the widest of a layer: where no gradient is asked for.
-        let (mut x, bias) = (cpu::whole(x), cpu::contiguous(bias));
+    fn biased_gelu(x: FloatTensor<Self>, bias: Optional<Self>) -> FloatTensor<Self> {
+        let bias = bias_or_zeros(&x, bias);
         let bias = cpu::values(&bias);
+        // In place where nobody else holds the buffer, which is the widest of a layer: where no gradient is asked for.
+        let mut x = cpu::whole(x);
         let chunk = rows_of_chunk(bias.len()) * bias.len();
         cpu::each(x.storage_mut::<f32>().chunks_mut(chunk), |values| {
             cpu::vectorised(
@@ -28,11 +30,13 @@ impl GeluOps for Flex {
 
     fn biased_gelu_backward(
         x: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
+        bias: Optional<Self>,
         gradient: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+    ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>) {
         let shape = x.shape();
-        let [x, bias, gradient] = [x, bias, gradient].map(cpu::contiguous);
+        let is_biased = matches!(bias, Optional::Is(_));
+        let bias = bias_or_zeros(&x, bias);
+        let [x, gradient] = [x, gradient].map(cpu::contiguous);
         let [input, bias, gradient] = [&x, &bias, &gradient].map(cpu::values);
         let width = bias.len();
         let chunk = rows_of_chunk(width) * width;
@@ -58,8 +62,19 @@ impl GeluOps for Flex {
         }
         (
             FloatTensor::<Self>::from_data(TensorData::new(of_x, shape)),
-            FloatTensor::<Self>::from_data(TensorData::new(of_bias, [width])),
+            is_biased.then(|| FloatTensor::<Self>::from_data(TensorData::new(of_bias, [width]))),
         )
+    }
+}
+
+/// The bias, (H), or a row of zeros: nothing beside the rows that it is added to.
+fn bias_or_zeros(x: &FloatTensor<Flex>, bias: Optional<Flex>) -> FloatTensor<Flex> {
+    match bias {
+        Optional::Is(bias) => cpu::contiguous(bias),
+        Optional::Nothing => {
+            let width = x.shape()[x.shape().num_dims() - 1];
+            FloatTensor::<Flex>::from_data(TensorData::zeros::<f32, _>([width]))
+        }
     }
 }
 

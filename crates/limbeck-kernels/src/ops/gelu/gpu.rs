@@ -3,13 +3,14 @@
 use burn::backend::TensorMetadata;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
-use burn_cubecl::CubeBackend;
 use burn_cubecl::template::{KernelSource, SourceTemplate};
+use burn_cubecl::{CubeBackend, tensor::CubeTensor};
 use cubecl::prelude::KernelId;
 
 use super::GeluOps;
 use crate::gpu::{self, Launch};
 use crate::ops::matmul::column_sums;
+use crate::optional::Optional;
 
 /// Which way a shader of GELU goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,33 +58,42 @@ impl KernelSource for GeluSpec {
 }
 
 impl GeluOps for CubeBackend {
-    fn biased_gelu(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-        let (x, bias) = (gpu::contiguous(x), gpu::contiguous(bias));
-        launch(GeluPass::Forward, &[&x, &bias])
+    fn biased_gelu(x: FloatTensor<Self>, bias: Optional<Self>) -> FloatTensor<Self> {
+        let (x, bias) = (gpu::contiguous(x), bias.into_option().map(gpu::contiguous));
+        launch(GeluPass::Forward, &x, bias.as_ref(), &[])
     }
 
     fn biased_gelu_backward(
         x: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
+        bias: Optional<Self>,
         gradient: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let [x, bias, gradient] = [x, bias, gradient].map(gpu::contiguous);
-        let of_x = launch(GeluPass::Backward, &[&x, &bias, &gradient]);
-        let width = bias.shape().num_elements();
-        let rows = of_x.shape().num_elements() / width;
-        let of_rows = Self::float_reshape(of_x.clone(), [rows, width].into());
-        (of_x, column_sums(of_rows))
+    ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>) {
+        let [x, gradient] = [x, gradient].map(gpu::contiguous);
+        let bias = bias.into_option().map(gpu::contiguous);
+        let of_x = launch(GeluPass::Backward, &x, bias.as_ref(), &[&gradient]);
+        let of_bias = bias.map(|bias| {
+            let width = bias.shape().num_elements();
+            let rows = of_x.shape().num_elements() / width;
+            column_sums(Self::float_reshape(of_x.clone(), [rows, width].into()))
+        });
+        (of_x, of_bias)
     }
 }
 
-/// One pass of the GPU over x and bias, the first two inputs.
-fn launch(pass: GeluPass, inputs: &[&FloatTensor<CubeBackend>]) -> FloatTensor<CubeBackend> {
-    let (x, width) = (inputs[0], inputs[1].shape().num_elements());
+/// One pass of the GPU over x and bias, and what else is read.
+fn launch(
+    pass: GeluPass,
+    x: &CubeTensor,
+    bias: Option<&CubeTensor>,
+    more: &[&CubeTensor],
+) -> CubeTensor {
+    let width = bias.map_or(0, |bias| bias.shape().num_elements());
     let (output, elements) = (gpu::empty(x, x.shape()), x.shape().num_elements());
     Launch {
         threads: GeluSpec::THREADS,
         groups: elements.div_ceil(GeluSpec::THREADS as usize),
-        inputs,
+        // What is bound where there is no bias is never read.
+        inputs: &[&[x, bias.unwrap_or(x)], more].concat(),
         output: &output,
         info: &[elements as u32, width as u32],
     }

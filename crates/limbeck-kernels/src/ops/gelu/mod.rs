@@ -14,50 +14,65 @@ use burn::tensor::Tensor;
 use limbeck_recipe::{Kernels, Operation};
 
 use crate::graph::differentiable;
+use crate::optional::Optional;
 
 #[cfg(feature = "gpu")]
 pub(crate) use gpu::GeluSpec;
 
-/// Exact GELU of x (B, S, H) plus a bias (H): u * Phi(u) with u = x + bias (Hendrycks and Gimpel 2016, without the tanh
-/// approximation); differentiable in both.
-pub fn gelu(kernels: impl Into<Kernels>, x: Tensor<3>, bias: Tensor<1>) -> Tensor<3> {
+/// Exact GELU of x (B, S, H) plus a bias (H), if there is one: u * Phi(u) with u = x + bias (Hendrycks and Gimpel 2016, without the
+/// tanh approximation); differentiable in both.
+pub fn gelu(kernels: impl Into<Kernels>, x: Tensor<3>, bias: Option<Tensor<1>>) -> Tensor<3> {
     if !kernels.into().has(Operation::Gelu) {
         return naive::gelu(x, bias);
     }
-    let (x, bias) = (x.into_dispatch(), bias.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as GeluOps>::biased_gelu(x, bias))
+    let bias = Optional::from(bias.map(Tensor::into_dispatch));
+    Tensor::from_dispatch(<Dispatch as GeluOps>::biased_gelu(x.into_dispatch(), bias))
 }
 
 #[backend_extension(Cube: cfg(feature = "gpu"), Flex, Autodiff)]
 pub(crate) trait GeluOps: Backend {
-    /// (B, S, H) and (H) -> (B, S, H).
-    fn biased_gelu(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// (B, S, H), and (H) where there is a bias -> (B, S, H).
+    fn biased_gelu(
+        x: FloatTensor<Self>,
+        #[extension_type] bias: Optional<Self>,
+    ) -> FloatTensor<Self>;
 
-    /// Gradients of x (B, S, H) and of the bias (H), from that of the output.
+    /// Gradients of x (B, S, H), and of the bias (H) if there is one, from that of the output.
     fn biased_gelu_backward(
         x: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
+        #[extension_type] bias: Optional<Self>,
         gradient: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+    ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>);
 }
 
 impl<B: Backend + GeluOps, C: CheckpointStrategy> GeluOps for Autodiff<B, C> {
-    fn biased_gelu(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-        differentiable::<B, C, (), 2>(
-            [x, bias],
-            |[x, bias]| (B::biased_gelu(x, bias), ()),
-            |[x, bias], (), gradient, _| {
-                let (of_x, of_bias) = B::biased_gelu_backward(x, bias, gradient);
-                [Some(of_x), Some(of_bias)]
-            },
-        )
+    fn biased_gelu(x: FloatTensor<Self>, bias: Optional<Self>) -> FloatTensor<Self> {
+        match bias {
+            Optional::Nothing => differentiable::<B, C, (), 1>(
+                [x],
+                |[x]| (B::biased_gelu(x, Optional::Nothing), ()),
+                |[x], (), gradient, _| {
+                    let (of_x, _) = B::biased_gelu_backward(x, Optional::Nothing, gradient);
+                    [Some(of_x)]
+                },
+            ),
+            Optional::Is(bias) => differentiable::<B, C, (), 2>(
+                [x, bias],
+                |[x, bias]| (B::biased_gelu(x, Optional::Is(bias)), ()),
+                |[x, bias], (), gradient, _| {
+                    let bias = Optional::Is(bias);
+                    let (of_x, of_bias) = B::biased_gelu_backward(x, bias, gradient);
+                    [Some(of_x), of_bias]
+                },
+            ),
+        }
     }
 
     fn biased_gelu_backward(
         _: FloatTensor<Self>,
+        _: Optional<Self>,
         _: FloatTensor<Self>,
-        _: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+    ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>) {
         unreachable!("gradients are first order: nothing differentiates a backward pass")
     }
 }

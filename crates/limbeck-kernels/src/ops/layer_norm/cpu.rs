@@ -6,6 +6,7 @@ use burn::tensor::TensorData;
 
 use super::{Gradients, LayerNormOps, Normed, Terms};
 use crate::cpu::{self, CHUNK};
+use crate::optional::Optional;
 
 /// Sums side by side: a vector of the widest machines, twice over.
 const LANES: usize = 32;
@@ -14,15 +15,15 @@ impl LayerNormOps for Flex {
     fn norm_forward(
         terms: Terms<Self>,
         weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
+        bias: Optional<Self>,
         eps: f64,
     ) -> Normed<Self> {
         let (x, residual) = terms.split();
         let shape = x.shape();
-        let [x, weight, bias] = [x, weight, bias].map(cpu::contiguous);
-        let residual = residual.map(cpu::contiguous);
-        let [x, weight, bias] = [&x, &weight, &bias].map(cpu::values);
-        let residual = residual.as_ref().map(cpu::values);
+        let [x, weight] = [x, weight].map(cpu::contiguous);
+        let [residual, bias] = [residual, bias.into_option()].map(|t| t.map(cpu::contiguous));
+        let [x, weight] = [&x, &weight].map(cpu::values);
+        let [residual, bias] = [&residual, &bias].map(|t| t.as_ref().map(cpu::values));
         let width = weight.len();
         let rows = rows_of_chunk(width);
         let mut output = vec![0.0f32; x.len()];
@@ -136,7 +137,7 @@ fn add(sum: &mut [f32], x: &[f32], residual: Option<&[f32]>, start: usize) {
 
 /// A row of sums becomes the output; its statistics.
 #[inline(always)]
-fn normalise(row: &mut [f32], weight: &[f32], bias: &[f32], eps: f32) -> [f32; 4] {
+fn normalise(row: &mut [f32], weight: &[f32], bias: Option<&[f32]>, eps: f32) -> [f32; 4] {
     let width = row.len() as f32;
     // From the first number, so that a row that does not vary has its very mean. What rounding left of that is taken off
     // later.
@@ -145,8 +146,11 @@ fn normalise(row: &mut [f32], weight: &[f32], bias: &[f32], eps: f32) -> [f32; 4
     let rest = total(row, |s| s - mean) / width;
     let square = total(row, |s| (s - mean) * (s - mean)) / width;
     let scale = 1.0 / ((square - rest * rest).max(0.0) + eps).sqrt();
-    for ((s, weight), bias) in row.iter_mut().zip(weight).zip(bias) {
-        *s = (*s - mean - rest) * scale * weight + bias;
+    for (s, weight) in row.iter_mut().zip(weight) {
+        *s = (*s - mean - rest) * scale * weight;
+    }
+    if let Some(bias) = bias {
+        add_to(row, bias);
     }
     [mean, rest, scale, 0.0]
 }

@@ -11,6 +11,7 @@ use cubecl::prelude::{ExecutionMode, KernelId};
 use super::{Gradients, LayerNormOps, Normed, Terms};
 use crate::gpu::{self, ALIGNMENT, Launch};
 use crate::ops::matmul::{column_sums, cut, row, whole_fours};
+use crate::optional::Optional;
 
 /// Which way a shader of LayerNorm goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -108,17 +109,19 @@ impl LayerNormOps for CubeBackend {
     fn norm_forward(
         terms: Terms<Self>,
         weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
+        bias: Optional<Self>,
         eps: f64,
     ) -> Normed<Self> {
         let (x, residual) = terms.split();
         let shape = x.shape();
         let sum = Sum::new(x, residual, weight);
-        let bias = vector(bias);
+        let bias = bias.into_option().map(vector);
         let start = (sum.rows * sum.line()).next_multiple_of(ALIGNMENT);
         let output = gpu::empty(&sum.x, [start + 4 * sum.rows]);
-        let eps = (eps as f32).to_bits();
-        sum.launch(LayerNormPass::Forward, &[&bias], &output, start, eps);
+        let last = [(eps as f32).to_bits(), u32::from(bias.is_some())];
+        // What is bound where there is no bias is never read.
+        let bound = bias.as_ref().unwrap_or(&sum.weight);
+        sum.launch(LayerNormPass::Forward, &[bound], &output, start, &last);
         Normed {
             output: sum.whole_rows(&output, shape),
             statistics: gpu::view(&output, start, [sum.rows, 4].into()),
@@ -143,7 +146,7 @@ impl LayerNormOps for CubeBackend {
         let output = gpu::empty(&sum.x, [start + parts[0] * parts[1]]);
         let inputs = [&statistics, &gradient];
         let fours = (part / 4) as u32;
-        sum.launch(LayerNormPass::Backward, &inputs, &output, start, fours);
+        sum.launch(LayerNormPass::Backward, &inputs, &output, start, &[fours]);
         let sums = column_sums(gpu::view(&output, start, parts.into()));
         let of = |start| gpu::view(&sums, start, [sum.width].into());
         Gradients {
@@ -190,14 +193,14 @@ impl Sum {
         LayerNormSpec::new(pass, self.line() / 4, gpu::is_software(&self.x))
     }
 
-    /// `start` is where the second of two results starts in the output, and `last` the last word of `info`.
+    /// `start` is where the second of two results starts in the output, and `last` the last words of `info`.
     fn launch(
         &self,
         pass: LayerNormPass,
         inputs: &[&CubeTensor],
         output: &CubeTensor,
         start: usize,
-        last: u32,
+        last: &[u32],
     ) {
         let spec = self.spec(pass);
         let residual = self.residual.as_ref().unwrap_or(&self.x);
@@ -208,7 +211,7 @@ impl Sum {
             groups: self.rows.div_ceil(spec.rows()),
             inputs: &[&[&self.x, residual, &self.weight], inputs].concat(),
             output,
-            info: &[&sizes[..], &[has_residual, (start / 4) as u32, last]].concat(),
+            info: &[&sizes[..], &[has_residual, (start / 4) as u32], last].concat(),
         }
         .run(spec);
     }

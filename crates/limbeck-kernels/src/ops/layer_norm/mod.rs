@@ -12,17 +12,20 @@ mod naive;
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, ExtensionType, backend_extension};
+use burn::backend::{
+    Autodiff, AutodiffBackend, Backend, Dispatch, ExtensionType, backend_extension,
+};
 use burn::tensor::Tensor;
 use limbeck_recipe::{Kernels, Operation};
 
 use crate::graph::differentiable;
+use crate::optional::Optional;
 
 #[cfg(feature = "gpu")]
 pub(crate) use gpu::LayerNormSpec;
 
 /// Each row of x + residual (B, S, H) with mean 0 and variance 1 (`eps` is added to the variance), times a weight (H), plus
-/// a bias (H); differentiable in all.
+/// a bias (H), if there is one; differentiable in all.
 ///
 /// # Panics
 /// If the shapes do not fit.
@@ -31,12 +34,14 @@ pub fn layer_norm(
     x: Tensor<3>,
     residual: Option<Tensor<3>>,
     weight: Tensor<1>,
-    bias: Tensor<1>,
+    bias: Option<Tensor<1>>,
     eps: f64,
 ) -> Tensor<3> {
     let width = [x.dims()[2]];
     assert_eq!(weight.dims(), width, "the weight and the last axis of x");
-    assert_eq!(bias.dims(), width, "the bias and the last axis of x");
+    if let Some(bias) = &bias {
+        assert_eq!(bias.dims(), width, "the bias and the last axis of x");
+    }
     if let Some(residual) = &residual {
         assert_eq!(residual.dims(), x.dims(), "the residual and x");
     }
@@ -47,7 +52,8 @@ pub fn layer_norm(
         Some(residual) => Terms::Two(x.into_dispatch(), residual.into_dispatch()),
         None => Terms::One(x.into_dispatch()),
     };
-    let (weight, bias) = (weight.into_dispatch(), bias.into_dispatch());
+    let bias = Optional::from(bias.map(Tensor::into_dispatch));
+    let weight = weight.into_dispatch();
     Tensor::from_dispatch(<Dispatch as LayerNormOps>::normed(terms, weight, bias, eps))
 }
 
@@ -94,7 +100,7 @@ trait LayerNormOps: Backend {
     fn norm_forward(
         #[extension_type] terms: Terms<Self>,
         weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
+        #[extension_type] bias: Optional<Self>,
         eps: f64,
     ) -> Normed<Self>;
 
@@ -110,7 +116,7 @@ trait LayerNormOps: Backend {
     fn normed(
         #[extension_type] terms: Terms<Self>,
         weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
+        #[extension_type] bias: Optional<Self>,
         eps: f64,
     ) -> FloatTensor<Self> {
         Self::norm_forward(terms, weight, bias, eps).output
@@ -121,7 +127,7 @@ impl<B: Backend + LayerNormOps, C: CheckpointStrategy> LayerNormOps for Autodiff
     fn norm_forward(
         _: Terms<Self>,
         _: FloatTensor<Self>,
-        _: FloatTensor<Self>,
+        _: Optional<Self>,
         _: f64,
     ) -> Normed<Self> {
         unreachable!("what is differentiable is the output")
@@ -139,14 +145,21 @@ impl<B: Backend + LayerNormOps, C: CheckpointStrategy> LayerNormOps for Autodiff
     fn normed(
         terms: Terms<Self>,
         weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
+        bias: Optional<Self>,
         eps: f64,
     ) -> FloatTensor<Self> {
+        let bias = bias.into_option();
+        let is_biased = bias.is_some();
+        let only = move |bias: FloatTensor<B>| -> Optional<B> {
+            Optional::from(is_biased.then_some(bias))
+        };
+        // Where there is none, a constant takes its place in the graph, and nobody reads it.
+        let bias = bias.unwrap_or_else(|| Self::from_inner(weight.clone().into_primitive()));
         match terms {
             Terms::One(x) => differentiable::<B, C, FloatTensor<B>, 3>(
                 [x, weight, bias],
                 |[x, weight, bias]| {
-                    let normed = B::norm_forward(Terms::One(x), weight, bias, eps);
+                    let normed = B::norm_forward(Terms::One(x), weight, only(bias), eps);
                     (normed.output, normed.statistics)
                 },
                 |[x, weight, _], statistics, gradient, _| {
@@ -157,7 +170,8 @@ impl<B: Backend + LayerNormOps, C: CheckpointStrategy> LayerNormOps for Autodiff
             Terms::Two(x, residual) => differentiable::<B, C, FloatTensor<B>, 4>(
                 [x, residual, weight, bias],
                 |[x, residual, weight, bias]| {
-                    let normed = B::norm_forward(Terms::Two(x, residual), weight, bias, eps);
+                    let terms = Terms::Two(x, residual);
+                    let normed = B::norm_forward(terms, weight, only(bias), eps);
                     (normed.output, normed.statistics)
                 },
                 |[x, residual, weight, _], statistics, gradient, _| {

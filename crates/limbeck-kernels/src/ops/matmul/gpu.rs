@@ -142,32 +142,31 @@ impl Plan {
     /// to others.
     const LEAST: usize = 64;
 
-    /// M, K and N; none is 0.
-    fn new([m, k, n]: [usize; 3], software: bool) -> Self {
+    /// Of so many products (M, K) times (K, N); K goes through so many fours, and nothing is 0.
+    fn new([m, n]: [usize; 2], fours: usize, products: usize, software: bool) -> Self {
         let (table, busy): (&[Line], _) = match software {
             true => (&SOFTWARE, Self::BUSY[1]),
             false => (&GPU, Self::BUSY[0]),
         };
-        let applies =
-            |line: &&Line| m.min(n) <= line.narrow && line.tile.count([m, n]) >= line.tiles;
+        let tiles = |tile: Tile| products * tile.count([m, n]);
+        let applies = |line: &&Line| m.min(n) <= line.narrow && tiles(line.tile) >= line.tiles;
         // The last line of a table applies to all.
         let line = table
             .iter()
             .find(applies)
             .unwrap_or(&table[table.len() - 1]);
         let tile = line.tile;
-        let fours = k.div_ceil(4);
-        let wanted = busy / tile.groups(tile.count([m, n]));
+        let wanted = busy / tile.groups(tiles(tile));
         let parts = wanted.min(fours / Self::LEAST).max(1);
         let part = fours.div_ceil(parts).next_multiple_of(tile.depth());
         let parts = fours.div_ceil(part);
         Self { tile, part, parts }
     }
 
-    /// The same with K, so long, in one part.
-    fn in_one_part(self, k: usize) -> Self {
+    /// The same with K, of so many fours, in one part.
+    fn in_one_part(self, fours: usize) -> Self {
         Self {
-            part: k.div_ceil(4),
+            part: fours,
             parts: 1,
             ..self
         }
@@ -177,9 +176,9 @@ impl Plan {
 /// What becomes of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum End {
-    /// It is written, plus a bias if there is one.
+    /// It is written, plus what is added to it.
     Plain,
-    /// GELU of it and a bias is written, and what that is of too, if it is wanted.
+    /// GELU of it and what is added is written, and what that is of too, if it is wanted.
     Gelu,
     /// It is written times the slope of GELU at u.
     GeluSlope,
@@ -187,10 +186,22 @@ pub(crate) enum End {
     ColumnSums,
 }
 
+/// How many products a launch computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Products {
+    /// A B.
+    One,
+    /// A B0, A B1, A B2.
+    Three,
+    /// A0 B0 + A1 B1 + A2 B2.
+    Sum,
+}
+
 /// Everything that the texts of `matmul_tiles.wgsl` and `matmul_threads.wgsl` depend on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct MatmulSpec {
     tile: Tile,
+    products: Products,
     /// Which factors are stored transposed.
     across: [bool; 2],
     end: End,
@@ -199,16 +210,27 @@ pub(crate) struct MatmulSpec {
 impl MatmulSpec {
     /// Every variant that is ever launched.
     pub fn all() -> Vec<Self> {
-        const ALL: [([bool; 2], End); 7] = [
-            ([false, false], End::Plain),
-            ([false, true], End::Plain),
-            ([true, false], End::Plain),
-            ([true, true], End::Plain),
-            ([false, false], End::Gelu),
-            ([false, true], End::GeluSlope),
-            ([true, false], End::ColumnSums),
+        const ALL: [(Products, [bool; 2], End); 11] = [
+            (Products::One, [false, false], End::Plain),
+            (Products::One, [false, true], End::Plain),
+            (Products::One, [true, false], End::Plain),
+            (Products::One, [true, true], End::Plain),
+            (Products::One, [false, false], End::Gelu),
+            (Products::One, [false, true], End::GeluSlope),
+            (Products::One, [true, false], End::ColumnSums),
+            (Products::Three, [false, false], End::Plain),
+            (Products::Three, [true, false], End::Plain),
+            (Products::Three, [true, false], End::ColumnSums),
+            (Products::Sum, [false, true], End::Plain),
         ];
-        let of_tile = |tile| ALL.map(|(across, end)| Self { tile, across, end });
+        let of_tile = |tile| {
+            ALL.map(|(products, across, end)| Self {
+                tile,
+                products,
+                across,
+                end,
+            })
+        };
         Tile::ALL.into_iter().flat_map(of_tile).collect()
     }
 }
@@ -224,6 +246,16 @@ impl KernelSource for MatmulSpec {
         SourceTemplate::new(text)
             .register("a_across", flag(self.across[0]))
             .register("b_across", flag(self.across[1]))
+            .register("three", flag(self.products != Products::One))
+            .register("summed", flag(self.products == Products::Sum))
+            .register(
+                "products",
+                if self.products == Products::Three {
+                    "3"
+                } else {
+                    "1"
+                },
+            )
             .register("large", flag(large))
             .register("end", (self.end as u32).to_string())
             .register("side", fours.to_string())
@@ -244,24 +276,43 @@ impl KernelSource for MatmulSpec {
     }
 }
 
-/// The text of `sum_rows.wgsl`, which has one variant.
+/// Everything that the text of `sum_rows.wgsl` depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct SumSpec;
+pub(crate) struct SumSpec {
+    /// Whether several threads take turns at the rows of four sums.
+    shared: bool,
+}
 
 impl SumSpec {
-    /// Threads of a workgroup, four sums each.
-    const THREADS: u32 = 64;
+    /// Rows of a sum from which on threads share it.
+    const MANY: usize = 64;
+
+    /// Every variant that is ever launched.
+    pub fn all() -> Vec<Self> {
+        [false, true].map(|shared| Self { shared }).into()
+    }
+
+    /// Threads of a workgroup, and of four sums.
+    fn threads(&self) -> [u32; 2] {
+        match self.shared {
+            false => [64, 1],
+            true => [256, 8],
+        }
+    }
 }
 
 impl KernelSource for SumSpec {
     fn source(&self) -> SourceTemplate {
         SourceTemplate::new(limbeck_shaders::SUM_ROWS)
-            .register("threads", Self::THREADS.to_string())
+            .register("threads", self.threads()[0].to_string())
+            .register("turns", self.threads()[1].to_string())
     }
 
     /// Unchecked, as [`MatmulSpec`].
     fn id(&self) -> KernelId {
-        KernelId::new::<Self>().mode(ExecutionMode::Unchecked)
+        KernelId::new::<Self>()
+            .mode(ExecutionMode::Unchecked)
+            .info(self.clone())
     }
 
     fn lang(&self) -> &'static str {
@@ -278,16 +329,16 @@ impl MatmulOps for CubeBackend {
         }
     }
 
-    fn biased_matmul(
+    fn matmul_plus(
         x: FloatTensor<Self>,
         w: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
+        added: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         if is_ours(&x) && is_ours(&w) {
             let (x, w) = (Factor::new(x), Factor::new(w));
-            product(x, w, End::Plain, Some(row(bias)), false).0
+            product(x, w, End::Plain, Some(added), false).0
         } else {
-            Self::float_add(Self::float_matmul(x, w), row(bias))
+            Self::float_add(Self::float_matmul(x, w), added)
         }
     }
 
@@ -319,8 +370,8 @@ fn is_ours(tensor: &CubeTensor) -> bool {
 
 /// (M, N) -> (N): each column's sum, in an order that depends on the shape alone.
 pub(crate) fn column_sums(x: CubeTensor) -> CubeTensor {
-    /// Rows of a first sum at least, and sums that keep any device busy.
-    const ROWS: usize = 64;
+    /// Rows of a first sum at least, since a launch costs what adding them costs, and sums that keep any device busy.
+    const ROWS: usize = 512;
     const SUMS: usize = 16_384;
 
     let [rows, width] = sizes(&x);
@@ -329,9 +380,9 @@ pub(crate) fn column_sums(x: CubeTensor) -> CubeTensor {
     }
     let lines = whole_fours(gpu::contiguous(x));
     let chunks = (SUMS / width.div_ceil(4)).min(rows / ROWS).max(1);
-    let mut sums = sum_rows(&lines, rows.div_ceil(chunks), None);
+    let mut sums = sum_rows(&lines, rows.div_ceil(chunks));
     if sums.shape()[0] > 1 {
-        sums = sum_rows(&sums, chunks, None);
+        sums = sum_rows(&sums, chunks);
     }
     CubeBackend::float_reshape(cut(sums, width), [width].into())
 }
@@ -381,27 +432,92 @@ impl Factor {
         }
     }
 
-    fn fours(&self) -> u32 {
-        (sizes(&self.lines)[1] / 4) as u32
+    /// Of a line.
+    fn fours(&self) -> usize {
+        sizes(&self.lines)[1] / 4
     }
 }
 
-/// The product of two factors, none of which is empty, as `end` has it: beside it a bias (1, N), or u (M, N). Comes with the
-/// second result where there is one and it is wanted, (1, N) or (M, N).
+/// What one launch multiplies: one A or three, and one B or three. Factors of one side are alike in size and in the way they are
+/// stored, and none is empty.
+pub(crate) struct Factors {
+    a: Vec<Factor>,
+    b: Vec<Factor>,
+}
+
+impl Factors {
+    /// To A B.
+    pub fn one(a: Factor, b: Factor) -> Self {
+        let (a, b) = (vec![a], vec![b]);
+        Self { a, b }
+    }
+
+    /// To A B0, A B1, A B2.
+    pub fn three(a: Factor, b: [Factor; 3]) -> Self {
+        let (a, b) = (vec![a], b.into());
+        Self { a, b }
+    }
+
+    /// To A0 B0 + A1 B1 + A2 B2.
+    pub fn sum(a: [Factor; 3], b: [Factor; 3]) -> Self {
+        let (a, b) = (a.into(), b.into());
+        Self { a, b }
+    }
+
+    fn products(&self) -> Products {
+        match (self.a.len(), self.b.len()) {
+            (1, 1) => Products::One,
+            (1, _) => Products::Three,
+            _ => Products::Sum,
+        }
+    }
+}
+
+/// A product, (M, N), and what else its end has written, (M, N) or (1, N).
+pub(crate) type Ended = (CubeTensor, Option<CubeTensor>);
+
+/// The product of two factors as `end` has it: beside it what is added, (1, N) or (M, N), or u (M, N). Comes with the second result
+/// where there is one and it is wanted.
 pub(crate) fn product(
     x: Factor,
     w: Factor,
     end: End,
     beside: Option<CubeTensor>,
     second: bool,
-) -> (CubeTensor, Option<CubeTensor>) {
-    let [m, k, n] = [x.rows, x.columns, w.columns];
-    let mut plan = Plan::new([m, k, n], gpu::is_software(&x.lines));
+) -> Ended {
+    let mut products = products(
+        &Factors::one(x, w),
+        end,
+        beside.into_iter().collect(),
+        second,
+    );
+    products.swap_remove(0)
+}
+
+/// [`product`] of each of the products that factors make; there is as much beside as there are products, or nothing.
+pub(crate) fn products(
+    factors: &Factors,
+    end: End,
+    beside: Vec<CubeTensor>,
+    second: bool,
+) -> Vec<Ended> {
+    let Factors { a, b } = factors;
+    let [m, k, n] = [a[0].rows, a[0].columns, b[0].columns];
+    let count = b.len() / a.len();
+    let fours = a.len() * k.div_ceil(4);
+    let mut plan = Plan::new([m, n], fours, count, gpu::is_software(&a[0].lines));
     if matches!(end, End::Gelu | End::GeluSlope) {
         // GELU is of the whole sum.
-        plan = plan.in_one_part(k);
+        plan = plan.in_one_part(fours);
     }
-    let beside = beside.map(|beside| whole_fours(gpu::contiguous(beside)));
+    let added = match (end, beside.first()) {
+        (End::GeluSlope, _) | (_, None) => 0,
+        (_, Some(beside)) => sizes(beside)[0].min(2),
+    };
+    let beside: Vec<CubeTensor> = beside
+        .into_iter()
+        .map(|beside| whole_fours(gpu::contiguous(beside)))
+        .collect();
     let width = n.next_multiple_of(4);
     let seconds = match end {
         _ if !second => 0,
@@ -409,63 +525,86 @@ pub(crate) fn product(
         End::ColumnSums => 1,
         End::Plain | End::GeluSlope => 0,
     };
-    let (start, part) = match seconds {
-        0 => (0, m * width),
-        rows => {
-            let start = (m * width).next_multiple_of(ALIGNMENT);
-            (start, start + rows * width)
-        }
+    let start = match seconds {
+        0 => 0,
+        _ => (m * width).next_multiple_of(ALIGNMENT),
     };
-    let output = gpu::empty(&x.lines, [plan.parts, part]);
-    // A bias is added once, to the sum of the parts.
-    let bias = beside.as_ref().filter(|_| end != End::GeluSlope);
-    let added = bias.is_some() && plan.parts == 1;
+    let product = (start.max(m * width) + seconds * width).next_multiple_of(ALIGNMENT);
+    let output = gpu::empty(&a[0].lines, [plan.parts, count * product]);
+    // What is not read must be bound all the same.
+    let [mut bound, mut others] = [[&b[0].lines; 3]; 2];
+    for (bound, b) in bound.iter_mut().zip(b) {
+        *bound = &b.lines;
+    }
+    for (other, beside) in others.iter_mut().zip(&beside) {
+        *other = beside;
+    }
+    for (other, a) in others.iter_mut().zip(a).skip(1) {
+        *other = &a.lines;
+    }
+    let info = [
+        m,
+        k,
+        n,
+        a[0].fours(),
+        b[0].fours(),
+        width / 4,
+        fours,
+        plan.part,
+        added,
+        start / 4,
+        product / 4,
+        count * product / 4,
+        // A uniform buffer is whole fours.
+        0,
+        0,
+        0,
+    ];
     Launch {
         threads: plan.tile.threads(),
-        groups: plan.tile.groups(plan.tile.count([m, n]) * plan.parts),
-        inputs: &[&x.lines, &w.lines, beside.as_ref().unwrap_or(&w.lines)],
+        groups: plan
+            .tile
+            .groups(plan.tile.count([m, n]) * count * plan.parts),
+        inputs: &[&[&a[0].lines][..], &bound, &others].concat(),
         output: &output,
-        info: &[
-            m as u32,
-            k as u32,
-            n as u32,
-            x.fours(),
-            w.fours(),
-            (width / 4) as u32,
-            plan.part as u32,
-            u32::from(added),
-            (part / 4) as u32,
-            (start / 4) as u32,
-        ],
+        info: &info.map(|size| size as u32),
     }
     .run(MatmulSpec {
         tile: plan.tile,
-        across: [x.across, w.across],
+        products: factors.products(),
+        across: [a[0].across, b[0].across],
         end,
     });
     let output = match plan.parts {
         1 => output,
-        parts => sum_rows(&output, parts, bias),
+        parts => sum_rows(&output, parts),
     };
     let view = |start, rows: usize| cut(gpu::view(&output, start, [rows, width].into()), n);
-    (view(0, m), (seconds > 0).then(|| view(start, seconds)))
+    let ended = |first: usize| {
+        let second = (seconds > 0).then(|| view(first + start, seconds));
+        (view(first, m), second)
+    };
+    (0..count).map(|at| ended(at * product)).collect()
 }
 
-/// Sums of `each` consecutive rows, plus a bias that repeats along them: (rows / each, width), rounded up. Width and
-/// bias are whole fours.
-fn sum_rows(rows: &CubeTensor, each: usize, bias: Option<&CubeTensor>) -> CubeTensor {
+/// Sums of `each` consecutive rows: (rows / each, width), rounded up. The width is whole fours.
+fn sum_rows(rows: &CubeTensor, each: usize) -> CubeTensor {
     let [count, width] = sizes(rows);
     let output = gpu::empty(rows, [count.div_ceil(each), width]);
     let sums = output.shape().num_elements() / 4;
-    let of_bias = bias.map_or(0, |bias| bias.shape().num_elements() / 4);
+    // A software adapter gains nothing from more threads.
+    let spec = SumSpec {
+        shared: each >= SumSpec::MANY && !gpu::is_software(rows),
+    };
+    let [threads, of_sum] = spec.threads();
     Launch {
-        threads: SumSpec::THREADS,
-        groups: sums.div_ceil(SumSpec::THREADS as usize),
-        inputs: &[rows, bias.unwrap_or(rows)],
+        threads,
+        groups: sums.div_ceil((threads / of_sum) as usize),
+        inputs: &[rows],
         output: &output,
-        info: &[count, width / 4, each, of_bias].map(|size| size as u32),
+        info: &[count, width / 4, each].map(|size| size as u32),
     }
-    .run(SumSpec);
+    .run(spec);
     output
 }
 

@@ -20,7 +20,8 @@ use crate::graph::differentiable;
 
 #[cfg(feature = "gpu")]
 pub(crate) use gpu::{
-    End, Factor, MatmulSpec, SumSpec, column_sums, cut, product, row, whole_fours,
+    End, Ended, Factor, Factors, MatmulSpec, SumSpec, column_sums, cut, product, products, row,
+    whole_fours,
 };
 
 /// x (M, K) times w (K, N): (M, N); differentiable in both.
@@ -75,6 +76,15 @@ pub(crate) trait MatmulOps: Backend {
         Self::float_matmul(x, w)
     }
 
+    /// (M, K) times (K, N), plus (1, N) or (M, N) -> (M, N); for gradients.
+    fn matmul_plus(
+        x: FloatTensor<Self>,
+        w: FloatTensor<Self>,
+        added: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        Self::float_add(Self::matmul(x, w), added)
+    }
+
     /// (M, K) times (K, N), plus (N) -> (M, N).
     fn biased_matmul(
         x: FloatTensor<Self>,
@@ -83,7 +93,7 @@ pub(crate) trait MatmulOps: Backend {
     ) -> FloatTensor<Self> {
         let width = bias.shape().num_elements();
         let row = Self::float_reshape(bias, [1, width].into());
-        Self::float_add(Self::matmul(x, w), row)
+        Self::matmul_plus(x, w, row)
     }
 
     /// (M, N) -> (N): each column's sum.
@@ -140,6 +150,14 @@ impl<B: Backend + MatmulOps, C: CheckpointStrategy> MatmulOps for Autodiff<B, C>
                 [of_x, of_w, of_bias]
             },
         )
+    }
+
+    fn matmul_plus(
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        unreachable!("gradients are first order: nothing differentiates a backward pass")
     }
 
     fn column_sums(_: FloatTensor<Self>) -> FloatTensor<Self> {

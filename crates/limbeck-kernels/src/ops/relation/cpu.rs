@@ -36,6 +36,13 @@ impl RelationOps for Flex {
         statistics(student, teacher, &call)
     }
 
+    fn relation_means(
+        statistics: FloatTensor<Self>,
+        call: Call,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        means(&statistics, &call)
+    }
+
     fn relation_gradients(
         student: RawTaps<Self>,
         teacher: RawTaps<Self>,
@@ -63,6 +70,11 @@ impl Call {
 
     fn length(&self, task: usize) -> usize {
         self.lengths[task / self.dims.heads]
+    }
+
+    /// What each real row of a task weighs in eq. (6), averaged over the batch.
+    fn row_weight(&self, task: usize) -> f64 {
+        1.0 / (self.tasks() * self.length(task)) as f64
     }
 
     /// Rows of one piece of work: all of a head where heads are many.
@@ -126,7 +138,7 @@ fn statistics(student: Vectors, teacher: Vectors, call: &Call) -> FloatTensor<Fl
     let (rows, block) = (b * a * s, call.block());
     let mut out = vec![0.0; p * STATISTICS * rows];
     let mut pieces = Vec::new();
-    for (pair, out) in call.pairs.iter().zip(out.chunks_mut(STATISTICS * rows)) {
+    for ((pair, _), out) in call.pairs.iter().zip(out.chunks_mut(STATISTICS * rows)) {
         let (kl, sums) = out.split_at_mut(rows);
         let (sums_s, sums_t) = sums.split_at_mut(rows);
         let tasks = kl
@@ -154,6 +166,30 @@ fn statistics(student: Vectors, teacher: Vectors, call: &Call) -> FloatTensor<Fl
         });
     });
     FloatTensor::<Flex>::from_data(TensorData::new(out, [p, STATISTICS, b, a, s]))
+}
+
+/// The loss (1), and by pair (P): sums in f64, which cost nothing beside the rows.
+fn means(statistics: &FloatTensor<Flex>, call: &Call) -> (FloatTensor<Flex>, FloatTensor<Flex>) {
+    let s = call.dims.length;
+    let rows = call.tasks() * s;
+    let mean = |statistics: &[f32]| -> f64 {
+        let tasks = statistics[..rows].chunks(s).enumerate();
+        let weighted = |(task, kl): (usize, &[f32])| {
+            let sum: f64 = kl.iter().copied().map(f64::from).sum();
+            call.row_weight(task) * sum
+        };
+        tasks.map(weighted).sum()
+    };
+    let of_pairs = cpu::values(statistics).chunks(STATISTICS * rows);
+    let means: Vec<f64> = of_pairs.map(mean).collect();
+    let weighted = means.iter().zip(&call.pairs);
+    let total: f64 = weighted.map(|(mean, (_, weight))| weight * mean).sum();
+    let tensor = |values: Vec<f64>| {
+        let values: Vec<f32> = values.into_iter().map(|x| x as f32).collect();
+        let shape = [values.len()];
+        FloatTensor::<Flex>::from_data(TensorData::new(values, shape))
+    };
+    (tensor(vec![total]), tensor(means))
 }
 
 /// Statistics of a block of rows, from the row `first` on.
@@ -186,7 +222,7 @@ impl WithSimd for Forward<'_> {
     }
 }
 
-/// Gradients of the student's projections, from the gradient (P, B, A, S) of each row's KL.
+/// Gradients of the student's projections, from that of the loss, (1).
 fn gradients(
     student: Vectors,
     teacher: Vectors,
@@ -195,7 +231,7 @@ fn gradients(
     call: &Call,
 ) -> Vectors {
     let (student, teacher) = (contiguous(student), contiguous(teacher));
-    let upstream = cpu::contiguous(upstream);
+    let upstream = f64::from(cpu::values(&cpu::contiguous(upstream))[0]);
     let Dims { batch, length, .. } = call.dims;
     let shape = [batch, length, call.dims.heads * call.dims.student];
     let mut out = Vector::ALL.map(|vector| match call.uses(vector) {
@@ -204,13 +240,12 @@ fn gradients(
     });
     let rows = call.tasks() * length;
     let statistics = cpu::values(statistics).chunks(STATISTICS * rows);
-    let upstream = cpu::values(&upstream).chunks(rows);
-    for ((pair, statistics), upstream) in call.pairs.iter().zip(statistics).zip(upstream) {
+    for ((pair, weight), statistics) in call.pairs.iter().zip(statistics) {
         let (sums_s, sums_t) = statistics[rows..].split_at(rows);
         let given = Given {
             sums_s,
             sums_t,
-            upstream,
+            weight: upstream * weight,
         };
         let compared = Compared::new(&student, &teacher, *pair);
         let parts = Parts::new(&compared, &given, pair.is_self(), call);
@@ -226,21 +261,22 @@ fn gradients(
     RawTaps { q, k, v }
 }
 
-/// What the backward pass of a pair knows of its rows, (B, A, S) each.
+/// What the backward pass of a pair knows of its rows, (B, A, S) each, and what all of them weigh together, or later one by itself.
 #[derive(Clone, Copy)]
 struct Given<'a> {
     sums_s: &'a [f32],
     sums_t: &'a [f32],
-    upstream: &'a [f32],
+    weight: f64,
 }
 
 impl<'a> Given<'a> {
-    fn of_task(self, task: usize, s: usize) -> Self {
+    fn of_task(self, task: usize, call: &Call) -> Self {
+        let s = call.dims.length;
         let of = |rows: &'a [f32]| &rows[task * s..][..s];
         Self {
             sums_s: of(self.sums_s),
             sums_t: of(self.sums_t),
-            upstream: of(self.upstream),
+            weight: self.weight * call.row_weight(task),
         }
     }
 }
@@ -271,7 +307,7 @@ impl Parts {
         cpu::each(pieces.into_iter(), |(task, first, rows, columns)| {
             cpu::with_simd(Gradients {
                 relations: compared.relations(call, task),
-                given: given.of_task(task, s),
+                given: given.of_task(task, call),
                 first,
                 rows,
                 columns,
@@ -291,7 +327,7 @@ impl Parts {
 }
 
 /// The backward pass of a block of rows, from the row `first` on: dRows = scale * G columns, (rows, D), and dColumns = G^T
-/// (scale * rows), (S, D), with G = upstream * (P_S - P_T). Without a place for the columns they are added to the rows,
+/// (scale * rows), (S, D), with G = weight * (P_S - P_T). Without a place for the columns they are added to the rows,
 /// which then are all of the head's.
 struct Gradients<'a> {
     relations: Relations,
@@ -316,6 +352,7 @@ impl WithSimd for Gradients<'_> {
         let (p, length) = (student.columns.p, student.columns.length);
         let d = student.columns.width();
         let scale = 1.0 / (d as f32).sqrt();
+        let factor = given.weight as f32;
         let (mut zs, mut zt) = (vec![0.0; ROWS * p], vec![0.0; ROWS * p]);
         let mut part = vec![0.0; ROWS * d];
         let mut transposed = Transposed::zeros(d, length);
@@ -326,7 +363,6 @@ impl WithSimd for Gradients<'_> {
             for r in 0..real {
                 let (row, at) = (r * p..(r + 1) * p, i + r);
                 let sums = (given.sums_s[at], given.sums_t[at]);
-                let factor = given.upstream[at];
                 head::difference(simd, &mut zs[row.clone()], &zt[row], sums, factor);
             }
             zs[real * p..].fill(0.0);

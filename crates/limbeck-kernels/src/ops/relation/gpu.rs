@@ -1,4 +1,5 @@
-//! The relation loss on a GPU: `shaders/relation_forward.wgsl` and `shaders/relation_backward.wgsl`, a launch a pair.
+//! The relation loss on a GPU: `shaders/relation_forward.wgsl` and `shaders/relation_backward.wgsl`, a launch a pair, and
+//! `shaders/mean_rows.wgsl`, which makes the loss of rows.
 
 use burn::backend::tensor::FloatTensor;
 use burn_cubecl::CubeBackend;
@@ -9,7 +10,7 @@ use limbeck_recipe::{Pair, Vector};
 
 use super::{Call, RelationOps};
 use crate::Dims;
-use crate::gpu::{self, Launch};
+use crate::gpu::{self, ALIGNMENT, Launch};
 use crate::pair::RawTaps;
 
 /// Statistics of a row: KL; maximum and log-sum of student and teacher.
@@ -105,8 +106,8 @@ impl RelationSpec {
         if self.whole { 16 } else { 4 }
     }
 
-    /// Launches the shader on all rows of a pair.
-    fn launch(&self, inputs: &[&CubeTensor], output: &CubeTensor, call: &Call, flags: [u32; 2]) {
+    /// Launches the shader on all rows of a pair, with the last words before the lengths.
+    fn launch(&self, inputs: &[&CubeTensor], output: &CubeTensor, call: &Call, says: [u32; 3]) {
         let Dims {
             batch,
             heads,
@@ -118,7 +119,7 @@ impl RelationSpec {
         let sizes = [batch, length, heads, student, teacher].map(|size| size as u32);
         let mut info = sizes.to_vec();
         info.extend([scale(student), scale(teacher)]);
-        info.extend(flags);
+        info.extend(says);
         info.extend(call.lengths.iter().map(|length| *length as u32));
         Launch {
             threads: Self::THREADS as u32,
@@ -171,6 +172,42 @@ impl KernelSource for RelationSpec {
     }
 }
 
+/// Everything that the text of `mean_rows.wgsl` depends on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct MeanSpec {
+    /// Means of sequences become those of pairs, and the loss.
+    last: bool,
+}
+
+impl MeanSpec {
+    /// Threads of a workgroup, which has a sequence, or all of them.
+    const THREADS: u32 = 128;
+
+    /// Every variant that is ever launched.
+    pub fn all() -> Vec<Self> {
+        [false, true].map(|last| Self { last }).into()
+    }
+}
+
+impl KernelSource for MeanSpec {
+    fn source(&self) -> SourceTemplate {
+        SourceTemplate::new(limbeck_shaders::MEAN_ROWS)
+            .register("threads", Self::THREADS.to_string())
+            .register("last", u32::from(self.last).to_string())
+    }
+
+    /// Unchecked, as [`RelationSpec`].
+    fn id(&self) -> KernelId {
+        KernelId::new::<Self>()
+            .mode(ExecutionMode::Unchecked)
+            .info(self.clone())
+    }
+
+    fn lang(&self) -> &'static str {
+        "wgsl"
+    }
+}
+
 type Vectors = RawTaps<CubeBackend>;
 
 impl RelationOps for CubeBackend {
@@ -180,6 +217,13 @@ impl RelationOps for CubeBackend {
         call: Call,
     ) -> FloatTensor<Self> {
         statistics(student, teacher, &call)
+    }
+
+    fn relation_means(
+        statistics: FloatTensor<Self>,
+        call: Call,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        means(&gpu::contiguous(statistics), &call)
     }
 
     fn relation_gradients(
@@ -202,16 +246,42 @@ fn statistics(student: Vectors, teacher: Vectors, call: &Call) -> CubeTensor {
     let [p, b, a, s] = call.rows();
     let statistics = gpu::empty(&student.q, [p, STATISTICS, b, a, s]);
     let spec = RelationSpec::new(Pass::Forward, &call.dims, &statistics);
-    for (index, pair) in call.pairs.iter().enumerate() {
+    for (index, (pair, _)) in call.pairs.iter().enumerate() {
         let inputs = [
             student.get(pair.row),
             student.get(pair.column),
             teacher.get(pair.row),
             teacher.get(pair.column),
         ];
-        spec.launch(&inputs, &statistics, call, [index as u32, 0]);
+        spec.launch(&inputs, &statistics, call, [index as u32, 0, 0]);
     }
     statistics
+}
+
+/// The loss (1), and by pair (P).
+fn means(statistics: &CubeTensor, call: &Call) -> (CubeTensor, CubeTensor) {
+    let [p, b, a, s] = call.rows();
+    let mut info = [p, b, a * s].map(|size| size as u32).to_vec();
+    let bits = |weight: f64| (weight as f32).to_bits();
+    info.extend(call.pairs.iter().map(|(_, weight)| bits(*weight)));
+    let of_length = |length: &usize| bits(1.0 / (a * length * b) as f64);
+    info.extend(call.lengths.iter().map(of_length));
+    let launch = |numbers: &CubeTensor, groups, size: usize, last| {
+        let output = gpu::empty(numbers, [size]);
+        Launch {
+            threads: MeanSpec::THREADS,
+            groups,
+            inputs: &[numbers],
+            output: &output,
+            info: &info,
+        }
+        .run(MeanSpec { last });
+        output
+    };
+    let by_sequence = launch(statistics, p * b, p * b, false);
+    let all = launch(&by_sequence, 1, ALIGNMENT + p, true);
+    let view = |start, count: usize| gpu::view(&all, start, [count].into());
+    (view(0, 1), view(ALIGNMENT, p))
 }
 
 fn gradients(
@@ -230,7 +300,7 @@ fn gradients(
         let own = student.get(vector);
         let gradient = gpu::empty(own, own.meta.shape().clone());
         let mut written = false;
-        for (index, pair) in call.pairs.iter().enumerate() {
+        for (index, (pair, weight)) in call.pairs.iter().enumerate() {
             if let Some((pass, other)) = pass(*pair, vector) {
                 let inputs = [
                     own,
@@ -240,9 +310,11 @@ fn gradients(
                     statistics,
                     &upstream,
                 ];
-                let flags = [index as u32, u32::from(written)];
+                let Dims { batch, heads, .. } = call.dims;
+                let weight = (weight / (batch * heads) as f64) as f32;
+                let says = [index as u32, u32::from(written), weight.to_bits()];
                 RelationSpec::new(pass, &call.dims, &gradient)
-                    .launch(&inputs, &gradient, call, flags);
+                    .launch(&inputs, &gradient, call, says);
                 written = true;
             }
         }

@@ -8,8 +8,10 @@ mod naive;
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, backend_extension};
-use burn::tensor::{Tensor, TensorData};
+use burn::backend::{
+    Autodiff, AutodiffBackend, Backend, Dispatch, ExtensionType, backend_extension,
+};
+use burn::tensor::Tensor;
 use limbeck_recipe::{Kernels, Operation, Pair, Vector};
 
 use crate::graph::differentiable;
@@ -17,7 +19,7 @@ use crate::pair::RawTaps;
 use crate::{Dims, Lengths, ShapeError, Taps};
 
 #[cfg(feature = "gpu")]
-pub(crate) use gpu::RelationSpec;
+pub(crate) use gpu::{MeanSpec, RelationSpec};
 
 /// The loss of a step, and what it adds up from.
 #[derive(Clone, Debug)]
@@ -48,29 +50,23 @@ pub fn relation_loss(
     if pairs.is_empty() {
         return Err(ShapeError::NoPair);
     }
-    let (pairs, weights): (Vec<Pair>, Vec<f64>) = pairs.iter().copied().unzip();
-    let rows = match kernels.into().has(Operation::Relation) {
-        true => fused(student, teacher, &pairs, lengths, dims),
-        false => naive::rows(student, teacher, &pairs, lengths, heads),
+    if !kernels.into().has(Operation::Relation) {
+        return Ok(naive::relation_loss(
+            student, teacher, pairs, lengths, heads,
+        ));
+    }
+    let call = Call {
+        dims,
+        lengths: lengths.as_slice().to_vec(),
+        pairs: pairs.to_vec(),
     };
-    let by_pair = by_pair(rows.clone(), lengths, dims);
-    let weights = weights.iter().map(|weight| *weight as f32).collect();
-    let weights = TensorData::new::<f32, _>(weights, [pairs.len()]);
-    let weights = Tensor::from_data(weights, &rows.device().without_autodiff());
+    let (student, teacher) = (student.clone().into(), teacher.without_autodiff().into());
+    let losses = <Dispatch as RelationOps>::relation_losses(student, teacher, call);
     Ok(RelationLoss {
-        total: (by_pair.clone() * weights).sum(),
-        by_pair: by_pair.without_autodiff(),
-        rows: rows.without_autodiff(),
+        total: Tensor::from_dispatch(losses.total),
+        by_pair: Tensor::<1>::from_dispatch(losses.by_pair).without_autodiff(),
+        rows: Tensor::<4>::from_dispatch(losses.rows).without_autodiff(),
     })
-}
-
-/// Eq. (6) of each sequence, averaged over the batch: (P, B, A, S) -> (P). Row sums come first: short sums round less.
-fn by_pair(rows: Tensor<4>, lengths: &Lengths, dims: Dims) -> Tensor<1> {
-    let [p, b, ..] = rows.dims();
-    let by_sequence = rows.sum_dim(3).sum_dim(2).reshape([p, b]);
-    (by_sequence * lengths.sequence_weights(dims.heads).reshape([1, b]))
-        .sum_dim(1)
-        .reshape([p])
 }
 
 /// The relation itself (eq. 7, 8): row softmax of the scaled scores, (B, A, S, S). Columns of padded keys are 0; rows at or
@@ -88,32 +84,24 @@ pub fn relation(
     Ok(naive::relation(taps, pair, lengths, heads))
 }
 
-/// KL by row of each pair, (P, B, A, S), by the streaming implementation; differentiable in the student.
-fn fused(
-    student: &Taps,
-    teacher: &Taps,
-    pairs: &[Pair],
-    lengths: &Lengths,
-    dims: Dims,
-) -> Tensor<4> {
-    let call = Call {
-        dims,
-        lengths: lengths.as_slice().to_vec(),
-        pairs: pairs.to_vec(),
-    };
-    Tensor::from_dispatch(<Dispatch as RelationOps>::relation_rows(
-        student.clone().into(),
-        teacher.without_autodiff().into(),
-        call,
-    ))
-}
-
 /// What one call is about, beside its tensors.
 #[derive(Clone, Debug)]
 struct Call {
     dims: Dims,
     lengths: Vec<usize>,
-    pairs: Vec<Pair>,
+    /// With their weights.
+    pairs: Vec<(Pair, f64)>,
+}
+
+/// The loss, and what it adds up from.
+#[derive(Clone, Debug, ExtensionType)]
+struct Losses<B: Backend> {
+    /// (1); differentiable in the student.
+    total: FloatTensor<B>,
+    /// (P); a constant, as all that follows.
+    by_pair: FloatTensor<B>,
+    /// (P, B, A, S).
+    rows: FloatTensor<B>,
 }
 
 impl Call {
@@ -130,7 +118,7 @@ impl Call {
 
     /// Whether a projection is in any pair.
     fn uses(&self, vector: Vector) -> bool {
-        let has = |pair: &Pair| pair.row == vector || pair.column == vector;
+        let has = |(pair, _): &(Pair, f64)| pair.row == vector || pair.column == vector;
         self.pairs.iter().any(has)
     }
 }
@@ -144,8 +132,14 @@ trait RelationOps: Backend {
         call: Call,
     ) -> FloatTensor<Self>;
 
-    /// Gradients of the student's projections, given the statistics and the gradient (P, B, A, S) of each row's KL. One that
-    /// no pair uses has no meaning.
+    /// The loss (1), and eq. (6) of each pair averaged over the batch, (P).
+    fn relation_means(
+        statistics: FloatTensor<Self>,
+        call: Call,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Gradients of the student's projections, given the statistics and the gradient (1) of the loss. One that no pair uses has
+    /// no meaning.
     fn relation_gradients(
         #[extension_type] student: RawTaps<Self>,
         #[extension_type] teacher: RawTaps<Self>,
@@ -154,16 +148,25 @@ trait RelationOps: Backend {
         call: Call,
     ) -> RawTaps<Self>;
 
-    /// KL(teacher row || student row), (P, B, A, S); differentiable in the student.
-    fn relation_rows(
+    /// The loss and what it adds up from.
+    fn relation_losses(
         #[extension_type] student: RawTaps<Self>,
         #[extension_type] teacher: RawTaps<Self>,
         call: Call,
-    ) -> FloatTensor<Self> {
-        rows_of::<Self>(
-            Self::relation_statistics(student, teacher, call.clone()),
-            &call,
-        )
+    ) -> Losses<Self> {
+        let statistics = Self::relation_statistics(student, teacher, call.clone());
+        losses_of::<Self>(statistics, &call)
+    }
+}
+
+/// What follows from the statistics of rows.
+fn losses_of<B: RelationOps>(statistics: FloatTensor<B>, call: &Call) -> Losses<B> {
+    let rows = rows_of::<B>(statistics.clone(), call);
+    let (total, by_pair) = B::relation_means(statistics, call.clone());
+    Losses {
+        total,
+        by_pair,
+        rows,
     }
 }
 
@@ -185,7 +188,11 @@ struct Kept<B: Backend> {
 
 impl<B: Backend + RelationOps, C: CheckpointStrategy> RelationOps for Autodiff<B, C> {
     fn relation_statistics(_: RawTaps<Self>, _: RawTaps<Self>, _: Call) -> FloatTensor<Self> {
-        unreachable!("what is differentiable are the rows")
+        unreachable!("what is differentiable is the loss")
+    }
+
+    fn relation_means(_: FloatTensor<Self>, _: Call) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        unreachable!("what is differentiable is the loss")
     }
 
     fn relation_gradients(
@@ -198,24 +205,22 @@ impl<B: Backend + RelationOps, C: CheckpointStrategy> RelationOps for Autodiff<B
         unreachable!("gradients are first order: nothing differentiates a backward pass")
     }
 
-    fn relation_rows(
-        student: RawTaps<Self>,
-        teacher: RawTaps<Self>,
-        call: Call,
-    ) -> FloatTensor<Self> {
+    fn relation_losses(student: RawTaps<Self>, teacher: RawTaps<Self>, call: Call) -> Losses<Self> {
         let teacher = teacher.map(|tensor| tensor.into_primitive());
-        differentiable::<B, C, Kept<B>, 3>(
+        let mut constants = None;
+        let total = differentiable::<B, C, Kept<B>, 3>(
             only_used::<B, C>(student, &call).into_array(),
             |student| {
                 let student = RawTaps::new(student);
                 let statistics = B::relation_statistics(student, teacher.clone(), call.clone());
-                let rows = rows_of::<B>(statistics.clone(), &call);
+                let losses = losses_of::<B>(statistics.clone(), &call);
+                constants = Some([losses.by_pair, losses.rows].map(Self::from_inner));
                 let kept = Kept {
                     teacher,
                     statistics,
                     call,
                 };
-                (rows, kept)
+                (losses.total, kept)
             },
             |student, kept, upstream, _| {
                 let student = RawTaps::new(student);
@@ -227,7 +232,15 @@ impl<B: Backend + RelationOps, C: CheckpointStrategy> RelationOps for Autodiff<B
                 let of = B::relation_gradients(student, teacher, statistics, upstream, call);
                 of.into_array().map(Some)
             },
-        )
+        );
+        let Some([by_pair, rows]) = constants else {
+            unreachable!("every operation computes its outputs")
+        };
+        Losses {
+            total,
+            by_pair,
+            rows,
+        }
     }
 }
 

@@ -1,23 +1,48 @@
-//! The relation loss row by row as a plain composition of burn operations, which runs on every backend: the baseline that
+//! The relation loss as a plain composition of burn operations, which runs on every backend: the baseline that
 //! the fast implementations are judged against, and the one to read.
 
-use burn::tensor::Tensor;
 use burn::tensor::activation::{log_softmax, softmax};
+use burn::tensor::{Tensor, TensorData};
 use limbeck_recipe::Pair;
 
+use super::RelationLoss;
 use crate::dims::MASKED;
 use crate::{Lengths, Taps};
 
-/// KL(teacher row || student row) of each pair, (P, B, A, S); 0 at and past a length.
-pub(super) fn rows(
+/// The loss of pairs with their weights.
+pub(super) fn relation_loss(
     student: &Taps,
     teacher: &Taps,
-    pairs: &[Pair],
+    pairs: &[(Pair, f64)],
+    lengths: &Lengths,
+    heads: usize,
+) -> RelationLoss {
+    let rows = rows(student, teacher, pairs, lengths, heads);
+    let [p, b, ..] = rows.dims();
+    // Row sums come first: short sums round less.
+    let by_sequence = rows.clone().sum_dim(3).sum_dim(2).reshape([p, b]);
+    let weighted = by_sequence * lengths.sequence_weights(heads).reshape([1, b]);
+    let by_pair: Tensor<1> = weighted.sum_dim(1).reshape([p]);
+    let weights: Vec<f32> = pairs.iter().map(|(_, weight)| *weight as f32).collect();
+    let device = rows.device().without_autodiff();
+    let weights = Tensor::from_data(TensorData::new(weights, [p]), &device);
+    RelationLoss {
+        total: (by_pair.clone() * weights).sum(),
+        by_pair: by_pair.without_autodiff(),
+        rows: rows.without_autodiff(),
+    }
+}
+
+/// KL(teacher row || student row) of each pair, (P, B, A, S); 0 at and past a length.
+fn rows(
+    student: &Taps,
+    teacher: &Taps,
+    pairs: &[(Pair, f64)],
     lengths: &Lengths,
     heads: usize,
 ) -> Tensor<4> {
     let teacher = teacher.without_autodiff();
-    let of_pair = |pair: &Pair| {
+    let of_pair = |(pair, _): &(Pair, f64)| {
         let log_q = log_softmax(scores(student, *pair, lengths, heads), 3);
         let log_p = log_softmax(scores(&teacher, *pair, lengths, heads), 3);
         let terms = log_p.clone().exp() * (log_p - log_q);

@@ -1,0 +1,67 @@
+//! The projections on a GPU: matmuls of three matrices in a launch (`ops/matmul/gpu.rs`).
+
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::tensor::FloatTensor;
+use burn::tensor::Shape;
+use burn_cubecl::{CubeBackend, tensor::CubeTensor};
+
+use super::{OfWeights, ProjectionsOps, Weights};
+use crate::ops::matmul::{End, Ended, Factor, Factors, products, row};
+use crate::optional::Optional;
+use crate::pair::RawTaps;
+
+type Vectors = RawTaps<CubeBackend>;
+
+impl ProjectionsOps for CubeBackend {
+    fn vectors(states: FloatTensor<Self>, by: Weights<Self>) -> Vectors {
+        let (weights, biases) = match by {
+            Weights::Plain(weights) => (weights, Vec::new()),
+            Weights::Biased(weights, biases) => (weights, biases.into_array().map(row).into()),
+        };
+        let weights = weights.into_array().map(Factor::stored);
+        let factors = Factors::three(Factor::stored(states), weights);
+        of_three(products(&factors, End::Plain, biases, false)).0
+    }
+
+    fn of_states(gradients: Vectors, weights: Vectors, added: Optional<Self>) -> FloatTensor<Self> {
+        let gradients = gradients.into_array().map(Factor::stored);
+        let weights = weights.into_array().map(Factor::transpose_of);
+        let factors = Factors::sum(gradients, weights);
+        let added = added.into_option().into_iter().collect();
+        let mut sum = products(&factors, End::Plain, added, false);
+        sum.swap_remove(0).0
+    }
+
+    fn of_weights(states: FloatTensor<Self>, gradients: Vectors, biased: bool) -> OfWeights<Self> {
+        let end = match biased {
+            true => End::ColumnSums,
+            false => End::Plain,
+        };
+        let gradients = gradients.into_array().map(Factor::stored);
+        let factors = Factors::three(Factor::transpose_of(states), gradients);
+        let (weights, sums) = of_three(products(&factors, end, Vec::new(), biased));
+        OfWeights {
+            biases: sums.unwrap_or_else(|| weights.clone()),
+            weights,
+        }
+    }
+}
+
+/// Three products, and what else their end has written, if anything: (N) each.
+fn of_three(three: Vec<Ended>) -> (Vectors, Option<Vectors>) {
+    let mut three = three.into_iter();
+    let ended = [(); 3].map(|()| match three.next() {
+        Some(ended) => ended,
+        None => unreachable!("there are three products"),
+    });
+    let [(q, of_q), (k, of_k), (v, of_v)] = ended;
+    let vector = |row: CubeTensor| {
+        let width: Shape = [row.meta.num_elements()].into();
+        CubeBackend::float_reshape(row, width)
+    };
+    let seconds = match (of_q, of_k, of_v) {
+        (Some(q), Some(k), Some(v)) => Some(RawTaps::new([q, k, v].map(vector))),
+        _ => None,
+    };
+    (RawTaps { q, k, v }, seconds)
+}
