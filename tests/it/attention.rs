@@ -4,7 +4,7 @@ use std::fmt;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use it::{cpu, gpu, normals, read, wide};
-use limbeck_kernels::testing::{fill_outputs_with, launches, skip_launches};
+use limbeck_kernels::testing::{fill_outputs_with, launches, pretend_software, skip_launches};
 use limbeck_kernels::{
     Attending, Check, DropoutMask, Lengths, Rotation, Taps, attention, gelu, rotary, self_test,
 };

@@ -11,6 +11,7 @@ use limbeck_model::{Encoder, Folder, Precision, TokenBatch};
 use limbeck_protocol::{Command, Control, Event, Export, Halt, RunState, VERSION};
 use limbeck_recipe::{Config, Evaluation, Init, Pair, Part, Recipe, Step, StudentRecipe};
 use limbeck_relations::Projections;
+use safetensors::SafeTensors;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use crate::encoder::tiny_bert;
@@ -875,7 +876,10 @@ async fn ask_sentence(asker: &mut Asker, text: &str) -> Vec<Message> {
 
 /// The student's files.
 async fn exported(asker: &mut Asker) -> Folder {
-    let what = Export::Student;
+    exported_as(asker, Export::Student).await
+}
+
+async fn exported_as(asker: &mut Asker, what: Export) -> Folder {
     asker.ask(Command::Export { what }, Vec::new());
     let heard = asker.until(|e| matches!(e, Event::Files { .. })).await;
     let Some((_, Event::Files { files, .. }, blobs)) = heard.into_iter().next_back() else {
@@ -1015,6 +1019,100 @@ async fn sentences_are_compared() {
     .await;
 }
 
+/// What both models find is what their vectors of the held-out lines say, one by one; each hit says where the other has it.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn teacher_and_student_search_the_same_lines() {
+    with_engine(Memory::new(cpu()), async |asker| {
+        let query = "a small word".to_owned();
+        let search = Command::Search {
+            text: query.clone(),
+        };
+        asker.ask(search.clone(), Vec::new());
+        assert_eq!(asker.refusal().await.0, Control::Search);
+        provide(asker, &text()).await;
+        start(asker);
+        let heard = asker.until(is(&FINISHED)).await;
+        let (_, heldout, _) = similarity(&heard);
+        asker.ask(search, Vec::new());
+        let heard = asker.until(|e| matches!(e, Event::Found { .. })).await;
+        let Some((To::One(7), Event::Found { found }, _)) = heard.into_iter().next_back() else {
+            panic!("told to others")
+        };
+        assert_eq!(
+            (found.step, &found.text, &*found.kind),
+            (9, &query, "held-out lines")
+        );
+        let count = found.lines as usize;
+        assert!(count >= heldout.len() && count > 5, "{count}");
+        let tokenizer = tiny_bert().tokenizer().unwrap();
+        let student = exported(asker).await;
+        for (folder, hits, other) in [
+            (tiny_bert(), &found.teacher, &found.student),
+            (student, &found.student, &found.teacher),
+        ] {
+            assert_eq!(hits.len(), count.min(10));
+            let encoder = Encoder::from_folder(&folder, &cpu()).unwrap();
+            let vector = async |text: &str| {
+                let ids = tokenizer.encode(&[text]).unwrap().remove(0).ids;
+                let batch = TokenBatch::new(&ids, &[ids.len()], &cpu()).unwrap();
+                read(encoder.mean_pooled(&batch).unwrap()).await
+            };
+            let product =
+                |a: &[f32], b: &[f32]| -> f32 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
+            let of_query = vector(&query).await;
+            for (place, hit) in hits.iter().enumerate() {
+                let of_hit = vector(&hit.text).await;
+                let norms = product(&of_hit, &of_hit) * product(&of_query, &of_query);
+                let exact = product(&of_hit, &of_query) / norms.sqrt();
+                assert!((hit.cosine - exact).abs() < 1e-5, "{hit:?} and {exact}");
+                let there = hit.other.unwrap() as usize;
+                if let Some(same) = other.get(there - 1) {
+                    assert_eq!(
+                        (&same.text, same.other),
+                        (&hit.text, Some(place as u64 + 1))
+                    );
+                }
+            }
+            assert!(hits.is_sorted_by(|a, b| a.cosine >= b.cosine));
+            // No held-out line that is not among them is nearer.
+            let last = hits.last().unwrap().cosine;
+            for line in &heldout {
+                let of_line = vector(line).await;
+                let norms = product(&of_line, &of_line) * product(&of_query, &of_query);
+                let cosine = product(&of_line, &of_query) / norms.sqrt();
+                let is_hit = hits.iter().any(|hit| hit.text == *line);
+                assert!(is_hit || cosine <= last + 1e-5, "{line}: {cosine}");
+            }
+        }
+    })
+    .await;
+}
+
+/// The student's folder is the same with and without ONNX files, which are in it in every format.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_student_is_exported_with_onnx_files() {
+    with_engine(Memory::new(cpu()), async |asker| {
+        provide(asker, &text()).await;
+        start(asker);
+        asker.until(is(&FINISHED)).await;
+        let plain = exported(asker).await;
+        let with = exported_as(asker, Export::StudentWithOnnx).await;
+        for (name, bytes) in plain.files() {
+            assert!(with.get(name) == Some(bytes), "{name}");
+        }
+        let [whole, half, byte] = ["model.onnx", "model_fp16.onnx", "model_quantized.onnx"]
+            .map(|file| with.get(&format!("onnx/{file}")).unwrap());
+        assert!(half.len() < whole.len() && byte.len() < whole.len());
+        let weights = plain.get("model.safetensors").unwrap();
+        let words = SafeTensors::deserialize(weights).unwrap();
+        let words = words.tensor("embeddings.word_embeddings.weight").unwrap();
+        let holds = |file: &[u8]| file.windows(words.data().len()).any(|w| w == words.data());
+        assert!(holds(whole) && !holds(half) && !holds(byte));
+        assert_eq!(with.files().count(), plain.files().count() + 3);
+    })
+    .await;
+}
+
 /// The tiny teacher with random weights and more positions.
 async fn teacher_of_positions(positions: usize) -> Folder {
     let tiny = tiny_bert();
@@ -1078,6 +1176,9 @@ async fn a_sentence_without_tokens_is_refused() {
         let (control, message) = asker.refusal().await;
         assert_eq!(control, Control::Sentence);
         assert!(message.contains("no token"), "{message}");
+        let text = "  ".to_owned();
+        asker.ask(Command::Search { text }, Vec::new());
+        assert_eq!(asker.refusal().await.0, Control::Search);
         let (version, since_step) = (VERSION, 9);
         asker.ask(
             Command::Hello {

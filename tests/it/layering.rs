@@ -36,6 +36,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
             "limbeck-corpus",
             "limbeck-kernels",
             "limbeck-model",
+            "limbeck-onnx",
             "limbeck-train",
         ],
     ),

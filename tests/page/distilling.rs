@@ -89,6 +89,7 @@ async fn taken_away(browser: &Browser, page: &[f64]) {
     let zip = take_away(browser, "Student (.zip)").await;
     let student = unpack(&zip, folder.path());
     ran(limbeck().arg("inspect").arg(&student));
+    with_onnx(browser, &student).await;
     let recipe = take_away(browser, "Recipe (TOML)").await;
     let native = command_line_losses(folder.path(), &recipe);
     for (step, (a, b)) in page.iter().zip(&native).enumerate() {
@@ -98,6 +99,28 @@ async fn taken_away(browser: &Browser, page: &[f64]) {
             step + 1
         );
     }
+}
+
+/// The same student with ONNX files, which are those that the command line writes of it.
+async fn with_onnx(browser: &Browser, student: &Path) {
+    browser.click("#out-onnx").await;
+    let zip = take_away(browser, "Student (.zip)").await;
+    let folder = TempDir::new().unwrap();
+    let with = unpack(&zip, folder.path());
+    let files = ["model.onnx", "model_fp16.onnx", "model_quantized.onnx"];
+    let out = folder.path().join("exported");
+    ran(limbeck()
+        .args(["export", "--model"])
+        .arg(student)
+        .arg("--out")
+        .arg(&out));
+    for file in files {
+        let here = std::fs::read(with.join("onnx").join(file)).unwrap();
+        assert!(here == std::fs::read(out.join(file)).unwrap(), "{file}");
+    }
+    let weights = |folder: &Path| std::fs::read(folder.join("model.safetensors")).unwrap();
+    assert!(weights(&with) == weights(student));
+    browser.click("#out-onnx").await;
 }
 
 /// On wide and narrow screens, in both schemes; nothing is wider than the screen.

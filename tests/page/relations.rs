@@ -2,7 +2,7 @@
 
 use it_page::acts::{ask, distil, no_errors, open, said, take_away, take_from, tall, unpack, wait};
 use it_page::{Browser, Gpu, Site, limbeck, ran};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{ONE, QUICK};
@@ -32,6 +32,104 @@ async fn relations_are_seen_every_way() {
     files(&browser).await;
     no_errors(&browser).await;
     browser.close().await;
+}
+
+/// A search by teacher and student, in the page's own worker; with a recorded run alone there is none.
+#[tokio::test]
+async fn teacher_and_student_search() {
+    let _one = ONE.lock().await;
+    let site = Site::hosted();
+    let browser = Browser::chromium(Gpu::None).await;
+    let query = QUICK.replace("heldout=0.0008", "heldout=0.02");
+    open(&browser, &site, &format!("{query}&see=view:sentences")).await;
+    said(&browser, "#found-hint", &["start a run, or open a saved"]).await;
+    let disabled = "document.querySelector('#found-text').disabled";
+    assert_eq!(browser.value(disabled).await, true);
+    searched(&browser).await;
+    for (name, width, height, dark) in [
+        ("search-1440", 1440, 900, false),
+        ("search-1440-dark", 1440, 900, true),
+        ("search-390", 390, 844, false),
+        ("search-390-dark", 390, 844, true),
+    ] {
+        browser.picture(name, width, height, dark).await;
+        let into_view =
+            "document.querySelector('#found-title').scrollIntoView({ behavior: 'instant' })";
+        browser.value(into_view).await;
+        browser.picture(name, width, height, dark).await;
+        let over = "document.documentElement.scrollWidth - innerWidth";
+        assert!(browser.value(over).await.as_i64().unwrap() <= 0, "{name}");
+    }
+    no_errors(&browser).await;
+    browser.close().await;
+}
+
+/// The same with the engine of `limbeck serve`.
+#[tokio::test]
+async fn the_native_engine_searches() {
+    let _one = ONE.lock().await;
+    let keep = TempDir::new().unwrap();
+    let site = Site::native(keep.path());
+    let browser = Browser::chromium(Gpu::None).await;
+    let query = QUICK.replace("heldout=0.0008", "heldout=0.02");
+    open(&browser, &site, &format!("{query}&see=view:sentences")).await;
+    searched(&browser).await;
+    no_errors(&browser).await;
+    browser.close().await;
+}
+
+/// Distils, and searches by keys alone: both columns, their places and lines agree with each other, and follow the student.
+async fn searched(browser: &Browser) {
+    distil(browser).await;
+    browser.focus("#found-text").await;
+    for key in "a small river".chars() {
+        browser.key(&key.to_string()).await;
+    }
+    enter(browser).await;
+    let share = [
+        "of the first 10 are the same",
+        "\u{201c}a small river\u{201d} among 128 held-out lines",
+        "step 24",
+    ];
+    said(browser, "#found-share", &share).await;
+    let column = |at: usize| {
+        format!(
+            "[...document.querySelectorAll('.found ol')[{at}].children].map(row => [row.querySelector('.found-line').textContent, \
+            +row.querySelector('.found-figures .hint').textContent.split(': ')[1]])"
+        )
+    };
+    let teacher = browser.value(&column(0)).await;
+    let student = browser.value(&column(1)).await;
+    let (teacher, student) = (teacher.as_array().unwrap(), student.as_array().unwrap());
+    assert_eq!((teacher.len(), student.len()), (10, 10));
+    let mut shared = 0;
+    for (row, hit) in teacher.iter().enumerate() {
+        let there = hit[1].as_u64().unwrap() as usize;
+        assert!((1..=128).contains(&there), "{hit}");
+        if let Some(other) = student.get(there - 1) {
+            assert_eq!(
+                (&other[0], other[1].as_u64()),
+                (&hit[0], Some(row as u64 + 1))
+            );
+            shared += 1;
+        }
+    }
+    let path = browser
+        .value("document.querySelector('.found-lines path').getAttribute('d')")
+        .await;
+    assert_eq!(path.as_str().unwrap().matches('M').count(), shared);
+    let words = format!("{shared} of the first 10 are the same ({} %)", 10 * shared);
+    said(browser, "#found-share", &[&words]).await;
+    set(browser, "#found-text", "  ", "input").await;
+    browser.focus("#found-text").await;
+    enter(browser).await;
+    said(browser, "#found-mistakes", &["has no tokens"]).await;
+}
+
+/// Presses Enter as it sends a form.
+async fn enter(browser: &Browser) {
+    let press = json!({ "type": "keyDown", "key": "Enter", "text": "\r" });
+    browser.devtools("Input.dispatchKeyEvent", press).await;
 }
 
 /// Presses a button of the panel by its text.

@@ -6,14 +6,15 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 use clap::Args;
-use limbeck_model::{Folder, ModelError, Weights};
-use limbeck_onnx::{Export, ExportError, Failed, Format, Source};
-use limbeck_recipe::{Config, Dense, HeadChoice, SentenceHead, Tuned};
+use limbeck_engine::onnx::{self, Model};
+use limbeck_model::Folder;
+use limbeck_onnx::{ExportError, Failed, Format};
+use limbeck_recipe::Config;
 use serde_json::{Value, json};
 
 use crate::error::CliError;
 use crate::interrupt::on_interrupt;
-use crate::output::{EXPORTED, clear_unfinished, write_whole};
+use crate::output::{clear_unfinished, write_whole};
 use crate::{models, terminal};
 
 /// Flags of `limbeck export`.
@@ -52,7 +53,7 @@ pub fn format(text: &str) -> Result<Format, String> {
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let out = match (&arguments.out, models::on_hub(&arguments.model)) {
         (Some(out), _) => out.clone(),
-        (None, None) => arguments.model.join(EXPORTED),
+        (None, None) => arguments.model.join(onnx::FOLDER),
         (None, Some(id)) => {
             return Err(CliError::Usage(format!(
                 "{id} is a model on the hub, and limbeck exports nothing into the hub's cache: name a folder with --out"
@@ -88,7 +89,8 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
         let _held = begun.lock();
         std::process::exit(1);
     })?;
-    for file in write(&model, arguments.pooled, &formats, &out, &writing)? {
+    let named = (&model, folder.name());
+    for file in write(named, arguments.pooled, &formats, &out, &writing)? {
         terminal::say(file);
     }
     if folder.get("tokenizer.json").is_none() {
@@ -127,9 +129,9 @@ impl fmt::Display for Written {
 /// A number does not fit a format, or the disk is full, say. The student is whole.
 pub fn beside(student: &Path, formats: &[Format]) -> Result<Vec<Written>, CliError> {
     let folder = Folder::read(student)?;
-    let out = student.join(EXPORTED);
-    let model = Model::open(&folder)?;
-    write(&model, false, &each_once(formats), &out, &Mutex::default())
+    let out = student.join(onnx::FOLDER);
+    let model = (&Model::open(&folder)?, folder.name());
+    write(model, false, &each_once(formats), &out, &Mutex::default())
 }
 
 /// Refuses formats in which a model of this config cannot be, whatever its weights.
@@ -158,14 +160,15 @@ fn each_once(formats: &[Format]) -> Vec<Format> {
 
 /// All files, or none. `writing` is held while they are made.
 fn write(
-    model: &Model,
+    (model, name): (&Model, &str),
     pooled: bool,
     formats: &[Format],
     out: &Path,
     writing: &Mutex<()>,
 ) -> Result<Vec<Written>, CliError> {
-    let sentence = pooled.then_some(&model.head);
-    let files = formats.iter().map(|format| model.file(sentence, *format));
+    let files = formats
+        .iter()
+        .map(|format| file(model, name, pooled, *format));
     let files = files.collect::<Result<Vec<_>, CliError>>()?;
     clear_unfinished(out)?;
     let mut written = Vec::new();
@@ -182,68 +185,19 @@ fn write(
     Ok(written)
 }
 
-/// A folder whose weights can be read one by one.
-struct Model<'a> {
-    folder: &'a Folder,
-    weights: Weights<'a>,
-    config: Config,
-    head: SentenceHead,
-    tuned: Option<Tuned>,
-    /// Where the linear layer of a head on the mean lies.
-    module: Option<Dense>,
-}
-
-impl<'a> Model<'a> {
-    fn open(folder: &'a Folder) -> Result<Self, ModelError> {
-        let (config, head) = (folder.config()?, folder.sentence_head()?);
-        let tuned = config.tuned();
-        let module = tuned.as_ref().and_then(|tuned| tuned.linear_of_mean(&head));
-        let module = module.cloned();
-        let tuned = tuned.filter(|tuned| tuned.choice != HeadChoice::Mean || module.is_some());
-        Ok(Self {
-            folder,
-            weights: Weights::open(folder)?,
-            config,
-            head,
-            tuned,
-            module,
-        })
-    }
-
-    fn tensor(&self, source: Source, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
-        let module = |module: &str| Weights::of_module(self.folder, module);
-        match (source, &self.module) {
-            (Source::Encoder, _) => self.weights.get(name, shape),
-            (Source::File, _) => self.weights.get_of_file(name, shape),
-            (Source::Module(_), Some(dense)) => module(&dense.folder)?.get(name, shape),
-            (Source::Module(folder), None) => module(folder)?.get(name, shape),
+/// The bytes of a file.
+fn file(model: &Model, name: &str, pooled: bool, format: Format) -> Result<Vec<u8>, CliError> {
+    model.file(pooled, format).map_err(|failed| match failed {
+        Failed::Tensor(error) => error.into(),
+        Failed::Export(error) => {
+            let flags = match error {
+                ExportError::Beyond(_) => " (--formats f32,int8)",
+                ExportError::Prompt => " (leave --pooled out)",
+                ExportError::TooLarge { .. } | ExportError::Unsupported(_) => "",
+            };
+            CliError::Usage(format!(
+                "{name} cannot be exported as it is: {error}{flags}"
+            ))
         }
-    }
-
-    /// The bytes of a file.
-    fn file(&self, sentence: Option<&SentenceHead>, format: Format) -> Result<Vec<u8>, CliError> {
-        let export = Export {
-            config: &self.config,
-            sentence,
-            tuned: self.tuned.as_ref(),
-            format,
-        };
-        let file = limbeck_onnx::write(&export, &mut |source, name, shape| {
-            self.tensor(source, name, shape)
-        });
-        file.map_err(|failed| match failed {
-            Failed::Tensor(error) => error.into(),
-            Failed::Export(error) => {
-                let flags = match error {
-                    ExportError::Beyond(_) => " (--formats f32,int8)",
-                    ExportError::Prompt => " (leave --pooled out)",
-                    ExportError::TooLarge { .. } | ExportError::Unsupported(_) => "",
-                };
-                let name = self.folder.name();
-                CliError::Usage(format!(
-                    "{name} cannot be exported as it is: {error}{flags}"
-                ))
-            }
-        })
-    }
+    })
 }

@@ -5,6 +5,7 @@ use std::fs::{DirEntry, File};
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use limbeck_engine::onnx;
 use limbeck_model::{Folder, read_file};
 use limbeck_onnx::Format;
 use limbeck_recipe::ASSISTANT;
@@ -45,8 +46,6 @@ pub const PREDICTIONS: &str = "predictions.jsonl";
 
 /// The folder in a student's folder that says how sentence-transformers pools.
 const POOLING: &str = "1_Pooling";
-/// The folder in a model's folder that transformers.js and sentence-transformers look into for ONNX files.
-pub const EXPORTED: &str = "onnx";
 
 /// Whether a run writes a file of this name: the student of an earlier run must not leave parts beside a new one.
 pub fn is_ours(name: &str) -> bool {
@@ -191,7 +190,7 @@ impl Output {
         // What was exported is of the weights of before, also where a run only goes on.
         for (inner, ours, goes) in [
             (POOLING, &["config.json"][..], new_run),
-            (EXPORTED, &exported, true),
+            (onnx::FOLDER, &exported, true),
         ] {
             let inner = self.folder.join(inner);
             clear_folder(&inner, |name| goes && ours.contains(&name))?;

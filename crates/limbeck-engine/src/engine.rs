@@ -16,7 +16,7 @@ use limbeck_train::Checkpoint;
 use crate::pages::Pages;
 use crate::saved::{self, Text};
 use crate::trouble::{RunError, Troubles, of_device};
-use crate::{Opening, Session, World, numbers};
+use crate::{Opening, Session, World, numbers, onnx};
 
 /// A command with its binary parts.
 pub struct Request {
@@ -114,6 +114,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             Command::Checkpoint { name } => self.import(&name, request.blobs).await,
             Command::Export { what } => self.export(client, what).await,
             Command::Sentence { text } => self.choose(&text).await,
+            Command::Search { text } => self.search(client, &text).await,
             Command::Numbers => self.measure(client).await,
         };
         if let Err(troubles) = done {
@@ -520,6 +521,11 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         };
         let (name, files) = match what {
             Export::Student => ("student", session.student().await.map_err(of_device)?),
+            Export::StudentWithOnnx => {
+                let files = session.student().await.map_err(of_device)?;
+                let refused = |reason| (Control::Run, onnx::refused(reason));
+                ("student", onnx::with_files(files).map_err(refused)?)
+            }
             Export::Checkpoint => {
                 let bytes = session.checkpoint().await.map_err(of_device)?;
                 let file = format!("checkpoint-{}.safetensors", session.steps_taken());
@@ -543,6 +549,17 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             self.pages.emit_with_parts(To::All, event);
         }
         self.sample().await
+    }
+
+    async fn search(&mut self, client: u64, text: &str) -> Done {
+        let Some(session) = &mut self.session else {
+            let message = "there is no student to search with: start a run first".to_owned();
+            return Err((Control::Search, message).into());
+        };
+        let found = session.search(text, &mut self.pages).await?;
+        self.pages.emit(To::One(client), Event::Found { found });
+        self.pages.ready();
+        Ok(())
     }
 
     async fn measure(&mut self, client: u64) -> Done {

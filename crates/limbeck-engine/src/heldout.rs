@@ -79,23 +79,16 @@ impl Heldout {
         tokenizer: &Tokenizer,
         lines: usize,
     ) -> Result<Self, HeldoutError> {
-        let fraction = plan.recipe.heldout;
-        let (mut texts, mut sequences) = sequences(plan, corpus, tokenizer, fraction, lines)?;
-        let mut kind = "held-out lines";
-        let mut which = "held-out lines of the corpus, which the student never saw";
-        if sequences.is_empty() {
-            (texts, sequences) = self::sequences(plan, corpus, tokenizer, 1.0, lines)?;
-            kind = "training lines";
-            which = "training lines: the corpus holds no held-out line";
-        }
-        if sequences.is_empty() {
-            let percent = 100.0 * fraction;
-            return Err(CorpusError::NoBatch { percent }.into());
-        }
+        let Unseen {
+            texts,
+            mut sequences,
+            kind,
+            which,
+        } = unseen(plan, corpus, tokenizer, lines)?;
         check_known(tokenizer, &sequences)?;
         let note = format!("Measured on {} {which}.", sequences.len());
         let (picture, picture_left_out) = picture(&sequences);
-        let sentences = sentences(texts, &sequences);
+        let sentences = sentences(texts, &sequences, SENTENCES);
         sequences.sort_by_key(Vec::len);
         let recipe = &plan.recipe;
         let batches = sequences.chunks(recipe.batch).map(|chunk| {
@@ -118,6 +111,55 @@ impl Heldout {
             sentences,
         })
     }
+}
+
+/// Lines that the student never saw, with a token each.
+pub(crate) struct Unseen {
+    /// As they are written.
+    pub texts: Vec<String>,
+    /// Their tokens.
+    pub sequences: Vec<Vec<u32>>,
+    /// See [`Heldout::kind`].
+    pub kind: &'static str,
+    /// The same, and what it means.
+    pub which: &'static str,
+}
+
+/// The first of them, at most so many; lines to train on where there are none.
+///
+/// # Errors
+/// The corpus cannot be read, or no line of it has a token.
+pub(crate) fn unseen(
+    plan: &Plan,
+    corpus: &Corpus,
+    tokenizer: &Tokenizer,
+    lines: usize,
+) -> Result<Unseen, HeldoutError> {
+    let fraction = plan.recipe.heldout;
+    for (fraction, kind, which) in [
+        (
+            fraction,
+            "held-out lines",
+            "held-out lines of the corpus, which the student never saw",
+        ),
+        (
+            1.0,
+            "training lines",
+            "training lines: the corpus holds no held-out line",
+        ),
+    ] {
+        let (texts, sequences) = sequences(plan, corpus, tokenizer, fraction, lines)?;
+        if !sequences.is_empty() {
+            return Ok(Unseen {
+                texts,
+                sequences,
+                kind,
+                which,
+            });
+        }
+    }
+    let percent = 100.0 * fraction;
+    Err(CorpusError::NoBatch { percent }.into())
 }
 
 /// Lines with a token, and their tokens.
@@ -160,8 +202,8 @@ fn picture(sequences: &[Vec<u32>]) -> (Vec<u32>, u64) {
     (chosen[..kept].to_vec(), (chosen.len() - kept) as u64)
 }
 
-/// The first lines that are neither trivial nor long; where those are too few, the shortest of the others after them.
-fn sentences(texts: Vec<String>, sequences: &[Vec<u32>]) -> Vec<String> {
+/// The first lines that are neither trivial nor long, none twice; where those are too few, the shortest of the others after them.
+pub(crate) fn sentences(texts: Vec<String>, sequences: &[Vec<u32>], count: usize) -> Vec<String> {
     let mut lines: Vec<(usize, String)> = sequences.iter().map(Vec::len).zip(texts).collect();
     lines.sort_by_key(|(tokens, _)| match SENTENCE_TOKENS.contains(tokens) {
         true => 0,
@@ -169,7 +211,7 @@ fn sentences(texts: Vec<String>, sequences: &[Vec<u32>]) -> Vec<String> {
     });
     let mut chosen: Vec<String> = Vec::new();
     for (_, text) in lines {
-        if chosen.len() < SENTENCES && !chosen.contains(&text) {
+        if chosen.len() < count && !chosen.contains(&text) {
             chosen.push(text);
         }
     }

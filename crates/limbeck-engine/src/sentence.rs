@@ -33,7 +33,7 @@ pub struct Tokens {
 pub fn cut(tokenizer: &Tokenizer, text: &str, plan: &Plan) -> Result<Tokens, Trouble> {
     if text.len() > MOST_BYTES {
         let message = format!(
-            "this text has {} bytes, and at most {MOST_BYTES} are read for a drawing of {MOST_TOKENS} tokens; enter a sentence of it",
+            "this text has {} bytes, and at most {MOST_BYTES} are read for {MOST_TOKENS} tokens; enter a sentence of it",
             text.len()
         );
         return Err((Control::Sentence, message));

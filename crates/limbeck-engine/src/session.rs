@@ -11,7 +11,7 @@ use std::time::Duration;
 use burn::tensor::Device;
 use limbeck_corpus::{Corpus, FileSummary};
 use limbeck_model::{Encoder, Folder, ModelError, Tokenizer};
-use limbeck_protocol::{RunInfo, Stage};
+use limbeck_protocol::{Control, Found, RunInfo, Stage};
 use limbeck_recipe::batching::DataPosition;
 use limbeck_recipe::{
     Evaluation, Part, Plan, PlanError, Recipe, SentenceHead, Step, beyond_buffer, beyond_memory,
@@ -25,11 +25,12 @@ use crate::feed;
 use crate::front::{BatchSource, Feed, Front, News};
 use crate::heldout::Heldout;
 use crate::inputs::{Inputs, examine, of_models};
+use crate::search::Search;
 use crate::sentence::{self, EventParts, Sentence, Share, Tokens};
 use crate::similarity::{Compared, Similarity};
 use crate::start::{self, new_run};
 use crate::student::{student_files, student_head, vectors_in_words};
-use crate::trouble::{RunError, Trouble, of_device};
+use crate::trouble::{RunError, Trouble, Troubles, of_device};
 use crate::vocabulary;
 
 /// What a session is opened with.
@@ -71,6 +72,8 @@ pub struct Session {
     heldout: Heldout,
     sentence: Sentence,
     similarity: Similarity,
+    /// None until a reader searches.
+    search: Option<Search>,
     share: Share,
     device: Device,
     info: RunInfo,
@@ -176,6 +179,7 @@ impl Session {
             heldout,
             sentence,
             similarity,
+            search: None,
             share: Share::default(),
             device: opened.device,
             info,
@@ -462,6 +466,26 @@ impl Session {
         self.similarity = similarity.map_err(of_device)?;
         self.sentence = sentence;
         Ok(())
+    }
+
+    /// Searches held-out lines for a text, with teacher and student.
+    ///
+    /// # Errors
+    /// It has no token but the special ones, the texts cannot be read, or the device fails.
+    pub async fn search(&mut self, text: &str, front: &mut impl Front) -> Result<Found, Troubles> {
+        let (run, tokenizer) = (&self.run, &self.tokenizer);
+        let at_search = |(_, message)| (Control::Search, message);
+        let tokens = sentence::cut(tokenizer, text, run.plan()).map_err(at_search)?;
+        let mut search = match self.search.take() {
+            Some(search) => search,
+            None => {
+                let pooling = self.similarity.pooling().clone();
+                Search::open(run, &self.corpus, tokenizer, pooling, front).await?
+            }
+        };
+        let found = search.find(run, (text, tokens), front).await?;
+        self.search = Some(search);
+        Ok(found)
     }
 
     /// The events about the chosen sentence: its tokens with the teacher's projections; and when the student was last sampled,

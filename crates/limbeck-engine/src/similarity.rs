@@ -1,6 +1,6 @@
 //! Sentences side by side: the cosines of the vectors of each two, of the teacher and of the student.
 
-use limbeck_model::{ModelError, Tokenizer};
+use limbeck_model::{ModelError, Tokenizer, TokenizerError};
 use limbeck_protocol::Event;
 use limbeck_recipe::Pooling;
 use limbeck_recipe::batching::Batch;
@@ -59,16 +59,9 @@ impl Similarity {
         (heldout, own): (Vec<String>, Vec<String>),
         pooling: Pooling,
     ) -> Result<Self, TrainError> {
-        let plan = run.plan();
-        let positions = plan.teacher.max_length().min(plan.student.max_length());
-        let most = MOST_TOKENS.min(positions);
         let texts: Vec<&str> = heldout.iter().chain(&own).map(String::as_str).collect();
-        let truncating = tokenizer.clone().truncating(most);
-        let tokens = truncating.and_then(|tokenizer| tokenizer.encode(&texts));
-        let tokens = tokens.map_err(ModelError::from)?;
-        let sequences: Vec<&[u32]> = tokens.iter().map(|t| t.ids.as_slice()).collect();
-        let (sources, pad) = (vec![(0, 0); texts.len()], plan.teacher.pad_token_id);
-        let batch = Batch::pad(&sequences, sources, pad, PAD_TO, most);
+        let truncating = truncating(run, tokenizer).map_err(ModelError::from)?;
+        let batch = batch(run, &truncating, &texts).map_err(ModelError::from)?;
         let vectors = run.teacher_vectors(&batch, &pooling).await?;
         Ok(Self {
             teacher: cosines(&vectors, texts.len()),
@@ -148,24 +141,64 @@ impl Similarity {
 
     /// As they are shown: the beginnings of long ones.
     fn texts(&self) -> Vec<String> {
-        let shown = |text: &String| match text.char_indices().nth(MOST_SHOWN) {
-            Some((end, _)) => format!("{}\u{2026}", &text[..end]),
-            None => text.clone(),
-        };
-        self.heldout.iter().chain(&self.own).map(shown).collect()
+        let all = self.heldout.iter().chain(&self.own);
+        all.map(|text| shown(text)).collect()
+    }
+
+    /// What one vector is made with.
+    pub fn pooling(&self) -> &Pooling {
+        &self.pooling
     }
 }
 
-/// The cosines of each two of N vectors, (N, N), in f64. A vector of zeros has none: NaN.
+/// Cuts a sentence to what is read of it.
+///
+/// # Errors
+/// The tokenizer cannot.
+pub fn truncating(run: &Run, tokenizer: &Tokenizer) -> Result<Tokenizer, TokenizerError> {
+    tokenizer.clone().truncating(most_tokens(run))
+}
+
+/// Tokens of a sentence that are read: both models must have positions for them.
+fn most_tokens(run: &Run) -> usize {
+    let plan = run.plan();
+    let positions = plan.teacher.max_length().min(plan.student.max_length());
+    MOST_TOKENS.min(positions)
+}
+
+/// Sentences as a batch of both models; `tokenizer` is that of [`truncating`].
+///
+/// # Errors
+/// The tokenizer fails on one.
+pub fn batch(run: &Run, tokenizer: &Tokenizer, texts: &[&str]) -> Result<Batch, TokenizerError> {
+    let tokens = tokenizer.encode(texts)?;
+    let sequences: Vec<&[u32]> = tokens.iter().map(|t| t.ids.as_slice()).collect();
+    let (sources, pad) = (vec![(0, 0); texts.len()], run.plan().teacher.pad_token_id);
+    let most = most_tokens(run);
+    Ok(Batch::pad(&sequences, sources, pad, PAD_TO, most))
+}
+
+/// A sentence as it is shown: the beginning of a long one.
+pub fn shown(text: &str) -> String {
+    match text.char_indices().nth(MOST_SHOWN) {
+        Some((end, _)) => format!("{}\u{2026}", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// The cosines of each two of N vectors, (N, N). A vector of zeros has none: NaN.
 fn cosines(vectors: &[f32], count: usize) -> Vec<f32> {
     let width = (vectors.len() / count.max(1)).max(1);
     let rows: Vec<&[f32]> = vectors.chunks_exact(width).collect();
+    let pairs = rows.iter().flat_map(|a| rows.iter().map(move |b| (a, b)));
+    pairs.map(|(a, b)| cosine(a, b) as f32).collect()
+}
+
+/// The cosine of two vectors, in f64; NaN where one is of zeros.
+pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let product = |a: &[f32], b: &[f32]| -> f64 {
         let both = a.iter().zip(b);
         both.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
     };
-    let norms: Vec<f64> = rows.iter().map(|row| product(row, row).sqrt()).collect();
-    let cosine = |a: usize, b: usize| product(rows[a], rows[b]) / (norms[a] * norms[b]);
-    let pairs = (0..rows.len()).flat_map(|a| (0..rows.len()).map(move |b| (a, b)));
-    pairs.map(|(a, b)| cosine(a, b) as f32).collect()
+    product(a, b) / (product(a, a) * product(b, b)).sqrt()
 }

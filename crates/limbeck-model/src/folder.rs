@@ -210,6 +210,11 @@ impl Folder {
             .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
     }
 
+    /// Every file that was read, by name, as its owner.
+    pub fn into_files(self) -> impl Iterator<Item = (String, Vec<u8>)> {
+        self.files.into_iter()
+    }
+
     /// Bytes of the files that were read, and of weights that are read tensor by tensor.
     pub fn bytes(&self) -> u64 {
         let on_disk = self.pytorch.as_deref().map(Path::metadata);

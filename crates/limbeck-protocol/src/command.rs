@@ -64,6 +64,11 @@ pub enum Command {
         /// The sentence.
         text: String,
     },
+    /// Searches held-out lines for a text, with teacher and student. Answered by `Found`, to this page alone.
+    Search {
+        /// What is searched for.
+        text: String,
+    },
     /// Runs the self-test and a short benchmark while no run computes. Answered by `Numbers`.
     Numbers,
 }
@@ -74,6 +79,8 @@ pub enum Command {
 pub enum Export {
     /// The student as the files of a Hugging Face folder.
     Student,
+    /// The same, and the student as ONNX files of f32, f16 and int8 in its folder `onnx`.
+    StudentWithOnnx,
     /// The checkpoint of the run as one file.
     Checkpoint,
 }

@@ -144,6 +144,11 @@ pub enum Event {
         /// Paths, `/` separates folders, in the order of the blobs.
         files: Vec<String>,
     },
+    /// Answer to `Search`.
+    Found {
+        /// What both models find.
+        found: Found,
+    },
     /// Answer to `Numbers`: the device report.
     Numbers {
         /// The lines of the report.
@@ -218,6 +223,8 @@ pub enum Stage {
     Saving,
     /// Benchmarking.
     Measuring,
+    /// Reading the lines that are searched; bytes are lines here.
+    Searching,
 }
 
 /// A teacher at hand.
@@ -329,8 +336,38 @@ pub enum Control {
     Storage,
     /// The sentence of the maps.
     Sentence,
+    /// The search.
+    Search,
     /// Start, pause and the like: the command does not fit the state.
     Run,
+}
+
+/// What teacher and student find for a text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Found {
+    /// Steps that the student had taken; 0 for a fresh one.
+    pub step: u64,
+    /// What was searched for.
+    pub text: String,
+    /// Lines that were searched.
+    pub lines: u64,
+    /// Which lines these are: "held-out lines" or "training lines".
+    pub kind: String,
+    /// The lines that are nearest for the teacher, the nearest first; ten at most.
+    pub teacher: Vec<Hit>,
+    /// The same for the student.
+    pub student: Vec<Hit>,
+}
+
+/// A line that a model has found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hit {
+    /// The line, or the beginning of a long one.
+    pub text: String,
+    /// The cosine of its vector and that of the text.
+    pub cosine: f32,
+    /// At which place the other model has it, from 1; none if its vector has no cosine there.
+    pub other: Option<u64>,
 }
 
 /// One line of the device report.

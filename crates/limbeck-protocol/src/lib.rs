@@ -12,10 +12,10 @@ mod message;
 
 pub use command::{Command, Export};
 pub use event::{
-    Adapter, Control, EngineInfo, EngineKind, Event, Figure, Halt, RunInfo, RunState, SavedRun,
-    Stage, TeacherInfo, TextInfo, before_use,
+    Adapter, Control, EngineInfo, EngineKind, Event, Figure, Found, Halt, Hit, RunInfo, RunState,
+    SavedRun, Stage, TeacherInfo, TextInfo, before_use,
 };
 pub use message::{Message, WireError};
 
 /// Version of the protocol. A page and an engine of different versions do not talk: the page reloads itself.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;

@@ -19,6 +19,7 @@ use leptos::task::spawn_local;
 
 use crate::chart::Charts;
 use crate::data::Inputs;
+use crate::live::{effect, live};
 use crate::maps::{MapsPanel, Tour};
 use crate::numbers::Numbers;
 use crate::out::Out;
@@ -53,7 +54,7 @@ pub fn App() -> impl IntoView {
         crate::engine::connect(page, move || spawn_local(crate::data::provide(inputs)));
     }
     guards::keep(page);
-    Effect::new(move |_| {
+    effect(move || {
         if page.connection.get() == Connection::Open {
             crate::form::adapt_to(page);
         }
@@ -105,7 +106,7 @@ fn Announcer() -> impl IntoView {
     let page = crate::state::page();
     view! {
         <p class="visually-hidden" role="status" aria-live="polite" id="announcer">
-            {move || page.announcement.get()}
+            {live(move || page.announcement.get())}
         </p>
     }
 }

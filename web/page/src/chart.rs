@@ -20,6 +20,7 @@ use leptos::prelude::*;
 
 use self::board::{Board, Earlier, Entry, Sheet, View, key};
 pub use self::front::FrontLoss;
+use crate::live::{live, memo};
 
 use self::summary::Summary;
 use crate::keys::plain;
@@ -36,20 +37,20 @@ const SUMMARY_EVERY: Duration = Duration::from_secs(5);
 pub fn Charts() -> impl IntoView {
     let page = page();
     let view = View::new();
-    let entries = Memo::new(move |_| {
+    let entries = memo(move || {
         page.runs
             .with(|runs| runs.last().map(Entry::of).unwrap_or_default())
     });
     // Runs change at every step, what they are about seldom.
-    let about = Memo::new(move |_| {
+    let about = memo(move || {
         page.runs.with(|runs| {
             runs.iter()
                 .map(|run| (key(run), run.info.clone()))
                 .collect::<Vec<_>>()
         })
     });
-    let earlier = Memo::new(move |_| about.with(|runs| Earlier::of(runs)));
-    let empty = Memo::new(move |_| {
+    let earlier = memo(move || about.with(|runs| Earlier::of(runs)));
+    let empty = memo(move || {
         page.runs
             .with(|runs| runs.last().is_none_or(|run| run.steps.is_empty()))
     });
@@ -75,7 +76,7 @@ pub fn Charts() -> impl IntoView {
                 <div class="plots-small">
                     {SMALL.iter().enumerate().map(|(i, name)| view! {
                         <figure>
-                            <figcaption>{*name} <b class="number">{move || view.latest.with(|all| all[i].clone())}</b></figcaption>
+                            <figcaption>{*name} <b class="number">{live(move || view.latest.with(|all| all[i].clone()))}</b></figcaption>
                             {plot(&board, i + 1, sheets[i + 1], name)}
                         </figure>
                     }).collect_view()}
@@ -129,7 +130,7 @@ fn Switches(view: View) -> impl IntoView {
     };
     let scale = move |name: &'static str, value: bool| {
         view! {
-            <button type="button" aria-pressed=move || (log.get() == value).to_string() on:click=move |_| log.set(value)>{name}</button>
+            <button type="button" aria-pressed=live(move || (log.get() == value).to_string()) on:click=move |_| log.set(value)>{name}</button>
         }
     };
     view! {
@@ -141,10 +142,10 @@ fn Switches(view: View) -> impl IntoView {
             <label class="charts-smooth">
                 <span>"Smoothing"</span>
                 <input type="range" min="0" max="8" step="1"
-                    prop:value=move || view.smoothing.get().to_string()
-                    aria-valuetext=over
+                    prop:value=live(move || view.smoothing.get().to_string())
+                    aria-valuetext=live(over)
                     on:input=move |event| view.smoothing.set(event_target_value(&event).parse().unwrap_or(0)) />
-                <output class="number">{over}</output>
+                <output class="number">{live(over)}</output>
             </label>
         </div>
     }
@@ -164,7 +165,7 @@ fn Legend(entries: Memo<Vec<Entry>>, view: View) -> impl IntoView {
             })
         };
         view! {
-            <button type="button" aria-pressed=move || hidden.with(|all| !all.contains(&shown)).to_string() on:click=toggle>
+            <button type="button" aria-pressed=live(move || hidden.with(|all| !all.contains(&shown)).to_string()) on:click=toggle>
                 {sample(entry.css(), entry.svg_dash(), if entry.part.is_some() { "2" } else { "2.6" })}
                 {entry.name.clone()}
             </button>
@@ -199,12 +200,12 @@ fn Tip(view: View) -> impl IntoView {
         None => String::new(),
     };
     view! {
-        <div class="plot-tip" class:plot-tip-idle=move || place().is_none() style=style aria-hidden="true">
-            <b>{move || view.readout.with(|readout| readout.title.clone())}</b>
+        <div class="plot-tip" class:plot-tip-idle=live(move || place().is_none()) style=live(style) aria-hidden="true">
+            <b>{live(move || view.readout.with(|readout| readout.title.clone()))}</b>
             <dl>
-                {move || view.readout.with(|readout| readout.rows.clone()).into_iter().map(|row| view! {
+                {live(move || view.readout.with(|readout| readout.rows.clone()).into_iter().map(|row| view! {
                     <div><dt>{row.colour.map(|colour| sample(colour, row.dash, "2.4"))}{row.name}</dt><dd class="number">{row.value}</dd></div>
-                }).collect_view()}
+                }).collect_view())}
             </dl>
         </div>
     }
@@ -228,7 +229,7 @@ fn EarlierRuns(earlier: Memo<Vec<Earlier>>, view: View) -> impl IntoView {
         };
         view! {
             <label>
-                <input type="checkbox" prop:checked=move || hidden.with(|all| !all.contains(&key)) on:change=set />
+                <input type="checkbox" prop:checked=live(move || hidden.with(|all| !all.contains(&key))) on:change=set />
                 <b>{run.tag}</b>
                 <span>{run.words}</span>
             </label>
@@ -267,11 +268,11 @@ fn Text() -> impl IntoView {
     };
     view! {
         <div class="visually-hidden" aria-live="off">
-            <p>{move || summary.with(|all| all.sentence.clone())}</p>
+            <p>{live(move || summary.with(|all| all.sentence.clone()))}</p>
             <table>
                 <caption>"Loss at selected steps"</caption>
-                <thead><tr>{move || summary.with(|all| all.header.clone()).into_iter().map(|name| view! { <th scope="col">{name}</th> }).collect_view()}</tr></thead>
-                <tbody>{move || summary.with(|all| all.rows.clone()).into_iter().map(|row| view! { <tr>{cells(row)}</tr> }).collect_view()}</tbody>
+                <thead><tr>{live(move || summary.with(|all| all.header.clone()).into_iter().map(|name| view! { <th scope="col">{name}</th> }).collect_view())}</tr></thead>
+                <tbody>{live(move || summary.with(|all| all.rows.clone()).into_iter().map(|row| view! { <tr>{cells(row)}</tr> }).collect_view())}</tbody>
             </table>
         </div>
     }

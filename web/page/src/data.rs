@@ -1,6 +1,5 @@
 //! Teacher, texts and checkpoints: bundled, dropped, or from the hub.
 
-mod archive;
 pub mod blobs;
 mod check;
 mod checkpoint;
@@ -15,11 +14,9 @@ mod texts;
 mod unzip;
 
 use leptos::prelude::*;
-use limbeck_protocol::{Control, RunState};
+use limbeck_protocol::RunState;
 
 pub use chosen::{Chosen, Inputs, inputs, provide};
-
-use crate::state::page;
 
 /// Teacher, texts and checkpoints: bundled, dropped, or from the hub.
 #[component]
@@ -42,12 +39,4 @@ pub fn Data() -> impl IntoView {
             </div>
         </section>
     }
-}
-
-/// What is wrong at a control, beside it.
-#[component]
-fn Problems(of: Control) -> impl IntoView {
-    let page = page();
-    let problem = |message: String| view! { <p class="mistake">{message}</p> };
-    view! { <div>{move || page.problems_of(&of).into_iter().map(problem).collect_view()}</div> }
 }

@@ -15,6 +15,7 @@ use leptos::prelude::*;
 use limbeck_protocol::{EngineKind, RunState};
 use limbeck_recipe::Recipe;
 
+use crate::live::{effect, live, memo};
 use crate::state::{Page, page};
 
 use desk::Desk;
@@ -101,12 +102,12 @@ fn preset_cards(desk: Desk) -> AnyView {
         let key = preset.key;
         let chosen = move || desk.page.preset.get() == key;
         view! {
-            <label class="preset" class:chosen=chosen>
+            <label class="preset" class:chosen=live(chosen)>
                 <input
                     type="radio"
                     name="preset"
                     value=key
-                    prop:checked=chosen
+                    prop:checked=live(chosen)
                     on:change=move |_| desk.take_preset(key)
                 />
                 <span class="preset-name">{preset.name}</span>
@@ -125,7 +126,7 @@ fn preset_cards(desk: Desk) -> AnyView {
 
 /// How far the recipe is from its preset and from the run.
 fn notes(desk: Desk) -> AnyView {
-    let changes = Memo::new(move |_| desk.changes());
+    let changes = memo(move || desk.changes());
     let counted = move || match changes.get() {
         0 => "Same as the preset.".to_owned(),
         1 => "1 field differs from the preset.".to_owned(),
@@ -142,19 +143,19 @@ fn notes(desk: Desk) -> AnyView {
     };
     view! {
         <div class="row form-notes">
-            <span class="muted">{counted}</span>
+            <span class="muted">{live(counted)}</span>
             <button
                 type="button"
                 class="button quiet"
-                hidden=move || changes.get() == 0
+                hidden=live(move || changes.get() == 0)
                 on:click=move |_| desk.reset_all()
             >
                 "Reset all"
             </button>
-            {undo}
+            {live(undo)}
         </div>
         <div aria-live="polite">
-            {move || desk.differs_from_run().map(|text| view! { <p class="notice">{text}</p> })}
+            {live(move || desk.differs_from_run().map(|text| view! { <p class="notice">{text}</p> }))}
         </div>
     }
     .into_any()
@@ -178,7 +179,7 @@ fn group(desk: Desk, group: Group, name: &'static str) -> AnyView {
 /// Closed, unless something in it must be fixed.
 fn more(desk: Desk) -> AnyView {
     let details = NodeRef::<Details>::new();
-    Effect::new(move |_| {
+    effect(move || {
         let hidden = FIELDS.iter().filter(|field| field.group == Group::More);
         let wrong = hidden
             .filter(|field| !desk.complaints(field).is_empty())

@@ -11,13 +11,16 @@ mod form;
 #[cfg(test)]
 mod imports;
 mod keys;
+mod live;
 mod maps;
 mod numbers;
 mod out;
+mod problems;
 mod recorded;
 mod state;
 mod stopwatch;
 mod words;
+mod zip;
 
 fn main() {
     console_error_panic_hook::set_once();

@@ -43,6 +43,8 @@ use self::stage::{Canvases, Scale, Stage};
 use self::view::{View, view};
 use crate::chart::surface;
 use crate::keys::{focus, plain};
+use crate::live::{effect, live, memo};
+use crate::problems::Problems;
 use crate::state::{Page, page};
 
 /// The part of an id of the maps' cells.
@@ -76,7 +78,7 @@ pub fn MapsPanel() -> impl IntoView {
     let input = Rc::new(Input::new(page, view, stage.clone()));
     surface::watch(canvases.host, stage.follow());
     lead_to(view, canvases.host);
-    let some = Memo::new(move |_| {
+    let some = memo(move || {
         page.runs
             .with(|runs| runs.last().is_some_and(|run| run.from_student.is_some()))
     });
@@ -96,15 +98,15 @@ pub fn MapsPanel() -> impl IntoView {
                 {tour::begin(view)}
             </div>
             <Sentence />
-            <p class="hint" hidden=move || some.get()>"Maps appear after the first evaluation of a run."</p>
-            <div class="maps-body" hidden=move || !some.get() node_ref=canvases.host>
-                <div hidden=move || matches!(shown().files, Files::Sentences)>{choices(view)}</div>
+            <p class="hint" hidden=some>"Maps appear after the first evaluation of a run."</p>
+            <div class="maps-body" hidden=live(move || !some.get()) node_ref=canvases.host>
+                <div hidden=live(move || matches!(shown().files, Files::Sentences))>{choices(view)}</div>
                 {switch(view)}
-                <div hidden=move || !shown().of_head || alone.get()>{heads_strip(view, stage.clone(), input.clone(), canvases.strip)}</div>
+                <div hidden=live(move || !shown().of_head || alone.get())>{heads_strip(view, stage.clone(), input.clone(), canvases.strip)}</div>
                 {heading(view, input.clone(), shown, alone)}
-                <div hidden=move || !shown().panes>{panes(view, stage, input, canvases.maps)}</div>
+                <div hidden=live(move || !shown().panes)>{panes(view, stage, input, canvases.maps)}</div>
                 {scrubber::scrubber(view, steps)}
-                {body}
+                {live(body)}
                 {in_words(view)}
                 <Export />
             </div>
@@ -120,7 +122,7 @@ fn lead_to(view: View, host: NodeRef<Div>) {
         || view.sentence.with_untracked(|text| !text.is_empty());
     let elsewhere = window().location().hash();
     let linked = chosen && elsewhere.is_ok_and(|place| place.is_empty());
-    Effect::new(move |_| {
+    effect(move || {
         if let Some(host) = host.get().filter(|_| linked) {
             let panel = host.closest("#relations").ok().flatten();
             panel.unwrap_or_else(|| (**host).clone()).scroll_into_view();
@@ -155,13 +157,13 @@ fn heading(
     };
     view! {
         <div class="maps-now">
-            <p id="maps-now">{now}</p>
+            <p id="maps-now">{live(now)}</p>
             <button type="button" class="button quiet" id="maps-all"
-                hidden=move || !alone.get() || !shown().of_head
+                hidden=live(move || !alone.get() || !shown().of_head)
                 on:keydown=move |event| if event.key() == "Escape" { back() }
                 on:click=move |_| back()>"Show all heads"</button>
-            <span class="maps-zoom" hidden=whole>
-                <button type="button" class="button quiet" aria-label="Show more tokens" disabled=move || zoom.get() == 1 on:click=move |_| farther.zoom(false)>"\u{2212}"</button>
+            <span class="maps-zoom" hidden=live(whole)>
+                <button type="button" class="button quiet" aria-label="Show more tokens" disabled=live(move || zoom.get() == 1) on:click=move |_| farther.zoom(false)>"\u{2212}"</button>
                 <button type="button" class="button quiet" aria-label="Show fewer tokens, larger" on:click=move |_| nearer.zoom(true)>"+"</button>
             </span>
         </div>
@@ -173,7 +175,7 @@ fn heading(
 fn Sentence() -> impl IntoView {
     let (page, view) = (page(), view());
     let text = view.sentence;
-    let recorded = Memo::new(move |_| {
+    let recorded = memo(move || {
         page.runs
             .with(|runs| runs.last().is_none_or(|run| run.recorded))
     });
@@ -189,11 +191,11 @@ fn Sentence() -> impl IntoView {
         ask();
     };
     // A run begins with a sentence of its own; one that was written or came with a link is asked for again.
-    let trained = Memo::new(move |_| {
+    let trained = memo(move || {
         page.with_run(|run| run.from_teacher.is_some())
             .unwrap_or(false)
     });
-    Effect::new(move |_| {
+    effect(move || {
         if trained.get() && text.with_untracked(|text| !text.trim().is_empty()) {
             ask();
         }
@@ -213,20 +215,20 @@ fn Sentence() -> impl IntoView {
             <label for="maps-text">"Your own sentence"</label>
             <div class="row">
                 <input id="maps-text" type="text" autocomplete="off" placeholder="leave empty for the run's held-out sentence"
-                    prop:value=move || text.get()
-                    disabled=move || recorded.get()
-                    aria-invalid=move || (!mistakes().is_empty()).to_string()
+                    prop:value=text
+                    disabled=recorded
+                    aria-invalid=live(move || (!mistakes().is_empty()).to_string())
                     aria-describedby="maps-text-mistakes"
                     on:input=move |event| text.set(event_target_value(&event)) />
-                <button type="submit" class="button" disabled=move || recorded.get()>"Show"</button>
+                <button type="submit" class="button" disabled=recorded>"Show"</button>
             </div>
-            <p class="hint" hidden=move || !recorded.get()>
-                {move || if text.with(|text| text.trim().is_empty()) { "" } else { "These maps show the recorded run's own sentence. " }}
+            <p class="hint" hidden=live(move || !recorded.get())>
+                {live(move || if text.with(|text| text.trim().is_empty()) { "" } else { "These maps show the recorded run's own sentence. " })}
                 "Start a run to see a sentence of your own."
             </p>
-            <p class="hint" role="status">{cut}</p>
+            <p class="hint" role="status">{live(cut)}</p>
             <div id="maps-text-mistakes" role="alert">
-                {move || mistakes().into_iter().map(|message| view! { <p class="mistake">{message}</p> }).collect_view()}
+                <Problems of=Control::Sentence />
             </div>
         </form>
     }
@@ -255,7 +257,7 @@ fn heads_strip(
         )
     };
     view! {
-        <div class="maps-strip" id="maps-strip" tabindex="0" role="group" aria-label=label
+        <div class="maps-strip" id="maps-strip" tabindex="0" role="group" aria-label=live(label)
             on:keydown=move |event| if let Some(key) = plain(&event).filter(|key| input.strip_key(key)) {
                 event.prevent_default();
                 event.stop_propagation();
@@ -288,15 +290,15 @@ fn panes(view: View, stage: Rc<Stage>, input: Rc<Input>, canvas: NodeRef<Canvas>
     let at = |event: &ev::PointerEvent| (f64::from(event.offset_x()), f64::from(event.offset_y()));
     let locked = view.of(|choice| choice.cell.is_some());
     let zoom = view.of(|choice| choice.zoom);
-    let shown = Memo::new(move |_| view.cell.get());
+    let shown = memo(move || view.cell.get());
     let size = move || {
         view.seen
             .with(|seen| seen.as_ref().map_or(0, |seen| seen.size()))
     };
     view! {
-        <div class="maps-canvas" id="maps-grid" tabindex="0" role="grid" aria-activedescendant=move || id_of(CELL, shown.get())
+        <div class="maps-canvas" id="maps-grid" tabindex="0" role="grid" aria-activedescendant=live(move || id_of(CELL, shown.get()))
             aria-label="Teacher, student and difference. Arrow keys move between cells, Enter locks a cell, plus and minus zoom."
-            aria-rowcount=move || size().to_string() aria-colcount=move || size().to_string()
+            aria-rowcount=live(move || size().to_string()) aria-colcount=live(move || size().to_string())
             on:keydown=move |event| if plain(&event).is_some_and(|pressed| key.cell_key(&pressed)) {
                 event.prevent_default();
                 event.stop_propagation();
@@ -304,7 +306,7 @@ fn panes(view: View, stage: Rc<Stage>, input: Rc<Input>, canvas: NodeRef<Canvas>
             <canvas
                 node_ref=canvas
                 aria-hidden="true"
-                class:zoomed=move || { zoom.get() > 1 }
+                class:zoomed=live(move || { zoom.get() > 1 })
                 on:pointermove=move |event: ev::PointerEvent| { let (x, y) = at(&event); moved.point(x, y, event.buttons() == 1) }
                 on:pointerdown=move |event: ev::PointerEvent| if event.button() == 0 {
                     let (x, y) = at(&event);
@@ -334,9 +336,9 @@ fn scales(view: View, scales: RwSignal<[Scale; 2]>) -> impl IntoView {
     let scale = move |i: usize, note: AnyView| {
         view! {
             <span class="maps-scale">
-                <span class="number">{move || scales.with(|scales| scales[i].0.clone())}</span>
-                <i style:background=move || scales.with(|scales| scales[i].1.clone())></i>
-                <span class="number">{move || scales.with(|scales| scales[i].2.clone())}</span>
+                <span class="number">{live(move || scales.with(|scales| scales[i].0.clone()))}</span>
+                <i style:background=live(move || scales.with(|scales| scales[i].1.clone()))></i>
+                <span class="number">{live(move || scales.with(|scales| scales[i].2.clone()))}</span>
                 <span>{note}</span>
             </span>
         }
@@ -370,7 +372,7 @@ fn in_words(view: View) -> impl IntoView {
             open.set(details.has_attribute("open"));
         }>
             <summary>"In words: the three strongest relations of each token"</summary>
-            <ul tabindex="0" aria-label="Strongest relations">{move || list().into_iter().map(|line| view! { <li><bdi>{line}</bdi></li> }).collect_view()}</ul>
+            <ul tabindex="0" aria-label="Strongest relations">{live(move || list().into_iter().map(|line| view! { <li><bdi>{line}</bdi></li> }).collect_view())}</ul>
         </details>
     }
 }

@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use limbeck_protocol::{Command, Figure, RunState, Stage};
 
 use crate::engine::send;
+use crate::live::{live, memo};
 use crate::out::CopyButton;
 use crate::state::{Connection, Page, page};
 
@@ -12,8 +13,8 @@ use crate::state::{Connection, Page, page};
 #[component]
 pub fn Numbers() -> impl IntoView {
     let page = page();
-    let reason = Memo::new(move |_| reason_against(page));
-    let none = Memo::new(move |_| page.figures.with(Vec::is_empty));
+    let reason = memo(move || reason_against(page));
+    let none = memo(move || page.figures.with(Vec::is_empty));
     let row = |figure: Figure| view! { <tr><th scope="row">{figure.name}</th><td>{figure.value}</td></tr> };
     let rows = move || {
         let figures = page.figures.get().into_iter().chain(of_the_page());
@@ -30,7 +31,7 @@ pub fn Numbers() -> impl IntoView {
                 <button
                     type="button"
                     class="button primary"
-                    disabled=move || reason.get().is_some()
+                    disabled=live(move || reason.get().is_some())
                     aria-describedby="numbers-reason"
                     on:click=move |_| send(Command::Numbers, Vec::new())
                 >
@@ -38,12 +39,12 @@ pub fn Numbers() -> impl IntoView {
                 </button>
                 <CopyButton label="Copy report" text=move || report(&all(page)) disabled=none />
             </p>
-            <p class="hint" id="numbers-reason" aria-live="polite">{move || reason.get()}</p>
+            <p class="hint" id="numbers-reason" aria-live="polite">{reason}</p>
             <Show when=move || !none.get()>
                 <div class="numbers-table">
                     <table>
                         <caption class="visually-hidden">"The report"</caption>
-                        <tbody>{rows}</tbody>
+                        <tbody>{live(rows)}</tbody>
                     </table>
                 </div>
             </Show>
@@ -67,9 +68,11 @@ fn reason_against(page: Page) -> Option<&'static str> {
     match page.stage.get().0 {
         Stage::Ready => None,
         Stage::Measuring => Some("Measuring …"),
-        Stage::Reading | Stage::Compiling | Stage::Evaluating | Stage::Saving => {
-            Some("The engine is busy.")
-        }
+        Stage::Reading
+        | Stage::Compiling
+        | Stage::Evaluating
+        | Stage::Saving
+        | Stage::Searching => Some("The engine is busy."),
     }
 }
 

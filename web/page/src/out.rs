@@ -15,6 +15,7 @@ use crate::chart::metrics;
 use crate::data::blobs;
 use crate::engine::send;
 use crate::form;
+use crate::live::{effect, live, memo};
 use crate::state::{Files, Page, RunLog, page};
 
 /// The name that an engine gives to an exported checkpoint.
@@ -39,8 +40,13 @@ pub fn Out() -> impl IntoView {
 }
 
 fn from_the_run(page: Page, asked: RwSignal<Option<Export>>) -> AnyView {
-    let reason = Memo::new(move |_| no_run(page));
+    let reason = memo(move || no_run(page));
     let disabled = move || reason.get().is_some() || asked.get().is_some();
+    let with_onnx = RwSignal::new(false);
+    let student = move || match with_onnx.get_untracked() {
+        true => Export::StudentWithOnnx,
+        false => Export::Student,
+    };
     let ask = move |what| {
         page.solved(&Control::Run);
         asked.set(Some(what));
@@ -48,10 +54,10 @@ fn from_the_run(page: Page, asked: RwSignal<Option<Export>>) -> AnyView {
     };
     let of_run = move || page.with_run(|run| before_use(&run.info.recipe));
     let of_form = move || page.recipe.with(before_use);
-    let note = Memo::new(move |_| of_run().unwrap_or_else(of_form));
+    let note = memo(move || of_run().unwrap_or_else(of_form));
     let packing = move || {
         asked.get().map(|what| match what {
-            Export::Student => "Packing the student …",
+            Export::Student | Export::StudentWithOnnx => "Packing the student …",
             Export::Checkpoint => "Saving the checkpoint …",
         })
     };
@@ -59,23 +65,27 @@ fn from_the_run(page: Page, asked: RwSignal<Option<Export>>) -> AnyView {
         <div class="out-part">
             <h3>"Student"</h3>
             <p class="row">
-                <button type="button" class="button primary" disabled=disabled aria-describedby="out-run" on:click=move |_| ask(Export::Student)>
+                <button type="button" class="button primary" disabled=live(disabled) aria-describedby="out-run" on:click=move |_| ask(student())>
                     "Student (.zip)"
                 </button>
-                <button type="button" class="button" disabled=disabled aria-describedby="out-run" on:click=move |_| ask(Export::Checkpoint)>
+                <button type="button" class="button" disabled=live(disabled) aria-describedby="out-run" on:click=move |_| ask(Export::Checkpoint)>
                     "Checkpoint"
                 </button>
             </p>
-            <p class="hint" id="out-run" aria-live="polite">{move || reason.get().or_else(packing)}</p>
+            <label class="maps-check">
+                <input type="checkbox" id="out-onnx" on:change=move |event| with_onnx.set(event_target_checked(&event)) />
+                "also as ONNX (f32, f16, int8)"
+            </label>
+            <p class="hint" id="out-run" aria-live="polite">{live(move || reason.get().or_else(packing))}</p>
             <p class="hint">"A Hugging Face folder that opens in transformers; resume the checkpoint here or from the command line."</p>
-            <p class="out-note">{move || note.get()}</p>
+            <p class="out-note">{note}</p>
         </div>
     }
     .into_any()
 }
 
 fn numbers_of_the_run(page: Page) -> AnyView {
-    let none = Memo::new(move |_| !page.with_run(|run| !run.steps.is_empty()).unwrap_or(false));
+    let none = memo(move || !page.with_run(|run| !run.steps.is_empty()).unwrap_or(false));
     let write = move |ending: &'static str, text: fn(&RunLog) -> String| {
         let file = page.with_run(|run| (format!("{}-metrics.{ending}", name_of(run)), text(run)));
         if let Some((name, text)) = file {
@@ -86,11 +96,11 @@ fn numbers_of_the_run(page: Page) -> AnyView {
         <div class="out-part">
             <h3>"Metrics"</h3>
             <p class="row">
-                <button type="button" class="button" disabled=move || none.get() on:click=move |_| write("csv", metrics::csv)>"CSV"</button>
-                <button type="button" class="button" disabled=move || none.get() on:click=move |_| write("json", metrics::json)>"JSON"</button>
+                <button type="button" class="button" disabled=none on:click=move |_| write("csv", metrics::csv)>"CSV"</button>
+                <button type="button" class="button" disabled=none on:click=move |_| write("json", metrics::json)>"JSON"</button>
             </p>
             <p class="hint">
-                {move || if none.get() { "No step yet: start a run first." } else { "Loss by part, learning rate, gradient norm and speed of every step." }}
+                {live(move || if none.get() { "No step yet: start a run first." } else { "Loss by part, learning rate, gradient norm and speed of every step." })}
             </p>
         </div>
     }
@@ -154,7 +164,7 @@ fn no_run(page: Page) -> Option<&'static str> {
 
 /// Saves what the engine sends, and stops waiting when it refuses.
 fn hand_over(page: Page, asked: RwSignal<Option<Export>>) {
-    Effect::new(move || {
+    effect(move || {
         if page.files.with(Option::is_none) {
             return;
         }
@@ -173,7 +183,7 @@ fn hand_over(page: Page, asked: RwSignal<Option<Export>>) {
             asked.set(None);
         });
     });
-    Effect::new(move || {
+    effect(move || {
         let failed = !page.problems_of(&Control::Run).is_empty();
         if failed || matches!(page.state.get(), RunState::Idle) {
             asked.set(None);

@@ -25,6 +25,7 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::Response;
 
+use crate::live::live;
 use crate::state::Page;
 
 /// Where it is.
@@ -245,8 +246,8 @@ pub fn Player() -> impl IntoView {
         Mode::Playing => "Pause",
     };
     view! {
-        <button type="button" class="button quiet" id="player" class:unseen=move || !is_shown(page)
-            on:click=move |_| DECK.with(Rc::clone).press(page)>{label}</button>
+        <button type="button" class="button quiet" id="player" class:unseen=live(move || !is_shown(page))
+            on:click=move |_| DECK.with(Rc::clone).press(page)>{live(label)}</button>
     }
 }
 

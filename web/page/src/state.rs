@@ -5,11 +5,13 @@ use std::sync::Arc;
 use js_sys::Uint8Array;
 use leptos::prelude::*;
 use limbeck_protocol::{
-    Control, EngineInfo, Event, Figure, RunInfo, RunState, SavedRun, Stage, TeacherInfo, TextInfo,
+    Control, EngineInfo, Event, Figure, Found, RunInfo, RunState, SavedRun, Stage, TeacherInfo,
+    TextInfo,
 };
 use limbeck_recipe::{Config, Evaluation, Mistake, Plan, Recipe, Step};
 use limbeck_relations::{Projections, Similarity, Token};
 
+use crate::live::memo;
 use crate::stopwatch::Stopwatch;
 
 /// Runs that stay for comparison, the present one counted.
@@ -78,6 +80,8 @@ pub struct RunLog {
     pub from_student: Option<Arc<Learnt>>,
     /// The sentences side by side, which come before it.
     pub similarity: Option<Arc<Similarity>>,
+    /// What both models found last.
+    pub found: Option<Found>,
 }
 
 impl RunLog {
@@ -159,7 +163,7 @@ impl Page {
     pub fn new(recipe: Recipe, preset: &'static str) -> Self {
         let teacher = RwSignal::new(None::<TeacherInfo>);
         let recipe = RwSignal::new(recipe);
-        let plan = Memo::new(move |_| {
+        let plan = memo(move || {
             let teacher = teacher.get()?;
             let config = Config::parse("config.json", teacher.config.as_bytes()).ok()?;
             Some(recipe.with(|recipe| Plan::new(recipe, &config).map_err(|e| e.0)))
@@ -237,6 +241,11 @@ impl Page {
     pub fn with_run<T>(&self, read: impl FnOnce(&RunLog) -> T) -> Option<T> {
         self.runs
             .with(|runs| runs.last().filter(|run| !run.recorded).map(read))
+    }
+
+    /// The same, not reactive.
+    pub fn with_run_untracked<T>(&self, read: impl FnOnce(&RunLog) -> T) -> Option<T> {
+        untrack(|| self.with_run(read))
     }
 
     /// Takes in an event of an engine.
@@ -338,6 +347,7 @@ impl Page {
                 let files = files.into_iter().zip(blobs).collect();
                 self.files.set(Some((name, files)));
             }
+            Event::Found { found } => self.update_run(|run| run.found = Some(found)),
             Event::Numbers { figures } => self.figures.set(figures),
             Event::Failing { reason } => self.connection.set(Connection::Lost(reason)),
             Event::Refused { control, message } => self.problem(control, message),
@@ -381,7 +391,8 @@ impl Page {
             }
             // Only the last run's sentence is looked at.
             for old in runs.iter_mut() {
-                (old.from_teacher, old.from_student, old.similarity) = (None, None, None);
+                (old.from_teacher, old.from_student) = (None, None);
+                (old.similarity, old.found) = (None, None);
             }
             let mut watch = Stopwatch::at(info.step);
             watch.turn(busy, now());
@@ -394,6 +405,7 @@ impl Page {
                 from_teacher: None,
                 from_student: None,
                 similarity: None,
+                found: None,
             });
             if runs.len() > RUNS {
                 runs.remove(0);

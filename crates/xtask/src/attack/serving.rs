@@ -444,10 +444,13 @@ impl Serve {
             6 => json!({ "texts": { "names": any } }),
             7 => json!({ "checkpoint": { "name": "any" } }),
             8 => {
-                let what = ["student", "checkpoint"][rng.usize(..2)];
+                let what = ["student", "student_with_onnx", "checkpoint"][rng.usize(..3)];
                 json!({ "export": { "what": what } })
             }
-            9 => json!({ "sentence": { "text": String::from_utf8_lossy(&noise(rng)) } }),
+            9 => {
+                let command = ["sentence", "search"][rng.usize(..2)];
+                json!({ command: { "text": String::from_utf8_lossy(&noise(rng)) } })
+            }
             _ => {
                 let mut recipe = self.recipe.clone();
                 recipes::change_json(&mut recipe, &self.fields, rng);

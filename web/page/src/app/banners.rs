@@ -9,6 +9,7 @@ use limbeck_recipe::counted;
 use super::guards::Visibility;
 use super::measure::figure;
 use super::support;
+use crate::live::memo;
 use crate::state::{Connection, Page, page};
 use crate::words::count;
 
@@ -48,7 +49,7 @@ fn lost(page: Page) -> impl IntoView {
 /// The run that an earlier visit has left.
 fn saved(page: Page) -> impl IntoView {
     let put_off = RwSignal::new(false);
-    let offered = Memo::new(move |_| {
+    let offered = memo(move || {
         let free = matches!(
             page.state.get(),
             RunState::Idle

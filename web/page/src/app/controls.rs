@@ -5,6 +5,7 @@ use limbeck_protocol::{Control, Halt, RunState};
 
 use super::action::{Action, Ready, act, announcement};
 use crate::data::{Inputs, inputs};
+use crate::live::{live, memo};
 use crate::state::{Page, page};
 
 /// Problems that are shown at once; there may be one a step.
@@ -15,14 +16,14 @@ const SHOWN: usize = 3;
 pub fn Buttons() -> impl IntoView {
     let inputs = inputs();
     let page = inputs.page;
-    let ready = Memo::new(move |_| Ready::of(inputs));
+    let ready = memo(move || Ready::of(inputs));
     announce_changes(page);
     let idle = move || ready.with(|ready| ready.state == RunState::Idle);
     let paused = move || ready.with(|ready| ready.state == RunState::Paused);
     view! {
         <div class="row buttons" role="group" aria-label="The run">
             {main_button(inputs, ready)}
-            <span class="row" hidden=idle>
+            <span class="row" hidden=live(idle)>
                 {side_button(inputs, ready, Action::Step, "step", "Step")}
                 {side_button(inputs, ready, Action::Stop, "stop", "Stop")}
                 <Show when=paused>
@@ -30,7 +31,7 @@ pub fn Buttons() -> impl IntoView {
                 </Show>
             </span>
         </div>
-        <p class="hint" id="why-not">{move || ready.with(|ready| ready.obstacle(ready.main()))}</p>
+        <p class="hint" id="why-not">{live(move || ready.with(|ready| ready.obstacle(ready.main())))}</p>
     }
 }
 
@@ -46,7 +47,7 @@ pub fn Notices() -> impl IntoView {
 }
 
 fn main_button(inputs: Inputs, ready: Memo<Ready>) -> impl IntoView {
-    let action = Memo::new(move |_| ready.with(Ready::main));
+    let action = memo(move || ready.with(Ready::main));
     let label = move || match (action.get(), ready.with(|ready| ready.state.clone())) {
         (Action::Pause, _) if inputs.page.pausing.get() => "Pausing \u{2026}",
         (Action::Pause, _) => "Pause",
@@ -57,9 +58,9 @@ fn main_button(inputs: Inputs, ready: Memo<Ready>) -> impl IntoView {
     let obstacle = move || ready.with(|ready| ready.obstacle(ready.main()));
     view! {
         <button class="button primary large" id="main-action" aria-describedby="why-not"
-            aria-disabled=move || obstacle().map(|_| "true") title=move || obstacle().unwrap_or("")
+            aria-disabled=live(move || obstacle().map(|_| "true")) title=live(move || obstacle().unwrap_or(""))
             on:click=move |_| act(inputs, action.get_untracked())>
-            {label}
+            {live(label)}
         </button>
     }
 }
@@ -74,8 +75,8 @@ fn side_button(
 ) -> impl IntoView {
     let obstacle = move || ready.with(|ready| ready.obstacle(action));
     view! {
-        <button class="button" id=id aria-disabled=move || obstacle().map(|_| "true")
-            title=move || obstacle().unwrap_or("") on:click=move |_| act(inputs, action)>
+        <button class="button" id=id aria-disabled=live(move || obstacle().map(|_| "true"))
+            title=live(move || obstacle().unwrap_or("")) on:click=move |_| act(inputs, action)>
             {label}
         </button>
     }
@@ -106,7 +107,7 @@ pub fn StateChip() -> impl IntoView {
         RunState::Ended { halt: Halt::Failed } => "bad",
         _ => "",
     };
-    view! { <span class="chip" id="run-state" data-state=state>{text}</span> }
+    view! { <span class="chip" id="run-state" data-state=live(state)>{live(text)}</span> }
 }
 
 fn announce_changes(page: Page) {

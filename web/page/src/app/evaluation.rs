@@ -5,6 +5,7 @@ use limbeck_protocol::before_use;
 use limbeck_recipe::{Evaluation, Part};
 
 use super::measure::figure;
+use crate::live::memo;
 use crate::state::{RunLog, page};
 use crate::words::count;
 
@@ -12,7 +13,7 @@ use crate::words::count;
 #[component]
 pub fn Evaluations() -> impl IntoView {
     let page = page();
-    let measured = Memo::new(move |_| page.runs.with(|runs| runs.last().and_then(Measured::of)));
+    let measured = memo(move || page.runs.with(|runs| runs.last().and_then(Measured::of)));
     move || measured.get().map(table)
 }
 

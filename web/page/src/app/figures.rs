@@ -5,6 +5,7 @@ use limbeck_protocol::{RunState, Stage};
 use limbeck_recipe::counted;
 
 use super::measure::{figure, pace, percent, time};
+use crate::live::{live, memo};
 use crate::state::{Connection, Page, RunLog, SavedCheckpoint, now, page};
 use crate::words::{bytes, count};
 
@@ -18,33 +19,33 @@ type Line = (&'static str, String);
 #[component]
 pub fn Figures() -> impl IntoView {
     let page = page();
-    let progress = Memo::new(move |_| progress(&page));
-    let lines = Memo::new(move |_| {
+    let progress = memo(move || progress(&page));
+    let lines = memo(move || {
         page.runs
             .with(|runs| runs.last().map(lines).unwrap_or_default())
     });
     announce_quarters(page);
     view! {
         <div class="progress">
-            <p class="progress-text number" id="progress-text">{move || progress.get().0}</p>
-            {move || match progress.get() {
+            <p class="progress-text number" id="progress-text">{live(move || progress.get().0)}</p>
+            {live(move || match progress.get() {
                 (_, _, 0) => view! { <progress aria-labelledby="progress-text"></progress> }.into_any(),
                 (_, done, of) => {
                     view! { <progress aria-labelledby="progress-text" max=of.to_string() value=done.to_string()></progress> }
                         .into_any()
                 }
-            }}
+            })}
         </div>
         <dl class="figures" id="figures">
             {NAMES.iter().map(|(name, hint)| {
                 let value = move || {
                     lines.with(|lines| lines.iter().find(|(n, _)| n == name).map_or_else(|| "–".into(), |(_, v)| v.clone()))
                 };
-                view! { <div title=*hint><dt>{*name}</dt><dd class="number">{value}</dd></div> }
+                view! { <div title=*hint><dt>{*name}</dt><dd class="number">{live(value)}</dd></div> }
             }).collect_view()}
         </dl>
-        {move || about(page)}
-        {move || page.checkpoint.get().map(|saved| checkpoint_line(&saved, &storage(page)))}
+        {live(move || about(page))}
+        {live(move || page.checkpoint.get().map(|saved| checkpoint_line(&saved, &storage(page))))}
     }
 }
 
@@ -135,6 +136,7 @@ fn name(stage: Stage) -> &'static str {
         Stage::Evaluating => "Measuring on held-out lines",
         Stage::Saving => "Saving a checkpoint",
         Stage::Measuring => "Measuring the speed of this device",
+        Stage::Searching => "Reading the lines to search",
     }
 }
 
@@ -190,7 +192,7 @@ fn checkpoint_line(saved: &SavedCheckpoint, place: &str) -> AnyView {
 
 /// A screen reader hears of a run at each quarter; every step would be noise.
 fn announce_quarters(page: Page) {
-    let quarter = Memo::new(move |_| {
+    let quarter = memo(move || {
         let at = page.with_run(|run| {
             let step = run.steps.last().map_or(0, |s| s.step);
             percent(step, run.info.recipe.steps) / 25

@@ -8,6 +8,7 @@ use super::figures::doing;
 use super::hide::{Hidden, Part};
 use super::measure::figure;
 use crate::chart::FrontLoss;
+use crate::live::{live, memo};
 use crate::maps::{FrontPicture, Standing};
 use crate::recorded::{self, Player};
 use crate::state::{Page, page};
@@ -26,7 +27,7 @@ pub fn Front(
         Whose::Own => "Your run",
         Whose::Nobody => "No run yet",
     };
-    let now = Memo::new(move |_| sentence(&Now::of(page, standing)));
+    let now = memo(move || sentence(&Now::of(page, standing)));
     let (buttons, maps, charts) = (
         hidden.has(Part::Run),
         hidden.has(Part::Maps),
@@ -37,17 +38,17 @@ pub fn Front(
             <div class="front-head">
                 <div class="front-words">
                     <div class="run-head">
-                        <h2 id="run-title">{title}</h2>
+                        <h2 id="run-title">{live(title)}</h2>
                         <StateChip/>
                         <Player/>
                     </div>
-                    <p class="now number" id="now">{move || now.get()}</p>
+                    <p class="now number" id="now">{now}</p>
                 </div>
                 <div hidden=buttons><Buttons/></div>
             </div>
             <Notices/>
             <div hidden=maps><FrontPicture standing/></div>
-            <p class="hint front-key" hidden=maps>{move || key(page, standing)}</p>
+            <p class="hint front-key" hidden=maps>{live(move || key(page, standing))}</p>
             <div hidden=charts><FrontLoss/></div>
         </section>
     }

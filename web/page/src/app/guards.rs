@@ -13,6 +13,7 @@ use web_sys::VisibilityState;
 
 use super::measure::percent;
 use crate::engine::native;
+use crate::live::{effect, memo};
 use crate::state::{Connection, Page};
 
 #[wasm_bindgen]
@@ -46,7 +47,7 @@ pub fn keep(page: Page) {
 }
 
 fn keep_screen_on(page: Page) {
-    Effect::new(move |_| {
+    effect(move || {
         page.state.track();
         hold_screen(page);
     });
@@ -125,7 +126,7 @@ fn keep_dropped_files_out() {
 
 fn show_progress_in_title(page: Page) {
     let title = document().title();
-    let at = Memo::new(move |_| {
+    let at = memo(move || {
         let active = matches!(page.state.get(), RunState::Running | RunState::Paused);
         let at = page.with_run(|run| {
             let step = run.steps.last().map_or(0, |s| s.step);
@@ -133,7 +134,7 @@ fn show_progress_in_title(page: Page) {
         });
         at.filter(|_| active)
     });
-    Effect::new(move |_| match at.get() {
+    effect(move || match at.get() {
         Some(percent) => document().set_title(&format!("{percent} % limbeck")),
         None => document().set_title(&title),
     });

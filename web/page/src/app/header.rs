@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use limbeck_protocol::{EngineInfo, EngineKind};
 
+use crate::live::{effect, live};
 use crate::state::{Connection, page};
 
 const THEME: &str = "limbeck-theme";
@@ -58,7 +59,7 @@ fn EngineChip() -> impl IntoView {
             })
         })
     };
-    view! { <span class="chip" id="engine" data-state=state title=more>{text}</span> }
+    view! { <span class="chip" id="engine" data-state=live(state) title=live(more)>{live(text)}</span> }
 }
 
 /// Where an engine would compute by itself, for people.
@@ -131,7 +132,7 @@ impl Theme {
 #[component]
 fn ThemeButton() -> impl IntoView {
     let theme = RwSignal::new(Theme::saved());
-    Effect::new(move |_| theme.get().save());
+    effect(move || theme.get().save());
     view! {
         <button class="button quiet" id="theme" title="Light, dark, or the system\u{2019}s setting"
             on:click=move |_| theme.update(|theme| *theme = theme.next())>
@@ -140,7 +141,7 @@ fn ThemeButton() -> impl IntoView {
                 <path d="M10 2.500a7.500 7.500 0 0 1 0 15z" fill="currentColor"/>
             </svg>
             <span class="visually-hidden">"Theme: "</span>
-            {move || theme.get().name()}
+            {live(move || theme.get().name())}
         </button>
     }
 }

@@ -9,6 +9,7 @@ use web_sys::{Element, KeyboardEvent};
 use super::action::{Action, act};
 use crate::data::{Inputs, inputs};
 use crate::keys::plain;
+use crate::live::live;
 
 const KEYS: [(&str, &str); 9] = [
     (
@@ -66,7 +67,7 @@ pub fn Keys() -> impl IntoView {
                 {KEYS.iter().map(|(key, what)| view! { <dt><kbd>{*key}</kbd></dt><dd>{*what}</dd> }).collect_view()}
             </dl>
             <label class="maps-check">
-                <input type="checkbox" id="shortcuts" prop:checked=move || !off.get()
+                <input type="checkbox" id="shortcuts" prop:checked=live(move || !off.get())
                     on:change=move |event| turn(off, !event_target_checked(&event)) />
                 "Shortcuts of a single character (. and ?)"
             </label>

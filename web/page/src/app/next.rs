@@ -5,6 +5,7 @@ use limbeck_protocol::Control;
 
 use crate::data::Data;
 use crate::form::{Form, gist};
+use crate::live::{live, memo};
 use crate::state::page;
 
 /// The panel's id.
@@ -27,7 +28,7 @@ pub fn NextRun(
     form: bool,
 ) -> impl IntoView {
     let page = page();
-    let wrong = Memo::new(move |_| {
+    let wrong = memo(move || {
         let controls = [Control::Teacher, Control::Texts, Control::Checkpoint];
         let refused = controls
             .iter()
@@ -49,7 +50,7 @@ pub fn NextRun(
         <details class="panel next" id=ID>
             <summary>
                 <h2>"Next run"</h2>
-                <span class="hint">{move || gist(page)}</span>
+                <span class="hint">{live(move || gist(page))}</span>
             </summary>
             <div class="next-parts">
                 <div hidden=!data><Data/></div>

@@ -14,6 +14,7 @@ use super::scale::{grouped, number};
 use super::series::Series;
 use super::surface::{Redraw, Surface};
 use crate::colours;
+use crate::live::effect;
 use crate::state::{Page, RunLog};
 
 /// Width below which the large chart is lower.
@@ -546,13 +547,13 @@ impl Board {
         let board = self.clone();
         let lines = Redraw::new(move || board.draw());
         let (redraw, page, view) = (lines.clone(), self.page, self.view);
-        Effect::new(move |_| {
+        effect(move || {
             page.runs.track();
             view.track();
             redraw.request();
         });
         let board = self.clone();
-        Effect::new(move |_| {
+        effect(move || {
             view.cursor.track();
             board.draw_cross();
         });

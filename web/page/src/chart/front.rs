@@ -8,6 +8,7 @@ use leptos::prelude::*;
 use super::plot::{Curve, Palette, Plot, draw};
 use super::series::Series;
 use super::surface::{Redraw, watch};
+use crate::live::{effect, live};
 use crate::state::page;
 
 /// Steps that the curve is smoothed over, about.
@@ -53,7 +54,7 @@ pub fn FrontLoss() -> impl IntoView {
         });
     });
     let again = redraw.clone();
-    Effect::new(move |_| {
+    effect(move || {
         page.runs.track();
         again.request();
     });
@@ -64,7 +65,7 @@ pub fn FrontLoss() -> impl IntoView {
     };
     view! {
         <div class="front-loss">
-            <p class="front-caption"><span>"Loss over steps"</span> <b class="number">{label}</b></p>
+            <p class="front-caption"><span>"Loss over steps"</span> <b class="number">{live(label)}</b></p>
             <div class="front-plot" node_ref=host>
                 <canvas node_ref=canvas role="img" aria-label="Loss over steps; the panel \u{201c}Loss\u{201d} below has every part, and the numbers as text"></canvas>
             </div>

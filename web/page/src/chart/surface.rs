@@ -16,6 +16,8 @@ use web_sys::{
     ResizeObserver,
 };
 
+use crate::live::effect;
+
 /// A canvas to draw on, in CSS pixels.
 pub struct Surface {
     /// Draw here; it is empty.
@@ -264,7 +266,7 @@ impl Drop for Watch {
 /// Watches the element of a component from its mount to its end.
 pub fn watch(host: NodeRef<leptos::html::Div>, redraw: Redraw) {
     let held = StoredValue::new_local(None::<Watch>);
-    Effect::new(move |_| {
+    effect(move || {
         if let Some(element) = host.get() {
             held.set_value(Watch::new(&element, redraw.clone()));
         }

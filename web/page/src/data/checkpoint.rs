@@ -5,8 +5,9 @@ use leptos::task::spawn_local;
 use limbeck_protocol::{Command, Control};
 
 use super::drop::{DropPlace, Picked};
-use super::{Problems, blobs, check, teacher};
+use super::{blobs, check, teacher};
 use crate::engine::send;
+use crate::problems::Problems;
 use crate::state::{Page, page};
 
 /// The checkpoint.

@@ -10,6 +10,7 @@ use web_sys::Blob;
 use super::blobs::{self, NamedBlob};
 use super::fetch::{self, Failure};
 use crate::engine::send;
+use crate::live::effect;
 use crate::state::Page;
 
 /// What `data/index.json` lists.
@@ -377,7 +378,7 @@ pub async fn offer_texts(inputs: Inputs, texts: TextChoice) -> Result<(), String
 
 /// Keeps what is chosen in step with what the engine takes and refuses.
 pub fn follow(inputs: Inputs) {
-    Effect::new(move || {
+    effect(move || {
         let name = inputs
             .page
             .teacher
@@ -391,7 +392,7 @@ pub fn follow(inputs: Inputs) {
             }
         });
     });
-    Effect::new(move || {
+    effect(move || {
         let names: Vec<String> = inputs
             .page
             .texts
@@ -406,7 +407,7 @@ pub fn follow(inputs: Inputs) {
         });
     });
     // A run that was taken up brings its own texts.
-    Effect::new(move || {
+    effect(move || {
         let texts = inputs.page.texts.with(|texts| {
             texts
                 .iter()
@@ -417,7 +418,7 @@ pub fn follow(inputs: Inputs) {
             spawn_local(take_over(inputs, texts));
         }
     });
-    Effect::new(move || {
+    effect(move || {
         let refused = |control| !inputs.page.problems_of(control).is_empty();
         let (teacher, texts) = (refused(&Control::Teacher), refused(&Control::Texts));
         inputs.chosen.update(|chosen| {

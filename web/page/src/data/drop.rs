@@ -68,8 +68,8 @@ where
     view! {
         <div
             class="drop"
-            class:over=move || over.get()
-            class:locked=move || locked.get()
+            class:over=over
+            class:locked=locked
             on:dragover=move |event: DragEvent| {
                 event.prevent_default();
                 over.set(true);
@@ -107,14 +107,14 @@ where
         }
     };
     view! {
-        <label class="button pick" class:locked=move || locked.get()>
+        <label class="button pick" class:locked=locked>
             <input
                 type="file"
                 class="visually-hidden"
                 multiple=true
                 prop:webkitdirectory=folder
                 accept=(!folder).then_some(accept)
-                disabled=move || locked.get()
+                disabled=locked
                 on:change=change
             />
             {button}

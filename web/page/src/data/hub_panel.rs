@@ -9,6 +9,7 @@ use super::download::{Download, Store, StoredModel, look_up};
 use super::fetch::Failure;
 use super::hub::{self, HubModel};
 use super::teacher;
+use crate::live::live;
 use crate::words;
 
 /// What the panel knows.
@@ -63,19 +64,19 @@ pub fn HubPanel(
                         spellcheck="false"
                         placeholder="sentence-transformers/all-MiniLM-L6-v2"
                         aria-describedby="hub-host"
-                        prop:value=move || text.get()
+                        prop:value=text
                         on:input=move |event| text.set(event_target_value(&event))
                     />
-                    <button class="button" disabled=move || panel.busy()>"Look up"</button>
+                    <button class="button" disabled=live(move || panel.busy())>"Look up"</button>
                 </span>
                 <span class="hint" id="hub-host">{format!("This contacts {host}; none of your data is sent.")}</span>
             </form>
             <div aria-live="polite">
-                {move || panel.asking.get().then(|| view! { <p class="hint">"Asking …"</p> })}
-                {move || panel.trouble.get().map(|trouble| view! { <p class="mistake">{trouble}</p> })}
-                {move || panel.memory_only().map(|memory_only| view! { <p class="hint">{memory_only}</p> })}
+                {live(move || panel.asking.get().then(|| view! { <p class="hint">"Asking …"</p> }))}
+                {live(move || panel.trouble.get().map(|trouble| view! { <p class="mistake">{trouble}</p> }))}
+                {live(move || panel.memory_only().map(|memory_only| view! { <p class="hint">{memory_only}</p> }))}
             </div>
-            {move || panel.found.get().map(|model| view! { <Found panel model locked /> })}
+            {live(move || panel.found.get().map(|model| view! { <Found panel model locked /> }))}
             <StoredList panel locked />
         </details>
     }
@@ -217,8 +218,8 @@ fn Found(panel: Panel, model: HubModel, locked: Signal<bool>) -> impl IntoView {
             <Show
                 when=fetching
                 fallback=move || view! {
-                    <button class="button primary" disabled=move || locked.get() on:click=move |_| panel.fetch(model.get_value())>
-                        {label}
+                    <button class="button primary" disabled=locked on:click=move |_| panel.fetch(model.get_value())>
+                        {live(label)}
                     </button>
                 }
             >
@@ -232,9 +233,9 @@ fn Found(panel: Panel, model: HubModel, locked: Signal<bool>) -> impl IntoView {
 fn Bar(panel: Panel, total: u64) -> impl IntoView {
     let done = move || panel.fetched.get().unwrap_or(0);
     view! {
-        <progress aria-label="Download" max=total.to_string() prop:value=move || done() as f64></progress>
+        <progress aria-label="Download" max=total.to_string() prop:value=live(move || done() as f64)></progress>
         <p class="row">
-            <span class="hint number">{move || format!("{} of {}", words::bytes(done()), words::bytes(total))}</span>
+            <span class="hint number">{live(move || format!("{} of {}", words::bytes(done()), words::bytes(total)))}</span>
             <button class="button quiet" type="button" on:click=move |_| panel.cancel()>"Cancel"</button>
         </p>
     }
@@ -261,7 +262,7 @@ fn StoredList(panel: Panel, locked: Signal<bool>) -> impl IntoView {
                     <button
                         class="button quiet"
                         aria-label=use_label
-                        disabled=move || locked.get() || panel.busy()
+                        disabled=live(move || locked.get() || panel.busy())
                         on:click=move |_| panel.fetch(used.clone())
                     >
                         {action}
@@ -269,7 +270,7 @@ fn StoredList(panel: Panel, locked: Signal<bool>) -> impl IntoView {
                     <button
                         class="button quiet"
                         aria-label=clear_label
-                        disabled=move || panel.busy()
+                        disabled=live(move || panel.busy())
                         on:click=move |_| panel.clear(&cleared)
                     >
                         "Clear"
@@ -278,5 +279,5 @@ fn StoredList(panel: Panel, locked: Signal<bool>) -> impl IntoView {
             </li>
         }
     };
-    view! { <ul class="data-list">{move || panel.stored.get().into_iter().map(entry).collect_view()}</ul> }
+    view! { <ul class="data-list">{live(move || panel.stored.get().into_iter().map(entry).collect_view())}</ul> }
 }

@@ -6,11 +6,13 @@ use limbeck_protocol::{Control, TeacherInfo};
 use limbeck_recipe::{Config, parameter_count};
 
 use super::blobs::{self, NamedBlob};
+use super::check;
 use super::chosen::{self, Inputs, Model, inputs};
 use super::drop::{DropPlace, Picked};
 use super::hub_panel::HubPanel;
 use super::unzip::Zip;
-use super::{Problems, check};
+use crate::live::live;
+use crate::problems::Problems;
 use crate::state::Page;
 use crate::words;
 
@@ -54,14 +56,14 @@ pub fn Teacher(
     view! {
         <div class="data-part" id="teacher">
             <h3>"Teacher"</h3>
-            {move || page.teacher.get().map_or_else(
+            {live(move || page.teacher.get().map_or_else(
                 || view! { <p class="hint">"No teacher yet."</p> }.into_any(),
                 |teacher| view! { <Card teacher /> }.into_any(),
-            )}
-            <p class="hint" aria-live="polite">{move || reading().or_else(|| unpacking.get().then(|| "Checking the files …".into()))}</p>
+            ))}
+            <p class="hint" aria-live="polite">{live(move || reading().or_else(|| unpacking.get().then(|| "Checking the files …".into())))}</p>
             <Problems of=Control::Teacher />
             <Show when=own>
-                <button class="button quiet" disabled=move || locked.get() on:click=back>
+                <button class="button quiet" disabled=locked on:click=back>
                     "Back to the bundled teacher"
                 </button>
             </Show>

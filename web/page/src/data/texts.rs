@@ -9,7 +9,9 @@ use web_sys::{Blob, ClipboardEvent};
 
 use super::chosen::{self, BundledText, Inputs, TextChoice, inputs};
 use super::drop::{DropPlace, Picked};
-use super::{Problems, blobs, check};
+use super::{blobs, check};
+use crate::live::live;
+use crate::problems::Problems;
 use crate::state::Page;
 use crate::words;
 
@@ -74,7 +76,7 @@ pub fn Texts(
                     <OfRun name />
                 </For>
             </ul>
-            <p class="hint" aria-live="polite">{reading}</p>
+            <p class="hint" aria-live="polite">{live(reading)}</p>
             <Problems of=Control::Texts />
             <DropPlace
                 hint="Your own: drop .txt or .gz files, one document per line"
@@ -128,10 +130,10 @@ fn Bundled(text: BundledText, locked: Signal<bool>) -> impl IntoView {
     view! {
         <li>
             <label>
-                <input type="checkbox" prop:checked=used disabled=move || locked.get() on:change=change />
+                <input type="checkbox" prop:checked=used disabled=locked on:change=change />
                 <span class="data-name">{shown}</span>
             </label>
-            <span class="hint number">{size}</span>
+            <span class="hint number">{live(size)}</span>
         </li>
     }
 }
@@ -150,8 +152,8 @@ fn Own(name: String, locked: Signal<bool>) -> impl IntoView {
     view! {
         <li>
             <span class="data-name">{shown}</span>
-            <span class="hint number">{move || measured(page, &of)}</span>
-            <button class="button quiet" aria-label=label disabled=move || locked.get() on:click=remove>"Remove"</button>
+            <span class="hint number">{live(move || measured(page, &of))}</span>
+            <button class="button quiet" aria-label=label disabled=locked on:click=remove>"Remove"</button>
         </li>
     }
 }
@@ -164,7 +166,7 @@ fn OfRun(name: String) -> impl IntoView {
     view! {
         <li>
             <span class="data-name">{name}</span>
-            <span class="hint number">{move || measured(page, &of)} ", from the saved run"</span>
+            <span class="hint number">{live(move || measured(page, &of))} ", from the saved run"</span>
         </li>
     }
 }
@@ -203,10 +205,10 @@ fn Paste(locked: Signal<bool>) -> impl IntoView {
             <summary>"Paste a text"</summary>
             <div class="field">
                 <label for="paste">"Text, one document per line"</label>
-                <textarea id="paste" rows="5" prop:value=move || text.get() on:input=move |event| text.set(event_target_value(&event)) on:paste=pasted></textarea>
+                <textarea id="paste" rows="5" prop:value=text on:input=move |event| text.set(event_target_value(&event)) on:paste=pasted></textarea>
                 <p class="hint">"A long text is added as soon as you paste it, and is not shown here."</p>
             </div>
-            <button class="button" disabled=move || locked.get() on:click=take>"Use this text"</button>
+            <button class="button" disabled=locked on:click=take>"Use this text"</button>
         </details>
     }
 }

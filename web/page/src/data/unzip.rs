@@ -1,31 +1,21 @@
 //! A dropped zip: its names without reading it, and its entries as blobs.
 
-use std::io::Read;
 use std::ops::Range;
 
-use flate2::CrcReader;
-use flate2::read::DeflateDecoder;
-use js_sys::{Array, Uint8Array};
+use js_sys::Array;
+use wasm_bindgen::prelude::*;
 use web_sys::Blob;
-use zip::{CompressionMethod, ZipArchive};
 
-use super::archive::Pieces;
-use super::{blobs, check};
+use super::{blobs, check, fetch};
+use crate::zip::{Crc, DEFLATED, END, Entry, HEADER, STORED, directory, entries};
 
-/// Bytes that are inflated before the page gets a turn: some 5 ms.
-const CHUNK: usize = 1 << 20;
-/// Bytes of an entry's header, without its name and extra field.
-const HEADER: u64 = 30;
+#[wasm_bindgen]
+extern "C" {
+    /// The browser's inflate; web-sys still counts it among what may change.
+    type DecompressionStream;
 
-/// An entry.
-struct Entry {
-    path: String,
-    start: u64,
-    packed: u64,
-    bytes: u64,
-    crc: u32,
-    method: CompressionMethod,
-    encrypted: bool,
+    #[wasm_bindgen(constructor, catch)]
+    fn new(format: &str) -> Result<DecompressionStream, JsValue>;
 }
 
 /// A zip whose directory has been read.
@@ -41,25 +31,16 @@ impl Zip {
     /// # Errors
     /// Not a zip, or cut off.
     pub async fn open(name: &str, blob: Blob) -> Result<Self, String> {
-        check::size(name, blobs::size(&blob))?;
-        let mut pieces = Pieces::new(blobs::size(&blob));
-        let entries = loop {
-            match directory(&mut pieces) {
-                Ok(entries) => break entries,
-                Err(reason) => {
-                    let Some(range) = pieces.missed() else {
-                        return Err(format!(
-                            "{name} cannot be read as a zip ({reason}). Make or download it again"
-                        ));
-                    };
-                    pieces.know(range.start, blobs::read(name, &blob, range).await?);
-                }
-            }
-        };
+        let length = blobs::size(&blob);
+        check::size(name, length)?;
+        let wrong = || format!("{name} cannot be read as a zip. Make or download it again");
+        let tail = blobs::read(name, &blob, length.saturating_sub(END)..length).await?;
+        let (range, before) = directory(&tail, length).ok_or_else(wrong)?;
+        let listed = blobs::read(name, &blob, range).await?;
         Ok(Self {
             name: name.into(),
+            entries: entries(&listed, before).ok_or_else(wrong)?,
             blob,
-            entries,
         })
     }
 
@@ -92,9 +73,9 @@ impl Zip {
         }
         let data = self.data_of(entry).await?;
         match entry.method {
-            CompressionMethod::Stored => blobs::piece(&self.blob, &data),
-            CompressionMethod::DEFLATE => {
-                let packed = blobs::read(&self.name, &self.blob, data).await?;
+            STORED => blobs::piece(&self.blob, &data),
+            DEFLATED => {
+                let packed = blobs::piece(&self.blob, &data)?;
                 let inflated = inflate(&packed, entry).await;
                 inflated.map_err(|reason| wrong(&reason))
             }
@@ -124,44 +105,21 @@ impl Zip {
     }
 }
 
-fn directory(pieces: &mut Pieces) -> Result<Vec<Entry>, String> {
-    let zip = ZipArchive::new(pieces).map_err(|e| e.to_string())?;
-    let mut entries = Vec::new();
-    for at in 0..zip.len() {
-        let file = zip.by_index_data(at).map_err(|e| e.to_string())?;
-        if file.is_dir() {
-            continue;
-        }
-        entries.push(Entry {
-            path: file.name().map_err(|e| e.to_string())?.into_owned(),
-            start: file.header_start(),
-            packed: file.compressed_size(),
-            bytes: file.size(),
-            crc: file.crc32(),
-            method: file.compression(),
-            encrypted: file.encrypted(),
-        });
-    }
-    Ok(entries)
-}
-
-/// Inflates chunk by chunk: only the packed bytes and one chunk are in wasm's memory.
-async fn inflate(packed: &[u8], entry: &Entry) -> Result<Blob, String> {
-    let mut file = CrcReader::new(DeflateDecoder::new(packed));
-    let parts = Array::new();
-    let mut chunk = vec![0; CHUNK];
-    let mut sum = 0;
-    loop {
-        let count = file.read(&mut chunk).map_err(|e| e.to_string())?;
-        if count == 0 {
-            return match file.crc().sum() == entry.crc && sum == entry.bytes {
-                true => blobs::join(&parts),
-                false => Err("its checksum does not match".to_owned()),
-            };
-        }
-        sum += count as u64;
+/// Has the browser inflate an entry, chunk by chunk; none but a chunk is in wasm's memory.
+async fn inflate(packed: &Blob, entry: &Entry) -> Result<Blob, String> {
+    let stream = DecompressionStream::new("deflate-raw");
+    let stream = stream.map_err(|e| blobs::reason(&e))?;
+    let inflated = packed.stream().pipe_through(stream.unchecked_ref());
+    let (parts, mut crc, mut sum) = (Array::new(), Crc::new(), 0);
+    let reader = inflated.get_reader().unchecked_into();
+    while let Some(chunk) = fetch::next(&reader).await.map_err(|e| blobs::reason(&e))? {
+        sum += u64::from(chunk.length());
         check::size(&entry.path, sum)?;
-        parts.push(&Uint8Array::from(&chunk[..count]));
-        blobs::turn().await;
+        crc.add(&chunk.to_vec());
+        parts.push(&chunk);
+    }
+    match crc.sum() == entry.crc && sum == entry.bytes {
+        true => blobs::join(&parts),
+        false => Err("its checksum does not match".to_owned()),
     }
 }

@@ -11,6 +11,7 @@ use super::cost;
 use super::fields::{FIELDS, Field, agree, field, leave_to_objective};
 use super::link;
 use super::presets::{self, first_choice};
+use crate::live::memo;
 use crate::state::Page;
 
 /// Browsers refuse more than about a hundred changes of the address in half a minute.
@@ -62,13 +63,13 @@ pub fn choose(page: Page, key: &'static str) {
 impl Desk {
     /// For a page.
     pub fn new(page: Page) -> Self {
-        let teacher = Memo::new(move |_| {
+        let teacher = memo(move || {
             page.teacher.with(|teacher| {
                 let json = teacher.as_ref()?.config.as_bytes();
                 Config::parse("config.json", json).ok()
             })
         });
-        let base = Memo::new(move |_| {
+        let base = memo(move || {
             let preset = presets::preset(page.preset.get());
             (preset.unwrap_or(presets::presets()[0]).recipe)()
         });

@@ -2,6 +2,8 @@
 
 use leptos::prelude::*;
 
+use crate::live::live;
+
 /// What was typed since the field was last at rest.
 #[derive(Clone, PartialEq)]
 struct Typed {
@@ -87,10 +89,10 @@ impl Entry {
                 id=self.id
                 aria-describedby=self.described_by
                 aria-label=self.label
-                aria-invalid=move || invalid.get().then_some("true")
+                aria-invalid=live(move || invalid.get().then_some("true"))
                 disabled=self.disabled
                 placeholder=self.placeholder
-                prop:value=shown
+                prop:value=live(shown)
                 on:input=on_input
                 on:change=on_change
             />

@@ -5,6 +5,7 @@ use limbeck_recipe::{Estimate, Plan};
 
 use super::cost::{self, amount, duration, memory};
 use super::desk::Desk;
+use crate::live::live;
 
 /// The costs of the edited recipe.
 pub fn estimates(desk: Desk) -> AnyView {
@@ -18,7 +19,7 @@ pub fn estimates(desk: Desk) -> AnyView {
             Some(Ok(plan)) => figures(desk, plan),
         })
     };
-    view! { <div class="estimates" id="estimates">{shown}</div> }.into_any()
+    view! { <div class="estimates" id="estimates">{live(shown)}</div> }.into_any()
 }
 
 fn sentence(text: &'static str) -> AnyView {

@@ -6,6 +6,7 @@ use limbeck_recipe::{
     Config, DeviceChoice, Init, KernelChoice, Objective, Pair, Plan, Recipe, StudentRecipe,
     WeightPrecision, common_relation_heads, usual_ffn, usual_from_layers,
 };
+use wasm_bindgen::JsValue;
 
 /// What a field without a value is called in a link.
 const AUTOMATIC: &str = "auto";
@@ -126,9 +127,9 @@ fn whole<T: TryFrom<u64>>(text: &str, most: u64) -> Result<T, String> {
     let only_digits = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
     if !only_digits {
         let shown = shorten(text);
-        return Err(match text.parse::<f64>() {
-            Ok(number) if number < 0.0 => format!("`{shown}` is below 0"),
-            Ok(number) if number.is_finite() => {
+        return Err(match float(text) {
+            Some(number) if number < 0.0 => format!("`{shown}` is below 0"),
+            Some(number) if number.is_finite() => {
                 format!("`{shown}` is not a whole number in plain digits")
             }
             _ => format!("`{shown}` is not a number"),
@@ -150,16 +151,28 @@ fn count(text: &str) -> Result<u64, String> {
     whole(text, i64::MAX as u64)
 }
 
+/// The number that a text is. In a browser, the browser reads it: the tables that Rust does it with are 10 kB that do not shrink.
+fn float(text: &str) -> Option<f64> {
+    if !cfg!(target_arch = "wasm32") {
+        return text.parse().ok();
+    }
+    // It takes an empty text for a number, and hexadecimal digits.
+    let is_decimal = |b: u8| b.is_ascii_digit() || b".+-eE".contains(&b);
+    let is_text = text.is_empty() || !text.bytes().all(is_decimal);
+    let number = JsValue::from_str(text).unchecked_into_f64();
+    (!is_text && !number.is_nan()).then_some(number)
+}
+
 /// A finite number with a point.
 pub fn decimal(text: &str) -> Result<f64, String> {
-    match text.trim().parse::<f64>() {
-        Ok(number) if number.is_finite() => Ok(number),
-        Ok(_) => Err(format!("`{}` is not a finite number", shorten(text))),
-        Err(_) if text.contains(',') => Err(format!(
+    match float(text.trim()) {
+        Some(number) if number.is_finite() => Ok(number),
+        Some(_) => Err(format!("`{}` is not a finite number", shorten(text))),
+        None if text.contains(',') => Err(format!(
             "`{}` is not a number: use a decimal point, as in 0.001",
             shorten(text)
         )),
-        Err(_) => Err(format!("`{}` is not a number", shorten(text))),
+        None => Err(format!("`{}` is not a number", shorten(text))),
     }
 }
 

@@ -7,12 +7,13 @@ use super::desk::Desk;
 use super::entry::Entry;
 use super::fields::{Choice, Field, Kind, control_id};
 use super::pairs;
+use crate::live::{live, memo};
 
 /// The view of a field.
 pub fn line(desk: Desk, field: &'static Field) -> AnyView {
     let id = control_id(field.key);
     let error = RwSignal::new(None::<String>);
-    let text = Memo::new(move |_| desk.page.recipe.with(|recipe| field.text(recipe)));
+    let text = memo(move || desk.page.recipe.with(|recipe| field.text(recipe)));
     let control = match field.kind {
         Kind::Whole => number(desk, field, text, error, "numeric"),
         Kind::Decimal => number(desk, field, text, error, "decimal"),
@@ -28,18 +29,18 @@ pub fn line(desk: Desk, field: &'static Field) -> AnyView {
         Some(error) => vec![error],
         None => desk.complaints(field),
     };
-    let changed = Memo::new(move |_| text.get() != desk.base.with(|base| field.text(base)));
+    let changed = memo(move || text.get() != desk.base.with(|base| field.text(base)));
     let wide = matches!(field.kind, Kind::Pairs);
     view! {
-        <div class="field form-line" class:changed=move || changed.get() class:wide=wide>
+        <div class="field form-line" class:changed=changed class:wide=wide>
             <div class="form-label">{title} {reset(desk, field, changed, error)}</div>
             {control}
             <p class="hint" id=format!("{id}-hint")>{field.hint}</p>
             <div id=format!("{id}-mistake") aria-live="polite">
-                {move || {
+                {live(move || {
                     let texts = complaints().into_iter();
                     texts.map(|text| view! { <p class="mistake">{text}</p> }).collect_view()
-                }}
+                })}
             </div>
         </div>
     }
@@ -71,9 +72,9 @@ fn reset(
         <button
             type="button"
             class="form-reset"
-            hidden=move || !changed.get() && error.with(Option::is_none)
-            title=name
-            aria-label=name
+            hidden=live(move || !changed.get() && error.with(Option::is_none))
+            title=live(name)
+            aria-label=live(name)
             on:click=on_click
         >
             "changed"
@@ -147,7 +148,7 @@ fn select(
     choices: fn(&limbeck_recipe::Recipe, Option<&limbeck_recipe::Config>) -> Vec<Choice>,
 ) -> AnyView {
     let id = control_id(field.key);
-    let listed = Memo::new(move |_| {
+    let listed = memo(move || {
         let teacher = desk.teacher.get();
         desk.page.recipe.with(|recipe| {
             let now = field.text(recipe);
@@ -177,10 +178,10 @@ fn select(
         <select
             id=id
             aria-describedby=described_by
-            aria-invalid=move || (!desk.complaints(field).is_empty()).then_some("true")
+            aria-invalid=live(move || (!desk.complaints(field).is_empty()).then_some("true"))
             on:change=on_change
         >
-            {move || listed.get().into_iter().map(option).collect_view()}
+            {live(move || listed.get().into_iter().map(option).collect_view())}
         </select>
     }
     .into_any()

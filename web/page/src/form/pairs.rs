@@ -7,6 +7,7 @@ use limbeck_recipe::{Objective, Pair, Vector};
 use super::desk::Desk;
 use super::entry::Entry;
 use super::fields::{self, Field};
+use crate::live::{live, memo};
 
 /// The grid.
 pub fn grid(desk: Desk, field: &'static Field) -> AnyView {
@@ -15,7 +16,7 @@ pub fn grid(desk: Desk, field: &'static Field) -> AnyView {
             .recipe
             .with(|recipe| recipe.objective == Objective::MinilmV1)
     });
-    let weights = Memo::new(move |_| desk.page.recipe.with(fields::weights));
+    let weights = memo(move || desk.page.recipe.with(fields::weights));
     let errors: [RwSignal<Option<String>>; 9] = std::array::from_fn(|_| RwSignal::new(None));
     let cell = move |index: usize| Cell {
         desk,
@@ -61,7 +62,7 @@ pub fn grid(desk: Desk, field: &'static Field) -> AnyView {
                 </thead>
                 <tbody>{(0..3).map(row).collect_view()}</tbody>
             </table>
-            {wrong}
+            {live(wrong)}
             {state(desk, field, fixed)}
         </div>
     }
@@ -70,7 +71,7 @@ pub fn grid(desk: Desk, field: &'static Field) -> AnyView {
 
 /// Whether the pairs are automatic, and the way there.
 fn state(desk: Desk, field: &'static Field, fixed: Signal<bool>) -> AnyView {
-    let own = Memo::new(move |_| desk.page.recipe.with(|recipe| recipe.pairs.is_some()));
+    let own = memo(move || desk.page.recipe.with(|recipe| recipe.pairs.is_some()));
     let sentence = move || match (fixed.get(), own.get()) {
         (true, _) => "MiniLM v1 compares Q-K and V-V; MiniLMv2 lets you choose.",
         (false, false) => "Automatic: Q-Q, K-K and V-V, as in the paper.",
@@ -78,11 +79,11 @@ fn state(desk: Desk, field: &'static Field, fixed: Signal<bool>) -> AnyView {
     };
     view! {
         <div class="row">
-            <span class="hint">{sentence}</span>
+            <span class="hint">{live(sentence)}</span>
             <button
                 type="button"
                 class="button quiet"
-                hidden=move || !own.get()
+                hidden=live(move || !own.get())
                 // An empty text is always the automatic choice.
                 on:click=move |_| desk.write(field, "").unwrap_or_default()
             >
@@ -130,13 +131,13 @@ impl Cell {
             self.set(event_target_checked(&event).then_some(1.0));
         };
         view! {
-            <td title=title style=move || self.colour()>
+            <td title=title style=live(move || self.colour())>
                 <label class="pair-name">
                     <input
                         type="checkbox"
                         id=format!("pair-{}", self.pair.key())
                         aria-label=spoken
-                        prop:checked=used
+                        prop:checked=live(used)
                         prop:disabled=self.fixed
                         on:change=on_check
                     />
@@ -149,7 +150,7 @@ impl Cell {
     }
 
     fn entry(self) -> Entry {
-        let text = Memo::new(move |_| self.weight().map(fields::decimal_text).unwrap_or_default());
+        let text = memo(move || self.weight().map(fields::decimal_text).unwrap_or_default());
         let (error, fixed) = (self.error, self.fixed);
         let write = move |text: String| {
             let weight = fields::decimal(&text)?;

@@ -7,11 +7,12 @@ use limbeck_recipe::Pair;
 use super::choice::Choice;
 use super::seen::{How, Seen};
 use super::view::View;
+use crate::live::{live, memo};
 use crate::state::page;
 
 /// Pair, layers, relation heads.
 pub fn choices(view: View) -> impl IntoView {
-    let how = Memo::new(move |_| {
+    let how = memo(move || {
         view.seen
             .with(|seen| seen.as_ref().map(|seen| seen.how.clone()))
     });
@@ -25,7 +26,7 @@ pub fn choices(view: View) -> impl IntoView {
                 {cut(view, how)}
             </div>
         </div>
-        <p class="mistake" role="status" hidden=move || instead().is_empty()>{instead}</p>
+        <p class="mistake" role="status" hidden=live(move || instead().is_empty())>{live(instead)}</p>
     }
 }
 
@@ -36,7 +37,7 @@ fn of<T: Default>(how: Memo<Option<How>>, part: impl Fn(&How) -> T) -> T {
 
 fn pairs(view: View, how: Memo<Option<How>>) -> impl IntoView {
     let page = page();
-    let from_student = Memo::new(move |_| {
+    let from_student = memo(move || {
         page.runs.with(|runs| {
             runs.last()
                 .map(|run| run.info.pairs.clone())
@@ -48,8 +49,8 @@ fn pairs(view: View, how: Memo<Option<How>>) -> impl IntoView {
         let title = format!("rows: {:?}, columns: {:?}", pair.row, pair.column);
         let shown = name.clone();
         view! {
-            <button type="button" title=title class:taught=move || from_student.with(|pairs| pairs.contains(&name))
-                aria-pressed=move || of(how, |how| how.pair == pair).to_string()
+            <button type="button" title=title class:taught=live(move || from_student.with(|pairs| pairs.contains(&name)))
+                aria-pressed=live(move || of(how, |how| how.pair == pair).to_string())
                 on:click=move |_| view.choose(|choice| choice.pair = Some(pair))>{shown}</button>
         }
     };
@@ -66,7 +67,7 @@ fn layer(view: View, how: Memo<Option<How>>, of_teacher: bool) -> impl IntoView 
         false => seen.from_student.taps.layers(),
     };
     let back = view.of(|choice| choice.step.is_some());
-    let count = Memo::new(move |_| {
+    let count = memo(move || {
         view.seen
             .with(|seen| seen.as_ref().map_or(1, |seen| layers(seen)))
     });
@@ -83,12 +84,12 @@ fn layer(view: View, how: Memo<Option<How>>, of_teacher: bool) -> impl IntoView 
             false => choice.student_layer = layer,
         });
     };
-    let option = move |i: usize| view! { <option value=i.to_string() selected=move || now() == i>{i.to_string()}</option> };
+    let option = move |i: usize| view! { <option value=i.to_string() selected=live(move || now() == i)>{i.to_string()}</option> };
     view! {
         <label>
             {if of_teacher { "Teacher layer " } else { "Student layer " }}
-            <select prop:value=move || now().to_string() on:change=choose disabled=move || !of_teacher && back.get()
-                title=move || if !of_teacher && back.get() { "The film stores only the student's last layer" } else { "" }>
+            <select prop:value=live(move || now().to_string()) on:change=choose disabled=live(move || !of_teacher && back.get())
+                title=live(move || if !of_teacher && back.get() { "The film stores only the student's last layer" } else { "" })>
                 <For each=move || 1..=count.get() key=|i| *i children=option />
             </select>
         </label>
@@ -126,8 +127,8 @@ fn cut(view: View, how: Memo<Option<How>>) -> impl IntoView {
     view! {
         <label class="maps-cut" id="maps-cut">
             "Relation heads "
-            <input type="range" id="maps-heads" min="0" step="1" max=last prop:value=place aria-valuetext=words on:input=cut />
-            <output class="number">{words}</output>
+            <input type="range" id="maps-heads" min="0" step="1" max=live(last) prop:value=live(place) aria-valuetext=live(words) on:input=cut />
+            <output class="number">{live(words)}</output>
         </label>
     }
 }
@@ -146,7 +147,7 @@ pub fn check(
     };
     view! {
         <label class="maps-check">
-            <input type="checkbox" prop:checked=move || on.get() on:change=change />
+            <input type="checkbox" prop:checked=on on:change=change />
             {label}
         </label>
     }

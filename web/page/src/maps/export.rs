@@ -15,6 +15,7 @@ use super::pictures::{picture, sentences_of};
 use super::seen::Seen;
 use super::view::{View, view};
 use crate::data::blobs;
+use crate::live::{live, memo};
 use crate::out::CopyButton;
 use crate::state::{Page, page};
 
@@ -25,7 +26,7 @@ const SCALE: f64 = 2.0;
 #[component]
 pub fn Export() -> impl IntoView {
     let (page, view) = (page(), view());
-    let none = Memo::new(move |_| view.seen.with(Option::is_none));
+    let none = memo(move || view.seen.with(Option::is_none));
     let button = move |name: &'static str, save: fn(Page, View, &Seen) -> Result<(), String>| {
         let press = move |_| {
             let Some(seen) = view.seen.get_untracked() else {
@@ -36,7 +37,7 @@ pub fn Export() -> impl IntoView {
                 page.problem(Control::Sentence, message);
             }
         };
-        view! { <button type="button" class="button quiet" disabled=move || none.get() on:click=press>{name}</button> }
+        view! { <button type="button" class="button quiet" disabled=none on:click=press>{name}</button> }
     };
     let shown = view.of(|choice| choice.picture);
     let files = move || picture(shown.get()).files;
@@ -45,15 +46,15 @@ pub fn Export() -> impl IntoView {
     view! {
         <div class="row maps-export" role="group" aria-label="Export this view">
             <span class="hint">"Export this view:"</span>
-            <span hidden=no_picture>
+            <span hidden=live(no_picture)>
                 {button("PNG", png)}
                 {button("SVG", |page, view, seen| text(page, view, seen, "svg", &svg(&drawing(view, seen)?)))}
-                <span hidden=no_page>{button("HTML", |page, view, seen| text(page, view, seen, "html", &html(view, seen)?))}</span>
+                <span hidden=live(no_page)>{button("HTML", |page, view, seen| text(page, view, seen, "html", &html(view, seen)?))}</span>
             </span>
             {button("JSON", |page, view, seen| text(page, view, seen, "json", &json(view, seen)?))}
             {button("CSV", |page, view, seen| text(page, view, seen, "csv", &csv(view, seen)?))}
             <CopyButton label="Copy link to this view" text=move || link(view) disabled=none />
-            <span class="hint" hidden=move || !no_picture()>"JSON and CSV hold the maps of this pair. Maps, lines, film and sentences can also be saved as images."</span>
+            <span class="hint" hidden=live(move || !no_picture())>"JSON and CSV hold the maps of this pair. Maps, lines, film and sentences can also be saved as images."</span>
         </div>
     }
 }

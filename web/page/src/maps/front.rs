@@ -15,6 +15,7 @@ use super::ink::Ink;
 use super::panes::{Names, Panes};
 use super::seen::Usual;
 use crate::chart::surface::{Redraw, watch};
+use crate::live::{effect, live};
 use crate::state::{Learnt, Page, RunLog, Taught};
 
 /// When the first picture was drawn, in the browser's list of performance marks.
@@ -148,7 +149,7 @@ pub fn FrontPicture(
     });
     let again = redraw.clone();
     let scheduled = Rc::new(Cell::new(false));
-    Effect::new(move |_| {
+    effect(move || {
         page.runs.track();
         if scheduled.replace(true) {
             return;
@@ -181,7 +182,7 @@ pub fn FrontPicture(
     };
     view! {
         <div class="front-maps" id="front-maps" node_ref=host>
-            <canvas node_ref=canvas role="img" aria-label=label></canvas>
+            <canvas node_ref=canvas role="img" aria-label=live(label)></canvas>
         </div>
     }
 }

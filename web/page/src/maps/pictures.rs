@@ -5,6 +5,7 @@ mod heads;
 mod layers;
 mod lines;
 mod maps;
+mod search;
 mod sentences;
 
 use leptos::prelude::*;
@@ -20,6 +21,7 @@ use self::sentences::SENTENCES;
 use super::choices::check;
 use super::picture::Picture;
 use super::view::View;
+use crate::live::live;
 
 /// In the order of their buttons.
 pub const PICTURES: [&Picture; 6] = [&MAPS, &LINES, &FILM, &LAYERS, &HEADS, &SENTENCES];
@@ -36,14 +38,14 @@ pub fn switch(view: View) -> impl IntoView {
     let button = move |picture: &'static Picture| {
         let key = picture.key;
         view! {
-            <button type="button" id=format!("maps-{key}-view") aria-pressed=move || (now.get() == key).to_string()
+            <button type="button" id=format!("maps-{key}-view") aria-pressed=live(move || (now.get() == key).to_string())
                 on:click=move |_| view.choose(|choice| choice.picture = key)>{picture.name}</button>
         }
     };
     view! {
         <div class="maps-choices">
             <div class="switch" role="group" aria-label="Picture">{PICTURES.map(button).into_iter().collect_view()}</div>
-            <span hidden=move || !picture(now.get()).of_head>
+            <span hidden=live(move || !picture(now.get()).of_head)>
                 {check(view, "sort heads by KL", |choice| choice.by_kl, |choice, on| choice.by_kl = on)}
             </span>
         </div>

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use limbeck_relations::{Projections, Reference, kl_part, number};
 
 use super::seen::Seen;
+use crate::live::live;
 
 /// One cell.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -97,10 +98,10 @@ pub fn grid_cell(
     locked: Memo<bool>,
 ) -> impl IntoView {
     view! {
-        <div role="row" class="visually-hidden" aria-rowindex=move || (cell.get().0 + 1).to_string()>
-            <span role="gridcell" id=move || id_of(name, cell.get()) aria-colindex=move || (cell.get().1 + 1).to_string()
-                aria-selected=move || locked.get().to_string()>
-                {move || reading.with(Reading::sentence)}
+        <div role="row" class="visually-hidden" aria-rowindex=live(move || (cell.get().0 + 1).to_string())>
+            <span role="gridcell" id=live(move || id_of(name, cell.get())) aria-colindex=live(move || (cell.get().1 + 1).to_string())
+                aria-selected=live(move || locked.get().to_string())>
+                {live(move || reading.with(Reading::sentence))}
             </span>
         </div>
     }
@@ -111,17 +112,17 @@ pub fn cell(id: &'static str, reading: RwSignal<Reading>, locked: Memo<bool>) ->
     view! {
         <div class="maps-cell" id=id>
             <p>
-                <b>{move || reading.with(|reading| reading.tokens.0.clone())}</b>
+                <b>{live(move || reading.with(|reading| reading.tokens.0.clone()))}</b>
                 " \u{2192} "
-                <b>{move || reading.with(|reading| reading.tokens.1.clone())}</b>
-                <span class="hint">{move || if locked.get() { " locked; Esc or a click unlocks it" } else { "" }}</span>
+                <b>{live(move || reading.with(|reading| reading.tokens.1.clone()))}</b>
+                <span class="hint">{live(move || if locked.get() { " locked; Esc or a click unlocks it" } else { "" })}</span>
             </p>
             <dl>
-                {move || reading.with(|reading| reading.values.clone()).into_iter().map(|(name, value)| view! {
+                {live(move || reading.with(|reading| reading.values.clone()).into_iter().map(|(name, value)| view! {
                     <div><dt>{name}</dt><dd class="number">{value}</dd></div>
-                }).collect_view()}
+                }).collect_view())}
             </dl>
-            {move || reading.with(|reading| reading.formula.clone()).into_iter().map(|line| view! { <p class="maps-formula">{line}</p> }).collect_view()}
+            {live(move || reading.with(|reading| reading.formula.clone()).into_iter().map(|line| view! { <p class="maps-formula">{line}</p> }).collect_view())}
         </div>
     }
 }

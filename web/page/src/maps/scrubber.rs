@@ -6,6 +6,7 @@ use leptos::ev;
 use leptos::prelude::*;
 
 use super::view::View;
+use crate::live::{effect, live};
 
 /// Time of a frame while the film plays.
 const FRAME: Duration = Duration::from_millis(160);
@@ -53,7 +54,7 @@ pub fn scrubber(view: View, steps: RwSignal<Vec<u64>>) -> impl IntoView {
             handle.clear();
         }
     };
-    Effect::new(move |_| {
+    effect(move || {
         stop();
         if playing.get() {
             ticking.set_value(set_interval_with_handle(tick, FRAME).ok());
@@ -72,15 +73,15 @@ pub fn scrubber(view: View, steps: RwSignal<Vec<u64>>) -> impl IntoView {
     };
     let compare = view.of(|choice| choice.beside_now);
     view! {
-        <div class="maps-film" id="maps-film" hidden=move || { last() < 1 }>
-            <button type="button" class="button quiet" on:click=play>{move || if playing.get() { "Pause" } else { "Play" }}</button>
+        <div class="maps-film" id="maps-film" hidden=live(move || { last() < 1 })>
+            <button type="button" class="button quiet" on:click=play>{live(move || if playing.get() { "Pause" } else { "Play" })}</button>
             <label>
                 <span>"Earlier steps"</span>
-                <input type="range" min="0" step="1" max=move || last().to_string() prop:value=move || at().to_string() aria-valuetext=words on:input=scrub />
+                <input type="range" min="0" step="1" max=live(move || last().to_string()) prop:value=live(move || at().to_string()) aria-valuetext=live(words) on:input=scrub />
             </label>
-            <output class="number">{words}</output>
+            <output class="number">{live(words)}</output>
             <label class="maps-check">
-                <input type="checkbox" disabled=move || chosen.get().is_none() prop:checked=move || compare.get()
+                <input type="checkbox" disabled=live(move || chosen.get().is_none()) prop:checked=compare
                     on:change=move |event| view.choose(|choice| choice.beside_now = event_target_checked(&event)) />
                 "compare with the current student"
             </label>

@@ -15,6 +15,7 @@ use super::source::Source;
 use super::thumbs::{Images, Thumb, draw_thumbs, images_of, thumb_at};
 use super::view::View;
 use crate::chart::surface::Redraw;
+use crate::live::effect;
 
 /// A scale in words: its lower end, its colours as a CSS gradient, its upper end.
 pub type Scale = (String, String, String);
@@ -85,23 +86,23 @@ impl Stage {
         let stage = self.clone();
         let redraw = Redraw::new(move || stage.draw());
         let (stage, again) = (self.clone(), redraw.clone());
-        Effect::new(move |_| {
+        effect(move || {
             if stage.source.is_new() {
                 again.request();
             }
         });
         let (view, again) = (self.view, redraw.clone());
-        Effect::new(move |_| {
+        effect(move || {
             view.choice.track();
             again.request();
         });
         let stage = self.clone();
-        Effect::new(move |_| {
+        effect(move || {
             view.preview.track();
             stage.draw_head();
         });
         let stage = self.clone();
-        Effect::new(move |_| {
+        effect(move || {
             view.cell.track();
             stage.draw_cell();
         });

@@ -10,6 +10,7 @@ use super::pictures::{FILM, LINES, MAPS};
 use super::seen::Seen;
 use super::view::{View, view};
 use crate::keys::focus;
+use crate::live::{effect, live, memo};
 use crate::state::page;
 
 /// A step of the tour.
@@ -119,7 +120,7 @@ pub fn within(step: usize) -> usize {
 /// The button that begins the tour.
 pub fn begin(view: View) -> impl IntoView {
     view! {
-        <button type="button" class="button quiet" id="tour-begin" hidden=move || view.tour.get().is_some() on:click=move |_| view.tour.set(Some(1))>
+        <button type="button" class="button quiet" id="tour-begin" hidden=live(move || view.tour.get().is_some()) on:click=move |_| view.tour.set(Some(1))>
             "Take the tour"
         </button>
     }
@@ -132,8 +133,8 @@ pub fn Tour() -> impl IntoView {
     // What was chosen before the tour began.
     let chosen = StoredValue::new(None::<Choice>);
     let card = NodeRef::<Div>::new();
-    let waits = Memo::new(move |_| view.seen.with(Option::is_some));
-    Effect::new(move |_| {
+    let waits = memo(move || view.seen.with(Option::is_some));
+    effect(move || {
         let step = view.tour.get();
         keep_address(step);
         if step.is_none() {
@@ -189,13 +190,13 @@ pub fn Tour() -> impl IntoView {
         focus("tour-begin");
     };
     view! {
-        <div class="tour" id="tour" role="region" aria-label="Tour" tabindex="-1" node_ref=card hidden=move || view.tour.get().is_none()
+        <div class="tour" id="tour" role="region" aria-label="Tour" tabindex="-1" node_ref=card hidden=live(move || view.tour.get().is_none())
             on:keydown=move |event| if event.key() == "Escape" { end() }>
-            <h3>{move || step().map(|(number, step)| format!("{number} of {}: {}", STEPS.len(), step.title))}</h3>
-            <p>{move || step().map(|(_, step)| step.text)}</p>
+            <h3>{live(move || step().map(|(number, step)| format!("{number} of {}: {}", STEPS.len(), step.title)))}</h3>
+            <p>{live(move || step().map(|(_, step)| step.text))}</p>
             <div class="row">
-                <button type="button" class="button" disabled=move || view.tour.get() == Some(1) on:click=move |_| go(-1)>"Back"</button>
-                <button type="button" class="button primary" hidden=move || view.tour.get() == Some(STEPS.len()) on:click=move |_| go(1)>"Next"</button>
+                <button type="button" class="button" disabled=live(move || view.tour.get() == Some(1)) on:click=move |_| go(-1)>"Back"</button>
+                <button type="button" class="button primary" hidden=live(move || view.tour.get() == Some(STEPS.len())) on:click=move |_| go(1)>"Next"</button>
                 <button type="button" class="button quiet" on:click=move |_| end()>"End the tour"</button>
             </div>
         </div>

@@ -6,6 +6,7 @@ use leptos::prelude::*;
 
 use super::choice::Choice;
 use super::seen::Seen;
+use crate::live::memo;
 
 /// What a reader has chosen, and what follows from it.
 #[derive(Clone, Copy)]
@@ -86,7 +87,7 @@ impl View {
         part: impl Fn(&Choice) -> T + Send + Sync + 'static,
     ) -> Memo<T> {
         let choice = self.choice;
-        Memo::new(move |_| choice.with(&part))
+        memo(move || choice.with(&part))
     }
 
     /// Takes what a link says of the view, with the keys of all pictures; gives what is not understood.

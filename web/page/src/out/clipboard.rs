@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen_futures::JsFuture;
 
+use crate::live::live;
 use crate::state::Page;
 
 /// How long "Copied" stands.
@@ -47,11 +48,11 @@ where
         }
     };
     view! {
-        <button type="button" class="button" disabled=move || disabled.get() on:click=copy>
+        <button type="button" class="button" disabled=disabled on:click=copy>
             {label}
         </button>
-        <span class="hint" hidden=move || !copied.get().1>"Copied ✓"</span>
-        {move || by_hand.get().map(field)}
+        <span class="hint" hidden=live(move || !copied.get().1)>"Copied ✓"</span>
+        {live(move || by_hand.get().map(field))}
     }
 }
 

@@ -9,6 +9,7 @@ use limbeck_relations::number;
 
 use super::maps;
 use crate::chart::surface::{Redraw, watch};
+use crate::live::{effect, live};
 use crate::maps::ink::Ink;
 use crate::maps::picture::{Files, Picture};
 use crate::maps::seen::Seen;
@@ -59,7 +60,7 @@ fn multiples(view: View, stage: Rc<Stage>) -> impl IntoView {
         picked.set_value(frames.iter().map(|frame| frame.0).collect());
     });
     let again = redraw.clone();
-    Effect::new(move |_| {
+    effect(move || {
         view.seen.track();
         view.choice.track();
         filmed.track();
@@ -107,7 +108,7 @@ fn multiples(view: View, stage: Rc<Stage>) -> impl IntoView {
         <div class="maps-strip" tabindex="0" role="group" aria-label="One head at several steps" node_ref=host>
             <canvas node_ref=canvas id="maps-multiples" role="img" aria-label="Small maps of teacher, student and difference, step by step; the slider reaches each step" on:click=choose></canvas>
         </div>
-        <p class="hint" id="maps-film-note">{note}</p>
+        <p class="hint" id="maps-film-note">{live(note)}</p>
     }
 }
 

@@ -5,6 +5,7 @@ use limbeck_recipe::Pair;
 use limbeck_relations::{Reference, Relation, Sentence, number};
 
 use super::maps::MAPS;
+use crate::live::live;
 use crate::maps::picture::{Files, Picture};
 use crate::maps::seen::Seen;
 use crate::maps::view::View;
@@ -149,18 +150,18 @@ fn Heads(view: View) -> impl IntoView {
         Some(numbered.collect::<Vec<_>>().join(", "))
     };
     view! {
-        {table}
+        {live(table)}
         <p class="hint">"Shares are means over the rows of words. A head has a role if that gets at least a fifth of its probability, and three times what a uniform row would give. Roles describe this one sentence, not the head in general."</p>
         <details>
             <summary>"With a parse: does a head follow syntax?"</summary>
             <div class="field">
                 <label for="maps-parse">"The head of each word, 0 for the root (the column HEAD of CoNLL-U)"</label>
                 <input id="maps-parse" type="text" autocomplete="off" placeholder="2 3 0 5 3"
-                    prop:value=move || view.parse.get()
+                    prop:value=live(move || view.parse.get())
                     aria-describedby="maps-parse-words maps-parse-mistake"
                     on:input=move |event| view.parse.set(event_target_value(&event)) />
-                <p class="hint" id="maps-parse-words">"Words: "{words}</p>
-                <p class="mistake" id="maps-parse-mistake" role="alert" hidden=move || mistake.with(String::is_empty)>{move || mistake.get()}</p>
+                <p class="hint" id="maps-parse-words">"Words: "{live(words)}</p>
+                <p class="mistake" id="maps-parse-mistake" role="alert" hidden=live(move || mistake.with(String::is_empty))>{mistake}</p>
             </div>
         </details>
     }

@@ -13,6 +13,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
 
 use super::maps::MAPS;
+use crate::live::{effect, live};
 use crate::maps::ink::gradient;
 use crate::maps::paint::theme;
 use crate::maps::picture::{Files, Picture};
@@ -94,7 +95,7 @@ fn Layers(view: View) -> impl IntoView {
     let scale = RwSignal::new((String::new(), String::new(), String::new()));
     let busy = Rc::new(Cell::new(false));
     let done = StoredValue::new_local(None::<Rc<Seen>>);
-    Effect::new(move |_| {
+    effect(move || {
         let seen = view.seen.get();
         let same = done.with_value(|done| match (done, &seen) {
             (Some(done), Some(seen)) => is_equal(done, seen),
@@ -107,7 +108,7 @@ fn Layers(view: View) -> impl IntoView {
     });
     let button = move |(value, name, what): (Measure, &'static str, &'static str)| {
         view! {
-            <button type="button" title=what aria-pressed=move || (measure.get() == value).to_string() on:click=move |_| measure.set(value)>{name}</button>
+            <button type="button" title=what aria-pressed=live(move || (measure.get() == value).to_string()) on:click=move |_| measure.set(value)>{name}</button>
         }
     };
     let note = move || MEASURES.iter().find(|m| m.0 == measure.get()).map(|m| m.2);
@@ -167,18 +168,18 @@ fn Layers(view: View) -> impl IntoView {
     view! {
         <div class="maps-choices">
             <div class="switch" role="group" aria-label="What the colours show">{MEASURES.map(button).into_iter().collect_view()}</div>
-            <span class="hint">{note}</span>
+            <span class="hint">{live(note)}</span>
         </div>
         <p class="maps-scale hint">
-            <span class="number">{move || scale.with(|scale| scale.0.clone())}</span>
-            <i style:background=move || scale.with(|scale| scale.1.clone())></i>
-            <span class="number">{move || scale.with(|scale| scale.2.clone())}</span>
+            <span class="number">{live(move || scale.with(|scale| scale.0.clone()))}</span>
+            <i style:background=live(move || scale.with(|scale| scale.1.clone()))></i>
+            <span class="number">{live(move || scale.with(|scale| scale.2.clone()))}</span>
             <span>"over the cells shown"</span>
         </p>
         <div class="scroll" tabindex="0" role="group" aria-label="Layers and pairs">
             <table class="maps-layers" id="maps-layers">
                 <thead><tr><th scope="col">"teacher"</th>{Pair::all().map(|pair| view! { <th scope="col">{pair.to_string()}</th> }).into_iter().collect_view()}<th scope="col">"recipe"</th></tr></thead>
-                <tbody>{rows}</tbody>
+                <tbody>{live(rows)}</tbody>
             </table>
         </div>
         <p class="hint">"The student layer is the one chosen above. Click a cell to see its maps; \u{201c}learn from it\u{201d} sets the layer in the recipe of the next run."</p>

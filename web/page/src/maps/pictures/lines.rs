@@ -11,6 +11,7 @@ use limbeck_relations::{Drawing, View as Sheet, lines, token_at};
 use super::maps;
 use crate::chart::surface::{Redraw, Surface, watch};
 use crate::keys::plain;
+use crate::live::{effect, live};
 use crate::maps::choice::{Choice, MOST_LINES};
 use crate::maps::choices::check;
 use crate::maps::paint::{paint, theme};
@@ -74,7 +75,7 @@ fn Lines(view: View) -> impl IntoView {
         }
     });
     let again = redraw.clone();
-    Effect::new(move |_| {
+    effect(move || {
         view.seen.track();
         view.choice.track();
         view.preview.track();
@@ -130,18 +131,18 @@ fn Lines(view: View) -> impl IntoView {
     view! {
         <div class="maps-choices">
             <label>"Lines per token "
-                <input type="range" min="1" max=MOST_LINES.to_string() prop:value=move || choice.with(|c| c.most.to_string())
+                <input type="range" min="1" max=MOST_LINES.to_string() prop:value=live(move || choice.with(|c| c.most.to_string()))
                     on:input=move |event| if let Some(most) = number(event) { view.choose(|c| c.most = most) } />
-                <output class="number">{move || choice.with(|c| c.most)}</output>
+                <output class="number">{live(move || choice.with(|c| c.most))}</output>
             </label>
             <label>"at least "
-                <input type="range" min="0" max="100" prop:value=move || choice.with(|c| c.over.to_string())
+                <input type="range" min="0" max="100" prop:value=live(move || choice.with(|c| c.over.to_string()))
                     on:input=move |event| if let Some(over) = number(event) { view.choose(|c| c.over = over) } />
-                <output class="number">{move || choice.with(|c| format!("{} %", c.over))}</output>
+                <output class="number">{live(move || choice.with(|c| format!("{} %", c.over)))}</output>
             </label>
             {check(view, "hide special tokens", |choice| choice.no_special, |choice, on| choice.no_special = on)}
             // It leaves its place empty, so that the picture does not move when a token is locked.
-            <button type="button" class="button quiet" class:unseen=move || free.get() on:click=move |_| view.choose(|c| c.tokens.clear())>"Unlock all tokens"</button>
+            <button type="button" class="button quiet" class:unseen=free on:click=move |_| view.choose(|c| c.tokens.clear())>"Unlock all tokens"</button>
         </div>
         <p class="hint">"Point at a token to see only its lines, with their probabilities; click to lock it. For several locked tokens, the bars and numbers on the right are the mean. Hidden special tokens keep their share: the others are not rescaled to 100 %."</p>
         <div class="maps-canvas" node_ref=host>

@@ -9,9 +9,11 @@ use limbeck_relations::{Similarity, number};
 
 use crate::chart::surface::{Redraw, Surface, watch};
 use crate::keys::plain;
+use crate::live::{effect, live, memo};
 use crate::maps::input::{cell_key, lock};
 use crate::maps::paint::{paint, theme};
 use crate::maps::picture::{Files, Picture};
+use crate::maps::pictures::search::search;
 use crate::maps::reading::{Reading, cell, grid_cell, id_of};
 use crate::maps::seen::Seen;
 use crate::maps::view::View;
@@ -27,7 +29,7 @@ pub const SENTENCES: Picture = Picture {
         let title = of(seen).map(|similarity| similarity.title());
         title.unwrap_or_else(|| MISSING.to_owned())
     },
-    body: |view, _| view! { <Sentences view /> }.into_any(),
+    body: |view, _| view! { <Sentences view /> {search()} }.into_any(),
     files: Files::Sentences,
 };
 
@@ -99,7 +101,7 @@ fn Sentences(view: View) -> impl IntoView {
     });
     let reading = RwSignal::new(Reading::default());
     let again = redraw.clone();
-    Effect::new(move |_| {
+    effect(move || {
         // A link may lock a cell before there is a sentence.
         if let Some((similarity, _)) = now(view) {
             view.free_beyond(similarity.size());
@@ -109,7 +111,7 @@ fn Sentences(view: View) -> impl IntoView {
     });
     watch(host, redraw);
     let size = move || now(view).map_or(0, |now| now.0.size());
-    let shown = Memo::new(move |_| now(view).map_or((0, 0), |now| now.1));
+    let shown = memo(move || now(view).map_or((0, 0), |now| now.1));
     let locked = view.of(|choice| choice.cell.is_some());
     let at = move |event: &ev::MouseEvent| {
         let point = (event.offset_x() as f32, event.offset_y() as f32);
@@ -128,11 +130,11 @@ fn Sentences(view: View) -> impl IntoView {
         }
     };
     view! {
-        <div hidden=move || size() == 0>
+        <div hidden=live(move || size() == 0)>
             <div class="maps-canvas" id="maps-sentences" tabindex="0" role="grid" node_ref=host
-                aria-activedescendant=move || id_of(NAME, shown.get())
+                aria-activedescendant=live(move || id_of(NAME, shown.get()))
                 aria-label="Sentences: teacher, student and difference. Arrow keys move between cells, Enter locks a cell."
-                aria-rowcount=move || size().to_string() aria-colcount=move || size().to_string()
+                aria-rowcount=live(move || size().to_string()) aria-colcount=live(move || size().to_string())
                 on:keydown=press>
                 <canvas node_ref=canvas aria-hidden="true"
                     on:pointermove=move |event| if let Some(cell) = at(&event).filter(|_| !locked.get_untracked()) { view.cell.set(cell) }

@@ -1,0 +1,181 @@
+//! A search by teacher and student: what each finds first, side by side, and which lines both find.
+
+use std::fmt::Write;
+
+use leptos::ev;
+use leptos::prelude::*;
+use limbeck_protocol::{Command, Control, Found, Hit, Stage};
+
+use crate::engine::send;
+use crate::live::{live, memo};
+use crate::problems::Problems;
+use crate::state::{Page, page};
+
+/// A field for what is searched for, and what was found.
+pub fn search() -> AnyView {
+    let page = page();
+    let text = RwSignal::new(String::new());
+    // A recorded run has no student that could read anything.
+    let none = memo(move || page.with_run(|run| run.from_student.is_some()) != Some(true));
+    let searching = move || page.stage.get().0 == Stage::Searching;
+    let ask = move |text: String| send(Command::Search { text }, Vec::new());
+    let submit = move |event: ev::SubmitEvent| {
+        event.prevent_default();
+        page.solved(&Control::Search);
+        ask(text.get_untracked());
+    };
+    follow(page);
+    let hint = move || match (none.get(), searching()) {
+        (true, _) => "There is no student to search with: start a run, or open a saved one.",
+        (false, true) => "Teacher and student read the lines \u{2026}",
+        (false, false) => {
+            "Both models read lines of the texts, held-out ones if there are any, and order them by the cosine of their vectors and your text's."
+        }
+    };
+    let found = memo(move || page.with_run(|run| run.found.clone()).flatten());
+    view! {
+        <form class="field found-form" role="search" aria-labelledby="found-title" on:submit=submit>
+            <h3 id="found-title">"Search with teacher and student"</h3>
+            <div class="row">
+                <input id="found-text" type="search" autocomplete="off" aria-label="What to search for" placeholder="such as: a tool for cutting wood"
+                    aria-describedby="found-hint found-mistakes" disabled=none
+                    on:input=move |event| text.set(event_target_value(&event)) />
+                <button type="submit" class="button" disabled=live(move || none.get() || searching())>"Search"</button>
+            </div>
+            <p class="hint" id="found-hint">{live(hint)}</p>
+            <div id="found-mistakes" role="alert">
+                <Problems of=Control::Search />
+            </div>
+        </form>
+        <p id="found-share" role="status">{live(move || found.with(|found| found.as_ref().map(in_words)))}</p>
+        {live(move || found.get().map(columns))}
+    }
+    .into_any()
+}
+
+/// Searches again whenever the student is measured: it has learnt since.
+fn follow(page: Page) {
+    let measured = memo(move || page.with_run(|run| run.evaluations.len()));
+    Effect::new(move |before: Option<Option<usize>>| {
+        let now = measured.get();
+        let text =
+            page.with_run_untracked(|run| run.found.as_ref().map(|found| found.text.clone()));
+        if let (true, Some(text)) = (before.is_some_and(|before| before != now), text.flatten()) {
+            send(Command::Search { text }, Vec::new());
+        }
+        now
+    });
+}
+
+/// Lines that are among the first of both.
+fn shared(found: &Found) -> usize {
+    let most = found.student.len() as u64;
+    let is_shared = |hit: &&Hit| hit.other.is_some_and(|place| place <= most);
+    found.teacher.iter().filter(is_shared).count()
+}
+
+fn in_words(found: &Found) -> String {
+    let (shared, of) = (shared(found), found.teacher.len());
+    format!(
+        "{shared} of the first {of} are the same ({} %), for \u{201c}{}\u{201d} among {} {}, with the student at step {}.",
+        100 * shared / of.max(1),
+        found.text,
+        found.lines,
+        found.kind,
+        found.step
+    )
+}
+
+fn columns(found: Found) -> AnyView {
+    let rows = found.teacher.len().max(found.student.len());
+    let lines = lines(&found);
+    view! {
+        <div class="found" style=format!("--rows:{rows}")>
+            {column("Teacher", "student", found.teacher, rows)}
+            <svg class="found-lines" viewBox=format!("0 0 10 {rows}") preserveAspectRatio="none" aria-hidden="true"><path d=lines /></svg>
+            {column("Student", "teacher", found.student, rows)}
+        </div>
+    }
+    .into_any()
+}
+
+/// A line from each of the teacher's to the student's that is the same, in rows.
+fn lines(found: &Found) -> String {
+    let mut path = String::new();
+    for (row, hit) in found.teacher.iter().enumerate() {
+        let Some(to) = hit
+            .other
+            .filter(|place| *place <= found.student.len() as u64)
+        else {
+            continue;
+        };
+        let (from, to) = (row as f64 + 0.5, to as f64 - 0.5);
+        let _ = write!(path, "M0 {from}C5 {from} 5 {to} 10 {to}");
+    }
+    path
+}
+
+fn column(name: &'static str, other: &'static str, hits: Vec<Hit>, rows: usize) -> AnyView {
+    let line = |hit: Hit| {
+        let place = hit
+            .other
+            .map_or_else(|| "\u{2013}".to_owned(), |place| place.to_string());
+        let both = hit.other.is_some_and(|place| place <= rows as u64);
+        view! {
+            <li class:both=both>
+                <span class="found-line" title=hit.text.clone()>{hit.text.clone()}</span>
+                <span class="found-figures number">{format!("{:.2}", hit.cosine)} <span class="hint">{format!("{other}: {place}")}</span></span>
+            </li>
+        }
+    };
+    view! {
+        <div>
+            <h4>{name}</h4>
+            <ol role="list">{hits.into_iter().map(line).collect_view()}</ol>
+        </div>
+    }
+    .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found() -> Found {
+        let hit = |text: &str, other| Hit {
+            text: text.into(),
+            cosine: 0.5,
+            other,
+        };
+        Found {
+            step: 20,
+            text: "saw".into(),
+            lines: 128,
+            kind: "held-out lines".into(),
+            teacher: vec![hit("a", Some(2)), hit("b", Some(3)), hit("c", None)],
+            student: vec![hit("d", Some(40)), hit("a", Some(1)), hit("b", Some(2))],
+        }
+    }
+
+    #[test]
+    fn lines_of_both_are_counted_and_joined() {
+        let found = found();
+        assert_eq!(shared(&found), 2);
+        assert!(in_words(&found).starts_with("2 of the first 3 are the same (66 %)"));
+        assert_eq!(
+            lines(&found),
+            "M0 0.5C5 0.5 5 1.5 10 1.5M0 1.5C5 1.5 5 2.5 10 2.5"
+        );
+    }
+
+    #[test]
+    fn nothing_found_is_no_share() {
+        let (teacher, student) = (Vec::new(), Vec::new());
+        let nothing = Found {
+            teacher,
+            student,
+            ..found()
+        };
+        assert!(in_words(&nothing).starts_with("0 of the first 0 are the same (0 %)"));
+    }
+}
