@@ -76,7 +76,7 @@ def compare(options, folder):
     texts.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     one.write_text(lines[0] + "\n", encoding="utf-8")
     export = ["export", "--model", options.model, "--formats", "f32", "--pooled", "--out", str(folder)]
-    subprocess.run([options.limbeck, *export], check=True, stderr=subprocess.DEVNULL)
+    ran([options.limbeck, *export])
     runs = {}
     for number in range(options.rounds):
         for batch in options.batch:
@@ -147,11 +147,13 @@ def limbeck(options, batch, texts, one, vectors):
         command = [options.limbeck, "encode", "--model", options.model, *flags, str(file)]
         environment = {**os.environ, "RAYON_NUM_THREADS": str(options.threads)}
         start = time.perf_counter()
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            sys.exit(f"{' '.join(command)} failed")
+        with tempfile.TemporaryFile("w+") as said:
+            process = subprocess.Popen(command, env=environment, stderr=said)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode:
+                said.seek(0)
+                sys.exit(f"{' '.join(command)} failed:\n{said.read()}")
         return {
             "seconds": time.perf_counter() - start,
             "cpu": usage.ru_utime + usage.ru_stime,
@@ -166,12 +168,19 @@ def limbeck(options, batch, texts, one, vectors):
     }
 
 
+def ran(command, environment=None):
+    """Standard output of a program; what it says otherwise is shown if it fails."""
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
+    return done.stdout
+
+
 def python(options, program, batch, texts, onnx, vectors):
     command = [sys.executable, __file__, "--peer", program, "--model", options.model, "--batch", str(batch)]
     command += ["--threads", str(options.threads), "--onnx", str(onnx), "--vectors", str(vectors), str(texts)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
-    output = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    return json.loads(output.stdout)
+    return json.loads(ran(command, environment))
 
 
 def peer(options):

@@ -30,6 +30,8 @@ use sink::Sink;
 const NAMED: u64 = 10;
 /// Below this a vector is not scaled to length 1, as in PyTorch.
 const SHORTEST: f32 = 1e-12;
+/// Which lines are counted where a blank one is no text.
+pub const NOT_BLANK: &str = " (blank ones aside)";
 /// Lines between two looks at the progress bar.
 const BETWEEN_LOOKS: u64 = 32;
 
@@ -120,14 +122,6 @@ struct OfText<'a> {
     embedding: &'a [f32],
 }
 
-/// Which line of JSON lines a vector is of.
-#[derive(Serialize)]
-struct OfLine<'a> {
-    line: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a Value>,
-}
-
 /// The line of a text's tokens.
 #[derive(Serialize)]
 struct OfTokens<'a> {
@@ -169,15 +163,16 @@ impl LeftOut {
         }
     }
 
-    /// Says how many there are beside so many texts; the exit code says whether there are any.
-    pub fn tell(&self, texts: u64) -> ExitCode {
+    /// Says how many there are beside so many texts, in a sentence with what the lines are and what follows; the exit code says
+    /// whether there are any.
+    pub fn tell(&self, texts: u64, [which, so]: [&str; 2]) -> ExitCode {
         let Counted { lines, first } = &self.0;
         let Some(first) = first else {
             return ExitCode::SUCCESS;
         };
         let are = if *lines == 1 { "is" } else { "are" };
         terminal::say(format_args!(
-            "limbeck: {lines} of {} {are} left out, so there are fewer vectors than lines; the first is {first}",
+            "limbeck: {lines} of {}{which} {are} left out{so}; the first is {first}",
             counted(texts + lines, "line"),
         ));
         ExitCode::FAILURE
@@ -220,11 +215,8 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
         done.look(&row);
         match row.of {
             Ok(bytes) if names => {
-                let of = OfLine {
-                    line: row.place.number,
-                    id: row.text.id.as_ref(),
-                };
-                sink.write(&of.before(&bytes))
+                let of = named(&bytes, row.place.number, row.text.id.as_deref());
+                sink.write(&of)
             }
             Ok(bytes) => sink.write(&bytes),
             Err(error @ CliError::Corpus(_)) => {
@@ -237,7 +229,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     done.progress.finish();
     ended?;
     sink.keep(done.texts)?;
-    Ok(done.tell(length))
+    Ok(done.tell(length, field.is_some()))
 }
 
 impl Arguments {
@@ -323,14 +315,19 @@ impl Done {
         }
     }
 
-    /// Says what is not as it was asked for; the exit code says so, too, if there are fewer vectors than lines.
-    fn tell(&self, length: usize) -> ExitCode {
+    /// Says what is not as it was asked for; the exit code says so, too, if lines are left out, of which `are_json` says whether
+    /// blank ones are none.
+    fn tell(&self, length: usize, are_json: bool) -> ExitCode {
         if let Some(cut) = cut_in_words(self.cut.lines, self.texts, length)
             && let Some(first) = &self.cut.first
         {
             terminal::say(format_args!("{cut}; the first is {first}"));
         }
-        self.left_out.tell(self.texts)
+        let sentence = match are_json {
+            true => [NOT_BLANK, " and have no vector"],
+            false => ["", ", so there are fewer vectors than lines"],
+        };
+        self.left_out.tell(self.texts, sentence)
     }
 }
 
@@ -483,16 +480,12 @@ fn read(tensor: Tensor<3>) -> Result<States, CliError> {
     Ok(States { values, s, h })
 }
 
-impl OfLine<'_> {
-    /// An object with these members before its own.
-    fn before(&self, object: &[u8]) -> Vec<u8> {
-        let mut joined = line(self);
-        // The closing brace and the line end, for which the other's opening brace is.
-        joined.truncate(joined.len() - 2);
-        joined.push(b',');
-        joined.extend(&object[1..]);
-        joined
-    }
+/// An object with the number of its line of JSON lines, and that line's `id` as JSON, before its own members.
+fn named(object: &[u8], line: u64, id: Option<&str>) -> Vec<u8> {
+    let id = id.map_or_else(String::new, |id| format!("\"id\":{id},"));
+    let mut named = format!("{{\"line\":{line},{id}").into_bytes();
+    named.extend(&object[1..]);
+    named
 }
 
 /// A line of JSON. It has only names of ours, numbers and texts, so it cannot fail.

@@ -28,7 +28,7 @@ pub struct Arguments {
 /// Runs `limbeck inspect`.
 ///
 /// # Errors
-/// The folder is not one of a model that we run, or a tensor of it is missing or damaged.
+/// The folder is not one of a model that we run, a tensor of it is missing or damaged, or its tokenizer has more tokens than rows.
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let mut out = std::io::stdout().lock();
     let folder = models::read(&arguments.model)?;
@@ -36,6 +36,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     Weights::open(&folder)?.check()?;
     folder.sentence_head()?;
     let tokenizer = folder.tokenizer()?;
+    folder.require_rows(&tokenizer)?;
     let heads = common_relation_heads(
         arguments.student_hidden.unwrap_or(config.hidden_size),
         config.hidden_size,

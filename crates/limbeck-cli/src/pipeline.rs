@@ -22,7 +22,7 @@ use crate::memory::{Encoding, Room};
 use crate::terminal;
 use crate::texts::{Line, Place};
 
-/// Bytes of texts that wait to be encoded together, at most.
+/// Bytes of texts and their ids that wait to be encoded together, at most.
 const MOST_WAITING: usize = 64 << 20;
 /// Lines among which those of like length are looked for.
 const WINDOW: usize = 4096;
@@ -283,7 +283,9 @@ impl Pipeline {
                     return Err(error);
                 }
             };
-            bytes += line.text.as_ref().map_or(0, |line| line.text.len());
+            bytes += line.text.as_ref().map_or(0, |line| {
+                line.text.len() + line.id.as_ref().map_or(0, String::len)
+            });
             window.push(line);
             if window.len() >= self.window || bytes >= MOST_WAITING {
                 let whole = std::mem::take(&mut window);

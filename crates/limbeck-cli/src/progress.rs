@@ -49,6 +49,7 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
+        terminal::show(&bar);
         Self {
             bar,
             json,
@@ -121,14 +122,12 @@ impl Progress {
         self.bar.set_position(event.step);
     }
 
-    /// One line: for people above the bar, for programs as an object with `event` and `fields`.
+    /// One line: for people, for programs as an object with `event` and `fields`.
     pub fn say(&self, text: &str, event: &str, fields: &Value) {
         if self.json {
             self.emit(event, fields);
-        } else if self.bar.is_hidden() || self.bar.is_finished() {
-            terminal::say(text);
         } else {
-            self.bar.println(text);
+            terminal::say(text);
         }
     }
 

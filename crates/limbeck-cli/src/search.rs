@@ -14,7 +14,7 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use serde_json::{Value, json};
 
 use crate::device;
-use crate::encode::{self, LeftOut};
+use crate::encode::{self, LeftOut, NOT_BLANK};
 use crate::error::CliError;
 use crate::pipeline::{Asked, Pipeline};
 use crate::progress::Progress;
@@ -162,7 +162,7 @@ fn read(
     if let Some(cut) = encode::cut_in_words(cut, entries.len() as u64, length) {
         terminal::say(cut);
     }
-    let left_out = left_out.tell(entries.len() as u64);
+    let left_out = left_out.tell(entries.len() as u64, [NOT_BLANK, " of the search"]);
     Ok((entries, left_out))
 }
 

@@ -86,15 +86,8 @@ pub fn of_place(text: &str, error: &toml::de::Error) -> String {
         );
     }
     if message == "duplicate key" {
-        let is_of_key = |(_, line): &(usize, &str)| {
-            let name = line.trim_start().trim_start_matches('[').trim_start();
-            let rest = name.strip_prefix(found).map(str::trim_start);
-            rest.is_some_and(|rest| rest.starts_with(['=', ']', '.']))
-        };
-        // The nearest one: another table may have the same key.
-        let before = text[..span.start].lines().enumerate();
-        let other = before.filter(is_of_key).last();
-        let other = other.map_or_else(String::new, |(at, _)| format!(", after line {}", at + 1));
+        let other = line_of_first(text, span.start, found);
+        let other = other.map_or_else(String::new, |line| format!(", after line {line}"));
         return format!("`{found}` stands here for the second time{other}: remove one of the two");
     }
     if message.starts_with("missing escaped value") {
@@ -117,6 +110,10 @@ pub fn of_place(text: &str, error: &toml::de::Error) -> String {
             "`{found}` cannot stand in a key: letters from a to z, digits, - and _ can"
         );
     }
+    // A text without its quote would go on to the end of the line.
+    if message.starts_with("invalid literal string") && rest.starts_with('}') {
+        return NO_VALUE.to_owned();
+    }
     if message.ends_with("any valid TOML value") {
         return "this number is too large".to_owned();
     }
@@ -131,7 +128,40 @@ pub fn of_place(text: &str, error: &toml::de::Error) -> String {
     known.map_or_else(|| plain(message), |(_, words)| (*words).to_owned())
 }
 
+/// The line of the first of two keys, of which the second stands at `at`, where one line certainly is.
+fn line_of_first(text: &str, at: usize, key: &str) -> Option<usize> {
+    let start = text[..at].rfind('\n').map_or(0, |end| end + 1);
+    let names_table = match text[start..at].trim() {
+        "" => false,
+        "[" | "[[" => true,
+        // It is the end of a dotted key, or in a table in braces.
+        _ => return None,
+    };
+    let (mut found, mut begin, mut is_in_table) = (None, 0, false);
+    for (line, number) in text[..start].split_inclusive('\n').zip(1..) {
+        let before = &text[..begin];
+        begin += line.len();
+        let line = line.trim_start();
+        let is_header = line.starts_with('[');
+        let rest = line.trim_start_matches('[').trim_start();
+        let rest = rest.strip_prefix(key).map(str::trim_start);
+        let has_key = rest.is_some_and(|rest| rest.starts_with(['=', ']', '.']));
+        // Within a text or a list of several lines no key begins.
+        if !(is_header || has_key) || before.parse::<toml::Table>().is_err() {
+            continue;
+        }
+        is_in_table |= is_header;
+        if is_header && !names_table {
+            found = None;
+        } else if has_key && (is_header == names_table || !is_in_table) {
+            found = Some(number);
+        }
+    }
+    found
+}
+
 const NO_NUMBER: &str = "no number is written like that: 1000, 0.5 and 6e-4 are numbers";
+const NO_VALUE: &str = "a key needs a = and its value behind it, as in steps = 1000";
 const NO_DATE: &str = "no date or time is written like that; a text needs quotes";
 const NO_COMMA_IN_LIST: &str = "a comma, or the ] that closes the list, is missing before this";
 const NO_COMMA_IN_TABLE: &str = "a comma, or the } that closes the table, is missing before this";
@@ -139,27 +169,21 @@ const NO_QUOTE: &str = "a text in quotes has no closing quote in its line";
 const NO_QUOTES: &str = "a text in three quotes has no closing three quotes";
 
 /// What the parser's messages begin with, and what they mean.
-const SYNTAX: [(&str, &str); 32] = [
+const SYNTAX: [(&str, &str); 47] = [
     ("invalid basic string", NO_QUOTE),
     ("invalid literal string", NO_QUOTE),
     ("invalid multi-line basic string", NO_QUOTES),
     ("invalid multi-line literal string", NO_QUOTES),
     (
         "too few unicode value digits",
-        "\\u needs the four hexadecimal digits of a character, \\U eight",
+        "\\x needs two hexadecimal digits of a character, \\u four, \\U eight",
     ),
     (
         "invalid value, expected unicode",
-        "\\u or \\U is followed by the number of no character",
+        "\\x, \\u or \\U is followed by the number of no character",
     ),
-    (
-        "key with no value",
-        "a key needs a = and its value behind it, as in steps = 1000",
-    ),
-    (
-        "missing value",
-        "a key needs a = and its value behind it, as in steps = 1000",
-    ),
+    ("key with no value", NO_VALUE),
+    ("missing value", NO_VALUE),
     (
         "cannot extend value",
         "this has a value already, so nothing can be put into it",
@@ -207,7 +231,37 @@ const SYNTAX: [(&str, &str); 32] = [
         "a line ends in a carriage return alone: save the file with the line ends of Unix or Windows (LF or CRLF)",
     ),
     ("cannot recurse", "tables and lists are nested too deeply"),
-    ("invalid ", NO_NUMBER),
+    (
+        "radix must be lowercase",
+        "0x, 0o and 0b, which begin a number, are written in small letters",
+    ),
+    (
+        "integers with a radix",
+        "a number that begins with 0x, 0o or 0b has no sign",
+    ),
+    ("redundant numeric sign", "a number has one sign at most"),
+    (
+        "integer number overflowed",
+        "this number has no digits, or too many",
+    ),
+    (
+        "floating-point number overflowed",
+        "this number is too large",
+    ),
+    (
+        "unexpected `=` in array",
+        "a list has values alone, without keys",
+    ),
+    ("missing array opening", "this ] closes no list"),
+    ("missing inline table opening", "this } closes no table"),
+    ("invalid binary number", NO_NUMBER),
+    ("invalid octal number", NO_NUMBER),
+    ("invalid hexadecimal number", NO_NUMBER),
+    ("invalid integer number", NO_NUMBER),
+    ("invalid float", NO_NUMBER),
+    ("invalid mantissa", NO_NUMBER),
+    ("invalid fraction", NO_NUMBER),
+    ("invalid exponent", NO_NUMBER),
 ];
 
 /// What is wrong with a field of TOML: its key, what was expected and what was found.
@@ -348,6 +402,36 @@ mod tests {
             "x = { a = 1, a = 2 }",
         ),
         (
+            "[t]\na = 1\n[u]\nx = { a = 1, a = 2 }\n",
+            (4, 14),
+            "`a` stands here for the second time:",
+            "x = { a = 1, a = 2 }",
+        ),
+        (
+            "[t]\na = 1\n[u]\nx.a = 1\nx.a = 2\n",
+            (5, 3),
+            "`a` stands here for the second time:",
+            "x.a = 2",
+        ),
+        (
+            "[t]\na = 1\n[u]\na = 1\n[v]\n[[u]]\n",
+            (6, 3),
+            "`u` stands here for the second time, after line 3",
+            "[[u]]",
+        ),
+        (
+            "a.b = 1\n[a]\n",
+            (2, 2),
+            "`a` stands here for the second time, after line 1",
+            "[a]",
+        ),
+        (
+            "b = 1\na = \"\"\"\nb = 2\n[b]\n\"\"\"\nb = 3\n",
+            (6, 1),
+            "`b` stands here for the second time, after line 1",
+            "b = 3",
+        ),
+        (
             "a = 1\na.b = 2\n",
             (2, 1),
             "this has a value already",
@@ -384,6 +468,51 @@ mod tests {
             "steps = 1__0",
         ),
         (
+            "steps = 0X10\n",
+            (1, 9),
+            "0x, 0o and 0b, which begin a number, are",
+            "steps = 0X10",
+        ),
+        (
+            "steps = +0x10\n",
+            (1, 9),
+            "a number that begins with 0x, 0o or 0b has no sign",
+            "steps = +0x10",
+        ),
+        (
+            "steps = --1\n",
+            (1, 10),
+            "a number has one sign at most",
+            "steps = --1",
+        ),
+        (
+            "steps = 0x\n",
+            (1, 9),
+            "this number has no digits, or too many",
+            "steps = 0x",
+        ),
+        (
+            "steps = 0xg\n",
+            (1, 11),
+            "no number is written like that",
+            "steps = 0xg",
+        ),
+        (
+            "a = [b = 1]\n",
+            (1, 8),
+            "a list has values alone",
+            "a = [b = 1]",
+        ),
+        ("a = {b}\n", (1, 7), "a key needs a =", "a = {b}"),
+        (
+            "a = 1e400\n",
+            (1, 5),
+            "this number is too large",
+            "a = 1e400",
+        ),
+        ("a = ]\n", (1, 5), "this ] closes no list", "a = ]"),
+        ("a = }\n", (1, 5), "this } closes no table", "a = }"),
+        (
             "rate = .5\n",
             (1, 8),
             "no number is written like that",
@@ -410,7 +539,7 @@ mod tests {
         (
             "x = \"\\u12\"\n",
             (1, 10),
-            "\\u needs the four",
+            "\\x needs two hexadecimal digits of a character, \\u four",
             "x = \"\\u12\"",
         ),
         (

@@ -140,10 +140,15 @@ impl Head {
         if let Some((what, advice)) = binary(&self.bytes).or_else(|| markup(&self.bytes)) {
             return refuse(what, advice.to_owned());
         }
-        if let Some(again) = Packing::of(&self.bytes).filter(|_| packing.is_some()) {
-            let program = again.program();
-            let what = format!("packed with {program} once more");
-            return refuse(&what, format!("Unpack it ({program} -d)"));
+        if let Some(outer) = packing
+            && let Some(inner) = Packing::of(&self.bytes)
+        {
+            let [outer, inner] = [outer, inner].map(Packing::program);
+            return Err(CorpusError::NotText {
+                file: place.name(),
+                what: format!("packed twice ({inner} inside {outer})"),
+                advice: format!("Unpack it once ({outer} -d)"),
+            });
         }
         if let Some((what, encoding)) = wide(&self.bytes) {
             let advice = format!("Convert it (iconv -f {encoding} -t UTF-8)");

@@ -1,6 +1,7 @@
 //! JSON lines: each an object, whose field is a document.
 
-use limbeck_recipe::json_in_words;
+use limbeck_recipe::{json_kind, json_line};
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Deserializer, Map, Value};
 
 /// Bytes of a line of JSON, at most: a document of any use is far smaller, and the line is in memory as a whole.
@@ -59,8 +60,8 @@ impl Kind {
 pub struct Document {
     /// The text of its field.
     pub text: String,
-    /// What the line calls itself: its `id`, if that is a string or a number.
-    pub id: Option<Value>,
+    /// What the line calls itself: its `id` as JSON, if that is a string or a number.
+    pub id: Option<String>,
 }
 
 /// The document in a line, nothing if it is blank, or why there is none. Of a line that is `cut` there is more than
@@ -78,8 +79,7 @@ pub fn document(line: &str, cut: bool, field: &str) -> Result<Option<Document>, 
             "longer than {most} MiB, the most that a line of JSON may be"
         ));
     }
-    let mut object: Map<String, Value> = serde_json::from_str(line).map_err(|e| {
-        let found = json_in_words(&e);
+    let mut object = json_line(line).map_err(|found| {
         let what = match line.trim_start().starts_with('{') {
             true => "not valid JSON",
             false => "not a JSON object",
@@ -88,25 +88,50 @@ pub fn document(line: &str, cut: bool, field: &str) -> Result<Option<Document>, 
             "{what} ({found}). With --corpus-field every line must be a JSON object; leave it out for plain text"
         )
     })?;
-    let kind = match object.remove(field) {
+    match object.remove(field) {
         Some(Value::String(text)) => {
-            let id = object.remove("id");
-            let id = id.filter(|id| id.is_string() || id.is_number());
-            return Ok(Some(Document { text, id }));
+            let id = match object.remove("id") {
+                Some(id @ Value::String(_)) => Some(id.to_string()),
+                Some(Value::Number(_)) => member(line, "id").map(str::to_owned),
+                _ => None,
+            };
+            Ok(Some(Document { text, id }))
+        }
+        Some(other) => {
+            let kind = json_kind(&other);
+            Err(format!(
+                "the field `{field}` is {kind}, not a string. Name another field, or leave the line out"
+            ))
         }
         None => {
             let keys = list(&keys(&object));
-            return Err(format!("no field `{field}`; its keys are {keys}"));
+            Err(format!("no field `{field}`; its keys are {keys}"))
         }
-        Some(Value::Null) => "null",
-        Some(Value::Bool(_)) => "true or false",
-        Some(Value::Number(_)) => "a number",
-        Some(Value::Array(_)) => "a list",
-        Some(Value::Object(_)) => "an object",
-    };
-    Err(format!(
-        "the field `{field}` is {kind}, not a string. Name another field, or leave the line out"
-    ))
+    }
+}
+
+/// A member of a valid object as it is written: a number there may have more digits than a [`Value`] keeps.
+fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
+    /// A value, and what stands behind it.
+    fn value<T: DeserializeOwned>(text: &str) -> Option<(T, &str)> {
+        let mut values = Deserializer::from_str(text).into_iter();
+        let value = values.next()?.ok()?;
+        Some((value, &text[values.byte_offset()..]))
+    }
+    let (mut rest, mut found) = (object.trim_start().strip_prefix('{')?, None);
+    loop {
+        let (key, behind) = value::<String>(rest)?;
+        let of_key = behind.trim_start().strip_prefix(':')?;
+        let (IgnoredAny, behind) = value(of_key)?;
+        if key == name {
+            // Of several the last counts.
+            found = of_key.strip_suffix(behind).map(str::trim);
+        }
+        match behind.trim_start().strip_prefix(',') {
+            Some(more) => rest = more,
+            None => return found,
+        }
+    }
 }
 
 /// Whether there is more than blank lines, and the others are lists; the last may be cut off.

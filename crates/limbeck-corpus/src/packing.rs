@@ -1,6 +1,6 @@
 //! Packed texts: known by their first bytes, whatever their names, and unpacked while they are read.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 #[cfg(not(target_family = "wasm"))]
 use bzip2::bufread::BzDecoder;
@@ -31,6 +31,8 @@ const XZ: &[u8] = b"\xfd7zXZ\0";
 const BZIP2: &[u8] = b"BZh";
 /// What follows a digit there: a block, or the end of a file without any.
 const BZIP2_BLOCKS: [&[u8]; 2] = [b"1AY&SY", b"\x17\x72\x45\x38\x50\x90"];
+/// Bytes that tell all of them apart: those of bzip2, of which none ends a line.
+const LONGEST_MAGIC: u64 = 10;
 /// The most that xz may ask for, in KiB: `xz -9` takes a fifth. zstd has a limit of its own.
 #[cfg(not(target_family = "wasm"))]
 const XZ_MEMORY: u32 = 320 << 10;
@@ -89,15 +91,22 @@ impl Packing {
 /// Packed bytes as they are on disk.
 pub(crate) type Packed = Box<dyn BufRead + Send>;
 
-/// A text that is unpacked while it is read, if its first bytes say that it is packed.
+/// A text that is unpacked while it is read, if its first bytes say that it is packed. No more of them are waited for than the first
+/// line has.
 ///
 /// # Errors
 /// It cannot be read.
-pub fn unpacked(text: Box<dyn BufRead + Send>) -> io::Result<Box<dyn BufRead + Send>> {
-    let mut text = Uninterrupted(text);
-    Ok(match Packing::of(text.fill_buf()?) {
-        Some(packing) => Box::new(BufReader::new(Unpacked::new(packing, text.0))),
-        None => text.0,
+pub fn unpacked(mut text: Packed) -> io::Result<Packed> {
+    let mut head = Vec::new();
+    // A pipe gives as little at once as was written into it.
+    text.by_ref()
+        .take(LONGEST_MAGIC)
+        .read_until(b'\n', &mut head)?;
+    let packing = Packing::of(&head);
+    let text: Packed = Box::new(Cursor::new(head).chain(text));
+    Ok(match packing {
+        Some(packing) => Box::new(BufReader::new(Unpacked::new(packing, text))),
+        None => text,
     })
 }
 

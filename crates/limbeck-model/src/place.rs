@@ -55,11 +55,11 @@ pub fn require_itself(file: &str, bytes: &[u8]) -> Result<(), ModelError> {
 /// What a file is by its first bytes, where weights were to be; none if that cannot be told.
 pub fn other_kind(bytes: &[u8]) -> Option<&'static str> {
     const PAGE: &str = "a web page";
-    // Longer than the first bytes of any length that a header has.
+    // Where weights of safetensors have the length of their header.
     const KINDS: [(&[u8], &str); 9] = [
         (
             b"PK\x03\x04",
-            "a zip archive, as PyTorch's weights are, which have the name pytorch_model.bin",
+            "a zip archive, as PyTorch writes weights (pytorch_model.bin)",
         ),
         (b"\x80\x02\x8a\x0a\x6c\xfc", "a file of PyTorch before 1.6"),
         (b"\x1f\x8b\x08", "packed with gzip (gunzip)"),

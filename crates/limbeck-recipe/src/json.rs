@@ -30,14 +30,62 @@ pub fn parse_json(file: &str, bytes: &[u8]) -> Result<Value, ConfigError> {
     serde_json::from_slice(text).map_err(|error| {
         let place = around(text, &error);
         let place = place.map_or_else(String::new, |place| format!(", in `{place}`"));
-        let (line, column) = (error.line(), error.column());
+        let (line, column) = (error.line(), column(text, &error));
         let words = json_in_words(&error);
         wrong(format!("{words} (line {line}, column {column}){place}"))
     })
 }
 
+/// The object in a line of JSON lines.
+///
+/// # Errors
+/// It is none: in which column it goes wrong and why, or which value it is.
+pub fn json_line(line: &str) -> Result<Map<String, Value>, String> {
+    match serde_json::from_str(line) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(value) => Err(format!(
+            "it is {}, and must be {}",
+            kind(&value),
+            <Map<String, Value>>::MUST_BE
+        )),
+        Err(error) => {
+            let column = column(line.as_bytes(), &error);
+            Err(format!("column {column}: {}", json_in_words(&error)))
+        }
+    }
+}
+
+/// What a value is, in a person's words.
+pub fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text in quotation marks",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// The character of its line at which reading failed, from 1.
+fn column(text: &[u8], error: &serde_json::Error) -> usize {
+    let line = line_of(text, error).unwrap_or_default();
+    // serde_json counts bytes, up to the one that is wrong.
+    let before = &line[..error.column().saturating_sub(1).min(line.len())];
+    String::from_utf8_lossy(before).chars().count() + 1
+}
+
+/// The line in which reading failed.
+fn line_of<'a>(text: &'a [u8], error: &serde_json::Error) -> Option<&'a [u8]> {
+    let mut lines = text.split(|byte| *byte == b'\n');
+    lines.nth(error.line().checked_sub(1)?)
+}
+
 /// What serde_json says of text that is not JSON, in a person's words; the place is left out.
 pub fn json_in_words(error: &serde_json::Error) -> String {
+    if error.is_data() {
+        return "it is JSON, but not what was expected".to_owned();
+    }
     let said = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
     let said = said.strip_suffix(&place).unwrap_or(&said);
@@ -46,7 +94,7 @@ pub fn json_in_words(error: &serde_json::Error) -> String {
 }
 
 /// What serde_json's messages begin with, and what they mean.
-const WORDS: [(&str, &str); 21] = [
+const WORDS: [(&str, &str); 20] = [
     ("EOF while parsing an object", "it ends before a closing }"),
     ("EOF while parsing a list", "it ends before a closing ]"),
     (
@@ -70,8 +118,8 @@ const WORDS: [(&str, &str); 21] = [
     ("invalid number", "no number is written like that"),
     ("number out of range", "a number is too large"),
     ("invalid escape", NO_ESCAPE),
-    ("unexpected end of hex escape", NO_ESCAPE),
-    ("lone leading surrogate", NO_ESCAPE),
+    ("unexpected end of hex escape", HALF),
+    ("lone leading surrogate", HALF),
     (
         "control character",
         "a line break or another control character stands in a text, where it must be written as an escape such as \\n",
@@ -81,7 +129,6 @@ const WORDS: [(&str, &str); 21] = [
         "trailing characters",
         "more stands behind the end of the JSON",
     ),
-    ("invalid type", "it is a value of another kind"),
     (
         "recursion limit exceeded",
         "lists and objects are nested too deeply",
@@ -89,11 +136,11 @@ const WORDS: [(&str, &str); 21] = [
 ];
 const NO_VALUE: &str = "no JSON value is written like that";
 const NO_ESCAPE: &str = "a backslash begins no escape that JSON knows: a backslash itself is \\\\";
+const HALF: &str = "the escape stands for half of a character: what is beyond \\uffff takes two, as \\ud83d\\ude00 does";
 
 /// What stands where reading failed.
 fn around(text: &[u8], error: &serde_json::Error) -> Option<String> {
-    let mut lines = text.split(|byte| *byte == b'\n');
-    let line = lines.nth(error.line().checked_sub(1)?)?;
+    let line = line_of(text, error)?;
     let at = error.column().saturating_sub(1).min(line.len());
     let shown = &line[at.saturating_sub(BEFORE)..(at + BEHIND).min(line.len())];
     let shown = String::from_utf8_lossy(shown);

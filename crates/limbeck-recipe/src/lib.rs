@@ -35,7 +35,7 @@ pub use estimate::{
 pub use head::{FamilyHead, HeadActivation, HeadChoice, Tuned};
 pub use hub::{HubChecksum, HubFile, HubId, HubListing, is_commit};
 pub use init::Init;
-pub use json::{json_in_words, parse_json};
+pub use json::{json_in_words, json_line, kind as json_kind, parse_json};
 pub use kernels::{Kernels, Operation};
 pub use named::{NAMED, NamedRecipe, named};
 pub use pair::{Pair, Vector, common_relation_heads};

@@ -483,7 +483,10 @@ fn modules(folder: &str, file: FileOf<'_>) -> Result<Option<Vec<Module>>, Config
     let modules: Vec<Module> = modules.collect::<Result<_, _>>()?;
     let leads_out = |module: &&Module| {
         let path = &module.path;
-        path.starts_with('/') || path.contains('\\') || path.split('/').any(|part| part == "..")
+        // A colon ends the name of a drive.
+        path.starts_with('/')
+            || path.contains(['\\', ':'])
+            || path.split('/').any(|part| part == "..")
     };
     if let Some(module) = modules.iter().find(leads_out) {
         let reason = format!("the path `{}` leads out of the folder", module.path);

@@ -29,7 +29,7 @@ pub fn shards(file: &str, index: &[u8]) -> Result<Vec<String>, ConfigError> {
         names.ok_or_else(|| wrong("`weight_map` does not name a file for each tensor".into()))?;
     shards.sort();
     shards.dedup();
-    match shards.iter().find(|shard| shard.contains(['/', '\\'])) {
+    match shards.iter().find(|shard| shard.contains(['/', '\\', ':'])) {
         Some(odd) => Err(wrong(format!(
             "the shard `{odd}` is not a file of this folder"
         ))),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use limbeck_recipe::{Config, SentenceHead};
+use limbeck_recipe::{Config, SentenceHead, json_line, shards};
 use serde_json::{Value, json};
 
 /// A config.json of each family, with its keys for the activation and for the two dropouts.
@@ -180,6 +180,55 @@ fn a_kind_of_model_that_is_missing_is_not_one_that_is_not_supported() {
     );
 }
 
+/// A colon ends the name of a drive on Windows, where such a path replaces the folder that it is joined to.
+#[test]
+fn what_a_folder_names_lies_in_it() {
+    for path in [
+        "/tmp/1_Pooling",
+        "../1_Pooling",
+        "a\\b",
+        "C:1_Pooling",
+        "C:/1_Pooling",
+    ] {
+        let modules = json!([
+            {"path": "", "type": "sentence_transformers.models.Transformer"},
+            {"path": path, "type": "sentence_transformers.models.Pooling"},
+        ]);
+        let error = SentenceHead::files("m", Some(modules.to_string().as_bytes()));
+        let error = error.expect_err(path).to_string();
+        let expected = format!("m/modules.json: the path `{path}` leads out of the folder");
+        assert_eq!(error, expected);
+        let index = json!({"weight_map": {"a": path}}).to_string();
+        let error = shards("m/index.json", index.as_bytes()).expect_err(path);
+        let expected = format!("m/index.json: the shard `{path}` is not a file of this folder");
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+#[test]
+fn a_line_that_is_no_object_says_in_which_column_or_what_it_is() {
+    for (line, why) in [
+        (
+            "{\"größe\" 1}",
+            "column 10: a colon is missing between a key and its value",
+        ),
+        ("größe", "column 1: no JSON value is written like that"),
+        (
+            "{\"a\": \"ü",
+            "column 9: it ends before a closing quotation mark",
+        ),
+        ("[1]", "it is a list, and must be an object in braces"),
+        (
+            "\"a\"",
+            "it is a text in quotation marks, and must be an object in braces",
+        ),
+        ("null", "it is null, and must be an object in braces"),
+    ] {
+        assert_eq!(json_line(line), Err(why.to_owned()), "{line}");
+    }
+    assert_eq!(json_line("{\"a\": 1}\r").map(|object| object.len()), Ok(1));
+}
+
 #[test]
 fn broken_json_says_where_and_what_stands_there() {
     let message = |text: &[u8]| {
@@ -201,7 +250,7 @@ fn broken_json_says_where_and_what_stands_there() {
         ),
         (
             "{\"a\": [1, 2\n",
-            "it ends before a closing ] (line 2, column 0)",
+            "it ends before a closing ] (line 2, column 1)",
         ),
         (
             r#"{"a": "x}"#,
@@ -234,6 +283,16 @@ fn broken_json_says_where_and_what_stands_there() {
         (
             r#"{"a": "C:\models"}"#,
             "a backslash begins no escape that JSON knows: a backslash itself is \\\\ (line 1, column 11), in `{\"a\": \"C:\\models\"}`",
+        ),
+        (
+            r#"{"größe": "\ud83d"}"#,
+            "the escape stands for half of a character: what is beyond \\uffff takes two, as \\ud83d\\ude00 does (line 1, column 18), in \
+             `{\"größe\": \"\\ud83d\"}`",
+        ),
+        (
+            r#"{"a": "\ude00"}"#,
+            "the escape stands for half of a character: what is beyond \\uffff takes two, as \\ud83d\\ude00 does (line 1, column 13), in \
+             `{\"a\": \"\\ude00\"}`",
         ),
         (
             "{\"a\": \"x\ty\"}",

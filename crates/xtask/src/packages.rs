@@ -8,11 +8,12 @@ use std::path::{Component, Path, PathBuf};
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
-use crate::places::{self, Places};
+use crate::places::Places;
 use crate::shell::{self, Error, Result};
 
 /// Macros that take in a file by its path from the source that names it.
-const MACROS: [&str; 2] = ["include_str!(\"", "include_bytes!(\""];
+const MACROS: [&str; 3] = ["include_str!(", "include_bytes!(", "include!("];
+const LICENSE: &str = "LICENSE";
 
 /// Packs every crate that is published, and fails if a package lacks a file.
 ///
@@ -20,6 +21,7 @@ const MACROS: [&str; 2] = ["include_str!(\"", "include_bytes!(\""];
 /// that cannot show, a file from outside the crate's folder, is looked for here.
 pub fn check(places: &Places) -> Result<()> {
     let crates = published(places)?;
+    let licence = shell::read(&places.root.join(LICENSE))?;
     pack(places, &crates, &places.target)?;
     for (name, version) in &crates {
         let file = format!("package/{name}-{version}.crate");
@@ -27,6 +29,13 @@ pub fn check(places: &Places) -> Result<()> {
         if let Some(lost) = lost(&files).first() {
             return Err(Error::Wrong(format!(
                 "the package of {name} has no {lost}, which its sources include: a crate can only bring files of its own folder"
+            )));
+        }
+        let has_licence =
+            |(path, text): &(PathBuf, String)| path == Path::new(LICENSE) && *text == licence;
+        if !files.iter().any(has_licence) {
+            return Err(Error::Wrong(format!(
+                "the package of {name} has no copy of the repository's {LICENSE}: put one into the crate's folder"
             )));
         }
     }
@@ -50,14 +59,10 @@ fn pack(places: &Places, crates: &[(String, String)], target: &Path) -> Result<(
 
 /// Names and versions of the crates without `publish = false`.
 fn published(places: &Places) -> Result<Vec<(String, String)>> {
-    let cargo = places::cargo_program();
-    let manifest = places.root.join("Cargo.toml").display().to_string();
-    let arguments = ["metadata", "--format-version=1", "--no-deps"];
-    let text = shell::ask(
-        &cargo,
-        &[&arguments[..], &["--manifest-path", &manifest]].concat(),
-    );
-    let metadata: Value = serde_json::from_str(&text.unwrap_or_default()).unwrap_or_default();
+    let mut cargo = places.cargo(&["metadata", "--format-version=1", "--no-deps"]);
+    let text = shell::output(&mut cargo)?;
+    let metadata: Value = serde_json::from_str(&text)
+        .map_err(|e| Error::Wrong(format!("`cargo metadata` gives no JSON: {e}")))?;
     let packages = metadata["packages"].as_array();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     // A list of registries: none is nowhere.
@@ -103,18 +108,42 @@ fn lost(files: &[(PathBuf, String)]) -> Vec<String> {
     });
     for (path, text) in sources {
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-        let included = MACROS.iter().flat_map(|start| {
-            let ends = code.split(start).skip(1);
-            ends.filter_map(|rest| rest.split('"').next())
-        });
-        for name in included {
-            let file = joined(path.parent().unwrap_or(Path::new("")), name);
-            if file.is_none_or(|file| !there.contains(file.as_path())) {
-                lost.push(name.to_owned());
+        let rests = MACROS.iter().flat_map(|start| code.split(start).skip(1));
+        for name in rests.filter_map(included) {
+            let file = joined(path.parent().unwrap_or(Path::new("")), &name);
+            if !file.is_some_and(|file| there.iter().any(|path| fits(path, &file))) {
+                lost.push(name);
             }
         }
     }
     lost
+}
+
+/// The path in the brackets of such a macro, with a `*` for each part that is no literal; none if all of it is none, or it is of what
+/// a build script made.
+fn included(rest: &str) -> Option<String> {
+    let literal = |text: &str| Some(text.strip_prefix('"')?.split('"').next()?.to_owned());
+    let rest = rest.trim_start();
+    let Some(parts) = rest.strip_prefix("concat!(") else {
+        return literal(rest);
+    };
+    let parts = parts.split(')').next().unwrap_or_default();
+    let parts = parts.split(',').map(str::trim);
+    let parts = parts.filter(|part| !part.is_empty());
+    let made = |part: &str| part.starts_with("env!(");
+    let parts = parts.map(|part| (!made(part)).then(|| literal(part).unwrap_or("*".to_owned())));
+    parts.collect()
+}
+
+/// Whether a file has a path with a `*` for each part that may be any.
+fn fits(path: &Path, file: &Path) -> bool {
+    let (path, file) = (path.to_string_lossy(), file.to_string_lossy());
+    match (file.split_once('*'), file.rsplit_once('*')) {
+        (Some((start, _)), Some((_, end))) => path
+            .strip_prefix(start)
+            .is_some_and(|rest| rest.ends_with(end)),
+        _ => path == file,
+    }
 }
 
 /// Where a path leads from a folder; none if out of the package.
@@ -155,6 +184,17 @@ mod tests {
             ("a.wgsl", ""),
         ];
         assert_eq!(lost(&files(&outside)), ["../../a.wgsl"]);
+        let named = [
+            (
+                "src/a.rs",
+                "include_str!(concat!(\n    \"../recipes/\",\n    $name,\n    \".toml\",\n)) include!(concat!(env!(\"OUT_DIR\"), \"/page.rs\"))",
+            ),
+            ("recipes/one.toml", ""),
+        ];
+        assert_eq!(lost(&files(&named)), [""; 0]);
+        assert_eq!(lost(&files(&named[..1])), ["../recipes/*.toml"]);
+        let next_line = [("src/lib.rs", "include_str!(\n    \"b.wgsl\"\n)")];
+        assert_eq!(lost(&files(&next_line)), ["b.wgsl"]);
         let test = [("tests/it.rs", "include_str!(\"../../golden\")")];
         assert_eq!(lost(&files(&test)), [""; 0]);
     }

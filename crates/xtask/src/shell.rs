@@ -77,6 +77,18 @@ pub fn run(command: &mut Command) -> Result<()> {
     succeeded(line, status)
 }
 
+/// The standard output of a command, and fails if it fails. What it says on standard error is seen.
+pub fn output(command: &mut Command) -> Result<String> {
+    let line = show(command);
+    let answer = command.stderr(Stdio::inherit()).output();
+    let answer = answer.map_err(|cause| Error::NotStarted {
+        command: line.clone(),
+        cause,
+    })?;
+    succeeded(line, answer.status)?;
+    Ok(String::from_utf8_lossy(&answer.stdout).into_owned())
+}
+
 /// Ends a program at once, with everything that it has started.
 pub fn end_all(child: &mut Child) {
     if cfg!(windows) {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use limbeck_corpus::CorpusError;
 use limbeck_model::read_file;
-use limbeck_recipe::json_in_words;
+use limbeck_recipe::json_line;
 use serde_json::{Map, Value};
 
 use crate::error::CliError;
@@ -226,10 +226,9 @@ fn json_lines(name: String, text: &str) -> Result<Table, CliError> {
         if line.trim().is_empty() {
             continue;
         }
-        let object = serde_json::from_str(line).map_err(|e| {
+        let object = json_line(line).map_err(|found| {
             wrong(format!(
-                "{name}, line {number}: expected one JSON object a line, such as {{\"sentence\": \"...\", \"label\": \"...\"}} ({})",
-                json_in_words(&e)
+                "{name}, line {number}: expected one JSON object a line, such as {{\"sentence\": \"...\", \"label\": \"...\"}} ({found})"
             ))
         })?;
         objects.push((number, object));

@@ -652,6 +652,16 @@ fn the_field_of_json_lines_is_encoded_and_the_line_named() {
     assert_eq!(array(&scene.read("a.npy"), "<f4").0, [3, TEACHER_HIDDEN]);
 }
 
+/// Python and JavaScript write ids of more digits than 64 bits have.
+#[test]
+fn a_long_id_keeps_all_of_its_digits() {
+    let scene = Scene::new();
+    let line = "{\"id\": 12345678901234567890123, \"text\": \"small\"}\n";
+    let said = scene.encode(&["--field", "text"], line).done().stdout;
+    let start = "{\"line\":1,\"id\":12345678901234567890123,\"embedding\":[";
+    assert!(said.starts_with(start), "{said}");
+}
+
 #[test]
 fn broken_json_lines_are_named_and_the_others_encoded() {
     let scene = Scene::new();
@@ -684,7 +694,7 @@ fn broken_json_lines_are_named_and_the_others_encoded() {
         let start = format!("limbeck: texts.jsonl, line {line}: {reason}");
         assert!(said.starts_with(&start), "{said}\nfor {start}");
     }
-    let end = "limbeck: 6 of 8 lines are left out, so there are fewer vectors than lines; the first is texts.jsonl, line 2";
+    let end = "limbeck: 6 of 8 lines (blank ones aside) are left out and have no vector; the first is texts.jsonl, line 2";
     assert_eq!(said[6], end);
 }
 

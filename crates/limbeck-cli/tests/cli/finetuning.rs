@@ -418,7 +418,7 @@ fn balanced_weights_change_nothing_where_classes_are_balanced() {
 }
 
 /// The file, what stands in it, and what is said of it.
-const REFUSED: [(&str, &str, &str); 17] = [
+const REFUSED: [(&str, &str, &str); 19] = [
     (
         "train.tsv",
         "",
@@ -495,7 +495,19 @@ const REFUSED: [(&str, &str, &str); 17] = [
     (
         "train.jsonl",
         "{\"sentence\": \"a\", \"label\": 0}\nb\n",
-        "train.jsonl, line 2: expected one JSON object a line, such as {\"sentence\": \"...\", \"label\": \"...\"} (no JSON value is written like that)",
+        "train.jsonl, line 2: expected one JSON object a line, such as {\"sentence\": \"...\", \"label\": \"...\"} (column 1: no JSON value is written like that)",
+    ),
+    (
+        "train.jsonl",
+        "{\"sentence\": \"a\", \"label\": 0}\n{\"sentence\": \"größe\", \"label\" 1}\n",
+        "train.jsonl, line 2: expected one JSON object a line, such as {\"sentence\": \"...\", \"label\": \"...\"} (column 31: a \
+         colon is missing between a key and its value)",
+    ),
+    (
+        "train.jsonl",
+        "{\"sentence\": \"a\", \"label\": 0}\n[\"b\", 1]\n",
+        "train.jsonl, line 2: expected one JSON object a line, such as {\"sentence\": \"...\", \"label\": \"...\"} (it is a list, and \
+         must be an object in braces)",
     ),
     (
         "train.tsv",

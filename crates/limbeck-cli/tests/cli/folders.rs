@@ -142,7 +142,7 @@ fn weights_that_are_something_else_are_called_what_they_are() {
     for (bytes, what) in [
         (
             &b"PK\x03\x04\x14\0\x08\x08\0\0"[..],
-            "a zip archive, as PyTorch's weights are, which have the name pytorch_model.bin",
+            "a zip archive, as PyTorch writes weights (pytorch_model.bin)",
         ),
         (b"\x1f\x8b\x08\0\0\0\0\0\0\x03", "packed with gzip (gunzip)"),
         (b"\n<!DOCTYPE html><title>Log in</title>", "a web page"),

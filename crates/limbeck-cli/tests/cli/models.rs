@@ -245,6 +245,7 @@ fn a_tokenizer_with_more_tokens_than_rows_trains_nothing() {
     let message = "the tokenizer has 114 tokens, such as `aspirin` with id 113, and the model rows for 113. Give the model rows for \
         them all (resize_token_embeddings of transformers), or remove the added tokens from the tokenizer's files";
     scene.distill(&[]).refused(1, message);
+    scene.run(&["inspect", "teacher"]).refused(1, message);
     let outcome = scene.encode(&[], "aspirin\n");
     let beyond = "limbeck: token id 113 is beyond the model's vocabulary of 113";
     assert!(outcome.stderr.starts_with(beyond), "{}", outcome.stderr);

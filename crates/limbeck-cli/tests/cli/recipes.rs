@@ -560,7 +560,7 @@ fn a_tensor_beyond_the_buffers_of_a_gpu_is_refused_with_what_to_lower() {
     flags.extend(sets.split(' ').flat_map(|set| ["--set", set]));
     let outcome = scene.distill(&flags);
     let told = &outcome.stderr;
-    let figures = "the values of one batch in a layer of the student take 687 GB, and a buffer of this GPU holds ";
+    let figures = "the values of one batch in a layer of the student take 1374 GB, and a buffer of this GPU holds ";
     assert!(told.contains(figures), "{told}");
     assert!(told.contains("B. Lower "), "{told}");
     assert_eq!(outcome.code, Some(2), "{told}");

@@ -198,6 +198,6 @@ fn json_lines_are_searched_by_their_field() {
     assert_eq!(outcome.code, Some(1));
     ranks(&scene, &outcome.objects()[0], &[], &[]);
     let said = "limbeck: texts.jsonl, line 7: the field `body` is null, not a string. Name another field, or leave the line out\n\
-                limbeck: 1 of 6 lines is left out, so there are fewer vectors than lines; the first is texts.jsonl, line 7\n";
+                limbeck: 1 of 6 lines (blank ones aside) is left out of the search; the first is texts.jsonl, line 7\n";
     assert_eq!(outcome.stderr, said);
 }

@@ -105,9 +105,12 @@ fn what_is_no_text_is_named_as_what_it_is() {
 
 #[test]
 fn what_is_packed_twice_is_unpacked_once_by_hand() {
-    let said = refusal("corpus.txt.gz", gzip(&gzip(b"one\ntwo\n")));
-    let expected = " is packed with gzip once more, packed with gzip, not text with one document per line. Unpack it (gzip -d)";
-    assert_eq!(said, expected);
+    let bytes = gzip(b"one\ntwo\n");
+    for (packed, inner) in [(gzip(&bytes), "gzip"), (gzip(b"\xfd7zXZ\0"), "xz")] {
+        let said = refusal("corpus.txt.gz", packed);
+        let expected = " is packed twice ({} inside gzip), not text with one document per line. Unpack it once (gzip -d)";
+        assert_eq!(said, expected.replace("{}", inner));
+    }
 }
 
 #[test]
@@ -319,18 +322,23 @@ fn a_line_without_a_document_is_named() {
         ),
         (
             "plain text",
-            "not a JSON object (no JSON value is written like that). With --corpus-field every line must be a JSON object; \
+            "not a JSON object (column 1: no JSON value is written like that). With --corpus-field every line must be a JSON object; \
                         leave it out for plain text",
         ),
         (
             "{\"text\": \"\\ud800\"}",
-            "not valid JSON (a backslash begins no escape that JSON knows: a backslash itself is \\\\). With --corpus-field \
-                        every line must be a JSON object; leave it out for plain text",
+            "not valid JSON (column 17: the escape stands for half of a character: what is beyond \\uffff takes two, as \
+                        \\ud83d\\ude00 does). With --corpus-field every line must be a JSON object; leave it out for plain text",
+        ),
+        (
+            "{\"text\": \"größe\", \"x\": 'y'}",
+            "not valid JSON (column 24: no JSON value is written like that). With --corpus-field every line must be a JSON object; \
+                        leave it out for plain text",
         ),
         (
             "7",
-            "not a JSON object (it is a value of another kind). With --corpus-field every line must be a JSON object; leave it out \
-                        for plain text",
+            "not a JSON object (it is a number, and must be an object in braces). With --corpus-field every line must be a JSON \
+                        object; leave it out for plain text",
         ),
     ] {
         // In the first line it is said when the corpus is opened, of any of its files.
@@ -351,6 +359,23 @@ fn a_line_without_a_document_is_named() {
             first_error(&corpus),
             format!("{}, line 3: {reason}", pattern(&third))
         );
+    }
+}
+
+#[test]
+fn an_id_is_kept_as_it_is_written() {
+    for (id, kept) in [
+        ("7", Some("7")),
+        ("-12345678901234567890123", Some("-12345678901234567890123")),
+        ("1.50", Some("1.50")),
+        ("\"a \\\"b\\\"\"", Some("\"a \\\"b\\\"\"")),
+        ("1, \"id\" : 2 ", Some("2")),
+        ("[1]", None),
+        ("null", None),
+    ] {
+        let line = format!(" {{\"a\": {{\"id\": 0}}, \"id\": {id}, \"text\": \"one\"}}\r");
+        let document = document(&line, false, "text").expect(id).expect(id);
+        assert_eq!(document.id.as_deref(), kept, "{id}");
     }
 }
 

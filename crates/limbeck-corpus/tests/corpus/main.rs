@@ -18,7 +18,7 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use limbeck_corpus::{
-    Block, BlockLimits, Corpus, CorpusError, Loaded, Loader, LoaderSettings, held_out,
+    Block, BlockLimits, Corpus, CorpusError, Loaded, Loader, LoaderSettings, document, held_out,
 };
 use limbeck_recipe::batching::{
     Batch, DataPosition, Encoded, Position, Rng, is_held_out, plan_batches, shuffled,

@@ -1,6 +1,9 @@
 //! Packed texts: every kind gives the lines of the plain text, wherever it is entered, and says where it is damaged.
 
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+
 use bzip2::write::BzEncoder;
+use limbeck_corpus::unpacked;
 use lzma_rust2::{XzOptions, XzWriter};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
@@ -60,6 +63,42 @@ fn every_kind_is_known_by_its_bytes_and_gives_the_same_blocks() {
             }
         }
     }
+}
+
+/// Gives one byte at a time, as a pipe may.
+struct Slow(Vec<u8>);
+
+impl Read for Slow {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.0.as_slice().read(&mut into[..1])?;
+        Ok(self.0.drain(..self.0.len().min(1)).len())
+    }
+}
+
+/// Has nothing yet.
+struct Waiting;
+
+impl Read for Waiting {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(ErrorKind::TimedOut.into())
+    }
+}
+
+#[test]
+fn a_packing_is_known_by_its_bytes_however_few_come_at_once() {
+    for (kind, pack) in KINDS {
+        let packed = pack(b"one\ntwo\n");
+        let mut text = unpacked(Box::new(BufReader::new(Slow(packed)))).expect(kind);
+        let mut line = String::new();
+        text.read_line(&mut line).expect(kind);
+        assert_eq!(line, "one\n", "{kind}");
+    }
+    // Who types a line is not asked for more of them.
+    let typed = Slow(b"B\n".to_vec()).chain(Waiting);
+    let mut typed = unpacked(Box::new(BufReader::new(typed))).expect("a line");
+    let mut line = String::new();
+    typed.read_line(&mut line).expect("a line");
+    assert_eq!(line, "B\n");
 }
 
 #[test]

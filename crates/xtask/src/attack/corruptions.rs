@@ -222,7 +222,7 @@ impl Corruptions {
                 scene.run(&["config", "check", "recipe.toml"], b"")?;
             }
             4 => self.resume(scene, name)?,
-            _ => distil(scene, &[])?,
+            _ => drop(distil(scene, &[])?),
         }
         scene.untouched(&read, &was)
     }
@@ -298,11 +298,11 @@ impl Corruptions {
     }
 }
 
-/// A new run of damaged inputs; it may be another run than the whole ones', but ends.
+/// A new run of damaged inputs; it may be another run than the whole ones', but ends. Whether it made a student.
 ///
 /// # Errors
 /// It cannot be started.
-pub fn distil(scene: &mut Scene, flags: &[&str]) -> Result<()> {
+pub fn distil(scene: &mut Scene, flags: &[&str]) -> Result<bool> {
     let short = ["--overwrite", "--set", "steps=4"];
     let mut running: Running = scene.start(&[&START[..], &short, flags].concat())?;
     let mut done = Done::Nothing;
@@ -312,7 +312,7 @@ pub fn distil(scene: &mut Scene, flags: &[&str]) -> Result<()> {
     }
     let outcome: Outcome = scene.end(running, done)?;
     if !outcome.succeeded() {
-        return Ok(());
+        return Ok(false);
     }
     let weights = files(&scene.path(STUDENT))?.remove("model.safetensors");
     match weights.map(|weights| oracle::not_finite(&weights)) {
@@ -322,7 +322,7 @@ pub fn distil(scene: &mut Scene, flags: &[&str]) -> Result<()> {
             format!("success, and the student's weights are {other:?}"),
         ),
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The weights that the restored run has at its end, or why there are none in the engine's words; nothing if it is silent.

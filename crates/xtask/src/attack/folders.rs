@@ -27,7 +27,12 @@ const FROM_CACHE: [&str; 3] = ["env", "HF_HUB_OFFLINE=1", "HF_HOME=hf"];
 const CACHE: &str = "hf/hub/models--golden--tiny";
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 /// Programs that pack a text, and the ends of what they make.
-const PACKERS: [[&str; 2]; 3] = [["gzip", ".gz"], ["bzip2", ".bz2"], ["xz", ".xz"]];
+const PACKERS: [[&str; 2]; 4] = [
+    ["gzip", ".gz"],
+    ["bzip2", ".bz2"],
+    ["xz", ".xz"],
+    ["zstd", ".zst"],
+];
 
 /// Damages folders and packed texts.
 pub struct Folders {
@@ -35,7 +40,7 @@ pub struct Folders {
 }
 
 impl Folders {
-    /// Makes a folder of each form; each is whole.
+    /// Makes a folder of each form and a text in each packing. Each is whole: it is read, and a student is made of it.
     ///
     /// # Errors
     /// One cannot be written or read.
@@ -45,6 +50,8 @@ impl Folders {
         for form in FORMS {
             let done = encode(&mut base, &[], form)?;
             base.require(done, "a folder cannot be read")?;
+            let done = distil(&mut base, &["--teacher", form])?;
+            base.require(done, "a folder cannot be distilled")?;
         }
         let done = encode(&mut base, &FROM_CACHE, MODEL)?;
         base.require(done, "the cache cannot be read")?;
@@ -55,7 +62,10 @@ impl Folders {
                 .output();
             // What is not installed packs nothing.
             if let Ok(packed) = packed {
-                write(&base.path(&format!("corpus.txt{end}")), &packed.stdout)?;
+                let name = format!("corpus.txt{end}");
+                write(&base.path(&name), &packed.stdout)?;
+                let done = distil(&mut base, &["--corpus", &name])?;
+                base.require(done, "a packed text cannot be read")?;
             }
         }
         Ok(Self { base })
@@ -73,7 +83,8 @@ fn make(source: &Source, base: &Scene) -> Result<()> {
     copy(&golden("tiny-xlmr"), &base.path("xlmr"))?;
     remove(base, "xlmr/vocab.txt")?;
     remove(base, "vocabulary/tokenizer.json")?;
-    let added = json!({ "[NEW]": 3 }).to_string();
+    // A word of the vocabulary, so that the model has a row for it.
+    let added = json!({ "teacher": 87 }).to_string();
     write(&base.path("vocabulary/added_tokens.json"), added.as_bytes())?;
     for file in ["tokenizer.json", "vocab.txt", "special_tokens_map.json"] {
         remove(base, &format!("merges/{file}"))?;
@@ -139,7 +150,7 @@ impl Attack for Folders {
                 match rng.usize(..3) {
                     0 => drop(scene.run(&["inspect", form], b"")?),
                     1 => drop(encode(scene, &[], form)?),
-                    _ => distil(scene, &["--teacher", form])?,
+                    _ => drop(distil(scene, &["--teacher", form])?),
                 }
                 scene.untouched(&[form], &was)
             }
@@ -157,7 +168,8 @@ impl Folders {
         };
         write(&scene.path(&name), bytes)?;
         harm(scene, &name, std::slice::from_ref(&name), rng)?;
-        distil(scene, &["--corpus", &name])
+        distil(scene, &["--corpus", &name])?;
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::corruptions::harm;
 use super::damage::damage;
@@ -31,6 +31,16 @@ const FORMATS: [[&str; 2]; 5] = [
 /// Tasks for the vectors of texts.
 const VECTORS: [&str; 2] = ["similarity.tsv", "retrieval.csv"];
 const WEIGHTS: &str = "model.safetensors";
+/// Values for --max-length, and whether the teacher can read texts of so many tokens.
+const LENGTHS: [(&str, bool); 7] = [
+    ("0", false),
+    ("1", false),
+    ("2", false),
+    ("3", true),
+    ("16", true),
+    ("40", true),
+    ("41", false),
+];
 /// Texts of a file.
 const TEXTS: usize = 12;
 
@@ -190,7 +200,7 @@ fn evaluate(scene: &mut Scene, read: &[&str], rng: &mut Rng) -> Result<()> {
     Ok(())
 }
 
-/// As many vectors as there are lines; texts in UTF-8 have one each, of JSON lines those that are not blank.
+/// A vector of each line with a text, in UTF-8 or in a field of JSON, and success if all lines that count have one.
 fn encode(scene: &mut Scene, rng: &mut Rng) -> Result<()> {
     let in_json = rng.bool();
     let line = |text: String| match in_json {
@@ -209,7 +219,7 @@ fn encode(scene: &mut Scene, rng: &mut Rng) -> Result<()> {
         _ => {}
     }
     let batch = ["0", "1", "3", "32", "18446744073709551615"][rng.usize(..5)];
-    let length = ["0", "1", "2", "3", "16", "40", "41"][rng.usize(..7)];
+    let (length, fits) = LENGTHS[rng.usize(..LENGTHS.len())];
     let usual = [
         "encode", "--model", "teacher", "--device", "cpu", "--batch", batch,
     ];
@@ -221,18 +231,14 @@ fn encode(scene: &mut Scene, rng: &mut Rng) -> Result<()> {
     };
     let of: &[&str] = if in_json { &["--field", "text"] } else { &[] };
     let outcome = scene.run(&[&usual[..], of, more].concat(), &bytes)?;
-    if !outcome.succeeded() {
-        let has_room = more.first() != Some(&"--max-length");
-        if !in_json && has_room && std::str::from_utf8(&bytes).is_ok() {
-            write(&scene.path("input.txt"), &bytes)?;
-            scene.found(Fault::Other, "lines in UTF-8 are refused");
+    if more.first() == Some(&"--max-length") && !fits {
+        if outcome.succeeded() || !outcome.stderr.contains("max_length") {
+            scene.found(Fault::Silent, format!("max_length {length} is not refused"));
         }
         return Ok(());
     }
-    let lines = String::from_utf8_lossy(&bytes);
-    let is_blank = |line: &&str| line.trim_start_matches('\u{feff}').trim().is_empty();
-    let lines = lines.split_inclusive('\n');
-    let lines = lines.filter(|line| !in_json || !is_blank(line)).count();
+    let lines = with_text(&bytes, in_json);
+    let texts = lines.iter().filter(|has_text| **has_text).count();
     let vectors = outcome.stdout.lines().filter(|line| {
         let line: Value = serde_json::from_str(line).unwrap_or_default();
         line[field]
@@ -240,14 +246,37 @@ fn encode(scene: &mut Scene, rng: &mut Rng) -> Result<()> {
             .is_some_and(|values| !values.is_empty())
     });
     let vectors = vectors.count();
-    if vectors != lines {
+    if vectors != texts || outcome.succeeded() != (texts == lines.len()) {
         write(&scene.path("input.txt"), &bytes)?;
-        scene.found(
-            Fault::Silent,
-            format!("success, and {vectors} vectors of {lines} lines"),
+        let code = outcome.code;
+        let what = format!(
+            "exit code {code:?} and {vectors} vectors of {} lines, of which {texts} have a text",
+            lines.len()
         );
+        scene.found(Fault::Silent, what);
     }
     Ok(())
+}
+
+/// Of each line that counts whether it has a text; blank ones of JSON lines do not.
+fn with_text(bytes: &[u8], in_json: bool) -> Vec<bool> {
+    let has_text = |(at, line): (usize, &[u8])| {
+        let Ok(line) = std::str::from_utf8(line) else {
+            return Some(false);
+        };
+        let line = match at {
+            0 => line.strip_prefix('\u{feff}').unwrap_or(line),
+            _ => line,
+        };
+        if !in_json {
+            return Some(true);
+        }
+        let object = || serde_json::from_str::<Map<String, Value>>(line);
+        (!line.trim().is_empty())
+            .then(|| object().is_ok_and(|object| object.get("text").is_some_and(Value::is_string)))
+    };
+    let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+    lines.enumerate().filter_map(has_text).collect()
 }
 
 /// Different texts of the teacher's words.
@@ -303,4 +332,20 @@ fn write_tasks(scene: &Scene) -> Result<()> {
         write(&scene.path(name), content.as_bytes())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_text;
+
+    #[test]
+    fn lines_that_have_no_text_are_known() {
+        let plain = with_text(b"\xEF\xBB\xBFone\n\n\xff\n{}", false);
+        assert_eq!(plain, [true, true, false, true]);
+        let json =
+            "\u{feff}{\"text\": \"\"}\r\n \r\n{\"text\": 7}\n[]\n{\"text\": \"a\n{\"text\": \"b\"}";
+        let json = with_text(json.as_bytes(), true);
+        assert_eq!(json, [true, false, false, false, true]);
+        assert_eq!(with_text(b"", true), [false; 0]);
+    }
 }
