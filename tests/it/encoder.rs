@@ -8,6 +8,7 @@ use limbeck_model::{
     Dropout, Encoder, Folder, MOST_BYTES, ModelError, Named, Precision, TokenBatch, Tokenizer,
 };
 use limbeck_recipe::{Config, Rng, Shape, StudentSize, Tap, parameter_count};
+use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 use crate::golden::Golden;
@@ -66,6 +67,47 @@ pub fn tiny_gte() -> Folder {
 
 pub fn tiny_jina() -> Folder {
     folder!("tiny-jina", "config.json", "model.safetensors")
+}
+
+/// A model with a config.json in the keys that its kind had before transformers 5.
+fn in_older_keys(folder: &Folder, config: &Value) -> Folder {
+    let weights = folder.get("model.safetensors").unwrap();
+    let files = BTreeMap::from([
+        ("config.json".to_owned(), config.to_string().into_bytes()),
+        ("model.safetensors".to_owned(), weights.to_vec()),
+    ]);
+    Folder::from_files("older", files)
+}
+
+fn older_modernbert() -> Folder {
+    let config = json!({
+        "model_type": "modernbert", "vocab_size": 113, "hidden_size": 24, "num_hidden_layers": 4, "num_attention_heads": 3,
+        "intermediate_size": 20, "max_position_embeddings": 40, "norm_eps": 7e-4, "global_attn_every_n_layers": 3,
+        "local_attention": 5, "global_rope_theta": 600.0, "local_rope_theta": 30.0, "pad_token_id": 0,
+    });
+    in_older_keys(&tiny_modernbert(), &config)
+}
+
+/// As the code says it that Nomic's models came with.
+pub fn older_nomic() -> Folder {
+    let config = json!({
+        "model_type": "nomic_bert", "vocab_size": 113, "n_embd": 24, "n_layer": 3, "n_head": 3, "n_inner": 20, "n_positions": 40,
+        "activation_function": "swiglu", "layer_norm_epsilon": 5e-4, "type_vocab_size": 2, "rotary_emb_base": 50,
+        "rotary_emb_fraction": 1.0, "qkv_proj_bias": false, "mlp_fc1_bias": false, "mlp_fc2_bias": false,
+    });
+    in_older_keys(&tiny_nomic(), &config)
+}
+
+/// As the code says it that GTE's models came with: a factor of 1.1^4 makes angles of heads of 8 dimensions 1.1 times slower, and their
+/// base as many times larger as it is.
+pub fn older_gte() -> Folder {
+    let config = json!({
+        "model_type": "new", "vocab_size": 113, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3,
+        "intermediate_size": 20, "max_position_embeddings": 40, "hidden_act": "gelu", "layer_norm_eps": 4e-4,
+        "layer_norm_type": "layer_norm", "type_vocab_size": 1, "pad_token_id": 0, "position_embedding_type": "rope",
+        "pack_qkv": true, "rope_theta": 40.0 / 1.4641, "rope_scaling": {"type": "ntk", "factor": 1.4641},
+    });
+    in_older_keys(&tiny_gte(), &config)
 }
 
 pub fn one_of_each_family() -> [Folder; 9] {
@@ -198,6 +240,15 @@ async fn jina_bert_agrees_with_the_original() {
     check_family("jina", &tiny_jina()).await;
 }
 
+/// In the keys of transformers 4, and of the code that models came with, they are the same models.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn models_in_older_keys_agree_with_transformers() {
+    let golden = goldens_of_families();
+    check(&golden, "modernbert", &older_modernbert(), &cpu()).await;
+    check(&golden, "nomic", &older_nomic(), &cpu()).await;
+    check(&golden, "gte", &older_gte(), &cpu()).await;
+}
+
 /// Of queries and keys that are tapped as attention compares them, the scores depend on how far apart two tokens are, and not on
 /// where they are; values are not turned.
 #[wasm_bindgen_test(unsupported = pollster::test)]
@@ -251,15 +302,14 @@ async fn a_padding_token_in_a_text_has_the_padding_position() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn tokens_agree_with_transformers() {
-    let expected: serde_json::Value =
-        serde_json::from_slice(include_bytes!("../golden/tokens.json")).unwrap();
+    let expected: Value = serde_json::from_slice(include_bytes!("../golden/tokens.json")).unwrap();
     for (name, tokenizer) in tokenizers() {
         let cases = expected[name].as_array().unwrap();
         assert!(cases.len() >= 8);
         for case in cases {
             let text = case["text"].as_str().unwrap();
             let ids = &tokenizer.encode(&[text]).unwrap()[0].ids;
-            assert_eq!(serde_json::json!(ids), case["ids"], "{name}: {text:?}");
+            assert_eq!(json!(ids), case["ids"], "{name}: {text:?}");
         }
     }
 }
@@ -630,9 +680,8 @@ async fn pooling_leaves_padding_out() {
     }
 }
 
-fn config_with(change: &str, value: serde_json::Value) -> Result<Config, ModelError> {
-    let mut json: serde_json::Value =
-        serde_json::from_slice(tiny_bert().get("config.json").unwrap()).unwrap();
+fn config_with(change: &str, value: Value) -> Result<Config, ModelError> {
+    let mut json: Value = serde_json::from_slice(tiny_bert().get("config.json").unwrap()).unwrap();
     json[change] = value;
     Ok(Config::parse("config.json", json.to_string().as_bytes())?)
 }
@@ -664,13 +713,13 @@ fn wrong_configs_are_named() {
 #[wasm_bindgen_test(unsupported = test)]
 fn labels_of_tokens_are_text() {
     let roberta = include_bytes!("../golden/tiny-roberta-tokenizer/tokenizer.json");
-    let mut json: serde_json::Value = serde_json::from_slice(roberta).unwrap();
+    let mut json: Value = serde_json::from_slice(roberta).unwrap();
     let vocabulary = json["model"]["vocab"].as_object_mut().unwrap();
     let more = vocabulary.len();
     // Two characters, of which one token has the first and the beginning of the second.
     vocabulary.insert("a\u{c3}".into(), more.into());
     // An added token is written as it is, though its letters are those of bytes.
-    json["added_tokens"].as_array_mut().unwrap().push(serde_json::json!({
+    json["added_tokens"].as_array_mut().unwrap().push(json!({
         "id": more + 1, "content": "\u{e9}", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
         "special": false,
     }));
@@ -716,8 +765,7 @@ fn labels_of_tokens_are_text() {
 /// What config.json leaves out is what `transformers` takes: two token types.
 #[wasm_bindgen_test(unsupported = test)]
 fn a_missing_type_vocabulary_is_two() {
-    let mut json: serde_json::Value =
-        serde_json::from_slice(tiny_bert().get("config.json").unwrap()).unwrap();
+    let mut json: Value = serde_json::from_slice(tiny_bert().get("config.json").unwrap()).unwrap();
     json.as_object_mut().unwrap().remove("type_vocab_size");
     let config = Config::parse("config.json", json.to_string().as_bytes()).unwrap();
     assert_eq!(config.type_vocab_size, 2);

@@ -1,13 +1,18 @@
 //! Classifiers against `transformers`: the logits of each family's heads, and the loss and gradient of fine-tuning.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use it::{cpu, gpu, read, wide};
 use limbeck_model::{Classifier, Encoder, Folder, ParameterMut, TokenBatch, Weights};
 use limbeck_recipe::HeadChoice;
 use limbeck_train::{Targets, Tuning, TuningRecipe};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
-use crate::encoder::one_of_each_family;
+use crate::encoder::{older_gte, older_nomic, one_of_each_family};
 use crate::golden::Golden;
 
 const FAMILIES: [&str; 9] = [
@@ -127,6 +132,63 @@ async fn heads_agree_with_transformers() {
                 agree(&logits[real.clone()], &exact[real], &key);
             }
         }
+    }
+}
+
+/// The code that models came with has other names before those of the encoder, the dense layer of the head among them.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn heads_of_older_code_are_read() {
+    let golden = goldens();
+    for (name, folder, [prefix, older], class) in [
+        (
+            "nomic",
+            older_nomic(),
+            ["nomic_bert.", "bert."],
+            "NomicBertForSequenceClassification",
+        ),
+        (
+            "gte",
+            older_gte(),
+            ["gte.", "new."],
+            "NewForSequenceClassification",
+        ),
+    ] {
+        let named = |tensor: &str| match tensor.strip_prefix(prefix) {
+            Some(own) => format!("{older}{own}"),
+            None => tensor.to_owned(),
+        };
+        let file = SafeTensors::deserialize(folder.get("model.safetensors").unwrap()).unwrap();
+        let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = file
+            .iter()
+            .map(|(tensor, view)| (named(tensor), view.shape().to_vec(), view.data().to_vec()))
+            .collect();
+        for layer in [format!("{prefix}pooler.dense"), "classifier".to_owned()] {
+            for part in ["weight", "bias"] {
+                let tensor = format!("{layer}.{part}");
+                let key = format!("{name}.head.{tensor}");
+                let values = golden.f32(&key).into_iter().flat_map(f32::to_le_bytes);
+                let shape = golden.shape(&key).to_vec();
+                tensors.push((named(&tensor), shape, values.collect()));
+            }
+        }
+        let views = tensors.iter().map(|(tensor, shape, data)| {
+            let view = TensorView::new(Dtype::F32, shape.clone(), data);
+            (tensor, view.unwrap())
+        });
+        let weights = safetensors::serialize(views, None).unwrap();
+        let mut config: Value = serde_json::from_slice(folder.get("config.json").unwrap()).unwrap();
+        config["architectures"] = json!([class]);
+        config["id2label"] = json!({"0": "a", "1": "b", "2": "c"});
+        let files = BTreeMap::from([
+            ("config.json".to_owned(), config.to_string().into_bytes()),
+            ("model.safetensors".to_owned(), weights),
+        ]);
+        let tuned = Folder::from_files("tuned", files);
+        let (classifier, head) = Classifier::from_folder(&tuned, &cpu()).unwrap().unwrap();
+        assert_eq!((head.choice, head.outputs()), (HeadChoice::First, 3));
+        let logits = classifier.logits(&batch(&golden, name, &cpu()), None);
+        let key = format!("{name}.logits");
+        agree(&read(logits.unwrap()).await, golden.get(&key), &key);
     }
 }
 

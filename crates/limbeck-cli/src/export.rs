@@ -137,7 +137,7 @@ pub fn beside(student: &Path, formats: &[Format]) -> Result<Vec<Written>, CliErr
 /// Refuses formats in which a model of this config cannot be, whatever its weights.
 ///
 /// # Errors
-/// It is too large for a file of ONNX, or computes what no graph says yet.
+/// It is too large for a file of ONNX.
 pub fn require_writable(config: &Config, formats: &[Format]) -> Result<(), CliError> {
     let mut formats = formats.iter();
     let writable = formats.try_for_each(|format| limbeck_onnx::require_writable(config, *format));
@@ -193,7 +193,7 @@ fn file(model: &Model, name: &str, pooled: bool, format: Format) -> Result<Vec<u
             let flags = match error {
                 ExportError::Beyond(_) => " (--formats f32,int8)",
                 ExportError::Prompt => " (leave --pooled out)",
-                ExportError::TooLarge { .. } | ExportError::Unsupported(_) => "",
+                ExportError::TooLarge { .. } => "",
             };
             CliError::Usage(format!(
                 "{name} cannot be exported as it is: {error}{flags}"

@@ -118,6 +118,10 @@ impl Classifier {
         };
         let has_norm_bias = encoder.config().norm_bias;
         let get = |name: &str, part: &str, shape: &[usize]| {
+            // A layer of the encoder's own has the prefix that the file gives the encoder, whichever that is.
+            if let Some(own) = head.dense_of_encoder().filter(|_| name == head.dense) {
+                return weights.get(&format!("{own}.{part}"), shape).map(Some);
+            }
             let full = format!("{name}.{part}");
             // Whether such a dense layer has a bias, the file knows.
             let may_lack = part == "bias" && name == head.dense && !head.has_bias;

@@ -1,10 +1,11 @@
 //! The encoder's graph: embeddings, then layer by layer what `limbeck_model::Encoder` computes.
 
-use limbeck_recipe::layout::{Block, Layout, Linear, Matrix, Norm, Vector};
-use limbeck_recipe::{Activation, Config, Positions};
+use limbeck_recipe::layout::{Block, FeedForward, Layout, Linear, Matrix, Norm, Vector};
+use limbeck_recipe::{Activation, Config, NormPlace, Positions};
 
 use crate::graph::{Builder, DataType, Float, Setting, TOKENS, Value};
 use crate::linear::Quantised;
+use crate::positions::{Attending, Places};
 use crate::{Source, Tensors};
 
 /// Writes a model's graph.
@@ -28,10 +29,25 @@ impl<E> Writer<'_, '_, E> {
         let mask = self.graph.input("attention_mask", &TOKENS);
         let mut x = self.embeddings(&ids, &layout, &names)?;
         let mask = self.additive(&mask);
-        for (index, block) in layout.blocks.iter().enumerate() {
-            x = self.block(&x, &mask, block, &names, index)?;
+        self.graph.place = "positions".to_owned();
+        let mut places = Places::new(&ids, mask);
+        let sizes = [
+            self.config.distance_buckets,
+            self.config.num_attention_heads,
+        ];
+        let table = layout
+            .distances
+            .map(|at| self.table(names.matrix(at), sizes));
+        self.by_distance(&mut places, table.transpose()?.as_deref());
+        for block in &layout.blocks {
+            self.graph.place = "positions".to_owned();
+            let attending = self.attending(block.layer, &mut places);
+            x = self.block(&x, &attending, block, &names)?;
         }
-        Ok(x)
+        match &layout.last_norm {
+            Some(norm) => self.norm(&x, norm, &names, self.config.hidden_size),
+            None => Ok(x),
+        }
     }
 
     fn embeddings(&mut self, ids: &Value, layout: &Layout, names: &Names) -> Result<Value, E> {
@@ -63,13 +79,17 @@ impl<E> Writer<'_, '_, E> {
         {
             let mut table = self.table(names.matrix(at), [rows, width])?;
             // Every token has the one row: it goes along with the position's.
-            if let Some(values) = &only_type {
+            if let Some(values) = only_type.take() {
                 for row in table.chunks_mut(width) {
-                    row.iter_mut().zip(values).for_each(|(x, y)| *x += y);
+                    row.iter_mut().zip(&values).for_each(|(x, y)| *x += y);
                 }
             }
             let table = self.graph.weights(names.matrix(at), &[rows, width], &table);
             let row = self.positions(ids, &table, first, uncounted);
+            sum = self.graph.op("Add", &[&sum, &row], &[]);
+        }
+        if let (Some(at), Some(values)) = (at.token_type, only_type) {
+            let row = self.graph.weights(names.matrix(at), &[width], &values);
             sum = self.graph.op("Add", &[&sum, &row], &[]);
         }
         let mut x = self.norm(&sum, &at.norm, names, width)?;
@@ -110,46 +130,70 @@ impl<E> Writer<'_, '_, E> {
 
     /// What is added to the scores (B, A, S, S): 0 for a token, so little for padding that nothing is left of it.
     fn additive(&mut self, mask: &Value) -> Value {
-        let least = match self.graph.float {
-            Float::F32 => -1e9,
-            Float::F16 => -1e4,
-        };
-        let (one, least) = (self.graph.number(1.0), self.graph.number(least));
+        let one = self.graph.number(1.0);
         let mask = self.graph.as_float(mask);
         let axes = self.graph.integers(&[1, 2]);
         let mask = self.graph.op("Unsqueeze", &[&mask, &axes], &[]);
         let padding = self.graph.op("Sub", &[&one, &mask], &[]);
-        self.graph.op("Mul", &[&padding, &least], &[])
+        self.hidden(&padding)
+    }
+
+    /// What is added to scores where there is a 1, so that nothing is left of them; 0 elsewhere.
+    pub fn hidden(&mut self, what: &Value) -> Value {
+        let least = match self.graph.float {
+            Float::F32 => -1e9,
+            Float::F16 => -1e4,
+        };
+        let least = self.graph.number(least);
+        self.graph.op("Mul", &[what, &least], &[])
     }
 
     fn block(
         &mut self,
         x: &Value,
-        mask: &Value,
+        attending: &Attending,
         block: &Block,
         names: &Names,
-        index: usize,
     ) -> Result<Value, E> {
-        let (h, f) = (self.config.hidden_size, self.config.intermediate_size);
-        self.graph.place = format!("layer.{index}/attention");
-        let attended = self.attention(x, mask, block, names)?;
+        let (h, layer) = (self.config.hidden_size, block.layer);
+        let is_before = self.config.norm_place == NormPlace::Before;
+        self.graph.place = format!("layer.{layer}/attention");
+        let read = match &block.attention_norm {
+            Some(norm) if is_before => self.norm(x, norm, names, h)?,
+            _ => x.clone(),
+        };
+        let attended = self.attention(&read, attending, block, names)?;
         let sum = self.graph.op("Add", &[&attended, x], &[]);
         let x = match &block.attention_norm {
-            Some(norm) => self.norm(&sum, norm, names, h)?,
-            None => sum,
+            Some(norm) if !is_before => self.norm(&sum, norm, names, h)?,
+            _ => sum,
         };
-        self.graph.place = format!("layer.{index}/feed_forward");
-        let up = self.projected(&x, &block.feed_forward.up, names, [f, h])?;
-        let active = self.activation(&up, self.config.activation);
-        let down = self.projected(&active, &block.feed_forward.down, names, [h, f])?;
-        let sum = self.graph.op("Add", &[&down, &x], &[]);
+        self.graph.place = format!("layer.{layer}/feed_forward");
+        if is_before {
+            let normed = self.norm(&x, &block.norm, names, h)?;
+            let fed = self.feed_forward(&normed, &block.feed_forward, names)?;
+            return Ok(self.graph.op("Add", &[&fed, &x], &[]));
+        }
+        let fed = self.feed_forward(&x, &block.feed_forward, names)?;
+        let sum = self.graph.op("Add", &[&fed, &x], &[]);
         self.norm(&sum, &block.norm, names, h)
+    }
+
+    fn feed_forward(&mut self, x: &Value, at: &FeedForward, names: &Names) -> Result<Value, E> {
+        let (h, f) = (self.config.hidden_size, self.config.intermediate_size);
+        let up = self.projected(x, &at.up, names, [f, h])?;
+        let mut units = self.activation(&up, self.config.activation);
+        if let Some(gate) = &at.gate {
+            let gate = self.projected(x, gate, names, [f, h])?;
+            units = self.graph.op("Mul", &[&units, &gate], &[]);
+        }
+        self.projected(&units, &at.down, names, [h, f])
     }
 
     fn attention(
         &mut self,
         x: &Value,
-        mask: &Value,
+        attending: &Attending,
         block: &Block,
         names: &Names,
     ) -> Result<Value, E> {
@@ -166,14 +210,22 @@ impl<E> Writer<'_, '_, E> {
             let order = [("perm", Setting::Ints(order))];
             Ok(self.graph.op("Transpose", &[&parts], &order))
         };
-        let attention = &block.attention;
-        let query = of_heads(&attention.query, by_head)?;
-        let key = of_heads(&attention.key, &[0, 2, 3, 1])?;
+        let (attention, rotation) = (&block.attention, &attending.rotation);
+        let mut query = of_heads(&attention.query, by_head)?;
+        let across: &[i64] = &[0, 2, 3, 1];
+        let by_place = if rotation.is_some() { by_head } else { across };
+        let mut key = of_heads(&attention.key, by_place)?;
         let value = of_heads(&attention.value, by_head)?;
+        if let Some(rotation) = rotation {
+            query = self.turned(&query, rotation);
+            key = self.turned(&key, rotation);
+            let order = [("perm", Setting::Ints(&[0, 1, 3, 2]))];
+            key = self.graph.op("Transpose", &[&key], &order);
+        }
         let scale = self.graph.number((1.0 / (width as f64).sqrt()) as f32);
         let query = self.graph.op("Mul", &[&query, &scale], &[]);
         let scores = self.graph.op("MatMul", &[&query, &key], &[]);
-        let scores = self.graph.op("Add", &[&scores, mask], &[]);
+        let scores = self.graph.op("Add", &[&scores, &attending.added], &[]);
         let last = [("axis", Setting::Int(-1))];
         let probabilities = self.graph.op("Softmax", &[&scores], &last);
         let mixed = self.graph.op("MatMul", &[&probabilities, &value], &[]);
@@ -236,10 +288,15 @@ impl<E> Writer<'_, '_, E> {
             .bias
             .map(|bias| self.vector(Source::Encoder, names.vector(bias), width))
             .transpose()?;
+        Ok(self.normed(x, &scale, shift.as_ref()))
+    }
+
+    /// A LayerNorm with the encoder's epsilon.
+    pub fn normed(&mut self, x: &Value, scale: &Value, shift: Option<&Value>) -> Value {
         let eps = self.config.layer_norm_eps as f32;
         let settings = [("axis", Setting::Int(-1)), ("epsilon", Setting::Float(eps))];
-        let inputs: Vec<&Value> = [x, &scale].into_iter().chain(&shift).collect();
-        Ok(self.graph.op("LayerNormalization", &inputs, &settings))
+        let inputs: Vec<&Value> = [x, scale].into_iter().chain(shift).collect();
+        self.graph.op("LayerNormalization", &inputs, &settings)
     }
 
     /// A linear layer of the encoder, (out, in).

@@ -57,34 +57,66 @@ impl<E> Writer<'_, '_, E> {
         let last = Axis::Of(outputs);
         match tuned.choice {
             HeadChoice::First => {
-                let head = self.config.head();
-                let first = self.first(hidden);
-                let x = self.linear(&first, Source::File, head.dense, [width, width], true)?;
-                let x = match head.activation {
-                    HeadActivation::Tanh => self.graph.op("Tanh", &[&x], &[]),
-                    HeadActivation::Relu => self.graph.op("Relu", &[&x], &[]),
-                    HeadActivation::Gelu => self.gelu(&x),
+                let pooling = self.config.head_pooling(tuned.choice);
+                let pooled = match pooling == tuned.choice.pooling() {
+                    true => self.first(hidden),
+                    false => self.mean(hidden),
                 };
-                let sizes = [outputs, width];
-                let x = self.linear(&x, Source::File, head.output, sizes, true)?;
+                let x = self.through_dense(&pooled)?;
+                let (output, sizes) = (self.config.head().output, [outputs, width]);
+                let x = self.linear(&x, Source::File, output, sizes, true)?;
                 self.graph.output("logits", &x, &[batch, last]);
             }
             HeadChoice::Mean => {
-                let hidden = self.graph.cast(hidden, DataType::Float);
-                self.graph.float = Float::F32;
-                let mean = self.pooled(&hidden, &SentenceHead::default());
+                let mean = self.mean(hidden);
                 let (name, module) = (FamilyHead::OF_MEAN, FamilyHead::MODULE_OF_MEAN);
                 let sizes = [outputs, width];
                 let x = self.linear(&mean, Source::Module(module), name, sizes, true)?;
                 self.graph.output("logits", &x, &[batch, last]);
             }
             HeadChoice::Tokens => {
+                let x = match self.config.head().has_dense(tuned.choice) {
+                    true => self.through_dense(hidden)?,
+                    false => hidden.clone(),
+                };
                 let (source, sizes) = (Source::File, [outputs, width]);
-                let x = self.linear(hidden, source, FamilyHead::OF_TOKENS, sizes, true)?;
+                let x = self.linear(&x, source, FamilyHead::OF_TOKENS, sizes, true)?;
                 self.graph.output("logits", &x, &[batch, tokens, last]);
             }
         }
         Ok(())
+    }
+
+    /// Through the dense layer of the family's head, its activation, and its LayerNorm, if it has one.
+    fn through_dense(&mut self, x: &Value) -> Result<Value, E> {
+        let (head, width) = (self.config.head(), self.config.hidden_size);
+        let is_shifted = self.config.norm_bias;
+        // A layer of the encoder's own has the prefix that the file gives the encoder.
+        let (source, dense) = match head.dense_of_encoder() {
+            Some(own) => (Source::Encoder, own),
+            None => (Source::File, head.dense),
+        };
+        let has_bias = self.config.head_has_bias();
+        let x = self.linear(x, source, dense, [width, width], has_bias)?;
+        let x = match head.activation {
+            HeadActivation::Tanh => self.graph.op("Tanh", &[&x], &[]),
+            HeadActivation::Relu => self.graph.op("Relu", &[&x], &[]),
+            HeadActivation::Gelu => self.gelu(&x),
+        };
+        let Some(norm) = head.norm else {
+            return Ok(x);
+        };
+        let mut vector = |part: &str| self.vector(Source::File, &format!("{norm}.{part}"), width);
+        let scale = vector("weight")?;
+        let shift = is_shifted.then(|| vector("bias")).transpose()?;
+        Ok(self.normed(&x, &scale, shift.as_ref()))
+    }
+
+    /// The mean of the hidden states over real tokens, (B, H). It and what is computed of it is of f32.
+    fn mean(&mut self, hidden: &Value) -> Value {
+        let hidden = self.graph.cast(hidden, DataType::Float);
+        self.graph.float = Float::F32;
+        self.pooled(&hidden, &SentenceHead::default())
     }
 
     /// The first token's hidden state, (B, H).

@@ -10,9 +10,10 @@ mod encoder;
 mod graph;
 mod head;
 mod linear;
+mod positions;
 mod wire;
 
-use limbeck_recipe::{Config, NormPlace, SentenceHead, Tuned, parameter_count};
+use limbeck_recipe::{Config, SentenceHead, Tuned, parameter_count};
 
 use graph::{Builder, Float};
 
@@ -84,9 +85,6 @@ pub type Tensors<'a, E> = dyn FnMut(Source<'_>, &str, &[usize]) -> Result<Vec<f3
 /// What stands in the way of a file.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExportError {
-    /// The graph has no operations for what the model computes.
-    #[error("models with {0} cannot be exported yet")]
-    Unsupported(&'static str),
     /// A graph does not know which tokens are a prompt's.
     #[error(
         "its pooling leaves the tokens of a prompt out, and a graph does not know which these are; export it without the sentence vector"
@@ -118,12 +116,11 @@ pub enum Failed<E> {
     Tensor(E),
 }
 
-/// Refuses what no graph says yet, and what is known to be too large before there is a weight: a lower bound of the file.
+/// Refuses what is known to be too large before there is a weight: a lower bound of the file.
 ///
 /// # Errors
-/// [`ExportError::Unsupported`] or [`ExportError::TooLarge`].
+/// [`ExportError::TooLarge`].
 pub fn require_writable(config: &Config, format: Format) -> Result<(), ExportError> {
-    require_known(config)?;
     let bytes = match format {
         Format::F32 => 4,
         Format::F16 => 2,
@@ -134,21 +131,6 @@ pub fn require_writable(config: &Config, format: Format) -> Result<(), ExportErr
         true => Ok(()),
         false => Err(too_large(format, bytes)),
     }
-}
-
-fn require_known(config: &Config) -> Result<(), ExportError> {
-    let is_new = [
-        (config.is_rotary(), "rotary positions"),
-        (config.norm_place == NormPlace::Before, "pre-norm layers"),
-        (config.adds_by_distance(), "relative position biases"),
-        (config.is_gated, "a gated feed-forward part"),
-        (
-            config.local.is_some(),
-            "layers that attend to near tokens alone",
-        ),
-    ];
-    let found = is_new.into_iter().find(|(is_new, _)| *is_new);
-    found.map_or(Ok(()), |(_, what)| Err(ExportError::Unsupported(what)))
 }
 
 fn too_large(format: Format, bytes: usize) -> ExportError {
@@ -162,9 +144,8 @@ fn too_large(format: Format, bytes: usize) -> ExportError {
 /// The bytes of the file.
 ///
 /// # Errors
-/// What the graph cannot say, a file beyond 2 GB, or whatever `tensors` returns.
+/// What a graph cannot say, a file beyond 2 GB, or whatever `tensors` returns.
 pub fn write<E>(export: &Export, tensors: &mut Tensors<'_, E>) -> Result<Vec<u8>, Failed<E>> {
-    require_known(export.config)?;
     if let Some(sentence) = export.sentence
         && !sentence.pooling.include_prompt
     {

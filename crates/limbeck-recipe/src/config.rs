@@ -60,6 +60,8 @@ pub struct Config {
     pub pad_token_id: u32,
     family: &'static Family,
     raw: Map<String, Value>,
+    /// What it says of dropout, of hidden values and of attention probabilities, whatever the shape has while it is trained.
+    dropouts: [f64; 2],
 }
 
 impl Deref for Config {
@@ -113,6 +115,7 @@ impl Config {
         let shape = (family.read)(&fields)?;
         require_task(&object)?;
         let config = Self {
+            dropouts: [shape.hidden_dropout, shape.attention_dropout],
             shape,
             model_type,
             pad_token_id: fields.pad_token_id,
@@ -138,7 +141,7 @@ impl Config {
             (keys.num_hidden_layers, shape.num_hidden_layers),
             (keys.num_attention_heads, shape.num_attention_heads),
             (keys.intermediate_size, shape.intermediate_size),
-            ("max_position_embeddings", rows),
+            (keys.longest, rows),
             ("embedding_size", shape.embedding_width()),
         ] {
             if size == 0 || size > 100_000_000 {
@@ -185,8 +188,8 @@ impl Config {
         }
         if shape.max_length() == 0 {
             return Err(format!(
-                "max_position_embeddings ({rows}) leaves no position after the padding index {}",
-                self.pad_token_id
+                "{} ({rows}) leaves no position after the padding index {}",
+                keys.longest, self.pad_token_id
             ));
         }
         Ok(())
@@ -336,7 +339,13 @@ impl Config {
     }
 
     fn student_json(&self) -> Map<String, Value> {
-        let (shape, family) = (&self.shape, self.family);
+        let [hidden_dropout, attention_dropout] = self.dropouts;
+        let shape = Shape {
+            hidden_dropout,
+            attention_dropout,
+            ..self.shape.clone()
+        };
+        let family = self.family;
         let keys = &family.keys;
         let inherits = |key: &str| {
             INHERITED.contains(&key) || family.inherited.contains(&key) || key == keys.activation
@@ -354,8 +363,8 @@ impl Config {
                 json!([family.class(&self.model_type).unwrap_or_default()]),
             ),
         ];
-        let own = own.into_iter().chain(keys.own(shape));
-        let own = own.chain((family.write)(shape));
+        let own = own.into_iter().chain(keys.own(&shape));
+        let own = own.chain((family.write)(&shape));
         json.extend(own.map(|(key, value)| (key.to_owned(), value)));
         json
     }
@@ -363,6 +372,12 @@ impl Config {
     /// The head that `transformers` puts on this model to classify sequences.
     pub fn head(&self) -> &'static FamilyHead {
         &self.family.head
+    }
+
+    /// Whether the dense layer of a head in this model's file has a bias.
+    pub fn head_has_bias(&self) -> bool {
+        let has_bias = self.raw.get(families::BIASED_HEAD) == Some(&Value::Bool(true));
+        self.family.head.has_bias || has_bias
     }
 
     /// What the head of this model reads of the last hidden states: what its choice says, but for [`HeadChoice::First`] the mean

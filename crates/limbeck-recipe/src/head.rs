@@ -83,7 +83,8 @@ pub enum HeadActivation {
 /// in some families a LayerNorm, and a linear layer to the classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FamilyHead {
-    /// What stands before the encoder's names in a model with this head.
+    /// What stands before the encoder's names in a model with this head, as it is written. Models of other code may have another
+    /// one (`new.`, say, instead of `gte.`).
     pub prefix: &'static str,
     /// The dense layer. One whose name starts with `prefix` is part of the encoder's checkpoints.
     pub dense: &'static str,

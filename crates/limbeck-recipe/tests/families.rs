@@ -555,6 +555,11 @@ fn modernbert_is_read_by_the_keys_of_either_transformers() {
     assert_eq!(parse(&new).shape, expected);
 }
 
+/// A tensor of files: name and shape.
+fn tensor(name: &str, shape: &[usize]) -> (String, Vec<usize>) {
+    (name.to_owned(), shape.to_vec())
+}
+
 /// Name and shape of each tensor of files, in order.
 fn stored(layout: &Layout) -> Vec<(String, Vec<usize>)> {
     let mut stored: Vec<(String, Vec<usize>)> = Vec::new();
@@ -576,7 +581,7 @@ fn parameters_of_modernbert() {
     let layout = parse(&config).layout();
     let of_layer = |layer: usize| {
         let at =
-            |part: &str, shape: &[usize]| (format!("layers.{layer}.{part}.weight"), shape.to_vec());
+            |part: &str, shape: &[usize]| tensor(&format!("layers.{layer}.{part}.weight"), shape);
         let mut tensors = vec![at("attn.Wqkv", &[24, 8]), at("attn.Wo", &[8, 8])];
         tensors.extend((layer > 0).then(|| at("attn_norm", &[8])));
         tensors.extend([
@@ -586,13 +591,12 @@ fn parameters_of_modernbert() {
         ]);
         tensors
     };
-    let named = |name: &str, shape: &[usize]| vec![(name.to_owned(), shape.to_vec())];
     let expected = [
-        named("embeddings.tok_embeddings.weight", &[50, 8]),
-        named("embeddings.norm.weight", &[8]),
+        vec![tensor("embeddings.tok_embeddings.weight", &[50, 8])],
+        vec![tensor("embeddings.norm.weight", &[8])],
         of_layer(0),
         of_layer(1),
-        named("final_norm.weight", &[8]),
+        vec![tensor("final_norm.weight", &[8])],
     ];
     assert_eq!(stored(&layout), expected.concat());
     let parts: Vec<_> = layout.parameters[2..5]
@@ -626,7 +630,12 @@ fn what_modernbert_would_compute_otherwise_is_refused() {
         (
             "rope_scaling",
             json!({"type": "yarn"}),
-            "rope_scaling `{\"type\":\"yarn\"}` is not supported; supported: none (null)",
+            "rope_scaling `{\"type\":\"yarn\"}` is not supported; supported: none (null), or an object with a rope_type",
+        ),
+        (
+            "rope_scaling",
+            json!({"rope_type": "yarn"}),
+            "rope_type `yarn` is not supported; supported: default, linear",
         ),
         (
             "rope_parameters",
@@ -750,6 +759,35 @@ fn a_student_of_modernbert_ends_with_a_layer_that_attends_to_all() {
     assert!(message.ends_with(expected), "{message}");
 }
 
+/// What transformers 4 cannot say is left out of its keys.
+#[test]
+fn angles_of_modernbert_are_scaled_in_the_keys_of_either_transformers() {
+    let [full, sliding] = ["full_attention", "sliding_attention"];
+    let of = |theta: f64, factor: f64| match factor > 1.0 {
+        true => json!({"rope_type": "linear", "rope_theta": theta, "factor": factor}),
+        false => json!({"rope_type": "default", "rope_theta": theta}),
+    };
+    let mut alike = modernbert();
+    alike["rope_parameters"] = json!({full: of(5000.0, 2.0), sliding: of(100.0, 2.0)});
+    let mut older = modernbert();
+    older["rope_scaling"] = json!({"rope_type": "linear", "factor": 2.0});
+    assert_eq!(parse(&older).shape, parse(&alike).shape);
+    for config in [&alike, &older] {
+        let json = student_json(config);
+        assert_eq!(json["rope_parameters"], alike["rope_parameters"]);
+        assert_eq!(json["rope_scaling"], older["rope_scaling"]);
+        let thetas = (&json["global_rope_theta"], &json["local_rope_theta"]);
+        assert_eq!(thetas, (&json!(5000.0), &json!(100.0)));
+    }
+    let mut apart = modernbert();
+    apart["rope_parameters"] = json!({full: of(5000.0, 2.0), sliding: of(100.0, 1.0)});
+    let json = student_json(&apart);
+    assert_eq!(json["rope_parameters"], apart["rope_parameters"]);
+    for key in ["global_rope_theta", "local_rope_theta", "rope_scaling"] {
+        assert_eq!(json.get(key), None, "{key}");
+    }
+}
+
 /// A head goes on reading what it has learned with, also where the model's config.json names another pooling than a student's.
 #[test]
 fn a_fine_tuned_config_keeps_the_pooling_of_its_head() {
@@ -765,6 +803,15 @@ fn a_fine_tuned_config_keeps_the_pooling_of_its_head() {
         let json: Value = serde_json::from_str(&tuned.to_json("float32")).expect("JSON");
         assert_eq!(json["classifier_pooling"], pools);
     }
+}
+
+/// The head of transformers has a bias if config.json says so.
+#[test]
+fn a_config_says_whether_its_head_has_a_bias() {
+    let mut config = modernbert();
+    assert!(!parse(&config).head_has_bias());
+    config["classifier_bias"] = true.into();
+    assert!(parse(&config).head_has_bias() && parse(&bert()).head_has_bias());
 }
 
 /// transformers 4 has null for "as in the layers that attend to all".
@@ -972,52 +1019,51 @@ fn nomic_bert_is_read_in_both_kinds_of_keys() {
     changed["rotary_scaling_factor"] = 2.0.into();
     assert_eq!(parse(&changed).max_length(), 70, "what is not scaled");
     changed["activation_function"] = "geglu".into();
-    for bias in ["qkv_proj_bias", "mlp_fc1_bias", "mlp_fc2_bias"] {
-        changed[bias] = true.into();
-        let shape = parse(&changed).shape;
-        let biases = (shape.attention_bias, shape.up_bias, shape.down_bias);
-        let at = |key| changed[key] == true;
-        assert_eq!(
-            biases,
-            (at("qkv_proj_bias"), at("mlp_fc1_bias"), at("mlp_fc2_bias"))
-        );
-        assert_eq!(shape.activation, Activation::Gelu);
-    }
-    let mut unsaid = nomic();
-    let fields = unsaid.as_object_mut().expect("an object");
-    for key in [
+    assert_eq!(parse(&changed).activation, Activation::Gelu);
+    let silent = |mut config: Value, keys: &[&str]| {
+        let fields = config.as_object_mut().expect("an object");
+        keys.iter().for_each(|key| {
+            fields.remove(*key);
+        });
+        let shape = parse(&config).shape;
+        let angles = shape.angles(1).expect("rotary positions");
+        (
+            shape.activation,
+            angles.theta,
+            shape.type_vocab_size,
+            shape.layer_norm_eps,
+        )
+    };
+    let keys = [
         "hidden_act",
         "rope_parameters",
         "type_vocab_size",
         "layer_norm_eps",
-    ] {
-        fields.remove(key);
-    }
-    let unsaid = parse(&unsaid).shape;
-    assert_eq!(
-        (unsaid.activation, unsaid.angles(1), unsaid.type_vocab_size),
-        (Activation::Silu, Some(1000.0.into()), 2)
-    );
+    ];
+    let expected = (Activation::Silu, 1000.0, 2, 1e-12);
+    assert_eq!(silent(nomic(), &keys), expected);
+    let keys = ["rotary_emb_base", "type_vocab_size", "layer_norm_epsilon"];
+    let expected = (Activation::Silu, 10_000.0, 2, 1e-5);
+    assert_eq!(silent(older_nomic(), &keys), expected);
 }
 
 #[test]
 fn tensors_of_nomic_bert() {
     let named = stored(&parse(&nomic()).layout());
-    let of = |name: &str, shape: &[usize]| (name.to_owned(), shape.to_vec());
     let expected = [
-        of("embeddings.word_embeddings.weight", &[50, 8]),
-        of("embeddings.token_type_embeddings.weight", &[2, 8]),
-        of("emb_ln.weight", &[8]),
-        of("emb_ln.bias", &[8]),
-        of("encoder.layers.0.attn.Wqkv.weight", &[24, 8]),
-        of("encoder.layers.0.attn.out_proj.weight", &[8, 8]),
-        of("encoder.layers.0.norm1.weight", &[8]),
-        of("encoder.layers.0.norm1.bias", &[8]),
-        of("encoder.layers.0.mlp.fc12.weight", &[6, 8]),
-        of("encoder.layers.0.mlp.fc11.weight", &[6, 8]),
-        of("encoder.layers.0.mlp.fc2.weight", &[8, 6]),
-        of("encoder.layers.0.norm2.weight", &[8]),
-        of("encoder.layers.0.norm2.bias", &[8]),
+        tensor("embeddings.word_embeddings.weight", &[50, 8]),
+        tensor("embeddings.token_type_embeddings.weight", &[2, 8]),
+        tensor("emb_ln.weight", &[8]),
+        tensor("emb_ln.bias", &[8]),
+        tensor("encoder.layers.0.attn.Wqkv.weight", &[24, 8]),
+        tensor("encoder.layers.0.attn.out_proj.weight", &[8, 8]),
+        tensor("encoder.layers.0.norm1.weight", &[8]),
+        tensor("encoder.layers.0.norm1.bias", &[8]),
+        tensor("encoder.layers.0.mlp.fc12.weight", &[6, 8]),
+        tensor("encoder.layers.0.mlp.fc11.weight", &[6, 8]),
+        tensor("encoder.layers.0.mlp.fc2.weight", &[8, 6]),
+        tensor("encoder.layers.0.norm2.weight", &[8]),
+        tensor("encoder.layers.0.norm2.bias", &[8]),
     ];
     assert_eq!(named[..13], expected);
 }
@@ -1082,6 +1128,10 @@ fn what_nomic_bert_would_compute_otherwise_is_refused() {
             ),
         ],
     );
+}
+
+#[test]
+fn what_older_nomic_bert_would_compute_otherwise_is_refused() {
     assert_refused(
         &older_nomic,
         &[
@@ -1121,8 +1171,42 @@ fn what_nomic_bert_would_compute_otherwise_is_refused() {
                 "rotary_emb_base is 0, and must be a number from 1, such as 1000",
             ),
             ("n_head", 3.into(), "n_head (3) does not divide n_embd (8)"),
+            ("n_positions", 0.into(), "n_positions is 0"),
+            (
+                "qkv_proj_bias",
+                true.into(),
+                "qkv_proj_bias `true` is not supported; supported: false",
+            ),
+            (
+                "mlp_fc1_bias",
+                true.into(),
+                "mlp_fc1_bias `true` is not supported; supported: false",
+            ),
+            (
+                "mlp_fc2_bias",
+                true.into(),
+                "mlp_fc2_bias `true` is not supported; supported: false",
+            ),
         ],
     );
+    // What the older code takes where config.json says nothing.
+    let mut silent = older_nomic();
+    let fields = silent.as_object_mut().expect("an object");
+    fields.remove("mlp_fc2_bias");
+    let refused = Config::parse("config.json", silent.to_string().as_bytes());
+    let refused = refused.expect_err("biases").to_string();
+    assert!(refused.contains("mlp_fc2_bias `true`"), "{refused}");
+    let scaled = || {
+        let mut config = older_nomic();
+        config["rotary_scaling_factor"] = 2.0.into();
+        config
+    };
+    let zero = [(
+        "max_trained_positions",
+        0.into(),
+        "max_trained_positions is 0",
+    )];
+    assert_refused(&scaled, &zero);
 }
 
 /// The factor of the older keys is a larger base and a stretch, which heads of any width have.
@@ -1184,23 +1268,22 @@ fn tensors_of_gte() {
     let mut config = gte();
     config["type_vocab_size"] = 1.into();
     let layout = parse(&config).layout();
-    let of = |name: &str, shape: &[usize]| (name.to_owned(), shape.to_vec());
     let expected = [
-        of("embeddings.word_embeddings.weight", &[50, 8]),
-        of("embeddings.token_type_embeddings.weight", &[1, 8]),
-        of("embeddings.LayerNorm.weight", &[8]),
-        of("embeddings.LayerNorm.bias", &[8]),
-        of("encoder.layer.0.attention.qkv_proj.weight", &[24, 8]),
-        of("encoder.layer.0.attention.qkv_proj.bias", &[24]),
-        of("encoder.layer.0.attention.o_proj.weight", &[8, 8]),
-        of("encoder.layer.0.attention.o_proj.bias", &[8]),
-        of("encoder.layer.0.attn_ln.weight", &[8]),
-        of("encoder.layer.0.attn_ln.bias", &[8]),
-        of("encoder.layer.0.mlp.up_gate_proj.weight", &[12, 8]),
-        of("encoder.layer.0.mlp.down_proj.weight", &[8, 6]),
-        of("encoder.layer.0.mlp.down_proj.bias", &[8]),
-        of("encoder.layer.0.mlp_ln.weight", &[8]),
-        of("encoder.layer.0.mlp_ln.bias", &[8]),
+        tensor("embeddings.word_embeddings.weight", &[50, 8]),
+        tensor("embeddings.token_type_embeddings.weight", &[1, 8]),
+        tensor("embeddings.LayerNorm.weight", &[8]),
+        tensor("embeddings.LayerNorm.bias", &[8]),
+        tensor("encoder.layer.0.attention.qkv_proj.weight", &[24, 8]),
+        tensor("encoder.layer.0.attention.qkv_proj.bias", &[24]),
+        tensor("encoder.layer.0.attention.o_proj.weight", &[8, 8]),
+        tensor("encoder.layer.0.attention.o_proj.bias", &[8]),
+        tensor("encoder.layer.0.attn_ln.weight", &[8]),
+        tensor("encoder.layer.0.attn_ln.bias", &[8]),
+        tensor("encoder.layer.0.mlp.up_gate_proj.weight", &[12, 8]),
+        tensor("encoder.layer.0.mlp.down_proj.weight", &[8, 6]),
+        tensor("encoder.layer.0.mlp.down_proj.bias", &[8]),
+        tensor("encoder.layer.0.mlp_ln.weight", &[8]),
+        tensor("encoder.layer.0.mlp_ln.bias", &[8]),
     ];
     assert_eq!(stored(&layout)[..15], expected);
     let part = |wanted: &str| {
@@ -1313,7 +1396,6 @@ fn jina_bert_is_told_from_bert_by_its_slopes() {
         (true, Activation::Gelu, false, true)
     );
     assert!(config.drops_units && !config.drops_fed && config.adds_by_distance());
-    let of = |name: &str, shape: &[usize]| (name.to_owned(), shape.to_vec());
     let named = stored(&config.layout());
     let of_bert = stored(&parse(&bert()).layout());
     // But for the positions, all of it up to the feed-forward part.
@@ -1322,11 +1404,11 @@ fn jina_bert_is_told_from_bert_by_its_slopes() {
         [&of_bert[..1], &of_bert[2..15]].concat()
     );
     let expected = [
-        of("encoder.layer.0.mlp.gated_layers.weight", &[32, 8]),
-        of("encoder.layer.0.mlp.wo.weight", &[8, 16]),
-        of("encoder.layer.0.mlp.wo.bias", &[8]),
-        of("encoder.layer.0.mlp.layernorm.weight", &[8]),
-        of("encoder.layer.0.mlp.layernorm.bias", &[8]),
+        tensor("encoder.layer.0.mlp.gated_layers.weight", &[32, 8]),
+        tensor("encoder.layer.0.mlp.wo.weight", &[8, 16]),
+        tensor("encoder.layer.0.mlp.wo.bias", &[8]),
+        tensor("encoder.layer.0.mlp.layernorm.weight", &[8]),
+        tensor("encoder.layer.0.mlp.layernorm.bias", &[8]),
     ];
     assert_eq!(named[14..], expected);
     let mut relu = jina();

@@ -128,3 +128,35 @@ fn tables_wider_than_the_hidden_states_are_named() {
     recipe.student.init = Init::Random;
     assert!(Plan::new(&recipe, &teacher).is_ok());
 }
+
+/// config.json keeps the dropout of the first teacher, with which nobody has distilled.
+#[test]
+fn a_student_of_an_assistant_is_written_with_the_dropout_of_the_teacher() {
+    let config = json!({
+        "model_type": "bert", "vocab_size": 50, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3,
+        "intermediate_size": 96, "max_position_embeddings": 40, "hidden_dropout_prob": 0.25,
+        "attention_probs_dropout_prob": 0.125,
+    });
+    let teacher = Config::parse("config.json", config.to_string().as_bytes()).expect("a config");
+    let recipe = Recipe {
+        corpus: vec!["corpus.txt".into()],
+        max_length: 16,
+        assistant_steps: 2,
+        student: StudentRecipe {
+            layers: 1,
+            hidden: 24,
+            heads: 3,
+            dropout: 0.5,
+            ..StudentRecipe::default()
+        },
+        ..Recipe::default()
+    };
+    let (assistant, student) = Plan::stages(&recipe, &teacher, None).expect("plans");
+    for plan in [assistant.expect("an assistant"), student] {
+        assert_eq!(plan.student.hidden_dropout, 0.5, "while it learns");
+        let json = plan.student.to_json("float32");
+        let again = Config::parse("config.json", json.as_bytes()).expect("what we write we read");
+        let dropouts = (again.hidden_dropout, again.attention_dropout);
+        assert_eq!(dropouts, (0.25, 0.125));
+    }
+}

@@ -113,6 +113,32 @@ fn a_student_runs_elsewhere_with_the_same_vectors() {
     assert_eq!(scene.files("student/onnx"), ["model_q4.onnx"]);
 }
 
+/// Rotary positions, windows, gates, learnt distances and slopes are in the graph, too.
+#[test]
+fn a_model_of_each_kind_runs_elsewhere() {
+    for golden in [
+        "tiny-modernbert",
+        "tiny-mpnet",
+        "tiny-nomic",
+        "tiny-gte",
+        "tiny-jina",
+    ] {
+        let scene = Scene::new();
+        // Config and weights over those of the tiny BERT, whose tokenizer stays.
+        scene.copy_golden(golden, "teacher");
+        let (ids, hidden, vector) = encoded(&scene, "teacher");
+        let export = ["export", "--model", "teacher", "--pooled"];
+        scene
+            .run(&[&export[..], &["--formats", "f32"]].concat())
+            .done();
+        let file = scene.read("teacher/onnx/model.onnx");
+        let worst = farthest(&run(file.clone(), &ids, "last_hidden_state"), &hidden);
+        assert!(worst < 1e-5, "{golden}: {worst:.1e}");
+        let worst = farthest(&run(file, &ids, "sentence_embedding"), &vector);
+        assert!(worst < 1e-5, "{golden}: {worst:.1e}");
+    }
+}
+
 #[test]
 fn a_fine_tuned_model_gives_its_logits() {
     let scene = Scene::new();

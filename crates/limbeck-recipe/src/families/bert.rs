@@ -33,6 +33,7 @@ pub(super) const KEYS: Keys = Keys {
     num_hidden_layers: "num_hidden_layers",
     num_attention_heads: "num_attention_heads",
     intermediate_size: "intermediate_size",
+    longest: "max_position_embeddings",
     activation: "hidden_act",
     hidden_dropout: "hidden_dropout_prob",
     attention_dropout: "attention_probs_dropout_prob",

@@ -11,10 +11,10 @@ use crate::json::{Object, short};
 use crate::layout::Names;
 use crate::shape::{Activation, NormPlace, Positions, Shape};
 
-/// The longest sequence, in every family.
-pub(super) const LONGEST: &str = "max_position_embeddings";
 /// Where a family whose head may read the mean says so.
 pub(crate) const POOLS: &str = "classifier_pooling";
+/// Where a family whose head may have a bias says so.
+pub(crate) const BIASED_HEAD: &str = "classifier_bias";
 const POSITIONS: &str = "position_embedding_type";
 const PRUNED: &str = "pruned_heads";
 
@@ -56,6 +56,8 @@ pub(crate) struct Keys {
     pub num_attention_heads: &'static str,
     /// Width of the feed-forward part.
     pub intermediate_size: &'static str,
+    /// The most positions.
+    pub longest: &'static str,
     /// Activation of the feed-forward part.
     pub activation: &'static str,
     /// Dropout of hidden values.
@@ -181,7 +183,7 @@ impl Fields<'_> {
             return Err(self.unsupported(POSITIONS, &value, "absolute"));
         }
         let positions = Positions::Learned {
-            rows: self.required(LONGEST)?,
+            rows: self.required(self.keys.longest)?,
             first: 0,
             uncounted: None,
         };

@@ -9,7 +9,7 @@
 use serde_json::{Map, Value, json};
 
 use super::bert;
-use super::family::{Family, Fields, LONGEST};
+use super::family::{Family, Fields};
 use super::rotary;
 use crate::error::ConfigError;
 use crate::head::FamilyHead;
@@ -80,7 +80,7 @@ fn shape(fields: &Fields, usual: f64) -> Result<Shape, ConfigError> {
     if fields.optional(LONG_SCALE)?.unwrap_or(false) {
         return Err(fields.unsupported(LONG_SCALE, "true", "false"));
     }
-    let longest = fields.required(LONGEST)?;
+    let longest = fields.required(fields.keys.longest)?;
     let angles = rotary::of_all(fields, usual)?;
     let shape = fields.of_positions(Positions::Rotary { longest, angles }, 0.1)?;
     Ok(Shape {

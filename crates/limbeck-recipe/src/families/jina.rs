@@ -8,7 +8,7 @@
 use serde_json::{Value, json};
 
 use super::bert;
-use super::family::{Family, Fields, LONGEST};
+use super::family::{Family, Fields};
 use crate::error::ConfigError;
 use crate::layout::Names;
 use crate::shape::{Activation, Positions, Shape};
@@ -53,7 +53,7 @@ fn read(fields: &Fields) -> Result<Shape, ConfigError> {
         }
     };
     let positions = Positions::Slopes {
-        longest: fields.required(LONGEST)?,
+        longest: fields.required(fields.keys.longest)?,
     };
     let shape = fields.of_positions(positions, 0.1)?;
     Ok(Shape {

@@ -15,7 +15,7 @@ mod rotary;
 
 use serde_json::{Map, Value};
 
-pub(crate) use family::{Family, Fields, POOLS};
+pub(crate) use family::{BIASED_HEAD, Family, Fields, POOLS};
 
 /// All supported families, in the order in which messages list them. Of those of one `model_type` the first whose config.json it is
 /// counts.

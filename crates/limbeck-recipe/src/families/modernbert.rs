@@ -8,7 +8,7 @@
 use serde_json::{Map, Value, json};
 
 use super::bert;
-use super::family::{Family, Fields, Keys, LONGEST, POOLS};
+use super::family::{Family, Fields, Keys, POOLS};
 use super::rotary;
 use crate::error::ConfigError;
 use crate::head::{FamilyHead, HeadActivation};
@@ -74,7 +74,7 @@ const LOCAL: (&str, &str, f64) = ("sliding_attention", "local_rope_theta", 10_00
 /// `transformers` reads no `position_embedding_type` of this kind, and the models' own say what they like there.
 fn read(fields: &Fields) -> Result<Shape, ConfigError> {
     let positions = Positions::Rotary {
-        longest: fields.required(LONGEST)?,
+        longest: fields.required(fields.keys.longest)?,
         angles: angles(fields, GLOBAL)?,
     };
     let shape = fields.of_positions(positions, 0.0)?;
@@ -110,17 +110,17 @@ fn read(fields: &Fields) -> Result<Shape, ConfigError> {
     })
 }
 
-/// The angles of a kind of layers. What scales them for long texts in the keys of transformers 4 is refused.
+/// The angles of a kind of layers. What scales them in the keys of transformers 4 lies over what the object of transformers 5 says, of
+/// both kinds.
 fn angles(
     fields: &Fields,
     (kind, old_key, usual): (&str, &str, f64),
 ) -> Result<Angles, ConfigError> {
-    fields.require_none(rotary::SCALING)?;
     let of_kinds: Option<Map<String, Value>> = fields.nullable(rotary::ANGLES)?;
     let of_kind = of_kinds.as_ref().and_then(|kinds| kinds.get(kind));
-    let map = match of_kind {
-        None | Some(Value::Null) => &Map::new(),
-        Some(Value::Object(map)) => map,
+    let mut map = match of_kind {
+        None | Some(Value::Null) => Map::new(),
+        Some(Value::Object(map)) => map.clone(),
         Some(other) => {
             let shown = short(other);
             return Err(fields.wrong(format!(
@@ -129,8 +129,17 @@ fn angles(
             )));
         }
     };
+    let scaling: Option<Map<String, Value>> = fields.nullable(rotary::SCALING)?;
+    if let Some(scaling) = scaling {
+        // Where it is called `type`, transformers 4 scales and 5 does not.
+        if !scaling.contains_key(rotary::KIND) {
+            let supported = "none (null), or an object with a rope_type";
+            return Err(fields.unsupported(rotary::SCALING, &short(&json!(scaling)), supported));
+        }
+        map.extend(scaling);
+    }
     let object = Object {
-        map,
+        map: &map,
         ..fields.object
     };
     let theta: f64 = fields.optional(old_key)?.unwrap_or(usual);
@@ -196,9 +205,16 @@ fn write(shape: &Shape) -> Vec<(&'static str, Value)> {
                 rotary::ANGLES,
                 json!({GLOBAL.0: of(angles), LOCAL.0: of(local.angles)}),
             ),
-            (GLOBAL.1, json!(angles.theta)),
-            (LOCAL.1, json!(local.angles.theta)),
         ]);
+        // Those of 4 scale all layers alike.
+        if angles.stretch == local.angles.stretch {
+            fields.extend([
+                (GLOBAL.1, json!(angles.theta)),
+                (LOCAL.1, json!(local.angles.theta)),
+            ]);
+            let scaling = rotary::scaling(angles);
+            fields.extend(scaling.map(|scaling| (rotary::SCALING, scaling)));
+        }
     }
     fields
 }

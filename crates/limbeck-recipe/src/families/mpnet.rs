@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 
 use super::bert;
-use super::family::{Family, Fields, LONGEST};
+use super::family::{Family, Fields};
 use crate::error::ConfigError;
 use crate::head::{FamilyHead, HeadActivation};
 use crate::layout::Names;
@@ -52,7 +52,7 @@ fn read(fields: &Fields) -> Result<Shape, ConfigError> {
     }
     Ok(Shape {
         positions: Positions::Learned {
-            rows: fields.required(LONGEST)?,
+            rows: fields.required(fields.keys.longest)?,
             first: PADDING as usize + 1,
             uncounted: Some(PADDING),
         },

@@ -9,13 +9,13 @@
 use serde_json::{Value, json};
 
 use super::bert;
-use super::family::{Family, Fields, Keys, LONGEST};
+use super::family::{Family, Fields, Keys};
 use super::rotary;
 use crate::config::ROWS_MULTIPLE;
 use crate::error::ConfigError;
 use crate::head::FamilyHead;
 use crate::layout::Names;
-use crate::shape::{Activation, Angles, Positions, Shape};
+use crate::shape::{Activation, Positions, Shape};
 
 pub(super) static FAMILY: Family = NOMIC;
 
@@ -28,6 +28,7 @@ pub(super) static OLDER: Family = Family {
         num_hidden_layers: "n_layer",
         num_attention_heads: "n_head",
         intermediate_size: "n_inner",
+        longest: "n_positions",
         hidden_dropout: "resid_pdrop",
         attention_dropout: "attn_pdrop",
         layer_norm_eps: "layer_norm_epsilon",
@@ -66,16 +67,15 @@ const NOMIC: Family = Family {
 
 const TYPES: &str = "type_vocab_size";
 const HEAD_WIDTH: &str = "head_dim";
-const OLDER_LONGEST: &str = "n_positions";
 const OLDER_BASE: &str = "rotary_emb_base";
 const OLDER_ACTIVATION: &str = "activation_function";
 const FRACTION: &str = "rotary_emb_fraction";
 const EXPERTS: &str = "moe_every_n_layers";
 const SCALING: &str = "rotary_scaling_factor";
 const TRAINED: &str = "max_trained_positions";
-const ATTENTION_BIAS: &str = "qkv_proj_bias";
-const UP_BIAS: &str = "mlp_fc1_bias";
-const DOWN_BIAS: &str = "mlp_fc2_bias";
+
+/// Biases, which the older code has where config.json says nothing, and transformers never, so that no student could have them.
+const BIASES: [&str; 3] = ["qkv_proj_bias", "mlp_fc1_bias", "mlp_fc2_bias"];
 
 /// What the older code computes otherwise if a flag is set.
 const FLAGS: [&str; 6] = [
@@ -89,12 +89,11 @@ const FLAGS: [&str; 6] = [
 
 fn read(fields: &Fields) -> Result<Shape, ConfigError> {
     fields.require_none(rotary::SCALING)?;
-    let shape = shape(
-        fields,
-        fields.required(LONGEST)?,
-        rotary::of_all(fields, 1000.0)?,
-        0.0,
-    )?;
+    let positions = Positions::Rotary {
+        longest: fields.required(fields.keys.longest)?,
+        angles: rotary::of_all(fields, 1000.0)?,
+    };
+    let shape = shape(fields, positions, 0.0, 1e-12)?;
     let width: Option<usize> = fields.nullable(HEAD_WIDTH)?;
     let is_share =
         |width: &usize| width.checked_mul(shape.num_attention_heads) == Some(shape.hidden_size);
@@ -109,9 +108,6 @@ fn read(fields: &Fields) -> Result<Shape, ConfigError> {
         } else {
             Activation::Silu
         },
-        attention_bias: false,
-        up_bias: false,
-        down_bias: false,
         ..shape
     })
 }
@@ -122,6 +118,11 @@ fn read_older(fields: &Fields) -> Result<Shape, ConfigError> {
     for flag in FLAGS {
         if fields.optional(flag)?.unwrap_or(false) {
             return Err(fields.unsupported(flag, "true", "false"));
+        }
+    }
+    for bias in BIASES {
+        if fields.optional(bias)?.unwrap_or(true) {
+            return Err(fields.unsupported(bias, "true", "false"));
         }
     }
     fields.require_none("rotary_emb_scale_base")?;
@@ -141,43 +142,50 @@ fn read_older(fields: &Fields) -> Result<Shape, ConfigError> {
         other => return Err(fields.unsupported(OLDER_ACTIVATION, other, "swiglu, geglu")),
     };
     let scaling: Option<f64> = fields.nullable(SCALING)?;
-    let positions: usize = fields.required(OLDER_LONGEST)?;
+    let positions: usize = fields.required(fields.keys.longest)?;
     let longest = match scaling {
-        Some(_) => positions.min(fields.optional(TRAINED)?.unwrap_or(2048)),
+        Some(_) => positions.min(trained(fields)?),
         None => positions,
     };
     let base = fields.optional(OLDER_BASE)?.unwrap_or(10_000.0);
     let base = rotary::base(fields, OLDER_BASE, base, 1000.0)?;
-    let shape = shape(fields, longest, base.into(), 0.1)?;
+    let angles = base.into();
+    let positions = Positions::Rotary { longest, angles };
+    let shape = shape(fields, positions, 0.1, 1e-5)?;
     // The table of words has whole multiples of rows.
     let multiple: usize = fields.optional(ROWS_MULTIPLE)?.unwrap_or(1);
     let rows = shape.vocab_size.checked_next_multiple_of(multiple);
-    let flag = |key| Ok(fields.optional(key)?.unwrap_or(true));
     Ok(Shape {
         vocab_size: rows.unwrap_or(shape.vocab_size),
         activation,
-        attention_bias: flag(ATTENTION_BIAS)?,
-        up_bias: flag(UP_BIAS)?,
-        down_bias: flag(DOWN_BIAS)?,
-        layer_norm_eps: fields.optional(fields.keys.layer_norm_eps)?.unwrap_or(1e-5),
         ..shape
     })
 }
 
-/// What the keys of both kinds say.
+/// The longest text that the model was trained on.
+fn trained(fields: &Fields) -> Result<usize, ConfigError> {
+    match fields.optional(TRAINED)?.unwrap_or(2048) {
+        0 => Err(fields.wrong(format!("{TRAINED} is 0"))),
+        longest => Ok(longest),
+    }
+}
+
+/// What the keys of both kinds say, with the dropout and the epsilon where config.json says nothing.
 fn shape(
     fields: &Fields,
-    longest: usize,
-    angles: Angles,
+    positions: Positions,
     dropout: f64,
+    eps: f64,
 ) -> Result<Shape, ConfigError> {
-    let shape = fields.of_positions(Positions::Rotary { longest, angles }, dropout)?;
+    let shape = fields.of_positions(positions, dropout)?;
+    let keys = fields.keys;
     Ok(Shape {
         type_vocab_size: fields.optional(TYPES)?.unwrap_or(2),
-        layer_norm_eps: fields
-            .optional(fields.keys.layer_norm_eps)?
-            .unwrap_or(1e-12),
+        layer_norm_eps: fields.optional(keys.layer_norm_eps)?.unwrap_or(eps),
         is_gated: true,
+        attention_bias: false,
+        up_bias: false,
+        down_bias: false,
         ..shape
     })
 }
@@ -189,7 +197,7 @@ fn write(shape: &Shape) -> Vec<(&'static str, Value)> {
     };
     let mut fields = vec![
         ("vocab_size", json!(shape.vocab_size)),
-        (LONGEST, json!(longest)),
+        (NOMIC.keys.longest, json!(longest)),
         (TYPES, json!(shape.type_vocab_size)),
         ("layer_norm_eps", json!(shape.layer_norm_eps)),
         ("hidden_act", json!(shape.activation.name())),
@@ -207,18 +215,16 @@ fn write(shape: &Shape) -> Vec<(&'static str, Value)> {
     fields.extend(keys.own(shape));
     fields.extend([
         (keys.layer_norm_eps, json!(shape.layer_norm_eps)),
-        (OLDER_LONGEST, json!(longest)),
+        (keys.longest, json!(longest)),
         (TRAINED, json!(longest)),
         (SCALING, Value::Null),
         (OLDER_BASE, json!(angles.theta)),
         (FRACTION, json!(1.0)),
         (OLDER_ACTIVATION, json!(activation)),
-        (ATTENTION_BIAS, json!(shape.attention_bias)),
-        (UP_BIAS, json!(shape.up_bias)),
-        (DOWN_BIAS, json!(shape.down_bias)),
         ("rotary_emb_interleaved", json!(false)),
         ("prenorm", json!(false)),
         ("causal", json!(false)),
     ]);
+    fields.extend(BIASES.map(|bias| (bias, json!(false))));
     fields
 }

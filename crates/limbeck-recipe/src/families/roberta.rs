@@ -35,7 +35,7 @@ pub(super) static FAMILY: Family = Family {
 fn read(fields: &Fields) -> Result<Shape, ConfigError> {
     Ok(Shape {
         positions: Positions::Learned {
-            rows: fields.required("max_position_embeddings")?,
+            rows: fields.required(fields.keys.longest)?,
             first: fields.pad_token_id as usize + 1,
             uncounted: Some(fields.pad_token_id),
         },

@@ -12,7 +12,10 @@ pub(super) const ANGLES: &str = "rope_parameters";
 /// What scales the angles in transformers 4.
 pub(super) const SCALING: &str = "rope_scaling";
 const THETA: &str = "rope_theta";
-const KINDS: [&str; 2] = ["rope_type", "type"];
+const FACTOR: &str = "factor";
+/// What kind of angles an object describes, and its older name.
+pub(super) const KIND: &str = "rope_type";
+const KINDS: [&str; 2] = [KIND, "type"];
 
 /// The angles of an encoder whose layers are of one kind; of transformers 4 the base alone.
 pub(super) fn of_all(fields: &Fields, usual: f64) -> Result<Angles, ConfigError> {
@@ -35,7 +38,7 @@ pub(super) fn angles(
     let stretch = match kind(object)?.as_deref() {
         None | Some("default") => 1.0,
         Some("linear") => factor(object)?,
-        Some(other) => return Err(object.unsupported(KINDS[0], other, "default, linear")),
+        Some(other) => return Err(object.unsupported(KIND, other, "default, linear")),
     };
     let theta = object.optional(THETA)?.unwrap_or(theta);
     let theta = base(object, name, theta, usual)?;
@@ -65,7 +68,7 @@ pub(super) fn kind(object: &Object) -> Result<Option<String>, ConfigError> {
 
 /// By how much an object scales.
 pub(super) fn factor(object: &Object) -> Result<f64, ConfigError> {
-    let factor: f64 = object.required("factor")?;
+    let factor: f64 = object.required(FACTOR)?;
     match (1.0..=1e6).contains(&factor) {
         true => Ok(factor),
         false => Err(object.wrong(format!(
@@ -75,9 +78,13 @@ pub(super) fn factor(object: &Object) -> Result<f64, ConfigError> {
 }
 
 /// As transformers 5 writes angles.
-pub(super) fn value(Angles { theta, stretch }: Angles) -> Value {
-    match stretch > 1.0 {
-        true => json!({KINDS[0]: "linear", THETA: theta, "factor": stretch}),
-        false => json!({KINDS[0]: "default", THETA: theta}),
-    }
+pub(super) fn value(angles: Angles) -> Value {
+    let mut value = scaling(angles).unwrap_or_else(|| json!({KIND: "default"}));
+    value[THETA] = angles.theta.into();
+    value
+}
+
+/// What scales these angles, if they are scaled.
+pub(super) fn scaling(Angles { stretch, .. }: Angles) -> Option<Value> {
+    (stretch > 1.0).then(|| json!({KIND: "linear", FACTOR: stretch}))
 }
