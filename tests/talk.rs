@@ -28,6 +28,8 @@ pub struct Memory {
     pub quota: usize,
     /// Whether another engine trains.
     pub claimed: bool,
+    /// Bytes of memory that are free for a run; none if that is not known.
+    pub free: Rc<Cell<Option<u64>>>,
     /// Writes so far, removals too.
     pub writes: Rc<Cell<usize>>,
     /// Which of them are refused, counted from 0.
@@ -44,6 +46,7 @@ impl Memory {
             files: Rc::default(),
             quota: usize::MAX,
             claimed: false,
+            free: Rc::default(),
             writes: Rc::default(),
             refused: 0..0,
             clock: None,
@@ -108,6 +111,10 @@ impl World for Memory {
             Some((now, by)) => now.replace(now.get() + by),
             None => seconds(),
         }
+    }
+
+    fn free_memory(&self) -> Option<u64> {
+        self.free.get()
     }
 
     /// Gives way once, to whoever waits for events.

@@ -8,7 +8,7 @@ use it::{cpu, gpu, read};
 use limbeck_engine::{To, seal, unseal};
 use limbeck_kernels::relation;
 use limbeck_model::{Encoder, Folder, Precision, TokenBatch};
-use limbeck_protocol::{Command, Control, Event, Export, Halt, RunState, VERSION};
+use limbeck_protocol::{Command, Control, Event, Export, Found, Halt, RunState, VERSION};
 use limbeck_recipe::{Config, Evaluation, Init, Pair, Part, Recipe, Step, StudentRecipe};
 use limbeck_relations::Projections;
 use safetensors::SafeTensors;
@@ -1019,71 +1019,140 @@ async fn sentences_are_compared() {
     .await;
 }
 
-/// What both models find is what their vectors of the held-out lines say, one by one; each hit says where the other has it.
+/// What both models find for a text, told to whoever asked alone.
+async fn found(asker: &mut Asker, text: &str) -> Found {
+    let text = text.to_owned();
+    asker.ask(Command::Search { text }, Vec::new());
+    next_found(asker).await
+}
+
+async fn next_found(asker: &mut Asker) -> Found {
+    let heard = asker.until(|e| matches!(e, Event::Found { .. })).await;
+    match heard.into_iter().next_back() {
+        Some((To::One(7), Event::Found { found }, _)) => found,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// That what is found is what the vectors of the lines say, one by one, of the teacher and of the student as it is now; each hit says
+/// where the other model has it.
+async fn agrees(asker: &mut Asker, query: &str, found: &Found, heldout: &[String]) {
+    let count = found.lines as usize;
+    // The tiny teacher has 40 positions.
+    let tokenizer = tiny_bert().tokenizer().unwrap().truncating(40).unwrap();
+    let student = exported(asker).await;
+    for (folder, hits, other) in [
+        (tiny_bert(), &found.teacher, &found.student),
+        (student, &found.student, &found.teacher),
+    ] {
+        assert_eq!(hits.len(), count.min(10));
+        let encoder = Encoder::from_folder(&folder, &cpu()).unwrap();
+        let vector = async |text: &str| {
+            let ids = tokenizer.encode(&[text]).unwrap().remove(0).ids;
+            let batch = TokenBatch::new(&ids, &[ids.len()], &cpu()).unwrap();
+            read(encoder.mean_pooled(&batch).unwrap()).await
+        };
+        let product = |a: &[f32], b: &[f32]| -> f32 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
+        let of_query = vector(query).await;
+        let cosine = async |line: &str| {
+            let of_line = vector(line).await;
+            let norms = product(&of_line, &of_line) * product(&of_query, &of_query);
+            product(&of_line, &of_query) / norms.sqrt()
+        };
+        for (place, hit) in hits.iter().enumerate() {
+            let exact = cosine(&hit.text).await;
+            assert!((hit.cosine - exact).abs() < 1e-5, "{hit:?} and {exact}");
+            let there = hit.other.unwrap() as usize;
+            if let Some(same) = other.get(there - 1) {
+                assert_eq!(
+                    (&same.text, same.other),
+                    (&hit.text, Some(place as u64 + 1))
+                );
+            }
+        }
+        assert!(hits.is_sorted_by(|a, b| a.cosine >= b.cosine));
+        // No held-out line that is not among them is nearer.
+        let last = hits.last().unwrap().cosine;
+        for line in heldout {
+            let is_hit = hits.iter().any(|hit| hit.text == *line);
+            let cosine = cosine(line).await;
+            assert!(is_hit || cosine <= last + 1e-5, "{line}: {cosine}");
+        }
+    }
+}
+
+/// A search is of the student as it is when it is asked for: a fresh one, one that has learnt since, one that was restored. A text
+/// beyond the tokens that are read is cut, and said to be.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn teacher_and_student_search_the_same_lines() {
-    with_engine(Memory::new(cpu()), async |asker| {
-        let query = "a small word".to_owned();
-        let search = Command::Search {
-            text: query.clone(),
-        };
-        asker.ask(search.clone(), Vec::new());
+    let query = "a small word";
+    let place = Memory::new(cpu());
+    let (last, heldout) = with_engine(place.clone(), async |asker| {
+        let text_of_it = query.to_owned();
+        asker.ask(Command::Search { text: text_of_it }, Vec::new());
         assert_eq!(asker.refusal().await.0, Control::Search);
         provide(asker, &text()).await;
         start(asker);
-        let heard = asker.until(is(&FINISHED)).await;
+        asker.ask(Command::Pause, Vec::new());
+        let heard = asker.until(is(&RunState::Paused)).await;
         let (_, heldout, _) = similarity(&heard);
-        asker.ask(search, Vec::new());
-        let heard = asker.until(|e| matches!(e, Event::Found { .. })).await;
-        let Some((To::One(7), Event::Found { found }, _)) = heard.into_iter().next_back() else {
-            panic!("told to others")
-        };
+        let fresh = found(asker, query).await;
         assert_eq!(
-            (found.step, &found.text, &*found.kind),
-            (9, &query, "held-out lines")
+            (fresh.step, &*fresh.text, fresh.left_out, &*fresh.kind),
+            (0, query, 0, "held-out lines")
         );
-        let count = found.lines as usize;
+        let count = fresh.lines as usize;
         assert!(count >= heldout.len() && count > 5, "{count}");
-        let tokenizer = tiny_bert().tokenizer().unwrap();
-        let student = exported(asker).await;
-        for (folder, hits, other) in [
-            (tiny_bert(), &found.teacher, &found.student),
-            (student, &found.student, &found.teacher),
-        ] {
-            assert_eq!(hits.len(), count.min(10));
-            let encoder = Encoder::from_folder(&folder, &cpu()).unwrap();
-            let vector = async |text: &str| {
-                let ids = tokenizer.encode(&[text]).unwrap().remove(0).ids;
-                let batch = TokenBatch::new(&ids, &[ids.len()], &cpu()).unwrap();
-                read(encoder.mean_pooled(&batch).unwrap()).await
-            };
-            let product =
-                |a: &[f32], b: &[f32]| -> f32 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
-            let of_query = vector(&query).await;
-            for (place, hit) in hits.iter().enumerate() {
-                let of_hit = vector(&hit.text).await;
-                let norms = product(&of_hit, &of_hit) * product(&of_query, &of_query);
-                let exact = product(&of_hit, &of_query) / norms.sqrt();
-                assert!((hit.cosine - exact).abs() < 1e-5, "{hit:?} and {exact}");
-                let there = hit.other.unwrap() as usize;
-                if let Some(same) = other.get(there - 1) {
-                    assert_eq!(
-                        (&same.text, same.other),
-                        (&hit.text, Some(place as u64 + 1))
-                    );
-                }
-            }
-            assert!(hits.is_sorted_by(|a, b| a.cosine >= b.cosine));
-            // No held-out line that is not among them is nearer.
-            let last = hits.last().unwrap().cosine;
-            for line in &heldout {
-                let of_line = vector(line).await;
-                let norms = product(&of_line, &of_line) * product(&of_query, &of_query);
-                let cosine = product(&of_line, &of_query) / norms.sqrt();
-                let is_hit = hits.iter().any(|hit| hit.text == *line);
-                assert!(is_hit || cosine <= last + 1e-5, "{line}: {cosine}");
-            }
+        agrees(asker, query, &fresh, &heldout).await;
+        for step in 1..=3 {
+            asker.ask(Command::Step, Vec::new());
+            let learnt = found(asker, query).await;
+            assert_eq!(learnt.step, step);
+            assert_eq!(learnt.lines, fresh.lines);
+            let cosines = |found: &Found| found.student.iter().map(|hit| hit.cosine).collect();
+            let [before, now]: [Vec<f32>; 2] = [&fresh, &learnt].map(cosines);
+            assert_ne!(before, now);
+            agrees(asker, query, &learnt, &heldout).await;
         }
+        let long = "the ".repeat(60);
+        let cut = found(asker, &long).await;
+        assert_eq!(cut.left_out, 62 - 40);
+        assert_eq!(cut.text.chars().count(), 161);
+        agrees(asker, &long, &cut, &heldout).await;
+        asker.ask(Command::Resume, Vec::new());
+        asker.until(is(&FINISHED)).await;
+        (found(asker, query).await, heldout)
+    })
+    .await;
+    assert_eq!(last.step, 9);
+    with_engine(place, async |asker| {
+        asker.ask(Command::Restore, Vec::new());
+        asker.until(is(&FINISHED)).await;
+        let again = found(asker, query).await;
+        assert_eq!(again, last);
+        agrees(asker, query, &again, &heldout).await;
+    })
+    .await;
+}
+
+/// While the models read the lines, commands get in between: a pause, and a newer search, which takes the place of the first.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_search_lets_commands_in() {
+    with_engine(Memory::new(cpu()), async |asker| {
+        provide(asker, &text()).await;
+        start(asker);
+        for text in ["a line", "a small word"].map(str::to_owned) {
+            asker.ask(Command::Search { text }, Vec::new());
+        }
+        asker.ask(Command::Pause, Vec::new());
+        let is_found = |e: &Event| matches!(e, Event::Found { .. });
+        let heard = asker.until(is(&RunState::Paused)).await;
+        assert!(!heard.iter().any(|(_, event, _)| is_found(event)));
+        assert_eq!(next_found(asker).await.text, "a small word");
+        asker.ask(Command::Step, Vec::new());
+        let steps = |e: &Event| matches!(e, Event::Steps { .. });
+        let heard = asker.until(steps).await;
+        assert!(!heard.iter().any(|(_, event, _)| is_found(event)));
     })
     .await;
 }
@@ -1109,6 +1178,43 @@ async fn a_student_is_exported_with_onnx_files() {
         let holds = |file: &[u8]| file.windows(words.data().len()).any(|w| w == words.data());
         assert!(holds(whole) && !holds(half) && !holds(byte));
         assert_eq!(with.files().count(), plain.files().count() + 3);
+    })
+    .await;
+}
+
+/// A number that f16 cannot hold leaves out that file alone, and that is said; what has no room is refused before it is computed.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn onnx_files_that_cannot_be_are_left_out() {
+    let place = Memory::new(cpu());
+    with_engine(place.clone(), async |asker| {
+        provide(asker, &text()).await;
+        start(asker);
+        asker.until(is(&FINISHED)).await;
+        let student = exported(asker).await;
+        let mut files: BTreeMap<String, Vec<u8>> = student.into_files().collect();
+        let weights = files.get_mut("model.safetensors").unwrap();
+        let name = "embeddings.LayerNorm.bias";
+        let tensors = SafeTensors::deserialize(weights).unwrap();
+        let data = tensors.tensor(name).unwrap().data().as_ptr() as usize;
+        let at = data - weights.as_ptr() as usize;
+        weights[at..at + 4].copy_from_slice(&1e5_f32.to_le_bytes());
+        let mut files: Vec<_> = files.into_iter().collect();
+        let plain = files.len();
+        let left_out = limbeck_engine::onnx::add(&mut files);
+        let [reason] = &left_out[..] else {
+            panic!("{left_out:?}")
+        };
+        assert!(reason.contains("in f16 (tensor"), "{reason}");
+        assert_eq!(files.len(), plain + 2);
+        assert!(files.iter().all(|(path, _)| path != "onnx/model_fp16.onnx"));
+
+        place.free.set(Some(1000));
+        let what = Export::StudentWithOnnx;
+        asker.ask(Command::Export { what }, Vec::new());
+        let (control, message) = asker.refusal().await;
+        assert_eq!(control, Control::Run);
+        assert!(message.contains("1.0 kB are free"), "{message}");
+        exported(asker).await;
     })
     .await;
 }

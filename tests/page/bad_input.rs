@@ -1,7 +1,7 @@
 //! What is wrong is said where it is fixed, and nothing of it ends the page.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Cursor, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use it_page::acts::{distil, no_errors, open, said};
@@ -34,6 +34,88 @@ async fn a_link_with_nonsense_is_named() {
     .await;
     no_errors(&browser).await;
     browser.close().await;
+}
+
+/// In numbers that are typed: what is none, or none that a recipe can hold.
+#[tokio::test]
+async fn a_number_of_no_use_is_named() {
+    let _one = ONE.lock().await;
+    let site = Site::hosted();
+    let browser = Browser::chromium(Gpu::None).await;
+    open(&browser, &site, QUICK).await;
+    for (text, words) in [
+        ("0x10", "`0x10` is not a number"),
+        ("1e", "`1e` is not a number"),
+        ("1e999", "`1e999` is not a finite number"),
+        ("1,5", "use a decimal point"),
+        ("Infinity", "`Infinity` is not a number"),
+    ] {
+        write(&browser, text).await;
+        said(&browser, "#field-learning-rate-mistake", &[words]).await;
+    }
+    write(&browser, " 1.5e-3 ").await;
+    let right = "document.querySelector('#field-learning-rate-mistake').textContent === '' \
+        && document.querySelector('#field-learning-rate').value === '0.0015'";
+    browser.until("a number is taken", right).await;
+    no_errors(&browser).await;
+    browser.close().await;
+}
+
+/// Types a learning rate.
+async fn write(browser: &Browser, text: &str) {
+    let write = format!(
+        "(e => {{ e.value = '{text}'; for (const kind of ['input', 'change']) e.dispatchEvent(new Event(kind, {{ bubbles: true }})); }})\
+         (document.querySelector('#field-learning-rate'))"
+    );
+    browser.value(&write).await;
+}
+
+/// A teacher in a zip is unpacked by the browser, also where its sizes follow its files; and one that is damaged is no teacher.
+#[tokio::test]
+async fn a_teacher_in_a_zip_is_read() {
+    let _one = ONE.lock().await;
+    let site = Site::hosted();
+    let browser = Browser::chromium(Gpu::None).await;
+    let folder = TempDir::new().unwrap();
+    let files = Files(folder.path());
+    open(&browser, &site, QUICK).await;
+    let packed = packed(zip::ZipWriter::new(Cursor::new(Vec::new()))).into_inner();
+    let streamed = packed_as_a_stream();
+    // A header that says that the sizes come behind.
+    assert_eq!((packed[6] & 8, streamed[6] & 8), (0, 8));
+    let mut damaged = packed.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 0x10;
+    for (name, bytes) in [("deflated", &packed), ("streamed", &streamed)] {
+        let file = files.write(&format!("{name}.zip"), bytes);
+        browser.drop_files("#teacher .drop", &[file]).await;
+        said(&browser, "#teacher .data-name", &[name]).await;
+    }
+    let file = files.write("damaged.zip", &damaged);
+    browser.drop_files("#teacher .drop", &[file]).await;
+    let words = ["in damaged.zip", "Make or download the zip again"];
+    said(&browser, "#teacher .mistake", &words).await;
+    said(&browser, "#teacher .data-name", &["streamed"]).await;
+    assert_eq!(distil(&browser).await.len(), 24);
+    no_errors(&browser).await;
+    browser.close().await;
+}
+
+/// The bundled teacher, deflated.
+fn packed<W: Write + Seek>(mut zip: zip::ZipWriter<W>) -> W {
+    let options = zip::write::SimpleFileOptions::default()
+        .compression_method(zip::CompressionMethod::Deflated);
+    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+        zip.start_file(format!("teacher/{name}"), options).unwrap();
+        let path = it_page::root().join("assets/teacher").join(name);
+        zip.write_all(&std::fs::read(path).unwrap()).unwrap();
+    }
+    zip.finish().unwrap()
+}
+
+/// The same, written to where nobody can go back.
+fn packed_as_a_stream() -> Vec<u8> {
+    packed(zip::ZipWriter::new_stream(Vec::new())).into_inner()
 }
 
 /// In files that are dropped and texts that are pasted. The page is as good as before afterwards.

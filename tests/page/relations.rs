@@ -1,11 +1,13 @@
 //! The relations of a sentence, seen every way that the page has.
 
-use it_page::acts::{ask, distil, no_errors, open, said, take_away, take_from, tall, unpack, wait};
+use it_page::acts::{
+    ask, distil, no_errors, open, said, start_and_pause, take_away, take_from, tall, unpack, wait,
+};
 use it_page::{Browser, Gpu, Site, limbeck, ran};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{ONE, QUICK};
+use crate::{LONG, ONE, QUICK};
 
 /// The cell that a screen reader reads.
 const CELL: &str = "#maps-grid [role=gridcell]";
@@ -40,12 +42,13 @@ async fn teacher_and_student_search() {
     let _one = ONE.lock().await;
     let site = Site::hosted();
     let browser = Browser::chromium(Gpu::None).await;
-    let query = QUICK.replace("heldout=0.0008", "heldout=0.02");
+    let query = LONG.replace("heldout=0.0008", "heldout=0.02");
     open(&browser, &site, &format!("{query}&see=view:sentences")).await;
     said(&browser, "#found-hint", &["start a run, or open a saved"]).await;
     let disabled = "document.querySelector('#found-text').disabled";
     assert_eq!(browser.value(disabled).await, true);
-    searched(&browser).await;
+    searched(&browser, 64, 300).await;
+    followed(&browser).await;
     for (name, width, height, dark) in [
         ("search-1440", 1440, 900, false),
         ("search-1440-dark", 1440, 900, true),
@@ -71,27 +74,36 @@ async fn the_native_engine_searches() {
     let keep = TempDir::new().unwrap();
     let site = Site::native(keep.path());
     let browser = Browser::chromium(Gpu::None).await;
-    let query = QUICK.replace("heldout=0.0008", "heldout=0.02");
+    // Long enough to be paused, on any machine.
+    let query = LONG
+        .replace("heldout=0.0008", "heldout=0.02")
+        .replace("steps=300", "steps=3000")
+        .replace("checkpoint_every=50", "checkpoint_every=1000");
     open(&browser, &site, &format!("{query}&see=view:sentences")).await;
-    searched(&browser).await;
+    searched(&browser, 128, 3000).await;
     no_errors(&browser).await;
     browser.close().await;
 }
 
-/// Distils, and searches by keys alone: both columns, their places and lines agree with each other, and follow the student.
-async fn searched(browser: &Browser) {
-    distil(browser).await;
+/// Distils, and searches by keys alone, while the run is paused and at its end: both columns, their places and lines agree with each
+/// other, and follow the student. What is written into the field meanwhile is not searched for.
+async fn searched(browser: &Browser, lines: usize, steps: u64) {
+    start_and_pause(browser).await;
     browser.focus("#found-text").await;
     for key in "a small river".chars() {
         browser.key(&key.to_string()).await;
     }
     enter(browser).await;
-    let share = [
-        "of the first 10 are the same",
-        "\u{201c}a small river\u{201d} among 128 held-out lines",
-        "step 24",
-    ];
+    let among = format!("\u{201c}a small river\u{201d}\u{2069} among {lines} held-out lines");
+    let share = ["of the first 10 are the same", &among, "at step"];
     said(browser, "#found-share", &share).await;
+    let focused = "document.activeElement.id === 'found-text'";
+    assert_eq!(browser.value(focused).await, true);
+    set(browser, "#found-text", "something else", "input").await;
+    browser.click("#main-action").await;
+    wait(browser, "Finished").await;
+    let last = format!("at step {steps}.");
+    said(browser, "#found-share", &[&among, &last]).await;
     let column = |at: usize| {
         format!(
             "[...document.querySelectorAll('.found ol')[{at}].children].map(row => [row.querySelector('.found-line').textContent, \
@@ -124,6 +136,47 @@ async fn searched(browser: &Browser) {
     browser.focus("#found-text").await;
     enter(browser).await;
     said(browser, "#found-mistakes", &["has no tokens"]).await;
+    let invalid = "document.querySelector('#found-text').getAttribute('aria-invalid')";
+    assert_eq!(browser.value(invalid).await, "true");
+    let long = "the ".repeat(60);
+    set(browser, "#found-text", long.trim(), "input").await;
+    enter(browser).await;
+    said(
+        browser,
+        "#found-share",
+        &["\u{2026}", "tokens were not read"],
+    )
+    .await;
+    assert_eq!(browser.value(invalid).await, "false");
+}
+
+/// The newest of two searches counts, also where the student is measured between them; and what was searched for is there again, and
+/// is searched for again, after another view was looked at while the student learnt on.
+async fn followed(browser: &Browser) {
+    start_and_pause(browser).await;
+    for text in ["a house", "the sea"] {
+        set(browser, "#found-text", text, "input").await;
+        browser.focus("#found-text").await;
+        enter(browser).await;
+    }
+    said(
+        browser,
+        "#found-share",
+        &["\u{201c}the sea\u{201d}", "at step"],
+    )
+    .await;
+    press(browser, "Maps").await;
+    browser.click("#main-action").await;
+    wait(browser, "Finished").await;
+    press(browser, "Sentences").await;
+    said(
+        browser,
+        "#found-share",
+        &["\u{201c}the sea\u{201d}", "at step 300."],
+    )
+    .await;
+    let text = "document.querySelector('#found-text').value";
+    assert_eq!(browser.value(text).await, "the sea");
 }
 
 /// Presses Enter as it sends a form.

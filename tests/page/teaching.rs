@@ -40,6 +40,13 @@ async fn a_view_is_embedded_alone() {
             .picture(&format!("embed-{view}"), 800, 1040, false)
             .await;
     }
+    // Nothing can be searched where no run can be started.
+    let sentences = "embed=maps&see=view:sentences";
+    browser.open(&address(&site, sentences)).await;
+    let form = "document.querySelector('.found-form')";
+    browser.until("the search is there", form).await;
+    let seen = format!("{form}.checkVisibility()");
+    assert_eq!(browser.value(&seen).await, false);
     browser.open(&address(&site, "embed=pie")).await;
     said(
         &browser,

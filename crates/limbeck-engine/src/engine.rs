@@ -13,6 +13,7 @@ use limbeck_protocol::{
 use limbeck_recipe::{Evaluation, Recipe, SentenceHead, Step};
 use limbeck_train::Checkpoint;
 
+use crate::front::Front;
 use crate::pages::Pages;
 use crate::saved::{self, Text};
 use crate::trouble::{RunError, Troubles, of_device};
@@ -48,10 +49,11 @@ pub async fn serve<W: World>(
         teacher: None,
         texts: Vec::new(),
         session: None,
+        searches: Vec::new(),
         state: RunState::Idle,
     };
     loop {
-        if engine.state != RunState::Running {
+        if engine.state != RunState::Running && engine.searches.is_empty() {
             match requests.next().await {
                 Some(request) => engine.answer(request).await,
                 None => return,
@@ -62,7 +64,7 @@ pub async fn serve<W: World>(
         match requests.try_recv() {
             Ok(request) => engine.answer(request).await,
             Err(error) if error.is_closed() => return,
-            Err(_) => engine.step().await,
+            Err(_) => engine.work().await,
         }
     }
 }
@@ -91,6 +93,8 @@ struct Engine<W, T> {
     teacher: Option<Teacher>,
     texts: Vec<(TextInfo, Text)>,
     session: Option<Session>,
+    /// Searches to answer, the oldest first: who asked, and for what.
+    searches: Vec<(u64, String)>,
     state: RunState,
 }
 
@@ -114,7 +118,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             Command::Checkpoint { name } => self.import(&name, request.blobs).await,
             Command::Export { what } => self.export(client, what).await,
             Command::Sentence { text } => self.choose(&text).await,
-            Command::Search { text } => self.search(client, &text).await,
+            Command::Search { text } => self.ask(client, text),
             Command::Numbers => self.measure(client).await,
         };
         if let Err(troubles) = done {
@@ -292,6 +296,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
     /// Opens a session: a new one, or one that goes on.
     async fn open(&mut self, recipe: Recipe, data: &Data, past: Option<Past>) -> Done {
         self.session = None;
+        self.searches.clear();
         self.enter(RunState::Preparing);
         self.pages.stage(Stage::Compiling, 0, 0);
         let field = recipe.corpus_field.as_deref();
@@ -337,6 +342,19 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             session.save(&mut self.pages).await?;
         }
         Ok(())
+    }
+
+    /// A part of a search if one waits, else a step.
+    async fn work(&mut self) {
+        let Some((client, text)) = self.searches.first().cloned() else {
+            return self.step().await;
+        };
+        if let Err(Troubles(troubles)) = self.search(client, &text).await {
+            self.searches.remove(0);
+            let at_search = |(_, message)| (Control::Search, message);
+            let troubles = troubles.into_iter().map(at_search).collect();
+            self.refuse(To::One(client), Troubles(troubles));
+        }
     }
 
     async fn step(&mut self) {
@@ -519,12 +537,15 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let Some(session) = &self.session else {
             return refuse("there is no run to export files from");
         };
+        let mut left_out = Vec::new();
         let (name, files) = match what {
             Export::Student => ("student", session.student().await.map_err(of_device)?),
             Export::StudentWithOnnx => {
-                let files = session.student().await.map_err(of_device)?;
-                let refused = |reason| (Control::Run, onnx::refused(reason));
-                ("student", onnx::with_files(files).map_err(refused)?)
+                let (student, free) = (&session.run().plan().student, self.pages.free_memory());
+                onnx::require(student, free).map_err(|reason| (Control::Run, reason))?;
+                let mut files = session.student().await.map_err(of_device)?;
+                left_out = onnx::add(&mut files);
+                ("student", files)
             }
             Export::Checkpoint => {
                 let bytes = session.checkpoint().await.map_err(of_device)?;
@@ -536,6 +557,11 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         let name = name.to_owned();
         self.pages
             .emit_with_parts(To::One(client), (Event::Files { name, files }, blobs));
+        for message in left_out {
+            let control = Control::Run;
+            self.pages
+                .emit(To::One(client), Event::Refused { control, message });
+        }
         Ok(())
     }
 
@@ -551,14 +577,27 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         self.sample().await
     }
 
-    async fn search(&mut self, client: u64, text: &str) -> Done {
-        let Some(session) = &mut self.session else {
+    /// A page searches for one text at a time, the newest.
+    fn ask(&mut self, client: u64, text: String) -> Done {
+        if self.session.is_none() {
             let message = "there is no student to search with: start a run first".to_owned();
             return Err((Control::Search, message).into());
+        }
+        self.searches.retain(|(asker, _)| *asker != client);
+        self.searches.push((client, text));
+        Ok(())
+    }
+
+    async fn search(&mut self, client: u64, text: &str) -> Done {
+        let Some(session) = &mut self.session else {
+            self.searches.clear();
+            return Ok(());
         };
-        let found = session.search(text, &mut self.pages).await?;
-        self.pages.emit(To::One(client), Event::Found { found });
-        self.pages.ready();
+        if let Some(found) = session.search(text, &mut self.pages).await? {
+            self.searches.remove(0);
+            self.pages.emit(To::One(client), Event::Found { found });
+            self.pages.ready();
+        }
         Ok(())
     }
 

@@ -1,8 +1,10 @@
 //! A model's folder as ONNX files: the weights that the folder holds, in the graphs of limbeck-onnx.
 
 use limbeck_model::{Folder, ModelError, Weights};
-use limbeck_onnx::{Export, Failed, Format, Source};
-use limbeck_recipe::{Config, Dense, HeadChoice, SentenceHead, Tuned};
+use limbeck_onnx::{Export, ExportError, Failed, Format, Source};
+use limbeck_recipe::{Config, Dense, HeadChoice, SentenceHead, Tuned, memory, parameter_count};
+
+use crate::session::linear_memory;
 
 /// The folder in a model's folder that transformers.js and sentence-transformers look into for ONNX files.
 pub const FOLDER: &str = "onnx";
@@ -68,27 +70,68 @@ impl<'a> Model<'a> {
     }
 }
 
-/// Why a student cannot be taken away with ONNX files, and how it can.
-pub(crate) fn refused(reason: String) -> String {
-    format!("the student cannot be written as ONNX ({reason}). Download it without ONNX files")
-}
+/// Bytes that a student and its files in every format take for each of its numbers: 4 in the folder, and 4, 2 and 1.
+const BYTES: u128 = 11;
 
-/// The files of a student's folder, and after them its ONNX files in every format, as `limbeck export` writes them.
+/// Checks before anything is computed that a student can be taken away with ONNX files: some format can hold it, and there is room for
+/// all at once in as much memory as is free, if that is known.
 ///
 /// # Errors
-/// See [`Model::file`]; in words.
-pub fn with_files(files: Vec<(String, Vec<u8>)>) -> Result<Vec<(String, Vec<u8>)>, String> {
-    let folder = Folder::from_files("the student", files.into_iter().collect());
-    let written = all_of(&folder)?;
-    Ok(folder.into_files().chain(written).collect())
+/// Why not, and what to do.
+pub(crate) fn require(student: &Config, free: Option<u64>) -> Result<(), String> {
+    let refused = |reason: String| {
+        format!(
+            "the student cannot be written as ONNX here: {reason}. Download it without ONNX files"
+        )
+    };
+    // The smallest of them.
+    limbeck_onnx::require_writable(student, Format::Int8).map_err(|e| refused(e.to_string()))?;
+    let in_wasm = || cfg!(target_arch = "wasm32").then(|| (1 << 32) - linear_memory());
+    let free = free.or_else(in_wasm);
+    let bytes = BYTES * parameter_count(student);
+    match free.filter(|free| bytes > u128::from(*free)) {
+        Some(free) => Err(refused(format!(
+            "it takes {} of memory with its ONNX files, and {} are free",
+            memory(bytes as f64),
+            memory(free as f64)
+        )) + ", and have `limbeck export` write those"),
+        None => Ok(()),
+    }
 }
 
-fn all_of(folder: &Folder) -> Result<Vec<(String, Vec<u8>)>, String> {
-    let model = Model::open(folder).map_err(|e| e.to_string())?;
-    let write = |format: Format| {
-        let file = model.file(false, format);
-        let file = file.map(|bytes| (format!("{FOLDER}/{}", format.file()), bytes));
-        file.map_err(|e| e.to_string())
-    };
-    Format::ALL.into_iter().map(write).collect()
+/// Adds its ONNX files in every format to a student's folder, as `limbeck export` writes them. Gives what is left out and why, in
+/// words: a number that f16 cannot hold is no reason to do without the others.
+pub fn add(files: &mut Vec<(String, Vec<u8>)>) -> Vec<String> {
+    let folder = Folder::from_files("the student", files.drain(..).collect());
+    let (written, left_out) = all_of(&folder);
+    files.extend(folder.into_files().chain(written));
+    left_out
+}
+
+fn all_of(folder: &Folder) -> (Vec<(String, Vec<u8>)>, Vec<String>) {
+    let (mut written, mut left_out) = (Vec::new(), Vec::new());
+    let model = Model::open(folder);
+    for format in Format::ALL {
+        let file = match &model {
+            Ok(model) => model.file(false, format).map_err(|failed| match failed {
+                Failed::Export(ExportError::Beyond(name)) => {
+                    format!("tensor `{name}` holds a number beyond 65504, the largest that f16 has")
+                }
+                Failed::Export(ExportError::TooLarge { bytes, .. }) => {
+                    format!("it would have {}, too much for one", memory(bytes as f64))
+                }
+                other => other.to_string(),
+            }),
+            Err(error) => Err(error.to_string()),
+        };
+        let path = format!("{FOLDER}/{}", format.file());
+        match file {
+            Ok(bytes) => written.push((path, bytes)),
+            Err(reason) => left_out.push(format!(
+                "the student was packed without its ONNX file in {} ({reason}); all its other files are there",
+                format.name()
+            )),
+        }
+    }
+    (written, left_out)
 }

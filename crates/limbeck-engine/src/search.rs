@@ -8,14 +8,13 @@ use limbeck_recipe::batching::Batch;
 use limbeck_train::Run;
 
 use crate::front::{Front, News};
-use crate::heldout::{PAD_TO, sentences, unseen};
-use crate::sentence::Tokens;
+use crate::heldout::{sentences, unseen};
 use crate::similarity::{batch, cosine, shown, truncating};
 use crate::trouble::RunError;
 
 /// Held-out lines that are looked at.
 const CANDIDATES: usize = 512;
-/// Lines that are searched, of those: the student reads them all again whenever it has learnt.
+/// Lines that are searched at most, of those: the student reads them all again whenever it has learnt.
 const LINES: usize = 128;
 /// Lines that are read at once.
 const AT_ONCE: usize = 16;
@@ -28,99 +27,97 @@ pub struct Search {
     kind: &'static str,
     batches: Vec<Batch>,
     pooling: Pooling,
-    /// A vector a line.
+    /// A vector of each line that is read so far.
     teacher: Vec<Vec<f32>>,
     /// The same after so many steps.
-    student: Option<(u64, Vec<Vec<f32>>)>,
+    student: (u64, Vec<Vec<f32>>),
 }
 
 /// A line and its cosine.
 type Place = (usize, f64);
 
 impl Search {
-    /// Finds the lines and has the teacher read them. That never changes, so it is done once.
+    /// Finds the lines, at most so many. That never changes, so it is done once.
     ///
     /// # Errors
-    /// The texts cannot be read, or the device fails.
-    pub async fn open(
+    /// The texts cannot be read.
+    pub fn open(
         run: &Run,
         corpus: &Corpus,
         tokenizer: &Tokenizer,
         pooling: Pooling,
-        front: &mut impl Front,
+        most: usize,
     ) -> Result<Self, RunError> {
         let truncating = truncating(run, tokenizer)?;
         let unseen = unseen(run.plan(), corpus, &truncating, CANDIDATES)?;
-        let lines = sentences(unseen.texts, &unseen.sequences, LINES);
+        let lines = sentences(unseen.texts, &unseen.sequences, most.min(LINES));
         let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
         let batches = texts
             .chunks(AT_ONCE)
             .map(|some| batch(run, &truncating, some));
-        let mut search = Self {
+        Ok(Self {
             batches: batches.collect::<Result<_, _>>()?,
             lines,
             kind: unseen.kind,
             pooling,
             teacher: Vec::new(),
-            student: None,
-        };
-        search.teacher = search.read(run, true, front).await?;
-        Ok(search)
+            student: (0, Vec::new()),
+        })
     }
 
-    /// What both models find first for a text.
+    /// Has a model read the next lines: the teacher all of them once, the student all of them whenever it has learnt. False if
+    /// none are left.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub async fn read(&mut self, run: &Run, front: &mut impl Front) -> Result<bool, RunError> {
+        let (all, step) = (self.lines.len(), run.steps_taken());
+        if self.student.0 != step {
+            self.student = (step, Vec::new());
+        }
+        let is_teacher = self.teacher.len() < all;
+        let rows = match is_teacher {
+            true => &mut self.teacher,
+            false => &mut self.student.1,
+        };
+        let Some(batch) = self.batches.get(rows.len().div_ceil(AT_ONCE)) else {
+            return Ok(false);
+        };
+        let stage = News::Stage(Stage::Searching, rows.len(), all);
+        front.report(stage).map_err(RunError::Storage)?;
+        let vectors = match is_teacher {
+            true => run.teacher_vectors(batch, &self.pooling).await?,
+            false => run.student_vectors(batch, &self.pooling).await?,
+        };
+        let width = vectors.len() / batch.lengths.len();
+        rows.extend(vectors.chunks_exact(width).map(<[f32]>::to_vec));
+        Ok(true)
+    }
+
+    /// What both models find first for a text of which so many tokens are left out, once they have read all lines.
     ///
     /// # Errors
     /// The device fails.
     pub async fn find(
-        &mut self,
+        &self,
         run: &Run,
-        (text, tokens): (&str, Tokens),
-        front: &mut impl Front,
+        tokenizer: &Tokenizer,
+        (text, left_out): (&str, u64),
     ) -> Result<Found, RunError> {
-        let step = run.steps_taken();
-        let rows = match self.student.take() {
-            Some((at, rows)) if at == step => rows,
-            _ => self.read(run, false, front).await?,
-        };
-        let ids = tokens.ids;
-        let pad = run.plan().teacher.pad_token_id;
-        let query = Batch::pad(&[&ids[..]], vec![(0, 0)], pad, PAD_TO, ids.len());
+        let query = batch(run, &truncating(run, tokenizer)?, &[text])?;
         let of_teacher = run.teacher_vectors(&query, &self.pooling).await?;
         let of_student = run.student_vectors(&query, &self.pooling).await?;
         let teacher = ranked(&self.teacher, &of_teacher);
-        let student = ranked(&rows, &of_student);
-        self.student = Some((step, rows));
+        let student = ranked(&self.student.1, &of_student);
         Ok(Found {
-            step,
-            text: text.to_owned(),
+            step: self.student.0,
+            text: shown(text),
+            left_out,
             lines: self.lines.len() as u64,
             kind: self.kind.to_owned(),
             teacher: self.hits(&teacher, &student),
             student: self.hits(&student, &teacher),
         })
-    }
-
-    async fn read(
-        &self,
-        run: &Run,
-        is_teacher: bool,
-        front: &mut impl Front,
-    ) -> Result<Vec<Vec<f32>>, RunError> {
-        let mut rows = Vec::new();
-        for batch in &self.batches {
-            let stage = News::Stage(Stage::Searching, rows.len(), self.lines.len());
-            front.report(stage).map_err(RunError::Storage)?;
-            front.breathe().await;
-            let vectors = match is_teacher {
-                true => run.teacher_vectors(batch, &self.pooling).await,
-                false => run.student_vectors(batch, &self.pooling).await,
-            };
-            let vectors = vectors?;
-            let width = vectors.len() / batch.lengths.len();
-            rows.extend(vectors.chunks_exact(width).map(<[f32]>::to_vec));
-        }
-        Ok(rows)
     }
 
     fn hits(&self, of: &[Place], other: &[Place]) -> Vec<Hit> {

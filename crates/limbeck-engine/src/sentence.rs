@@ -25,15 +25,20 @@ pub struct Tokens {
     pub left_out: u64,
 }
 
-/// A text in tokens, as many as are drawn and as both models have positions for. A longer one is cut as the tokenizer cuts:
-/// its last special token stays.
+/// Tokens of a sentence that are drawn: both models must have positions for them.
+pub fn most_tokens(plan: &Plan) -> usize {
+    let positions = plan.teacher.max_length().min(plan.student.max_length());
+    MOST_TOKENS.min(positions)
+}
+
+/// A text in tokens, `most` at most. A longer one is cut as the tokenizer cuts: its last special token stays.
 ///
 /// # Errors
 /// It has no token but the special ones, or is no sentence at all.
-pub fn cut(tokenizer: &Tokenizer, text: &str, plan: &Plan) -> Result<Tokens, Trouble> {
+pub fn cut(tokenizer: &Tokenizer, text: &str, most: usize) -> Result<Tokens, Trouble> {
     if text.len() > MOST_BYTES {
         let message = format!(
-            "this text has {} bytes, and at most {MOST_BYTES} are read for {MOST_TOKENS} tokens; enter a sentence of it",
+            "this text has {} bytes, and at most {MOST_BYTES} are read for {most} tokens; enter a sentence of it",
             text.len()
         );
         return Err((Control::Sentence, message));
@@ -43,8 +48,6 @@ pub fn cut(tokenizer: &Tokenizer, text: &str, plan: &Plan) -> Result<Tokens, Tro
         let message = "this sentence has no tokens; enter at least one word".to_owned();
         return Err((Control::Sentence, message));
     }
-    let positions = plan.teacher.max_length().min(plan.student.max_length());
-    let most = MOST_TOKENS.min(positions);
     let all = ids.len();
     let ids = match all <= most {
         true => ids,

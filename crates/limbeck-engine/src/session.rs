@@ -11,7 +11,7 @@ use std::time::Duration;
 use burn::tensor::Device;
 use limbeck_corpus::{Corpus, FileSummary};
 use limbeck_model::{Encoder, Folder, ModelError, Tokenizer};
-use limbeck_protocol::{Control, Found, RunInfo, Stage};
+use limbeck_protocol::{Found, RunInfo, Stage};
 use limbeck_recipe::batching::DataPosition;
 use limbeck_recipe::{
     Evaluation, Part, Plan, PlanError, Recipe, SentenceHead, Step, beyond_buffer, beyond_memory,
@@ -27,7 +27,7 @@ use crate::heldout::Heldout;
 use crate::inputs::{Inputs, examine, of_models};
 use crate::search::Search;
 use crate::sentence::{self, EventParts, Sentence, Share, Tokens};
-use crate::similarity::{Compared, Similarity};
+use crate::similarity::{self, Compared, Similarity};
 use crate::start::{self, new_run};
 use crate::student::{student_files, student_head, vectors_in_words};
 use crate::trouble::{RunError, Trouble, Troubles, of_device};
@@ -74,6 +74,8 @@ pub struct Session {
     similarity: Similarity,
     /// None until a reader searches.
     search: Option<Search>,
+    /// See [`Opened::heldout_lines`].
+    most_lines: usize,
     share: Share,
     device: Device,
     info: RunInfo,
@@ -180,6 +182,7 @@ impl Session {
             sentence,
             similarity,
             search: None,
+            most_lines: opened.heldout_lines,
             share: Share::default(),
             device: opened.device,
             info,
@@ -457,7 +460,7 @@ impl Session {
         let plan = self.run.plan();
         let tokens = match text.trim().is_empty() {
             true => picture(&self.heldout),
-            false => sentence::cut(&self.tokenizer, text, plan)?,
+            false => sentence::cut(&self.tokenizer, text, sentence::most_tokens(plan))?,
         };
         let (run, tokenizer) = (&self.run, &self.tokenizer);
         let sentence = Sentence::read(run, tokenizer, tokens).await;
@@ -468,24 +471,33 @@ impl Session {
         Ok(())
     }
 
-    /// Searches held-out lines for a text, with teacher and student.
+    /// Searches held-out lines for a text, with teacher and student: gives what they find, or none where they have read only some
+    /// of the lines. Then it is to be called again, so that commands get in between.
     ///
     /// # Errors
-    /// It has no token but the special ones, the texts cannot be read, or the device fails.
-    pub async fn search(&mut self, text: &str, front: &mut impl Front) -> Result<Found, Troubles> {
+    /// The text has no token but the special ones, the texts cannot be read, or the device fails.
+    pub async fn search(
+        &mut self,
+        text: &str,
+        front: &mut impl Front,
+    ) -> Result<Option<Found>, Troubles> {
         let (run, tokenizer) = (&self.run, &self.tokenizer);
-        let at_search = |(_, message)| (Control::Search, message);
-        let tokens = sentence::cut(tokenizer, text, run.plan()).map_err(at_search)?;
-        let mut search = match self.search.take() {
-            Some(search) => search,
-            None => {
-                let pooling = self.similarity.pooling().clone();
-                Search::open(run, &self.corpus, tokenizer, pooling, front).await?
-            }
+        let tokens = sentence::cut(tokenizer, text, similarity::most_tokens(run))?;
+        if self.search.is_none() {
+            let stage = News::Stage(Stage::Searching, 0, 0);
+            front.report(stage).map_err(RunError::Storage)?;
+            let pooling = self.similarity.pooling().clone();
+            let search = Search::open(run, &self.corpus, tokenizer, pooling, self.most_lines)?;
+            self.search = Some(search);
+        }
+        let Some(search) = &mut self.search else {
+            return Ok(None);
         };
-        let found = search.find(run, (text, tokens), front).await?;
-        self.search = Some(search);
-        Ok(found)
+        if search.read(run, front).await? {
+            return Ok(None);
+        }
+        let text = (text, tokens.left_out);
+        Ok(Some(search.find(run, tokenizer, text).await?))
     }
 
     /// The events about the chosen sentence: its tokens with the teacher's projections; and when the student was last sampled,
@@ -674,12 +686,12 @@ fn memory(device: &Device) -> u64 {
 }
 
 #[cfg(target_arch = "wasm32")]
-fn linear_memory() -> u64 {
+pub(crate) fn linear_memory() -> u64 {
     const PAGE: u64 = 65_536;
     core::arch::wasm32::memory_size(0) as u64 * PAGE
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-fn linear_memory() -> u64 {
+pub(crate) fn linear_memory() -> u64 {
     0
 }

@@ -160,7 +160,7 @@ pub fn truncating(run: &Run, tokenizer: &Tokenizer) -> Result<Tokenizer, Tokeniz
 }
 
 /// Tokens of a sentence that are read: both models must have positions for them.
-fn most_tokens(run: &Run) -> usize {
+pub fn most_tokens(run: &Run) -> usize {
     let plan = run.plan();
     let positions = plan.teacher.max_length().min(plan.student.max_length());
     MOST_TOKENS.min(positions)

@@ -64,7 +64,8 @@ pub enum Command {
         /// The sentence.
         text: String,
     },
-    /// Searches held-out lines for a text, with teacher and student. Answered by `Found`, to this page alone.
+    /// Searches held-out lines for a text, with teacher and student. Answered by `Found`, to this page alone; unless the page
+    /// searches for another text before that.
     Search {
         /// What is searched for.
         text: String,

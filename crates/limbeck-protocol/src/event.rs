@@ -347,8 +347,10 @@ pub enum Control {
 pub struct Found {
     /// Steps that the student had taken; 0 for a fresh one.
     pub step: u64,
-    /// What was searched for.
+    /// What was searched for, or the beginning of a long text.
     pub text: String,
+    /// Tokens of the text that were cut off.
+    pub left_out: u64,
     /// Lines that were searched.
     pub lines: u64,
     /// Which lines these are: "held-out lines" or "training lines".

@@ -32,6 +32,7 @@ pub fn run() -> RunLog {
         from_teacher: None,
         from_student: None,
         similarity: None,
+        sought: None,
         found: None,
     }
 }

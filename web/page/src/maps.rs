@@ -13,6 +13,7 @@ mod picture;
 mod pictures;
 mod reading;
 mod scrubber;
+mod search;
 mod seen;
 mod source;
 mod stage;

@@ -175,9 +175,7 @@ fn hand_over(page: Page, asked: RwSignal<Option<Export>>) {
             if let Err(reason) = save_files(page, files).await {
                 page.problem(
                     Control::Run,
-                    format!(
-                        "the files could not be packed ({reason}). Close other tabs and try again"
-                    ),
+                    format!("the files could not be saved: {reason}"),
                 );
             }
             asked.set(None);
@@ -202,7 +200,7 @@ async fn save_files(page: Page, (kind, mut files): Files) -> Result<(), String> 
         return save(
             page,
             &format!("{run}-checkpoint.safetensors"),
-            &blob.map_err(|e| blobs::reason(&e))?,
+            &blob.map_err(|e| pack::no_room(&e))?,
         );
     }
     let blob = pack::zip(&run, files).await?;

@@ -80,6 +80,8 @@ pub struct RunLog {
     pub from_student: Option<Arc<Learnt>>,
     /// The sentences side by side, which come before it.
     pub similarity: Option<Arc<Similarity>>,
+    /// What was searched for last; none once the engine refuses it.
+    pub sought: Option<String>,
     /// What both models found last.
     pub found: Option<Found>,
 }
@@ -270,12 +272,7 @@ impl Page {
             Event::Saved { run } => self.saved.set(run),
             Event::Started { run } => self.begin(run, false),
             Event::Steps { steps } => self.update_run(|run| take_steps(run, steps)),
-            Event::Skipped { step, lines } => {
-                self.problem(
-                    Control::Run,
-                    format!("step {step} was skipped: its loss was not a number, on {lines}"),
-                );
-            }
+            Event::Skipped { step, lines } => self.skipped(step, &lines),
             Event::Evaluated { evaluation } => self.update_run(|run| {
                 run.evaluations.retain(|e| e.step != evaluation.step);
                 run.evaluations.push(evaluation);
@@ -350,8 +347,21 @@ impl Page {
             Event::Found { found } => self.update_run(|run| run.found = Some(found)),
             Event::Numbers { figures } => self.figures.set(figures),
             Event::Failing { reason } => self.connection.set(Connection::Lost(reason)),
-            Event::Refused { control, message } => self.problem(control, message),
+            Event::Refused { control, message } => self.refused(control, message),
         }
+    }
+
+    fn skipped(&self, step: u64, lines: &str) {
+        let message = format!("step {step} was skipped: its loss was not a number, on {lines}");
+        self.problem(Control::Run, message);
+    }
+
+    /// What a search was refused for is not searched for again.
+    fn refused(&self, control: Control, message: String) {
+        if control == Control::Search {
+            self.update_run(|run| run.sought = None);
+        }
+        self.problem(control, message);
     }
 
     /// The run does something else now.
@@ -392,7 +402,7 @@ impl Page {
             // Only the last run's sentence is looked at.
             for old in runs.iter_mut() {
                 (old.from_teacher, old.from_student) = (None, None);
-                (old.similarity, old.found) = (None, None);
+                (old.similarity, old.sought, old.found) = (None, None, None);
             }
             let mut watch = Stopwatch::at(info.step);
             watch.turn(busy, now());
@@ -405,6 +415,7 @@ impl Page {
                 from_teacher: None,
                 from_student: None,
                 similarity: None,
+                sought: None,
                 found: None,
             });
             if runs.len() > RUNS {
@@ -413,7 +424,8 @@ impl Page {
         });
     }
 
-    fn update_run(&self, change: impl FnOnce(&mut RunLog)) {
+    /// Changes the last run.
+    pub fn update_run(&self, change: impl FnOnce(&mut RunLog)) {
         self.runs.update(|runs| {
             if let Some(run) = runs.last_mut() {
                 change(run);

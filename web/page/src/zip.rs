@@ -9,9 +9,15 @@ pub const STORED: u16 = 0;
 pub const DEFLATED: u16 = 8;
 /// Bytes of an entry's header, without its name and extra field.
 pub const HEADER: u64 = 30;
-/// Bytes at the end of a file in which the place of its directory is found: a record with a comment behind it.
-pub const END: u64 = 22 + 0xffff;
+/// Bytes at the end of a file in which the place of its directory is found: records with a comment behind them.
+pub const END: u64 = LARGE_END as u64 + 22 + 0xffff;
 
+/// Bytes of a record of 64 bits and of what says where it is, before the record that every zip ends with.
+const LARGE_END: usize = 56 + 20;
+const LARGE_DIRECTORY: [u8; 4] = *b"PK\x06\x06";
+const PLACE_OF_IT: [u8; 4] = *b"PK\x06\x07";
+/// Bytes of a directory that is read: that of a million files.
+const LARGEST_DIRECTORY: u64 = 100_000_000;
 const DIRECTORY: [u8; 4] = *b"PK\x05\x06";
 const IN_DIRECTORY: [u8; 4] = *b"PK\x01\x02";
 const IN_FILE: [u8; 4] = *b"PK\x03\x04";
@@ -59,7 +65,22 @@ pub fn directory(tail: &[u8], length: u64) -> Option<(Range<u64>, u64)> {
         record.starts_with(&DIRECTORY) && at + 22 + number(record, 20, 2) as usize <= tail.len()
     };
     let at = (0..=tail.len().checked_sub(22)?).rev().find(is_end)?;
-    let (bytes, start) = (number(tail, at + 12, 4), number(tail, at + 16, 4));
+    let is_large = |large: &usize| {
+        let starts = |at: usize, with| tail[at..].starts_with(with);
+        starts(*large, &LARGE_DIRECTORY) && starts(large + 56, &PLACE_OF_IT)
+    };
+    // Also where 32 bits would do: whoever packs what comes from a pipe does not know yet.
+    let (at, bytes, start) = match at.checked_sub(LARGE_END).filter(is_large) {
+        Some(large) => (
+            large,
+            number(tail, large + 40, 8),
+            number(tail, large + 48, 8),
+        ),
+        None => (at, number(tail, at + 12, 4), number(tail, at + 16, 4)),
+    };
+    if bytes > LARGEST_DIRECTORY {
+        return None;
+    }
     let end = length - tail.len() as u64 + at as u64;
     let from = end.checked_sub(bytes)?;
     Some((from..end, from.checked_sub(start)?))
@@ -74,10 +95,10 @@ pub fn entries(mut directory: &[u8], before: u64) -> Option<Vec<Entry>> {
         let next = extra + length(30) + length(32);
         let path = String::from_utf8_lossy(directory.get(name..extra)?).into_owned();
         let mut sizes = [24, 20, 42].map(|at| number(directory, at, 4));
-        enlarge(&mut sizes, directory.get(extra..extra + length(30))?);
+        enlarge(&mut sizes, directory.get(extra..extra + length(30))?)?;
         let entry = Entry {
             path,
-            start: before + sizes[2],
+            start: before.checked_add(sizes[2])?,
             packed: sizes[1],
             bytes: sizes[0],
             crc: number(directory, 16, 4) as u32,
@@ -92,22 +113,29 @@ pub fn entries(mut directory: &[u8], before: u64) -> Option<Vec<Entry>> {
     directory.is_empty().then_some(entries)
 }
 
-/// Takes numbers that have no room in 32 bits from where they are: bytes, packed bytes, start, as far as they are there.
-fn enlarge(sizes: &mut [u64; 3], mut extra: &[u8]) {
+/// Takes numbers that have no room in 32 bits from where they are: bytes, packed bytes, start. None if that is too short.
+fn enlarge(sizes: &mut [u64; 3], mut extra: &[u8]) -> Option<()> {
     while let Some((head, rest)) = extra.split_at_checked(4) {
         let Some((field, rest)) = rest.split_at_checked(number(head, 2, 2) as usize) else {
-            return;
+            break;
         };
         if number(head, 0, 2) == LARGE {
             let large = sizes
                 .iter_mut()
                 .filter(|size| **size == u64::from(u32::MAX));
             for (size, place) in large.zip(0..) {
-                *size = number(field, 8 * place, 8);
+                *size = number(field.get(8 * place..8 * place + 8)?, 0, 8);
             }
         }
         extra = rest;
     }
+    Some(())
+}
+
+/// How many bytes after the beginning of an entry's header its own bytes begin; none if that is no header.
+pub fn skip(header: &[u8]) -> Option<u64> {
+    let is_whole = header.len() as u64 == HEADER && header.starts_with(&IN_FILE);
+    is_whole.then(|| HEADER + number(header, 26, 2) + number(header, 28, 2))
 }
 
 /// What a header in the file and one in the directory have in common.
@@ -278,9 +306,79 @@ mod tests {
     fn sizes_of_64_bits_are_read() {
         let mut extra = vec![9, 0, 1, 0, 0xff, 1, 0, 16, 0];
         extra.extend([5_u64 << 32, 3].map(u64::to_le_bytes).as_flattened());
-        let mut sizes = [u64::from(u32::MAX), 7, u64::from(u32::MAX)];
-        enlarge(&mut sizes, &extra);
-        assert_eq!(sizes, [5 << 32, 7, 3]);
+        let sizes = [u64::from(u32::MAX), 7, u64::from(u32::MAX)];
+        let mut large = sizes;
+        assert_eq!(enlarge(&mut large, &extra), Some(()));
+        assert_eq!(large, [5 << 32, 7, 3]);
+        // Too short for what it says.
+        extra[7] = 8;
+        assert_eq!(enlarge(&mut sizes.clone(), &extra), None);
+    }
+
+    /// A zip with an end of 64 bits, of a directory of so many bytes at a place.
+    fn with_large_end(whole: &[u8], bytes: u64, start: u64) -> Vec<u8> {
+        let (body, end) = whole.split_at(whole.len() - 22);
+        let record = [44, 0x2d_002d, 0].map(u64::to_le_bytes);
+        let counts = [3, 3, bytes, start].map(u64::to_le_bytes);
+        let place = (body.len() as u64).to_le_bytes();
+        let parts = [
+            body,
+            &LARGE_DIRECTORY,
+            &record.as_flattened()[..20],
+            counts.as_flattened(),
+            &PLACE_OF_IT,
+            &[0; 4],
+            &place,
+            &1_u32.to_le_bytes(),
+            end,
+        ];
+        parts.concat()
+    }
+
+    #[test]
+    fn an_end_of_64_bits_is_read() {
+        let whole = theirs(stored(), "");
+        let expected = read(&whole);
+        assert!(expected.is_some());
+        let at = whole.len() - 22;
+        let (bytes, start) = (number(&whole, at + 12, 4), number(&whole, at + 16, 4));
+        // Beside fields of 32 bits that say the same, as where a pipe was packed.
+        let large = with_large_end(&whole, bytes, start);
+        assert_eq!(large.len(), whole.len() + LARGE_END);
+        assert_eq!(read(&large), expected);
+        // And in place of them.
+        let mut without = large;
+        let at = without.len() - 22;
+        without[at + 8..at + 20].fill(0xff);
+        assert_eq!(read(&without), expected);
+        let before = [&[0; 1000], &*without].concat();
+        let moved = read(&before).map(|entries| entries[0].start);
+        assert_eq!(moved, Some(1000 + expected.unwrap_or_default()[0].start));
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_are_no_zip() {
+        let whole = theirs(stored(), "");
+        for (bytes, start) in [(u64::MAX, 0), (0, u64::MAX), (LARGEST_DIRECTORY + 1, 0)] {
+            let large = with_large_end(&whole, bytes, start);
+            let tail = &large[large.len() - 22 - LARGE_END..];
+            assert_eq!(directory(tail, 1 << 40), None, "{bytes} {start}");
+        }
+        let (range, _) = directory(&whole, whole.len() as u64).expect("a zip");
+        let listed = &whole[range.start as usize..range.end as usize];
+        assert!(entries(listed, 0).is_some());
+        assert_eq!(entries(listed, u64::MAX), None);
+    }
+
+    #[test]
+    fn an_entry_begins_behind_its_header() {
+        let whole = theirs(stored(), "");
+        let entry = &read(&whole).expect("a zip")[0];
+        let header = &whole[entry.start as usize..][..HEADER as usize];
+        let start = (entry.start + skip(header).expect("a header")) as usize;
+        assert_eq!(whole[start..start + entry.bytes as usize], [7; 9]);
+        assert_eq!(skip(&header[1..]), None);
+        assert_eq!(skip(&[0; HEADER as usize]), None);
     }
 
     #[test]

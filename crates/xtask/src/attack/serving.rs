@@ -363,7 +363,7 @@ fn broken_frames(link: &Link, rng: &mut Rng, open: &mut Vec<TcpStream>) -> Strin
 }
 
 fn broken_frame(rng: &mut Rng) -> Vec<u8> {
-    let hello = br#"{"body":{"hello":{"version":3,"since_step":0}},"blobs":0}"#;
+    let hello = br#"{"body":{"hello":{"version":6,"since_step":0}},"blobs":0}"#;
     let texts = br#"{"body":{"texts":{"names":["a","b"]}},"blobs":2}"#;
     match rng.usize(..12) {
         0 => frame(TEXT, true, &noise(rng), rng),
@@ -439,7 +439,7 @@ impl Serve {
             .collect();
         let body = match rng.usize(..12) {
             0..=3 => return (json!(simple[rng.usize(..simple.len())]), Vec::new()),
-            4 => json!({ "hello": { "version": rng.u32(..5), "since_step": rng.u64(..) } }),
+            4 => json!({ "hello": { "version": rng.u32(..8), "since_step": rng.u64(..) } }),
             5 => json!({ "teacher": { "name": "any", "files": any } }),
             6 => json!({ "texts": { "names": any } }),
             7 => json!({ "checkpoint": { "name": "any" } }),

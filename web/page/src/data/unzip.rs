@@ -4,10 +4,11 @@ use std::ops::Range;
 
 use js_sys::Array;
 use wasm_bindgen::prelude::*;
-use web_sys::Blob;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Blob, ReadableStreamDefaultReader};
 
 use super::{blobs, check, fetch};
-use crate::zip::{Crc, DEFLATED, END, Entry, HEADER, STORED, directory, entries};
+use crate::zip::{Crc, DEFLATED, END, Entry, HEADER, STORED, directory, entries, skip};
 
 #[wasm_bindgen]
 extern "C" {
@@ -87,21 +88,19 @@ impl Zip {
     }
 
     async fn data_of(&self, entry: &Entry) -> Result<Range<u64>, String> {
-        let header = blobs::read(&self.name, &self.blob, entry.start..entry.start + HEADER).await?;
-        let length = |at: usize| {
-            header
-                .get(at..at + 2)
-                .map_or(0, |b| u64::from(b[0]) | u64::from(b[1]) << 8)
+        let header = entry.start..entry.start.saturating_add(HEADER);
+        let header = blobs::read(&self.name, &self.blob, header).await?;
+        let place = || {
+            let start = entry.start.checked_add(skip(&header)?)?;
+            let end = start.checked_add(entry.packed)?;
+            (end <= blobs::size(&self.blob)).then_some(start..end)
         };
-        let start = entry.start + HEADER + length(26) + length(28);
-        let end = start + entry.packed;
-        if end > blobs::size(&self.blob) {
-            return Err(format!(
-                "{} is truncated in {}. Make or download the zip again",
+        place().ok_or_else(|| {
+            format!(
+                "{} is truncated or damaged in {}. Make or download the zip again",
                 entry.path, self.name
-            ));
-        }
-        Ok(start..end)
+            )
+        })
     }
 }
 
@@ -111,10 +110,14 @@ async fn inflate(packed: &Blob, entry: &Entry) -> Result<Blob, String> {
     let stream = stream.map_err(|e| blobs::reason(&e))?;
     let inflated = packed.stream().pipe_through(stream.unchecked_ref());
     let (parts, mut crc, mut sum) = (Array::new(), Crc::new(), 0);
-    let reader = inflated.get_reader().unchecked_into();
+    let reader: ReadableStreamDefaultReader = inflated.get_reader().unchecked_into();
     while let Some(chunk) = fetch::next(&reader).await.map_err(|e| blobs::reason(&e))? {
         sum += u64::from(chunk.length());
-        check::size(&entry.path, sum)?;
+        if sum > entry.bytes {
+            // What still comes is of no use; that the browser may refuse to end it neither.
+            let _ = JsFuture::from(reader.cancel()).await;
+            break;
+        }
         crc.add(&chunk.to_vec());
         parts.push(&chunk);
     }

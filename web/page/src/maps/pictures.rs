@@ -5,7 +5,6 @@ mod heads;
 mod layers;
 mod lines;
 mod maps;
-mod search;
 mod sentences;
 
 use leptos::prelude::*;

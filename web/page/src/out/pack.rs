@@ -2,16 +2,31 @@
 //! large, and wasm never gives memory back.
 
 use js_sys::{Array, Uint8Array};
+use wasm_bindgen::JsValue;
 use web_sys::Blob;
 
 use crate::data::blobs;
+use crate::words;
 use crate::zip::{Crc, Entry, head, tail};
 
 /// Bytes that are copied before the tab gets a turn.
 const PIECE: u32 = 1 << 20;
+/// Bytes of files in a zip: its sizes have 32 bits, and the directory needs a little.
+const LARGEST: u64 = (1 << 32) - (1 << 20);
 
 /// A zip with all files in a folder. They are stored as they are: weights hardly shrink.
+///
+/// # Errors
+/// They are too large, or the browser has no room; and what to do.
 pub async fn zip(folder: &str, files: Vec<(String, Uint8Array)>) -> Result<Blob, String> {
+    let bytes = files.iter().map(|(_, bytes)| u64::from(bytes.length()));
+    let bytes = bytes.sum::<u64>();
+    if bytes > LARGEST {
+        return Err(format!(
+            "they have {}, and a zip of this page holds 4 GB at most. Leave the ONNX files out, or train with the command line",
+            words::bytes(bytes)
+        ));
+    }
     let (parts, mut entries, mut end) = (Array::new(), Vec::new(), 0);
     for (path, bytes) in files {
         let entry = Entry {
@@ -28,11 +43,13 @@ pub async fn zip(folder: &str, files: Vec<(String, Uint8Array)>) -> Result<Blob,
         parts.push(&bytes);
         entries.push(entry);
     }
-    if end > u64::from(u32::MAX) {
-        return Err("a zip of this page holds 4 GB at most".to_owned());
-    }
     parts.push(&Uint8Array::from(&*tail(&entries, end)));
-    Blob::new_with_buffer_source_sequence(&parts).map_err(|e| blobs::reason(&e))
+    Blob::new_with_buffer_source_sequence(&parts).map_err(|e| no_room(&e))
+}
+
+/// What to do where the browser has no room for files.
+pub fn no_room(error: &JsValue) -> String {
+    format!("{}. Close other tabs and try again", blobs::reason(error))
 }
 
 async fn checksum(bytes: &Uint8Array) -> u32 {

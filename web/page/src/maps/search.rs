@@ -7,40 +7,42 @@ use leptos::prelude::*;
 use limbeck_protocol::{Command, Control, Found, Hit, Stage};
 
 use crate::engine::send;
-use crate::live::{live, memo};
+use crate::live::{effect, live, memo};
 use crate::problems::Problems;
-use crate::state::{Page, page};
+use crate::state::{Page, RunLog, page};
+use crate::words::count;
 
 /// A field for what is searched for, and what was found.
 pub fn search() -> AnyView {
     let page = page();
-    let text = RwSignal::new(String::new());
+    let sought = page.with_run_untracked(|run| run.sought.clone()).flatten();
+    let text = RwSignal::new(sought.unwrap_or_default());
     // A recorded run has no student that could read anything.
     let none = memo(move || page.with_run(|run| run.from_student.is_some()) != Some(true));
-    let searching = move || page.stage.get().0 == Stage::Searching;
-    let ask = move |text: String| send(Command::Search { text }, Vec::new());
     let submit = move |event: ev::SubmitEvent| {
         event.prevent_default();
         page.solved(&Control::Search);
-        ask(text.get_untracked());
+        page.update_run(|run| run.sought = Some(text.get_untracked()));
+        ask(page);
     };
     follow(page);
-    let hint = move || match (none.get(), searching()) {
+    let hint = move || match (none.get(), page.stage.get().0 == Stage::Searching) {
         (true, _) => "There is no student to search with: start a run, or open a saved one.",
         (false, true) => "Teacher and student read the lines \u{2026}",
         (false, false) => {
             "Both models read lines of the texts, held-out ones if there are any, and order them by the cosine of their vectors and your text's."
         }
     };
+    let invalid = move || (!page.problems_of(&Control::Search).is_empty()).to_string();
     let found = memo(move || page.with_run(|run| run.found.clone()).flatten());
     view! {
         <form class="field found-form" role="search" aria-labelledby="found-title" on:submit=submit>
             <h3 id="found-title">"Search with teacher and student"</h3>
             <div class="row">
-                <input id="found-text" type="search" autocomplete="off" aria-label="What to search for" placeholder="such as: a tool for cutting wood"
-                    aria-describedby="found-hint found-mistakes" disabled=none
+                <input id="found-text" type="search" dir="auto" autocomplete="off" aria-label="What to search for" placeholder="such as: a tool for cutting wood"
+                    aria-describedby="found-hint found-mistakes" aria-invalid=live(invalid) disabled=none prop:value=text
                     on:input=move |event| text.set(event_target_value(&event)) />
-                <button type="submit" class="button" disabled=live(move || none.get() || searching())>"Search"</button>
+                <button type="submit" class="button" disabled=none>"Search"</button>
             </div>
             <p class="hint" id="found-hint">{live(hint)}</p>
             <div id="found-mistakes" role="alert">
@@ -53,17 +55,26 @@ pub fn search() -> AnyView {
     .into_any()
 }
 
-/// Searches again whenever the student is measured: it has learnt since.
+/// Has the engine search for what was sought last. It answers the newest search alone, so that none has to wait for another.
+fn ask(page: Page) {
+    let text = page.with_run_untracked(|run| run.sought.clone());
+    if let Some(text) = text.flatten() {
+        send(Command::Search { text }, Vec::new());
+    }
+}
+
+/// Searches again whenever the student was measured after the last search, also while this was out of sight: it has learnt since.
 fn follow(page: Page) {
-    let measured = memo(move || page.with_run(|run| run.evaluations.len()));
-    Effect::new(move |before: Option<Option<usize>>| {
-        let now = measured.get();
-        let text =
-            page.with_run_untracked(|run| run.found.as_ref().map(|found| found.text.clone()));
-        if let (true, Some(text)) = (before.is_some_and(|before| before != now), text.flatten()) {
-            send(Command::Search { text }, Vec::new());
+    let is_old = |run: &RunLog| {
+        let measured = run.evaluations.iter().map(|e| e.step).max();
+        measured.filter(|step| run.found.as_ref().is_some_and(|found| found.step < *step))
+    };
+    // Of each evaluation once, however long the answer takes.
+    let old = memo(move || page.with_run(is_old).flatten());
+    effect(move || {
+        if old.get().is_some() {
+            ask(page);
         }
-        now
     });
 }
 
@@ -76,13 +87,21 @@ fn shared(found: &Found) -> usize {
 
 fn in_words(found: &Found) -> String {
     let (shared, of) = (shared(found), found.teacher.len());
+    let first = match of.max(found.student.len()) {
+        0 => "Neither model found a line".to_owned(),
+        _ => format!(
+            "{shared} of the first {of} are the same ({} %)",
+            100 * shared / of.max(1)
+        ),
+    };
+    let cut = match found.left_out {
+        0 => String::new(),
+        left_out => format!(" Its last {} tokens were not read.", count(left_out)),
+    };
+    // The text may run from right to left: it stands apart from the sentence about it.
     format!(
-        "{shared} of the first {of} are the same ({} %), for \u{201c}{}\u{201d} among {} {}, with the student at step {}.",
-        100 * shared / of.max(1),
-        found.text,
-        found.lines,
-        found.kind,
-        found.step
+        "{first}, for \u{2068}\u{201c}{}\u{201d}\u{2069} among {} {}, with the student at step {}.{cut}",
+        found.text, found.lines, found.kind, found.step
     )
 }
 
@@ -123,8 +142,8 @@ fn column(name: &'static str, other: &'static str, hits: Vec<Hit>, rows: usize) 
         let both = hit.other.is_some_and(|place| place <= rows as u64);
         view! {
             <li class:both=both>
-                <span class="found-line" title=hit.text.clone()>{hit.text.clone()}</span>
-                <span class="found-figures number">{format!("{:.2}", hit.cosine)} <span class="hint">{format!("{other}: {place}")}</span></span>
+                <span class="found-line" dir="auto">{hit.text}</span>
+                <span class="found-figures number">{format!("{:.2}", hit.cosine)} <span class="hint">{format!("{other}\u{2019}s place: {place}")}</span></span>
             </li>
         }
     };
@@ -150,6 +169,7 @@ mod tests {
         Found {
             step: 20,
             text: "saw".into(),
+            left_out: 0,
             lines: 128,
             kind: "held-out lines".into(),
             teacher: vec![hit("a", Some(2)), hit("b", Some(3)), hit("c", None)],
@@ -176,6 +196,16 @@ mod tests {
             student,
             ..found()
         };
-        assert!(in_words(&nothing).starts_with("0 of the first 0 are the same (0 %)"));
+        assert!(in_words(&nothing).starts_with("Neither model found a line, for"));
+    }
+
+    #[test]
+    fn a_text_that_was_cut_is_said_to_be() {
+        assert!(in_words(&found()).ends_with("at step 20."));
+        let cut = Found {
+            left_out: 1234,
+            ..found()
+        };
+        assert!(in_words(&cut).ends_with("at step 20. Its last 1,234 tokens were not read."));
     }
 }
