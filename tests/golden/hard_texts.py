@@ -194,12 +194,13 @@ SPECIALS = [
 ]  # fmt: skip
 AROUND = ["{}", "the {} fox", "the{}fox", "{}{}", "a {}, b", "The  {}  Fox"]
 CASES = ["[mask] [Mask] <MASK> <Mask>", "ASPIRIN Aspirin aspirins", "[ ENT ] [ent]", "NEW YORK New  York new york", "ÜBER Über u\u0308ber",
-         "lonely, lonelyx xlonely LONELY", "[MASK][SEP][CLS]<mask></s><s>", "the [MASK", "MASK] the", "<mask>.<mask>"]  # fmt: skip
+         "lonely, lonelyx xlonely LONELY", "[MASK][SEP][CLS]<mask></s><s>", "the [MASK", "MASK] the", "<mask>.<mask>",
+         "<s>the</s>", "</s></s> <pad> <pad>", "a<mask> b <mask>c", " [MASK] \t[MASK]\n", "<S> </S> <PAD> <UNK>"]  # fmt: skip
 
 TEXTS = BY_SCRIPT + SYMBOLS + SPACES + MARKS + LONG + [a.replace("{}", s) for s in SPECIALS for a in AROUND] + CASES
 
 # Folders whose tokens are those of the folder that they are like, though a file says otherwise.
-SAME = ["bert-json-disagrees", "distilbert-json-disagrees", "bert-json-as-file", "roberta-json-disagrees", "xlmr-in-bert"]
+SAME = ["bert-json-disagrees", "distilbert-json-disagrees", "bert-json-as-file", "mpnet-json-disagrees", "roberta-json-disagrees", "xlmr-in-bert"]
 
 
 def main():
@@ -243,6 +244,13 @@ def main():
     }
     folder("bert-json-added", "bert-json", tokenizer_config_json=config("BertTokenizer", added_tokens_decoder=decoder, additional_special_tokens=["<extra>"]))  # fmt: skip
     folder("bert-as-file-added", "bert-json-as-file", tokenizer_config_json=config("PreTrainedTokenizerFast", added_tokens_decoder=decoder, extra_special_tokens=["<extra>"], mask_token="[MASK]", cls_token="[CLS]"))  # fmt: skip
+
+    mpnet = ["<s>", "<pad>", "</s>", "[UNK]"] + wordpiece[5:] + ["<mask>"]
+    folder("mpnet-vocab", config_json=model("mpnet"), vocab_txt="".join(f"{token}\n" for token in mpnet), tokenizer_config_json=config("MPNetTokenizer"))
+    folder("mpnet-json", config_json=model("mpnet"), tokenizer_json=mpnet_json(mpnet, lowercase=True), tokenizer_config_json=config("MPNetTokenizer", do_lower_case=True))  # fmt: skip
+    folder("mpnet-json-disagrees", "mpnet-json", tokenizer_json=mpnet_json(mpnet, lowercase=False))
+    folder("mpnet-json-cased", "mpnet-json", tokenizer_config_json=config("MPNetTokenizer", do_lower_case=False, mask_token={"__type": "AddedToken"} | added("<mask>", special=True)))  # fmt: skip
+    folder("mpnet-of-config", "mpnet-json-disagrees", tokenizer_config_json={"strip_accents": False, "tokenize_chinese_chars": False})
 
     vocabulary, merges = byte_pairs()
     bpe = bpe_json(vocabulary, merges, add_prefix_space=False)
@@ -343,6 +351,16 @@ def wordpiece_json(wordpiece, lowercase):
     return json.loads(tokenizer.to_str())
 
 
+def mpnet_json(pieces, lowercase):
+    tokenizer = Tokenizer(models.WordPiece({token: i for i, token in enumerate(pieces)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), trim_offsets=True, add_prefix_space=False)
+    specials = [AddedToken(token, special=True, normalized=False) for token in ("<s>", "<pad>", "</s>", "[UNK]")]
+    tokenizer.add_special_tokens(specials + [AddedToken("<mask>", lstrip=True, special=True, normalized=False)])
+    return json.loads(tokenizer.to_str())
+
+
 def merged(words, most):
     """Pairs in the order in which they are joined: the most frequent first, and of those the first of the alphabet."""
     merges = []
@@ -392,7 +410,8 @@ def unigrams():
     letters = sorted({letter for text in texts for letter in text})
     longer = counted((text[at : at + n] for text in texts for at in range(len(text)) for n in (2, 3, 4) if at + n <= len(text) and "\u2581" not in text[at + 1 : at + n]), 800)  # fmt: skip
     specials = [(token, 0.0) for token in ("<s>", "<pad>", "</s>", "<unk>")]
-    pieces = [(letter, -12.0) for letter in letters] + [(piece, -6.0 - n / 200) for n, piece in enumerate(longer) if piece not in letters]
+    # Sums of these are exact, so that two ways to split a text tie for every reader of numbers, or for none.
+    pieces = [(letter, -12.0) for letter in letters] + [(piece, -6.0 - n / 256) for n, piece in enumerate(longer) if piece not in letters]
     return specials + pieces + [("<mask>", 0.0)]
 
 

@@ -345,6 +345,14 @@ async fn a_teacher_that_would_break_the_engine_is_refused() {
             serde_json::json!({ "type": "Precompiled", "precompiled_charsmap": null });
         json.to_string().into_bytes()
     });
+    let has_no_end = changed("tokenizer.json", &|bytes| {
+        let mut json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        json["post_processor"] = serde_json::json!({
+            "type": "TemplateProcessing", "pair": [], "special_tokens": {},
+            "single": [{ "SpecialToken": { "id": "[NO]", "type_id": 0 } }],
+        });
+        json.to_string().into_bytes()
+    });
     let not_finite = changed("model.safetensors", &|mut bytes| {
         let header = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
         bytes[8 + header..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
@@ -353,6 +361,7 @@ async fn a_teacher_that_would_break_the_engine_is_refused() {
     with_engine(Memory::new(cpu()), async |asker| {
         for (teacher, reason) in [
             (panics, "precompiled_charsmap is not a text in base64"),
+            (has_no_end, "`[NO]`, which is not among its special_tokens"),
             (not_finite, "the weights of tiny-bert hold NaN in "),
         ] {
             let files = teacher.files();

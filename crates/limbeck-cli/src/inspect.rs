@@ -33,7 +33,9 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let mut out = std::io::stdout().lock();
     let folder = models::read(&arguments.model)?;
     let config = folder.config()?;
-    Weights::open(&folder)?.check()?;
+    let weights = Weights::open(&folder)?;
+    weights.check()?;
+    let strays = weights.strays()?;
     folder.sentence_head()?;
     let tokenizer = folder.tokenizer()?;
     folder.require_rows(&tokenizer)?;
@@ -41,7 +43,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
         arguments.student_hidden.unwrap_or(config.hidden_size),
         config.hidden_size,
     );
-    let facts = json!({
+    let mut facts = json!({
         "model_type": config.model_type,
         "layers": config.num_hidden_layers,
         "hidden": config.hidden_size,
@@ -55,6 +57,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
         "relation_heads": heads,
     });
     if arguments.json {
+        facts["not_read"] = json!(strays);
         writeln!(out, "{facts}")?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -66,6 +69,9 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
                 .as_str()
                 .map_or_else(|| value.to_string(), str::to_owned)
         )?;
+    }
+    if let Some(strays) = models::not_read(&folder, &strays) {
+        writeln!(out, "{strays}")?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use limbeck_hub::{Event, Hub, MODULES, Snapshot};
-use limbeck_model::Folder;
+use limbeck_model::{Folder, Weights};
 use limbeck_recipe::{HubId, is_commit};
 
 use crate::error::CliError;
@@ -104,6 +104,32 @@ fn tell(id: &HubId, found: &Snapshot) {
             found.id
         ));
     }
+}
+
+/// Says once which tensors of a model nothing reads. What is wrong with its weights, whoever computes with them says.
+pub fn tell_strays(folder: &Folder) {
+    let weights = Weights::open(folder);
+    let told = weights.and_then(|weights| Ok(not_read(folder, &weights.strays()?)));
+    if let Ok(Some(told)) = told {
+        terminal::say(told);
+    }
+}
+
+/// The tensors of a model that nothing reads ([`Weights::strays`]), in a sentence; none if there are no such.
+pub fn not_read(folder: &Folder, strays: &[&str]) -> Option<String> {
+    const NAMED: usize = 3;
+    let named = strays.iter().take(NAMED).map(|name| format!("`{name}`"));
+    let named = named.collect::<Vec<_>>().join(", ");
+    let named = match strays.len().checked_sub(NAMED).filter(|more| *more > 0) {
+        Some(more) => format!("{named} and {more} more"),
+        None => named,
+    };
+    let tensors = limbeck_recipe::counted(strays.len(), "tensor");
+    let text = format!(
+        "the weights of {} hold {tensors} beside the encoder that limbeck does not use: {named}",
+        folder.name()
+    );
+    (!strays.is_empty()).then_some(text)
 }
 
 /// Finds a model, and reads its files.

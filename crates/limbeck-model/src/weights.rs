@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use half::{bf16, f16};
-use limbeck_recipe::layout::{Parameter, Shared, TIED_WORDS};
+use limbeck_recipe::layout::{self, Parameter, Shared, TIED_WORDS};
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use crate::folder::is_weights;
@@ -182,6 +182,29 @@ impl<'a> Weights<'a> {
             self.get(&parameter.name, &parameter.shape)?;
         }
         Ok(())
+    }
+
+    /// Names of the tensors that nothing reads, though they are neither a pooler nor a head of a kind that models usually have.
+    ///
+    /// # Errors
+    /// The config is not one we run.
+    pub fn strays(&self) -> Result<Vec<&str>, ModelError> {
+        let parameters = self.folder.config()?.layout().parameters;
+        let full = parameters
+            .iter()
+            .map(|p| format!("{}{}", self.prefix, p.stored().0));
+        let full: Vec<String> = full.collect();
+        let read: BTreeSet<&str> = full.iter().filter_map(|name| self.stored(name)).collect();
+        let is_usual = |name: &str| {
+            layout::is_usual(name)
+                || name
+                    .strip_prefix(&self.prefix)
+                    .is_some_and(layout::is_usual)
+        };
+        let names = self.names.iter().map(String::as_str);
+        Ok(names
+            .filter(|name| !read.contains(name) && !is_usual(name))
+            .collect())
     }
 
     /// Opens the weights of a module of the folder, such as `2_Dense`: `linear.weight` and `linear.bias`.

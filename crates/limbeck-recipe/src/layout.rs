@@ -12,6 +12,35 @@ pub const TIED_WORDS: [&str; 5] = [
     "lm_head.weight",
 ];
 
+/// How the names of tensors begin that models have beside their encoder, behind its prefix or without one: poolers, and the heads of
+/// pretraining and of tasks.
+const HEADS: [&str; 15] = [
+    "pooler",
+    "cls",
+    "lm_head",
+    "head",
+    "decoder",
+    "classifier",
+    "pre_classifier",
+    "qa_outputs",
+    "logits_proj",
+    "vocab_transform",
+    "vocab_layer_norm",
+    "vocab_projector",
+    "generator_predictions",
+    "generator_lm_head",
+    "discriminator_predictions",
+];
+
+/// How the names of tensors end that old versions of transformers saved: numbers that are counted anew.
+const COUNTED: [&str; 3] = ["position_ids", "token_type_ids", "inv_freq"];
+
+/// Whether a model of this kind usually has a tensor of this name beside its encoder; `name` is without the encoder's prefix.
+pub fn is_usual(name: &str) -> bool {
+    let first = name.split('.').next().unwrap_or_default();
+    HEADS.contains(&first) || COUNTED.iter().any(|end| name.ends_with(end))
+}
+
 /// The role of a parameter: decides its layout in files, its initial value and whether it decays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

@@ -41,8 +41,10 @@ pub fn made(
 ) -> Result<Option<Made>, TokenizerError> {
     let model = file.map(|file| file.inner.get_model());
     let made = match (settings.class, model, file) {
-        (Class::Bert, Some(ModelWrapper::WordPiece(model)), _) => bert(settings, model.clone())?,
-        (Class::Bert, None, _) => files(VOCAB_TXT)
+        (Class::Bert | Class::Mpnet, Some(ModelWrapper::WordPiece(model)), _) => {
+            bert(settings, model.clone())?
+        }
+        (Class::Bert | Class::Mpnet, None, _) => files(VOCAB_TXT)
             .map(|vocabulary| of_vocabulary(settings, vocabulary))
             .transpose()?,
         (Class::Roberta, Some(ModelWrapper::BPE(model)), Some(file))
@@ -95,7 +97,7 @@ pub fn add_tokens(inner: &mut Tokenizer, settings: &Settings) -> Result<(), Toke
     Ok(())
 }
 
-/// `BertTokenizer`: what tokenizer.json says of case, accents and Chinese characters does not count.
+/// `BertTokenizer` and `MPNetTokenizer`: what tokenizer.json says of case, accents and Chinese characters does not count.
 fn bert(settings: &Settings, mut model: WordPiece) -> Result<Option<Made>, TokenizerError> {
     let [Some(unknown), Some(cls), Some(sep)] =
         ["unk_token", "cls_token", "sep_token"].map(|role| found(settings, &model, role))
@@ -116,14 +118,19 @@ fn bert(settings: &Settings, mut model: WordPiece) -> Result<Option<Made>, Token
     inner.with_pre_tokenizer(Some(BertPreTokenizer));
     inner.with_decoder(Some(WordPieceDecoder::new("##".into(), true)));
     add_tokens(&mut inner, settings)?;
-    let pair = json!([
-        special(&cls, 0),
-        text("A", 0),
-        special(&sep, 0),
-        text("B", 1),
-        special(&sep, 1)
-    ]);
-    inner.with_post_processor(Some(template(&cls, &sep, &pair)?));
+    if settings.class == Class::Mpnet {
+        let ends = RobertaProcessing::new(sep, cls).add_prefix_space(false);
+        inner.with_post_processor(Some(ends));
+    } else {
+        let pair = json!([
+            special(&cls, 0),
+            text("A", 0),
+            special(&sep, 0),
+            text("B", 1),
+            special(&sep, 1)
+        ]);
+        inner.with_post_processor(Some(template(&cls, &sep, &pair)?));
+    }
     Ok(Some(Made {
         inner,
         unknown: Some(unknown.1),

@@ -33,6 +33,7 @@ const ROLES: [&str; 7] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     Bert,
+    Mpnet,
     Roberta,
     XlmRoberta,
     Camembert,
@@ -41,13 +42,14 @@ pub enum Class {
 }
 
 /// The classes that are rebuilt here, by all their names but for `Fast` at the end.
-const CLASSES: [(&str, Class); 11] = [
+const CLASSES: [(&str, Class); 12] = [
     ("BertTokenizer", Class::Bert),
     ("DistilBertTokenizer", Class::Bert),
     ("ElectraTokenizer", Class::Bert),
     ("MobileBertTokenizer", Class::Bert),
     ("SqueezeBertTokenizer", Class::Bert),
     ("ConvBertTokenizer", Class::Bert),
+    ("MPNetTokenizer", Class::Mpnet),
     ("RobertaTokenizer", Class::Roberta),
     ("BartTokenizer", Class::Roberta),
     ("LongformerTokenizer", Class::Roberta),
@@ -56,11 +58,12 @@ const CLASSES: [(&str, Class); 11] = [
 ];
 
 /// The class of a model whose folder names none.
-const OF_MODELS: [(&str, &str); 8] = [
+const OF_MODELS: [(&str, &str); 9] = [
     ("bert", "BertTokenizer"),
     ("distilbert", "BertTokenizer"),
     ("electra", "BertTokenizer"),
     ("nomic_bert", "BertTokenizer"),
+    ("mpnet", "MPNetTokenizer"),
     ("roberta", "RobertaTokenizer"),
     ("xlm-roberta", "XLMRobertaTokenizer"),
     ("gte", "XLMRobertaTokenizer"),
@@ -81,6 +84,15 @@ impl Class {
                 ("pad_token", "[PAD]"),
                 ("cls_token", "[CLS]"),
                 ("mask_token", "[MASK]"),
+            ],
+            Self::Mpnet => &[
+                ("bos_token", "<s>"),
+                ("eos_token", "</s>"),
+                ("unk_token", "[UNK]"),
+                ("sep_token", "</s>"),
+                ("pad_token", "<pad>"),
+                ("cls_token", "<s>"),
+                ("mask_token", "<mask>"),
             ],
             Self::Roberta | Self::XlmRoberta | Self::Camembert => &[
                 ("bos_token", "<s>"),
@@ -349,8 +361,9 @@ impl Named {
             let Some((token, is_named)) = named.or(default) else {
                 continue;
             };
-            // CamembertTokenizer takes the space before its mask token with it.
-            let takes_space = class == Class::Camembert && role == "mask_token";
+            // These classes' mask token takes the space before it with it.
+            let takes_space =
+                matches!(class, Class::Mpnet | Class::Camembert) && role == "mask_token";
             let token = if takes_space {
                 token.lstrip(true)
             } else {

@@ -98,7 +98,7 @@ pub struct Tokenizer {
 
 impl Tokenizer {
     /// As `AutoTokenizer` of transformers 5.23 reads the files of a folder: tokenizer.json, or the vocabularies of BERT
-    /// (vocab.txt) and RoBERTa (vocab.json with merges.txt); tokenizer_config.json, which goes before tokenizer.json;
+    /// and MPNet (vocab.txt) and RoBERTa (vocab.json with merges.txt); tokenizer_config.json, which goes before tokenizer.json;
     /// added_tokens.json and special_tokens_map.json; and the model's config.json, which says whose tokenizer it is.
     ///
     /// # Errors
@@ -586,7 +586,7 @@ fn no_vocabulary(settings: &Settings, files: FileOf<'_>) -> TokenizerError {
         }
     };
     TokenizerError::new(format!(
-        "there is no tokenizer.json, and {what}; without one, BERT's vocab.txt is read, and RoBERTa's vocab.json with merges.txt. \
+        "there is no tokenizer.json, and {what}; without one, vocab.txt of BERT and MPNet is read, and RoBERTa's vocab.json with merges.txt. \
          {advice}"
     ))
 }

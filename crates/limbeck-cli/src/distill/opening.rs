@@ -21,7 +21,7 @@ use crate::config::{self, Base};
 use crate::error::CliError;
 use crate::export;
 use crate::inputs::{Inputs, require_out};
-use crate::models::Found;
+use crate::models::{self, Found};
 use crate::output::{self, Output, RECIPE, TEXTS};
 use crate::paths::{self, Away, Looked};
 
@@ -126,6 +126,7 @@ pub fn begin(arguments: &Arguments) -> Result<Begun, CliError> {
         Some(output) => output,
         None => Output::create(&out, arguments.overwrite)?,
     };
+    models::tell_strays(&teacher);
     let (assistant, teacher) = match of_assistant {
         Some(plan) => {
             let recipe = paths::seen_from(&plan.recipe, &assistant);

@@ -352,3 +352,38 @@ fn of_several_encoders_the_whole_one_is_taken_and_two_are_refused() {
     scene.encode(&[], TEXT).refused(1, message);
     scene.distill(&[]).refused(1, message);
 }
+
+#[test]
+fn tensors_that_nothing_reads_are_named_by_inspect_and_once_by_distill() {
+    let told = "the weights of teacher hold 4 tensors beside the encoder that limbeck does not use: `aux.embeddings.first`, \
+                `embeddings.word_embeddings.weight_2`, `encoder.layer.2.output.dense.bias` and 1 more";
+    let scene = Scene::new();
+    let people = |scene: &Scene| scene.run(&["inspect", "teacher"]).done().stdout;
+    let before = people(&scene);
+    assert!(!before.contains("does not use"), "{before}");
+    let expected = vectors(&scene).stdout;
+    let strays = [
+        "aux.embeddings.first",
+        "embeddings.word_embeddings.weight_2",
+        "encoder.layer.2.output.dense.bias",
+        "extra.head.weight",
+    ];
+    weights::edit(&scene, |tensors| {
+        let word = tensors[WORDS].clone();
+        // Those that models usually have are not among them.
+        let usual = [
+            "pooler.dense.weight",
+            "cls.predictions.bias",
+            "embeddings.position_ids",
+        ];
+        for name in strays.into_iter().chain(usual) {
+            tensors.insert(name.to_owned(), word.clone());
+        }
+    });
+    assert_eq!(people(&scene), format!("{before}{told}\n"));
+    let facts = scene.run(&["inspect", "teacher", "--json"]).done();
+    assert_eq!(facts.objects()[0]["not_read"], serde_json::json!(strays));
+    assert_eq!(vectors(&scene).stdout, expected);
+    let stderr = scene.distill(&[]).done().stderr;
+    assert_eq!(stderr.matches(told).count(), 1, "{stderr}");
+}

@@ -231,7 +231,7 @@ fn a_folder_without_a_vocabulary_is_told_how_to_make_a_tokenizer() {
     scene.remove("teacher/vocab.txt");
     refused(
         &scene,
-        "tokenizer: there is no tokenizer.json, and no other file with a vocabulary; without one, BERT's vocab.txt is read, and \
+        "tokenizer: there is no tokenizer.json, and no other file with a vocabulary; without one, vocab.txt of BERT and MPNet is read, and \
          RoBERTa's vocab.json with merges.txt. Make a tokenizer.json: python -c \"from transformers import AutoTokenizer; \
          AutoTokenizer.from_pretrained('FOLDER').save_pretrained('FOLDER')\"",
     );
@@ -259,6 +259,12 @@ fn a_config_that_is_not_json_is_refused() {
     refused(
         &scene,
         "teacher/config.json: not JSON: no JSON value is written like that (line 1, column 1), in `model_type: bert`",
+    );
+    // A file is quoted, and not obeyed by the terminal.
+    scene.write("teacher/config.json", "model\x1b[2J\r\u{9b}31m");
+    refused(
+        &scene,
+        "teacher/config.json: not JSON: no JSON value is written like that (line 1, column 1), in `model\u{fffd}[2J\u{fffd}\u{fffd}31m`",
     );
     scene.write("teacher/config.json", "[]");
     refused(&scene, "teacher/config.json: not a JSON object");
@@ -341,7 +347,7 @@ fn inspect_tells_what_a_model_is() {
         .done();
     let expected = serde_json::json!({
         "model_type": "bert", "layers": 2, "hidden": 24, "heads": 3, "ffn": 40, "vocabulary": 113, "tokenizer": 113,
-        "max_length": 40, "layer_norm_eps": 0.001, "parameters": 12_728, "relation_heads": [1, 2, 3, 6],
+        "max_length": 40, "layer_norm_eps": 0.001, "parameters": 12_728, "relation_heads": [1, 2, 3, 6], "not_read": [],
     });
     assert_eq!(outcome.objects(), [expected]);
     let people = scene.run(&["inspect", "teacher"]).done().stdout;
@@ -385,6 +391,8 @@ fn each_family_teaches_and_has_students() {
             (&facts[0]["model_type"], &facts[0]["hidden"]),
             (&model_type.into(), &24.into())
         );
+        // Poolers and heads are no news.
+        assert_eq!(facts[0]["not_read"], serde_json::json!([]));
         // Wider than ELECTRA's tables of 16, which a student takes over as they are.
         scene.distill(&["--set", "student.hidden=18"]).done();
         let config = scene.json("student/config.json");

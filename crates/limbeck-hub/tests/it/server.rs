@@ -198,7 +198,7 @@ fn serve(stream: &TcpStream, port: u16, state: &Mutex<State>) {
     {
         let (sum, size) = (checksum(bytes), bytes.len());
         let head = format!(
-            "HTTP/1.1 302 Found\r\nLocation: http://localhost:{port}{path}\r\nX-Repo-Commit: {commit}\r\n\
+            "HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: http://localhost:{port}{path}\r\nX-Repo-Commit: {commit}\r\n\
              X-Linked-Etag: \"{sum}\"\r\nX-Linked-Size: {size}\r\nContent-Length: 0\r\n\r\n"
         );
         let mut stream = stream;
@@ -237,8 +237,12 @@ fn serve(stream: &TcpStream, port: u16, state: &Mutex<State>) {
         },
     };
     drop(state);
+    // Or a client might send its next request to a stream that is being shut.
+    let line = answer.windows(2).position(|end| end == b"\r\n");
+    let (first, rest) = answer.split_at(line.unwrap_or(answer.len()));
+    let close = line.map_or(&b""[..], |_| b"\r\nConnection: close");
     let mut stream = stream;
-    let _ = stream.write_all(&answer);
+    let _ = stream.write_all(&[first, close, rest].concat());
     if let Some(Way::Stall(_)) = way {
         thread::sleep(Duration::from_secs(20));
     }

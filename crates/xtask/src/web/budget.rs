@@ -24,7 +24,7 @@ const LIMITS: [Limit; 5] = [
         what: "page's wasm, brotli",
         holds: |path| path.starts_with("page_bg-"),
         of: |size| size.brotli,
-        bytes: 530_000,
+        bytes: 520_000,
     },
     Limit {
         what: "worker's wasm, brotli",
