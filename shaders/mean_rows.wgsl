@@ -3,7 +3,7 @@
 
 const THREADS: u32 = {{threads}}u;
 const LAST: bool = {{last}}u == 1u;
-const GAP: u32 = 64u;   // numbers before the means of pairs, so that they are a view
+const GAP: u32 = {{gap}}u;   // numbers before the means of pairs, so that they are a view
 
 // Statistics of rows (P, 5, B, A, S), KL first; the last launch reads (P, B)
 @group(0) @binding(0) var<storage, read> numbers: array<f32>;

@@ -402,8 +402,8 @@ async fn tensors_of_one_buffer_are_gathered_at_once() {
     }
 }
 
-/// Once parameters lie side by side, a step is a launch for every six gradients, one for the norm and one for the update,
-/// however many parameters there are.
+/// Once parameters lie side by side, a step is a launch for every six buffers of gradients (here each has its own), one for the norm
+/// and one for the update, however many parameters there are.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn launches_do_not_grow_with_parameters() {
     let (device, mut rng) = (gpu().await, Rng::new(12));

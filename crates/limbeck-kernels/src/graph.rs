@@ -28,17 +28,36 @@ where
     C: CheckpointStrategy,
     S: Clone + Debug + Send + 'static,
 {
+    let forward = |inputs| {
+        let (output, kept) = forward(inputs);
+        (output, kept, ())
+    };
+    let (output, ()) = differentiable_beside::<B, C, S, (), N>(inputs, forward, backward);
+    output
+}
+
+/// [`differentiable`] where `forward` computes something beside the output, which comes out as it is.
+pub(crate) fn differentiable_beside<B, C, S, X, const N: usize>(
+    inputs: [FloatTensor<Autodiff<B, C>>; N],
+    forward: impl FnOnce([FloatTensor<B>; N]) -> (FloatTensor<B>, S, X),
+    backward: BackwardPass<B, S, N>,
+) -> (FloatTensor<Autodiff<B, C>>, X)
+where
+    B: Backend,
+    C: CheckpointStrategy,
+    S: Clone + Debug + Send + 'static,
+{
     let nodes = inputs.each_ref().map(|input| input.node());
     let step = Step(backward).prepare::<C>(nodes).compute_bound();
     match step.stateful() {
         OpsKind::Tracked(mut prep) => {
             let nodes = inputs.each_ref().map(|input| prep.checkpoint(input));
-            let (output, kept) = forward(inputs.map(|input| input.into_primitive()));
-            prep.finish((nodes, kept), output)
+            let (output, kept, beside) = forward(inputs.map(|input| input.into_primitive()));
+            (prep.finish((nodes, kept), output), beside)
         }
         OpsKind::UnTracked(prep) => {
-            let (output, _) = forward(inputs.map(|input| input.into_primitive()));
-            prep.finish(output)
+            let (output, _, beside) = forward(inputs.map(|input| input.into_primitive()));
+            (prep.finish(output), beside)
         }
     }
 }
@@ -95,33 +114,28 @@ where
     S: Clone + Debug + Send + 'static,
 {
     let gradients = Parts::<B, M>::new();
-    let mut outputs = None;
-    let whole = differentiable::<B, C, (S, Parts<B, M>, BackwardOfParts<B, S, N, M>), N>(
-        inputs,
-        |inputs| {
-            let (parts, kept) = forward(inputs);
-            let any = parts[0].clone();
-            outputs = Some(parts);
-            (any, (kept, gradients.clone(), backward))
-        },
-        |inputs, (kept, gradients, backward), _, wanted| {
-            backward(inputs, kept, gradients.take(), wanted)
-        },
-    );
-    let Some(outputs) = outputs else {
-        unreachable!("every operation computes its outputs")
-    };
-    let mut place = 0..M;
+    let (whole, outputs) =
+        differentiable_beside::<B, C, (S, Parts<B, M>, BackwardOfParts<B, S, N, M>), _, N>(
+            inputs,
+            |inputs| {
+                let (parts, kept) = forward(inputs);
+                let any = parts[0].clone();
+                (any, (kept, gradients.clone(), backward), parts)
+            },
+            |inputs, (kept, gradients, backward), _, wanted| {
+                backward(inputs, kept, gradients.take(), wanted)
+            },
+        );
+    let mut places = 0;
     outputs.map(|output| {
+        let place = places;
+        places += 1;
         let step = Part::<B, M>(PhantomData)
             .prepare::<C>([whole.node()])
             .compute_bound();
-        match (step.stateful(), place.next()) {
-            (OpsKind::Tracked(prep), Some(place)) => {
-                prep.finish((gradients.clone(), place), output)
-            }
-            (OpsKind::UnTracked(prep), _) => prep.finish(output),
-            (OpsKind::Tracked(_), None) => unreachable!("there are as many places as outputs"),
+        match step.stateful() {
+            OpsKind::Tracked(prep) => prep.finish((gradients.clone(), place), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
         }
     })
 }

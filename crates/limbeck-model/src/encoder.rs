@@ -305,11 +305,9 @@ impl Encoder {
             return Err(ModelError::UnknownToken { id, vocabulary });
         }
         let at = &self.parameters.layout().embeddings;
-        if let Some(table) = at.token_type {
-            let (id, [types, _]) = (batch.highest_type(), self.parameters.matrix(table).dims());
-            if id as usize >= types {
-                return Err(ModelError::UnknownType { id, types });
-            }
+        let (id, types) = (batch.highest_type(), self.config.type_vocab_size);
+        if at.token_type.is_some() && id as usize >= types {
+            return Err(ModelError::UnknownType { id, types });
         }
         let mut pass = Pass {
             shape: &self.config.shape,

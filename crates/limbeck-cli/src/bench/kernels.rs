@@ -198,8 +198,8 @@ fn projects(batch: usize, hidden: usize, backward: bool) -> Kernel {
     let rows = batch * LENGTH;
     let (narrow, weights) = (rows * hidden, 3 * hidden * hidden);
     let products = if backward { 9 } else { 3 };
-    // The sum that this differentiates reads and writes the three once more.
-    let back = 6 * narrow + (3 * narrow + weights + narrow) + (4 * narrow + weights);
+    // The concatenation that this differentiates reads and writes the three once more; ones are written for all.
+    let back = 9 * narrow + (3 * narrow + weights + narrow) + (4 * narrow + weights);
     Kernel {
         name: of_pass(
             backward,

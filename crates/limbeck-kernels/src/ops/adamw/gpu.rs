@@ -124,7 +124,7 @@ pub struct Pack {
 }
 
 /// Puts tensors of these shapes side by side, where the kernels are ours and the tensors are on a GPU: a launch takes what lies in six
-/// buffers, which are fewer than the tensors. A tensor may be missing, but not all.
+/// buffers, which may hold more tensors than six. A tensor may be missing, but not all.
 ///
 /// # Errors
 /// The tensors as they are, where they are not to be packed.
@@ -383,70 +383,76 @@ fn gathered(
     let mut buffers: Vec<CubeTensor> = Vec::new();
     let of = |tensor: &Option<CubeTensor>| tensor.clone().map(gpu::contiguous);
     let tensors: Vec<_> = tensors.iter().map(of).collect();
-    let mut rest: Vec<_> = places.iter().zip(&tensors).collect();
+    let all: Vec<_> = places.iter().zip(&tensors).collect();
+    let mut rest = &all[..];
     while let Some((Place { buffer, .. }, _)) = rest.first() {
         if *buffer == buffers.len() {
             buffers.push(gpu::empty(like, [blocks(places, *buffer) * BLOCK]));
         }
-        let more = rest.split_off(next_launch(&rest));
-        gather(&rest, like, &buffers[buffers.len() - 1]);
-        rest = more;
+        rest = gather(rest, like, &buffers[buffers.len() - 1]);
     }
     buffers
 }
 
-/// How many of the first tensors one launch takes: those that go to one buffer, and lie in six at most.
-fn next_launch(rest: &[(&Place, &Option<CubeTensor>)]) -> usize {
-    let (mut sources, to) = (Sources::default(), rest[0].0.buffer);
-    let takes = |(place, tensor): &&(&Place, &Option<CubeTensor>)| {
-        if let Some(tensor) = tensor {
-            sources.binding(tensor);
-        }
-        place.buffer == to && sources.0.len() <= GATHERED
-    };
-    rest.iter().take_while(takes).count()
-}
-
-/// Buffers that tensors lie in: gradients of one launch share one.
+/// Buffers that tensors lie in, six at most: gradients of one launch share one.
 #[derive(Default)]
 struct Sources(Vec<CubeTensor>);
 
 impl Sources {
-    /// Which buffer a tensor is in, and where it starts there.
-    fn binding(&mut self, tensor: &CubeTensor) -> [usize; 2] {
+    /// Which buffer a tensor is in, and where it starts there; none if that would be a seventh buffer.
+    fn binding(&mut self, tensor: &CubeTensor) -> Option<[usize; 2]> {
         let start = tensor.handle.offset_start.unwrap_or(0) as usize / size_of::<f32>();
         let known = self.0.iter().position(|buffer| are_in_one(buffer, tensor));
-        let at = known.unwrap_or_else(|| {
+        let at = known.unwrap_or(self.0.len());
+        if at == GATHERED {
+            return None;
+        }
+        if known.is_none() {
             self.0.push(buffer_of(tensor));
-            self.0.len() - 1
-        });
-        [at, start]
+        }
+        Some([at, start])
     }
 }
 
-/// One launch: consecutive tensors, which lie without gaps, to their places in a buffer.
-fn gather(tensors: &[(&Place, &Option<CubeTensor>)], like: &CubeTensor, output: &CubeTensor) {
+/// A tensor, which may be missing, and where it goes.
+type Placed<'a> = (&'a Place, &'a Option<CubeTensor>);
+
+/// One launch: the first of the tensors, which lie without gaps, to their places in a buffer, as far as they go to that one and lie in
+/// six. Returns the others.
+fn gather<'a>(
+    tensors: &'a [Placed<'a>],
+    like: &CubeTensor,
+    output: &CubeTensor,
+) -> &'a [Placed<'a>] {
     let mut sources = Sources::default();
-    let (first, last) = (tensors[0].0.start, tensors[tensors.len() - 1].0.end());
-    let mut info = vec![first as u32, tensors.len() as u32];
-    for (place, tensor) in tensors {
-        let (numbers, [binding, from]) = match tensor {
-            Some(tensor) => (place.length(), sources.binding(tensor)),
-            None => (0, [0, 0]),
+    let (Place { buffer, start, .. }, _) = tensors[0];
+    let (mut taken, mut end) = (0, *start);
+    let mut info = vec![*start as u32, 0];
+    let to_one = tensors.iter().take_while(|(to, _)| to.buffer == *buffer);
+    for (place, tensor) in to_one {
+        let source = match tensor {
+            Some(tensor) => sources.binding(tensor).map(|at| (place.length(), at)),
+            None => Some((0, [0, 0])),
+        };
+        let Some((numbers, [binding, from])) = source else {
+            break;
         };
         info.extend([place.start, numbers, binding, from].map(|n| n as u32));
+        (taken, end) = (taken + 1, place.end());
     }
+    info[1] = taken as u32;
     let mut bound: Vec<&CubeTensor> = sources.0.iter().collect();
     // What is not read must be bound all the same.
     bound.resize(GATHERED, like);
     Launch {
         threads: AdamWSpec::THREADS,
-        groups: last - first,
+        groups: end - start,
         inputs: &bound,
         output,
         info: &info,
     }
     .run(AdamWSpec::Gather);
+    &tensors[taken..]
 }
 
 /// Whether two tensors lie in one buffer.

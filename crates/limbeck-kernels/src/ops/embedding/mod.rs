@@ -29,6 +29,7 @@ pub(crate) use gpu::EmbeddingSpec;
 pub struct Ids {
     ids: Arc<[u32]>,
     shape: [usize; 2],
+    highest: u32,
 }
 
 impl Ids {
@@ -39,7 +40,12 @@ impl Ids {
     pub fn new(ids: impl Into<Arc<[u32]>>, shape: [usize; 2]) -> Self {
         let ids = ids.into();
         assert_eq!(ids.len(), shape[0] * shape[1], "ids of {shape:?} tokens");
-        Self { ids, shape }
+        let highest = ids.iter().copied().max().unwrap_or(0);
+        Self {
+            ids,
+            shape,
+            highest,
+        }
     }
 
     /// The ids, row-major.
@@ -49,7 +55,7 @@ impl Ids {
 
     /// The highest of them, or 0 if there is none.
     pub fn highest(&self) -> u32 {
-        self.ids.iter().copied().max().unwrap_or(0)
+        self.highest
     }
 
     /// B and S.

@@ -14,7 +14,7 @@ use limbeck_recipe::{Kernels, Operation};
 
 use crate::graph::differentiable_parts;
 use crate::ops::gelu::GeluOps;
-use crate::ops::matmul::MatmulOps;
+use crate::ops::matmul::{MatmulOps, gradient_of_input};
 use crate::optional::Optional;
 
 /// A linear layer's weights (in, out) and bias (out).
@@ -125,13 +125,7 @@ impl<B: Backend + FeedForwardOps, C: CheckpointStrategy> FeedForwardOps for Auto
                 };
                 let (of_before, of_up, of_up_bias) =
                     B::up_gradients(x, up_bias, before, down, gradient.clone());
-                let of_x = x_wanted.then(|| {
-                    let up = B::float_transpose(up);
-                    match passed {
-                        Some(passed) => B::matmul_plus(of_before, up, passed),
-                        None => B::matmul(of_before, up),
-                    }
-                });
+                let of_x = x_wanted.then(|| gradient_of_input::<B>(of_before, up, passed));
                 let (of_down, of_down_bias) = B::weight_gradients(inner, gradient);
                 [
                     of_x,

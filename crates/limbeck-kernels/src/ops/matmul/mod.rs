@@ -172,6 +172,19 @@ impl<B: Backend + MatmulOps, C: CheckpointStrategy> MatmulOps for Autodiff<B, C>
     }
 }
 
+/// dy w^T, the gradient of x in x w, plus the gradient that x has from elsewhere, if it has any.
+pub(crate) fn gradient_of_input<B: MatmulOps>(
+    gradient: FloatTensor<B>,
+    w: FloatTensor<B>,
+    added: Option<FloatTensor<B>>,
+) -> FloatTensor<B> {
+    let w = B::float_transpose(w);
+    match added {
+        Some(added) => B::matmul_plus(gradient, w, added),
+        None => B::matmul(gradient, w),
+    }
+}
+
 /// The gradients of x and w, dy w^T and x^T dy, as far as they are wanted.
 fn of_factors<B: MatmulOps>(
     [x, w]: [FloatTensor<B>; 2],

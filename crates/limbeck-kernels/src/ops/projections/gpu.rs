@@ -5,7 +5,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::tensor::Shape;
 use burn_cubecl::{CubeBackend, tensor::CubeTensor};
 
-use super::{OfWeights, ProjectionsOps, Weights};
+use super::{ProjectionsOps, Weights, all_three};
 use crate::ops::matmul::{End, Ended, Factor, Factors, products, row};
 use crate::optional::Optional;
 use crate::pair::RawTaps;
@@ -32,18 +32,18 @@ impl ProjectionsOps for CubeBackend {
         sum.swap_remove(0).0
     }
 
-    fn of_weights(states: FloatTensor<Self>, gradients: Vectors, biased: bool) -> OfWeights<Self> {
+    fn of_weights(
+        states: FloatTensor<Self>,
+        gradients: Vectors,
+        biased: bool,
+    ) -> (Vectors, Option<Vectors>) {
         let end = match biased {
             true => End::ColumnSums,
             false => End::Plain,
         };
         let gradients = gradients.into_array().map(Factor::stored);
         let factors = Factors::three(Factor::transpose_of(states), gradients);
-        let (weights, sums) = of_three(products(&factors, end, Vec::new(), biased));
-        OfWeights {
-            biases: sums.unwrap_or_else(|| weights.clone()),
-            weights,
-        }
+        of_three(products(&factors, end, Vec::new(), biased))
     }
 }
 
@@ -59,9 +59,6 @@ fn of_three(three: Vec<Ended>) -> (Vectors, Option<Vectors>) {
         let width: Shape = [row.meta.num_elements()].into();
         CubeBackend::float_reshape(row, width)
     };
-    let seconds = match (of_q, of_k, of_v) {
-        (Some(q), Some(k), Some(v)) => Some(RawTaps::new([q, k, v].map(vector))),
-        _ => None,
-    };
-    (RawTaps { q, k, v }, seconds)
+    let seconds = [of_q, of_k, of_v].map(|second| second.map(vector));
+    (RawTaps { q, k, v }, all_three(seconds))
 }

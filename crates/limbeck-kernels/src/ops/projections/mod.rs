@@ -17,7 +17,7 @@ use limbeck_recipe::{Kernels, Operation};
 
 use crate::Taps;
 use crate::graph::differentiable_parts;
-use crate::ops::matmul::MatmulOps;
+use crate::ops::matmul::{MatmulOps, gradient_of_input};
 use crate::optional::Optional;
 use crate::pair::RawTaps;
 
@@ -58,12 +58,12 @@ pub fn projections(
         Some(biases) => Weights::Biased(weights, RawTaps::new(biases.map(Tensor::into_dispatch))),
         None => Weights::Plain(weights),
     };
-    let projected = <Dispatch as ProjectionsOps>::projections(rows, weights);
-    let [q, k, v] = projected.vectors.into_array().map(|rows| {
+    let (vectors, states) = <Dispatch as ProjectionsOps>::projections(rows, weights);
+    let [q, k, v] = vectors.into_array().map(|rows| {
         let rows: Tensor<2> = Tensor::from_dispatch(rows);
         rows.reshape([b, s, n])
     });
-    let states: Tensor<2> = Tensor::from_dispatch(projected.states);
+    let states: Tensor<2> = Tensor::from_dispatch(states);
     (Taps { q, k, v }, states.reshape([b, s, h]))
 }
 
@@ -73,23 +73,6 @@ enum Weights<B: Backend> {
     Plain(#[extension_type] RawTaps<B>),
     /// And biases (N).
     Biased(#[extension_type] RawTaps<B>, #[extension_type] RawTaps<B>),
-}
-
-/// What comes out: (M, N), and (M, H).
-#[derive(Clone, Debug, ExtensionType)]
-struct Projected<B: Backend> {
-    #[extension_type]
-    vectors: RawTaps<B>,
-    states: FloatTensor<B>,
-}
-
-/// Gradients of weights (H, N) and of biases (N), which have no meaning where there are none.
-#[derive(Clone, Debug, ExtensionType)]
-struct OfWeights<B: Backend> {
-    #[extension_type]
-    weights: RawTaps<B>,
-    #[extension_type]
-    biases: RawTaps<B>,
 }
 
 #[backend_extension(Cube: cfg(feature = "gpu"), Flex, Autodiff)]
@@ -117,61 +100,50 @@ trait ProjectionsOps: MatmulOps {
     ) -> FloatTensor<Self> {
         let [q, k, v] = gradients.into_array();
         let [of_q, of_k, of_v] = weights.into_array();
-        let sum = plus_one::<Self>(q, of_q, added.into_option());
-        let sum = plus_one::<Self>(k, of_k, Some(sum));
-        plus_one::<Self>(v, of_v, Some(sum))
+        let sum = gradient_of_input::<Self>(q, of_q, added.into_option());
+        let sum = gradient_of_input::<Self>(k, of_k, Some(sum));
+        gradient_of_input::<Self>(v, of_v, Some(sum))
     }
 
-    /// The gradients of weights, and of biases if they are wanted, from those of queries, keys and values.
+    /// The gradients of weights (H, N), and of biases (N) if they are wanted, from those of queries, keys and values.
     fn of_weights(
         states: FloatTensor<Self>,
         #[extension_type] gradients: RawTaps<Self>,
         biased: bool,
-    ) -> OfWeights<Self> {
+    ) -> (RawTaps<Self>, Option<RawTaps<Self>>) {
         let of = |gradient: FloatTensor<Self>| of_one::<Self>(states.clone(), gradient, biased);
         let [(q, of_q), (k, of_k), (v, of_v)] = gradients.into_array().map(of);
-        OfWeights {
-            weights: RawTaps::new([q, k, v]),
-            biases: RawTaps::new([of_q, of_k, of_v]),
-        }
+        (RawTaps { q, k, v }, all_three([of_q, of_k, of_v]))
     }
 
-    /// Vectors and states; differentiable in all tensors.
+    /// Vectors (M, N) and states (M, H); differentiable in all tensors.
     fn projections(
         states: FloatTensor<Self>,
         #[extension_type] by: Weights<Self>,
-    ) -> Projected<Self> {
-        Projected {
-            vectors: Self::vectors(states.clone(), by),
-            states,
-        }
+    ) -> (RawTaps<Self>, FloatTensor<Self>) {
+        (Self::vectors(states.clone(), by), states)
     }
 }
 
-/// What one projection adds to the gradient of the states.
-fn plus_one<B: MatmulOps>(
-    gradient: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    sum: Option<FloatTensor<B>>,
-) -> FloatTensor<B> {
-    let weight = B::float_transpose(weight);
-    match sum {
-        Some(sum) => B::matmul_plus(gradient, weight, sum),
-        None => B::matmul(gradient, weight),
-    }
+/// What may be missing, of queries, keys and values.
+type Some3<B> = [Option<FloatTensor<B>>; 3];
+
+/// None if any is missing.
+fn all_three<B: Backend>([q, k, v]: Some3<B>) -> Option<RawTaps<B>> {
+    Some(RawTaps::new([q?, k?, v?]))
 }
 
-/// The gradients of one weight and of its bias, which has no meaning if there is none.
+/// The gradients of one weight, and of its bias if it is wanted.
 fn of_one<B: MatmulOps>(
     states: FloatTensor<B>,
     gradient: FloatTensor<B>,
     biased: bool,
-) -> (FloatTensor<B>, FloatTensor<B>) {
+) -> (FloatTensor<B>, Option<FloatTensor<B>>) {
     if biased {
-        return B::weight_gradients(states, gradient);
+        let (of_weight, of_bias) = B::weight_gradients(states, gradient);
+        return (of_weight, Some(of_bias));
     }
-    let of_weight = B::matmul(B::float_transpose(states), gradient);
-    (of_weight.clone(), of_weight)
+    (B::matmul(B::float_transpose(states), gradient), None)
 }
 
 impl ProjectionsOps for Flex {}
@@ -185,11 +157,18 @@ impl<B: Backend + ProjectionsOps, C: CheckpointStrategy> ProjectionsOps for Auto
         unreachable!("gradients are first order: nothing differentiates a backward pass")
     }
 
-    fn of_weights(_: FloatTensor<Self>, _: RawTaps<Self>, _: bool) -> OfWeights<Self> {
+    fn of_weights(
+        _: FloatTensor<Self>,
+        _: RawTaps<Self>,
+        _: bool,
+    ) -> (RawTaps<Self>, Option<RawTaps<Self>>) {
         unreachable!("gradients are first order: nothing differentiates a backward pass")
     }
 
-    fn projections(states: FloatTensor<Self>, by: Weights<Self>) -> Projected<Self> {
+    fn projections(
+        states: FloatTensor<Self>,
+        by: Weights<Self>,
+    ) -> (RawTaps<Self>, FloatTensor<Self>) {
         let outputs = match by {
             Weights::Plain(RawTaps { q, k, v }) => differentiable_parts::<B, C, (), 4, 4>(
                 [states, q, k, v],
@@ -224,10 +203,7 @@ impl<B: Backend + ProjectionsOps, C: CheckpointStrategy> ProjectionsOps for Auto
             }
         };
         let [q, k, v, states] = outputs;
-        Projected {
-            vectors: RawTaps { q, k, v },
-            states,
-        }
+        (RawTaps { q, k, v }, states)
     }
 }
 
@@ -236,9 +212,6 @@ fn outputs<B: ProjectionsOps>(states: FloatTensor<B>, by: Weights<B>) -> [FloatT
     let [q, k, v] = B::vectors(states.clone(), by).into_array();
     [q, k, v, states]
 }
-
-/// What may be missing, of queries, keys and values.
-type Some3<B> = [Option<FloatTensor<B>>; 3];
 
 /// The gradients of states, if it is wanted, of weights and of biases, from those of queries, keys, values and states.
 fn gradients<B: ProjectionsOps>(
@@ -255,13 +228,9 @@ fn gradients<B: ProjectionsOps>(
             let weights = RawTaps::new(weights);
             let of_states =
                 wanted.then(|| B::of_states(of_vectors.clone(), weights, passed.into()));
-            let of = B::of_weights(states, of_vectors, biased);
-            let [of_weights, of_biases] = [of.weights, of.biases];
-            return (
-                of_states,
-                of_weights.into_array().map(Some),
-                of_biases.into_array().map(Some),
-            );
+            let (of_weights, of_biases) = B::of_weights(states, of_vectors, biased);
+            let of_biases = of_biases.map_or([const { None }; 3], |of| of.into_array().map(Some));
+            return (of_states, of_weights.into_array().map(Some), of_biases);
         }
         (q, k, v) => [q, k, v],
     };
@@ -271,10 +240,10 @@ fn gradients<B: ProjectionsOps>(
     for (at, (gradient, weight)) in some.into_iter().zip(weights).enumerate() {
         let Some(gradient) = gradient else { continue };
         if wanted {
-            of_states = Some(plus_one::<B>(gradient.clone(), weight, of_states));
+            of_states = Some(gradient_of_input::<B>(gradient.clone(), weight, of_states));
         }
         let (of_weight, of_bias) = of_one::<B>(states.clone(), gradient, biased);
-        (of_weights[at], of_biases[at]) = (Some(of_weight), Some(of_bias));
+        (of_weights[at], of_biases[at]) = (Some(of_weight), of_bias);
     }
     (of_states, of_weights, of_biases)
 }

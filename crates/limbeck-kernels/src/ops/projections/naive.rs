@@ -14,17 +14,12 @@ pub(super) fn projections(
 ) -> (Taps, Tensor<3>) {
     let [b, s, h] = states.dims();
     let rows = states.clone().reshape([b * s, h]);
-    let biases = match by.biases {
-        Some(biases) => biases.map(Some),
-        None => [None, None, None],
-    };
-    let mut layers = by.weights.into_iter().zip(biases);
-    let [q, k, v] = [(); 3].map(|()| {
-        let Some((weight, bias)) = layers.next() else {
-            unreachable!("there are three")
-        };
+    let [q, k, v] = by.weights;
+    let [of_q, of_k, of_v] = by.biases.map_or([const { None }; 3], |of| of.map(Some));
+    let layer = |weight: Tensor<2>, bias| {
         let [_, n] = weight.dims();
         linear(kernels, rows.clone(), weight, bias).reshape([b, s, n])
-    });
+    };
+    let (q, k, v) = (layer(q, of_q), layer(k, of_k), layer(v, of_v));
     (Taps { q, k, v }, states)
 }

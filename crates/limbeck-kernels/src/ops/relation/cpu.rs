@@ -63,18 +63,13 @@ impl Call {
         }
     }
 
-    /// Sequences times relation heads.
-    fn tasks(&self) -> usize {
-        self.dims.batch * self.dims.heads
+    /// The sequence of a task.
+    fn sequence(&self, task: usize) -> usize {
+        task / self.dims.heads
     }
 
     fn length(&self, task: usize) -> usize {
-        self.lengths[task / self.dims.heads]
-    }
-
-    /// What each real row of a task weighs in eq. (6), averaged over the batch.
-    fn row_weight(&self, task: usize) -> f64 {
-        1.0 / (self.tasks() * self.length(task)) as f64
+        self.lengths[self.sequence(task)]
     }
 
     /// Rows of one piece of work: all of a head where heads are many.
@@ -176,7 +171,7 @@ fn means(statistics: &FloatTensor<Flex>, call: &Call) -> (FloatTensor<Flex>, Flo
         let tasks = statistics[..rows].chunks(s).enumerate();
         let weighted = |(task, kl): (usize, &[f32])| {
             let sum: f64 = kl.iter().copied().map(f64::from).sum();
-            call.row_weight(task) * sum
+            call.row_weight(call.sequence(task)) * sum
         };
         tasks.map(weighted).sum()
     };
@@ -276,7 +271,7 @@ impl<'a> Given<'a> {
         Self {
             sums_s: of(self.sums_s),
             sums_t: of(self.sums_t),
-            weight: self.weight * call.row_weight(task),
+            weight: self.weight * call.row_weight(call.sequence(task)),
         }
     }
 }

@@ -194,6 +194,7 @@ impl KernelSource for MeanSpec {
         SourceTemplate::new(limbeck_shaders::MEAN_ROWS)
             .register("threads", Self::THREADS.to_string())
             .register("last", u32::from(self.last).to_string())
+            .register("gap", ALIGNMENT.to_string())
     }
 
     /// Unchecked, as [`RelationSpec`].
@@ -264,8 +265,7 @@ fn means(statistics: &CubeTensor, call: &Call) -> (CubeTensor, CubeTensor) {
     let mut info = [p, b, a * s].map(|size| size as u32).to_vec();
     let bits = |weight: f64| (weight as f32).to_bits();
     info.extend(call.pairs.iter().map(|(_, weight)| bits(*weight)));
-    let of_length = |length: &usize| bits(1.0 / (a * length * b) as f64);
-    info.extend(call.lengths.iter().map(of_length));
+    info.extend((0..b).map(|sequence| bits(call.row_weight(sequence))));
     let launch = |numbers: &CubeTensor, groups, size: usize, last| {
         let output = gpu::empty(numbers, [size]);
         Launch {
@@ -310,8 +310,7 @@ fn gradients(
                     statistics,
                     &upstream,
                 ];
-                let Dims { batch, heads, .. } = call.dims;
-                let weight = (weight / (batch * heads) as f64) as f32;
+                let weight = (weight / call.tasks() as f64) as f32;
                 let says = [index as u32, u32::from(written), weight.to_bits()];
                 RelationSpec::new(pass, &call.dims, &gradient)
                     .launch(&inputs, &gradient, call, says);

@@ -14,7 +14,7 @@ use burn::backend::{
 use burn::tensor::Tensor;
 use limbeck_recipe::{Kernels, Operation, Pair, Vector};
 
-use crate::graph::differentiable;
+use crate::graph::differentiable_beside;
 use crate::pair::RawTaps;
 use crate::{Dims, Lengths, ShapeError, Taps};
 
@@ -116,6 +116,16 @@ impl Call {
         [self.pairs.len(), batch, heads, length]
     }
 
+    /// Sequences times relation heads.
+    fn tasks(&self) -> usize {
+        self.dims.batch * self.dims.heads
+    }
+
+    /// What each real row of a sequence weighs in eq. (6), averaged over the batch.
+    fn row_weight(&self, sequence: usize) -> f64 {
+        1.0 / (self.tasks() * self.lengths[sequence]) as f64
+    }
+
     /// Whether a projection is in any pair.
     fn uses(&self, vector: Vector) -> bool {
         let has = |(pair, _): &(Pair, f64)| pair.row == vector || pair.column == vector;
@@ -207,20 +217,18 @@ impl<B: Backend + RelationOps, C: CheckpointStrategy> RelationOps for Autodiff<B
 
     fn relation_losses(student: RawTaps<Self>, teacher: RawTaps<Self>, call: Call) -> Losses<Self> {
         let teacher = teacher.map(|tensor| tensor.into_primitive());
-        let mut constants = None;
-        let total = differentiable::<B, C, Kept<B>, 3>(
+        let (total, constants) = differentiable_beside::<B, C, Kept<B>, _, 3>(
             only_used::<B, C>(student, &call).into_array(),
             |student| {
                 let student = RawTaps::new(student);
                 let statistics = B::relation_statistics(student, teacher.clone(), call.clone());
                 let losses = losses_of::<B>(statistics.clone(), &call);
-                constants = Some([losses.by_pair, losses.rows].map(Self::from_inner));
                 let kept = Kept {
                     teacher,
                     statistics,
                     call,
                 };
-                (losses.total, kept)
+                (losses.total, kept, [losses.by_pair, losses.rows])
             },
             |student, kept, upstream, _| {
                 let student = RawTaps::new(student);
@@ -233,9 +241,7 @@ impl<B: Backend + RelationOps, C: CheckpointStrategy> RelationOps for Autodiff<B
                 of.into_array().map(Some)
             },
         );
-        let Some([by_pair, rows]) = constants else {
-            unreachable!("every operation computes its outputs")
-        };
+        let [by_pair, rows] = constants.map(Self::from_inner);
         Losses {
             total,
             by_pair,
