@@ -263,8 +263,7 @@ pub fn columns_of(path: &Path) -> Result<Option<Vec<String>>, CliError> {
 fn config(folder: &Folder, arguments: &Arguments) -> Result<Config, CliError> {
     let mut config = folder.config()?;
     if let Some(p) = arguments.dropout {
-        config.shape.hidden_dropout = p;
-        config.shape.attention_dropout = p;
+        config = config.with_dropout(p);
     }
     let layers = config.num_hidden_layers;
     match arguments.freeze {

@@ -10,7 +10,7 @@ use limbeck_recipe::{common_relation_heads, parameter_count};
 use serde_json::json;
 
 use crate::error::CliError;
-use crate::models;
+use crate::{models, terminal};
 
 /// Flags of `limbeck inspect`.
 #[derive(Args)]
@@ -71,7 +71,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
         )?;
     }
     if let Some(strays) = models::not_read(&folder, &strays) {
-        writeln!(out, "{strays}")?;
+        writeln!(out, "{}", terminal::harmless(strays))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use limbeck_hub::{Event, Hub, MODULES, Snapshot};
 use limbeck_model::{Folder, Weights};
-use limbeck_recipe::{HubId, is_commit};
+use limbeck_recipe::{HubId, counted, is_commit};
 
 use crate::error::CliError;
 use crate::paths::{self, Looked};
+use crate::words::listed;
 use crate::{interrupt, terminal};
 
 /// A model that is on this machine.
@@ -60,6 +61,7 @@ pub fn find_named(named: &Path, looked: &Looked) -> Result<Found, CliError> {
     };
     let hub = Hub::from_env()?;
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
+    terminal::show(&bar);
     let found = interrupt::at_once(|| hub.model(&id, &mut |event| show(&bar, &event)));
     bar.finish_and_clear();
     let found = found.map_err(|error| match error.doubts_the_name() {
@@ -106,7 +108,7 @@ fn tell(id: &HubId, found: &Snapshot) {
     }
 }
 
-/// Says once which tensors of a model nothing reads. What is wrong with its weights, whoever computes with them says.
+/// Says which tensors of a model nothing reads. What is wrong with its weights, whoever computes with them says.
 pub fn tell_strays(folder: &Folder) {
     let weights = Weights::open(folder);
     let told = weights.and_then(|weights| Ok(not_read(folder, &weights.strays()?)));
@@ -118,18 +120,15 @@ pub fn tell_strays(folder: &Folder) {
 /// The tensors of a model that nothing reads ([`Weights::strays`]), in a sentence; none if there are no such.
 pub fn not_read(folder: &Folder, strays: &[&str]) -> Option<String> {
     const NAMED: usize = 3;
-    let named = strays.iter().take(NAMED).map(|name| format!("`{name}`"));
-    let named = named.collect::<Vec<_>>().join(", ");
-    let named = match strays.len().checked_sub(NAMED).filter(|more| *more > 0) {
-        Some(more) => format!("{named} and {more} more"),
-        None => named,
-    };
-    let tensors = limbeck_recipe::counted(strays.len(), "tensor");
-    let text = format!(
-        "the weights of {} hold {tensors} beside the encoder that limbeck does not use: {named}",
-        folder.name()
-    );
-    (!strays.is_empty()).then_some(text)
+    if strays.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "the weights of {} hold {} beside the encoder that limbeck does not use: {}",
+        folder.name(),
+        counted(strays.len(), "tensor"),
+        listed(strays, NAMED)
+    ))
 }
 
 /// Finds a model, and reads its files.
@@ -150,7 +149,7 @@ fn show(bar: &ProgressBar, event: &Event<'_>) {
             from,
             cache,
         } => {
-            let files = limbeck_recipe::counted(*files, "file");
+            let files = counted(*files, "file");
             let there = match from {
                 0 => String::new(),
                 from => format!(", {} of it already downloaded", megabytes(*from)),
@@ -171,17 +170,13 @@ fn show(bar: &ProgressBar, event: &Event<'_>) {
             bar.set_draw_target(ProgressDrawTarget::stderr());
         }
         Event::Reached(bytes) => bar.set_position(*bytes),
-        Event::Waiting { wait, why } => bar.suspend(|| {
-            let seconds = wait.as_secs();
-            terminal::say(format_args!(
-                "the hub did not answer as expected ({why}); trying again in {seconds} s"
-            ));
-        }),
-        Event::Shared(file) => bar.suspend(|| {
-            terminal::say(format_args!(
-                "another program is downloading {file}; waiting for it to finish"
-            ));
-        }),
+        Event::Waiting { wait, why } => terminal::say(format_args!(
+            "the hub did not answer as expected ({why}); trying again in {} s",
+            wait.as_secs()
+        )),
+        Event::Shared(file) => terminal::say(format_args!(
+            "another program is downloading {file}; waiting for it to finish"
+        )),
         Event::Done => bar.finish_and_clear(),
     }
 }

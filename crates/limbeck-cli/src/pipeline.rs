@@ -13,14 +13,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use limbeck_corpus::Document;
 use limbeck_engine::Opened;
 use limbeck_model::{SentenceModel, Tokens};
 
 use crate::error::CliError;
 use crate::memory::{Encoding, Room};
 use crate::terminal;
-use crate::texts::{Line, Place};
+use crate::texts::{Document, Line, Place};
 
 /// Bytes of texts and their ids that wait to be encoded together, at most.
 const MOST_WAITING: usize = 64 << 20;

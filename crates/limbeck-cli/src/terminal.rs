@@ -6,22 +6,34 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::{ProgressBar, WeakProgressBar};
 
-/// The bar that is shown, if one is.
-static BAR: Mutex<Option<WeakProgressBar>> = Mutex::new(None);
+/// The bars that there are, the newest last: one is shown while another waits.
+static BARS: Mutex<Vec<WeakProgressBar>> = Mutex::new(Vec::new());
 
-/// From now on lines stand above this bar, as long as it is shown.
+/// From now on lines stand above this bar whenever it is shown.
 pub fn show(bar: &ProgressBar) {
-    *BAR.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.downgrade());
+    let mut bars = BARS.lock().unwrap_or_else(PoisonError::into_inner);
+    bars.retain(|bar| bar.upgrade().is_some());
+    bars.push(bar.downgrade());
+}
+
+/// The newest bar that is on the terminal.
+fn shown() -> Option<ProgressBar> {
+    let bars = BARS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut bars = bars.iter().rev().filter_map(WeakProgressBar::upgrade);
+    bars.find(|bar| !bar.is_hidden() && !bar.is_finished())
+}
+
+/// A text in which nothing that it quotes of a file commands a terminal.
+pub fn harmless(text: impl Display) -> String {
+    let commands = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    text.to_string().replace(commands, "\u{fffd}")
 }
 
 /// Writes a line to standard error, above the bar. Nothing becomes of it if it cannot be written: a closed terminal, a reader that has
-/// gone or a full disk is no reason to end a run, as `eprintln!` would. What a message quotes of a file commands no terminal.
+/// gone or a full disk is no reason to end a run, as `eprintln!` would. See [`harmless`], too.
 pub fn say(text: impl Display) {
-    let commands = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    let text = text.to_string().replace(commands, "\u{fffd}");
-    let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let bar = bar.and_then(|bar| bar.upgrade());
-    match bar.filter(|bar| !bar.is_hidden() && !bar.is_finished()) {
+    let text = harmless(text);
+    match shown() {
         Some(bar) => bar.println(text),
         None => {
             let _ = writeln!(std::io::stderr(), "{text}");

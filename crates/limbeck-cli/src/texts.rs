@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use limbeck_corpus::{CorpusError, Document, MOST_JSON_BYTES, document, unpacked};
+use limbeck_corpus::{CorpusError, MOST_JSON_BYTES, document, id, unpacked};
 use limbeck_model::MOST_BYTES;
 use serde_json::{Map, Value};
 
@@ -29,6 +29,15 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, line {}", self.file, self.number)
     }
+}
+
+/// What a line holds.
+#[derive(Debug, Default)]
+pub struct Document {
+    /// The text.
+    pub text: String,
+    /// What a line of JSON calls itself, as JSON.
+    pub id: Option<String>,
 }
 
 /// A line.
@@ -211,11 +220,12 @@ impl Line {
             return Some(self);
         };
         match document(text, self.cut, field).transpose()? {
-            Ok(mut document) => {
-                let kept = document.text.floor_char_boundary(MOST_BYTES);
-                self.cut = kept < document.text.len();
-                document.text.truncate(kept);
-                self.text = Ok(document);
+            Ok(mut found) => {
+                let kept = found.floor_char_boundary(MOST_BYTES);
+                self.cut = kept < found.len();
+                found.truncate(kept);
+                let id = id(text).map(str::to_owned);
+                self.text = Ok(Document { text: found, id });
             }
             Err(reason) => {
                 self.text = Err(CorpusError::NoDocument {

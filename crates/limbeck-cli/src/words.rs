@@ -1,4 +1,6 @@
-//! A deserialiser's errors in a person's words.
+//! Errors of a deserialiser, and lists, in a person's words.
+
+use std::fmt::Display;
 
 /// Characters of a line that are shown, and how many of them at most stand before the place that is pointed at.
 const SHOWN: usize = 90;
@@ -309,6 +311,16 @@ fn value(found: &str) -> &str {
             let value = kinds.iter().find_map(|kind| found.strip_prefix(kind));
             value.map_or(found, |value| value.trim_matches('`'))
         }
+    }
+}
+
+/// So many names at most, in a sentence, and how many more there are.
+pub fn listed(names: &[impl Display], most: usize) -> String {
+    let first = names.iter().take(most).map(|name| format!("`{name}`"));
+    let first = first.collect::<Vec<_>>().join(", ");
+    match names.len() > most {
+        true => format!("{first} and {} more", names.len() - most),
+        false => first,
     }
 }
 

@@ -179,7 +179,7 @@ impl Blocks {
             line: self.at.line + 1,
             reason,
         })?;
-        let mut document = document.unwrap_or_default().text;
+        let mut document = document.unwrap_or_default();
         let kept = document.floor_char_boundary(self.limits.line_bytes);
         let cut = kept < document.len();
         document.truncate(kept);

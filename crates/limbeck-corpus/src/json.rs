@@ -55,21 +55,12 @@ impl Kind {
     }
 }
 
-/// A line of JSON lines.
-#[derive(Debug, Default)]
-pub struct Document {
-    /// The text of its field.
-    pub text: String,
-    /// What the line calls itself: its `id` as JSON, if that is a string or a number.
-    pub id: Option<String>,
-}
-
-/// The document in a line, nothing if it is blank, or why there is none. Of a line that is `cut` there is more than
+/// The text of a line's field, nothing if it is blank, or why there is none. Of a line that is `cut` there is more than
 /// [`MOST_BYTES`].
 ///
 /// # Errors
 /// The line is too long or no JSON object, or has no such field, or no string in it.
-pub fn document(line: &str, cut: bool, field: &str) -> Result<Option<Document>, String> {
+pub fn document(line: &str, cut: bool, field: &str) -> Result<Option<String>, String> {
     if line.trim().is_empty() {
         return Ok(None);
     }
@@ -89,14 +80,7 @@ pub fn document(line: &str, cut: bool, field: &str) -> Result<Option<Document>, 
         )
     })?;
     match object.remove(field) {
-        Some(Value::String(text)) => {
-            let id = match object.remove("id") {
-                Some(id @ Value::String(_)) => Some(id.to_string()),
-                Some(Value::Number(_)) => member(line, "id").map(str::to_owned),
-                _ => None,
-            };
-            Ok(Some(Document { text, id }))
-        }
+        Some(Value::String(text)) => Ok(Some(text)),
         Some(other) => {
             let kind = json_kind(&other);
             Err(format!(
@@ -108,6 +92,12 @@ pub fn document(line: &str, cut: bool, field: &str) -> Result<Option<Document>, 
             Err(format!("no field `{field}`; its keys are {keys}"))
         }
     }
+}
+
+/// What the object of a line calls itself: its `id` as it is written, if that is a string or a number.
+pub fn id(line: &str) -> Option<&str> {
+    let is_name = |c: char| matches!(c, '"' | '-' | '0'..='9');
+    member(line, "id").filter(|id| id.starts_with(is_name))
 }
 
 /// A member of a valid object as it is written: a number there may have more digits than a [`Value`] keeps.

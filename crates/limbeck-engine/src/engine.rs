@@ -8,14 +8,14 @@ use futures_util::StreamExt;
 use limbeck_corpus::Corpus;
 use limbeck_model::{Folder, ModelError, Weights};
 use limbeck_protocol::{
-    Command, Control, Event, Export, Halt, RunState, Stage, TeacherInfo, TextInfo, VERSION,
+    Command, Control, Event, Export, Found, Halt, RunState, Stage, TeacherInfo, TextInfo, VERSION,
 };
 use limbeck_recipe::{Evaluation, Recipe, SentenceHead, Step};
 use limbeck_train::Checkpoint;
 
-use crate::front::Front;
 use crate::pages::Pages;
 use crate::saved::{self, Text};
+use crate::sentence::Tokens;
 use crate::trouble::{RunError, Troubles, of_device};
 use crate::{Opening, Session, World, numbers, onnx};
 
@@ -94,7 +94,7 @@ struct Engine<W, T> {
     texts: Vec<(TextInfo, Text)>,
     session: Option<Session>,
     /// Searches to answer, the oldest first: who asked, and for what.
-    searches: Vec<(u64, String)>,
+    searches: Vec<(u64, String, Tokens)>,
     state: RunState,
 }
 
@@ -346,15 +346,23 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
 
     /// A part of a search if one waits, else a step.
     async fn work(&mut self) {
-        let Some((client, text)) = self.searches.first().cloned() else {
+        let Some((client, ..)) = self.searches.first() else {
             return self.step().await;
         };
-        if let Err(Troubles(troubles)) = self.search(client, &text).await {
-            self.searches.remove(0);
-            let at_search = |(_, message)| (Control::Search, message);
-            let troubles = troubles.into_iter().map(at_search).collect();
-            self.refuse(To::One(client), Troubles(troubles));
+        let to = To::One(*client);
+        match self.search().await {
+            Ok(None) => return,
+            Ok(Some(found)) => {
+                self.pages.emit(to, Event::Found { found });
+                self.pages.ready();
+            }
+            Err(Troubles(troubles)) => {
+                let at_search = |(_, message)| (Control::Search, message);
+                let troubles = troubles.into_iter().map(at_search).collect();
+                self.refuse(to, Troubles(troubles));
+            }
         }
+        self.searches.remove(0);
     }
 
     async fn step(&mut self) {
@@ -539,12 +547,17 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         };
         let mut left_out = Vec::new();
         let (name, files) = match what {
-            Export::Student => ("student", session.student().await.map_err(of_device)?),
-            Export::StudentWithOnnx => {
-                let (student, free) = (&session.run().plan().student, self.pages.free_memory());
-                onnx::require(student, free).map_err(|reason| (Control::Run, reason))?;
+            Export::Student | Export::StudentWithOnnx => {
+                let with_onnx = what == Export::StudentWithOnnx;
+                if with_onnx {
+                    let free = self.pages.world.free_memory();
+                    onnx::require(&session.run().plan().student, free)
+                        .map_err(|reason| (Control::Run, reason))?;
+                }
                 let mut files = session.student().await.map_err(of_device)?;
-                left_out = onnx::add(&mut files);
+                if with_onnx {
+                    left_out = onnx::add(&mut files);
+                }
                 ("student", files)
             }
             Export::Checkpoint => {
@@ -579,26 +592,23 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
 
     /// A page searches for one text at a time, the newest.
     fn ask(&mut self, client: u64, text: String) -> Done {
-        if self.session.is_none() {
-            let message = "there is no student to search with: start a run first".to_owned();
-            return Err((Control::Search, message).into());
-        }
-        self.searches.retain(|(asker, _)| *asker != client);
-        self.searches.push((client, text));
+        self.searches.retain(|(asker, ..)| *asker != client);
+        let tokens = match &self.session {
+            Some(session) => session.tokens(&text),
+            None => Err("there is no student to search with: start a run first".to_owned()),
+        };
+        let tokens = tokens.map_err(|message| (Control::Search, message))?;
+        self.searches.push((client, text, tokens));
         Ok(())
     }
 
-    async fn search(&mut self, client: u64, text: &str) -> Done {
-        let Some(session) = &mut self.session else {
-            self.searches.clear();
-            return Ok(());
+    /// A part of the first search that waits, and what it finds if that was the last part.
+    async fn search(&mut self) -> Result<Option<Found>, Troubles> {
+        let (Some(session), Some((_, text, tokens))) = (&mut self.session, self.searches.first())
+        else {
+            return Ok(None);
         };
-        if let Some(found) = session.search(text, &mut self.pages).await? {
-            self.searches.remove(0);
-            self.pages.emit(To::One(client), Event::Found { found });
-            self.pages.ready();
-        }
-        Ok(())
+        session.search((text, tokens), &mut self.pages).await
     }
 
     async fn measure(&mut self, client: u64) -> Done {

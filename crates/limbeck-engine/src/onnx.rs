@@ -4,7 +4,7 @@ use limbeck_model::{Folder, ModelError, Weights};
 use limbeck_onnx::{Export, ExportError, Failed, Format, Source};
 use limbeck_recipe::{Config, Dense, HeadChoice, SentenceHead, Tuned, memory, parameter_count};
 
-use crate::session::linear_memory;
+use crate::session::free_in_wasm;
 
 /// The folder in a model's folder that transformers.js and sentence-transformers look into for ONNX files.
 pub const FOLDER: &str = "onnx";
@@ -86,8 +86,7 @@ pub(crate) fn require(student: &Config, free: Option<u64>) -> Result<(), String>
     };
     // The smallest of them.
     limbeck_onnx::require_writable(student, Format::Int8).map_err(|e| refused(e.to_string()))?;
-    let in_wasm = || cfg!(target_arch = "wasm32").then(|| (1 << 32) - linear_memory());
-    let free = free.or_else(in_wasm);
+    let free = free.or_else(free_in_wasm);
     let bytes = BYTES * parameter_count(student);
     match free.filter(|free| bytes > u128::from(*free)) {
         Some(free) => Err(refused(format!(

@@ -9,7 +9,8 @@ use limbeck_train::Run;
 
 use crate::front::{Front, News};
 use crate::heldout::{sentences, unseen};
-use crate::similarity::{batch, cosine, shown, truncating};
+use crate::sentence::Tokens;
+use crate::similarity::{batch, cosine, padded, shown, truncating};
 use crate::trouble::RunError;
 
 /// Held-out lines that are looked at.
@@ -94,17 +95,12 @@ impl Search {
         Ok(true)
     }
 
-    /// What both models find first for a text of which so many tokens are left out, once they have read all lines.
+    /// What both models find first for a text in tokens, once they have read all lines.
     ///
     /// # Errors
     /// The device fails.
-    pub async fn find(
-        &self,
-        run: &Run,
-        tokenizer: &Tokenizer,
-        (text, left_out): (&str, u64),
-    ) -> Result<Found, RunError> {
-        let query = batch(run, &truncating(run, tokenizer)?, &[text])?;
+    pub async fn find(&self, run: &Run, text: &str, tokens: &Tokens) -> Result<Found, RunError> {
+        let query = padded(run, &[&tokens.ids]);
         let of_teacher = run.teacher_vectors(&query, &self.pooling).await?;
         let of_student = run.student_vectors(&query, &self.pooling).await?;
         let teacher = ranked(&self.teacher, &of_teacher);
@@ -112,7 +108,7 @@ impl Search {
         Ok(Found {
             step: self.student.0,
             text: shown(text),
-            left_out,
+            left_out: tokens.left_out,
             lines: self.lines.len() as u64,
             kind: self.kind.to_owned(),
             teacher: self.hits(&teacher, &student),

@@ -1,11 +1,9 @@
 //! The sentence that a page draws: what both models make of it, and how often a run may spend time on that.
 
 use limbeck_model::{ModelError, Tokenizer, TokenizerError};
-use limbeck_protocol::{Control, Event};
+use limbeck_protocol::Event;
 use limbeck_recipe::Plan;
 use limbeck_train::{Run, TrainError};
-
-use crate::trouble::Trouble;
 
 /// Tokens of a sentence: a page draws the square of them.
 const MOST_TOKENS: usize = 128;
@@ -27,26 +25,24 @@ pub struct Tokens {
 
 /// Tokens of a sentence that are drawn: both models must have positions for them.
 pub fn most_tokens(plan: &Plan) -> usize {
-    let positions = plan.teacher.max_length().min(plan.student.max_length());
-    MOST_TOKENS.min(positions)
+    MOST_TOKENS.min(plan.positions())
 }
 
 /// A text in tokens, `most` at most. A longer one is cut as the tokenizer cuts: its last special token stays.
 ///
 /// # Errors
-/// It has no token but the special ones, or is no sentence at all.
-pub fn cut(tokenizer: &Tokenizer, text: &str, most: usize) -> Result<Tokens, Trouble> {
+/// It has no token but the special ones, or is no sentence at all: why, in words.
+pub fn cut(tokenizer: &Tokenizer, text: &str, most: usize) -> Result<Tokens, String> {
+    let wrong = |error: TokenizerError| error.to_string();
     if text.len() > MOST_BYTES {
-        let message = format!(
+        return Err(format!(
             "this text has {} bytes, and at most {MOST_BYTES} are read for {most} tokens; enter a sentence of it",
             text.len()
-        );
-        return Err((Control::Sentence, message));
+        ));
     }
     let ids = encode(tokenizer, text).map_err(wrong)?;
     if ids.len() <= encode(tokenizer, "").map_err(wrong)?.len() {
-        let message = "this sentence has no tokens; enter at least one word".to_owned();
-        return Err((Control::Sentence, message));
+        return Err("this sentence has no tokens; enter at least one word".to_owned());
     }
     let all = ids.len();
     let ids = match all <= most {
@@ -63,10 +59,6 @@ pub fn cut(tokenizer: &Tokenizer, text: &str, most: usize) -> Result<Tokens, Tro
 fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, TokenizerError> {
     let tokens = tokenizer.encode(&[text])?;
     Ok(tokens.into_iter().flat_map(|t| t.ids).collect())
-}
-
-fn wrong(error: TokenizerError) -> Trouble {
-    (Control::Sentence, error.to_string())
 }
 
 /// A sentence with what the models make of it.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use burn::tensor::Device;
 use limbeck_corpus::{Corpus, FileSummary};
 use limbeck_model::{Encoder, Folder, ModelError, Tokenizer};
-use limbeck_protocol::{Found, RunInfo, Stage};
+use limbeck_protocol::{Control, Found, RunInfo, Stage};
 use limbeck_recipe::batching::DataPosition;
 use limbeck_recipe::{
     Evaluation, Part, Plan, PlanError, Recipe, SentenceHead, Step, beyond_buffer, beyond_memory,
@@ -460,7 +460,8 @@ impl Session {
         let plan = self.run.plan();
         let tokens = match text.trim().is_empty() {
             true => picture(&self.heldout),
-            false => sentence::cut(&self.tokenizer, text, sentence::most_tokens(plan))?,
+            false => sentence::cut(&self.tokenizer, text, sentence::most_tokens(plan))
+                .map_err(|message| (Control::Sentence, message))?,
         };
         let (run, tokenizer) = (&self.run, &self.tokenizer);
         let sentence = Sentence::read(run, tokenizer, tokens).await;
@@ -471,18 +472,25 @@ impl Session {
         Ok(())
     }
 
+    /// A text in tokens, for [`Session::search`].
+    ///
+    /// # Errors
+    /// It has no token but the special ones, or is too long: why, in words.
+    pub fn tokens(&self, text: &str) -> Result<Tokens, String> {
+        sentence::cut(&self.tokenizer, text, similarity::most_tokens(&self.run))
+    }
+
     /// Searches held-out lines for a text, with teacher and student: gives what they find, or none where they have read only some
     /// of the lines. Then it is to be called again, so that commands get in between.
     ///
     /// # Errors
-    /// The text has no token but the special ones, the texts cannot be read, or the device fails.
+    /// The texts cannot be read, or the device fails.
     pub async fn search(
         &mut self,
-        text: &str,
+        (text, tokens): (&str, &Tokens),
         front: &mut impl Front,
     ) -> Result<Option<Found>, Troubles> {
         let (run, tokenizer) = (&self.run, &self.tokenizer);
-        let tokens = sentence::cut(tokenizer, text, similarity::most_tokens(run))?;
         if self.search.is_none() {
             let stage = News::Stage(Stage::Searching, 0, 0);
             front.report(stage).map_err(RunError::Storage)?;
@@ -496,8 +504,7 @@ impl Session {
         if search.read(run, front).await? {
             return Ok(None);
         }
-        let text = (text, tokens.left_out);
-        Ok(Some(search.find(run, tokenizer, text).await?))
+        Ok(Some(search.find(run, text, tokens).await?))
     }
 
     /// The events about the chosen sentence: its tokens with the teacher's projections; and when the student was last sampled,
@@ -685,13 +692,18 @@ fn memory(device: &Device) -> u64 {
     }
 }
 
+/// Bytes that the memory of a browser's worker can still grow by; none elsewhere.
+pub(crate) fn free_in_wasm() -> Option<u64> {
+    cfg!(target_arch = "wasm32").then(|| (1 << 32) - linear_memory())
+}
+
 #[cfg(target_arch = "wasm32")]
-pub(crate) fn linear_memory() -> u64 {
+fn linear_memory() -> u64 {
     const PAGE: u64 = 65_536;
     core::arch::wasm32::memory_size(0) as u64 * PAGE
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) fn linear_memory() -> u64 {
+fn linear_memory() -> u64 {
     0
 }

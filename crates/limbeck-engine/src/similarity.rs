@@ -161,9 +161,7 @@ pub fn truncating(run: &Run, tokenizer: &Tokenizer) -> Result<Tokenizer, Tokeniz
 
 /// Tokens of a sentence that are read: both models must have positions for them.
 pub fn most_tokens(run: &Run) -> usize {
-    let plan = run.plan();
-    let positions = plan.teacher.max_length().min(plan.student.max_length());
-    MOST_TOKENS.min(positions)
+    MOST_TOKENS.min(run.plan().positions())
 }
 
 /// Sentences as a batch of both models; `tokenizer` is that of [`truncating`].
@@ -173,9 +171,14 @@ pub fn most_tokens(run: &Run) -> usize {
 pub fn batch(run: &Run, tokenizer: &Tokenizer, texts: &[&str]) -> Result<Batch, TokenizerError> {
     let tokens = tokenizer.encode(texts)?;
     let sequences: Vec<&[u32]> = tokens.iter().map(|t| t.ids.as_slice()).collect();
-    let (sources, pad) = (vec![(0, 0); texts.len()], run.plan().teacher.pad_token_id);
-    let most = most_tokens(run);
-    Ok(Batch::pad(&sequences, sources, pad, PAD_TO, most))
+    Ok(padded(run, &sequences))
+}
+
+/// The same of sentences in tokens, [`most_tokens`] at most each.
+pub fn padded(run: &Run, sequences: &[&[u32]]) -> Batch {
+    let sources = vec![(0, 0); sequences.len()];
+    let pad = run.plan().teacher.pad_token_id;
+    Batch::pad(sequences, sources, pad, PAD_TO, most_tokens(run))
 }
 
 /// A sentence as it is shown: the beginning of a long one.

@@ -29,7 +29,6 @@ impl<E> Writer<'_, '_, E> {
         let mask = self.graph.input("attention_mask", &TOKENS);
         let mut x = self.embeddings(&ids, &layout, &names)?;
         let mask = self.additive(&mask);
-        self.graph.place = "positions".to_owned();
         let mut places = Places::new(&ids, mask);
         let sizes = [
             self.config.distance_buckets,
@@ -40,7 +39,6 @@ impl<E> Writer<'_, '_, E> {
             .map(|at| self.table(names.matrix(at), sizes));
         self.by_distance(&mut places, table.transpose()?.as_deref());
         for block in &layout.blocks {
-            self.graph.place = "positions".to_owned();
             let attending = self.attending(block.layer, &mut places);
             x = self.block(&x, &attending, block, &names)?;
         }

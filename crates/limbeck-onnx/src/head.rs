@@ -58,9 +58,9 @@ impl<E> Writer<'_, '_, E> {
         match tuned.choice {
             HeadChoice::First => {
                 let pooling = self.config.head_pooling(tuned.choice);
-                let pooled = match pooling == tuned.choice.pooling() {
-                    true => self.first(hidden),
-                    false => self.mean(hidden),
+                let pooled = match pooling == HeadChoice::Mean.pooling() {
+                    true => self.mean(hidden),
+                    false => self.first(hidden),
                 };
                 let x = self.through_dense(&pooled)?;
                 let (output, sizes) = (self.config.head().output, [outputs, width]);

@@ -1,12 +1,14 @@
 //! What positions do in attention: they turn queries and keys, add to scores by distance, and end how far a token sees.
 
-use limbeck_recipe::{Angles, Positions, Reach, distance_bucket, distance_slope};
+use limbeck_recipe::{Angles, FARTHEST_BUCKET, Positions, Reach, distance_bucket, distance_slope};
 
 use crate::encoder::Writer;
 use crate::graph::{Builder, Float, Setting, Value};
 
-/// Distances from this one on are in the last bucket of either side.
-const FARTHEST: i64 = 128;
+/// Where these operations are in the graph.
+const POSITIONS: &str = "positions";
+/// [`FARTHEST_BUCKET`] as a distance.
+const FARTHEST: i64 = FARTHEST_BUCKET as i64;
 
 /// By how much each token turns the dimensions of a head, (S, D) each.
 #[derive(Clone)]
@@ -53,6 +55,7 @@ impl Places {
 impl<E> Writer<'_, '_, E> {
     /// What attention of a layer, from 0, has beside its vectors.
     pub fn attending(&mut self, layer: usize, places: &mut Places) -> Attending {
+        self.graph.place = POSITIONS.to_owned();
         let angles = self.config.angles(layer);
         Attending {
             added: self.window(self.config.reach(layer), places),
@@ -62,6 +65,7 @@ impl<E> Writer<'_, '_, E> {
 
     /// What distances add to the scores (A, S, S), by a table of buckets (rows of A numbers) or by slopes, if they add anything.
     pub fn by_distance(&mut self, places: &mut Places, table: Option<&[f32]>) {
+        self.graph.place = POSITIONS.to_owned();
         let heads = self.config.num_attention_heads;
         let added = match (table, self.config.positions) {
             (Some(table), _) => {

@@ -269,9 +269,15 @@ impl Config {
     pub(crate) fn trained_with(&self, dropout: f64) -> Self {
         let mut student = self.as_student();
         student.raw = student.student_json();
-        student.shape.hidden_dropout = dropout;
-        student.shape.attention_dropout = dropout;
-        student
+        student.with_dropout(dropout)
+    }
+
+    /// This model, trained with such a dropout everywhere; config.json keeps its own.
+    #[must_use]
+    pub fn with_dropout(mut self, dropout: f64) -> Self {
+        self.shape.hidden_dropout = dropout;
+        self.shape.attention_dropout = dropout;
+        self
     }
 
     /// The config of this model with so many rows in its table of words.

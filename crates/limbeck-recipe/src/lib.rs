@@ -53,7 +53,8 @@ pub use sentence::{
     Dense, DenseActivation, FileOf, HeadModule, Pooling, PoolingMode, SentenceHead,
 };
 pub use shape::{
-    Activation, Angles, Local, NormPlace, Positions, Reach, Shape, distance_bucket, distance_slope,
+    Activation, Angles, FARTHEST_BUCKET, Local, NormPlace, Positions, Reach, Shape,
+    distance_bucket, distance_slope,
 };
 pub use shards::{WEIGHTS_INDEX, shards};
 pub use step::{Evaluation, Step};

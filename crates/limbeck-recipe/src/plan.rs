@@ -263,6 +263,11 @@ impl Plan {
         share.is_some() && self.recipe.prunes() && self.vocabulary.is_none()
     }
 
+    /// Tokens that teacher and student both have positions for.
+    pub fn positions(&self) -> usize {
+        self.teacher.max_length().min(self.student.max_length())
+    }
+
     /// Learning rate of a step, from 1.
     pub fn learning_rate(&self, step: u64) -> f64 {
         learning_rate(

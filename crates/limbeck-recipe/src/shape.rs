@@ -156,11 +156,13 @@ pub struct Local {
     pub layers: Vec<usize>,
 }
 
+/// Distances from this one on are in the last bucket of either side ([`distance_bucket`]).
+pub const FARTHEST_BUCKET: usize = 128;
+
 /// The bucket of a distance, from a token to one that is so many places after it, of an even number of buckets: half of them for tokens
 /// before and half for those after, of either half as many for single distances as for growing ranges of those up to 128, and
 /// the last one for whatever is beyond (T5, Raffel et al. 2020, <https://arxiv.org/abs/1910.10683>).
 pub fn distance_bucket(distance: isize, buckets: usize) -> usize {
-    const FARTHEST: f64 = 128.0;
     let half = buckets / 2;
     let single = half / 2;
     let start = if distance > 0 { half } else { 0 };
@@ -169,7 +171,7 @@ pub fn distance_bucket(distance: isize, buckets: usize) -> usize {
         return start + far;
     }
     let nearest = single as f64;
-    let share = (far as f64 / nearest).ln() / (FARTHEST / nearest).ln();
+    let share = (far as f64 / nearest).ln() / (FARTHEST_BUCKET as f64 / nearest).ln();
     // Rounding must not take a power of the range into the bucket before it.
     let range = (share * (half - single) as f64 + 1e-9) as usize;
     start + (single + range).min(half - 1)

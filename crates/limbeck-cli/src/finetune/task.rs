@@ -7,6 +7,7 @@ use limbeck_score::{Metric, are_chunks};
 use super::conll::{self, Conll};
 use super::table::{self, Row, Table, wrong};
 use crate::error::CliError;
+use crate::words::listed;
 
 /// Columns that hold one text each.
 const SINGLE: [&str; 2] = ["sentence", "text"];
@@ -406,7 +407,7 @@ fn unknown(
 ) -> CliError {
     wrong(format!(
         "{file}, line {line}: the {what} `{label}` does not occur in {known}; expected one of {}",
-        list(labels)
+        listed(labels, LISTED)
     ))
 }
 
@@ -434,7 +435,7 @@ fn columns(path: &Path, said: &Said) -> Result<Columns, CliError> {
                 return Err(wrong(format!(
                     "{} has no column `{LABEL}` or `{SCORE}`, only {}; name it with --label-column",
                     table.name,
-                    list(&table.columns)
+                    listed(&table.columns, LISTED)
                 )));
             }
         },
@@ -474,7 +475,7 @@ fn texts(
             "the first line of {} must name the columns, such as sentence<TAB>label, but it is {}; add that line, or name the \
              column of the text with --text-column",
             table.name,
-            list(&table.columns)
+            listed(&table.columns, LISTED)
         ))
     })
 }
@@ -488,7 +489,7 @@ fn require(
         wrong(format!(
             "{} has no column `{name}`, only {}",
             table.name,
-            list(&table.columns)
+            listed(&table.columns, LISTED)
         ))
     })
 }
@@ -498,15 +499,6 @@ pub fn are_of_a_table(names: &[String]) -> bool {
     let has = |wanted: &str| names.iter().any(|name| name.eq_ignore_ascii_case(wanted));
     let of_text = SINGLE.iter().chain(PAIRS.iter().flatten());
     of_text.copied().any(has) && [LABEL, SCORE].into_iter().any(has)
-}
-
-fn list(names: &[String]) -> String {
-    let listed = names.iter().take(LISTED).map(|name| format!("`{name}`"));
-    let listed = listed.collect::<Vec<_>>().join(", ");
-    match names.len() > LISTED {
-        true => format!("{listed} and {} more", names.len() - LISTED),
-        false => listed,
-    }
 }
 
 /// By number where all are whole numbers, else by letter.
@@ -570,7 +562,7 @@ impl Columns {
                     self.table.name,
                     labels.len(),
                     self.table.rows.len(),
-                    list(&labels[..2])
+                    listed(&labels[..2], LISTED)
                 )))
             }
             _ => Ok(labels),

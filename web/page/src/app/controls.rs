@@ -114,7 +114,7 @@ fn announce_changes(page: Page) {
     Effect::new(move |before: Option<RunState>| {
         let state = page.state.get();
         if before.is_some_and(|before| before != state) {
-            let step = untrack(|| page.with_run(|run| run.steps.last().map_or(0, |s| s.step)));
+            let step = page.with_run_untracked(|run| run.steps.last().map_or(0, |s| s.step));
             page.announce(announcement(&state, step.unwrap_or(0)));
         }
         state

@@ -203,8 +203,7 @@ fn announce_quarters(page: Page) {
         let now = quarter.get();
         let running = page.state.get_untracked() == RunState::Running;
         if running && (1..4).contains(&now) && before.is_some_and(|before| before < now) {
-            let loss =
-                untrack(|| page.with_run(|run| run.steps.last().map_or(f64::NAN, |s| s.loss)));
+            let loss = page.with_run_untracked(|run| run.steps.last().map_or(f64::NAN, |s| s.loss));
             let loss = figure(loss.unwrap_or(f64::NAN));
             page.announce(format!("{} percent, loss {loss}", now * 25));
         }

@@ -114,7 +114,7 @@ async fn inflate(packed: &Blob, entry: &Entry) -> Result<Blob, String> {
     while let Some(chunk) = fetch::next(&reader).await.map_err(|e| blobs::reason(&e))? {
         sum += u64::from(chunk.length());
         if sum > entry.bytes {
-            // What still comes is of no use; that the browser may refuse to end it neither.
+            // The rest is of no use, and it does no harm if the browser refuses to stop.
             let _ = JsFuture::from(reader.cancel()).await;
             break;
         }

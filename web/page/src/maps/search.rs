@@ -78,10 +78,15 @@ fn follow(page: Page) {
     });
 }
 
+/// The place of a line among the first of the other model, which are so many.
+fn among(hit: &Hit, others: usize) -> Option<u64> {
+    hit.other.filter(|place| *place <= others as u64)
+}
+
 /// Lines that are among the first of both.
 fn shared(found: &Found) -> usize {
-    let most = found.student.len() as u64;
-    let is_shared = |hit: &&Hit| hit.other.is_some_and(|place| place <= most);
+    let others = found.student.len();
+    let is_shared = |hit: &&Hit| among(hit, others).is_some();
     found.teacher.iter().filter(is_shared).count()
 }
 
@@ -106,13 +111,14 @@ fn in_words(found: &Found) -> String {
 }
 
 fn columns(found: Found) -> AnyView {
-    let rows = found.teacher.len().max(found.student.len());
+    let (of_teacher, of_student) = (found.teacher.len(), found.student.len());
+    let rows = of_teacher.max(of_student);
     let lines = lines(&found);
     view! {
         <div class="found" style=format!("--rows:{rows}")>
-            {column("Teacher", "student", found.teacher, rows)}
+            {column("Teacher", "student", found.teacher, of_student)}
             <svg class="found-lines" viewBox=format!("0 0 10 {rows}") preserveAspectRatio="none" aria-hidden="true"><path d=lines /></svg>
-            {column("Student", "teacher", found.student, rows)}
+            {column("Student", "teacher", found.student, of_teacher)}
         </div>
     }
     .into_any()
@@ -122,10 +128,7 @@ fn columns(found: Found) -> AnyView {
 fn lines(found: &Found) -> String {
     let mut path = String::new();
     for (row, hit) in found.teacher.iter().enumerate() {
-        let Some(to) = hit
-            .other
-            .filter(|place| *place <= found.student.len() as u64)
-        else {
+        let Some(to) = among(hit, found.student.len()) else {
             continue;
         };
         let (from, to) = (row as f64 + 0.5, to as f64 - 0.5);
@@ -134,12 +137,12 @@ fn lines(found: &Found) -> String {
     path
 }
 
-fn column(name: &'static str, other: &'static str, hits: Vec<Hit>, rows: usize) -> AnyView {
+fn column(name: &'static str, other: &'static str, hits: Vec<Hit>, others: usize) -> AnyView {
     let line = |hit: Hit| {
         let place = hit
             .other
             .map_or_else(|| "\u{2013}".to_owned(), |place| place.to_string());
-        let both = hit.other.is_some_and(|place| place <= rows as u64);
+        let both = among(&hit, others).is_some();
         view! {
             <li class:both=both>
                 <span class="found-line" dir="auto">{hit.text}</span>
