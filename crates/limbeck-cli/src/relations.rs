@@ -169,7 +169,7 @@ fn say_boxes(without_letter: &BTreeSet<char>) {
     let list: Vec<String> = list.collect();
     if !list.is_empty() {
         terminal::say(format_args!(
-            "{}: boxes with these numbers, because the letters of a PNG end with U+FFFF; .svg and .html have every character",
+            "{}: boxes with these numbers, because the letters of a PNG end with Unicode 14; .svg and .html have every character",
             list.join(", ")
         ));
     }

@@ -39,18 +39,40 @@ fn a_character_without_a_letter_is_a_box_with_its_number() {
         "#.###.###.#....#",
         "#..............#",
         "#..............#",
+        "#..#..###.###..#",
+        "#.#.#.#...#.#..#",
         "#.###.###.###..#",
-        "#.#...#.#.#.#..#",
-        "#.###.#.#.#.#..#",
-        "#.#.#.#.#.#.#..#",
-        "#.###.###.###..#",
+        "#.#.#.#...#.#..#",
+        "#.#.#.###.###..#",
         "#..............#",
         "################",
     ];
-    assert_eq!(letter("\u{1f600}"), expected);
-    assert_ne!(letter("\u{1f601}"), expected, "another number");
-    let boxes = raster::without_letter(&drawing("a \u{732b}\u{1f600}\u{200d}e\u{301}\u{1f601}"));
-    assert_eq!(boxes.into_iter().collect::<String>(), "\u{1f600}\u{1f601}");
+    assert_eq!(letter("\u{1fae8}"), expected);
+    assert_ne!(letter("\u{1fae7}"), expected, "another number");
+    let text = "a \u{732b}\u{1f600}\u{fffd}\u{200d}e\u{301}\u{1fae8}\u{10ffff}";
+    let boxes = raster::without_letter(&drawing(text));
+    assert_eq!(boxes.into_iter().collect::<String>(), "\u{1fae8}\u{10ffff}");
+}
+
+#[test]
+fn an_emoji_is_a_picture() {
+    let face = [
+        "......#####.....",
+        "....##.....##...",
+        "...#.........#..",
+        "..#...........#.",
+        "..#..##...##..#.",
+        ".#...##...##...#",
+        ".#.............#",
+        ".#.............#",
+        ".#..#########..#",
+        "..#.#.#.#.#.#.#.",
+        "..#..##.#.##..#.",
+        "...#..#####..#..",
+        "....##.....##...",
+        "......#####.....",
+    ];
+    assert_eq!(letter("\u{1f600}"), face);
 }
 
 /// Whoever reads from the right meets alef first, and of two words the first; what follows them stays behind.

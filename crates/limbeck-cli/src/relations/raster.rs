@@ -1,11 +1,11 @@
-//! A drawing as pixels, for PNG. Letters come from GNU Unifont's table: every script of the basic plane, one weight, sharp
-//! edges. Characters beyond that plane, emoji among them, are boxes with the number of the character; SVG and HTML have them all.
+//! A drawing as pixels, for PNG. Letters come from GNU Unifont: every script and emoji of Unicode 14, one weight, sharp
+//! edges. A later character is a box with its number; SVG and HTML have them all.
 
 use std::collections::BTreeSet;
 
 use limbeck_relations::{Anchor, Curve, Drawing, Item, Pixels, Rgb, Words, is_right_to_left};
 use unifont::i18n::preprocess_text;
-use unifont::{Glyph, get_glyph};
+use unifont_bitmap::Unifont;
 
 /// Pixels for a unit of the drawing, so that small labels can be read.
 const SCALE: f32 = 2.0;
@@ -32,6 +32,7 @@ pub fn pixels(drawing: &Drawing) -> Pixels {
             cells: vec![[255; 3]; columns * rows],
         },
         scale,
+        font: Font::open(),
     };
     drawing.items.iter().for_each(|item| canvas.paint(item));
     canvas.pixels
@@ -67,6 +68,7 @@ fn mix(under: Rgb, over: Rgb, opacity: f32) -> Rgb {
 struct Canvas {
     pixels: Pixels,
     scale: f32,
+    font: Font,
 }
 
 impl Canvas {
@@ -150,10 +152,11 @@ impl Canvas {
     }
 
     fn write(&mut self, words: &Words) {
-        let text = visual(&words.text);
+        let letters = visual(&words.text).into_iter();
+        let letters: Vec<Letter> = letters.map(|c| self.font.letter(c)).collect();
         // A bitmap grows by whole steps only.
         let step = ((words.size * self.scale / 14.0) as i64).max(1);
-        let length: i64 = text.iter().map(|c| advance(*c)).sum::<i64>() * step;
+        let length: i64 = letters.iter().map(|letter| letter.advance).sum::<i64>() * step;
         let back = match words.anchor {
             Anchor::Start => 0,
             Anchor::Middle => length / 2,
@@ -162,15 +165,15 @@ impl Canvas {
         let pixel = |at: f32| (at * self.scale).round() as i64;
         let (x, y) = (pixel(words.at.0), pixel(words.at.1));
         let mut along = -back;
-        for c in text {
-            let advance = advance(c) * step;
+        for letter in letters {
+            let advance = letter.advance * step;
             // A mark stands on the letter before it.
             let start = if advance == 0 {
                 along - 8 * step
             } else {
                 along
             };
-            for (column, row) in dots(c, step) {
+            for (column, row) in letter.dots(step) {
                 let (along, down) = (start + column, row - ASCENT * step);
                 let bold = i64::from(words.bold);
                 for thick in 0..=bold {
@@ -197,12 +200,67 @@ pub fn without_letter(drawing: &Drawing) -> BTreeSet<char> {
         Item::Text(words) => Some(words.text.chars()),
         _ => None,
     });
-    texts.flatten().filter(|c| is_box(*c)).collect()
+    let mut font = Font::open();
+    texts
+        .flatten()
+        .filter(|c| font.letter(*c).is_box())
+        .collect()
 }
 
-/// Whether a character has a place of its own, and no letter in the table.
-fn is_box(c: char) -> bool {
-    get_glyph(c).is_none() && limbeck_relations::columns(c.encode_utf8(&mut [0; 4])) > 0
+/// GNU Unifont, unpacked in blocks of 256 characters when one of them is asked for.
+struct Font(Box<Unifont>);
+
+impl Font {
+    fn open() -> Self {
+        Self(Box::new(Unifont::open()))
+    }
+
+    fn letter(&mut self, c: char) -> Letter {
+        let mut rows = |c: char| self.0.load_bitmap(c.into()).get_bytes().to_vec();
+        let (unknown, rows) = (rows(char::REPLACEMENT_CHARACTER), rows(c));
+        let rows = (c == char::REPLACEMENT_CHARACTER || rows != unknown).then_some(rows);
+        let width = rows.as_ref().map_or(LETTER, |rows| rows.len() as i64 / 2);
+        let advance = match limbeck_relations::columns(c.encode_utf8(&mut [0; 4])) {
+            0 => 0,
+            _ => width,
+        };
+        Letter {
+            c,
+            rows,
+            width,
+            advance,
+        }
+    }
+}
+
+struct Letter {
+    c: char,
+    /// Eight dots a byte, the leftmost first, 8 or 16 dots a row; none where the font has no such character.
+    rows: Option<Vec<u8>>,
+    width: i64,
+    /// Pixels to the next letter; combining marks have none.
+    advance: i64,
+}
+
+impl Letter {
+    /// Whether a character has a place of its own, and no letter in the font.
+    fn is_box(&self) -> bool {
+        self.rows.is_none() && self.advance > 0
+    }
+
+    /// The dots (column, row), each a square of `step` pixels; a box where the font has none.
+    fn dots(&self, step: i64) -> Vec<(i64, i64)> {
+        let is_set = |x: i64, y: i64| match &self.rows {
+            Some(rows) => rows[((y * self.width + x) / 8) as usize] & (0x80 >> (x % 8)) != 0,
+            None => self.is_box() && box_dot(self.c, x, y),
+        };
+        let mut dots = Vec::new();
+        for y in 0..LETTER * step {
+            let row = (0..self.width * step).filter(|x| is_set(x / step, y / step));
+            dots.extend(row.map(|x| (x, y)));
+        }
+        dots
+    }
 }
 
 /// Characters from left to right, Arabic letters in the forms that join: runs of right-to-left scripts are reversed, with
@@ -225,35 +283,6 @@ fn visual(text: &str) -> Vec<char> {
         start += run.max(1);
     }
     all
-}
-
-/// Width in pixels of the table; combining marks have none.
-fn advance(c: char) -> i64 {
-    match limbeck_relations::columns(c.encode_utf8(&mut [0; 4])) {
-        0 => 0,
-        _ => get_glyph(c).map_or(LETTER, |glyph| glyph.get_width() as i64),
-    }
-}
-
-/// The dots of a character; a box where the table has none.
-fn dots(c: char, step: i64) -> Vec<(i64, i64)> {
-    let glyph = get_glyph(c);
-    let width = glyph.map_or(LETTER, |glyph| glyph.get_width() as i64);
-    let boxed = is_box(c);
-    let is_set = |x: i64, y: i64| match glyph {
-        Some(glyph) => is_dot(glyph, x, y),
-        None => boxed && box_dot(c, x, y),
-    };
-    let mut dots = Vec::new();
-    for y in 0..LETTER * step {
-        let row = (0..width * step).filter(|x| is_set(x / step, y / step));
-        dots.extend(row.map(|x| (x, y)));
-    }
-    dots
-}
-
-fn is_dot(glyph: &Glyph, x: i64, y: i64) -> bool {
-    glyph.get_pixel(x as usize, y as usize)
 }
 
 /// A frame around the six hexadecimal digits of a character's number, in two rows.
