@@ -1,5 +1,6 @@
 """The peer of `limbeck finetune`: the same fine-tuning in PyTorch with transformers, for its speed and its scores.
 
+Run by:  cargo xtask bench finetune --model DIR --train train.tsv --dev dev.tsv [--by-length] [--rounds 3]
 By hand: python finetune.py --model DIR --train train.tsv --dev dev.tsv [--pooling mean] [--by-length]
 Needs:   tests/golden/requirements.txt
 
@@ -7,12 +8,21 @@ TSV with a header (`sentence`, `label`). AdamW (betas 0.9 and 0.999, epsilon 1e-
 linear warm-up over a tenth of the steps and linear decay, gradients clipped at norm 1, dropout as the model has it. Batches are
 padded to their longest text. Prints one JSON object a line: each epoch's training loss, accuracy on dev and seconds of
 training, the dev file not counted.
+
+With --limbeck PROGRAM both are run, each in a process of its own, in turn as the first of a round. Prints a line for each program:
+the median seconds of an epoch, its examples a second, seconds of the CPU, peak resident memory in MB, and the accuracy after the last epoch, mean and standard
+error over the seeds; then limbeck's figures as ratios of the peer's in the same round, the median with the least and the most.
 """
 
 import argparse
 import csv
 import json
+import os
 import random
+import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -43,6 +53,9 @@ class MeanClassifier(nn.Module):
 
 def main():
     options = parse_options()
+    if options.limbeck:
+        compare(options)
+        return
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     torch.set_num_threads(options.threads)
@@ -85,6 +98,61 @@ def run(options, seed, tokenizer, labels, train, dev):
         print(json.dumps(line | {"seconds": seconds, "examples_per_s": len(train) / seconds}), flush=True)
 
 
+def compare(options):
+    runs = {"limbeck": [], "transformers": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(options.rounds):
+            for program in sorted(runs, reverse=number % 2 == 1):
+                runs[program].append(finetuned(options, program, Path(folder) / "out"))
+    for program, rounds in runs.items():
+        accuracies = rounds[0]["accuracies"]
+        median = {key: statistics.median(each[key] for each in rounds) for key in ("seconds", "examples_per_s", "cpu", "peak_mb")}
+        print(json.dumps({"program": program, **rounded(median), "accuracy": mean_and_error(accuracies)}), flush=True)
+    ratios = {}
+    for key in ("seconds", "cpu", "peak_mb"):
+        each = [own[key] / other[key] for own, other in zip(runs["limbeck"], runs["transformers"])]
+        ratios[key] = rounded({"median": statistics.median(each), "least": min(each), "most": max(each)})
+    print(json.dumps({"ratio": "limbeck / transformers", **ratios}), flush=True)
+
+
+def finetuned(options, program, out):
+    flags = ["model", "train", "dev", "pooling", "epochs", "batch", "learning_rate", "max_length", "seeds", "seed"]
+    flags = [text for flag in flags for text in (f"--{flag.replace('_', '-')}", str(getattr(options, flag)))]
+    if program == "limbeck":
+        command = [options.limbeck, "finetune", "--device", "cpu", "--json", "--overwrite", "--out", str(out), *flags]
+    else:
+        by_length = ["--by-length"] if options.by_length else []
+        command = [sys.executable, __file__, *flags, "--threads", str(options.threads), *by_length]
+    threads = dict.fromkeys(("RAYON_NUM_THREADS", "OMP_NUM_THREADS"), str(options.threads))
+    # Threads that wait without computing: PyTorch is faster so where other programs run too.
+    threads["OMP_WAIT_POLICY"] = os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
+    with tempfile.TemporaryFile("w+") as told, tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, env=os.environ | threads, stdout=told, stderr=said)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        told.seek(0), said.seek(0)
+        if process.returncode:
+            sys.exit(f"{' '.join(command)} failed:\n{said.read()}")
+        lines = [json.loads(line) for line in told]
+    epochs = [line for line in lines if line.get("event", "epoch") == "epoch"]
+    return {
+        "seconds": statistics.median(epoch["seconds"] for epoch in epochs),
+        "examples_per_s": statistics.median(epoch["examples_per_s"] for epoch in epochs),
+        "cpu": usage.ru_utime + usage.ru_stime,
+        "peak_mb": usage.ru_maxrss * 1024 / 1e6,
+        "accuracies": [epoch["accuracy"] for epoch in epochs if epoch["epoch"] == options.epochs],
+    }
+
+
+def mean_and_error(values):
+    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
+    return rounded({"mean": statistics.mean(values), "standard_error": error}, 4)
+
+
+def rounded(figures, digits=2):
+    return {name: figure if figure is None else round(figure, digits) for name, figure in figures.items()}
+
+
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True)
@@ -99,6 +167,8 @@ def parse_options():
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--by-length", action="store_true", help="texts of similar length together, as limbeck does")
+    parser.add_argument("--limbeck", help="the program to set beside it")
+    parser.add_argument("--rounds", type=int, default=1, help="rounds beside limbeck (1)")
     return parser.parse_args()
 
 

@@ -109,7 +109,7 @@ impl Progress {
             self.line(json!({
                 "event": "step", "step": event.step, "loss": event.loss,
                 "parts": event.parts, "learning_rate": event.learning_rate,
-                "gradient_norm": event.gradient_norm, "tokens": event.tokens, "tokens_per_s": rate.round(),
+                "gradient_norm": event.gradient_norm, "tokens": event.tokens, "padding": event.padding, "tokens_per_s": rate.round(),
             }));
             return;
         }

@@ -31,6 +31,10 @@ pub struct Outcome {
     pub lines: u64,
     /// Lines that were truncated at max_length.
     pub truncated: u64,
+    /// Tokens of all batches, and the padding beside them.
+    pub tokens: u64,
+    /// See `tokens`.
+    pub padding: u64,
     /// The files of the corpus.
     pub files: Vec<FileSummary>,
 }
@@ -57,6 +61,13 @@ impl Outcome {
                 ),
             ),
         ];
+        if self.tokens > 0 {
+            let share = self.padding as f64 / (self.tokens + self.padding) as f64;
+            facts.push((
+                "Padding".to_owned(),
+                format!("{:.1} % of all places in the batches", 100.0 * share),
+            ));
+        }
         if !self.earlier_steps.is_empty() {
             let changes = self.earlier_steps.iter().map(|(done, steps)| {
                 format!("until step {done} the learning rate was that of a run of {steps} steps")

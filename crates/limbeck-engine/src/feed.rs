@@ -7,14 +7,14 @@ use limbeck_recipe::batching::{Batch, DataPosition, Encoded};
 
 use crate::heldout::{PAD_TO, limits};
 
-/// How lines become the batches of a run.
-pub fn settings(plan: &Plan) -> LoaderSettings {
+/// How lines become the batches of a run. A CPU takes any S as it comes, so padding fills no more than the gaps in a batch.
+pub fn settings(plan: &Plan, on_gpu: bool) -> LoaderSettings {
     let recipe = &plan.recipe;
     LoaderSettings {
         batch: recipe.batch,
         max_length: recipe.max_length,
         pad_id: plan.teacher.pad_token_id,
-        pad_to_multiple: PAD_TO,
+        pad_to_multiple: if on_gpu { PAD_TO } else { 1 },
         held_out: recipe.heldout,
         keep_last: false,
         seed: recipe.seed,

@@ -152,7 +152,7 @@ impl Session {
         let batches = front.batches(Feed {
             corpus: corpus.clone(),
             tokenise: Box::new(feed::tokenise(truncating)),
-            settings: feed::settings(run.plan()),
+            settings: feed::settings(run.plan(), opened.on_gpu),
             from: position,
         })?;
         let sentence = Sentence::read(&run, &tokenizer, picture(&heldout)).await?;
@@ -565,6 +565,8 @@ impl Session {
             earlier_steps: self.run.earlier_steps().to_vec(),
             lines: self.position.lines,
             truncated: self.position.truncated_lines,
+            tokens: self.steps.iter().map(|step| step.tokens).sum(),
+            padding: self.steps.iter().map(|step| step.padding).sum(),
             files: self.files.clone(),
         }
     }

@@ -120,6 +120,11 @@ impl Batch {
     pub fn tokens(&self) -> usize {
         self.lengths.iter().sum()
     }
+
+    /// Places that only fill up shorter sequences.
+    pub fn padding(&self) -> usize {
+        self.ids.len() - self.tokens()
+    }
 }
 
 /// The order of the `count` lines of a block in an epoch: a permutation of `0 .. count`.

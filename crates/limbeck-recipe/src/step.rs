@@ -21,6 +21,9 @@ pub struct Step {
     pub gradient_norm: f64,
     /// Tokens of all its batches, padding not counted.
     pub tokens: u64,
+    /// Padding of all its batches: computed like tokens, and of no use.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub padding: u64,
     /// Time of this step alone, in seconds. The driver of a run fills it in; the trainer has no clock.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub seconds: f64,
@@ -72,6 +75,6 @@ fn is_zero(seconds: &f64) -> bool {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn is_none(bytes: &u64) -> bool {
-    *bytes == 0
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }

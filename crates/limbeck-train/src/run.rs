@@ -334,6 +334,7 @@ impl Run {
             learning_rate,
             gradient_norm: numbers.norm,
             tokens: batches.iter().map(|batch| batch.tokens() as u64).sum(),
+            padding: batches.iter().map(|batch| batch.padding() as u64).sum(),
             ..Step::default()
         }))
     }

@@ -103,8 +103,19 @@ pub fn golden(places: &Places) -> Result<()> {
 
 /// Runs a benchmark. With the release profile it reuses what the tests have built.
 pub fn bench(places: &Places, name: Option<&str>, args: &[String]) -> Result<()> {
-    if name == Some("encode") {
-        return encode_bench(places, args);
+    match name {
+        Some("encode") => {
+            return peer_bench(
+                places,
+                "encode",
+                &["sentence_transformers", "onnxruntime"],
+                args,
+            );
+        }
+        Some("finetune") => {
+            return peer_bench(places, "finetune", &["torch", "transformers"], args);
+        }
+        _ => {}
     }
     setup::vulkan()?;
     if name == Some("browser") {
@@ -120,12 +131,13 @@ pub fn bench(places: &Places, name: Option<&str>, args: &[String]) -> Result<()>
     shell::run(cargo.args(name).args(args))
 }
 
-/// `limbeck encode` beside sentence-transformers and onnxruntime.
-fn encode_bench(places: &Places, args: &[String]) -> Result<()> {
-    let python = setup::peer_python(&["sentence_transformers", "onnxruntime"])?;
+/// A command of limbeck beside `tests/peer/NAME.py`, which needs these modules.
+fn peer_bench(places: &Places, name: &str, modules: &[&str], args: &[String]) -> Result<()> {
+    let python = setup::peer_python(modules)?;
     build(places, &["--bins"])?;
     let mut peer = places.program(&python);
-    peer.args(["tests/peer/encode.py", "--limbeck"])
+    peer.arg(format!("tests/peer/{name}.py"))
+        .arg("--limbeck")
         .arg(places.release_binary("limbeck"));
     shell::run(peer.args(args))
 }
