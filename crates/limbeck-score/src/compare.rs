@@ -81,7 +81,7 @@ fn scores(
     first.into_iter().zip(second).map(|(a, b)| [a, b]).collect()
 }
 
-fn draws(rows: usize, seed: u64) -> Vec<Vec<usize>> {
+pub(crate) fn draws(rows: usize, seed: u64) -> Vec<Vec<usize>> {
     let draw = |number: usize| {
         let mut rng = Rng::keyed(&[seed, number as u64]);
         (0..rows).map(|_| rng.below(rows as u64) as usize).collect()
@@ -89,7 +89,7 @@ fn draws(rows: usize, seed: u64) -> Vec<Vec<usize>> {
     (0..RESAMPLES).map(draw).collect()
 }
 
-fn interval(drawn: &[Option<f64>]) -> Option<[f64; 2]> {
+pub(crate) fn interval(drawn: &[Option<f64>]) -> Option<[f64; 2]> {
     let mut values: Vec<f64> = drawn.iter().flatten().copied().collect();
     if (values.len() as f64) < ENOUGH * drawn.len() as f64 {
         return None;
