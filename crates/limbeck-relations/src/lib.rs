@@ -12,6 +12,7 @@ mod layers;
 mod lines;
 mod page;
 mod png;
+mod profile;
 mod projections;
 mod relation;
 mod roles;
@@ -26,6 +27,7 @@ pub use layers::{LayerCell, layer_cell};
 pub use lines::{Lines, lines, token_at};
 pub use page::page;
 pub use png::{base64, png, stored};
+pub use profile::{LayerPair, PROFILED, ProbedLayer, Profile, profile_page, profile_sheet};
 pub use projections::{Projections, ProjectionsError, Quantised};
 pub use relation::{
     MapError, PairMaps, Reference, Relation, Relations, Token, farthest_first, kl_part, map, row_kl,

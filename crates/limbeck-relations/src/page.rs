@@ -25,19 +25,26 @@ pub fn page(relations: &Relations, view: &View, facts: &[(String, String)]) -> S
         )
     };
     let facts: String = facts.iter().map(fact).collect();
-    let style = include_str!("page.css");
     let reference = relations.reference.word();
     let title = format!("Relations of {reference} and student");
+    let body = format!(
+        "<p class=\"muted\">Each row of a map is a probability distribution: how strongly one token relates to every other, in \
+         the {reference} and in the student. KL is KL({reference} ‖ student) of a row in nats; 0 means that the two rows are the same.</p>\n\
+         <dl>{facts}</dl>\n{sections}"
+    );
+    document(&title, "Relations, token to token", &body)
+}
+
+/// A page of its own, without network and script; all three are HTML.
+pub(crate) fn document(title: &str, heading: &str, body: &str) -> String {
+    let style = include_str!("page.css");
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
          <link rel=\"icon\" href=\"data:,\">\n<title>{title} · limbeck</title>\n\
-         <style>{style}</style>\n</head>\n<body>\n<main>\n<h1>Relations, token to token</h1>\n\
-         <p class=\"muted\">Each row of a map is a probability distribution: how strongly one token relates to every other, in \
-         the {reference} and in the student. KL is KL({reference} ‖ student) of a row in nats; 0 means that the two rows are the same.</p>\n\
-         <dl>{facts}</dl>\n{sections}</main>\n</body>\n</html>\n"
+         <style>{style}</style>\n</head>\n<body>\n<main>\n<h1>{heading}</h1>\n{body}</main>\n</body>\n</html>\n"
     )
 }
 
