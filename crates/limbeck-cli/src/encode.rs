@@ -254,7 +254,7 @@ impl Arguments {
             _ => {}
         }
         match &self.out {
-            Some(out) => require_free(out, self.overwrite, &[&self.model], &self.files),
+            Some(out) => require_free(("--out", out), self.overwrite, &[&self.model], &self.files),
             None => Ok(()),
         }
     }

@@ -21,12 +21,12 @@ pub fn require_out(out: &str) -> Result<(), CliError> {
 }
 
 /// Whether a file may be written at a place: where nothing is; or, with `overwrite`, where an ordinary file is that is neither
-/// among those that are read nor one of a model's.
+/// among those that are read nor one of a model's. `flag` names the place.
 ///
 /// # Errors
 /// It may not, or the place cannot be looked at.
 pub fn require_free(
-    out: &Path,
+    (flag, out): (&str, &Path),
     overwrite: bool,
     models: &[&Path],
     files: &[PathBuf],
@@ -34,7 +34,7 @@ pub fn require_free(
     let refuse = |why: &str| {
         let out = out.display();
         Err(CliError::Usage(format!(
-            "the file {out} {why}. Choose another with --out"
+            "the file {out} {why}. Choose another with {flag}"
         )))
     };
     let name = out
@@ -50,7 +50,7 @@ pub fn require_free(
     }
     if !overwrite {
         return Err(CliError::Usage(format!(
-            "the file {} already exists. Choose another with --out, or replace it with --overwrite",
+            "the file {} already exists. Choose another with {flag}, or replace it with --overwrite",
             out.display()
         )));
     }

@@ -14,6 +14,7 @@ mod finetune;
 mod inputs;
 mod inspect;
 mod interrupt;
+mod layers;
 mod lock;
 mod memory;
 mod models;
@@ -58,6 +59,7 @@ Examples:
   limbeck export --model student --formats f32,int8
   limbeck inspect sentence-transformers/all-MiniLM-L6-v2
   limbeck relations --teacher all-MiniLM-L6-v2 --student student --text 'a white cat' -o cat.html
+  limbeck layers --teacher all-MiniLM-L6-v2 --corpus texts.txt
   limbeck bench > report.md
   limbeck serve
 
@@ -83,6 +85,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Draw the relations of teacher and student on a sentence: HTML, SVG, PNG, or the numbers as JSON or CSV
     Relations(relations::Arguments),
+    /// Say which layer of a teacher to learn from: what its layers are like, and what short runs from some of them come to
+    Layers(layers::Arguments),
     /// List the devices that limbeck can compute on
     Devices(device::Arguments),
     /// Measure this machine: its limits, each kernel (right? how fast?) and whole steps, as a report to paste into an issue
@@ -148,6 +152,7 @@ fn run(command: &Command) -> Result<ExitCode, error::CliError> {
         Command::Export(arguments) => export::main(arguments),
         Command::Inspect(arguments) => inspect::main(arguments),
         Command::Relations(arguments) => relations::main(arguments),
+        Command::Layers(arguments) => layers::main(arguments),
         Command::Devices(arguments) => device::main(arguments),
         Command::Bench(arguments) => bench::main(arguments),
         Command::Serve(arguments) => serve::main(arguments),

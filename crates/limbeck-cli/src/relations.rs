@@ -81,7 +81,8 @@ pub struct Arguments {
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let format = Format::of(&arguments.out)?;
     let models = [&*arguments.teacher, &*arguments.student];
-    require_free(&arguments.out, arguments.overwrite, &models, &[])?;
+    let out = ("--out", arguments.out.as_path());
+    require_free(out, arguments.overwrite, &models, &[])?;
     let (teacher, student) = (
         Side::read(&arguments.teacher)?,
         Side::read(&arguments.student)?,
@@ -337,7 +338,9 @@ fn pairs(named: &[Pair], plan: Option<&Plan>) -> Vec<Pair> {
     pairs
 }
 
-fn demand_layer(who: &str, layer: usize, config: &Config) -> Result<(), CliError> {
+/// # Errors
+/// The model, a teacher or a student, has no such layer.
+pub fn demand_layer(who: &str, layer: usize, config: &Config) -> Result<(), CliError> {
     let layers = config.num_hidden_layers;
     match (1..=layers).contains(&layer) {
         true => Ok(()),
@@ -427,20 +430,12 @@ fn compute(
     device: &Device,
 ) -> Result<Relations, CliError> {
     let batch = TokenBatch::new(ids, &[ids.len()], device)?;
-    let from_teacher = finite_taps(
-        "teacher",
-        teacher,
-        &batch,
-        (choice.teacher_layer, choice.tap),
-        device,
-    )?;
-    let from_student = finite_taps(
-        "student",
-        student,
-        &batch,
-        (choice.student_layer, choice.tap),
-        device,
-    )?;
+    let of = |who, side: &Side, layer| {
+        let taps = side.taps(&batch, (layer, choice.tap), device)?;
+        finite_taps((who, side.folder.name()), &taps, layer)
+    };
+    let from_teacher = of("teacher", teacher, choice.teacher_layer)?;
+    let from_student = of("student", student, choice.student_layer)?;
     let mut pairs = Vec::new();
     for pair in &choice.pairs {
         let of = |taps: &[Vec<f32>; 3]| {
@@ -470,25 +465,26 @@ fn compute(
     })
 }
 
-fn finite_taps(
-    who: &str,
-    side: &Side,
-    batch: &TokenBatch,
-    (layer, tap): (usize, Tap),
-    device: &Device,
+/// What a layer, from 1, of a model of this name makes of a text or of a batch: each vector, in the order of [`Vector::ALL`].
+///
+/// # Errors
+/// It is not a number, or the device fails.
+pub fn finite_taps(
+    (who, name): (&str, &str),
+    taps: &Taps,
+    layer: usize,
 ) -> Result<[Vec<f32>; 3], CliError> {
-    let taps = read(&side.taps(batch, (layer, tap), device)?)?;
+    let taps = read(taps)?;
     match taps.iter().flatten().all(|x| x.is_finite()) {
         true => Ok(taps),
         false => Err(CliError::NotFinite(format!(
-            "the {who}, {}, computes what is not a number for this text in layer {layer}: its weights are too large, and \
-             there are no relations to draw",
-            side.folder.name()
+            "the {who}, {name}, computes what is not a number for this text in layer {layer}: its weights are too large, and \
+             there are no relations to draw"
         ))),
     }
 }
 
-/// (S, H) of each vector, in the order of [`Vector::ALL`].
+/// Each vector, in the order of [`Vector::ALL`].
 fn read(taps: &Taps) -> Result<[Vec<f32>; 3], CliError> {
     let [q, k, v] = Vector::ALL.map(|vector| pollster::block_on(to_host(taps.get(vector).clone())));
     Ok([q?, k?, v?])

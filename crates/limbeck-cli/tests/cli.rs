@@ -33,6 +33,8 @@ mod owning;
 #[cfg(unix)]
 #[path = "cli/private.rs"]
 mod private;
+#[path = "cli/probing.rs"]
+mod probing;
 #[path = "cli/pruning.rs"]
 mod pruning;
 #[path = "cli/recipes.rs"]

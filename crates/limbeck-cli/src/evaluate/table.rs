@@ -4,6 +4,7 @@ use limbeck_score::{Metric, RESAMPLES, Score, confidence};
 
 use super::labelled::{Spread, Words};
 use super::{Evaluation, Model, Outcome};
+use crate::terminal;
 
 /// What a table has of each model, the first column left-aligned.
 pub const COLUMNS: [&str; 4] = ["model", "parameters", "on disk", "sentences/s"];
@@ -16,22 +17,8 @@ const LEFT_OUT: &str = "words left out";
 /// For a terminal: a table for each task, in columns.
 pub fn text(evaluation: &Evaluation) -> String {
     let table = |outcome: &Outcome| {
-        let rows = rows(evaluation, outcome);
-        let width = |column: usize| {
-            let cells = rows.iter().map(|row| row[column].chars().count());
-            cells.max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
-        let line = |row: &Vec<String>| {
-            let cells = row.iter().zip(&widths).enumerate();
-            let cells = cells.map(|(column, (cell, width))| match column {
-                0 => format!("{cell:<width$}"),
-                _ => format!("{cell:>width$}"),
-            });
-            cells.collect::<Vec<_>>().join("  ")
-        };
-        let lines: Vec<String> = rows.iter().map(line).collect();
-        format!("{}\n{}\n", outcome.heading, lines.join("\n"))
+        let rows = terminal::columns(&rows(evaluation, outcome));
+        format!("{}\n{rows}\n", outcome.heading)
     };
     let tables: Vec<String> = evaluation.outcomes.iter().map(table).collect();
     format!("{}\n{}\n", tables.join("\n"), note(evaluation))
