@@ -49,6 +49,18 @@ pub const LAYER_NORM_FORWARD: &str = concat!(
     include_str!("layer_norm_common.wgsl"),
     include_str!("layer_norm_forward.wgsl")
 );
+/// A B + bias or GELU of it, of factors rounded to 16 bits, of one B or three, on cooperative matrices. Browsers have none, so for them the
+/// text is empty.
+pub const MATMUL_MATRICES: &str = if cfg!(target_family = "wasm") {
+    ""
+} else {
+    concat!(
+        "enable f16;\nenable wgpu_cooperative_matrix;\n",
+        include_str!("gelu_common.wgsl"),
+        include_str!("matmul_common.wgsl"),
+        include_str!("matmul_matrices.wgsl")
+    )
+};
 /// A B + bias, GELU of it or times its slope, of one B or three, or a sum of three: a tile of the output a thread.
 pub const MATMUL_THREADS: &str = concat!(
     include_str!("gelu_common.wgsl"),

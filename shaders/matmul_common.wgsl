@@ -1,6 +1,6 @@
-// What matmul_tiles.wgsl and matmul_threads.wgsl share, put before either, after gelu_common.wgsl (README.md: rules for a shader): where the
+// What the shaders of matmul share, put before each, after gelu_common.wgsl (README.md: rules for a shader): where the
 // numbers of A (M, K) and B (K, N) lie, in blocks of 4 by 4, and where the sums go. A tile is a rectangle of the output: a
-// workgroup's in the one, a thread's in the other.
+// thread's in matmul_threads.wgsl, a workgroup's in the others.
 //
 // Either matrix may be stored transposed, so no product needs a copy. A line is a row of a matrix as it is stored, in
 // whole fours: past the end of a line of A or B are zeros, past that of the output is anything.
@@ -12,9 +12,11 @@ const A_ACROSS: bool = {{a_across}}u == 1u;     // A is stored (K, M), else (M, 
 const B_ACROSS: bool = {{b_across}}u == 1u;     // B is stored (N, K), else (K, N)
 const LARGE: bool = {{large}}u == 1u;           // the larger of a pass's two tiles
 const SIDE: u32 = {{side}}u;                    // fours of rows of a tile, and of columns
+const DEPTH: u32 = {{depth}}u;                  // fours of K that are in workgroup memory at once, where any are
 const THREE: bool = {{three}}u == 1u;           // there are three of B
 const SUMMED: bool = {{summed}}u == 1u;         // and of A, and K goes through all
 const PRODUCTS: u32 = {{products}}u;            // 1 or 3
+const ROUNDED: bool = {{rounded}}u == 1u;       // both factors are rounded to 16 bits
 
 // What becomes of the sums: `finish`. The last also sums the columns of B, which pass by anyway.
 const END: u32 = {{end}}u;
@@ -95,6 +97,25 @@ fn up_to_k(lines: mat4x4<f32>, k: vec4<u32>) -> mat4x4<f32> {
     );
 }
 
+// The nearest numbers that an f16 holds, of two that are as near the even one; 65504 in place of what is larger. Bit by bit,
+// because a conversion may round either way: the unit of the last place is 2^-10 of the power of two below, and 2^-24 at least.
+fn rounded(x: vec4<f32>) -> vec4<f32> {
+    let most = vec4<f32>(65504.0);
+    let near = select(x, sign(x) * most, abs(x) > most);
+    let power = max(bitcast<vec4<u32>>(near) & vec4<u32>(0x7f800000u), vec4<u32>(0x38800000u));
+    let unit = power - vec4<u32>(0x05000000u);
+    let inverse = vec4<u32>(0x7f000000u) - unit;
+    return round(near * bitcast<vec4<f32>>(inverse)) * bitcast<vec4<f32>>(unit);
+}
+
+// A block as it is multiplied.
+fn factor(block: mat4x4<f32>) -> mat4x4<f32> {
+    if (!ROUNDED) {
+        return block;
+    }
+    return mat4x4<f32>(rounded(block[0]), rounded(block[1]), rounded(block[2]), rounded(block[3]));
+}
+
 fn four_from(first: u32) -> vec4<u32> {
     return 4u * first + vec4<u32>(0u, 1u, 2u, 3u);
 }
@@ -110,10 +131,10 @@ fn block_of_a(row: u32, k: u32) -> mat4x4<f32> {
         let lines = four_from(at.y);
         let four = min(row, info.line_a - 1u);
         let places = min(lines, vec4<u32>(info.k - 1u)) * info.line_a + four;
-        return up_to_k(fours_of_a(at.x, places), lines);
+        return factor(up_to_k(fours_of_a(at.x, places), lines));
     }
     let places = min(four_from(row), vec4<u32>(info.m - 1u)) * info.line_a + at.y;
-    return transpose(fours_of_a(at.x, places));
+    return factor(transpose(fours_of_a(at.x, places)));
 }
 
 // Columns 4 column .. 4 column + 3 of the B of a product at 4 k .. 4 k + 3: a vector of four columns for each k, as `block_of_a`.
@@ -124,12 +145,12 @@ fn block_of_b(product: u32, column: u32, k: u32) -> mat4x4<f32> {
     let at = within_sum(k);
     if (B_ACROSS) {
         let places = min(four_from(column), vec4<u32>(info.n - 1u)) * info.line_b + at.y;
-        return transpose(fours_of_b(product + at.x, places));
+        return factor(transpose(fours_of_b(product + at.x, places)));
     }
     let lines = four_from(at.y);
     let four = min(column, info.line_b - 1u);
     let places = min(lines, vec4<u32>(info.k - 1u)) * info.line_b + four;
-    return up_to_k(fours_of_b(product + at.x, places), lines);
+    return factor(up_to_k(fours_of_b(product + at.x, places), lines));
 }
 
 // Sums of 4 rows by 4 columns, a vector for each row, and what one k adds: the outer product of four of A and four of B.

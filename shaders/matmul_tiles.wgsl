@@ -2,8 +2,6 @@
 // through workgroup memory. For GPUs. A thread has 4 by 4 sums of each 64 by 64, so that neighbours read neighbouring
 // vectors. Symbols, derivation: README.md. Shared text: matmul_common.wgsl. Twin: `limbeck_oracle::matmul::matmul`.
 
-const DEPTH: u32 = {{depth}}u;                  // fours of K that are in workgroup memory at once
-
 var<workgroup> tile_a: array<vec4<f32>, {{vectors}}>;     // (4 DEPTH, SIDE)
 var<workgroup> tile_b: array<vec4<f32>, {{vectors}}>;     // (4 DEPTH, SIDE)
 

@@ -102,6 +102,7 @@ impl World for Memory {
             name: "a CPU".into(),
             on_gpu: self.device != cpu(),
             largest_tensor: None,
+            cooperative: false,
             heldout_lines: heldout::LINES,
         })
     }

@@ -58,7 +58,7 @@ async fn ours(sizes: &Sizes) -> Value {
     };
     let config = sizes.step.teacher_config().unwrap();
     let teacher = Encoder::random(&config, 1, &device).unwrap();
-    let mut steps = Steps::new(&sizes.step, teacher).await.unwrap();
+    let mut steps = Steps::new(&sizes.step, teacher, None).await.unwrap();
     let mut all = Vec::new();
     for _ in 0..WARM_UP + sizes.steps {
         all.push(steps.take(false).await.unwrap());

@@ -18,6 +18,7 @@ mod inherit;
 mod kernels;
 mod layer_norm;
 mod matmul;
+mod mixed;
 mod output;
 mod pairs;
 mod projections;

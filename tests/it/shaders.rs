@@ -83,20 +83,74 @@ async fn the_browser_compiles(first: usize) {
 mod native {
     use std::collections::BTreeMap;
 
-    use naga::valid::{Capabilities, ValidationFlags, Validator};
-    use naga::{AddressSpace, Module};
+    use limbeck_kernels::testing::cooperative_shaders;
+    use naga::back::spv;
+    use naga::valid::{Capabilities, ModuleInfo, ShaderStages, ValidationFlags, Validator};
+    use naga::{AddressSpace, Module, ShaderStage};
 
     use crate::layering::root;
 
     use super::shaders;
 
-    fn parse(name: &str, text: &str) -> Module {
+    fn parse(name: &str, text: &str, capabilities: Capabilities) -> (Module, ModuleInfo) {
         let module = naga::front::wgsl::parse_str(text)
             .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(text)));
-        let checked =
-            Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
-        checked.unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(text)));
-        module
+        let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+        let checked = validator
+            .subgroup_stages(ShaderStages::COMPUTE)
+            .validate(&module);
+        let checked = checked.unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(text)));
+        (module, checked)
+    }
+
+    /// Bytes of the variables that a workgroup shares.
+    fn shared(module: &Module) -> u32 {
+        let mut layouter = naga::proc::Layouter::default();
+        layouter.update(module.to_ctx()).unwrap();
+        let variables = module.global_variables.iter();
+        let shared = variables.filter(|(_, v)| v.space == AddressSpace::WorkGroup);
+        shared.map(|(_, v)| layouter[v.ty].size).sum()
+    }
+
+    /// No adapter of the tests has cooperative matrices. So much can be known of their kernel without one: that naga takes it on a device
+    /// that has them, and can write it for Vulkan; it panics where an index is an expression.
+    #[test]
+    fn every_cooperative_variant_is_valid_and_can_be_written() {
+        let needed = Capabilities::COOPERATIVE_MATRIX
+            | Capabilities::SHADER_FLOAT16
+            | Capabilities::SUBGROUP;
+        let variants = cooperative_shaders();
+        assert_eq!(variants.len(), 3);
+        for (name, text) in variants {
+            let (module, checked) = parse(&name, &text, needed);
+            assert!(shared(&module) <= 16_384, "{name}");
+            assert_eq!(module.entry_points[0].workgroup_size, [128, 1, 1]);
+            let options = spv::Options {
+                lang_version: (1, 4),
+                ..spv::Options::default()
+            };
+            let entry = spv::PipelineOptions {
+                shader_stage: ShaderStage::Compute,
+                entry_point: "main".into(),
+            };
+            let written = spv::write_vec(&module, &checked, &options, Some(&entry));
+            let words = written.unwrap_or_else(|e| panic!("{name}: {e}"));
+            /// OpCooperativeMatrixMulAddKHR.
+            const MULTIPLY: u32 = 4459;
+            let opcodes = instructions(&words);
+            let products = opcodes.filter(|opcode| *opcode == MULTIPLY).count();
+            assert_eq!(products, 4, "{name}");
+        }
+    }
+
+    /// The opcodes of a SPIR-V module: its first five words are a header, and each instruction begins with its length and its opcode.
+    fn instructions(words: &[u32]) -> impl Iterator<Item = u32> {
+        let mut rest = &words[5..];
+        std::iter::from_fn(move || {
+            let first = *rest.first()?;
+            rest = &rest[(first >> 16) as usize..];
+            Some(first & 0xffff)
+        })
     }
 
     #[test]
@@ -104,7 +158,7 @@ mod native {
         let variants = shaders();
         assert!(!variants.is_empty());
         for (name, text) in variants {
-            let module = parse(&name, &text);
+            let (module, _) = parse(&name, &text, Capabilities::empty());
             let count = |space: fn(&AddressSpace) -> bool| {
                 module
                     .global_variables
@@ -114,14 +168,7 @@ mod native {
             };
             let buffers = count(|space| matches!(space, AddressSpace::Storage { .. }));
             assert!(buffers <= 8, "{name}: {buffers} storage buffers");
-            let mut layouter = naga::proc::Layouter::default();
-            layouter.update(module.to_ctx()).unwrap();
-            let shared: u32 = module
-                .global_variables
-                .iter()
-                .filter(|(_, v)| v.space == AddressSpace::WorkGroup)
-                .map(|(_, v)| layouter[v.ty].size)
-                .sum();
+            let shared = shared(&module);
             assert!(
                 shared <= 16_384,
                 "{name}: {shared} bytes of workgroup memory"

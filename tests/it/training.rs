@@ -10,8 +10,8 @@ use limbeck_model::{Dropout, Encoder, Named, Precision, TokenBatch};
 use limbeck_oracle::judge::{assert_as_good_as_within, relative_l2};
 use limbeck_recipe::batching::{Batch, DataPosition};
 use limbeck_recipe::{
-    Estimate, Init, KernelChoice, Objective, Operation, OutputRecipe, Pair, Part, Plan, Recipe,
-    Step, StudentRecipe,
+    Compute, Estimate, Init, KernelChoice, Mixed, Objective, Operation, OutputRecipe, Pair, Part,
+    Plan, Recipe, Step, StudentRecipe,
 };
 use limbeck_train::{
     Checkpoint, Event, Gradients, Lesson, Reading, Run, TrainError, check_kernels,
@@ -349,6 +349,52 @@ async fn kernels_are_tested_before_a_run() {
     }
 }
 
+/// A teacher in mixed precision teaches what one in f32 does: the loss of each step, up to 2 %. Another loss than that of f32 it is.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn mixed_precision_of_the_teacher_changes_little() {
+    let (golden, device) = (golden(), gpu().await);
+    let mut losses = Vec::new();
+    for mixed in [None, Some(Mixed::Portable)] {
+        let mut plan = plan(&Recipe {
+            compute: Compute::Mixed,
+            ..recipe()
+        });
+        plan.mixed = mixed;
+        assert_eq!(check_kernels(&mut plan, &device).await, None);
+        assert_eq!(plan.teacher_kernels().mixed(), mixed);
+        let mut run = golden_run_of(&golden, plan, &device);
+        assert_eq!(run.student().kernels().mixed(), None);
+        let events = steps(&mut run, &golden, 0..6).await;
+        losses.push(events.iter().map(|e| e.loss).collect::<Vec<f64>>());
+    }
+    assert_ne!(losses[0], losses[1]);
+    for (mixed, plain) in losses[1].iter().zip(&losses[0]) {
+        near(*mixed, *plain, 0.02, "loss");
+    }
+}
+
+/// Cooperative matrices are right where the GPU has them; where it refuses them, as software adapters do, the teacher is computed in f32,
+/// and nothing else changes. A browser refuses nothing aloud.
+#[cfg(not(target_family = "wasm"))]
+#[pollster::test]
+async fn cooperative_matrices_are_right_or_not_used() {
+    let device = gpu().await;
+    let mut plan = plan(&recipe());
+    plan.mixed = Some(Mixed::Cooperative);
+    let Some(failure) = check_kernels(&mut plan, &device).await else {
+        assert_eq!(plan.teacher_kernels().mixed(), Some(Mixed::Cooperative));
+        return;
+    };
+    assert!(
+        failure.starts_with("mixed precision (the device failed"),
+        "{failure}"
+    );
+    assert_eq!(plan.teacher_kernels().mixed(), None);
+    for operation in Operation::ALL {
+        assert_eq!(plan.kernels.has(operation), operation != Operation::Mixed);
+    }
+}
+
 /// Only the kernel that fails is replaced.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn a_kernel_that_fails_falls_back_alone() {
@@ -364,8 +410,11 @@ async fn without_launches_of(shader: &'static str) -> (Plan, String) {
     let (golden, device) = (golden(), gpu().await);
     let student = golden_run(&golden, &recipe(), &device).student().clone();
     let mut plan = plan(&recipe());
+    plan.mixed = Some(Mixed::Portable);
     skip_launches(Some(shader));
     let failure = check_kernels(&mut plan, &device).await;
+    // The golden's teacher is f32.
+    plan.mixed = None;
     // The shaders stay broken: what follows must not need them.
     let mut run = Run::with_student(plan, teacher(&device), student);
     let event = step(&mut run, &golden_batch(&golden, 0)).await;

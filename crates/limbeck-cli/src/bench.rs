@@ -21,8 +21,8 @@ use clap::Args;
 use limbeck_engine::Opened;
 use limbeck_model::{Encoder, ModelError, to_host};
 use limbeck_recipe::{
-    DeviceChoice, Operation, Plan, beyond_buffer, beyond_memory, memory as in_bytes,
-    parameter_count,
+    Compute, DeviceChoice, Mixed, Operation, Plan, beyond_buffer, beyond_memory,
+    memory as in_bytes, parameter_count,
 };
 
 use crate::error::CliError;
@@ -89,8 +89,8 @@ fn seconds(text: &str) -> Result<f64, String> {
 /// There is no such device, or nothing is called as `--only` says.
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let begin = Instant::now();
-    let (kernels, steps) = selected(arguments)?;
     let (opened, adapter) = device::open_with_adapter(arguments.device)?;
+    let (kernels, steps) = selected(arguments, &opened)?;
     let adapter_facts = adapter.as_ref().map(report::described);
     let mut bench = Bench::new(begin, arguments, opened, adapter_facts)?;
     let most = 2 + bench.sides().len() + kernels.len() + steps.len();
@@ -111,8 +111,12 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
 }
 
 /// The kernels and steps that are asked for.
-fn selected(arguments: &Arguments) -> Result<(Vec<kernels::Kernel>, Vec<Sizes>), CliError> {
-    let mut kernels = kernels::table(if arguments.quick { 2 } else { 32 });
+fn selected(
+    arguments: &Arguments,
+    opened: &Opened,
+) -> Result<(Vec<kernels::Kernel>, Vec<Sizes>), CliError> {
+    let mixed = Compute::Mixed.on(opened.on_gpu, opened.cooperative);
+    let mut kernels = kernels::table(if arguments.quick { 2 } else { 32 }, mixed);
     let mut steps = step_sizes(arguments.quick);
     let Some(only) = &arguments.only else {
         return Ok((kernels, steps));
@@ -191,6 +195,8 @@ struct Bench {
     device: Device,
     largest_tensor: Option<u64>,
     on_gpu: bool,
+    /// What a run computes its teacher with in mixed precision, unless its recipe says more.
+    mixed: Option<Mixed>,
     begin: Instant,
     stop: Arc<AtomicBool>,
     /// Why nothing more can be measured, if so.
@@ -237,6 +243,7 @@ impl Bench {
             },
             largest_tensor: opened.largest_tensor,
             on_gpu: opened.on_gpu,
+            mixed: Compute::Auto.on(opened.on_gpu, opened.cooperative),
             device: opened.device,
         })
     }
@@ -406,7 +413,10 @@ impl Bench {
             let is_right = matches!(judged, Verdict::Right | Verdict::Reference);
             if is_right && kernel.multiplies() {
                 let ceilings = &mut self.report.ceilings;
-                ceilings.raise(kernel.flops.map(rate), &kernel.sizes);
+                match kernel.is_mixed() {
+                    true => ceilings.raise_mixed(kernel.flops.map(rate)),
+                    false => ceilings.raise(kernel.flops.map(rate), &kernel.sizes),
+                }
             }
             self.report.kernels.push(report::Kernel {
                 name: kernel.name,
@@ -417,6 +427,7 @@ impl Bench {
                 repeats: took.repeats,
                 gflops: kernel.flops.map(rate),
                 gb_per_s: rate(kernel.bytes),
+                is_mixed: kernel.is_mixed(),
                 of_ceiling: None,
             });
         }
@@ -481,8 +492,8 @@ impl Bench {
         seconds: f64,
     ) -> Result<report::Step, String> {
         let begin = Instant::now();
-        let mut steps =
-            pollster::block_on(Steps::new(sizes, teacher)).map_err(|e| e.to_string())?;
+        let mut steps = pollster::block_on(Steps::new(sizes, teacher, self.mixed))
+            .map_err(|e| e.to_string())?;
         let mut take = |wait| pollster::block_on(steps.take(wait)).map_err(|e| e.to_string());
         let first = take(false)?;
         // What the second step launches, every later one does.
@@ -511,9 +522,13 @@ impl Bench {
         let phase = |at: usize| 1e3 * median(waited.iter().map(|times| times.phases[at]).collect());
         let flops = sizes.flops(plan);
         let kernels = steps.kernels();
+        let teacher = match kernels.mixed() {
+            Some(_) => ", teacher in mixed precision",
+            None => "",
+        };
         let plain = Operation::ALL.into_iter().filter(|op| !kernels.has(*op));
         Ok(report::Step {
-            name: sizes.name(),
+            name: sizes.name() + teacher,
             plain: plain.map(Operation::name).collect(),
             ms: 1e3 * took,
             repeats: whole.len(),

@@ -41,6 +41,8 @@ pub struct Adapter {
     pub subgroups: Option<[u32; 2]>,
     /// Shapes of cooperative matrices.
     pub matrices: Vec<String>,
+    /// Whether our kernels may use them: they multiply 16 by 16 numbers of f16 with sums in f32, in subgroups of 32 threads.
+    pub cooperative: bool,
 }
 
 impl Adapter {
@@ -157,6 +159,7 @@ pub fn open_with_adapter(choice: DeviceChoice) -> Result<(Opened, Option<Adapter
             name: format!("CPU, {}", counted(cores, "core")),
             on_gpu: false,
             largest_tensor: None,
+            cooperative: false,
             heldout_lines: heldout::LINES,
         };
         return Ok((opened, None));
@@ -167,6 +170,7 @@ pub fn open_with_adapter(choice: DeviceChoice) -> Result<(Opened, Option<Adapter
         name: format!("{} ({}{software})", adapter.name, adapter.api),
         on_gpu: true,
         largest_tensor: adapter.largest_tensor(),
+        cooperative: adapter.cooperative,
         heldout_lines: heldout::LINES,
     };
     Ok((opened, Some(adapter)))
@@ -216,7 +220,7 @@ pub fn tested_kernels(device: &Device, checks: &[Check]) -> Kernels {
 /// What to know when kernels of a device failed their test.
 pub fn self_test_failed(failure: &str) -> String {
     format!(
-        "Kernels failed their self-test on this device: {failure}. Using plain tensor operations in their place, which are \
-         slower and take more memory. Update the graphics driver, or use --device cpu"
+        "Kernels failed their self-test on this device: {failure}. Using plain tensor operations in their place (f32 in that of \
+         mixed precision), which are slower and take more memory. Update the graphics driver, or use --device cpu"
     )
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use limbeck_corpus::FileSummary;
 use limbeck_protocol::before_use;
 use limbeck_recipe::{
-    ASSISTANT, Config, Evaluation, HubId, Init, Objective, OutputStage, Pair, Part, Plan, Recipe,
-    Tap, Vector, Vocabulary, counted, parameter_count,
+    ASSISTANT, Compute, Config, Evaluation, HubId, Init, Mixed, Objective, Operation, OutputStage,
+    Pair, Part, Plan, Recipe, Tap, Vector, Vocabulary, counted, parameter_count,
 };
 
 /// Results of a finished run: what its plan does not hold.
@@ -190,7 +190,26 @@ pub fn facts(plan: &Plan) -> Vec<(String, String)> {
         ),
         fact("Seed", recipe.seed.to_string()),
     ]);
+    facts.extend(precision(plan).map(|how| fact("Teacher computed", how.to_owned())));
     facts
+}
+
+/// How the teacher's linear layers multiply, where it is not in f32 because nothing else is asked for.
+pub fn precision(plan: &Plan) -> Option<&'static str> {
+    let asked = plan.recipe.compute == Compute::Mixed || plan.mixed.is_some();
+    match plan.teacher_kernels().mixed() {
+        Some(Mixed::Cooperative) => {
+            Some("in mixed precision (f16 factors, f32 sums), on cooperative matrices")
+        }
+        Some(Mixed::Portable) => {
+            Some("in mixed precision (f16 factors, f32 sums), without cooperative matrices")
+        }
+        None if !asked => None,
+        None if !plan.kernels.has(Operation::Mixed) => {
+            Some("in f32: mixed precision failed its self-test")
+        }
+        None => Some("in f32: compute = \"mixed\" has no effect on the CPU"),
+    }
 }
 
 /// Where an objective comes from.

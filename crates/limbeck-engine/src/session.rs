@@ -125,6 +125,7 @@ impl Session {
         let (mut plan, source, tokenizer) = vocabulary::of_run(whole, &corpus, before, to)?;
         let truncating = tokenizer.clone().truncating(recipe.max_length)?;
         require_room(&plan, &opened, free)?;
+        plan.mixed = recipe.compute.on(opened.on_gpu, opened.cooperative);
         let self_test_failure = check_kernels(&mut plan, &opened.device).await;
         if self_test_failure.is_some() {
             // What is computed instead takes more.

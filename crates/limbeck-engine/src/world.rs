@@ -19,6 +19,8 @@ pub struct Opened {
     pub on_gpu: bool,
     /// Bytes of the largest tensor that it holds, if it is a GPU that says so.
     pub largest_tensor: Option<u64>,
+    /// Whether it multiplies 16 by 16 numbers of f16 at once, with sums in f32: [`limbeck_recipe::Mixed::Cooperative`].
+    pub cooperative: bool,
     /// Held-out lines that a run on it is measured on: [`crate::heldout::LINES`], or fewer where reading them would take
     /// the time of many steps.
     pub heldout_lines: usize,

@@ -3,7 +3,7 @@
 
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
-use limbeck_recipe::{KernelChoice, Kernels, Operation, Pair, Reach};
+use limbeck_recipe::{KernelChoice, Kernels, Mixed, Operation, Pair, Reach};
 
 use crate::{
     AdamWMoments, AdamWParameter, AdamWScalars, Attending, Ids, Lengths, Projection, Projections,
@@ -81,6 +81,16 @@ pub enum Check {
     Projections,
     /// The norm of gradients, and AdamW.
     AdamW,
+    /// Linear layers, projections and the feed-forward part in mixed precision, of a model of this hidden size; forward alone. The CPU's
+    /// numbers are of the same roundings, so what is allowed is the same, too.
+    Mixed {
+        /// H.
+        width: usize,
+        /// Width of the feed-forward part.
+        inner: usize,
+        /// What multiplies.
+        mixed: Mixed,
+    },
 }
 
 impl Check {
@@ -98,6 +108,7 @@ impl Check {
             Self::Projections => Operation::Projections,
             Self::AdamW => Operation::AdamW,
             Self::Embedding => Operation::Embedding,
+            Self::Mixed { .. } => Operation::Mixed,
         }
     }
 }
@@ -204,6 +215,11 @@ async fn results(check: Check, device: &Device) -> Result<Results, SelfTestError
         Check::Linear => layers(&device).await,
         Check::Projections => projected(&device).await,
         Check::AdamW => optimised(&device).await,
+        Check::Mixed {
+            width,
+            inner,
+            mixed,
+        } => in_mixed_precision(width, inner, mixed, &device).await,
     }
 }
 
@@ -410,6 +426,49 @@ async fn layers(device: &Device) -> Result<Results, SelfTestError> {
         results.push(("the gradient of x", gradient(&x, &gradients).await?));
         results.push(("the gradient of weights", gradient(&w, &gradients).await?));
         results.push(("the gradient of biases", gradient(&bias, &gradients).await?));
+    }
+    Ok(results)
+}
+
+/// Of more rows than a tile has and of a few; the first layer reads numbers beyond those of f16. Numbers below its normal ones are not
+/// asked for: devices may take them for 0.
+async fn in_mixed_precision(
+    width: usize,
+    inner: usize,
+    mixed: Mixed,
+    device: &Device,
+) -> Result<Results, SelfTestError> {
+    let kernels = Kernels::default().mixing(Some(mixed));
+    let vector = |width, seed| -> Tensor<1> {
+        let row = matrix([1, width], seed, device);
+        row.reshape([width])
+    };
+    let projection = |shape: [usize; 2], seed| Projection {
+        weight: matrix(shape, seed, device),
+        bias: vector(shape[1], seed + 1),
+    };
+    let mut results = Vec::new();
+    for rows in [70, 5] {
+        let x = matrix([rows, width], 110, device);
+        let Projection { weight, bias } = projection([width, width], 111);
+        let far = x.clone() * 1e5;
+        let y = linear(kernels, far, weight.clone(), Some(bias));
+        results.push(("the output", read(y).await?));
+        let y = linear(kernels, x.clone(), weight, None);
+        results.push(("the output without a bias", read(y).await?));
+        let by = Projections {
+            weights: [113, 114, 115].map(|seed| matrix([width, width], seed, device)),
+            biases: Some([116, 117, 118].map(|seed| vector(width, seed))),
+        };
+        let states = x.clone().reshape([1, rows, width]);
+        let (Taps { q, k, v }, _) = projections(kernels, states, by);
+        for vectors in [q, k, v] {
+            results.push(("the vectors", read(vectors).await?));
+        }
+        let up = projection([width, inner], 119);
+        let down = projection([inner, width], 121);
+        let (y, _) = feed_forward(kernels, x, up, down);
+        results.push(("the output of the feed-forward part", read(y).await?));
     }
     Ok(results)
 }

@@ -31,6 +31,12 @@ pub fn shaders() -> Vec<(String, String)> {
     all
 }
 
+/// The texts of kernels that only devices with cooperative matrices launch.
+#[cfg(not(target_family = "wasm"))]
+pub fn cooperative_shaders() -> Vec<(String, String)> {
+    rendered(MatmulSpec::cooperative())
+}
+
 fn rendered(specs: Vec<impl KernelSource + Debug>) -> Vec<(String, String)> {
     specs
         .into_iter()

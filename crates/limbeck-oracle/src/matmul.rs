@@ -1,4 +1,4 @@
-//! Matrix multiplication, sums of rows, and mistakes in either.
+//! Matrix multiplication, also of factors that are rounded to 16 bits, sums of rows, and mistakes in either.
 
 /// a (M, K) times b (K, N): (M, N), row after row. Twin of `matmul_tiles.wgsl` and `matmul_threads.wgsl`.
 ///
@@ -19,6 +19,24 @@ pub fn matmul(a: &[f64], b: &[f64], [m, k, n]: [usize; 3]) -> Vec<f64> {
         }
     }
     product
+}
+
+/// [`matmul`] of factors that are rounded to f16 first. Twin of `matmul_matrices.wgsl`.
+///
+/// # Panics
+/// As [`matmul`].
+pub fn mixed(a: &[f64], b: &[f64], shape: [usize; 3]) -> Vec<f64> {
+    let rounded = |values: &[f64]| values.iter().copied().map(rounded).collect::<Vec<f64>>();
+    matmul(&rounded(a), &rounded(b), shape)
+}
+
+/// The nearest number that an f16 holds (IEEE 754 binary16: 11 bits, the last of which is 2^-24 at least), of two that are as near the
+/// one that is even in its last bit; beyond them all the largest, 65504.
+pub fn rounded(x: f64) -> f64 {
+    let near = x.clamp(-65_504.0, 65_504.0);
+    let power = near.abs().log2().floor().max(-14.0);
+    let unit = (power - 10.0).exp2();
+    (near / unit).round_ties_even() * unit
 }
 
 /// A matrix with rows of `width`, transposed.
@@ -115,7 +133,7 @@ impl Defect {
 
 #[cfg(test)]
 mod tests {
-    use super::{Defect, matmul, sum_rows};
+    use super::{Defect, matmul, mixed, rounded, sum_rows};
     use crate::judge::verdict_with_factor;
     use crate::rng::Rng;
 
@@ -125,6 +143,76 @@ mod tests {
         let b = [7.0, 10.0, 8.0, 11.0, 9.0, 12.0];
         assert_eq!(matmul(&a, &b, [2, 3, 2]), [50.0, 68.0, 122.0, 167.0]);
         assert_eq!(matmul(&a, &b, [1, 6, 1]), [212.0]);
+    }
+
+    /// The numbers of an f16 by their bits, from 0 to the largest.
+    fn halves() -> impl Iterator<Item = f64> {
+        (0..0x7c00u32).map(|bits| {
+            let (exponent, fraction) = (bits >> 10, f64::from(bits & 0x3ff));
+            match exponent {
+                0 => fraction * (-24f64).exp2(),
+                _ => (1024.0 + fraction) * (f64::from(exponent) - 25.0).exp2(),
+            }
+        })
+    }
+
+    #[test]
+    fn a_number_is_rounded_to_the_nearest_of_16_bits() {
+        let all: Vec<f64> = halves().collect();
+        assert_eq!(all[all.len() - 1], 65_504.0);
+        for (at, pair) in all.windows(2).enumerate() {
+            let [below, above] = [pair[0], pair[1]];
+            let (middle, little) = (f64::midpoint(below, above), (above - below) / 1e3);
+            let even = if at % 2 == 0 { below } else { above };
+            for sign in [1.0, -1.0] {
+                assert_eq!(rounded(sign * below), sign * below);
+                assert_eq!(rounded(sign * middle), sign * even, "{middle}");
+                assert_eq!(rounded(sign * (middle - little)), sign * below);
+                assert_eq!(rounded(sign * (middle + little)), sign * above);
+            }
+        }
+        for beyond in [65_505.0, 65_520.0, 1e9, f64::from(f32::MAX)] {
+            assert_eq!([rounded(beyond), rounded(-beyond)], [65_504.0, -65_504.0]);
+        }
+    }
+
+    /// What a kernel might do instead: nothing, cut bits off, keep 8 bits, or round one factor alone.
+    #[test]
+    fn the_judge_sees_other_roundings() {
+        let cut = |x: f64| {
+            let near = rounded(x);
+            if near.abs() > x.abs() {
+                near - (near - x).signum() * near.abs() / 2048.0
+            } else {
+                near
+            }
+        };
+        let eight = |x: f64| f64::from(f32::from_bits((x as f32).to_bits() & 0xffff_0000));
+        let same = |x: f64| x;
+        type Rounding<'a> = &'a dyn Fn(f64) -> f64;
+        let wrong: [(Rounding, Rounding); 5] = [
+            (&same, &same),
+            (&cut, &cut),
+            (&eight, &eight),
+            (&rounded, &same),
+            (&same, &rounded),
+        ];
+        let mut rng = Rng::new(7);
+        for shape in [[1, 1, 1], [65, 3, 63], [127, 65, 129], [5, 3_000, 7]] {
+            let [m, k, n] = shape;
+            let mut random = |count: usize| -> Vec<f64> {
+                (0..count).map(|_| f64::from(rng.normal() as f32)).collect()
+            };
+            let (a, b) = (random(m * k), random(k * n));
+            let exact = mixed(&a, &b, shape);
+            let each = |of: &[f64], by: Rounding| of.iter().map(|x| by(*x)).collect::<Vec<f64>>();
+            let naive = plain(&each(&a, &rounded), &each(&b, &rounded), shape);
+            for (at, (of_a, of_b)) in wrong.into_iter().enumerate() {
+                let got = plain(&each(&a, of_a), &each(&b, of_b), shape);
+                let verdict = verdict_with_factor(8.0, "rounding", &got, &naive, &exact);
+                assert!(verdict.is_err(), "rounding {at} passes at {shape:?}");
+            }
+        }
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub use head::{FamilyHead, HeadActivation, HeadChoice, Tuned};
 pub use hub::{HubChecksum, HubFile, HubId, HubListing, is_commit};
 pub use init::Init;
 pub use json::{json_in_words, json_line, kind as json_kind, parse_json};
-pub use kernels::{Kernels, Operation};
+pub use kernels::{Kernels, Mixed, Operation};
 pub use named::{NAMED, NamedRecipe, named};
 pub use pair::{Pair, Vector, common_relation_heads};
 pub use part::Part;
@@ -45,8 +45,8 @@ pub use plan::{
     usual_relation_heads, usual_teacher_layer, usual_warmup,
 };
 pub use recipe::{
-    ASSISTANT, DeviceChoice, KernelChoice, Objective, OutputRecipe, Recipe, StudentRecipe, Tap,
-    WeightPrecision, as_toml,
+    ASSISTANT, Compute, DeviceChoice, KernelChoice, Objective, OutputRecipe, Recipe, StudentRecipe,
+    Tap, WeightPrecision, as_toml,
 };
 pub use rng::{Rng, mix};
 pub use sentence::{

@@ -5,9 +5,9 @@ use serde::Serialize;
 use crate::Part;
 use crate::config::{Config, StudentSize, parameter_count};
 use crate::init::Init;
-use crate::kernels::Kernels;
+use crate::kernels::{Kernels, Mixed};
 use crate::pair::{Pair, Vector, common_relation_heads};
-use crate::recipe::{Objective, OutputRecipe, Recipe, StudentRecipe, Tap};
+use crate::recipe::{Compute, KernelChoice, Objective, OutputRecipe, Recipe, StudentRecipe, Tap};
 use crate::sentence::Pooling;
 
 /// Parameters of the largest student: 8 GiB of weights.
@@ -41,6 +41,8 @@ pub struct Plan {
     /// What computes the relation loss, embeddings, attention, GELU, LayerNorm, linear layers and AdamW: what the recipe says, without the kernels that fail
     /// the self-test on a device.
     pub kernels: Kernels,
+    /// What multiplies in the teacher's linear layers in mixed precision, once the device is known: see [`Compute::on`].
+    pub mixed: Option<Mixed>,
     /// Steps of warm-up.
     pub warmup: u64,
     /// The teacher's config.
@@ -215,6 +217,7 @@ impl Plan {
             pairs,
             output,
             kernels: recipe.kernel.into(),
+            mixed: None,
             warmup,
             teacher: teacher.clone(),
             student,
@@ -266,6 +269,11 @@ impl Plan {
     /// Tokens that teacher and student both have positions for.
     pub fn positions(&self) -> usize {
         self.teacher.max_length().min(self.student.max_length())
+    }
+
+    /// What computes the teacher: what computes the student, but perhaps in mixed precision.
+    pub fn teacher_kernels(&self) -> Kernels {
+        self.kernels.mixing(self.mixed)
     }
 
     /// Learning rate of a step, from 1.
@@ -352,6 +360,10 @@ fn check_numbers(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) {
             )
         },
     );
+    let is_possible = recipe.compute != Compute::Mixed || recipe.kernel == KernelChoice::Fused;
+    mistakes.demand(is_possible, "compute", || {
+        "`mixed` has no plain tensor operations; set kernel to `fused`, or leave compute out".into()
+    });
     mistakes.demand(recipe.steps >= 1, "steps", || "must be at least 1".into());
     mistakes.demand(recipe.shuffle >= 1, "shuffle", || {
         "must be at least 1".into()

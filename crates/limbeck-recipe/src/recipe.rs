@@ -74,6 +74,19 @@ pub enum KernelChoice {
     Naive,
 }
 
+/// How precisely the teacher's linear layers multiply on a GPU. The student's are f32, whatever this says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compute {
+    /// Mixed on a GPU with cooperative matrices of f16, f32 elsewhere.
+    #[default]
+    Auto,
+    /// Products and sums in f32.
+    F32,
+    /// Factors rounded to f16, sums in f32, on any GPU; without cooperative matrices that is no faster. The CPU stays at f32.
+    Mixed,
+}
+
 /// Size of the student, and what it starts from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -268,6 +281,9 @@ pub struct Recipe {
     /// Implementation of the relation loss, embeddings, attention, GELU, LayerNorm, linear layers and AdamW: `fused` (our kernels) or `naive` (plain
     /// tensor operations).
     pub kernel: KernelChoice,
+    /// How the teacher's linear layers multiply on a GPU: `f32`, `mixed` (factors rounded to f16, sums in f32) or `auto`, which is `mixed`
+    /// on a GPU with cooperative matrices. The student's are always f32.
+    pub compute: Compute,
     /// Element type of the student's weights on disk: `f32` or `f16`.
     pub precision: WeightPrecision,
     /// Output folder: the student, its report and, while the run lasts, the checkpoint.
@@ -305,6 +321,7 @@ impl Default for Recipe {
             checkpoint_every: 500,
             device: DeviceChoice::default(),
             kernel: KernelChoice::default(),
+            compute: Compute::default(),
             precision: WeightPrecision::default(),
             out: "student".into(),
         }
@@ -353,7 +370,7 @@ impl Recipe {
 pub mod as_toml {
     use serde::{Deserialize, Deserializer, Serializer, de, ser};
 
-    use super::{OutputRecipe, Recipe};
+    use super::{Compute, OutputRecipe, Recipe};
     use crate::init::Init;
 
     /// For `#[serde(with = "limbeck_recipe::as_toml")]`.
@@ -380,6 +397,10 @@ pub mod as_toml {
         // Nor did one that wrote no `output` know an output stage.
         if !table.contains_key("output") {
             recipe.output = OutputRecipe::none();
+        }
+        // Nor did one that wrote no `compute` compute in anything but f32.
+        if !table.contains_key("compute") {
+            recipe.compute = Compute::F32;
         }
         Ok(recipe)
     }

@@ -1,6 +1,9 @@
 //! Where a student starts: what a recipe says, what an older one left out, and teachers that no student can start from.
 
-use limbeck_recipe::{Config, Init, OutputRecipe, Pair, Part, Plan, Recipe, StudentRecipe};
+use limbeck_recipe::{
+    Compute, Config, Init, KernelChoice, Mixed, Operation, OutputRecipe, Pair, Part, Plan, Recipe,
+    StudentRecipe,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -47,6 +50,68 @@ fn a_stored_recipe_without_output_had_no_output_stage() {
     assert_eq!(stored(before).output.share, 0.0);
     let half = format!("{before}[output]\nl2 = 2.0\n");
     assert_eq!(stored(&half).output.share, OutputRecipe::default().share);
+}
+
+#[test]
+fn a_stored_recipe_without_compute_was_computed_in_f32() {
+    let today = Recipe::default().to_toml();
+    assert_eq!(stored(&today).compute, Compute::Auto);
+    let older = today.replace("compute = \"auto\"\n", "");
+    assert_ne!(older, today);
+    assert_eq!(stored(&older).compute, Compute::F32);
+}
+
+/// What a person meets: a device, and what a recipe says of it.
+#[test]
+fn mixed_precision_is_for_gpus() {
+    let [cpu, gpu, cooperative] = [[false, false], [true, false], [true, true]];
+    let on = |compute: Compute, [is_gpu, has]: [bool; 2]| compute.on(is_gpu, has);
+    for compute in [Compute::Auto, Compute::F32, Compute::Mixed] {
+        assert_eq!(on(compute, cpu), None);
+    }
+    assert_eq!(on(Compute::Auto, gpu), None);
+    assert_eq!(on(Compute::Mixed, gpu), Some(Mixed::Portable));
+    assert_eq!(on(Compute::F32, cooperative), None);
+    assert_eq!(on(Compute::Auto, cooperative), Some(Mixed::Cooperative));
+    assert_eq!(on(Compute::Mixed, cooperative), Some(Mixed::Cooperative));
+}
+
+#[test]
+fn a_teacher_mixes_until_its_kernel_fails_and_a_student_never() {
+    let config = json!({
+        "model_type": "bert", "vocab_size": 50, "hidden_size": 24, "num_hidden_layers": 2,
+        "num_attention_heads": 3, "intermediate_size": 96, "max_position_embeddings": 40
+    });
+    let teacher = Config::parse("config.json", config.to_string().as_bytes()).expect("a config");
+    let recipe = Recipe {
+        teacher: "teacher".into(),
+        corpus: vec!["text".into()],
+        max_length: 20,
+        compute: Compute::Mixed,
+        student: StudentRecipe {
+            hidden: 12,
+            layers: 1,
+            heads: 3,
+            ..StudentRecipe::default()
+        },
+        ..Recipe::default()
+    };
+    let mut plan = Plan::new(&recipe, &teacher).expect("a plan");
+    assert_eq!(plan.teacher_kernels().mixed(), None);
+    plan.mixed = Some(Mixed::Portable);
+    assert_eq!(plan.teacher_kernels().mixed(), Some(Mixed::Portable));
+    assert_eq!(plan.kernels.mixed(), None);
+    plan.kernels.remove(Operation::Mixed);
+    assert_eq!(plan.teacher_kernels().mixed(), None);
+    let plain = Recipe {
+        kernel: KernelChoice::Naive,
+        ..recipe
+    };
+    let mistakes = Plan::new(&plain, &teacher)
+        .expect_err("mixed needs kernels")
+        .0;
+    assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+    assert_eq!(mistakes[0].field, "compute");
 }
 
 #[test]

@@ -97,8 +97,9 @@ impl Run {
         mut map: Option<Tensor<2>>,
     ) -> Self {
         let optimizer = AdamW::new(&plan.recipe);
+        teacher.set_kernels(plan.teacher_kernels());
+        student.set_kernels(plan.kernels);
         for model in [&mut teacher, &mut student] {
-            model.set_kernels(plan.kernels);
             model.set_tap(plan.recipe.tap);
         }
         for (_, _, parameter) in trained(&mut student, &mut map) {
@@ -529,7 +530,7 @@ fn total(weights: &[(Part, f64)], parts: &BTreeMap<Part, f64>) -> f64 {
 }
 
 /// Compares the hand-written kernels with the CPU's on small cases of the plan's widths, before a run. The plan takes plain tensor
-/// operations in place of those that disagree, and the reasons are returned. A recipe that asks for plain operations has
+/// operations in place of those that disagree, f32 in place of mixed precision, and the reasons are returned. A recipe that asks for plain operations has
 /// nothing to compare.
 pub async fn check_kernels(plan: &mut Plan, device: &Device) -> Option<String> {
     if plan.recipe.kernel == KernelChoice::Naive {
@@ -546,6 +547,11 @@ pub async fn check_kernels(plan: &mut Plan, device: &Device) -> Option<String> {
     tests.extend((modes > 1).then(|| relation(modes)));
     tests.extend(checks(&plan.student));
     tests.extend(checks(&plan.teacher));
+    tests.extend(plan.mixed.map(|mixed| Check::Mixed {
+        width: plan.teacher.hidden_size,
+        inner: plan.teacher.shape.intermediate_size,
+        mixed,
+    }));
     let tested = tested(device, &tests).await;
     plan.kernels = tested.kernels;
     tested.failure()

@@ -97,6 +97,7 @@ impl World for Browser {
                 name: format!("CPU, {}", cpu()),
                 on_gpu: false,
                 largest_tensor: None,
+                cooperative: false,
                 heldout_lines: heldout::LINES_ON_ONE_THREAD,
             });
         };
@@ -106,6 +107,8 @@ impl World for Browser {
             name: format!("{} (WebGPU{software})", adapter.name),
             on_gpu: true,
             largest_tensor: gpu::largest_tensor(&adapter),
+            // WebGPU has none.
+            cooperative: false,
             heldout_lines: heldout::LINES,
         })
     }

@@ -7,7 +7,7 @@ use limbeck_kernels::{
     Rotation, Taps, attention, embedding, feed_forward, gelu, layer_norm, linear, matmul,
     projections, relation_loss, rotary, update_all,
 };
-use limbeck_recipe::{KernelChoice, Pair, Rng};
+use limbeck_recipe::{KernelChoice, Kernels, Mixed, Pair, Rng};
 
 /// S.
 const LENGTH: usize = 128;
@@ -46,17 +46,26 @@ impl Kernel {
     pub fn multiplies(&self) -> bool {
         self.name.starts_with("linear")
     }
+
+    /// Whether it is in mixed precision.
+    pub fn is_mixed(&self) -> bool {
+        matches!(self.judge, Check::Mixed { .. })
+    }
 }
 
-/// Every kernel, on the sizes of a step of 12x768 -> 6x384 with so many sequences of 128 tokens.
-pub fn table(batch: usize) -> Vec<Kernel> {
+/// Every kernel, on the sizes of a step of 12x768 -> 6x384 with so many sequences of 128 tokens; the teacher's linear layers in mixed
+/// precision, too, if the device has that.
+pub fn table(batch: usize, mixed: Option<Mixed>) -> Vec<Kernel> {
     let rows = batch * LENGTH;
     let mut all = Vec::new();
     for [inputs, outputs] in layers(TEACHER) {
-        all.push(forward(rows, inputs, outputs));
+        all.push(forward(rows, inputs, outputs, None));
+        if mixed.is_some() {
+            all.push(forward(rows, inputs, outputs, mixed));
+        }
     }
     for [inputs, outputs] in layers(STUDENT) {
-        all.push(forward(rows, inputs, outputs));
+        all.push(forward(rows, inputs, outputs, None));
         all.push(gradient_of_inputs(rows, inputs, outputs));
         all.push(gradient_of_weights(rows, inputs, outputs));
     }
@@ -135,25 +144,34 @@ fn product(
     }
 }
 
-fn forward(rows: usize, inputs: usize, outputs: usize) -> Kernel {
+fn forward(rows: usize, inputs: usize, outputs: usize, mixed: Option<Mixed>) -> Kernel {
     let sizes = format!("{rows} x {inputs} x {outputs}");
-    product(
-        "linear x w",
-        sizes,
-        [rows, inputs, outputs],
-        move |device| {
-            let (x, w) = (
-                random([rows, inputs], device),
-                random([inputs, outputs], device),
-            );
-            let bias: Tensor<1> = random([outputs], device);
-            Box::new(move || {
-                let bias = Some(bias.clone());
-                drop(linear(KernelChoice::Fused, x.clone(), w.clone(), bias));
-                Ok(())
-            })
-        },
-    )
+    let kernels = Kernels::default().mixing(mixed);
+    let (name, judge) = match mixed {
+        None => ("linear x w", Check::Linear),
+        Some(mixed) => {
+            let (width, inner) = (TEACHER, 4 * TEACHER);
+            let judge = Check::Mixed {
+                width,
+                inner,
+                mixed,
+            };
+            ("linear x w, mixed precision", judge)
+        }
+    };
+    let kernel = product(name, sizes, [rows, inputs, outputs], move |device| {
+        let (x, w) = (
+            random([rows, inputs], device),
+            random([inputs, outputs], device),
+        );
+        let bias: Tensor<1> = random([outputs], device);
+        Box::new(move || {
+            let bias = Some(bias.clone());
+            drop(linear(kernels, x.clone(), w.clone(), bias));
+            Ok(())
+        })
+    });
+    Kernel { judge, ..kernel }
 }
 
 fn gradient_of_inputs(rows: usize, inputs: usize, outputs: usize) -> Kernel {

@@ -51,6 +51,8 @@ pub struct Ceilings {
     pub matmul_gflops: Option<f64>,
     /// Its rows, depth and columns.
     pub matmul_of: Option<String>,
+    /// The best one in mixed precision; null where there is none.
+    pub mixed_gflops: Option<f64>,
     /// Microseconds of an operation on one number, among many.
     pub launch_us: Option<f64>,
     /// The same, waited for.
@@ -60,7 +62,7 @@ pub struct Ceilings {
 /// What limits a kernel, and how much of that it reaches.
 #[derive(Clone, Copy, Serialize)]
 pub struct Share {
-    /// `matmul` or `copy`.
+    /// `matmul`, `mixed matmul` or `copy`.
     pub ceiling: &'static str,
     /// 1 is all of it.
     pub share: f64,
@@ -74,13 +76,23 @@ impl Ceilings {
         }
     }
 
+    /// Hears of one in mixed precision.
+    pub fn raise_mixed(&mut self, gflops: Option<f64>) {
+        if gflops > self.mixed_gflops {
+            self.mixed_gflops = gflops;
+        }
+    }
+
     /// The ceiling that these rates come nearer to.
-    fn share(&self, gflops: Option<f64>, gb_per_s: Option<f64>) -> Option<Share> {
+    fn share(&self, gflops: Option<f64>, gb_per_s: Option<f64>, is_mixed: bool) -> Option<Share> {
         let of = |rate: Option<f64>, most: Option<f64>, ceiling| {
             let share = rate? / most?;
             Some(Share { ceiling, share })
         };
-        let matmul = of(gflops, self.matmul_gflops, "matmul");
+        let matmul = match is_mixed {
+            true => of(gflops, self.mixed_gflops, "mixed matmul"),
+            false => of(gflops, self.matmul_gflops, "matmul"),
+        };
         let copy = of(gb_per_s, self.copy_gb_per_s, "copy");
         let both = matmul.into_iter().chain(copy);
         both.max_by(|a, b| a.share.total_cmp(&b.share))
@@ -110,12 +122,16 @@ pub struct Kernel {
     pub repeats: usize,
     pub gflops: Option<f64>,
     pub gb_per_s: f64,
+    /// Whether it is in mixed precision, which has a ceiling of its own.
+    #[serde(skip)]
+    pub is_mixed: bool,
     pub of_ceiling: Option<Share>,
 }
 
 /// A whole step.
 #[derive(Serialize)]
 pub struct Step {
+    /// With a word where the teacher is computed in mixed precision.
     pub name: String,
     /// What plain tensor operations compute, because the kernel failed the self-test.
     pub plain: Vec<&'static str>,
@@ -162,10 +178,11 @@ impl Report {
     /// Sets everything beside the ceilings, which are known when all is measured.
     pub fn compare(&mut self) {
         for kernel in &mut self.kernels {
-            kernel.of_ceiling = self.ceilings.share(kernel.gflops, Some(kernel.gb_per_s));
+            let (gflops, gb_per_s) = (kernel.gflops, Some(kernel.gb_per_s));
+            kernel.of_ceiling = self.ceilings.share(gflops, gb_per_s, kernel.is_mixed);
         }
         for step in &mut self.steps {
-            step.of_ceiling = self.ceilings.share(Some(step.gflops), None);
+            step.of_ceiling = self.ceilings.share(Some(step.gflops), None, false);
         }
     }
 
@@ -289,7 +306,14 @@ impl Ceilings {
         let of = self.matmul_of.as_ref();
         let of = of.map_or_else(String::new, |of| format!("; best: {of}"));
         let row = |what: &str, value: String, by: String| vec![what.to_owned(), value, by];
-        vec![
+        let mixed = self.mixed_gflops.map(|_| {
+            row(
+                "matmul, mixed precision",
+                number(self.mixed_gflops, "GFLOP/s"),
+                "the best below".to_owned(),
+            )
+        });
+        let mut rows = vec![
             row(
                 "copying memory",
                 number(self.copy_gb_per_s, "GB/s"),
@@ -310,7 +334,9 @@ impl Ceilings {
                 number(self.launch_and_wait_us, "us"),
                 "one alone".to_owned(),
             ),
-        ]
+        ];
+        rows.extend(mixed);
+        rows
     }
 }
 

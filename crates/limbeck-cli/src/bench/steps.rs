@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use limbeck_model::{Encoder, ModelError};
 use limbeck_recipe::batching::Batch;
 use limbeck_recipe::{
-    Config, Init, Kernels, OutputRecipe, Plan, PlanError, Recipe, Rng, StudentRecipe,
+    Config, Init, Kernels, Mixed, OutputRecipe, Plan, PlanError, Recipe, Rng, StudentRecipe,
 };
 use limbeck_train::{Event, Phase, Run, TrainError, check_kernels};
 use serde_json::json;
@@ -142,9 +142,14 @@ impl Steps {
     ///
     /// # Errors
     /// Sizes that do not fit together, or the device fails.
-    pub async fn new(sizes: &Sizes, teacher: Encoder) -> Result<Self, TrainError> {
+    pub async fn new(
+        sizes: &Sizes,
+        teacher: Encoder,
+        mixed: Option<Mixed>,
+    ) -> Result<Self, TrainError> {
         let device = teacher.device().clone();
         let mut plan = sizes.plan(teacher.config())?;
+        plan.mixed = mixed;
         check_kernels(&mut plan, &device).await;
         Ok(Self {
             run: Run::new(plan, teacher).await?,
@@ -153,9 +158,9 @@ impl Steps {
         })
     }
 
-    /// What computes.
+    /// What computes the teacher; the student is in f32, and otherwise alike.
     pub fn kernels(&self) -> Kernels {
-        self.run.plan().kernels
+        self.run.plan().teacher_kernels()
     }
 
     /// Takes one step. With `wait` the device has done each phase before its clock stops, which costs time on a GPU;

@@ -38,6 +38,7 @@ fn described(found: &wgpu::Adapter) -> Adapter {
         subgroups: (features.contains(wgpu::Features::SUBGROUP))
             .then_some([info.subgroup_min_size, info.subgroup_max_size]),
         matrices: matrices(&found.cooperative_matrix_properties()),
+        cooperative: is_cooperative(found),
         name: info.name,
         driver: info.driver_info,
     }
@@ -72,6 +73,23 @@ fn matrices(found: &[wgpu::CooperativeMatrixProperties]) -> Vec<String> {
         format!("{m}x{n}x{k} {from} to {to}")
     };
     found.iter().map(shape).collect()
+}
+
+/// Whether `shaders/matmul_matrices.wgsl` runs there. burn opens a device with all features of its adapter.
+fn is_cooperative(found: &wgpu::Adapter) -> bool {
+    use wgpu::CooperativeScalarType::{F16, F32};
+
+    let info = found.get_info();
+    let features = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
+        | wgpu::Features::SHADER_F16
+        | wgpu::Features::SUBGROUP;
+    let shapes = found.cooperative_matrix_properties();
+    let fits = |of: &wgpu::CooperativeMatrixProperties| {
+        [of.m_size, of.n_size, of.k_size] == [16; 3] && (of.ab_type, of.cr_type) == (F16, F32)
+    };
+    found.features().contains(features)
+        && [info.subgroup_min_size, info.subgroup_max_size] == [32; 2]
+        && shapes.iter().any(fits)
 }
 
 fn is_real_gpu(info: &wgpu::AdapterInfo) -> bool {

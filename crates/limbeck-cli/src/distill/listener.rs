@@ -86,7 +86,7 @@ impl Listener {
         let text: Vec<String> = heading.into_iter().chain(facts).chain(lines).collect();
         let fields = json!({
             "stage": self.stage.name(), "recipe": plan.recipe, "device": info.device, "step": step, "self_test_failure": info.self_test_failure,
-            "vocabulary": plan.vocabulary, "changed": changed, "taken_over_from": self.output.abandoned_by, "metrics_damage": damage,
+            "teacher_computed": card::precision(plan), "vocabulary": plan.vocabulary, "changed": changed, "taken_over_from": self.output.abandoned_by, "metrics_damage": damage,
         });
         self.progress.say(&text.join("\n"), "start", &fields);
         Ok(())

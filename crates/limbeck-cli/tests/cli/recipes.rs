@@ -6,7 +6,7 @@ use crate::scene::Scene;
 
 const FIELDS: &str = "`teacher`, `teacher_layer`, `student`, `relation_heads`, `pairs`, `tap`, `objective`, `output`, `corpus`, `corpus_field`, \
                       `heldout`, `max_length`, `batch`, `accumulate`, `steps`, `assistant_steps`, `learning_rate`, `warmup`, `weight_decay`, `beta1`, `beta2`, \
-                      `epsilon`, `clip`, `seed`, `shuffle`, `checkpoint_every`, `device`, `kernel`, `precision`, `out`";
+                      `epsilon`, `clip`, `seed`, `shuffle`, `checkpoint_every`, `device`, `kernel`, `compute`, `precision`, `out`";
 
 /// A recipe with this mistake must be refused as wrong use, with this as the only mistake.
 #[track_caller]
@@ -257,6 +257,21 @@ fn attention_heads_must_divide_the_hidden_size() {
         &["student.heads=5"],
         "student.heads: 5 attention heads do not divide the hidden size 12; these do: [1, 2, 3, 4, 6, 12]",
     );
+}
+
+#[test]
+fn mixed_precision_needs_kernels_and_a_gpu() {
+    mistaken(
+        &["compute=mixed", "kernel=naive"],
+        "compute: `mixed` has no plain tensor operations; set kernel to `fused`, or leave compute out",
+    );
+    let said = |setting: &str| {
+        let outcome = Scene::new().distill(&["--json", "--device", "cpu", "--set", setting]);
+        outcome.done().events("start")[0]["teacher_computed"].clone()
+    };
+    let no_effect = "in f32: compute = \"mixed\" has no effect on the CPU";
+    assert_eq!(said("compute=mixed"), no_effect);
+    assert_eq!(said("compute=auto"), Value::Null);
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub(crate) mod feed_forward;
 pub(crate) mod gelu;
 pub(crate) mod layer_norm;
 pub(crate) mod matmul;
+pub(crate) mod mixed;
 pub(crate) mod projections;
 pub(crate) mod relation;
 pub(crate) mod rotary;

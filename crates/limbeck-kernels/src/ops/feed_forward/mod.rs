@@ -15,6 +15,7 @@ use limbeck_recipe::{Kernels, Operation};
 use crate::graph::differentiable_parts;
 use crate::ops::gelu::GeluOps;
 use crate::ops::matmul::{MatmulOps, gradient_of_input};
+use crate::ops::mixed::mixed_product;
 use crate::optional::Optional;
 
 /// A linear layer's weights (in, out) and bias (out).
@@ -27,8 +28,8 @@ pub struct Projection {
 }
 
 /// GELU(x up + bias) down + bias of x (M, H), with an up projection (H, F) and a down projection (F, H): (M, H), differentiable in all.
-/// x comes out again beside it, for whoever adds the two: the gradient that x has from there is added in the launch that computes the
-/// other.
+/// In mixed precision where the kernels say so and nothing can be differentiated. x comes out again beside it, for whoever adds the two:
+/// the gradient that x has from there is added in the launch that computes the other.
 ///
 /// # Panics
 /// If the sizes do not fit.
@@ -45,6 +46,11 @@ pub fn feed_forward(
     assert_eq!(down.bias.dims(), [outer], "the down projection's bias");
     if !kernels.has(Operation::FeedForward) {
         return (naive::feed_forward(kernels, x.clone(), up, down), x);
+    }
+    if let Some(mixed) = kernels.mixed() {
+        let inner = mixed_product(x.clone(), up.weight, Some(up.bias), true, mixed);
+        let fed = mixed_product(inner, down.weight, Some(down.bias), false, mixed);
+        return (fed, x);
     }
     let (fed, x) = <Dispatch as FeedForwardOps>::feed_forward(
         x.into_dispatch(),

@@ -17,6 +17,7 @@ use burn::tensor::Tensor;
 use limbeck_recipe::{Kernels, Operation};
 
 use crate::graph::differentiable;
+use crate::ops::mixed::mixed_product;
 
 #[cfg(feature = "gpu")]
 pub(crate) use gpu::{
@@ -32,7 +33,8 @@ pub fn matmul(kernels: impl Into<Kernels>, x: Tensor<2>, w: Tensor<2>) -> Tensor
     linear(kernels, x, w, None)
 }
 
-/// x (M, K) times w (K, N), plus a bias (N) in each row: (M, N); differentiable in all.
+/// x (M, K) times w (K, N), plus a bias (N) in each row: (M, N); differentiable in all. In mixed precision where the kernels say so and
+/// nothing can be differentiated.
 ///
 /// # Panics
 /// If x has other columns than w has rows, or the bias is not as long as a row of w.
@@ -47,12 +49,17 @@ pub fn linear(
     if let Some(bias) = &bias {
         assert_eq!(bias.dims(), [columns], "the bias and columns of w");
     }
-    if !kernels.into().has(Operation::Linear) {
+    let kernels = kernels.into();
+    if !kernels.has(Operation::Linear) {
         let y = x.matmul(w);
         return match bias {
             Some(bias) => y + bias.unsqueeze(),
             None => y,
         };
+    }
+    let is_empty = x.shape().num_elements() * columns == 0;
+    if let Some(mixed) = kernels.mixed().filter(|_| !is_empty) {
+        return mixed_product(x, w, bias, false, mixed);
     }
     let (x, w) = (x.into_dispatch(), w.into_dispatch());
     Tensor::from_dispatch(match bias {

@@ -4,6 +4,7 @@ use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::Shape;
 use burn_cubecl::{CubeBackend, tensor::CubeTensor};
+use limbeck_recipe::Mixed;
 
 use super::{ProjectionsOps, Weights, all_three};
 use crate::ops::matmul::{End, Ended, Factor, Factors, products, row};
@@ -14,13 +15,7 @@ type Vectors = RawTaps<CubeBackend>;
 
 impl ProjectionsOps for CubeBackend {
     fn vectors(states: FloatTensor<Self>, by: Weights<Self>) -> Vectors {
-        let (weights, biases) = match by {
-            Weights::Plain(weights) => (weights, Vec::new()),
-            Weights::Biased(weights, biases) => (weights, biases.into_array().map(row).into()),
-        };
-        let weights = weights.into_array().map(Factor::stored);
-        let factors = Factors::three(Factor::stored(states), weights);
-        of_three(products(&factors, End::Plain, biases, false)).0
+        vectors_of(states, by, None)
     }
 
     fn of_states(gradients: Vectors, weights: Vectors, added: Optional<Self>) -> FloatTensor<Self> {
@@ -45,6 +40,21 @@ impl ProjectionsOps for CubeBackend {
         let factors = Factors::three(Factor::transpose_of(states), gradients);
         of_three(products(&factors, end, Vec::new(), biased))
     }
+}
+
+/// Queries, keys and values, (M, N) each, in f32 or in mixed precision.
+pub(crate) fn vectors_of(
+    states: CubeTensor,
+    by: Weights<CubeBackend>,
+    mixed: Option<Mixed>,
+) -> Vectors {
+    let (weights, biases) = match by {
+        Weights::Plain(weights) => (weights, Vec::new()),
+        Weights::Biased(weights, biases) => (weights, biases.into_array().map(row).into()),
+    };
+    let weights = weights.into_array().map(Factor::stored);
+    let factors = Factors::three(Factor::stored(states), weights).mixed(mixed);
+    of_three(products(&factors, End::Plain, biases, false)).0
 }
 
 /// Three products, and what else their end has written, if anything: (N) each.

@@ -18,8 +18,12 @@ use limbeck_recipe::{Kernels, Operation};
 use crate::Taps;
 use crate::graph::differentiable_parts;
 use crate::ops::matmul::{MatmulOps, gradient_of_input};
+use crate::ops::mixed::MixedOps;
 use crate::optional::Optional;
 use crate::pair::RawTaps;
+
+#[cfg(feature = "gpu")]
+pub(crate) use gpu::vectors_of;
 
 /// Weights to queries, keys and values, (H, N) each, and their biases (N), if they have any.
 #[derive(Clone, Debug)]
@@ -31,7 +35,8 @@ pub struct Projections {
 }
 
 /// Queries, keys and values, (B, S, N) each, of states (B, S, H), and the states again, for whoever else reads them; differentiable in
-/// all. The weights are parameters, not results of other operations: those of a vector that no loss reaches have no gradient.
+/// all, or in mixed precision where the kernels say so and nothing can be differentiated. The weights are parameters, not results of
+/// other operations: those of a vector that no loss reaches have no gradient.
 ///
 /// # Panics
 /// If the sizes do not fit.
@@ -51,32 +56,41 @@ pub fn projections(
     if !kernels.has(Operation::Projections) {
         return naive::projections(kernels, states, by);
     }
-    let rows = states.reshape([b * s, h]).into_dispatch();
+    let rows = states.reshape([b * s, h]);
     let weights = by.weights.map(Tensor::into_dispatch);
     let weights = RawTaps::new(weights);
     let weights = match by.biases {
         Some(biases) => Weights::Biased(weights, RawTaps::new(biases.map(Tensor::into_dispatch))),
         None => Weights::Plain(weights),
     };
-    let (vectors, states) = <Dispatch as ProjectionsOps>::projections(rows, weights);
-    let [q, k, v] = vectors.into_array().map(|rows| {
-        let rows: Tensor<2> = Tensor::from_dispatch(rows);
-        rows.reshape([b, s, n])
-    });
+    let taps = |vectors: RawTaps<Dispatch>| {
+        let [q, k, v] = vectors.into_array().map(|rows| {
+            let rows: Tensor<2> = Tensor::from_dispatch(rows);
+            rows.reshape([b, s, n])
+        });
+        Taps { q, k, v }
+    };
+    if let Some(mixed) = kernels.mixed() {
+        let vectors =
+            <Dispatch as MixedOps>::mixed_vectors(rows.clone().into_dispatch(), weights, mixed);
+        return (taps(vectors), rows.reshape([b, s, h]));
+    }
+    let (vectors, states) =
+        <Dispatch as ProjectionsOps>::projections(rows.into_dispatch(), weights);
     let states: Tensor<2> = Tensor::from_dispatch(states);
-    (Taps { q, k, v }, states.reshape([b, s, h]))
+    (taps(vectors), states.reshape([b, s, h]))
 }
 
 /// Weights (H, N), as a backend has them.
 #[derive(Clone, Debug, ExtensionType)]
-enum Weights<B: Backend> {
+pub(crate) enum Weights<B: Backend> {
     Plain(#[extension_type] RawTaps<B>),
     /// And biases (N).
     Biased(#[extension_type] RawTaps<B>, #[extension_type] RawTaps<B>),
 }
 
 #[backend_extension(Cube: cfg(feature = "gpu"), Flex, Autodiff)]
-trait ProjectionsOps: MatmulOps {
+pub(crate) trait ProjectionsOps: MatmulOps {
     /// States (M, H) -> queries, keys and values, (M, N) each.
     fn vectors(states: FloatTensor<Self>, #[extension_type] by: Weights<Self>) -> RawTaps<Self> {
         match by {
