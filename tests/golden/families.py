@@ -1,5 +1,5 @@
 """Goldens of further encoder families: what transformers computes with a tiny random DistilBERT, ELECTRA, ModernBERT, MPNet, Nomic
-BERT and GTE, and what jina.py does with a tiny JinaBERT.
+BERT, GTE, EuroBERT, Qwen3 and Gemma 3, and what jina.py does with a tiny JinaBERT.
 
 Made by:  cargo xtask golden     (after encoder.py, whose WordPiece vocabulary all models have)
 Read by:  the parity tests of the encoder and the tests of the command line, which add tiny-bert's tokenizer
@@ -15,11 +15,16 @@ Writes beside this file, always the same bytes:
   tiny-nomic/           the same of NomicBertForMaskedLM; angles of theta 50, layer_norm_eps 5e-4
   tiny-gte/             the same of GteForMaskedLM; angles of theta 40 and 1.1 times slower, layer_norm_eps 4e-4
   tiny-jina/            config.json and weights of JinaBertModel; three heads, so that their slopes are of two kinds; layer_norm_eps 2e-3
-  families.safetensors  tensors of "distilbert", "electra", "modernbert", "mpnet", "nomic", "gte" and "jina", named as encoder.py names
-                        those of "bert"; hidden.0 of ELECTRA is what leaves the projection behind the embeddings, hidden.4 of ModernBERT what leaves the norm
-                        behind the last layer; .q and .k are not turned by their positions yet
+  tiny-eurobert/        the same of EuroBertForMaskedLM (`model.`); two heads of queries share one of keys and values; theta 70,
+                        rms_norm_eps 6e-4
+  tiny-qwen3/           the same of Qwen3ForCausalLM, whose heads are wider than their share of the hidden size; theta 90, rms_norm_eps 8e-4
+  tiny-gemma3/          the same of Gemma3ForCausalLM, to both sides; all layers but the third attend to two tokens on either side; both
+                        kinds have a theta of their own; scores are divided by the root of 9; rms_norm_eps 3e-4
+  families.safetensors  tensors of "distilbert", "electra", "modernbert", "mpnet", "nomic", "gte", "jina", "eurobert", "qwen3" and "gemma3", named as
+                        encoder.py names those of "bert"; hidden.0 of ELECTRA is what leaves the projection behind the embeddings, the last one of ModernBERT and of the last three
+                        what leaves the norm behind the last layer; .q and .k are not turned by their positions yet, and normalised where heads are
 
-The activations are computed in float64 (rotations in float32, as transformers has them) and rounded once to float32.
+The activations are computed in float64 (rotations and RMSNorm in float32, as transformers has them) and rounded once to float32.
 Rows at or past a sequence's length mean nothing.
 """
 
@@ -29,8 +34,10 @@ import torch
 import transformers
 from safetensors.torch import save_file
 from transformers import BertConfig, DistilBertConfig, DistilBertForMaskedLM, ElectraConfig, ElectraForPreTraining
+from transformers import EuroBertConfig, EuroBertForMaskedLM, Gemma3ForCausalLM, Gemma3TextConfig
 from transformers import GteConfig, GteForMaskedLM, ModernBertConfig, ModernBertForMaskedLM
 from transformers import MPNetConfig, MPNetForMaskedLM, NomicBertConfig, NomicBertForMaskedLM
+from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from encoder import HERE, wordpiece_tokenizer
 from jina import JinaBertModel
@@ -59,6 +66,14 @@ def main():
     golden |= activations("gte", gte.gte, rotary_taps, lengths=[11, 4, 15], first_word=5, seed=32)
     write_model(jina, HERE / "tiny-jina", weight_std=0.25, seed=33)
     golden |= activations("jina", jina, bert_taps, lengths=[2, 19, 8], first_word=5, seed=34)
+    eurobert = tiny_eurobert(vocab_size)
+    write_model(eurobert, HERE / "tiny-eurobert", weight_std=0.25, seed=35)
+    golden |= activations("eurobert", eurobert.model, llama_taps, lengths=[9, 3, 16], first_word=5, seed=36)
+    qwen3, gemma3 = tiny_qwen3(vocab_size), tiny_gemma3(vocab_size)
+    write_model(qwen3, HERE / "tiny-qwen3", weight_std=0.25, seed=37)
+    golden |= activations("qwen3", qwen3.model, llama_taps, lengths=[4, 15, 8], first_word=5, seed=38)
+    write_model(gemma3, HERE / "tiny-gemma3", weight_std=0.25, seed=39)
+    golden |= activations("gemma3", gemma3.model, llama_taps, lengths=[13, 2, 10], first_word=5, seed=40)
     save_file(golden, HERE / "families.safetensors")
 
 
@@ -165,6 +180,74 @@ def tiny_gte(vocab_size):
     )
 
 
+def tiny_eurobert(vocab_size):
+    return EuroBertForMaskedLM(
+        EuroBertConfig(
+            vocab_size=vocab_size,
+            hidden_size=24,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            num_hidden_layers=2,
+            intermediate_size=20,
+            rms_norm_eps=6e-4,
+            max_position_embeddings=40,
+            rope_parameters={"rope_type": "default", "rope_theta": 70.0},
+            pad_token_id=0,
+            bos_token_id=2,
+            eos_token_id=3,
+            mask_token_id=4,
+        )
+    )
+
+
+def tiny_qwen3(vocab_size):
+    return Qwen3ForCausalLM(
+        Qwen3Config(
+            vocab_size=vocab_size,
+            hidden_size=24,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=10,
+            num_hidden_layers=2,
+            intermediate_size=20,
+            rms_norm_eps=8e-4,
+            max_position_embeddings=40,
+            rope_parameters={"rope_type": "default", "rope_theta": 90.0},
+            tie_word_embeddings=True,
+            pad_token_id=0,
+            bos_token_id=2,
+            eos_token_id=3,
+        )
+    )
+
+
+def tiny_gemma3(vocab_size):
+    return Gemma3ForCausalLM(
+        Gemma3TextConfig(
+            vocab_size=vocab_size,
+            hidden_size=24,
+            num_attention_heads=3,
+            num_key_value_heads=1,
+            head_dim=8,
+            num_hidden_layers=4,
+            intermediate_size=20,
+            rms_norm_eps=3e-4,
+            max_position_embeddings=40,
+            sliding_window=5,
+            layer_types=["sliding_attention", "sliding_attention", "full_attention", "sliding_attention"],
+            rope_parameters={
+                "full_attention": {"rope_type": "default", "rope_theta": 600.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 30.0},
+            },
+            query_pre_attn_scalar=9,
+            use_bidirectional_attention=True,
+            pad_token_id=0,
+            bos_token_id=2,
+            eos_token_id=3,
+        )
+    )
+
+
 def tiny_jina(vocab_size):
     config = BertConfig(
         vocab_size=vocab_size,
@@ -183,18 +266,25 @@ def tiny_jina(vocab_size):
 def write_model(model, folder, weight_std, seed):
     """Fills the model with weights in which no term of the formulas is a no-op, and saves it."""
     random = torch.Generator().manual_seed(seed)
-    scales = {id(part.weight) for part in model.modules() if isinstance(part, torch.nn.LayerNorm)}
+    scales = {id(part.weight): scale_of(part) for part in model.modules() if "Norm" in type(part).__name__}
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=random)
             if id(parameter) in scales:
-                parameter.copy_(1.0 + 0.2 * noise)
+                parameter.copy_(scales[id(parameter)] + 0.2 * noise)
             elif name.endswith("bias"):
                 parameter.copy_(0.2 * noise)
             else:
                 parameter.copy_(weight_std * noise)
     model.eval()
     model.save_pretrained(folder)
+    # Of decoders alone, and no encoder needs it.
+    (folder / "generation_config.json").unlink(missing_ok=True)
+
+
+def scale_of(norm):
+    """The weight with which a norm changes no scale: Gemma's adds 1 to it."""
+    return 0.0 if type(norm).__name__.startswith("Gemma") else 1.0
 
 
 def distilbert_taps(model):
@@ -217,6 +307,22 @@ def modernbert_taps(model):
 def rotary_taps(model):
     layers = [layer.self_attn for layer in model.layers]
     return [(layer.q_proj, layer.k_proj, layer.v_proj) for layer in layers]
+
+
+def llama_taps(model):
+    """Where heads have norms, of what these give."""
+
+    def part(layer, project, norm):
+        if norm is None:
+            return lambda x: project(layer.input_layernorm(x))
+        return lambda x: norm(project(layer.input_layernorm(x)).unflatten(-1, (-1, norm.weight.numel()))).flatten(-2)
+
+    def parts(layer):
+        own = layer.self_attn
+        norms = [getattr(own, name, None) for name in ("q_norm", "k_norm")]
+        return [part(layer, *two) for two in zip((own.q_proj, own.k_proj, own.v_proj), [*norms, None])]
+
+    return [parts(layer) for layer in model.layers]
 
 
 def mpnet_taps(model):

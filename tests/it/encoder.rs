@@ -69,6 +69,23 @@ pub fn tiny_jina() -> Folder {
     folder!("tiny-jina", "config.json", "model.safetensors")
 }
 
+pub fn tiny_eurobert() -> Folder {
+    folder!("tiny-eurobert", "config.json", "model.safetensors")
+}
+
+fn tiny_qwen3() -> Folder {
+    folder!("tiny-qwen3", "config.json", "model.safetensors")
+}
+
+fn tiny_gemma3() -> Folder {
+    folder!("tiny-gemma3", "config.json", "model.safetensors")
+}
+
+/// Families whose models are teachers alone.
+fn one_of_each_teaching_family() -> [Folder; 3] {
+    [tiny_eurobert(), tiny_qwen3(), tiny_gemma3()]
+}
+
 /// A model with a config.json in the keys that its kind had before transformers 5.
 fn in_older_keys(folder: &Folder, config: &Value) -> Folder {
     let weights = folder.get("model.safetensors").unwrap();
@@ -238,6 +255,21 @@ async fn gte_agrees_with_transformers() {
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn jina_bert_agrees_with_the_original() {
     check_family("jina", &tiny_jina()).await;
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn eurobert_agrees_with_transformers() {
+    check_family("eurobert", &tiny_eurobert()).await;
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn qwen3_agrees_with_transformers() {
+    check_family("qwen3", &tiny_qwen3()).await;
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn gemma3_agrees_with_transformers() {
+    check_family("gemma3", &tiny_gemma3()).await;
 }
 
 /// In the keys of transformers 4, and of the code that models came with, they are the same models.
@@ -519,7 +551,8 @@ async fn dropout_only_where_asked() {
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn taps_of_all_layers_are_those_of_each() {
     for device in [cpu(), gpu().await] {
-        for folder in one_of_each_family() {
+        let families = one_of_each_family().into_iter();
+        for folder in families.chain(one_of_each_teaching_family()) {
             let encoder = Encoder::from_folder(&folder, &device).unwrap();
             let batch = batch(&[9, 4], 9, &device);
             let all = encoder.taps(&batch).unwrap();
@@ -593,7 +626,8 @@ fn student_of(teacher: &Config) -> Config {
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn students_of_each_family_survive_a_round_trip() {
     let device = cpu();
-    for teacher in one_of_each_family() {
+    let families = one_of_each_family().into_iter();
+    for teacher in families.chain(one_of_each_teaching_family()) {
         let of_teacher = teacher.config().unwrap();
         let config = student_of(&of_teacher);
         let student = Encoder::random(&config, 3, &device).unwrap();
@@ -691,7 +725,7 @@ fn wrong_configs_are_named() {
     let message = |change, value| config_with(change, value).unwrap_err().to_string();
     assert_eq!(
         message("model_type", "gpt2".into()),
-        "config.json: model_type `gpt2` is not supported; supported: bert, roberta, xlm-roberta, camembert, distilbert, electra, modernbert, mpnet, nomic_bert, gte, new"
+        "config.json: model_type `gpt2` is not supported; supported: bert, roberta, xlm-roberta, camembert, distilbert, electra, modernbert, mpnet, nomic_bert, gte, new, eurobert, qwen3, gemma3_text"
     );
     assert_eq!(
         message("hidden_act", "mish".into()),
@@ -825,7 +859,8 @@ fn wrong_requests_are_named() {
 /// The count of parameters is the count of values that are there.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn parameters_are_counted() {
-    for folder in one_of_each_family() {
+    let families = one_of_each_family().into_iter();
+    for folder in families.chain(one_of_each_teaching_family()) {
         let encoder = Encoder::from_folder(&folder, &cpu()).unwrap();
         let values: usize = encoder
             .values()

@@ -87,6 +87,7 @@ fn sentence(heard: &[Message]) -> Sentence {
                 special,
                 left_out,
                 attention_heads,
+                ..
             } => Some(Sentence {
                 tokens: tokens.clone(),
                 special: special.clone(),

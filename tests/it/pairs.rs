@@ -5,11 +5,12 @@ use it::{cpu, gpu, read, wide};
 use limbeck_model::{Encoder, TokenBatch};
 use limbeck_oracle::relation::{Dims, Pair as Exact, Side, forward};
 use limbeck_recipe::batching::Batch;
-use limbeck_recipe::{Init, Pair, Part, Recipe, StudentRecipe};
+use limbeck_recipe::{Init, Pair, Part, Plan, Recipe, StudentRecipe};
 use limbeck_train::Run;
 use wasm_bindgen_test::wasm_bindgen_test;
 
-use crate::training::{golden, golden_batch, golden_run, near, plan, recipe, teacher};
+use crate::encoder::tiny_eurobert;
+use crate::training::{golden, golden_batch, golden_run, near, plan, recipe, step, teacher};
 
 /// Queries, keys and values of the last layer.
 async fn taps(encoder: &Encoder, batch: &Batch) -> [Vec<f64>; 3] {
@@ -63,6 +64,69 @@ async fn an_evaluation_has_all_nine_pairs_on_the_cpu() {
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn an_evaluation_has_all_nine_pairs_on_the_gpu() {
     all_nine_are_exact(&gpu().await, 1e-4).await;
+}
+
+/// Each head of `width` numbers twice, one after the other.
+fn twice(values: &[f64], width: usize) -> Vec<f64> {
+    let heads = values.chunks(width);
+    heads.flat_map(|head| head.repeat(2)).collect()
+}
+
+/// Of a teacher whose two heads of queries share one of keys and of values: pairs with queries have those repeated, the others have them
+/// as narrow as they are.
+async fn grouped_pairs_are_exact(device: &Device, bound: f64) {
+    let batch = golden_batch(&golden(), 0);
+    let folder = tiny_eurobert();
+    let config = folder.config().unwrap();
+    let plan = Plan::new(&recipe(), &config).unwrap();
+    let student = Encoder::random(&plan.student, 5, device).unwrap();
+    let teacher = Encoder::from_folder(&folder, device).unwrap();
+    let [q, k, v] = taps(&teacher, &batch).await;
+    let head = config.head_width();
+    let (wide, narrow) = ([&q, &twice(&k, head), &twice(&v, head)], [&q, &k, &v]);
+    let mut run = Run::with_student(plan, teacher, student);
+    let measured = run.evaluate(std::slice::from_ref(&batch)).await.unwrap();
+    let of_student = taps(&run.student().without_autodiff(), &batch).await;
+    for pair in Exact::ALL {
+        let places = [pair.row as usize, pair.column as usize];
+        let (of_teacher, dt) = match places.contains(&0) {
+            true => (wide, 4),
+            false => (narrow, 2),
+        };
+        let dims = Dims {
+            b: batch.lengths.len(),
+            s: batch.padded,
+            a: 6,
+            ds: 2,
+            dt,
+        };
+        let [row, column] = places;
+        let of_student = Side {
+            row: &of_student[row],
+            column: &of_student[column],
+        };
+        let of_teacher = Side {
+            row: of_teacher[row],
+            column: of_teacher[column],
+        };
+        let exact = forward(of_student, of_teacher, &dims, &batch.lengths).value;
+        let kl = measured.kl(pair.name().parse().unwrap()).unwrap();
+        near(kl, exact, bound, pair.name());
+    }
+    // Before its first step, the loss is what was measured.
+    let first = step(&mut run, &batch).await;
+    let trained: f64 = measured.parts.values().sum();
+    near(first.loss, trained, bound, "the loss");
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn pairs_of_grouped_queries_are_exact_on_the_cpu() {
+    grouped_pairs_are_exact(&cpu(), 1e-5).await;
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn pairs_of_grouped_queries_are_exact_on_the_gpu() {
+    grouped_pairs_are_exact(&gpu().await, 1e-4).await;
 }
 
 /// Turns what a projection of the last layer gives: neighbouring columns within a relation head by one angle. `values` has a

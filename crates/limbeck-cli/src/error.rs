@@ -88,9 +88,9 @@ pub enum CliError {
     /// Relations that do not fit their sentence.
     #[error(transparent)]
     Maps(#[from] limbeck_relations::MapError),
-    /// Taps that do not fit their sentence.
+    /// Queries, keys and values that do not fit their sentence.
     #[error(transparent)]
-    Taps(#[from] limbeck_relations::ProjectionsError),
+    Projections(#[from] limbeck_relations::ProjectionsError),
     /// `limbeck serve`.
     #[error("{0}")]
     Serve(String),

@@ -193,7 +193,7 @@ fn file(model: &Model, name: &str, pooled: bool, format: Format) -> Result<Vec<u
             let flags = match error {
                 ExportError::Beyond(_) => " (--formats f32,int8)",
                 ExportError::Prompt => " (leave --pooled out)",
-                ExportError::TooLarge { .. } => "",
+                ExportError::TooLarge { .. } | ExportError::OnlyTeaches(_) => "",
             };
             CliError::Usage(format!(
                 "{name} cannot be exported as it is: {error}{flags}"

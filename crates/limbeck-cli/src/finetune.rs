@@ -262,6 +262,9 @@ pub fn columns_of(path: &Path) -> Result<Option<Vec<String>>, CliError> {
 /// The model's config, with the dropout of training.
 fn config(folder: &Folder, arguments: &Arguments) -> Result<Config, CliError> {
     let mut config = folder.config()?;
+    config
+        .require_more_than_a_teacher()
+        .map_err(|why| CliError::Usage(format!("{}: {why}", folder.name())))?;
     if let Some(p) = arguments.dropout {
         config = config.with_dropout(p);
     }

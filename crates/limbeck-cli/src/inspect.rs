@@ -40,8 +40,8 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let tokenizer = folder.tokenizer()?;
     folder.require_rows(&tokenizer)?;
     let heads = common_relation_heads(
-        arguments.student_hidden.unwrap_or(config.hidden_size),
-        config.hidden_size,
+        arguments.student_hidden.unwrap_or(config.key_width()),
+        config.key_width(),
     );
     let mut facts = json!({
         "model_type": config.model_type,
@@ -56,6 +56,13 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
         "parameters": parameter_count(&config),
         "relation_heads": heads,
     });
+    // What other models do not have is not listed.
+    if config.is_grouped() {
+        facts["key_value_heads"] = json!(config.key_heads());
+    }
+    if config.only_teaches() {
+        facts["students"] = json!(config.student_kind().0);
+    }
     if arguments.json {
         facts["not_read"] = json!(strays);
         writeln!(out, "{facts}")?;

@@ -374,17 +374,17 @@ fn projections(
     for (index, taps) in encoder.taps(&tokens)?.iter().enumerate() {
         layers.push(finite_taps(("teacher", name), taps, index + 1)?);
     }
-    let a_line = batch.padded * config.hidden_size;
+    let heads = (config.num_attention_heads, config.key_heads());
     let of_line = |(line, length): (usize, &usize)| {
-        let cells = line * a_line..line * a_line + length * config.hidden_size;
-        let layer =
-            |vectors: &[Vec<f32>; 3]| vectors.each_ref().map(|v| &v[cells.clone()]).concat();
-        let layers = layers.iter().map(layer).collect();
-        Ok(Projections::new(
-            *length,
-            config.num_attention_heads,
-            layers,
-        )?)
+        let of_vector = |vector: &Vec<f32>| {
+            let width = vector.len() / batch.ids.len();
+            let start = line * batch.padded * width;
+            vector[start..start + length * width].to_vec()
+        };
+        let layers = layers
+            .iter()
+            .map(|vectors| vectors.each_ref().map(of_vector).concat());
+        Ok(Projections::grouped(*length, heads, layers.collect())?)
     };
     batch.lengths.iter().enumerate().map(of_line).collect()
 }

@@ -105,7 +105,8 @@ impl Encoding<'_> {
         let written = self.written as f64 * (FLOAT + 16.0) * config.hidden_size as f64;
         let bytes = encoding_bytes(config, self.kernels, length, self.written > 0)
             + written * length as f64;
-        let width = config.hidden_size.max(config.intermediate_size) as f64;
+        let width = config.query_width().max(config.hidden_size);
+        let width = width.max(config.intermediate_size) as f64;
         let width = match self.kernels.has(Operation::Attention) {
             true => width,
             false => width.max((config.num_attention_heads * length) as f64),

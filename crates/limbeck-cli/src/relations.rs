@@ -17,10 +17,11 @@ use limbeck_kernels::Taps;
 use limbeck_model::{Encoder, Folder, TokenBatch, Tokenizer, checks, to_host};
 use limbeck_recipe::{
     Config, DeviceChoice, Pair, Plan, Recipe, Tap, Vector, common_relation_heads, counted,
-    usual_relation_heads, usual_teacher_layer,
+    relation_widths, usual_relation_heads, usual_teacher_layer,
 };
 use limbeck_relations::{
-    Large, Lines, PairMaps, Relations, Theme, Token, View, clip, map, number, page, png, sheet, svg,
+    Large, Lines, PairMaps, Projections, Relations, Theme, Token, View, clip, number, page, png,
+    sheet, svg,
 };
 
 use crate::config::{self, Base};
@@ -289,8 +290,7 @@ impl Choice {
         plan: Option<&Plan>,
         tap: Tap,
     ) -> Result<Self, CliError> {
-        let hidden = (student.hidden_size, teacher.hidden_size);
-        let usual = || usual_relation_heads(hidden.0, hidden.1);
+        let usual = || usual_relation_heads(student.hidden_size, teacher.key_width());
         let planned = |of: fn(&Plan) -> usize| plan.map(of);
         let heads = arguments.heads.or_else(|| planned(|p| p.relation_heads));
         let heads = heads.unwrap_or_else(usual);
@@ -306,7 +306,7 @@ impl Choice {
         };
         demand_layer("teacher", choice.teacher_layer, teacher)?;
         demand_layer("student", choice.student_layer, student)?;
-        demand_heads(heads, hidden)?;
+        demand_heads(heads, student, teacher)?;
         match arguments.head {
             Some(head) if head == 0 || head > heads => Err(CliError::Usage(format!(
                 "relation head {head} does not exist: there are heads 1 to {heads}; --heads sets how many"
@@ -350,13 +350,14 @@ pub fn demand_layer(who: &str, layer: usize, config: &Config) -> Result<(), CliE
     }
 }
 
-fn demand_heads(heads: usize, (student, teacher): (usize, usize)) -> Result<(), CliError> {
-    let fits = common_relation_heads(student, teacher);
+fn demand_heads(heads: usize, student: &Config, teacher: &Config) -> Result<(), CliError> {
+    let student = student.hidden_size;
+    let fits = common_relation_heads(student, teacher.key_width());
     match fits.contains(&heads) {
         true => Ok(()),
         false => Err(CliError::Usage(format!(
-            "{heads} relation heads do not divide both hidden sizes, {student} (student) and {teacher} (teacher); \
-             these do: {fits:?}"
+            "{heads} relation heads do not divide {}; these do: {fits:?}",
+            relation_widths(student, teacher)
         ))),
     }
 }
@@ -432,16 +433,15 @@ fn compute(
     let batch = TokenBatch::new(ids, &[ids.len()], device)?;
     let of = |who, side: &Side, layer| {
         let taps = side.taps(&batch, (layer, choice.tap), device)?;
-        finite_taps((who, side.folder.name()), &taps, layer)
+        let taps = finite_taps((who, side.folder.name()), &taps, layer)?;
+        let heads = (side.config.num_attention_heads, side.config.key_heads());
+        Ok::<_, CliError>(Projections::grouped(ids.len(), heads, vec![taps.concat()])?)
     };
     let from_teacher = of("teacher", teacher, choice.teacher_layer)?;
     let from_student = of("student", student, choice.student_layer)?;
     let mut pairs = Vec::new();
     for pair in &choice.pairs {
-        let of = |taps: &[Vec<f32>; 3]| {
-            let [row, column] = [pair.row, pair.column].map(|vector| &taps[vector as usize]);
-            map(row, column, ids.len(), choice.heads)
-        };
+        let of = |taps: &Projections| taps.map(1, *pair, choice.heads);
         let size = (choice.heads, ids.len());
         pairs.push(PairMaps::new(
             *pair,

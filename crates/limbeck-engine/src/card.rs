@@ -163,7 +163,7 @@ pub fn facts(plan: &Plan) -> Vec<(String, String)> {
         fact("Start", start(plan)),
         fact("Objective", objective.to_owned()),
         fact("Pairs", pairs.join(", ")),
-        fact("Relation heads", plan.relation_heads.to_string()),
+        fact("Relation heads", relation_heads(plan)),
     ]);
     if recipe.tap == Tap::Rotated {
         facts.push(fact("Queries and keys", Tap::ROTATED.to_owned()));
@@ -317,6 +317,21 @@ pub fn name(path: &str) -> &str {
     }
     let parts = path.trim_end_matches(['/', '\\']).rsplit(['/', '\\']);
     parts.into_iter().next().unwrap_or(path)
+}
+
+/// How many relation heads there are; and of a teacher whose heads of queries share keys and values, how pairs of the two meet.
+fn relation_heads(plan: &Plan) -> String {
+    let (teacher, heads) = (&plan.teacher, plan.relation_heads);
+    match teacher.is_grouped() {
+        false => heads.to_string(),
+        true => format!(
+            "{heads}, of the teacher's queries ({} wide) and of its keys and values ({} wide), which {} heads of queries share: in pairs \
+             with queries they are repeated for each",
+            teacher.query_width(),
+            teacher.key_width(),
+            teacher.num_attention_heads / teacher.key_heads()
+        ),
+    }
 }
 
 /// A model's size in words: layers x hidden size, heads and parameters.

@@ -82,11 +82,13 @@ impl Sentence {
         let Tokens { ids, left_out } = tokens;
         let around = encode(tokenizer, "").map_err(ModelError::from)?;
         let taps = run.teacher_taps(&ids).await?;
+        let config = &run.plan().teacher;
         let event = Event::Sentence {
             tokens: tokenizer.labels(&ids),
             special: ids.iter().map(|id| around.contains(id)).collect(),
             left_out,
-            attention_heads: run.plan().teacher.num_attention_heads,
+            attention_heads: config.num_attention_heads,
+            key_value_heads: config.is_grouped().then(|| config.key_heads()),
         };
         Ok(Self {
             ids,

@@ -5,7 +5,8 @@ use burn::backend::{Backend, Dispatch, ExtensionType};
 use burn::tensor::Tensor;
 use limbeck_recipe::Vector;
 
-/// What self-attention of one layer projects: queries, keys and values, biases included, each (B, S, H).
+/// What self-attention of one layer projects: queries, keys and values, biases included, each (B, S, H). Where heads of queries share keys
+/// and values, those are narrower, until they are [`widened`](Taps::widened).
 #[derive(Clone, Debug)]
 pub struct Taps {
     /// Queries (B, S, H).
@@ -23,6 +24,28 @@ impl Taps {
             Vector::Q => &self.q,
             Vector::K => &self.k,
             Vector::V => &self.v,
+        }
+    }
+
+    /// Keys and values as wide as queries: each of their heads, `head` wide, is repeated for the heads of queries that share it.
+    #[must_use]
+    pub fn widened(self, head: usize) -> Self {
+        let [b, s, wide] = self.q.dims();
+        let widen = |x: Tensor<3>| {
+            let width = x.dims()[2];
+            if width == wide {
+                return x;
+            }
+            let heads = b * s * width / head;
+            let repeated = x
+                .reshape([heads, 1, head])
+                .expand([heads, wide / width, head]);
+            repeated.reshape([b, s, wide])
+        };
+        Self {
+            k: widen(self.k),
+            v: widen(self.v),
+            ..self
         }
     }
 

@@ -25,7 +25,7 @@ pub struct Encoder {
 /// Which kernels a model of this config uses, for the self-test of a device.
 pub fn checks(config: &Config) -> Vec<Check> {
     let layer_norm = |width| Check::LayerNorm { width };
-    let width = config.hidden_size / config.num_attention_heads;
+    let width = config.head_width();
     let mut checks = vec![
         Check::Attention { width },
         Check::Embedding,
@@ -33,8 +33,8 @@ pub fn checks(config: &Config) -> Vec<Check> {
         layer_norm(config.hidden_size),
         layer_norm(config.shape.embedding_width()),
         Check::Linear,
-        Check::Projections,
     ];
+    checks.extend((!config.is_grouped()).then_some(Check::Projections));
     checks.extend(config.feeds_at_once().then_some(Check::FeedForward));
     checks.extend(
         config

@@ -90,7 +90,10 @@ impl<E> Writer<'_, '_, E> {
             let row = self.graph.weights(names.matrix(at), &[width], &values);
             sum = self.graph.op("Add", &[&sum, &row], &[]);
         }
-        let mut x = self.norm(&sum, &at.norm, names, width)?;
+        let mut x = match &at.norm {
+            Some(norm) => self.norm(&sum, norm, names, width)?,
+            None => sum,
+        };
         if let Some(projection) = &at.projection {
             let sizes = [self.config.hidden_size, width];
             x = self.projected(&x, projection, names, sizes)?;

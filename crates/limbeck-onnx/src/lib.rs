@@ -85,6 +85,9 @@ pub type Tensors<'a, E> = dyn FnMut(Source<'_>, &str, &[usize]) -> Result<Vec<f3
 /// What stands in the way of a file.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExportError {
+    /// Models of this kind are teachers alone; in one sentence.
+    #[error("{0}")]
+    OnlyTeaches(String),
     /// A graph does not know which tokens are a prompt's.
     #[error(
         "its pooling leaves the tokens of a prompt out, and a graph does not know which these are; export it without the sentence vector"
@@ -116,11 +119,14 @@ pub enum Failed<E> {
     Tensor(E),
 }
 
-/// Refuses what is known to be too large before there is a weight: a lower bound of the file.
+/// Refuses what is known to be too large before there is a weight, by a lower bound of the file, and kinds of models of which no graph is
+/// written.
 ///
 /// # Errors
-/// [`ExportError::TooLarge`].
+/// [`ExportError::TooLarge`], [`ExportError::OnlyTeaches`].
 pub fn require_writable(config: &Config, format: Format) -> Result<(), ExportError> {
+    let more = config.require_more_than_a_teacher();
+    more.map_err(ExportError::OnlyTeaches)?;
     let bytes = match format {
         Format::F32 => 4,
         Format::F16 => 2,
@@ -146,6 +152,8 @@ fn too_large(format: Format, bytes: usize) -> ExportError {
 /// # Errors
 /// What a graph cannot say, a file beyond 2 GB, or whatever `tensors` returns.
 pub fn write<E>(export: &Export, tensors: &mut Tensors<'_, E>) -> Result<Vec<u8>, Failed<E>> {
+    let more = export.config.require_more_than_a_teacher();
+    more.map_err(ExportError::OnlyTeaches)?;
     if let Some(sentence) = export.sentence
         && !sentence.pooling.include_prompt
     {

@@ -432,6 +432,23 @@ fn a_number_that_16_bits_cannot_hold_is_named() {
     assert!(write(&plain(&config, Format::F32), &mut provide).is_ok());
 }
 
+/// Of a kind that only teaches there is no graph: whoever asks for one learns what can have its tokens.
+#[test]
+fn kinds_that_only_teach_are_refused() {
+    let json = r#"{"model_type": "eurobert", "vocab_size": 50, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "intermediate_size": 6, "max_position_embeddings": 16, "pad_token_id": 0}"#;
+    let config = Config::parse("config.json", json.as_bytes()).expect("a config");
+    let mut provide =
+        |_: Source, _: &str, _: &[usize]| Err::<Vec<f32>, _>("no tensor is asked for");
+    let error = write(&plain(&config, Format::F32), &mut provide).expect_err("a teacher");
+    assert_eq!(
+        error.to_string(),
+        "models of the kind `eurobert` can be teachers here, and encode texts, but not be trained or exported; a model of the kind \
+         `modernbert` can have its tokens"
+    );
+    assert!(limbeck_onnx::require_writable(&config, Format::F32).is_err());
+}
+
 /// Half of the bytes, and a quarter, of a model whose words outweigh its graph.
 #[test]
 fn fewer_bits_are_fewer_bytes() {

@@ -92,7 +92,8 @@ pub enum Event {
         evaluation: Evaluation,
     },
     /// A sentence and the teacher's projections of it. The blobs are f32, little endian, one for each layer of the teacher:
-    /// its queries, keys and values, (3, S, H) row-major. A page computes any relation from them by itself.
+    /// its queries, keys and values, (3, S, H) row-major; keys and values are narrower where heads of queries share them. A page
+    /// computes any relation from them by itself.
     Sentence {
         /// The S tokens, as the vocabulary writes them.
         tokens: Vec<String>,
@@ -102,6 +103,9 @@ pub enum Event {
         left_out: u64,
         /// Attention heads of the teacher.
         attention_heads: usize,
+        /// Its heads of keys and of values, where they are fewer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key_value_heads: Option<usize>,
     },
     /// The student's projections of that sentence now: blobs as in `Sentence`, one for each layer of the student.
     Taps {

@@ -34,6 +34,9 @@ pub(crate) const ROWS_MULTIPLE: &str = "pad_vocab_size_multiple";
 /// The key of the padding token.
 const PADDING: &str = "pad_token_id";
 
+/// No size of a model is larger.
+const LARGEST: usize = 100_000_000;
+
 /// More than any encoder has; a larger number is a damaged file.
 pub(crate) const MOST_LAYERS: usize = 10_000;
 
@@ -143,12 +146,14 @@ impl Config {
             (keys.intermediate_size, shape.intermediate_size),
             (keys.longest, rows),
             ("embedding_size", shape.embedding_width()),
+            ("head_dim", shape.head_size.unwrap_or(1)),
         ] {
-            if size == 0 || size > 100_000_000 {
+            if size == 0 || size > LARGEST {
                 return Err(format!("{name} is {size}"));
             }
         }
-        if !shape.hidden_size.is_multiple_of(shape.num_attention_heads) {
+        let shares_width = shape.head_size.is_none();
+        if shares_width && !shape.hidden_size.is_multiple_of(shape.num_attention_heads) {
             return Err(format!(
                 "{} ({}) does not divide {} ({})",
                 keys.num_attention_heads,
@@ -158,12 +163,28 @@ impl Config {
             ));
         }
         if !shape.turns_whole_pairs() {
-            let (heads, width) = (shape.num_attention_heads, shape.hidden_size);
+            let (heads, width) = (shape.num_attention_heads, shape.head_width());
+            let turned = "rotary positions turn them in pairs";
+            return Err(match shares_width {
+                true => format!(
+                    "{} ({heads}) makes heads of {width} dimensions of {} ({}), and {turned}",
+                    keys.num_attention_heads, keys.hidden_size, shape.hidden_size
+                ),
+                false => format!("heads have {width} dimensions, and {turned}"),
+            });
+        }
+        let (heads, width) = (shape.num_attention_heads, shape.head_width());
+        if heads.checked_mul(width).is_none_or(|all| all > LARGEST) {
             return Err(format!(
-                "{} ({heads}) makes heads of {} dimensions of {} ({width}), and rotary positions turn them in pairs",
-                keys.num_attention_heads,
-                width / heads,
-                keys.hidden_size,
+                "{} is {heads}, and so many heads of {width} dimensions are more than any model has",
+                keys.num_attention_heads
+            ));
+        }
+        let groups = shape.key_heads();
+        if groups == 0 || !heads.is_multiple_of(groups) {
+            return Err(format!(
+                "the number of heads of keys and values ({groups}) does not divide {} ({heads})",
+                keys.num_attention_heads
             ));
         }
         if shape.num_hidden_layers > MOST_LAYERS {
@@ -218,15 +239,15 @@ impl Config {
         let inner = from_layers
             .split_last()
             .map_or(from_layers, |(_, inner)| inner);
-        let is_local = |from: usize| from > 0 && self.is_local(from - 1);
+        let student = self.as_student();
+        let is_local = |from: usize| from > 0 && student.is_local(from - 1);
         let local_layers = || {
             let layers = inner.iter().enumerate();
             let local = layers.filter(|(_, from)| is_local(**from));
             local.map(|(layer, _)| layer).collect()
         };
-        let mut student = self.as_student();
-        student.shape = Shape {
-            local: self.local.as_ref().map(|local| Local {
+        let shape = Shape {
+            local: student.local.as_ref().map(|local| Local {
                 layers: local_layers(),
                 ..local.clone()
             }),
@@ -234,16 +255,21 @@ impl Config {
             hidden_size: size.hidden,
             num_attention_heads: size.heads,
             intermediate_size: size.ffn,
-            embedding_size: self.embedding_size.map(|width| width.min(size.hidden)),
-            ..student.shape
+            embedding_size: student.embedding_size.map(|width| width.min(size.hidden)),
+            ..student.shape.clone()
         };
-        student.trained_with(size.dropout)
+        Self { shape, ..student }.trained_with(size.dropout)
     }
 
     /// This model in the family that its students are written as.
     fn as_student(&self) -> Self {
         let mut student = self.clone();
         if let Some(family) = self.family.of_students {
+            if let Some(shape) = self.family.student_shape {
+                student.shape = shape(&self.shape);
+                // What this says is in the shape.
+                student.raw.remove(family.keys.activation);
+            }
             student.family = family;
             let model_type = family.models.first().map(|(model_type, _)| *model_type);
             student.model_type = model_type.unwrap_or_default().to_owned();
@@ -255,8 +281,29 @@ impl Config {
         student
     }
 
+    /// Whether models of this kind can be teachers, and neither students nor the start of one: see [`Config::student_kind`].
+    pub fn only_teaches(&self) -> bool {
+        self.family.student_shape.is_some()
+    }
+
+    /// Why a model of this kind is not trained or written, where it can only teach.
+    ///
+    /// # Errors
+    /// In one sentence, what it is and what can have its tokens.
+    pub fn require_more_than_a_teacher(&self) -> Result<(), String> {
+        match self.only_teaches() {
+            false => Ok(()),
+            true => Err(format!(
+                "models of the kind `{}` can be teachers here, and encode texts, but not be trained or exported; a model of the kind \
+                 `{}` can have its tokens",
+                self.model_type,
+                self.student_kind().0
+            )),
+        }
+    }
+
     /// What students of this model are called: their `model_type`, and their class where that tells more.
-    pub(crate) fn student_kind(&self) -> (String, &'static str) {
+    pub fn student_kind(&self) -> (String, &'static str) {
         let Self {
             model_type, family, ..
         } = self.as_student();
@@ -434,9 +481,12 @@ impl Config {
         Self { raw: json, ..model }
     }
 
-    /// The head that fine-tuning gave the model, if it did: of sequences or tokens by the class in `architectures`, on the mean
-    /// where a problem is named and the class is the encoder's alone.
+    /// The head that fine-tuning gave the model, if it did, and if models of its kind are trained here: of sequences or tokens by the
+    /// class in `architectures`, on the mean where a problem is named and the class is the encoder's alone.
     pub fn tuned(&self) -> Option<Tuned> {
+        if self.only_teaches() {
+            return None;
+        }
         let text = |key: &str| self.raw.get(key).and_then(Value::as_str);
         let class = self.raw.get("architectures")?.get(0)?.as_str()?;
         let choice = if class.ends_with(OF_SEQUENCES) {

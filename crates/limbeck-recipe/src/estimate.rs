@@ -62,7 +62,7 @@ impl Estimate {
             * 2.0
             * tokens
             * length
-            * (student.hidden_size + teacher.hidden_size) as f64;
+            * (student.hidden_size + teacher.query_width()) as f64;
         let (tapped, last) = (plan.teacher_layer, teacher.num_hidden_layers);
         let flops = forward(teacher, 0..tapped)
             + output_share(plan) * forward(teacher, tapped..last)
@@ -159,9 +159,11 @@ fn largest_tensor(plan: &Plan) -> (f64, &'static str) {
 /// Numbers that a token has in the widest tensor of a layer: kernels give several results in one, which are views of it.
 pub fn widest_row(config: &Config, kernels: Kernels, is_trained: bool) -> usize {
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-    let projected = match kernels.has(Operation::Projections) {
-        true => 3 * hidden,
-        false => hidden,
+    let (queries, keys) = (config.query_width(), config.key_width());
+    // Those of unequal widths are never one tensor.
+    let projected = match kernels.has(Operation::Projections) && queries == keys {
+        true => 3 * queries,
+        false => hidden.max(queries),
     };
     // What goes into GELU is kept for its slope.
     let has_slopes = is_trained && config.feeds_at_once() && kernels.has(Operation::FeedForward);
@@ -331,7 +333,8 @@ fn output_share(plan: &Plan) -> f64 {
 fn layer_values(config: &Config) -> f64 {
     let units = if config.is_gated { 4.0 } else { 2.0 };
     let hidden = if config.is_rotary() { 12.0 } else { 10.0 };
-    hidden * config.hidden_size as f64 + units * config.intermediate_size as f64
+    hidden * config.hidden_size.max(config.query_width()) as f64
+        + units * config.intermediate_size as f64
 }
 
 /// Attention probabilities per token; our kernels keep none.
@@ -349,5 +352,6 @@ fn layer_flops(config: &Config, layer: usize, length: f64) -> f64 {
     let reach = config.reach(layer);
     let side = |tokens: Option<usize>| tokens.map_or(length, |tokens| tokens as f64);
     let seen = length.min(side(reach.before) + 1.0 + side(reach.after));
-    2.0 * (4.0 * h * h + matrices * h * f) + 4.0 * seen * h
+    let (queries, keys) = (config.query_width() as f64, config.key_width() as f64);
+    2.0 * (2.0 * h * (queries + keys) + matrices * h * f) + 4.0 * seen * queries
 }

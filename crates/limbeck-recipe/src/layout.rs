@@ -142,8 +142,8 @@ pub struct Embeddings {
     pub position: Option<Matrix>,
     /// One row per token type.
     pub token_type: Option<Matrix>,
-    /// The LayerNorm of their sum.
-    pub norm: Norm,
+    /// The norm of their sum, if there is one.
+    pub norm: Option<Norm>,
     /// From the width of the tables to H, where they differ.
     pub projection: Option<Linear>,
 }
@@ -159,6 +159,8 @@ pub struct Attention {
     pub value: Linear,
     /// From the concatenated heads.
     pub output: Linear,
+    /// The norms of a head of queries and of one of keys, if there are such.
+    pub head_norms: Option<[Norm; 2]>,
 }
 
 /// Places of the feed-forward part's projections.
@@ -179,12 +181,14 @@ pub struct Block {
     pub layer: usize,
     /// Self-attention.
     pub attention: Attention,
-    /// The LayerNorm that belongs to attention; the first layer of a pre-norm encoder has none.
+    /// The norm that belongs to attention; the first layer of a pre-norm encoder whose embeddings are normalised has none.
     pub attention_norm: Option<Norm>,
     /// The feed-forward part.
     pub feed_forward: FeedForward,
     /// The LayerNorm that belongs to the feed-forward part.
     pub norm: Norm,
+    /// The norms of what attention and the feed-forward part give, before it is added, if there are such.
+    pub given_norms: Option<[Norm; 2]>,
 }
 
 /// Every parameter of an encoder, and which part of the encoder each belongs to.
@@ -284,6 +288,14 @@ pub(crate) struct Names {
     pub down: &'static str,
     /// The LayerNorm of the feed-forward part.
     pub norm: &'static str,
+    /// The norm of a head of queries.
+    pub query_norm: &'static str,
+    /// The norm of a head of keys.
+    pub key_norm: &'static str,
+    /// The norm of what attention gives.
+    pub attended_norm: &'static str,
+    /// The norm of what the feed-forward part gives.
+    pub fed_norm: &'static str,
     /// The LayerNorm behind the last layer.
     pub last_norm: &'static str,
     /// What distances add to scores.
@@ -315,14 +327,16 @@ fn walk(shape: &Shape, names: &Names, visit: &mut dyn FnMut(Parameter)) -> Place
             Positions::Rotary { .. } | Positions::Slopes { .. } => None,
         },
         token_type: (types > 0).then(|| walk.table(names.token_type, types, e)),
-        norm: walk.norm(names.embedding_norm, e),
+        norm: shape
+            .norms_embeddings
+            .then(|| walk.norm(names.embedding_norm, e)),
         projection: (e != h).then(|| walk.linear(names.embedding_projection, [e, h], true)),
     };
     let (buckets, heads) = (shape.distance_buckets, shape.num_attention_heads);
     let distances = (buckets > 0).then(|| walk.table(names.distances, buckets, heads));
     let blocks = (0..shape.num_hidden_layers).map(|layer| block(shape, names, layer, &mut walk));
     let blocks = blocks.collect();
-    let is_last_normed = shape.norm_place == NormPlace::Before;
+    let is_last_normed = shape.norm_place != NormPlace::After;
     let last_norm = is_last_normed.then(|| walk.norm(names.last_norm, h));
     Places {
         embeddings,
@@ -337,19 +351,31 @@ fn block(shape: &Shape, names: &Names, layer: usize, walk: &mut Walk) -> Block {
     let at = |part: &str| format!("{}.{layer}.{part}", names.layer);
     let bias = shape.attention_bias;
     let [query, key, value] = [names.query, names.key, names.value].map(at);
-    let projections = [("query", query), ("key", key), ("value", value)];
-    let [query, key, value] = walk.side_by_side(projections, [h, h], bias);
-    let output = walk.linear(&at(names.output), [h, h], bias);
-    let is_normed_before = shape.norm_place == NormPlace::Before && layer == 0;
+    let (wide, narrow) = (shape.query_width(), shape.key_width());
+    let projections = [
+        ("query", query, wide),
+        ("key", key, narrow),
+        ("value", value, narrow),
+    ];
+    let [query, key, value] = walk.side_by_side(projections, h, bias);
+    let output = walk.linear(&at(names.output), [wide, h], bias);
+    let mut two_norms = |names: [&str; 2], width| names.map(|name| walk.norm(&at(name), width));
+    let head_norms = shape
+        .norms_heads
+        .then(|| two_norms([names.query_norm, names.key_norm], shape.head_width()));
+    let given_norms = (shape.norm_place == NormPlace::Around)
+        .then(|| two_norms([names.attended_norm, names.fed_norm], h));
+    let is_normed_before =
+        shape.norm_place == NormPlace::Before && shape.norms_embeddings && layer == 0;
     let attention_norm = (!is_normed_before).then(|| walk.norm(&at(names.attention_norm), h));
     let bias = shape.up_bias;
     let (up, gate) = match shape.is_gated {
         true => {
-            let mut projections = [("up", at(names.up)), ("gate", at(names.gate))];
+            let mut projections = [("up", at(names.up), f), ("gate", at(names.gate), f)];
             if names.gate_first {
                 projections.reverse();
             }
-            let [first, second] = walk.side_by_side(projections, [h, f], bias);
+            let [first, second] = walk.side_by_side(projections, h, bias);
             match names.gate_first {
                 true => (second, Some(first)),
                 false => (first, Some(second)),
@@ -364,6 +390,7 @@ fn block(shape: &Shape, names: &Names, layer: usize, walk: &mut Walk) -> Block {
             key,
             value,
             output,
+            head_norms,
         },
         attention_norm,
         feed_forward: FeedForward {
@@ -372,6 +399,7 @@ fn block(shape: &Shape, names: &Names, layer: usize, walk: &mut Walk) -> Block {
             down: walk.linear(&at(names.down), [f, h], shape.down_bias),
         },
         norm: walk.norm(&at(names.norm), h),
+        given_norms,
     }
 }
 
@@ -425,16 +453,16 @@ impl Walk<'_> {
         }
     }
 
-    /// Linear layers that read the same, each (role, name), of the same sizes: parts of one tensor where all have one name.
+    /// Linear layers that read the same, each (role, name, width): parts of one tensor where all have one name, and then one width.
     fn side_by_side<const N: usize>(
         &mut self,
-        named: [(&str, String); N],
-        [from, to]: [usize; 2],
+        named: [(&str, String, usize); N],
+        from: usize,
         has_bias: bool,
     ) -> [Linear; N] {
-        let is_one = named.iter().all(|(_, name)| *name == named[0].1);
+        let is_one = named.iter().all(|(_, name, _)| *name == named[0].1);
         let mut part = 0;
-        named.map(|(role, name)| {
+        named.map(|(role, name, to)| {
             if !is_one || N == 1 {
                 return self.linear(&name, [from, to], has_bias);
             }

@@ -41,8 +41,8 @@ pub use named::{NAMED, NamedRecipe, named};
 pub use pair::{Pair, Vector, common_relation_heads};
 pub use part::Part;
 pub use plan::{
-    Mistake, OutputStage, Plan, PlanError, Vocabulary, learning_rate, usual_ffn, usual_from_layers,
-    usual_relation_heads, usual_teacher_layer, usual_warmup,
+    Mistake, OutputStage, Plan, PlanError, Vocabulary, learning_rate, relation_widths, usual_ffn,
+    usual_from_layers, usual_relation_heads, usual_teacher_layer, usual_warmup,
 };
 pub use recipe::{
     ASSISTANT, Compute, DeviceChoice, KernelChoice, Objective, OutputRecipe, Recipe, StudentRecipe,
@@ -53,7 +53,7 @@ pub use sentence::{
     Dense, DenseActivation, FileOf, HeadModule, Pooling, PoolingMode, SentenceHead,
 };
 pub use shape::{
-    Activation, Angles, FARTHEST_BUCKET, Local, NormPlace, Positions, Reach, Shape,
+    Activation, Angles, FARTHEST_BUCKET, Local, NormKind, NormPlace, Positions, Reach, Shape,
     distance_bucket, distance_slope,
 };
 pub use shards::{WEIGHTS_INDEX, shards};

@@ -531,6 +531,20 @@ fn check_rotation(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) {
             )
         },
     );
+    mistakes.demand(
+        !(compares_attention && (teacher.is_grouped() || teacher.is_causal)),
+        "objective",
+        || {
+            format!(
+                "minilm-v1 compares attention head by head, and in the teacher ({}) {}; use minilm-v2",
+                teacher.model_type,
+                match teacher.is_causal {
+                    true => "a token attends to those before it alone",
+                    false => "heads share keys and values",
+                }
+            )
+        },
+    );
     let (hidden, heads) = (recipe.student.hidden, recipe.student.heads);
     let fits = |heads: usize| hidden.is_multiple_of(2 * heads);
     let is_checked_already = heads == 0 || !hidden.is_multiple_of(heads);
@@ -580,7 +594,15 @@ fn check_start(
         });
     }
     let mut demand = |holds, message| mistakes.demand(holds, "student.init", || message);
-    let (own, wanted) = (start.student_kind(), teacher.student_kind());
+    let students = match teacher.only_teaches() {
+        true => "students of this teacher",
+        false => "the teacher",
+    };
+    let wanted = teacher.student_kind();
+    let own = match start.only_teaches() {
+        true => (start.model_type.clone(), ""),
+        false => start.student_kind(),
+    };
     let (found, of_teacher) = match own.0 == wanted.0 {
         true => (own.1, wanted.1),
         false => (own.0.as_str(), wanted.0.as_str()),
@@ -588,8 +610,7 @@ fn check_start(
     demand(
         found == of_teacher,
         format!(
-            "the model in {folder} is of the kind `{found}`, and the teacher of `{of_teacher}`; name a folder with a model of the \
-             teacher's kind"
+            "the model in {folder} is of the kind `{found}`, and {students} of `{of_teacher}`; name a folder with a model of that kind"
         ),
     );
     let tokens = (start.vocab_size, teacher.vocab_size);
@@ -626,8 +647,9 @@ pub fn usual_teacher_layer(teacher: &Config) -> usize {
     }
 }
 
-/// A_r unless a recipe names it: the largest number that divides both hidden sizes, up to 48, or 64 for a teacher with
-/// a hidden size of 1024 or more, as in the paper.
+/// A_r unless a recipe names it: the largest number that divides both the student's hidden size and the teacher's, or the width of the
+/// teacher's keys ([`Shape::key_width`](crate::Shape::key_width)) where that is another, up to 48, or 64 for a teacher of 1024 or
+/// more, as in the paper.
 pub fn usual_relation_heads(student: usize, teacher: usize) -> usize {
     let most = if teacher >= 1024 { 64 } else { 48 };
     let fits = common_relation_heads(student, teacher).into_iter();
@@ -698,6 +720,17 @@ fn from_layers(
     mistakes: &mut Mistakes,
 ) -> Option<Vec<usize>> {
     let (student, named) = (&recipe.student, &recipe.student.from_layers);
+    if student.init == Init::Teacher && teacher.only_teaches() {
+        let (kind, class) = teacher.student_kind();
+        let message = format!(
+            "a teacher of the kind `{}` has no students of its kind here: they are of the kind `{kind}` ({class}), with the \
+             teacher's tokens, and cannot start from its weights; set student.init to `random`, or to {{ folder = \"DIR\" }} with \
+             such a model",
+            teacher.model_type
+        );
+        mistakes.add("student.init", message);
+        return None;
+    }
     if student.init != Init::Teacher {
         let init = match &student.init {
             Init::Folder(_) => "a folder",
@@ -771,9 +804,26 @@ fn from_layers(
     Some(named.clone())
 }
 
+/// What a number of relation heads divides, of a student of this width and a teacher, in words.
+pub fn relation_widths(student: usize, teacher: &Config) -> String {
+    let (queries, keys, hidden) = (
+        teacher.query_width(),
+        teacher.key_width(),
+        teacher.hidden_size,
+    );
+    match queries == hidden && keys == hidden {
+        true => format!("both hidden sizes, {student} (student) and {hidden} (teacher)"),
+        false => format!(
+            "the hidden size of the student, {student}, and the widths of the teacher's queries, {queries}, and of its keys and \
+             values, {keys}"
+        ),
+    }
+}
+
 fn relation_heads(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) -> usize {
-    let (student, hidden) = (recipe.student.hidden, teacher.hidden_size);
-    let fits = common_relation_heads(student, hidden);
+    // It divides the width of the queries, too.
+    let (student, keys) = (recipe.student.hidden, teacher.key_width());
+    let fits = common_relation_heads(student, keys);
     if recipe.objective == Objective::MinilmV1 {
         let heads = teacher.num_attention_heads;
         mistakes.demand(recipe.student.heads == heads, "student.heads", || {
@@ -788,13 +838,11 @@ fn relation_heads(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) ->
         });
         return heads;
     }
-    let usual = usual_relation_heads(student, hidden);
+    let usual = usual_relation_heads(student, keys);
     let heads = recipe.relation_heads.unwrap_or(usual);
     mistakes.demand(fits.contains(&heads), "relation_heads", || {
-        format!(
-            "{heads} relation heads do not divide both hidden sizes, {student} (student) and {hidden} (teacher); \
-             these do: {fits:?}"
-        )
+        let widths = relation_widths(student, teacher);
+        format!("{heads} relation heads do not divide {widths}; these do: {fits:?}")
     });
     heads
 }

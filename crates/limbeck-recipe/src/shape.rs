@@ -193,9 +193,22 @@ pub fn distance_slope(head: usize, heads: usize) -> f64 {
 pub enum NormPlace {
     /// The sum of what a part reads and what it gives (post-norm).
     After,
-    /// What a part reads (pre-norm), and what the last layer gives. Attention of the first layer reads what the LayerNorm of the
-    /// embeddings gives.
+    /// What a part reads (pre-norm), and what the last layer gives. Where the embeddings are normalised, attention of the first layer
+    /// reads what that gives.
     Before,
+    /// The same, and what a part gives, too, before it is added.
+    Around,
+}
+
+/// What a norm does with a vector before it scales it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormKind {
+    /// Mean 0 and variance 1 (LayerNorm, Ba et al. 2016, <https://arxiv.org/abs/1607.06450>).
+    MeanVariance,
+    /// A mean square of 1 (RMSNorm, Zhang and Sennrich 2019, <https://arxiv.org/abs/1910.07467>).
+    MeanSquare,
+    /// The same, with a scale that is 1 more than the weight of the file.
+    MeanSquareFromOne,
 }
 
 /// The numbers that decide what an encoder computes and which parameters it has. Two models of one shape compute the same
@@ -211,8 +224,14 @@ pub struct Shape {
     pub hidden_size: usize,
     /// Number of layers L.
     pub num_hidden_layers: usize,
-    /// Number of attention heads; divides H.
+    /// Number of attention heads, of queries; divides H unless heads have a width of their own.
     pub num_attention_heads: usize,
+    /// Width of a head where it is a number of its own. `None`: the heads share H.
+    pub head_size: Option<usize>,
+    /// Number of heads of keys and of values where it is a number of its own, which divides that of queries: as many heads of queries
+    /// one after the other attend with one of these (grouped queries, Ainslie et al. 2023, <https://arxiv.org/abs/2305.13245>). `None`:
+    /// each has its own.
+    pub key_value_heads: Option<usize>,
     /// Width of the feed-forward part.
     pub intermediate_size: usize,
     /// Positions of tokens.
@@ -224,9 +243,21 @@ pub struct Shape {
     pub distance_buckets: usize,
     /// Layers that attend to near tokens alone; none: all attend to all tokens.
     pub local: Option<Local>,
+    /// Whether the vectors of words are multiplied by the root of H.
+    pub scales_words: bool,
+    /// Whether a token attends to itself and those before it alone, as in a decoder.
+    pub is_causal: bool,
+    /// Whether queries and keys are normalised, each head by itself, before positions turn them.
+    pub norms_heads: bool,
+    /// The number whose root divides the scores of attention, where it is not the width of a head.
+    pub score_width: Option<f64>,
+    /// Whether the embeddings are normalised.
+    pub norms_embeddings: bool,
     /// Where a layer normalises.
     pub norm_place: NormPlace,
-    /// Whether LayerNorms have a shift.
+    /// How all norms normalise.
+    pub norm_kind: NormKind,
+    /// Whether norms have a shift.
     pub norm_bias: bool,
     /// Whether the linear layers of attention have biases.
     pub attention_bias: bool,
@@ -234,7 +265,7 @@ pub struct Shape {
     pub up_bias: bool,
     /// Whether the down projection does.
     pub down_bias: bool,
-    /// Epsilon of every LayerNorm.
+    /// Epsilon of every norm.
     pub layer_norm_eps: f64,
     /// Whether the activation of the feed-forward part is multiplied with a second up projection (a gated linear unit, Shazeer
     /// 2020, <https://arxiv.org/abs/2002.05202>).
@@ -271,10 +302,35 @@ impl Shape {
         self.positions.max_length()
     }
 
+    /// Width of an attention head.
+    pub fn head_width(&self) -> usize {
+        let shared = self.hidden_size / self.num_attention_heads;
+        self.head_size.unwrap_or(shared)
+    }
+
+    /// Heads of keys, and of values.
+    pub fn key_heads(&self) -> usize {
+        self.key_value_heads.unwrap_or(self.num_attention_heads)
+    }
+
+    /// Width of the queries of a token, all heads of them.
+    pub fn query_width(&self) -> usize {
+        self.num_attention_heads * self.head_width()
+    }
+
+    /// Width of its keys, and of its values: a divisor of that of the queries.
+    pub fn key_width(&self) -> usize {
+        self.key_heads() * self.head_width()
+    }
+
+    /// Whether several heads of queries share keys and values.
+    pub fn is_grouped(&self) -> bool {
+        self.key_heads() < self.num_attention_heads
+    }
+
     /// Whether rotary positions, if there are any, find the dimensions of a head in pairs.
     pub(crate) fn turns_whole_pairs(&self) -> bool {
-        let width = self.hidden_size / self.num_attention_heads;
-        !self.is_rotary() || width.is_multiple_of(2)
+        !self.is_rotary() || self.head_width().is_multiple_of(2)
     }
 
     /// Whether attention of a layer, from 0, reaches near tokens alone.
@@ -291,9 +347,15 @@ impl Shape {
 
     /// How far attention of a layer, from 0, reaches.
     pub fn reach(&self, layer: usize) -> Reach {
-        self.local_of(layer)
-            .map(|local| local.reach)
-            .unwrap_or_default()
+        let local = self.local_of(layer);
+        let reach = local.map(|local| local.reach).unwrap_or_default();
+        match self.is_causal {
+            true => Reach {
+                after: Some(0),
+                ..reach
+            },
+            false => reach,
+        }
     }
 
     /// The angles by which a layer, from 0, turns queries and keys, if it does.

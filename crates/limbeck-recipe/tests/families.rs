@@ -2,9 +2,9 @@
 
 use limbeck_recipe::layout::{Kind, Layout};
 use limbeck_recipe::{
-    Activation, Angles, Config, HeadChoice, Init, Local, NormPlace, Objective, Plan, Positions,
-    Reach, Recipe, Shape, StudentRecipe, StudentSize, Tap, distance_bucket, distance_slope,
-    parameter_count,
+    Activation, Angles, Config, HeadChoice, Init, Local, NormKind, NormPlace, Objective, Plan,
+    Positions, Reach, Recipe, Shape, StudentRecipe, StudentSize, Tap, distance_bucket,
+    distance_slope, parameter_count,
 };
 use serde_json::{Value, json};
 
@@ -264,7 +264,10 @@ fn places_belong_to_the_parameters_that_they_name() {
         assert_eq!(vectors[bias.0], format!("{name}.bias"));
     }
     for (name, norm) in [
-        ("embeddings.LayerNorm", layout.embeddings.norm),
+        (
+            "embeddings.LayerNorm",
+            layout.embeddings.norm.expect("a norm of the embeddings"),
+        ),
         (
             "encoder.layer.0.attention.output.LayerNorm",
             block.attention_norm.expect("a post-norm layer"),
@@ -285,6 +288,8 @@ fn distilbert_is_read_by_its_own_keys() {
         hidden_size: 8,
         num_hidden_layers: 1,
         num_attention_heads: 2,
+        head_size: None,
+        key_value_heads: None,
         intermediate_size: 16,
         positions: Positions::Learned {
             rows: 10,
@@ -294,7 +299,13 @@ fn distilbert_is_read_by_its_own_keys() {
         type_vocab_size: 0,
         distance_buckets: 0,
         local: None,
+        scales_words: false,
+        is_causal: false,
+        norms_heads: false,
+        score_width: None,
+        norms_embeddings: true,
         norm_place: NormPlace::After,
+        norm_kind: NormKind::MeanVariance,
         norm_bias: true,
         attention_bias: true,
         up_bias: true,
@@ -493,6 +504,8 @@ fn modernbert_is_read_by_the_keys_of_either_transformers() {
         hidden_size: 8,
         num_hidden_layers: 5,
         num_attention_heads: 2,
+        head_size: None,
+        key_value_heads: None,
         intermediate_size: 6,
         positions: Positions::Rotary {
             longest: 90,
@@ -505,7 +518,13 @@ fn modernbert_is_read_by_the_keys_of_either_transformers() {
             angles: 100.0.into(),
             layers: vec![1, 3],
         }),
+        scales_words: false,
+        is_causal: false,
+        norms_heads: false,
+        score_width: None,
+        norms_embeddings: true,
         norm_place: NormPlace::Before,
+        norm_kind: NormKind::MeanVariance,
         norm_bias: false,
         attention_bias: false,
         up_bias: false,
@@ -987,6 +1006,8 @@ fn nomic_bert_is_read_in_both_kinds_of_keys() {
         hidden_size: 8,
         num_hidden_layers: 2,
         num_attention_heads: 2,
+        head_size: None,
+        key_value_heads: None,
         intermediate_size: 6,
         positions: Positions::Rotary {
             longest: 90,
@@ -995,7 +1016,13 @@ fn nomic_bert_is_read_in_both_kinds_of_keys() {
         type_vocab_size: 2,
         distance_buckets: 0,
         local: None,
+        scales_words: false,
+        is_causal: false,
+        norms_heads: false,
+        score_width: None,
+        norms_embeddings: true,
         norm_place: NormPlace::After,
+        norm_kind: NormKind::MeanVariance,
         norm_bias: true,
         attention_bias: false,
         up_bias: false,
@@ -1486,4 +1513,234 @@ fn a_student_starts_from_a_student_of_its_teacher() {
     let refused = mistake(&parse(&jina()), &parse(&bert())).expect("another class");
     let kinds = "is of the kind `BertModel`, and the teacher of `JinaBertModel`";
     assert!(refused.contains(kinds), "{refused}");
+}
+
+/// As the hub has a small one: heads of queries share keys and values.
+fn eurobert() -> Value {
+    json!({
+        "model_type": "eurobert", "vocab_size": 50, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "head_dim": 2, "intermediate_size": 6, "max_position_embeddings": 90, "hidden_act": "silu",
+        "rms_norm_eps": 1e-3, "rope_theta": 250_000, "rope_scaling": null, "pad_token_id": 3, "bos_token_id": 1,
+        "eos_token_id": 2, "attention_bias": false, "mlp_bias": false, "id2label": {"0": "task"},
+    })
+}
+
+/// Heads are wider than their share of the hidden size.
+fn qwen3() -> Value {
+    json!({
+        "model_type": "qwen3", "vocab_size": 50, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "head_dim": 6, "intermediate_size": 6, "max_position_embeddings": 90, "hidden_act": "silu",
+        "rms_norm_eps": 1e-3, "rope_theta": 1_000_000, "pad_token_id": 3, "use_sliding_window": false, "sliding_window": null,
+    })
+}
+
+/// In the keys of transformers 4, as the hub has EmbeddingGemma.
+fn gemma3() -> Value {
+    json!({
+        "model_type": "gemma3_text", "vocab_size": 50, "hidden_size": 8, "num_hidden_layers": 4, "num_attention_heads": 2,
+        "num_key_value_heads": 1, "head_dim": 4, "intermediate_size": 6, "max_position_embeddings": 90,
+        "hidden_activation": "gelu_pytorch_tanh", "rms_norm_eps": 1e-3, "rope_theta": 5000.0, "rope_local_base_freq": 100.0,
+        "rope_scaling": null, "sliding_window": 7, "sliding_window_pattern": 3, "query_pre_attn_scalar": 9,
+        "use_bidirectional_attention": true, "attn_logit_softcapping": null, "pad_token_id": 0,
+    })
+}
+
+#[test]
+fn grouped_queries_are_wider_than_their_keys() {
+    let read = parse(&eurobert());
+    assert_eq!((read.query_width(), read.key_width()), (8, 4));
+    assert!(read.is_grouped() && !read.is_causal && !read.norms_embeddings);
+    assert_eq!(
+        (read.norm_kind, read.norm_place, read.activation),
+        (NormKind::MeanSquare, NormPlace::Before, Activation::Silu)
+    );
+    assert_eq!(read.angles(1), Some(Angles::from(250_000.0)));
+    let layout = read.layout();
+    let shape = |name: &str| {
+        let found = layout.parameters.iter().find(|p| p.name == name);
+        found.map(|p| p.shape.clone()).unwrap_or_default()
+    };
+    assert_eq!(shape("layers.0.self_attn.q_proj.weight"), [8, 8]);
+    assert_eq!(shape("layers.1.self_attn.v_proj.weight"), [4, 8]);
+    assert_eq!(shape("layers.0.input_layernorm.weight"), [8]);
+    assert_eq!(shape("norm.weight"), [8]);
+    // Up, gate, down and four of attention, of two layers, and the words.
+    let matrices = layout.parameters.iter().filter(|p| p.kind.decays());
+    assert_eq!(matrices.count(), 15);
+    let mut config = eurobert();
+    config["num_key_value_heads"] = 3.into();
+    assert_eq!(
+        Config::parse("config.json", config.to_string().as_bytes())
+            .expect_err("3 of 4 heads")
+            .to_string(),
+        "config.json: the number of heads of keys and values (3) does not divide num_attention_heads (4)"
+    );
+    // Sizes that no model has are damage, and no arithmetic overflows on them.
+    config["num_attention_heads"] = 90_000_000.into();
+    config["head_dim"] = 90_000_000.into();
+    assert_eq!(
+        Config::parse("config.json", config.to_string().as_bytes())
+            .expect_err("sizes of no model")
+            .to_string(),
+        "config.json: num_attention_heads is 90000000, and so many heads of 90000000 dimensions are more than any model has"
+    );
+    let mut config = eurobert();
+    // Without the keys, as many as heads of queries.
+    let fields = config.as_object_mut().expect("an object");
+    fields.remove("num_key_value_heads");
+    assert!(!parse(&config).is_grouped());
+}
+
+#[test]
+fn qwen3_looks_back_alone_and_normalises_its_heads() {
+    let read = parse(&qwen3());
+    assert_eq!((read.query_width(), read.key_width()), (24, 12));
+    assert!(read.is_causal && read.norms_heads);
+    let back = Reach {
+        before: None,
+        after: Some(0),
+    };
+    assert_eq!((read.reach(0), read.global_layers()), (back, vec![1, 2]));
+    let layout = read.layout();
+    let norms = layout
+        .parameters
+        .iter()
+        .filter(|p| p.name.contains("_norm."));
+    let norms: Vec<_> = norms.map(|p| (p.name.as_str(), p.shape[0])).collect();
+    assert_eq!(
+        norms[..2],
+        [
+            ("layers.0.self_attn.q_norm.weight", 6),
+            ("layers.0.self_attn.k_norm.weight", 6)
+        ]
+    );
+    let mut config = qwen3();
+    config["use_sliding_window"] = true.into();
+    let error = Config::parse("config.json", config.to_string().as_bytes());
+    assert!(
+        error
+            .expect_err("a window")
+            .to_string()
+            .contains("use_sliding_window")
+    );
+}
+
+#[test]
+fn gemma_looks_to_both_sides_where_its_config_says_so() {
+    let read = parse(&gemma3());
+    assert_eq!(
+        (read.norm_kind, read.norm_place, read.score_width),
+        (NormKind::MeanSquareFromOne, NormPlace::Around, Some(9.0))
+    );
+    assert_eq!(read.reach(0), Reach::local(3));
+    assert_eq!(
+        (read.reach(2), read.global_layers()),
+        (Reach::default(), vec![3])
+    );
+    let angles = [0, 2].map(|layer| read.angles(layer));
+    assert_eq!(
+        angles,
+        [100.0, 5000.0].map(|theta| Some(Angles::from(theta)))
+    );
+    // Of transformers 5: the same, and what scales it is that of the other layers alone.
+    let mut config = gemma3();
+    config["rope_scaling"] = json!({"rope_type": "linear", "factor": 8.0});
+    let scaled = parse(&config);
+    assert_eq!(scaled.angles(0), Some(Angles::from(100.0)));
+    assert_eq!(scaled.angles(2).map(|angles| angles.stretch), Some(8.0));
+    // A causal one sees itself and six before it.
+    config["use_bidirectional_attention"] = false.into();
+    let back = Reach {
+        before: Some(6),
+        after: Some(0),
+    };
+    assert_eq!(parse(&config).reach(0), back);
+    config["attn_logit_softcapping"] = 50.0.into();
+    assert!(Config::parse("config.json", config.to_string().as_bytes()).is_err());
+}
+
+/// Such a teacher's student is a ModernBERT that has its tokens and positions, and nothing else of it.
+#[test]
+fn students_of_teachers_that_only_teach_are_modernbert() {
+    for teacher in [eurobert(), qwen3(), gemma3()] {
+        let teacher = parse(&teacher);
+        assert!(teacher.only_teaches());
+        let student = teacher.student(SIZE);
+        let json = student.to_json("float32");
+        let again = parse(&serde_json::from_str(&json).expect("JSON"));
+        assert_eq!(again.shape, as_written(&student, &teacher));
+        assert_eq!(again.model_type, "modernbert");
+        assert!(!again.only_teaches() && again.global_layers() == [1]);
+        assert_eq!(
+            (again.vocab_size, again.max_length(), again.pad_token_id),
+            (50, 90, teacher.pad_token_id)
+        );
+        let refused = teacher.require_more_than_a_teacher();
+        assert!(refused.expect_err("a teacher").contains("`modernbert`"));
+    }
+}
+
+#[test]
+fn plans_of_teachers_that_only_teach_say_what_their_students_are() {
+    let teacher = parse(&eurobert());
+    let mut recipe = Recipe {
+        teacher: "t".into(),
+        corpus: vec!["c".into()],
+        max_length: 16,
+        student: StudentRecipe {
+            layers: 1,
+            hidden: 24,
+            heads: 3,
+            ..StudentRecipe::default()
+        },
+        ..Recipe::default()
+    };
+    let message = |recipe: &Recipe| {
+        Plan::new(recipe, &teacher)
+            .expect_err("a mistake")
+            .to_string()
+    };
+    let of_kind = message(&recipe);
+    assert!(
+        of_kind.contains("student.init: a teacher of the kind `eurobert` has no students of its kind here: they are of the kind `modernbert` (ModernBertModel)"),
+        "{of_kind}"
+    );
+    recipe.student.init = Init::Random;
+    let plan = Plan::new(&recipe, &teacher).expect("a plan");
+    // What divides 24 and the 4 of keys and values.
+    assert_eq!(
+        (plan.relation_heads, plan.student.model_type.as_str()),
+        (4, "modernbert")
+    );
+    recipe.relation_heads = Some(6);
+    let of_heads = message(&recipe);
+    assert!(
+        of_heads.contains("6 relation heads do not divide the hidden size of the student, 24, and the widths of the teacher's queries, 8, and of its keys and values, 4; these do: [1, 2, 4]"),
+        "{of_heads}"
+    );
+    recipe.relation_heads = None;
+    recipe.objective = Objective::MinilmV1;
+    recipe.student.heads = 4;
+    recipe.student.hidden = 16;
+    assert!(message(&recipe).contains("heads share keys and values; use minilm-v2"));
+    // A student may start from a ModernBERT with the teacher's tokens, and not from a EuroBERT.
+    recipe.objective = Objective::MinilmV2;
+    let start = teacher.student(SIZE);
+    recipe.student = StudentRecipe {
+        layers: 1,
+        hidden: 12,
+        heads: 3,
+        ffn: Some(20),
+        init: Init::Folder("start".into()),
+        ..StudentRecipe::default()
+    };
+    let plan = Plan::with_start(&recipe, &teacher, Some(&start)).expect("a start");
+    assert_eq!(plan.student.model_type, "modernbert");
+    let error = Plan::with_start(&recipe, &teacher, Some(&teacher)).expect_err("a EuroBERT");
+    assert!(
+        error
+            .to_string()
+            .contains("is of the kind `eurobert`, and students of this teacher of `modernbert`"),
+        "{error}"
+    );
 }

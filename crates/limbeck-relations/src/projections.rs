@@ -1,5 +1,7 @@
 //! Queries, keys and values of a sentence, from which every relation follows.
 
+use std::borrow::Cow;
+
 use limbeck_recipe::{Pair, Vector};
 
 use crate::relation::{MapError, map};
@@ -10,6 +12,7 @@ pub struct Projections {
     size: usize,
     hidden: usize,
     attention_heads: usize,
+    key_heads: usize,
     layers: Vec<Vec<f32>>,
 }
 
@@ -39,13 +42,28 @@ impl Projections {
         attention_heads: usize,
         layers: Vec<Vec<f32>>,
     ) -> Result<Self, ProjectionsError> {
-        let hidden = layers.first().map_or(0, Vec::len) / (3 * size.max(1));
+        Self::grouped(size, (attention_heads, attention_heads), layers)
+    }
+
+    /// Of layers of queries (S, H), keys and values each, row-major, with so many heads of queries, and so many of keys and of values,
+    /// all of one width: where the latter are fewer, keys and values are narrower than H.
+    ///
+    /// # Errors
+    /// [`ProjectionsError`] if a layer has another number of numbers, or the heads do not share them evenly.
+    pub fn grouped(
+        size: usize,
+        (attention_heads, key_heads): (usize, usize),
+        layers: Vec<Vec<f32>>,
+    ) -> Result<Self, ProjectionsError> {
+        let all_heads = attention_heads + 2 * key_heads;
+        let width = layers.first().map_or(0, Vec::len) / (all_heads * size).max(1);
+        let hidden = attention_heads * width;
         for (i, layer) in layers.iter().enumerate() {
             let fits = size > 0
-                && hidden > 0
-                && layer.len() == 3 * size * hidden
-                && attention_heads > 0
-                && hidden.is_multiple_of(attention_heads);
+                && width > 0
+                && layer.len() == all_heads * width * size
+                && key_heads > 0
+                && attention_heads.is_multiple_of(key_heads);
             if !fits {
                 return Err(ProjectionsError {
                     layer: i + 1,
@@ -59,6 +77,7 @@ impl Projections {
             size,
             hidden,
             attention_heads,
+            key_heads,
             layers,
         })
     }
@@ -68,9 +87,32 @@ impl Projections {
         self.size
     }
 
-    /// H.
+    /// H, the width of queries.
     pub fn hidden(&self) -> usize {
         self.hidden
+    }
+
+    /// Width of keys, and of values, which divides H.
+    pub fn keys(&self) -> usize {
+        self.key_heads * self.head()
+    }
+
+    /// Width of the vectors that a pair compares: of the wider of its two.
+    pub fn width(&self, pair: Pair) -> usize {
+        let widths = [pair.row, pair.column].map(|vector| self.width_of(vector));
+        widths[0].max(widths[1])
+    }
+
+    fn width_of(&self, vector: Vector) -> usize {
+        match vector {
+            Vector::Q => self.hidden,
+            Vector::K | Vector::V => self.keys(),
+        }
+    }
+
+    /// Width of an attention head.
+    fn head(&self) -> usize {
+        self.hidden / self.attention_heads.max(1)
     }
 
     /// The model's own heads.
@@ -83,7 +125,7 @@ impl Projections {
         self.layers.len()
     }
 
-    /// (3, S, H) of a layer, from 1.
+    /// Queries, keys and values of a layer, from 1, one behind the other.
     pub fn layer(&self, layer: usize) -> Option<&[f32]> {
         Some(self.layers.get(layer.checked_sub(1)?)?)
     }
@@ -101,14 +143,33 @@ impl Projections {
     /// # Errors
     /// [`MapError`] if there is no such layer or A does not divide H.
     pub fn map(&self, layer: usize, pair: Pair, heads: usize) -> Result<Vec<f32>, MapError> {
-        let all = self.layer(layer).unwrap_or_default();
-        let area = self.size * self.hidden;
-        let of = |vector: Vector| {
-            let start = vector as usize * area;
-            all.get(start..start + area).unwrap_or_default()
-        };
-        map(of(pair.row), of(pair.column), self.size, heads)
+        let [row, column] = self.compared(layer, pair);
+        map(&row, &column, self.size, heads)
     }
+
+    /// The two vectors that a pair compares in a layer, from 1, (S, W) each: of grouped queries and narrower keys or values, the heads
+    /// of the latter repeated for each that attends with them. Empty if there is no such layer.
+    pub fn compared(&self, layer: usize, pair: Pair) -> [Cow<'_, [f32]>; 2] {
+        let all = self.layer(layer).unwrap_or_default();
+        let wide = self.width(pair);
+        [pair.row, pair.column].map(|vector| {
+            let before = Vector::ALL.into_iter().take(vector as usize);
+            let before: usize = before.map(|vector| self.width_of(vector)).sum();
+            let width = self.width_of(vector);
+            let values = all.get(self.size * before..self.size * (before + width));
+            widened(values.unwrap_or_default(), (width, wide), self.head())
+        })
+    }
+}
+
+/// Rows of keys or values, each with its heads repeated, so that they are as wide as queries that share them: each head of `head`
+/// numbers stands as many times one after the other as heads of queries attend with it.
+fn widened(values: &[f32], (width, wide): (usize, usize), head: usize) -> Cow<'_, [f32]> {
+    if width == wide || head == 0 {
+        return Cow::Borrowed(values);
+    }
+    let repeat = |head: &[f32]| head.repeat(wide / width);
+    Cow::Owned(values.chunks(head).flat_map(repeat).collect())
 }
 
 /// Rows of numbers in 16 bits each, with a scale a row: how a film stores projections.
@@ -210,6 +271,24 @@ mod tests {
         assert_eq!(taps.map(2, qv, 4).expect("Q-V of layer 2"), expected);
         assert!(taps.map(1, Pair::QQ, 3).is_err(), "3 does not divide 4");
         assert!(taps.map(0, Pair::QQ, 1).is_err() && taps.map(3, Pair::QQ, 1).is_err());
+    }
+
+    /// Two tokens; two heads of queries of two numbers each share one of keys and of values.
+    #[test]
+    fn grouped_queries_meet_their_keys_again() {
+        let layer: Vec<f32> = (0..16).map(|i| (i as f32 * 0.7).sin()).collect();
+        let taps = Projections::grouped(2, (2, 1), vec![layer.clone()]).expect("8 + 4 + 4 numbers");
+        assert_eq!((taps.hidden(), taps.keys()), (4, 2));
+        assert_eq!((taps.width(Pair::QK), taps.width(Pair::KK)), (4, 2));
+        let (queries, keys, values) = (&layer[..8], &layer[8..12], &layer[12..]);
+        let twice = [&keys[..2], &keys[..2], &keys[2..], &keys[2..]].concat();
+        let attention = map(queries, &twice, 2, 2).expect("two heads");
+        assert_eq!(taps.map(1, Pair::QK, 2).expect("Q-K"), attention);
+        // What is as narrow is compared as it is.
+        let expected = map(values, values, 2, 2).expect("two heads of one number");
+        assert_eq!(taps.map(1, Pair::VV, 2).expect("V-V"), expected);
+        assert!(taps.map(1, Pair::KK, 4).is_err(), "4 does not divide 2");
+        assert!(Projections::grouped(2, (3, 2), vec![vec![0.0; 28]]).is_err());
     }
 
     #[test]

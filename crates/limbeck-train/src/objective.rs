@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use limbeck_kernels::{Lengths, Taps, relation_loss};
 use limbeck_model::ModelError;
-use limbeck_recipe::{Kernels, Pair, Part, Plan, Pooling};
+use limbeck_recipe::{Kernels, Pair, Part, Plan, Pooling, Vector};
 
 use crate::TrainError;
 use crate::output::Outputs;
@@ -11,7 +11,7 @@ use crate::output::Outputs;
 /// What a model makes of a batch, as far as a loss compares it.
 #[derive(Clone, Debug)]
 pub struct Reading {
-    /// Queries, keys and values of the layer that is compared, each (B, S, H).
+    /// Queries, keys and values of the layer that is compared, each (B, S, H); a teacher's keys and values may be narrower.
     pub taps: Taps,
     /// Hidden states of the last layer, (B, S, H); only the output stage compares them.
     pub states: Option<Tensor<3>>,
@@ -34,6 +34,8 @@ pub struct Loss {
 pub struct Objective {
     kernels: Kernels,
     heads: usize,
+    /// Width of an attention head of the teacher.
+    teacher_head: usize,
     pairs: Vec<(Pair, f64)>,
     output: Vec<(Part, f64)>,
     pooling: Pooling,
@@ -62,6 +64,7 @@ impl Objective {
         Self {
             kernels: plan.kernels,
             heads: plan.relation_heads,
+            teacher_head: plan.teacher.head_width(),
             pairs: weights.iter().filter_map(pair).collect(),
             output: output.copied().collect(),
             pooling: stage.map_or_else(Pooling::default, |stage| stage.pooling.clone()),
@@ -86,9 +89,9 @@ impl Objective {
         lengths: &Lengths,
     ) -> Result<Loss, TrainError> {
         let (mut totals, mut names, mut parts) = (Vec::new(), Vec::new(), Vec::new());
-        if !self.pairs.is_empty() {
-            let (student, teacher, pairs) = (&student.taps, &teacher.taps, &self.pairs);
-            let loss = relation_loss(self.kernels, student, teacher, pairs, lengths, self.heads)
+        for (teacher, pairs) in self.sides(&teacher.taps) {
+            let (student, pairs) = (&student.taps, &pairs);
+            let loss = relation_loss(self.kernels, student, &teacher, pairs, lengths, self.heads)
                 .map_err(ModelError::from)?;
             totals.push(loss.total);
             names.extend(pairs.iter().map(|(pair, _)| Part::Relation(*pair)));
@@ -112,5 +115,28 @@ impl Objective {
             names,
             parts: Tensor::cat(parts, 0),
         })
+    }
+
+    /// The teacher's vectors, all of one width, with the pairs that compare them so. Of grouped queries: keys and values as wide as
+    /// queries in the pairs with these, as attention has them, and as they are in the others.
+    fn sides(&self, teacher: &Taps) -> Vec<(Taps, Vec<(Pair, f64)>)> {
+        let is_of_queries =
+            |(pair, _): &(Pair, f64)| pair.row == Vector::Q || pair.column == Vector::Q;
+        let pairs = self.pairs.iter().copied();
+        let sides = match teacher.q.dims() == teacher.k.dims() {
+            true => vec![(teacher.clone(), pairs.collect())],
+            false => {
+                let (of_queries, others): (Vec<_>, Vec<_>) = pairs.partition(is_of_queries);
+                // No pair of the others compares queries: keys stand in their place.
+                let narrow = Taps {
+                    q: teacher.k.clone(),
+                    ..teacher.clone()
+                };
+                let wide = teacher.clone().widened(self.teacher_head);
+                vec![(wide, of_queries), (narrow, others)]
+            }
+        };
+        let sides = sides.into_iter();
+        sides.filter(|(_, pairs)| !pairs.is_empty()).collect()
     }
 }

@@ -487,9 +487,14 @@ impl Run {
     async fn taps(&self, encoder: &Encoder, ids: &[u32]) -> Result<Vec<Vec<f32>>, TrainError> {
         let tokens = TokenBatch::new(ids, &[ids.len()], self.device())?;
         let layers = encoder.taps(&tokens)?;
-        let area = 3 * ids.len() * encoder.config().hidden_size;
+        let config = encoder.config();
+        let area = ids.len() * (config.query_width() + 2 * config.key_width());
         let vectors = layers.into_iter().flat_map(|taps| [taps.q, taps.k, taps.v]);
-        let values = to_host(Tensor::cat(vectors.collect(), 0)).await?;
+        let vectors = vectors.map(|vectors| {
+            let count = vectors.dims().iter().product::<usize>();
+            vectors.reshape([count])
+        });
+        let values = to_host(Tensor::<1>::cat(vectors.collect(), 0)).await?;
         Ok(values.chunks(area).map(<[f32]>::to_vec).collect())
     }
 }
@@ -536,15 +541,18 @@ pub async fn check_kernels(plan: &mut Plan, device: &Device) -> Option<String> {
     if plan.recipe.kernel == KernelChoice::Naive {
         return None;
     }
-    let relation = |times: usize| Check::Relation {
-        student: times * plan.student.hidden_size / plan.relation_heads,
-        teacher: times * plan.teacher.hidden_size / plan.relation_heads,
+    let heads = plan.relation_heads;
+    let relation = |times: usize, teacher: usize| Check::Relation {
+        student: times * plan.student.hidden_size / heads,
+        teacher: times * teacher / heads,
     };
-    let mut tests = vec![relation(1), Check::AdamW];
+    let (queries, keys) = (plan.teacher.query_width(), plan.teacher.key_width());
+    let mut tests = vec![relation(1, queries), Check::AdamW];
+    tests.extend((keys != queries).then(|| relation(1, keys)));
     // The vectors of sentences are wider than those of tokens where several modes of pooling make them.
     let stage = plan.output.as_ref();
     let modes = stage.map_or(1, |stage| stage.pooling.modes.len());
-    tests.extend((modes > 1).then(|| relation(modes)));
+    tests.extend((modes > 1).then(|| relation(modes, plan.teacher.hidden_size)));
     tests.extend(checks(&plan.student));
     tests.extend(checks(&plan.teacher));
     tests.extend(plan.mixed.map(|mixed| Check::Mixed {

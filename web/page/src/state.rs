@@ -282,10 +282,12 @@ impl Page {
                 special,
                 left_out,
                 attention_heads,
+                key_value_heads,
             } => {
+                let heads = (attention_heads, key_value_heads.unwrap_or(attention_heads));
                 let token = |(text, special)| Token { text, special };
                 let tokens: Vec<Token> = tokens.into_iter().zip(special).map(token).collect();
-                let Some(taps) = self.taps(tokens.len(), attention_heads, &blobs) else {
+                let Some(taps) = self.taps(tokens.len(), heads, &blobs) else {
                     return;
                 };
                 let from_teacher = Taught {
@@ -309,7 +311,7 @@ impl Page {
                     let from_teacher = runs.last().and_then(|run| run.from_teacher.as_ref());
                     from_teacher.map_or(0, |from_teacher| from_teacher.tokens.len())
                 });
-                let Some(taps) = self.taps(size, attention_heads, &blobs) else {
+                let Some(taps) = self.taps(size, (attention_heads, attention_heads), &blobs) else {
                     return;
                 };
                 self.update_run(|run| {
@@ -373,8 +375,13 @@ impl Page {
     }
 
     /// Taps as they were sent; what does not fit is a problem of the sentence.
-    fn taps(&self, size: usize, heads: usize, blobs: &[Uint8Array]) -> Option<Projections> {
-        let taps = Projections::new(size, heads, blobs.iter().map(floats).collect());
+    fn taps(
+        &self,
+        size: usize,
+        heads: (usize, usize),
+        blobs: &[Uint8Array],
+    ) -> Option<Projections> {
+        let taps = Projections::grouped(size, heads, blobs.iter().map(floats).collect());
         taps.map_err(|e| self.problem(Control::Sentence, e.to_string()))
             .ok()
     }

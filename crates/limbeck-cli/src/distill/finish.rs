@@ -3,8 +3,8 @@
 use limbeck_engine::card::{self, Outcome};
 use limbeck_engine::{Compared, Session};
 use limbeck_protocol::before_use;
-use limbeck_recipe::{HubId, Plan, Vector};
-use limbeck_relations::{Similarity, map};
+use limbeck_recipe::{Config, HubId, Plan};
+use limbeck_relations::{Projections, Similarity};
 use serde_json::json;
 
 use super::listener::Listener;
@@ -87,9 +87,13 @@ fn report_of(session: &Session, outcome: &Outcome) -> Result<Report, CliError> {
         tokens: session.tokenizer().labels(ids),
         pairs: session.info().pairs.clone(),
         heads: plan.relation_heads,
-        teacher: maps(plan, from_teacher.get(plan.teacher_layer - 1), ids)?,
-        before: maps(plan, before.last(), ids)?,
-        after: maps(plan, after.last(), ids)?,
+        teacher: maps(
+            plan,
+            (&plan.teacher, from_teacher.get(plan.teacher_layer - 1)),
+            ids,
+        )?,
+        before: maps(plan, (&plan.student, before.last()), ids)?,
+        after: maps(plan, (&plan.student, after.last()), ids)?,
     };
     Ok(Report {
         title: title(plan),
@@ -148,14 +152,17 @@ fn sentences(compared: Compared, steps: u64, taught_by: &str) -> Option<[Similar
     Some([first, last.beside(taught_by)])
 }
 
-/// The map of each pair of the plan, from a layer's (3, S, H).
-fn maps(plan: &Plan, layer: Option<&Vec<f32>>, ids: &[u32]) -> Result<Vec<Vec<f32>>, CliError> {
-    let layer = layer.map(Vec::as_slice).unwrap_or_default();
-    let vectors: Vec<&[f32]> = layer.chunks((layer.len() / 3).max(1)).collect();
-    let vector = |vector: Vector| vectors.get(vector as usize).copied().unwrap_or_default();
-    let pairs = plan.pairs.iter().map(|(pair, _)| {
-        let (row, column) = (vector(pair.row), vector(pair.column));
-        Ok(map(row, column, ids.len(), plan.relation_heads)?)
-    });
-    pairs.collect()
+/// The map of each pair of the plan, from a model's queries, keys and values in one layer.
+fn maps(
+    plan: &Plan,
+    (config, layer): (&Config, Option<&Vec<f32>>),
+    ids: &[u32],
+) -> Result<Vec<Vec<f32>>, CliError> {
+    let heads = (config.num_attention_heads, config.key_heads());
+    let layer = layer.cloned().unwrap_or_default();
+    let taps = Projections::grouped(ids.len(), heads, vec![layer])?;
+    let pairs = plan.pairs.iter();
+    pairs
+        .map(|(pair, _)| Ok(taps.map(1, *pair, plan.relation_heads)?))
+        .collect()
 }

@@ -1047,3 +1047,16 @@ fn batches_beyond_the_memory_are_refused_with_what_to_lower() {
     assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(2), ""));
     assert!(!scene.path("tuned").exists());
 }
+
+/// A kind that only teaches is not trained, and whoever asks learns what can have its tokens.
+#[test]
+fn a_kind_that_only_teaches_is_not_fine_tuned() {
+    let scene = task();
+    scene.copy_golden("tiny-eurobert", "teacher");
+    finetune(&scene, &[]).refused(
+        2,
+        "teacher: models of the kind `eurobert` can be teachers here, and encode texts, but not be trained or exported; a model of \
+         the kind `modernbert` can have its tokens",
+    );
+    assert!(!scene.path("tuned").exists());
+}

@@ -288,7 +288,7 @@ fn models_of_another_kind_are_refused_with_those_that_run() {
         (
             "model_type",
             "gpt2",
-            "teacher/config.json: model_type `gpt2` is not supported; supported: bert, roberta, xlm-roberta, camembert, distilbert, electra, modernbert, mpnet, nomic_bert, gte, new",
+            "teacher/config.json: model_type `gpt2` is not supported; supported: bert, roberta, xlm-roberta, camembert, distilbert, electra, modernbert, mpnet, nomic_bert, gte, new, eurobert, qwen3, gemma3_text",
         ),
         (
             "hidden_act",
@@ -423,6 +423,80 @@ fn each_family_teaches_and_has_students() {
         found.sort_unstable();
         assert!(found.len() >= count, "{found:?}");
         assert_eq!(found, expected, "{model_type}");
+    }
+}
+
+/// Teachers of the kinds that only teach are inspected and encode; their students are ModernBERT models with their tokens.
+#[test]
+fn kinds_that_only_teach_have_modernbert_students() {
+    for (golden, model_type, key_heads) in [
+        ("tiny-eurobert", "eurobert", 2),
+        ("tiny-qwen3", "qwen3", 2),
+        ("tiny-gemma3", "gemma3_text", 1),
+    ] {
+        let scene = Scene::new();
+        // Config and weights over those of the tiny BERT, whose tokenizer stays.
+        scene.copy_golden(golden, "teacher");
+        let facts = scene.run(&["inspect", "teacher", "--json"]).done();
+        let facts = &facts.objects()[0];
+        assert_eq!(
+            (
+                &facts["model_type"],
+                &facts["students"],
+                &facts["key_value_heads"]
+            ),
+            (&model_type.into(), &"modernbert".into(), &key_heads.into())
+        );
+        assert_eq!(facts["not_read"], serde_json::json!([]));
+        let encoded = scene.encode(&[], TEXT).done().objects();
+        assert_eq!(encoded[0]["embedding"].as_array().map(Vec::len), Some(24));
+        let size = [
+            "--set",
+            "student.hidden=12",
+            "--set",
+            "student.heads=2",
+            "--set",
+            "relation_heads=4",
+        ];
+        let refused = scene.distill(&[&size[..], &["--set", "student.init=\"teacher\""]].concat());
+        assert_eq!(refused.code, Some(2));
+        let message = format!(
+            "student.init: a teacher of the kind `{model_type}` has no students of its kind here: they are of the kind `modernbert`"
+        );
+        assert!(refused.stderr.contains(&message), "{}", refused.stderr);
+        assert!(!scene.path("student").exists());
+        scene
+            .distill(&[&size[..], &["--set", "student.init=\"random\""]].concat())
+            .done();
+        let config = scene.json("student/config.json");
+        assert_eq!(config["model_type"], "modernbert");
+        let card = scene.text("student/README.md");
+        assert!(
+            card.contains("heads of queries share: in pairs with queries they are repeated"),
+            "{card}"
+        );
+        let encoded = scene.encode(&["--model", "student"], TEXT).done().objects();
+        assert_eq!(encoded[0]["embedding"].as_array().map(Vec::len), Some(12));
+        // Q-K and K-K are of different widths there.
+        let models = ["relations", "--teacher", "teacher", "--student", "student"];
+        let drawn = [
+            "--device",
+            "cpu",
+            "--text",
+            "two words",
+            "--pairs",
+            "qk,kk",
+            "-o",
+            "maps.json",
+        ];
+        scene.run(&[&models[..], &drawn].concat()).done();
+        let why = format!(
+            "models of the kind `{model_type}` can be teachers here, and encode texts, but not be trained or exported; a model of the \
+             kind `modernbert` can have its tokens"
+        );
+        let exported = scene.run(&["export", "--model", "teacher"]);
+        assert!(exported.stderr.contains(&why), "{}", exported.stderr);
+        assert!(exported.code != Some(0) && !scene.path("teacher/onnx").exists());
     }
 }
 

@@ -18,7 +18,12 @@ impl Pass<'_> {
             .map(|at| (self.parameters.matrix(at), batch.types()));
         let tables = [Some(words), positions, types];
         let mut x = embedding(self.kernels, tables.into_iter().flatten().collect());
-        x = self.norm(at.norm, x, None);
+        if self.shape.scales_words {
+            x = x.mul_scalar((self.shape.hidden_size as f64).sqrt());
+        }
+        if let Some(norm) = at.norm {
+            x = self.norm(norm, x, None);
+        }
         x = self.drop_hidden(x);
         match at.projection {
             Some(projection) => self.linear(projection, x),

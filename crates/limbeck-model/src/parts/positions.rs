@@ -34,7 +34,7 @@ impl Pass<'_> {
 
     /// By which angles a layer turns queries and keys, if it does.
     pub(super) fn rotation(&self, layer: usize) -> Option<Rotation> {
-        let features = self.shape.hidden_size / self.shape.num_attention_heads;
+        let features = self.shape.head_width();
         let angles = self.shape.angles(layer)?;
         let longest = self.shape.max_length();
         let length = self.lengths.padded().next_power_of_two().min(longest);

@@ -57,6 +57,10 @@ pub(super) const NAMES: Names = Names {
     down: "output.dense",
     norm: "output.LayerNorm",
     // Neither BERT nor its kin have these.
+    query_norm: "",
+    key_norm: "",
+    attended_norm: "",
+    fed_norm: "",
     gate: "",
     gate_first: false,
     last_norm: "",

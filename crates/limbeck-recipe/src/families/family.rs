@@ -9,7 +9,7 @@ use crate::error::ConfigError;
 use crate::head::FamilyHead;
 use crate::json::{Object, short};
 use crate::layout::Names;
-use crate::shape::{Activation, NormPlace, Positions, Shape};
+use crate::shape::{Activation, NormKind, NormPlace, Positions, Shape};
 
 /// Where a family whose head may read the mean says so.
 pub(crate) const POOLS: &str = "classifier_pooling";
@@ -40,6 +40,9 @@ pub(crate) struct Family {
     pub layer_of_24: Option<usize>,
     /// Reads what the family's config.json says: usually [`Fields::shape`], then what is the family's own.
     pub read: fn(&Fields) -> Result<Shape, ConfigError>,
+    /// The shape of the family in which the students of a teacher of this one are written, where teachers are all that it has: with the
+    /// teacher's tokens and positions, whatever else the teacher computes.
+    pub student_shape: Option<fn(&Shape) -> Shape>,
     /// Further keys that a student inherits as its teacher has them.
     pub inherited: &'static [&'static str],
     /// Further keys that a student's shape decides, with their values.
@@ -95,6 +98,7 @@ impl Family {
         counts_from_padding: false,
         layer_of_24: None,
         read: bert::read,
+        student_shape: None,
         inherited: bert::INHERITED,
         write: bert::write,
     };
@@ -202,12 +206,20 @@ impl Fields<'_> {
             hidden_size: self.required(keys.hidden_size)?,
             num_hidden_layers: self.required(keys.num_hidden_layers)?,
             num_attention_heads: self.required(keys.num_attention_heads)?,
+            head_size: None,
+            key_value_heads: None,
             intermediate_size: self.required(keys.intermediate_size)?,
             positions,
             type_vocab_size: 0,
             distance_buckets: 0,
             local: None,
+            scales_words: false,
+            is_causal: false,
+            norms_heads: false,
+            score_width: None,
+            norms_embeddings: true,
             norm_place: NormPlace::After,
+            norm_kind: NormKind::MeanVariance,
             norm_bias: true,
             attention_bias: true,
             up_bias: true,

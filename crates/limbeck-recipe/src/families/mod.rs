@@ -4,12 +4,17 @@
 mod bert;
 mod distilbert;
 mod electra;
+mod eurobert;
 mod family;
+mod gemma3;
 mod gte;
 mod jina;
+mod kinds;
+mod llama;
 mod modernbert;
 mod mpnet;
 mod nomic;
+mod qwen3;
 mod roberta;
 mod rotary;
 
@@ -19,7 +24,7 @@ pub(crate) use family::{BIASED_HEAD, Family, Fields, POOLS};
 
 /// All supported families, in the order in which messages list them. Of those of one `model_type` the first whose config.json it is
 /// counts.
-static FAMILIES: [&Family; 11] = [
+static FAMILIES: [&Family; 14] = [
     &jina::FAMILY,
     &bert::FAMILY,
     &roberta::FAMILY,
@@ -31,6 +36,9 @@ static FAMILIES: [&Family; 11] = [
     &nomic::FAMILY,
     &gte::FAMILY,
     &gte::OLDER,
+    &eurobert::FAMILY,
+    &qwen3::FAMILY,
+    &gemma3::FAMILY,
 ];
 
 /// The family of a config.json of a `model_type`, or else every `model_type` that is supported.

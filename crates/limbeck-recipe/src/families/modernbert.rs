@@ -5,16 +5,16 @@
 //! - Config: <https://github.com/huggingface/transformers/blob/main/src/transformers/models/modernbert/configuration_modernbert.py>
 //! - Code: <https://github.com/huggingface/transformers/blob/main/src/transformers/models/modernbert/modeling_modernbert.py>
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::bert;
 use super::family::{Family, Fields, Keys, POOLS};
+use super::kinds::{self, Kind};
 use super::rotary;
 use crate::error::ConfigError;
 use crate::head::{FamilyHead, HeadActivation};
-use crate::json::{Object, short};
 use crate::layout::Names;
-use crate::shape::{Angles, Local, NormPlace, Positions, Reach, Shape};
+use crate::shape::{Activation, Local, NormKind, NormPlace, Positions, Reach, Shape};
 
 pub(super) static FAMILY: Family = Family {
     models: &[("modernbert", "ModernBertModel")],
@@ -59,7 +59,6 @@ pub(super) static FAMILY: Family = Family {
 };
 
 const EVERY: &str = "global_attn_every_n_layers";
-const KINDS: &str = "layer_types";
 const WINDOW: &str = "local_attention";
 /// What follows the dense layer of the head.
 const OF_HEAD: &str = "classifier_activation";
@@ -68,14 +67,50 @@ const ATTENTION_BIAS: &str = "attention_bias";
 const FEED_FORWARD_BIAS: &str = "mlp_bias";
 
 /// Kinds of layers, each with its theta: in the keys of transformers 4, and where config.json says nothing.
-const GLOBAL: (&str, &str, f64) = ("full_attention", "global_rope_theta", 160_000.0);
-const LOCAL: (&str, &str, f64) = ("sliding_attention", "local_rope_theta", 10_000.0);
+const GLOBAL: Kind = (kinds::GLOBAL, "global_rope_theta", 160_000.0);
+const LOCAL: Kind = (kinds::LOCAL, "local_rope_theta", 10_000.0);
+
+/// The shape that a ModernBERT with the tokens and positions of another model has, as transformers builds it, but for its sizes and for
+/// windows: all of its layers attend to all tokens.
+pub(super) fn with_tokens_of(other: &Shape) -> Shape {
+    Shape {
+        head_size: None,
+        key_value_heads: None,
+        positions: Positions::Rotary {
+            longest: other.max_length(),
+            angles: GLOBAL.2.into(),
+        },
+        local: Some(Local {
+            reach: Reach::local(64),
+            angles: LOCAL.2.into(),
+            layers: Vec::new(),
+        }),
+        scales_words: false,
+        is_causal: false,
+        norms_heads: false,
+        score_width: None,
+        norms_embeddings: true,
+        norm_place: NormPlace::Before,
+        norm_kind: NormKind::MeanVariance,
+        norm_bias: false,
+        attention_bias: false,
+        up_bias: false,
+        down_bias: false,
+        layer_norm_eps: 1e-5,
+        is_gated: true,
+        activation: Activation::Gelu,
+        drops_attention_output: true,
+        drops_units: true,
+        drops_fed: false,
+        ..other.clone()
+    }
+}
 
 /// `transformers` reads no `position_embedding_type` of this kind, and the models' own say what they like there.
 fn read(fields: &Fields) -> Result<Shape, ConfigError> {
     let positions = Positions::Rotary {
         longest: fields.required(fields.keys.longest)?,
-        angles: angles(fields, GLOBAL)?,
+        angles: kinds::angles(fields, GLOBAL, true)?,
     };
     let shape = fields.of_positions(positions, 0.0)?;
     let of_head: Option<String> = fields.optional(OF_HEAD)?;
@@ -94,8 +129,8 @@ fn read(fields: &Fields) -> Result<Shape, ConfigError> {
     Ok(Shape {
         local: Some(Local {
             reach: Reach::local(window / 2),
-            angles: angles(fields, local_angles)?,
-            layers: local_layers(fields, shape.num_hidden_layers)?,
+            angles: kinds::angles(fields, local_angles, true)?,
+            layers: kinds::local(fields, shape.num_hidden_layers, (EVERY, 3), 0)?,
         }),
         norm_place: NormPlace::Before,
         norm_bias: flag(NORM_BIAS)?,
@@ -110,72 +145,6 @@ fn read(fields: &Fields) -> Result<Shape, ConfigError> {
     })
 }
 
-/// The angles of a kind of layers. What scales them in the keys of transformers 4 lies over what the object of transformers 5 says, of
-/// both kinds.
-fn angles(
-    fields: &Fields,
-    (kind, old_key, usual): (&str, &str, f64),
-) -> Result<Angles, ConfigError> {
-    let of_kinds: Option<Map<String, Value>> = fields.nullable(rotary::ANGLES)?;
-    let of_kind = of_kinds.as_ref().and_then(|kinds| kinds.get(kind));
-    let mut map = match of_kind {
-        None | Some(Value::Null) => Map::new(),
-        Some(Value::Object(map)) => map.clone(),
-        Some(other) => {
-            let shown = short(other);
-            return Err(fields.wrong(format!(
-                "{}.{kind} is {shown}, and must be an object in braces",
-                rotary::ANGLES
-            )));
-        }
-    };
-    let scaling: Option<Map<String, Value>> = fields.nullable(rotary::SCALING)?;
-    if let Some(scaling) = scaling {
-        // Where it is called `type`, transformers 4 scales and 5 does not.
-        if !scaling.contains_key(rotary::KIND) {
-            let supported = "none (null), or an object with a rope_type";
-            return Err(fields.unsupported(rotary::SCALING, &short(&json!(scaling)), supported));
-        }
-        map.extend(scaling);
-    }
-    let object = Object {
-        map: &map,
-        ..fields.object
-    };
-    let theta: f64 = fields.optional(old_key)?.unwrap_or(usual);
-    rotary::angles(&object, &format!("the rope_theta of {kind}"), theta, usual)
-}
-
-/// Layers with a window, from 0: as `layer_types` lists them, or all but every third one from the first.
-fn local_layers(fields: &Fields, layers: usize) -> Result<Vec<usize>, ConfigError> {
-    let Some(kinds) = fields.nullable::<Vec<String>>(KINDS)? else {
-        let every: usize = fields.optional(EVERY)?.unwrap_or(3);
-        if every == 0 {
-            return Err(fields.wrong(format!("{EVERY} is 0, and must be 1 or more")));
-        }
-        // What is no number of layers is refused later, with its key.
-        return Ok((0..layers.min(crate::config::MOST_LAYERS))
-            .filter(|layer| !layer.is_multiple_of(every))
-            .collect());
-    };
-    let known = [GLOBAL.0, LOCAL.0];
-    if let Some(kind) = kinds.iter().find(|kind| !known.contains(&kind.as_str())) {
-        return Err(fields.unsupported(KINDS, kind, &known.join(", ")));
-    }
-    if kinds.len() != layers {
-        let (keys, found) = (fields.keys, kinds.len());
-        return Err(fields.wrong(format!(
-            "{KINDS} has {found} entries, and {} is {layers}",
-            keys.num_hidden_layers
-        )));
-    }
-    let local = kinds
-        .iter()
-        .enumerate()
-        .filter(|(_, kind)| *kind == LOCAL.0);
-    Ok(local.map(|(layer, _)| layer).collect())
-}
-
 /// In the keys of transformers 5, and as far as they can say it in those of 4, which reads no `layer_types`.
 fn write(shape: &Shape) -> Vec<(&'static str, Value)> {
     let kind = |layer| match shape.is_local(layer) {
@@ -185,7 +154,7 @@ fn write(shape: &Shape) -> Vec<(&'static str, Value)> {
     let layers = shape.num_hidden_layers;
     let kinds: Vec<&str> = (0..layers).map(kind).collect();
     let mut fields = vec![
-        (KINDS, json!(kinds)),
+        (kinds::KINDS, json!(kinds)),
         ("embedding_dropout", json!(shape.hidden_dropout)),
         (NORM_BIAS, json!(shape.norm_bias)),
         (ATTENTION_BIAS, json!(shape.attention_bias)),

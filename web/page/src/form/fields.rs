@@ -394,7 +394,7 @@ fn heads_choices(recipe: &Recipe, teacher: Option<&Config>) -> Vec<Choice> {
 
 fn relation_choices(recipe: &Recipe, teacher: Option<&Config>) -> Vec<Choice> {
     let student = recipe.student.hidden;
-    let width = teacher.map_or(student, |t| t.hidden_size);
+    let width = teacher.map_or(student, |t| t.key_width());
     let most = if width >= 1024 { 64 } else { 48 };
     let fits = common_relation_heads(student.min(1 << 16), width);
     let v1 = recipe.objective == Objective::MinilmV1;

@@ -42,7 +42,7 @@ impl Reading {
             .to_ascii_lowercase()
             .replace('-', " \u{b7} ");
         if let Some([teacher, student]) = head.and_then(|head| seen.scores(head, (row, column))) {
-            let width = |taps: &Projections| taps.hidden() / seen.how.heads;
+            let width = |taps: &Projections| taps.width(seen.how.pair) / seen.how.heads;
             formula.push(format!(
                 "p = exp(s) / sum of the row, s = {vectors} / \u{221a}D: {} for the teacher (D = {}), {} for the student (D = {})",
                 number(teacher),

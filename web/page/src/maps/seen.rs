@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use limbeck_recipe::{Pair, Vector, common_relation_heads};
+use limbeck_recipe::{Pair, common_relation_heads};
 use limbeck_relations::{
     Large, LayerCell, MapError, PairMaps, Projections, Reference, Relation, Relations,
     farthest_first, layer_cell, number, visible,
@@ -73,13 +73,13 @@ impl How {
     /// What of a choice fits a run; the run's own where it does not.
     pub fn new(choice: &Choice, run: &Usual, from_teacher: &Taught, from_student: &Learnt) -> Self {
         let (teacher, student) = (&from_teacher.taps, &from_student.taps);
-        let fits = common_relation_heads(student.hidden(), teacher.hidden());
+        let fits = common_relation_heads(student.hidden(), teacher.keys());
         let mut instead = Vec::new();
         let mut heads = choice.heads.unwrap_or(run.heads);
         if !fits.contains(&heads) {
             instead.push(format!(
                 "{heads} relation heads do not divide both widths, {} (teacher) and {} (student): {} are shown",
-                teacher.hidden(),
+                teacher.keys(),
                 student.hidden(),
                 run.heads
             ));
@@ -269,20 +269,18 @@ impl Seen {
             return None;
         }
         let of = |taps: &Projections, layer: usize| {
-            let (hidden, size) = (taps.hidden(), taps.size());
-            let width = hidden / self.how.heads;
-            let vector = |vector: Vector, token: usize| {
-                let start = (vector as usize * size + token) * hidden + head * width;
-                taps.layer(layer)?.get(start..start + width)
+            let all = taps.width(self.how.pair);
+            let width = all / self.how.heads;
+            let [rows, columns] = taps.compared(layer, self.how.pair);
+            let vector = |vectors: &[f32], token: usize| {
+                let start = token * all + head * width;
+                Some(vectors.get(start..start + width)?.to_vec())
             };
-            let (from, to) = (
-                vector(self.how.pair.row, row)?,
-                vector(self.how.pair.column, column)?,
-            );
+            let (from, to) = (vector(&rows, row)?, vector(&columns, column)?);
             let products = from
                 .iter()
                 .zip(to)
-                .map(|(a, b)| f64::from(*a) * f64::from(*b));
+                .map(|(a, b)| f64::from(*a) * f64::from(b));
             Some(products.sum::<f64>() / (width as f64).sqrt())
         };
         let teacher = of(&self.from_teacher.taps, self.how.teacher_layer)?;
