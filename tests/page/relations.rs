@@ -25,6 +25,7 @@ async fn relations_are_seen_every_way() {
     tall(&browser).await;
     distil(&browser).await;
     said(&browser, CELL, &["teacher", "student", "difference"]).await;
+    other_heads_are_not_compared(&browser).await;
     pairs_layers_and_heads(&browser).await;
     keys(&browser).await;
     same_numbers(&browser).await;
@@ -203,6 +204,110 @@ async fn set(browser: &Browser, selector: &str, value: &str, event: &str) {
         "(e => {{ e.value = '{value}'; e.dispatchEvent(new Event('{event}', {{ bubbles: true }})); }})(document.querySelector('{selector}'))"
     );
     browser.value(&set).await;
+}
+
+/// Whose maps these are.
+const NOTE: &str = "#maps-whose-note";
+/// What is said where maps of two runs would be false.
+const WHY_NOT: &str = "#relations p.mistake[role=status]";
+
+/// The recorded run has 16 relation heads, this one 8.
+async fn other_heads_are_not_compared(browser: &Browser) {
+    press(browser, "Recorded run | this run").await;
+    let why = [
+        "16 relation heads (A_r) and this run 8",
+        "cannot be compared",
+    ];
+    said(browser, WHY_NOT, &why).await;
+    title_says(browser, &["teacher layer 4"]).await;
+    let asks = "!document.querySelector('#maps-elsewhere').hidden";
+    assert_eq!(browser.value(asks).await, false, "no sentence would help");
+    press(browser, "Teacher | this run").await;
+    let silent = format!("document.querySelector('{WHY_NOT}').hidden");
+    browser.until("nothing is wrong any more", &silent).await;
+}
+
+/// The student of the recorded run beside this run's, this run's beside that of the run before, and the recorded run alone: with
+/// names, on one sentence, or not at all.
+#[tokio::test]
+async fn students_of_two_runs_stand_side_by_side() {
+    let _one = ONE.lock().await;
+    let site = Site::hosted();
+    let browser = Browser::chromium(Gpu::None).await;
+    let query = format!("{QUICK}&relation_heads=16");
+    open(&browser, &site, &query).await;
+    tall(&browser).await;
+    let hidden = "document.querySelector('#maps-whose').hidden";
+    assert_eq!(browser.value(hidden).await, true, "there is one run only");
+    distil(&browser).await;
+    said(&browser, CELL, &["teacher", "student"]).await;
+
+    press(&browser, "Recorded run | this run").await;
+    let why = ["The recorded run was last seen on", "the engineer gave"];
+    said(&browser, WHY_NOT, &why).await;
+    said(&browser, CELL, &["teacher", "student"]).await;
+    browser.focus("#maps-elsewhere").await;
+    browser.key(" ").await;
+    let both = [
+        "recorded run, layer 2 at step 1200",
+        "this run, layer 2 at step 24",
+    ];
+    title_says(&browser, &both).await;
+    focused(&browser, "maps-text").await;
+    said(&browser, CELL, &["recorded run", "this run", "difference"]).await;
+    let note = ["the recorded run at step 1,200", "steps 1200", "this run"];
+    said(&browser, NOTE, &note).await;
+    let label = "document.querySelector('#maps-grid').ariaLabel";
+    let named = format!("{label}.startsWith('Recorded run, this run and difference')");
+    browser.until("a screen reader hears both", &named).await;
+    let maps = maps_of(&browser).await;
+    assert_eq!(maps["recorded_layer"], 2);
+    let pair = &maps["pairs"]["qq"];
+    assert!(pair["recorded_run"].is_array() && pair["teacher"].is_null());
+    assert_ne!(pair["recorded_run"], pair["student"]);
+    for (name, width, height) in [("beside-1440", 1440, 2600), ("beside-390", 390, 5200)] {
+        browser.picture(name, width, height, false).await;
+        let over = "document.documentElement.scrollWidth - innerWidth";
+        assert!(browser.value(over).await.as_i64().unwrap() <= 0, "{name}");
+    }
+    tall(&browser).await;
+
+    let offered = "!document.querySelector('#maps-recorded').hidden";
+    browser.until("the recorded run is offered", offered).await;
+    browser.focus("#maps-recorded").await;
+    said(&browser, "#maps-recorded", &["Back to the recorded run"]).await;
+    browser.key(" ").await;
+    title_says(&browser, &["teacher layer 4, student layer 2 at step 1200"]).await;
+    said(&browser, CELL, &["teacher"]).await;
+    let newest = ["step 1200, the newest"];
+    said(&browser, ".maps-film output", &newest).await;
+    said(&browser, "#maps-recorded", &["Back to this run"]).await;
+    browser.key(" ").await;
+    title_says(&browser, &["student layer 2 at step 24"]).await;
+
+    // The same recipe and sentence again: a seed means one run.
+    browser.click("#main-action").await;
+    wait(&browser, "Training").await;
+    wait(&browser, "Finished").await;
+    press(&browser, "Earlier run | this run").await;
+    let both = [
+        "earlier run, layer 2 at step 24",
+        "this run, layer 2 at step 24",
+    ];
+    title_says(&browser, &both).await;
+    said(&browser, NOTE, &["the same recipe"]).await;
+    let maps = maps_of(&browser).await;
+    let pair = &maps["pairs"]["qq"];
+    assert!(pair["student"].is_array());
+    assert_eq!(pair["earlier_run"], pair["student"]);
+    no_errors(&browser).await;
+    browser.close().await;
+}
+
+/// The maps that are seen, from their file.
+async fn maps_of(browser: &Browser) -> Value {
+    let json = take_from(browser, "#relations", "JSON").await;
+    serde_json::from_slice(&json).unwrap()
 }
 
 /// Nine pairs, any layer, any cut; a click on a small map locks its head, a double click shows it alone.
@@ -580,12 +685,91 @@ async fn files(browser: &Browser) {
         "{link}"
     );
     browser.open(&link).await;
+    said(browser, NOTE, &["in the link itself"]).await;
     browser.click("#restore").await;
     wait(browser, "Finished").await;
+    let silent = format!("document.querySelector('{NOTE}').textContent === ''");
+    browser.until("the run itself is shown", &silent).await;
     title_says(browser, &["Q-Q", "of 4", "teacher layer 1"]).await;
     said(browser, CELL, &["to"]).await;
     let field = "document.querySelector('#maps-text').value";
     assert_eq!(browser.value(field).await, SENTENCE);
+}
+
+/// Another browser shows what a link was copied from: pair, layers, step, cell and numbers, and the recorded run at a press. Of a
+/// link that was cut off the page says so, and locks the cell in no other sentence.
+#[tokio::test]
+async fn a_link_carries_what_was_seen() {
+    let _one = ONE.lock().await;
+    let site = Site::hosted();
+    let browser = Browser::chromium(Gpu::None).await;
+    let query = format!("{QUICK}&sentence={}", SENTENCE.replace(' ', "%20"));
+    open(&browser, &site, &query).await;
+    tall(&browser).await;
+    distil(&browser).await;
+    let cell = "\u{201c}the\u{201d} to \u{201c}cat\u{201d}";
+    press(&browser, "K-Q").await;
+    let title = "K-Q, mean of 8 heads, teacher layer 4, student layer 2 at step 24";
+    title_says(&browser, &[title]).await;
+    browser.focus("#maps-grid").await;
+    said(&browser, CELL, &["teacher"]).await;
+    let keys = ["PageUp", "Home", "ArrowDown", "ArrowRight", "ArrowRight"];
+    for key in keys.into_iter().chain(["Enter"]) {
+        browser.key(key).await;
+    }
+    said(&browser, CELL, &[cell]).await;
+    let size = ["kB long", "the queries, keys and values of this sentence"];
+    said(&browser, "#maps-link", &size).await;
+    let was = maps_of(&browser).await;
+    let link = copied_link(&browser).await;
+    assert!(
+        link.contains("pair:kq") && link.contains("cell:2+3"),
+        "{link}"
+    );
+    assert!(link.contains("#seen=") && link.len() < 11_000, "{link}");
+    no_errors(&browser).await;
+    browser.close().await;
+
+    let browser = Browser::chromium(Gpu::None).await;
+    browser.open(&link).await;
+    tall(&browser).await;
+    title_says(&browser, &[title]).await;
+    said(&browser, NOTE, &["in the link itself"]).await;
+    said(&browser, CELL, &[cell, "teacher", "student"]).await;
+    said(&browser, "#maps-cell", &["locked"]).await;
+    let is = maps_of(&browser).await;
+    assert_eq!((&is["tokens"], &is["step"]), (&was["tokens"], &was["step"]));
+    let both = [&was, &is].map(|maps| numbers(&maps["pairs"]["kq"]["student"]));
+    assert_eq!((both[0].len(), both[1].len()), (8 * 10 * 10, 8 * 10 * 10));
+    let off = both[0].iter().zip(&both[1]).map(|(a, b)| (a - b).abs());
+    assert!(off.fold(0.0, f64::max) < 0.01);
+    press(&browser, "Layers").await;
+    said(&browser, "#relations", &["The link holds one layer"]).await;
+    press(&browser, "Maps").await;
+
+    let offered = "!document.querySelector('#maps-recorded').hidden";
+    browser.until("the recorded run is offered", offered).await;
+    browser.focus("#maps-recorded").await;
+    browser.key(" ").await;
+    let there = ["Back to what the link shows"];
+    said(&browser, "#maps-recorded", &there).await;
+    let free = "!document.querySelector('#maps-cell').textContent.includes('locked')";
+    browser.until("another sentence has no lock", free).await;
+    browser.key(" ").await;
+    title_says(&browser, &[title]).await;
+    said(&browser, NOTE, &["in the link itself"]).await;
+
+    // Only what follows `#` would differ, and then a browser loads nothing.
+    browser.open("about:blank").await;
+    browser.open(&link[..link.len() - 100]).await;
+    tall(&browser).await;
+    said(&browser, "#address-warnings", &["cut off after"]).await;
+    let absent = ["at step 24 of a run that is not in this browser"];
+    said(&browser, "#maps-absent", &absent).await;
+    said(&browser, CELL, &["teacher", "student"]).await;
+    assert_eq!(browser.value(free).await, true);
+    no_errors(&browser).await;
+    browser.close().await;
 }
 
 /// The recorded run can be looked at without an engine; the tour leads through it, and each of its steps has a link.

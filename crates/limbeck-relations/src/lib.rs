@@ -6,6 +6,7 @@
 //! files or a DOM, so that the command line, the report of a run and the page draw one picture from one place.
 #![warn(missing_docs)]
 
+mod carried;
 mod colours;
 mod drawing;
 mod layers;
@@ -21,6 +22,7 @@ mod similarity;
 mod svg;
 mod words;
 
+pub use carried::{Carried, CarriedError, carried_bytes, fingerprint};
 pub use colours::{Colours, DARK, LIGHT, Rgb, Scales, Stops, Theme};
 pub use drawing::{Anchor, Curve, Drawing, Item, Pixels, Words};
 pub use layers::{LayerCell, layer_cell};

@@ -1,6 +1,7 @@
 //! Queries, keys and values of a sentence, from which every relation follows.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use limbeck_recipe::{Pair, Vector};
 
@@ -130,6 +131,59 @@ impl Projections {
         Some(self.layers.get(layer.checked_sub(1)?)?)
     }
 
+    /// (S, W) of a vector in a layer, from 1; empty if there is no such layer.
+    pub(crate) fn vector(&self, layer: usize, vector: Vector) -> &[f32] {
+        let all = self.layer(layer).unwrap_or_default();
+        all.get(self.area(vector)).unwrap_or_default()
+    }
+
+    /// Where a vector stands in the numbers of a layer.
+    fn area(&self, vector: Vector) -> Range<usize> {
+        let before = Vector::ALL.into_iter().take(vector as usize);
+        let before: usize = before.map(|vector| self.width_of(vector)).sum();
+        self.size * before..self.size * (before + self.width_of(vector))
+    }
+
+    /// The same with one layer, from 1, and some of its vectors; there are no numbers for the others. None without such a layer.
+    pub fn alone(&self, layer: usize, vectors: &[Vector]) -> Option<Self> {
+        let mut values = self.layer(layer)?.to_vec();
+        for vector in Vector::ALL {
+            if !vectors.contains(&vector) {
+                values[self.area(vector)].fill(f32::NAN);
+            }
+        }
+        let heads = (self.attention_heads, self.key_heads);
+        Self::of_layer(self.size, heads, (layer, self.layers()), values)
+    }
+
+    /// Of S, the heads of queries and of keys, and of the one layer, of L, that there are numbers for, as in
+    /// [`grouped`](Self::grouped). None if they do not fit.
+    pub(crate) fn of_layer(
+        size: usize,
+        heads: (usize, usize),
+        (layer, layers): (usize, usize),
+        values: Vec<f32>,
+    ) -> Option<Self> {
+        let mut one = Self::grouped(size, heads, vec![values]).ok()?;
+        let mut all = vec![Vec::new(); layers];
+        *all.get_mut(layer.checked_sub(1)?)? = one.layers.pop()?;
+        one.layers = all;
+        Some(one)
+    }
+
+    /// The one layer, from 1, that there are numbers for, if it is only one.
+    pub fn only(&self) -> Option<usize> {
+        let mut held = (1..=self.layers()).filter(|layer| !self.layers[layer - 1].is_empty());
+        let first = held.next()?;
+        held.next().is_none().then_some(first)
+    }
+
+    /// Whether there are numbers for a vector in a layer, from 1.
+    pub fn holds(&self, layer: usize, vector: Vector) -> bool {
+        let first = self.vector(layer, vector).first();
+        first.is_some_and(|first| !first.is_nan())
+    }
+
     /// Puts others in the place of a layer, from 1; what does not fit is left out.
     pub fn replace(&mut self, layer: usize, taps: Vec<f32>) {
         let place = layer.checked_sub(1).and_then(|i| self.layers.get_mut(i));
@@ -150,14 +204,10 @@ impl Projections {
     /// The two vectors that a pair compares in a layer, from 1, (S, W) each: of grouped queries and narrower keys or values, the heads
     /// of the latter repeated for each that attends with them. Empty if there is no such layer.
     pub fn compared(&self, layer: usize, pair: Pair) -> [Cow<'_, [f32]>; 2] {
-        let all = self.layer(layer).unwrap_or_default();
         let wide = self.width(pair);
         [pair.row, pair.column].map(|vector| {
-            let before = Vector::ALL.into_iter().take(vector as usize);
-            let before: usize = before.map(|vector| self.width_of(vector)).sum();
-            let width = self.width_of(vector);
-            let values = all.get(self.size * before..self.size * (before + width));
-            widened(values.unwrap_or_default(), (width, wide), self.head())
+            let widths = (self.width_of(vector), wide);
+            widened(self.vector(layer, vector), widths, self.head())
         })
     }
 }

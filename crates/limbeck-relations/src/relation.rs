@@ -22,6 +22,10 @@ pub enum Reference {
     Teacher,
     /// The student itself, as it is now: what a student of an earlier step is set beside.
     StudentNow,
+    /// The student of the run before, on the same sentence.
+    EarlierRun,
+    /// The student of the recorded run, on the same sentence.
+    RecordedRun,
 }
 
 impl Reference {
@@ -30,6 +34,8 @@ impl Reference {
         match self {
             Self::Teacher => "Teacher",
             Self::StudentNow => "Student now",
+            Self::EarlierRun => "Earlier run",
+            Self::RecordedRun => "Recorded run",
         }
     }
 
@@ -38,6 +44,8 @@ impl Reference {
         match self {
             Self::Teacher => "teacher",
             Self::StudentNow => "student now",
+            Self::EarlierRun => "earlier run",
+            Self::RecordedRun => "recorded run",
         }
     }
 
@@ -46,7 +54,30 @@ impl Reference {
         match self {
             Self::Teacher => "teacher",
             Self::StudentNow => "student_now",
+            Self::EarlierRun => "earlier_run",
+            Self::RecordedRun => "recorded_run",
         }
+    }
+
+    /// What the student beside it is called, as a title.
+    pub fn student(self) -> &'static str {
+        match self {
+            Self::Teacher | Self::StudentNow => "Student",
+            Self::EarlierRun | Self::RecordedRun => "This run",
+        }
+    }
+
+    /// The same inside a sentence.
+    pub fn student_word(self) -> &'static str {
+        match self {
+            Self::Teacher | Self::StudentNow => "student",
+            Self::EarlierRun | Self::RecordedRun => "this run",
+        }
+    }
+
+    /// What their difference is called, as a title.
+    pub fn less(self) -> String {
+        format!("{} \u{2212} {}", self.student(), self.word())
     }
 }
 
@@ -61,7 +92,7 @@ pub struct Relations {
     pub tokens: Vec<Token>,
     /// A, the number of relation heads.
     pub relation_heads: usize,
-    /// The teacher's layer, from 1.
+    /// The layer, from 1, of the maps that are called the teacher's.
     pub teacher_layer: usize,
     /// The student's layer, from 1.
     pub student_layer: usize,
@@ -524,6 +555,8 @@ impl Serialize for Relations {
         match self.reference {
             Reference::Teacher => all.serialize_field("teacher_layer", &self.teacher_layer)?,
             Reference::StudentNow => all.skip_field("teacher_layer")?,
+            Reference::EarlierRun => all.serialize_field("earlier_layer", &self.teacher_layer)?,
+            Reference::RecordedRun => all.serialize_field("recorded_layer", &self.teacher_layer)?,
         }
         all.serialize_field("student_layer", &self.student_layer)?;
         match &self.step {
@@ -730,6 +763,42 @@ mod tests {
         );
         for text in [json, csv, picture, page] {
             assert!(!text.to_lowercase().contains("teacher"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_student_of_another_run_is_named_by_its_run() {
+        let token = || Token {
+            text: "a".into(),
+            special: false,
+        };
+        for (reference, key, title) in [
+            (Reference::EarlierRun, "earlier", "Earlier run, layer 3"),
+            (Reference::RecordedRun, "recorded", "Recorded run, layer 3"),
+        ] {
+            let relations = Relations {
+                reference,
+                step: Some(24),
+                tokens: vec![token(), token()],
+                relation_heads: 2,
+                teacher_layer: 3,
+                student_layer: 2,
+                pairs: vec![pair()],
+            };
+            let json = serde_json::to_string(&relations).expect("JSON");
+            let layer = format!("\"{key}_layer\":3");
+            assert!(json.contains(&format!("\"{key}_run\":[[[")) && json.contains(&layer));
+            let view = crate::View::default();
+            let picture = crate::svg(&crate::sheet(&relations, &view, &crate::Theme::light()));
+            let words = [title.to_owned(), "This run, layer 2, step 24".to_owned()];
+            assert!(
+                words.iter().all(|words| picture.contains(words)),
+                "{picture}"
+            );
+            let page = crate::page(&relations, &view, &[]);
+            for text in [json, relations.csv(), picture, page] {
+                assert!(!text.to_lowercase().contains("teacher"), "{text}");
+            }
         }
     }
 }

@@ -222,15 +222,19 @@ impl Relations {
     /// What each of the two maps is called.
     fn names(&self) -> [String; 2] {
         let layer = match self.reference {
-            Reference::Teacher => self.teacher_layer,
             Reference::StudentNow => self.student_layer,
+            _ => self.teacher_layer,
         };
         let step = self
             .step
             .map_or_else(String::new, |step| format!(", step {step}"));
         [
             format!("{}, layer {layer}", self.reference.title()),
-            format!("Student, layer {}{step}", self.student_layer),
+            format!(
+                "{}, layer {}{step}",
+                self.reference.student(),
+                self.student_layer
+            ),
         ]
     }
 
@@ -333,7 +337,7 @@ fn panes(
     let mut items = Vec::new();
     let scales = Scales::of(relation);
     let [reference, student] = relations.names();
-    let less = format!("Student − {}", relations.reference.word());
+    let less = relations.reference.less();
     let names = [reference, student, less];
     let cell = cell.filter(|(row, column)| *row.max(column) < relation.size);
     let difference = relation.difference();

@@ -19,6 +19,7 @@ use leptos::html::Div;
 use leptos::prelude::*;
 
 use self::board::{Board, Earlier, Entry, Sheet, View, key};
+pub use self::differences::differences;
 pub use self::front::FrontLoss;
 use crate::live::{live, memo};
 

@@ -23,18 +23,7 @@ pub fn info() -> RunInfo {
 
 /// It, before its first step.
 pub fn run() -> RunLog {
-    RunLog {
-        info: info(),
-        recorded: false,
-        watch: Default::default(),
-        steps: Vec::new(),
-        evaluations: Vec::new(),
-        from_teacher: None,
-        from_student: None,
-        similarity: None,
-        sought: None,
-        found: None,
-    }
+    RunLog::new(info(), false)
 }
 
 /// A step of it.

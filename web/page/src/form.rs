@@ -21,7 +21,7 @@ use crate::state::{Page, page};
 use desk::Desk;
 use fields::{FIELDS, Group};
 
-pub use link::{parameters, query};
+pub use link::{parameters, query, replaced};
 
 /// The recipe that the page's address asks for, the key of its preset, and what could not be taken from the address.
 pub fn initial() -> (Recipe, &'static str, Vec<String>) {

@@ -1,5 +1,6 @@
 //! Relations of one sentence: teacher, student, difference, and what else can be seen in them.
 
+mod carried;
 mod choice;
 mod choices;
 mod export;
@@ -20,6 +21,7 @@ mod stage;
 mod thumbs;
 mod tour;
 mod view;
+mod whose;
 
 use std::rc::Rc;
 
@@ -39,24 +41,36 @@ use self::input::Input;
 use self::picture::{Files, Picture};
 use self::pictures::{PICTURES, picture, switch};
 use self::reading::{cell, grid_cell, id_of};
+use self::seen::Seen;
 use self::source::Source;
 use self::stage::{Canvases, Scale, Stage};
 use self::view::{View, view};
+use self::whose::{Awaited, Whose, whose};
 use crate::chart::surface;
 use crate::keys::{focus, plain};
 use crate::live::{effect, live, memo};
 use crate::problems::Problems;
-use crate::state::{Page, page};
+use crate::state::{Page, RunLog, page};
 
 /// The part of an id of the maps' cells.
 const CELL: &str = "cell";
+/// In the place of a picture that needs more than a link carries.
+const ONE_LAYER: &str =
+    "The link holds one layer of each model. Start the run, or open a saved one, to see this.";
 
 /// Gives the page what its relations are looked at with: the view that the parameters of its address name, and the film of
 /// the run. Says what of the view is not understood.
 pub fn provide(page: Page, parameters: &[(String, String)]) -> Vec<String> {
     let view = View::new();
-    let unknown = view.open(parameters, &PICTURES.map(|picture| picture.key));
+    let mut unknown = view.open(parameters, &PICTURES.map(|picture| picture.key));
     view.tour.update(|step| *step = step.map(tour::within));
+    unknown.extend(carried::open(page, view));
+    let on = parameters.iter().find(|(name, _)| name == "on");
+    if view.whose.get_untracked() != Whose::Linked
+        && let Some(awaited) = on.and_then(|(_, value)| Awaited::read(value))
+    {
+        view.put_aside(awaited);
+    }
     provide_context(view);
     let film = StoredValue::new_local(Film::default());
     provide_context(film);
@@ -79,17 +93,19 @@ pub fn MapsPanel() -> impl IntoView {
     let input = Rc::new(Input::new(page, view, stage.clone()));
     surface::watch(canvases.host, stage.follow());
     lead_to(view, canvases.host);
-    let some = memo(move || {
-        page.runs
-            .with(|runs| runs.last().is_some_and(|run| run.from_student.is_some()))
-    });
+    let some = memo(move || view.with_run(page, |run| run.from_student.is_some()) == Some(true));
     let key = view.of(|choice| choice.picture);
     let shown = move || picture(key.get());
     let alone = view.of(|choice| choice.alone && choice.head.is_some());
     let steps = stage.source.steps;
     // What a view holds must be able to cross threads; this handle can.
     let drawn = StoredValue::new_local(stage.clone());
-    let body = move || (shown().body)(view, drawn.get_value());
+    let of_pair = memo(move || shown().of_pair);
+    let missing = memo(move || view.whose.get() == Whose::Linked && !of_pair.get());
+    let body = move || match missing.get() {
+        true => view! { <p class="hint">{ONE_LAYER}</p> }.into_any(),
+        false => (shown().body)(view, drawn.get_value()),
+    };
     view! {
         <section class="panel maps" id="relations" aria-labelledby="maps-title">
             <div class="maps-head">
@@ -99,10 +115,12 @@ pub fn MapsPanel() -> impl IntoView {
                 {tour::begin(view)}
             </div>
             <Sentence />
+            {absent(view)}
             <p class="hint" hidden=some>"Maps appear after the first evaluation of a run."</p>
             <div class="maps-body" hidden=live(move || !some.get()) node_ref=canvases.host>
                 <div hidden=live(move || matches!(shown().files, Files::Sentences))>{choices(view)}</div>
                 {switch(view)}
+                {whose(view, of_pair)}
                 <div hidden=live(move || !shown().of_head || alone.get())>{heads_strip(view, stage.clone(), input.clone(), canvases.strip)}</div>
                 {heading(view, input.clone(), shown, alone)}
                 <div hidden=live(move || !shown().panes)>{panes(view, stage, input, canvases.maps)}</div>
@@ -115,6 +133,21 @@ pub fn MapsPanel() -> impl IntoView {
     }
 }
 
+/// That a link shows something which is not here.
+fn absent(view: View) -> impl IntoView {
+    let words = move || {
+        let awaited = view.awaited.get()?;
+        view.seen.with(Option::is_some).then(|| {
+            format!(
+                "This link was made at step {} of a run that is not in this browser, on another sentence than the one below. \
+                 Its recipe is set: start the run, or open it if it was saved here, and what the link has locked is locked again.",
+                crate::words::count(awaited.step)
+            )
+        })
+    };
+    view! { <p class="hint" id="maps-absent" role="status">{live(words)}</p> }
+}
+
 /// A link to a view leads to it, unless it names another place of the page.
 fn lead_to(view: View, host: NodeRef<Div>) {
     let chosen = view
@@ -122,7 +155,7 @@ fn lead_to(view: View, host: NodeRef<Div>) {
         .with_untracked(|choice| *choice != Choice::default())
         || view.sentence.with_untracked(|text| !text.is_empty());
     let elsewhere = window().location().hash();
-    let linked = chosen && elsewhere.is_ok_and(|place| place.is_empty());
+    let linked = chosen && elsewhere.is_ok_and(|place| place.is_empty() || carried::is_in(&place));
     effect(move || {
         if let Some(host) = host.get().filter(|_| linked) {
             let panel = host.closest("#relations").ok().flatten();
@@ -189,6 +222,9 @@ fn Sentence() -> impl IntoView {
     let show = move |event: ev::SubmitEvent| {
         event.prevent_default();
         view.free();
+        if !matches!(view.whose.get_untracked(), Whose::Beside(_)) {
+            view.show(Whose::Present);
+        }
         ask();
     };
     // A run begins with a sentence of its own; one that was written or came with a link is asked for again.
@@ -202,9 +238,8 @@ fn Sentence() -> impl IntoView {
         }
     });
     let cut = move || {
-        let left_out = page
-            .runs
-            .with(|runs| runs.last()?.from_teacher.as_ref().map(|t| t.left_out));
+        let of = |run: &RunLog| run.from_teacher.as_ref().map(|t| t.left_out);
+        let left_out = view.with_run(page, of).flatten();
         let left_out = left_out.filter(|left_out| *left_out > 0)?;
         Some(format!(
             "The sentence is too long to draw: its last {} tokens were truncated.",
@@ -224,7 +259,7 @@ fn Sentence() -> impl IntoView {
                 <button type="submit" class="button" disabled=recorded>"Show"</button>
             </div>
             <p class="hint" hidden=live(move || !recorded.get())>
-                {live(move || if text.with(|text| text.trim().is_empty()) { "" } else { "These maps show the recorded run's own sentence. " })}
+                {live(move || if text.with(|text| text.trim().is_empty()) || view.whose.get() == Whose::Linked { "" } else { "These maps show the recorded run's own sentence. " })}
                 "Start a run to see a sentence of your own."
             </p>
             <p class="hint" role="status">{live(cut)}</p>
@@ -296,9 +331,21 @@ fn panes(view: View, stage: Rc<Stage>, input: Rc<Input>, canvas: NodeRef<Canvas>
         view.seen
             .with(|seen| seen.as_ref().map_or(0, |seen| seen.size()))
     };
+    let label = move || {
+        let of = |seen: &Rc<Seen>| seen.reference;
+        let reference = view
+            .seen
+            .with(|seen| seen.as_ref().map(of))
+            .unwrap_or_default();
+        format!(
+            "{}, {} and difference. Arrow keys move between cells, Enter locks a cell, plus and minus zoom.",
+            reference.title(),
+            reference.student_word()
+        )
+    };
     view! {
         <div class="maps-canvas" id="maps-grid" tabindex="0" role="grid" aria-activedescendant=live(move || id_of(CELL, shown.get()))
-            aria-label="Teacher, student and difference. Arrow keys move between cells, Enter locks a cell, plus and minus zoom."
+            aria-label=live(label)
             aria-rowcount=live(move || size().to_string()) aria-colcount=live(move || size().to_string())
             on:keydown=move |event| if plain(&event).is_some_and(|pressed| key.cell_key(&pressed)) {
                 event.prevent_default();
@@ -332,7 +379,8 @@ fn scales(view: View, scales: RwSignal<[Scale; 2]>) -> impl IntoView {
         let reference = view
             .seen
             .with(|seen| seen.as_ref().map(|seen| seen.reference));
-        format!("student minus {}", reference.unwrap_or_default().word())
+        let reference = reference.unwrap_or_default();
+        format!("{} minus {}", reference.student_word(), reference.word())
     };
     let scale = move |i: usize, note: AnyView| {
         view! {

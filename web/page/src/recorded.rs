@@ -26,7 +26,7 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::Response;
 
 use crate::live::live;
-use crate::state::Page;
+use crate::state::{Page, RunLog};
 
 /// Where it is.
 const ADDRESS: &str = "data/recorded.json";
@@ -52,6 +52,14 @@ struct Frame {
     width: usize,
 }
 
+impl Frame {
+    /// The blobs as the protocol has them.
+    fn blobs(&self) -> Option<Vec<Uint8Array>> {
+        let blobs = self.blobs.iter();
+        blobs.map(|text| floats(text, self.width)).collect()
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Mode {
     Off,
@@ -63,6 +71,7 @@ enum Mode {
 /// The one player of the page.
 struct Deck {
     mode: ArcRwSignal<Mode>,
+    loaded: ArcRwSignal<bool>,
     tape: RefCell<Option<Rc<Recording>>>,
     /// Part of the time that the whole is played in.
     position: Cell<f64>,
@@ -73,6 +82,7 @@ struct Deck {
 thread_local! {
     static DECK: Rc<Deck> = Rc::new(Deck {
         mode: ArcRwSignal::new(Mode::Off),
+        loaded: ArcRwSignal::new(false),
         tape: RefCell::new(None),
         position: Cell::new(0.0),
         next: Cell::new(0),
@@ -83,12 +93,13 @@ thread_local! {
 /// Plays the recorded run until a real one begins. A page without a recording, or with another run by then, stays as it is.
 pub fn play(page: Page) {
     spawn_local(async move {
-        let recording = load().await;
-        if let Some(recording) = recording
-            && page.runs.with_untracked(Vec::is_empty)
-        {
-            let deck = DECK.with(Rc::clone);
-            *deck.tape.borrow_mut() = Some(Rc::new(recording));
+        let Some(recording) = load().await else {
+            return;
+        };
+        let deck = DECK.with(Rc::clone);
+        *deck.tape.borrow_mut() = Some(Rc::new(recording));
+        deck.loaded.set(true);
+        if page.runs.with_untracked(Vec::is_empty) {
             deck.begin(page);
             if calm() {
                 deck.advance(page, f64::INFINITY);
@@ -207,8 +218,7 @@ fn show(page: Page, frames: &[Frame]) {
             Event::Steps { steps } => together.extend(steps.iter().cloned()),
             Event::Evaluated { .. } => page.apply(frame.event.clone(), Vec::new()),
             Event::Sentence { .. } | Event::Similarity { .. } | Event::Taps { .. } => {
-                let blobs = frame.blobs.iter().map(|text| floats(text, frame.width));
-                if let Some(blobs) = blobs.collect() {
+                if let Some(blobs) = frame.blobs() {
                     page.apply(frame.event.clone(), blobs);
                 }
             }
@@ -227,6 +237,25 @@ fn floats(base64: &str, width: usize) -> Option<Uint8Array> {
     let values = Quantised::from_bytes(&bytes, width)?.values();
     let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
     Some(Uint8Array::from(bytes.as_slice()))
+}
+
+/// Whether there is a recording, shown or not; reactive.
+pub fn is_loaded() -> bool {
+    DECK.with(|deck| deck.loaded.clone()).get()
+}
+
+/// The recorded run at its end, without its curves; `watch` sees it whenever its student was seen.
+pub fn whole(mut watch: impl FnMut(&RunLog)) -> Option<RunLog> {
+    let tape = DECK.with(|deck| deck.tape.borrow().clone())?;
+    let mut run = RunLog::new(tape.info.clone(), true);
+    for frame in &tape.frames {
+        let Some(blobs) = frame.blobs() else { continue };
+        // What does not fit is said when it is played.
+        if run.see(frame.event.clone(), &blobs) == Ok(true) {
+            watch(&run);
+        }
+    }
+    Some(run)
 }
 
 /// Whether a recording is on the page; reactive.

@@ -8,8 +8,8 @@ use limbeck_protocol::{
     Control, EngineInfo, Event, Figure, Found, RunInfo, RunState, SavedRun, Stage, TeacherInfo,
     TextInfo,
 };
-use limbeck_recipe::{Config, Evaluation, Mistake, Plan, Recipe, Step};
-use limbeck_relations::{Projections, Similarity, Token};
+use limbeck_recipe::{Config, Evaluation, Mistake, Plan, Recipe, Step, Vector};
+use limbeck_relations::{Projections, ProjectionsError, Similarity, Token};
 
 use crate::live::memo;
 use crate::stopwatch::Stopwatch;
@@ -61,6 +61,19 @@ pub struct Learnt {
     pub similarity: Option<Arc<Similarity>>,
 }
 
+/// What stays of a run when another begins: its student on the sentence that was looked at last, to be set beside the next one.
+#[derive(Debug)]
+pub struct Former {
+    /// The S tokens.
+    pub tokens: Vec<Token>,
+    /// Steps that the student had taken.
+    pub step: u64,
+    /// A of the run.
+    pub relation_heads: usize,
+    /// The student's last layer alone.
+    pub taps: Projections,
+}
+
 /// A run as the page has seen it.
 #[derive(Clone, Debug)]
 pub struct RunLog {
@@ -84,9 +97,89 @@ pub struct RunLog {
     pub sought: Option<String>,
     /// What both models found last.
     pub found: Option<Found>,
+    /// Of the run before the present one, its student.
+    pub former: Option<Arc<Former>>,
 }
 
 impl RunLog {
+    /// A run of which nothing was seen yet.
+    pub fn new(info: RunInfo, recorded: bool) -> Self {
+        Self {
+            watch: Stopwatch::at(info.step),
+            info,
+            recorded,
+            steps: Vec::new(),
+            evaluations: Vec::new(),
+            from_teacher: None,
+            from_student: None,
+            similarity: None,
+            sought: None,
+            found: None,
+            former: None,
+        }
+    }
+
+    /// Takes in what models make of a sentence; no other events. Says whether the student was seen.
+    ///
+    /// # Errors
+    /// The taps do not fit the sentence.
+    pub fn see(&mut self, event: Event, blobs: &[Uint8Array]) -> Result<bool, ProjectionsError> {
+        let taps =
+            |size, heads| Projections::grouped(size, heads, blobs.iter().map(floats).collect());
+        match event {
+            Event::Sentence {
+                tokens,
+                special,
+                left_out,
+                attention_heads,
+                key_value_heads,
+            } => {
+                let heads = (attention_heads, key_value_heads.unwrap_or(attention_heads));
+                let token = |(text, special)| Token { text, special };
+                let tokens: Vec<Token> = tokens.into_iter().zip(special).map(token).collect();
+                let from_teacher = Taught {
+                    taps: taps(tokens.len(), heads)?,
+                    tokens,
+                    left_out,
+                };
+                // After a lost connection the same sentence comes again: its film goes on.
+                if self.from_teacher.as_deref() != Some(&from_teacher) {
+                    self.from_teacher = Some(Arc::new(from_teacher));
+                    self.from_student = None;
+                }
+            }
+            Event::Taps {
+                step,
+                attention_heads,
+            } => {
+                let from_teacher = self.from_teacher.as_ref();
+                let size = from_teacher.map_or(0, |from_teacher| from_teacher.tokens.len());
+                self.from_student = Some(Arc::new(Learnt {
+                    step,
+                    taps: taps(size, (attention_heads, attention_heads))?,
+                    similarity: self.similarity.clone(),
+                }));
+                return Ok(true);
+            }
+            Event::Similarity { step, texts } => {
+                self.similarity = similarity(step, texts, blobs);
+            }
+            _ => {}
+        }
+        Ok(false)
+    }
+
+    /// What may stay of it.
+    pub fn to_former(&self) -> Option<Former> {
+        let (from_teacher, now) = (self.from_teacher.as_ref()?, self.from_student.as_ref()?);
+        Some(Former {
+            tokens: from_teacher.tokens.clone(),
+            step: now.step,
+            relation_heads: self.info.relation_heads,
+            taps: now.taps.alone(now.taps.layers(), &Vector::ALL)?,
+        })
+    }
+
     /// The last step that was taken.
     pub fn step(&self) -> u64 {
         self.steps.last().map_or(self.info.step, |step| step.step)
@@ -277,56 +370,8 @@ impl Page {
                 run.evaluations.retain(|e| e.step != evaluation.step);
                 run.evaluations.push(evaluation);
             }),
-            Event::Sentence {
-                tokens,
-                special,
-                left_out,
-                attention_heads,
-                key_value_heads,
-            } => {
-                let heads = (attention_heads, key_value_heads.unwrap_or(attention_heads));
-                let token = |(text, special)| Token { text, special };
-                let tokens: Vec<Token> = tokens.into_iter().zip(special).map(token).collect();
-                let Some(taps) = self.taps(tokens.len(), heads, &blobs) else {
-                    return;
-                };
-                let from_teacher = Taught {
-                    tokens,
-                    left_out,
-                    taps,
-                };
-                self.update_run(|run| {
-                    // After a lost connection the same sentence comes again: its film goes on.
-                    if run.from_teacher.as_deref() != Some(&from_teacher) {
-                        run.from_teacher = Some(Arc::new(from_teacher));
-                        run.from_student = None;
-                    }
-                });
-            }
-            Event::Taps {
-                step,
-                attention_heads,
-            } => {
-                let size = self.runs.with_untracked(|runs| {
-                    let from_teacher = runs.last().and_then(|run| run.from_teacher.as_ref());
-                    from_teacher.map_or(0, |from_teacher| from_teacher.tokens.len())
-                });
-                let Some(taps) = self.taps(size, (attention_heads, attention_heads), &blobs) else {
-                    return;
-                };
-                self.update_run(|run| {
-                    run.from_student = Some(Arc::new(Learnt {
-                        step,
-                        taps,
-                        similarity: run.similarity.clone(),
-                    }));
-                    self.listeners
-                        .with_value(|listeners| listeners.iter().for_each(|listen| listen(run)));
-                });
-            }
-            Event::Similarity { step, texts } => {
-                let similarity = similarity(step, texts, &blobs);
-                self.update_run(|run| run.similarity = similarity);
+            event @ (Event::Sentence { .. } | Event::Taps { .. } | Event::Similarity { .. }) => {
+                self.see(event, &blobs);
             }
             Event::State { state } => self.turn(state),
             Event::Checkpoint {
@@ -374,16 +419,19 @@ impl Page {
         self.state.set(state);
     }
 
-    /// Taps as they were sent; what does not fit is a problem of the sentence.
-    fn taps(
-        &self,
-        size: usize,
-        heads: (usize, usize),
-        blobs: &[Uint8Array],
-    ) -> Option<Projections> {
-        let taps = Projections::grouped(size, heads, blobs.iter().map(floats).collect());
-        taps.map_err(|e| self.problem(Control::Sentence, e.to_string()))
-            .ok()
+    /// What models make of a sentence; what does not fit is a problem of the sentence.
+    fn see(&self, event: Event, blobs: &[Uint8Array]) {
+        let mut wrong = None;
+        self.update_run(|run| match run.see(event, blobs) {
+            Ok(false) => {}
+            Ok(true) => self
+                .listeners
+                .with_value(|listeners| listeners.iter().for_each(|listen| listen(run))),
+            Err(error) => wrong = Some(error.to_string()),
+        });
+        if let Some(wrong) = wrong {
+            self.problem(Control::Sentence, wrong);
+        }
     }
 
     /// Puts a new run at the end of the list; the same run going on keeps its steps.
@@ -406,25 +454,16 @@ impl Page {
                 run.watch.turn(busy, now());
                 return;
             }
-            // Only the last run's sentence is looked at.
-            for old in runs.iter_mut() {
+            // Only the last run's sentence is looked at; the student of the one before can be set beside it.
+            let last = runs.len().saturating_sub(1);
+            for (i, old) in runs.iter_mut().enumerate() {
+                old.former = old.to_former().filter(|_| i == last).map(Arc::new);
                 (old.from_teacher, old.from_student) = (None, None);
                 (old.similarity, old.sought, old.found) = (None, None, None);
             }
-            let mut watch = Stopwatch::at(info.step);
-            watch.turn(busy, now());
-            runs.push(RunLog {
-                info,
-                watch,
-                recorded,
-                steps: Vec::new(),
-                evaluations: Vec::new(),
-                from_teacher: None,
-                from_student: None,
-                similarity: None,
-                sought: None,
-                found: None,
-            });
+            let mut run = RunLog::new(info, recorded);
+            run.watch.turn(busy, now());
+            runs.push(run);
             if runs.len() > RUNS {
                 runs.remove(0);
             }
@@ -475,4 +514,37 @@ fn floats(bytes: &Uint8Array) -> Vec<f32> {
         .iter()
         .map(|b| f32::from_le_bytes(*b))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::examples;
+
+    #[test]
+    fn a_former_run_is_its_last_layer() {
+        let layer = |by: f32| (0..3 * 2 * 4).map(move |i| i as f32 * by).collect();
+        let taps = Projections::new(2, 2, vec![layer(1.0), layer(2.0)]).expect("3 x 2 x 4 numbers");
+        let token = |text: &str| Token {
+            text: text.into(),
+            special: false,
+        };
+        let mut run = examples::run();
+        assert!(run.to_former().is_none(), "nothing was seen");
+        run.from_teacher = Some(Arc::new(Taught {
+            tokens: vec![token("a"), token("b")],
+            left_out: 0,
+            taps: taps.clone(),
+        }));
+        run.from_student = Some(Arc::new(Learnt {
+            step: 9,
+            taps: taps.clone(),
+            similarity: None,
+        }));
+        let former = run.to_former().expect("it was seen");
+        assert_eq!((former.step, former.relation_heads), (9, 8));
+        assert_eq!((former.tokens.len(), former.taps.only()), (2, Some(2)));
+        assert_eq!(former.taps.layer(2), taps.layer(2));
+        assert_eq!(former.taps.layer(1), Some([].as_slice()));
+    }
 }

@@ -9,7 +9,9 @@ use super::presets::{self, FIRST};
 const VERSION: u32 = 1;
 
 /// What else the page reads from its address.
-const PAGE_PARAMETERS: [&str; 7] = ["embed", "hide", "hub", "see", "sentence", "token", "tour"];
+const PAGE_PARAMETERS: [&str; 8] = [
+    "embed", "hide", "hub", "on", "see", "sentence", "token", "tour",
+];
 
 /// More warnings than this help nobody.
 const MOST_WARNINGS: usize = 8;

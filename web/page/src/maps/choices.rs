@@ -38,11 +38,8 @@ fn of<T: Default>(how: Memo<Option<How>>, part: impl Fn(&How) -> T) -> T {
 fn pairs(view: View, how: Memo<Option<How>>) -> impl IntoView {
     let page = page();
     let from_student = memo(move || {
-        page.runs.with(|runs| {
-            runs.last()
-                .map(|run| run.info.pairs.clone())
-                .unwrap_or_default()
-        })
+        let pairs = view.with_run(page, |run| run.info.pairs.clone());
+        pairs.unwrap_or_default()
     });
     let button = move |pair: Pair| {
         let name = pair.to_string();

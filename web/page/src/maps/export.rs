@@ -9,15 +9,18 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use web_sys::Blob;
 
+use super::carried::{self, Load};
 use super::paint::{painted, theme};
 use super::picture::Files;
 use super::pictures::{picture, sentences_of};
 use super::seen::Seen;
 use super::view::{View, view};
+use super::whose::Awaited;
 use crate::data::blobs;
+use crate::form::replaced;
 use crate::live::{live, memo};
 use crate::out::CopyButton;
-use crate::state::{Page, page};
+use crate::state::{Page, RunLog, page};
 
 /// A PNG has this many pixels for each of the drawing: sharp in print.
 const SCALE: f64 = 2.0;
@@ -43,17 +46,23 @@ pub fn Export() -> impl IntoView {
     let files = move || picture(shown.get()).files;
     let no_picture = move || matches!(files(), Files::Numbers);
     let no_page = move || !matches!(files(), Files::Relations(_));
+    let load = move || {
+        let (seen, picture) = (view.seen.get()?, picture(shown.get()));
+        let link = link(page, view, &seen).len();
+        Some(Load::of(&seen, picture.of_pair).words(link, seen.how.pair))
+    };
     view! {
         <div class="row maps-export" role="group" aria-label="Export this view">
             <span class="hint">"Export this view:"</span>
             <span hidden=live(no_picture)>
                 {button("PNG", png)}
                 {button("SVG", |page, view, seen| text(page, view, seen, "svg", &svg(&drawing(view, seen)?)))}
-                <span hidden=live(no_page)>{button("HTML", |page, view, seen| text(page, view, seen, "html", &html(view, seen)?))}</span>
+                <span hidden=live(no_page)>{button("HTML", |page, view, seen| text(page, view, seen, "html", &html(page, view, seen)?))}</span>
             </span>
             {button("JSON", |page, view, seen| text(page, view, seen, "json", &json(view, seen)?))}
             {button("CSV", |page, view, seen| text(page, view, seen, "csv", &csv(view, seen)?))}
-            <CopyButton label="Copy link to this view" text=move || link(view) disabled=none />
+            <CopyButton label="Copy link to this view" text=move || whole_link(page, view) disabled=none />
+            <span class="hint" id="maps-link">{live(load)}</span>
             <span class="hint" hidden=live(move || !no_picture())>"JSON and CSV hold the maps of this pair. Maps, lines, film and sentences can also be saved as images."</span>
         </div>
     }
@@ -106,11 +115,11 @@ fn drawing(view: View, seen: &Seen) -> Result<Drawing, String> {
     }
 }
 
-fn html(view: View, seen: &Seen) -> Result<String, String> {
+fn html(page: Page, view: View, seen: &Seen) -> Result<String, String> {
     let facts = [
         ("Layers", seen.layers()),
         ("Relation heads", seen.how.heads.to_string()),
-        ("Link", link(view)),
+        ("Link", link(page, view, seen)),
     ];
     let facts = facts.map(|(name, value)| (name.to_owned(), value));
     Ok(limbeck_relations::page(
@@ -147,11 +156,29 @@ fn save(page: Page, name: &str, blob: &Blob) -> Result<(), String> {
     Ok(())
 }
 
-/// This page with this view: the sentence, and what is chosen.
-pub fn link(view: View) -> String {
+/// The link to this view with what it carries, if that is not too large.
+fn whole_link(page: Page, view: View) -> String {
+    let Some(seen) = view.seen.get_untracked() else {
+        return String::new();
+    };
+    let picture = view.choice.with_untracked(|choice| picture(choice.picture));
+    let load = Load::of(&seen, picture.of_pair);
+    let hash = |run: &RunLog| carried::hash(&seen, run, &load);
+    let hash = untrack(|| view.with_run(page, hash)).flatten();
+    let link = link(page, view, &seen);
+    match hash {
+        Some(hash) => link.replace("#relations", &hash),
+        None => link,
+    }
+}
+
+/// This page with this view: the recipe of its run, the sentence, and what is chosen, written out.
+fn link(page: Page, view: View, seen: &Seen) -> String {
     let location = window().location();
     let search = location.search().unwrap_or_default();
-    let ours = ["see=", "sentence=", "tour=", "token="];
+    let of_run = |run: &RunLog| replaced(&search, &run.info.recipe, page.preset.get_untracked());
+    let search = untrack(|| view.with_run(page, of_run)).unwrap_or_default();
+    let ours = ["see=", "sentence=", "on=", "tour=", "token="];
     let parts = search.trim_start_matches('?').split('&');
     let mut parts: Vec<String> = parts
         .filter(|part| !part.is_empty() && !ours.iter().any(|name| part.starts_with(name)))
@@ -160,7 +187,13 @@ pub fn link(view: View) -> String {
     let cell = view.cell.get_untracked();
     let mut choice = view.choice.get_untracked();
     choice.cell.get_or_insert(cell);
+    choice.pair = Some(seen.how.pair);
+    choice.heads = Some(seen.how.heads);
+    choice.teacher_layer = Some(seen.how.teacher_layer);
+    choice.student_layer = Some(seen.how.student_layer);
     parts.push(format!("see={}", choice.text()));
+    let on = Awaited::text(&seen.from_teacher.tokens, seen.from_student.step);
+    parts.push(format!("on={on}"));
     let sentence = view.sentence.with_untracked(|text| text.trim().to_owned());
     if !sentence.is_empty() {
         let sentence = encode_uri_component(&sentence).as_string();

@@ -18,6 +18,8 @@ pub struct Picture {
     pub name: &'static str,
     /// Whether it shows one head, or the mean of all: then the small maps of all heads stand above it to choose from.
     pub of_head: bool,
+    /// Whether it shows the chosen pair in the chosen layers, and so may show another run's student in the teacher's place.
+    pub of_pair: bool,
     /// Whether teacher, student and difference with their crosshair stand above its body.
     pub panes: bool,
     /// What it shows, in words, of a head or of the mean: the heading.

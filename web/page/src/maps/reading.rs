@@ -59,8 +59,8 @@ impl Reading {
             values: vec![
                 (seen.reference.word(), number(p)),
                 match seen.reference {
-                    Reference::Teacher => ("student", number(q)),
                     Reference::StudentNow => ("student then", number(q)),
+                    other => (other.student_word(), number(q)),
                 },
                 ("difference", number(q - p)),
                 ("KL of the row", number(kl)),

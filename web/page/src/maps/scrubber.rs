@@ -6,6 +6,7 @@ use leptos::ev;
 use leptos::prelude::*;
 
 use super::view::View;
+use super::whose::Whose;
 use crate::live::{effect, live};
 
 /// Time of a frame while the film plays.
@@ -81,7 +82,7 @@ pub fn scrubber(view: View, steps: RwSignal<Vec<u64>>) -> impl IntoView {
             </label>
             <output class="number">{live(words)}</output>
             <label class="maps-check">
-                <input type="checkbox" disabled=live(move || chosen.get().is_none()) prop:checked=compare
+                <input type="checkbox" disabled=live(move || chosen.get().is_none() || matches!(view.whose.get(), Whose::Beside(_))) prop:checked=compare
                     on:change=move |event| view.choose(|choice| choice.beside_now = event_target_checked(&event)) />
                 "compare with the current student"
             </label>

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use limbeck_recipe::{Pair, common_relation_heads};
 use limbeck_relations::{
-    Large, LayerCell, MapError, PairMaps, Projections, Reference, Relation, Relations,
-    farthest_first, layer_cell, number, visible,
+    Large, LayerCell, MapError, PairMaps, Projections, Reference, Relation, Relations, Sentence,
+    Token, farthest_first, layer_cell, number, visible,
 };
 
 use super::choice::Choice;
-use crate::state::{Learnt, RunLog, Taught};
+use crate::state::{Former, Learnt, RunLog, Taught};
 
 /// All relation heads of one pair in one layer of each model.
 pub struct Seen {
@@ -27,6 +27,10 @@ pub struct Seen {
     pub order: Vec<usize>,
     /// What the first map is of.
     pub reference: Reference,
+    /// Its layer, from 1.
+    pub first_layer: usize,
+    /// The step of the student that it is of, if it is of one.
+    pub first_step: u64,
     /// Labels of the tokens, with nothing in them that a reader could not see.
     pub labels: Vec<String>,
 }
@@ -52,6 +56,42 @@ impl Usual {
     }
 }
 
+/// The student of another run, for this run's to be set beside.
+#[derive(Clone, Debug)]
+pub struct Other {
+    /// Whose it is.
+    pub reference: Reference,
+    /// The student.
+    pub former: Arc<Former>,
+}
+
+impl Other {
+    /// Why this run's student cannot be set beside it, for people; and the sentence that would have to be asked for, if that is
+    /// all.
+    fn why_not(&self, run: &Usual, tokens: &[Token]) -> Option<(String, Option<String>)> {
+        let (name, theirs) = (self.reference.word(), &self.former);
+        if theirs.relation_heads != run.heads {
+            let why = format!(
+                "The {name} has {} relation heads (A_r) and this run {}: head 1 of one is not head 1 of the other, so they cannot be \
+                 compared. This run is shown beside its teacher",
+                theirs.relation_heads, run.heads
+            );
+            return Some((why, None));
+        }
+        if theirs.tokens != tokens {
+            let text = |tokens: &[Token]| Sentence::new(tokens).words().join(" ");
+            let asked = text(&theirs.tokens);
+            let why = format!(
+                "The {name} was last seen on \u{201c}{asked}\u{201d}, and this run is on \u{201c}{}\u{201d}: only maps of the same tokens \
+                 can be compared. This run is shown beside its teacher",
+                text(tokens)
+            );
+            return Some((why, Some(asked)));
+        }
+        None
+    }
+}
+
 /// A choice that a run can follow.
 #[derive(Clone, Debug, PartialEq)]
 pub struct How {
@@ -65,80 +105,113 @@ pub struct How {
     pub student_layer: usize,
     /// Every A that divides both widths.
     pub fits: Vec<usize>,
+    /// What the first map is of.
+    pub reference: Reference,
     /// What of the choice cannot be followed, for people.
     pub instead: Vec<String>,
+    /// The sentence on which another run could be compared, if that is what is missing.
+    pub elsewhere: Option<String>,
 }
 
 impl How {
-    /// What of a choice fits a run; the run's own where it does not.
-    pub fn new(choice: &Choice, run: &Usual, from_teacher: &Taught, from_student: &Learnt) -> Self {
+    /// What of a choice fits a run; the run's own where it does not, and its teacher in the place of another run that cannot be
+    /// compared.
+    pub fn new(
+        choice: &Choice,
+        run: &Usual,
+        (from_teacher, from_student): (&Taught, &Learnt),
+        other: Option<&Other>,
+    ) -> Self {
         let (teacher, student) = (&from_teacher.taps, &from_student.taps);
-        let fits = common_relation_heads(student.hidden(), teacher.keys());
         let mut instead = Vec::new();
+        let why_not = other.and_then(|other| other.why_not(run, &from_teacher.tokens));
+        let other = other.filter(|_| why_not.is_none());
+        let elsewhere = why_not.and_then(|(why, elsewhere)| {
+            instead.push(why);
+            elsewhere
+        });
+        let reference = match other {
+            Some(other) => other.reference,
+            None if choice.beside_now && choice.step.is_some() => Reference::StudentNow,
+            None => Reference::Teacher,
+        };
+        let (first, name) = match other {
+            Some(other) => (other.former.taps.hidden(), reference.word()),
+            None => (teacher.keys(), "teacher"),
+        };
+        let fits = common_relation_heads(student.hidden(), first);
         let mut heads = choice.heads.unwrap_or(run.heads);
         if !fits.contains(&heads) {
             instead.push(format!(
-                "{heads} relation heads do not divide both widths, {} (teacher) and {} (student): {} are shown",
-                teacher.keys(),
+                "{heads} relation heads do not divide both widths, {first} ({name}) and {} (student): {} are shown",
                 student.hidden(),
                 run.heads
             ));
             heads = run.heads;
         }
-        let mut layer = |name: &str, chosen: Option<usize>, usual: usize, layers: usize| {
+        let mut layer = |name: &str, taps: &Projections, chosen: Option<usize>, usual: usize| {
+            let (layers, usual) = (taps.layers(), taps.only().unwrap_or(usual));
             let layer = chosen.unwrap_or(usual);
-            if (1..=layers).contains(&layer) {
-                return layer;
+            match taps.layer(layer) {
+                Some([]) => instead.push(format!(
+                    "the link holds {name} layer {usual} alone: it is shown"
+                )),
+                Some(_) => return layer,
+                None => instead.push(format!(
+                    "the {name} has layers 1 to {layers}, not {layer}: layer {usual} is shown"
+                )),
             }
-            instead.push(format!(
-                "the {name} has layers 1 to {layers}, not {layer}: layer {usual} is shown"
-            ));
             usual
         };
         let last = student.layers();
+        let teacher_layer = layer("teacher", teacher, choice.teacher_layer, run.teacher_layer);
+        // The film keeps the last layer alone.
+        let student_layer = match choice.step {
+            Some(_) => last,
+            None => layer("student", student, choice.student_layer, last),
+        };
+        let mut pair = choice.pair.unwrap_or(run.pair);
+        let holds = |vector| teacher.holds(teacher_layer, vector);
+        if !(holds(pair.row) && holds(pair.column)) && teacher.only().is_some() {
+            pair = run.pair;
+            instead.push(format!(
+                "the link holds what {pair} needs alone: {pair} is shown"
+            ));
+        }
         Self {
-            pair: choice.pair.unwrap_or(run.pair),
+            pair,
             heads,
-            teacher_layer: layer(
-                "teacher",
-                choice.teacher_layer,
-                run.teacher_layer,
-                teacher.layers(),
-            ),
-            // The film keeps the last layer alone.
-            student_layer: match choice.step {
-                Some(_) => last,
-                None => layer("student", choice.student_layer, last, last),
-            },
+            teacher_layer,
+            student_layer,
             fits,
+            reference,
             instead,
+            elsewhere,
         }
     }
 }
 
 impl Seen {
-    /// Of what there is. Beside the student as it is now the student of the film is set, if a choice says so.
+    /// Of what there is. Beside the student as it is now the student of the film is set, if a choice says so; the student of
+    /// another run comes before both.
     ///
     /// # Errors
     /// [`MapError`] if taps and choice do not fit, which [`How`] sees to.
     pub fn new(
         choice: &Choice,
-        how: How,
-        from_teacher: Arc<Taught>,
-        (from_student, now): (Arc<Learnt>, &Learnt),
+        run: &Usual,
+        (from_teacher, (from_student, now)): (Arc<Taught>, (Arc<Learnt>, &Learnt)),
+        other: Option<&Other>,
     ) -> Result<Self, MapError> {
-        let (reference, first) = match choice.beside_now && choice.step.is_some() {
-            true => (
-                Reference::StudentNow,
-                now.taps.map(how.student_layer, how.pair, how.heads)?,
-            ),
-            false => (
-                Reference::Teacher,
-                from_teacher
-                    .taps
-                    .map(how.teacher_layer, how.pair, how.heads)?,
-            ),
+        let how = How::new(choice, run, (&from_teacher, &from_student), other);
+        let reference = how.reference;
+        let other = other.filter(|other| other.reference == reference);
+        let (taps, first_layer, first_step) = match (other, reference) {
+            (Some(Other { former, .. }), _) => (&former.taps, former.taps.layers(), former.step),
+            (None, Reference::StudentNow) => (&now.taps, how.student_layer, now.step),
+            (None, _) => (&from_teacher.taps, how.teacher_layer, 0),
         };
+        let first = taps.map(first_layer, how.pair, how.heads)?;
         let student = from_student
             .taps
             .map(how.student_layer, how.pair, how.heads)?;
@@ -158,14 +231,16 @@ impl Seen {
             from_teacher,
             from_student,
             reference,
+            first_layer,
+            first_step,
         })
     }
 
     /// What a choice shows of a run as it is now; none before the student was seen.
     pub fn of(run: &RunLog, choice: &Choice) -> Option<Self> {
         let (from_teacher, now) = (run.from_teacher.clone()?, run.from_student.clone()?);
-        let how = How::new(choice, &Usual::of(run), &from_teacher, &now);
-        Self::new(choice, how, from_teacher, (now.clone(), &now)).ok()
+        let both = (from_teacher, (now.clone(), &*now));
+        Self::new(choice, &Usual::of(run), both, None).ok()
     }
 
     /// What is seen, in words: `Q-K, head 3 of 8, teacher layer 4, student layer 2 at step 300, KL 0.12 nats`.
@@ -194,6 +269,12 @@ impl Seen {
             Reference::StudentNow => {
                 format!("student layer {layer} at step {step}, compared with the current student")
             }
+            other => format!(
+                "{}, layer {} at step {}; this run, layer {layer} at step {step}",
+                other.word(),
+                self.first_layer,
+                self.first_step
+            ),
         }
     }
 
@@ -207,10 +288,11 @@ impl Seen {
             named.collect::<Vec<_>>().join(", ")
         };
         format!(
-            "\u{201c}{}\u{201d}: {} {}; student {}",
+            "\u{201c}{}\u{201d}: {} {}; {} {}",
             self.labels[token],
             self.reference.word(),
             of(&relation.teacher),
+            self.reference.student_word(),
             of(&relation.student)
         )
     }
@@ -306,7 +388,7 @@ impl Seen {
             step: Some(self.from_student.step),
             tokens: self.from_teacher.tokens.clone(),
             relation_heads: self.how.heads,
-            teacher_layer: self.how.teacher_layer,
+            teacher_layer: self.first_layer,
             student_layer: self.how.student_layer,
             pairs: vec![maps],
         })
@@ -376,15 +458,13 @@ mod tests {
     };
 
     fn seen(choice: &Choice) -> Seen {
-        let (from_teacher, from_student) = both();
-        let how = How::new(choice, &RUN, &from_teacher, &from_student);
-        Seen::new(
-            choice,
-            how,
-            from_teacher,
-            (from_student.clone(), &from_student),
-        )
-        .expect("they fit")
+        seen_beside(choice, None)
+    }
+
+    fn seen_beside(choice: &Choice, other: Option<&Other>) -> Seen {
+        let (from_teacher, now) = both();
+        let both = (from_teacher, (now.clone(), &*now));
+        Seen::new(choice, &RUN, both, other).expect("they fit")
     }
 
     #[test]
@@ -417,6 +497,75 @@ mod tests {
             how.instead[0],
             "8 relation heads do not divide both widths, 8 (teacher) and 4 (student): 2 are shown"
         );
+    }
+
+    /// The last layer of a student of width 6 with three layers, on these tokens.
+    fn other(tokens: Vec<Token>, relation_heads: usize) -> Other {
+        let taps = taps(6, 3).alone(3, &Vector::ALL);
+        Other {
+            reference: Reference::RecordedRun,
+            former: Arc::new(Former {
+                tokens,
+                step: 1200,
+                relation_heads,
+                taps: taps.expect("layer 3"),
+            }),
+        }
+    }
+
+    #[test]
+    fn the_students_of_two_runs_stand_side_by_side() {
+        let tokens = both().0.tokens.clone();
+        let other = other(tokens, 2);
+        let choice = Choice {
+            heads: Some(4),
+            step: Some(5),
+            beside_now: true,
+            ..Choice::default()
+        };
+        let seen = seen_beside(&choice, Some(&other));
+        assert_eq!(seen.reference, Reference::RecordedRun);
+        let theirs = other.former.taps.map(3, Pair::VV, 2).expect("a map");
+        assert_eq!(seen.each[1].teacher, theirs[9..]);
+        assert_eq!(
+            seen.how.instead,
+            [
+                "4 relation heads do not divide both widths, 6 (recorded run) and 4 (student): 2 are shown"
+            ]
+        );
+        assert_eq!(
+            seen.layers(),
+            "recorded run, layer 3 at step 1200; this run, layer 2 at step 5"
+        );
+        assert!(seen.strongest(None, 0).contains("; this run \u{201c}"));
+        assert!(seen.scores(0, (0, 0)).is_none());
+        let files = seen.relations().expect("maps of 3 tokens");
+        assert_eq!((files.reference, files.teacher_layer), (seen.reference, 3));
+    }
+
+    #[test]
+    fn runs_that_cannot_be_compared_are_not() {
+        let tokens = both().0.tokens.clone();
+        let mut coffee = tokens.clone();
+        coffee[1].text = "coffee".into();
+        for (other, why, elsewhere) in [
+            (
+                other(tokens, 16),
+                "has 16 relation heads (A_r) and this run 2",
+                None,
+            ),
+            (
+                other(coffee, 2),
+                "was last seen on \u{201c}coffee\u{201d}, and this run is on \u{201c}tea\u{201d}",
+                Some("coffee".to_owned()),
+            ),
+        ] {
+            let seen = seen_beside(&Choice::default(), Some(&other));
+            assert_eq!(seen.reference, Reference::Teacher);
+            assert_eq!(seen.how.instead.len(), 1);
+            assert!(seen.how.instead[0].contains(why), "{:?}", seen.how.instead);
+            assert_eq!(seen.how.elsewhere, elsewhere);
+        }
     }
 
     #[test]

@@ -94,6 +94,7 @@ impl Stage {
         let (view, again) = (self.view, redraw.clone());
         effect(move || {
             view.choice.track();
+            view.whose.track();
             again.request();
         });
         let stage = self.clone();
@@ -169,18 +170,16 @@ impl Stage {
 
     /// The crosshair goes where a cell is locked; otherwise a new sentence, or another head, begins where there is most to see.
     fn place_cell(&self, seen: &Seen) {
+        self.view.arrive(seen);
         let place = (seen.labels.clone(), self.view.chosen(seen));
         let before = self.placed.replace(place.clone());
         if before == place && self.view.locked().is_none() {
             return;
         }
         let other = !before.0.is_empty() && before.0 != place.0;
-        if other
-            && self
-                .view
-                .sentence
-                .with_untracked(|text| text.trim().is_empty())
-        {
+        let waits = self.view.awaited.with_untracked(Option::is_some);
+        let own = (self.view.sentence).with_untracked(|text| !text.trim().is_empty());
+        if other && !(own || waits) {
             self.view.free();
         }
         let inside = |(row, column): &(usize, usize)| row.max(column) < &seen.size();
@@ -284,10 +283,10 @@ impl Stage {
         let names: Names = [
             reference.title().to_owned(),
             match reference {
-                Reference::Teacher => "Student".to_owned(),
                 Reference::StudentNow => format!("Student, step {}", seen.from_student.step),
+                other => other.student().to_owned(),
             },
-            format!("Student \u{2212} {}", reference.word()),
+            reference.less(),
         ];
         let drawn = panes.draw(&canvas, (&seen.labels, &names), (cell, window), &ink);
         self.layout.set(drawn);

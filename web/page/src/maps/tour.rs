@@ -11,7 +11,7 @@ use super::seen::Seen;
 use super::view::{View, view};
 use crate::keys::focus;
 use crate::live::{effect, live, memo};
-use crate::state::page;
+use crate::state::{RunLog, page};
 
 /// A step of the tour.
 struct Step {
@@ -168,10 +168,9 @@ pub fn Tour() -> impl IntoView {
             chosen.get_or_insert_with(|| view.choice.get_untracked());
         });
         let step = &STEPS[number - 1];
-        let seen = page
-            .runs
-            .with_untracked(|runs| Seen::of(runs.last()?, &Choice::default()));
-        if let Some(seen) = seen {
+        let of = |run: &RunLog| Seen::of(run, &Choice::default());
+        let seen = untrack(|| view.with_run(page, of));
+        if let Some(seen) = seen.flatten() {
             view.preview.set(None);
             view.choice.set((step.show)(&seen));
         }

@@ -6,6 +6,7 @@ use leptos::prelude::*;
 
 use super::choice::Choice;
 use super::seen::Seen;
+use super::whose::{Awaited, Kept, Whose};
 use crate::live::memo;
 
 /// What a reader has chosen, and what follows from it.
@@ -25,6 +26,14 @@ pub struct View {
     pub parse: RwSignal<String>,
     /// The step of the tour, from 1, while it goes on.
     pub tour: RwSignal<Option<usize>>,
+    /// Whose student is shown.
+    pub whose: RwSignal<Whose>,
+    /// What a link was made from, until that is seen.
+    pub awaited: RwSignal<Option<Awaited>>,
+    /// What the page's link carries.
+    pub(super) linked: StoredValue<Option<Rc<Kept>>, LocalStorage>,
+    /// The recorded run, once it was asked for beside another one.
+    pub(super) recorded: StoredValue<Option<Rc<Kept>>, LocalStorage>,
 }
 
 impl View {
@@ -38,6 +47,10 @@ impl View {
             sentence: RwSignal::default(),
             parse: RwSignal::default(),
             tour: RwSignal::new(None),
+            whose: RwSignal::default(),
+            awaited: RwSignal::new(None),
+            linked: StoredValue::new_local(None),
+            recorded: StoredValue::new_local(None),
         }
     }
 
@@ -69,6 +82,7 @@ impl View {
 
     /// Frees what is locked: it belongs to a sentence that is no longer there.
     pub fn free(&self) {
+        self.awaited.set(None);
         self.choose(|choice| {
             choice.cell = None;
             choice.tokens.clear();

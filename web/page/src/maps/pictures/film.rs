@@ -23,6 +23,7 @@ pub const FILM: Picture = Picture {
     key: "film",
     name: "Film",
     of_head: true,
+    of_pair: true,
     panes: true,
     title: Seen::title,
     body: |view, stage| multiples(view, stage).into_any(),

@@ -16,6 +16,7 @@ pub const HEADS: Picture = Picture {
     key: "heads",
     name: "Roles of heads",
     of_head: false,
+    of_pair: true,
     panes: false,
     title: |seen, _| format!("{}, {}", seen.how.pair, seen.layers()),
     body: |view, _| view! { <Heads view /> }.into_any(),
@@ -97,15 +98,13 @@ fn Heads(view: View) -> impl IntoView {
         };
         mistake.set(wrong);
         let rows = rows(&seen, &sentence);
-        let from_student = page
-            .runs
-            .with(|runs| runs.last().map(|run| run.info.pairs.clone()))?;
+        let from_student = view.with_run(page, |run| run.info.pairs.clone())?;
         let pairs: Vec<Pair> = match seen.reference {
             Reference::Teacher => from_student
                 .iter()
                 .filter_map(|name| Pair::named(name))
                 .collect(),
-            Reference::StudentNow => vec![seen.how.pair],
+            _ => vec![seen.how.pair],
         };
         let names: Vec<String> = pairs.iter().map(Pair::to_string).collect();
         let farthest = farthest(&seen, &pairs);
@@ -134,7 +133,7 @@ fn Heads(view: View) -> impl IntoView {
             {why}
             <div class="scroll" tabindex="0" role="group" aria-label="Heads and their roles">
                 <table class="maps-heads">
-                    <thead><tr><th scope="col">"Head"</th><th scope="col" class="number">"KL"</th><th scope="col">{seen.reference.title()}</th><th scope="col">"Student"</th></tr></thead>
+                    <thead><tr><th scope="col">"Head"</th><th scope="col" class="number">"KL"</th><th scope="col">{seen.reference.title()}</th><th scope="col">{seen.reference.student()}</th></tr></thead>
                     <tbody>{rows.into_iter().map(row).collect_view()}</tbody>
                 </table>
             </div>

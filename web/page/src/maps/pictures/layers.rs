@@ -26,6 +26,7 @@ pub const LAYERS: Picture = Picture {
     key: "layers",
     name: "Layers",
     of_head: false,
+    of_pair: false,
     panes: false,
     title: |seen, _| {
         format!(

@@ -25,6 +25,7 @@ pub const LINES: Picture = Picture {
     key: "lines",
     name: "Lines",
     of_head: true,
+    of_pair: true,
     panes: false,
     title: Seen::title,
     body: |view, _| view! { <Lines view /> }.into_any(),
@@ -54,7 +55,7 @@ fn drawing(view: View, seen: &Seen, hovered: Option<usize>, width: f32) -> Drawi
         choice.tokens.push(token);
     }
     let relation = seen.relation(untrack(|| view.head(seen)));
-    let names = [seen.reference.title(), "Student"].map(str::to_owned);
+    let names = [seen.reference.title(), seen.reference.student()].map(str::to_owned);
     let both = (relation, seen.from_teacher.tokens.as_slice());
     lines(both, &names, &choice, width, &theme())
 }

@@ -12,6 +12,7 @@ pub const MAPS: Picture = Picture {
     key: FIRST,
     name: "Maps",
     of_head: true,
+    of_pair: true,
     panes: true,
     title: Seen::title,
     body: |_, _| ().into_any(),

@@ -24,6 +24,7 @@ pub const SENTENCES: Picture = Picture {
     key: "sentences",
     name: "Sentences",
     of_head: false,
+    of_pair: false,
     panes: false,
     title: |seen, _| {
         let title = of(seen).map(|similarity| similarity.title());
