@@ -610,7 +610,7 @@ fn check_start(
     demand(
         found == of_teacher,
         format!(
-            "the model in {folder} is of the kind `{found}`, and {students} of `{of_teacher}`; name a folder with a model of that kind"
+            "the model in {folder} is of the kind `{found}`, and {students} of `{of_teacher}`; name a folder with a model of the kind `{of_teacher}`"
         ),
     );
     let tokens = (start.vocab_size, teacher.vocab_size);

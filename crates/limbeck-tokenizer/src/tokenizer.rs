@@ -152,7 +152,15 @@ impl Tokenizer {
         Ok(Self::whole(as_it_stands(json)?))
     }
 
-    fn whole(Made { inner, unknown }: Made) -> Self {
+    fn whole(Made { mut inner, unknown }: Made) -> Self {
+        // Merges that are left out at random would give each text other tokens each time.
+        if let ModelWrapper::BPE(model) = inner.get_model()
+            && model.dropout.is_some()
+        {
+            let mut model = model.clone();
+            model.dropout = None;
+            inner.with_model(model);
+        }
         Self {
             inner,
             max_length: None,

@@ -285,6 +285,31 @@ fn a_vocabulary_in_another_encoding_is_named() {
     assert_eq!(refusal.to_string(), expected);
 }
 
+/// Of a folder whose class takes tokenizer.json as it stands, so that nothing else switches it off.
+#[test]
+fn merges_are_not_left_out_at_random() {
+    let is_bpe = |name: &String| {
+        let (files, _) = folder(name);
+        let file: Option<Value> = files
+            .get("tokenizer.json")
+            .map(|file| serde_json::from_str(file).unwrap());
+        file.is_some_and(|file| file["model"]["type"] == "BPE")
+    };
+    let name = names().into_iter().find(is_bpe).unwrap();
+    let (files, _) = folder(&name);
+    let mut file: Value = serde_json::from_str(&files["tokenizer.json"]).unwrap();
+    let tokens = |file: &Value| {
+        let tokenizer = Tokenizer::from_json(file.to_string().as_bytes()).unwrap();
+        let text = "the distillation of relations among many tokens";
+        tokenizer.encode(&[text]).unwrap().remove(0).ids
+    };
+    let certain = tokens(&file);
+    file["model"]["dropout"] = 0.9.into();
+    for _ in 0..5 {
+        assert_eq!(tokens(&file), certain, "{name}");
+    }
+}
+
 #[test]
 fn damaged_files_are_named() {
     let (bert, _) = folder("bert-vocab");

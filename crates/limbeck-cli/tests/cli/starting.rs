@@ -156,7 +156,7 @@ fn a_model_that_does_not_fit_is_refused_with_what_was_found() {
         &[],
         &mistake(
             "student.init: the model in former is of the kind `distilbert`, and the teacher of `bert`; name a folder with a model \
-             of the teacher's kind",
+             of the kind `bert`",
         ),
     );
     refused(
