@@ -12,7 +12,7 @@ use burn::tensor::Device;
 use clap::Args;
 use limbeck_corpus::Corpus;
 use limbeck_engine::heldout::Heldout;
-use limbeck_engine::{Opened, RunError};
+use limbeck_engine::{Opened, RunError, card};
 use limbeck_model::{Encoder, Folder, TokenBatch, checks};
 use limbeck_recipe::batching::Batch;
 use limbeck_recipe::{Config, DeviceChoice, Plan, Recipe};
@@ -180,7 +180,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
         stopped = probe::all(&recipes, &inputs, arguments.lines, &stop, &mut probed)?;
     }
     let answer = Answer {
-        teacher: found.name,
+        teacher: card::name(&found.name).to_owned(),
         plan,
         kind: heldout.kind,
         profile,

@@ -36,8 +36,8 @@ const LIMITS: [Limit; 5] = [
         what: "worker's wasm, as it is",
         holds: |path| path.starts_with("worker_bg-"),
         of: |size| size.raw,
-        // Of it, what writes ONNX files and searches is 0.26 MB, packed 65 kB.
-        bytes: 16_900_000,
+        // Of it, what writes ONNX files and searches is 0.26 MB, packed 65 kB; EuroBERT, Qwen3 and Gemma 3 and mixed precision are some 65 kB.
+        bytes: 17_000_000,
     },
     Limit {
         what: "all with worker, teacher and texts, brotli",
@@ -144,7 +144,7 @@ mod tests {
         for too_much in [
             file("page_bg-2.wasm", 1, 250_000),
             file("data/recorded.json", 1, 1_300_000),
-            file("worker_bg-2.wasm", 2_000_000, 1),
+            file("worker_bg-2.wasm", 2_100_000, 1),
             file("worker_bg-2.wasm", 1, 600_000),
             file("data/texts/wiki.txt", 1, 3_000_000),
         ] {
