@@ -87,7 +87,12 @@ pub const RELATION_FORWARD: &str = concat!(
 );
 /// Queries or keys turned by their positions, or back.
 pub const ROTARY_TURN: &str = include_str!("rotary_turn.wgsl");
+/// What [`MATMUL_MATRICES`], [`MATMUL_THREADS`] or [`MATMUL_TILES`] ends with in mixed precision: factors rounded to 16 bits.
+pub const ROUNDED_FACTOR: &str = include_str!("rounded_factor.wgsl");
 /// Sums of rows.
 pub const SUM_ROWS: &str = include_str!("sum_rows.wgsl");
 /// Sums of squares, a workgroup each.
 pub const SUM_SQUARES: &str = include_str!("sum_squares.wgsl");
+/// What [`MATMUL_THREADS`] or [`MATMUL_TILES`] ends with in f32: factors as they are.
+pub const WHOLE_FACTOR: &str =
+    "\nfn factor(block: mat4x4<f32>) -> mat4x4<f32> {\n    return block;\n}\n";

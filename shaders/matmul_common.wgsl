@@ -5,6 +5,8 @@
 // Either matrix may be stored transposed, so no product needs a copy. A line is a row of a matrix as it is stored, in
 // whole fours: past the end of a line of A or B are zeros, past that of the output is anything.
 //
+// What a block is multiplied as, `factor` says: WHOLE_FACTOR of lib.rs or rounded_factor.wgsl, whichever ends the text.
+//
 // A launch computes A B; or three products of one A, with B0, B1, B2; or one sum of three, A0 B0 + A1 B1 + A2 B2, as if
 // K went through all of them. Matrices of one name are alike in size and in the way they are stored.
 
@@ -16,7 +18,6 @@ const DEPTH: u32 = {{depth}}u;                  // fours of K that are in workgr
 const THREE: bool = {{three}}u == 1u;           // there are three of B
 const SUMMED: bool = {{summed}}u == 1u;         // and of A, and K goes through all
 const PRODUCTS: u32 = {{products}}u;            // 1 or 3
-const ROUNDED: bool = {{rounded}}u == 1u;       // both factors are rounded to 16 bits
 
 // What becomes of the sums: `finish`. The last also sums the columns of B, which pass by anyway.
 const END: u32 = {{end}}u;
@@ -97,25 +98,6 @@ fn up_to_k(lines: mat4x4<f32>, k: vec4<u32>) -> mat4x4<f32> {
     );
 }
 
-// The nearest numbers that an f16 holds, of two that are as near the even one; 65504 in place of what is larger. Bit by bit,
-// because a conversion may round either way: the unit of the last place is 2^-10 of the power of two below, and 2^-24 at least.
-fn rounded(x: vec4<f32>) -> vec4<f32> {
-    let most = vec4<f32>(65504.0);
-    let near = select(x, sign(x) * most, abs(x) > most);
-    let power = max(bitcast<vec4<u32>>(near) & vec4<u32>(0x7f800000u), vec4<u32>(0x38800000u));
-    let unit = power - vec4<u32>(0x05000000u);
-    let inverse = vec4<u32>(0x7f000000u) - unit;
-    return round(near * bitcast<vec4<f32>>(inverse)) * bitcast<vec4<f32>>(unit);
-}
-
-// A block as it is multiplied.
-fn factor(block: mat4x4<f32>) -> mat4x4<f32> {
-    if (!ROUNDED) {
-        return block;
-    }
-    return mat4x4<f32>(rounded(block[0]), rounded(block[1]), rounded(block[2]), rounded(block[3]));
-}
-
 fn four_from(first: u32) -> vec4<u32> {
     return 4u * first + vec4<u32>(0u, 1u, 2u, 3u);
 }
@@ -167,6 +149,27 @@ fn plus(sums: mat4x4<f32>, x: vec4<f32>, y: vec4<f32>) -> mat4x4<f32> {
 struct Place {
     part: u32,
     product: u32,
+}
+
+// A tile, and what is summed for it.
+struct Tile {
+    to: Place,
+    row: u32,       // its first four of rows
+    column: u32,    // and of columns
+    first: u32,     // of K, in fours
+    end: u32,
+}
+
+// Tiles are counted along rows, then down, then through the products of a part, then through the parts.
+fn tile_at(at: u32) -> Tile {
+    let down = (info.m + 4u * SIDE - 1u) / (4u * SIDE);
+    let across = (info.n + 4u * SIDE - 1u) / (4u * SIDE);
+    let product = at / (down * across);
+    let to = Place(product / PRODUCTS, product % PRODUCTS);
+    let row = at / across % down * SIDE;
+    let column = at % across * SIDE;
+    let first = to.part * info.part;
+    return Tile(to, row, column, first, min(first + info.part, info.fours));
 }
 
 fn start_of(to: Place) -> u32 {

@@ -67,14 +67,10 @@ fn main(
     if (group >= info.groups) {
         return;
     }
-    let down = (info.m + 4u * SIDE - 1u) / (4u * SIDE);
-    let across = (info.n + 4u * SIDE - 1u) / (4u * SIDE);
-    let product = group / (down * across);
-    let to = Place(product / PRODUCTS, product % PRODUCTS);
-    let row = group / across % down * SIDE;
-    let column = group % across * SIDE;
-    let first = to.part * info.part;
-    let end = min(first + info.part, info.fours);
+    let tile = tile_at(group);
+    let to = tile.to;
+    let row = tile.row;
+    let column = tile.column;
     // Of the subgroup within the tile.
     let r = 32u * (subgroup / 2u);
     let c = 32u * (subgroup % 2u);
@@ -84,7 +80,7 @@ fn main(
     var s01 = coop_mat16x16<f32, C>();
     var s10 = coop_mat16x16<f32, C>();
     var s11 = coop_mat16x16<f32, C>();
-    for (var k = first; k < end; k += DEPTH) {
+    for (var k = tile.first; k < tile.end; k += DEPTH) {
         bring_halves(thread, to.product, row, column, k);
         workgroupBarrier();
         for (var d = 0u; d < 4u * DEPTH; d += 16u) {

@@ -59,25 +59,20 @@ fn main(
     @builtin(num_workgroups) places: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let at = (place.y * places.x + place.x) * {{threads}}u + thread;
-    let down = (info.m + 4u * SIDE - 1u) / (4u * SIDE);
-    let across = (info.n + 4u * SIDE - 1u) / (4u * SIDE);
-    let product = at / (down * across);
-    let to = Place(product / PRODUCTS, product % PRODUCTS);
-    let first = to.part * info.part;
-    if (first >= info.fours) {
+    let tile = tile_at((place.y * places.x + place.x) * {{threads}}u + thread);
+    if (tile.first >= info.fours) {
         return; // past the last part; no barrier follows
     }
-    let row = at / across % down * SIDE;
-    let column = at % across * SIDE;
-    let end = min(first + info.part, info.fours);
+    let to = tile.to;
+    let row = tile.row;
+    let column = tile.column;
     var s0 = Strip();
     var s1 = Strip();
     var s2 = Strip();
     var s3 = Strip();
     let sums_columns = END == COLUMN_SUMS && row == 0u;
     var z = mat4x4<f32>(); // a vector for each four of columns
-    for (var k = first; k < end; k += 1u) {
+    for (var k = tile.first; k < tile.end; k += 1u) {
         let y = strip_of_b(to.product, column, k);
         s0 = plus_strip(s0, block_of_a(row, k), y);
         if (LARGE) {

@@ -37,14 +37,10 @@ fn main(
     if (group >= info.groups) {
         return;
     }
-    let down = (info.m + 4u * SIDE - 1u) / (4u * SIDE);
-    let across = (info.n + 4u * SIDE - 1u) / (4u * SIDE);
-    let product = group / (down * across);
-    let to = Place(product / PRODUCTS, product % PRODUCTS);
-    let row = group / across % down * SIDE;
-    let column = group % across * SIDE;
-    let first = to.part * info.part;
-    let end = min(first + info.part, info.fours);
+    let tile = tile_at(group);
+    let to = tile.to;
+    let row = tile.row;
+    let column = tile.column;
     let r = thread / 16u;
     let c = thread % 16u;
     var s00 = mat4x4<f32>();
@@ -54,7 +50,7 @@ fn main(
     let sums_columns = END == COLUMN_SUMS && row == 0u;
     var z0 = vec4<f32>();
     var z1 = vec4<f32>();
-    for (var k = first; k < end; k += DEPTH) {
+    for (var k = tile.first; k < tile.end; k += DEPTH) {
         bring(thread, to.product, row, column, k);
         workgroupBarrier();
         for (var d = 0u; d < 4u * DEPTH; d += 1u) {

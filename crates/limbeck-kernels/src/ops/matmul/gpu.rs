@@ -299,10 +299,15 @@ impl KernelSource for MatmulSpec {
             Tile::Thread { large } => (limbeck_shaders::MATMUL_THREADS, large),
             Tile::Matrices => (limbeck_shaders::MATMUL_MATRICES, false),
         };
+        let factor = match self.rounded {
+            true => limbeck_shaders::ROUNDED_FACTOR,
+            false => limbeck_shaders::WHOLE_FACTOR,
+        };
         let depth = self.tile.depth();
         // Lines of both tiles have a gap of 8.
         let halves = 4 * fours * (4 * depth + 8) + 4 * depth * (4 * fours + 8);
         SourceTemplate::new(text)
+            .add_template(factor)
             .register("a_across", flag(self.across[0]))
             .register("b_across", flag(self.across[1]))
             .register("three", flag(self.products != Products::One))
@@ -315,7 +320,6 @@ impl KernelSource for MatmulSpec {
                     "1"
                 },
             )
-            .register("rounded", flag(self.rounded))
             .register("large", flag(large))
             .register("end", (self.end as u32).to_string())
             .register("side", fours.to_string())
