@@ -43,6 +43,16 @@ from encoder import HERE, wordpiece_tokenizer
 from jina import JinaBertModel
 
 
+# Special tokens of the vocabulary, for configs that would name others.
+SPECIAL = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
+
+# Angles of two kinds of layers.
+OF_KINDS = {
+    "full_attention": {"rope_type": "default", "rope_theta": 600.0},
+    "sliding_attention": {"rope_type": "default", "rope_theta": 30.0},
+}
+
+
 def main():
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
@@ -77,6 +87,19 @@ def main():
     save_file(golden, HERE / "families.safetensors")
 
 
+def tiny(config, vocab_size, **own):
+    """A config of sizes that most of the models share, and of what this one says otherwise or besides."""
+    sizes = {
+        "vocab_size": vocab_size,
+        "hidden_size": 24,
+        "num_attention_heads": 3,
+        "num_hidden_layers": 2,
+        "intermediate_size": 20,
+        "max_position_embeddings": 40,
+    }
+    return config(**sizes | own)
+
+
 def tiny_distilbert(vocab_size):
     return DistilBertForMaskedLM(
         DistilBertConfig(
@@ -93,15 +116,13 @@ def tiny_distilbert(vocab_size):
 
 def tiny_electra(vocab_size):
     return ElectraForPreTraining(
-        ElectraConfig(
-            vocab_size=vocab_size,
+        tiny(
+            ElectraConfig,
+            vocab_size,
             embedding_size=16,
-            hidden_size=24,
             num_attention_heads=4,
-            num_hidden_layers=2,
             intermediate_size=36,
             layer_norm_eps=2e-3,
-            max_position_embeddings=40,
             type_vocab_size=2,
             hidden_act="gelu",
         )
@@ -110,53 +131,34 @@ def tiny_electra(vocab_size):
 
 def tiny_modernbert(vocab_size):
     return ModernBertForMaskedLM(
-        ModernBertConfig(
-            vocab_size=vocab_size,
-            hidden_size=24,
-            num_attention_heads=3,
+        tiny(
+            ModernBertConfig,
+            vocab_size,
             num_hidden_layers=4,
-            intermediate_size=20,
             norm_eps=7e-4,
-            max_position_embeddings=40,
             global_attn_every_n_layers=3,
             local_attention=5,
-            rope_parameters={
-                "full_attention": {"rope_type": "default", "rope_theta": 600.0},
-                "sliding_attention": {"rope_type": "default", "rope_theta": 30.0},
-            },
-            pad_token_id=0,
-            bos_token_id=2,
+            rope_parameters=OF_KINDS,
             cls_token_id=2,
-            eos_token_id=3,
             sep_token_id=3,
+            **SPECIAL,
         )
     )
 
 
 def tiny_mpnet(vocab_size):
     return MPNetForMaskedLM(
-        MPNetConfig(
-            vocab_size=vocab_size,
-            hidden_size=24,
-            num_attention_heads=3,
-            num_hidden_layers=2,
-            intermediate_size=36,
-            layer_norm_eps=2e-3,
-            max_position_embeddings=42,
-        )
+        tiny(MPNetConfig, vocab_size, intermediate_size=36, layer_norm_eps=2e-3, max_position_embeddings=42)
     )
 
 
 def tiny_nomic(vocab_size):
     return NomicBertForMaskedLM(
-        NomicBertConfig(
-            vocab_size=vocab_size,
-            hidden_size=24,
-            num_attention_heads=3,
+        tiny(
+            NomicBertConfig,
+            vocab_size,
             num_hidden_layers=3,
-            intermediate_size=20,
             layer_norm_eps=5e-4,
-            max_position_embeddings=40,
             type_vocab_size=2,
             rope_parameters={"rope_type": "default", "rope_theta": 50.0},
         )
@@ -165,14 +167,10 @@ def tiny_nomic(vocab_size):
 
 def tiny_gte(vocab_size):
     return GteForMaskedLM(
-        GteConfig(
-            vocab_size=vocab_size,
-            hidden_size=24,
-            num_attention_heads=3,
-            num_hidden_layers=2,
-            intermediate_size=20,
+        tiny(
+            GteConfig,
+            vocab_size,
             layer_norm_eps=4e-4,
-            max_position_embeddings=40,
             type_vocab_size=1,
             pad_token_id=0,
             rope_parameters={"rope_type": "linear", "rope_theta": 40.0, "factor": 1.1},
@@ -182,81 +180,59 @@ def tiny_gte(vocab_size):
 
 def tiny_eurobert(vocab_size):
     return EuroBertForMaskedLM(
-        EuroBertConfig(
-            vocab_size=vocab_size,
-            hidden_size=24,
+        tiny(
+            EuroBertConfig,
+            vocab_size,
             num_attention_heads=4,
             num_key_value_heads=2,
-            num_hidden_layers=2,
-            intermediate_size=20,
             rms_norm_eps=6e-4,
-            max_position_embeddings=40,
             rope_parameters={"rope_type": "default", "rope_theta": 70.0},
-            pad_token_id=0,
-            bos_token_id=2,
-            eos_token_id=3,
             mask_token_id=4,
+            **SPECIAL,
         )
     )
 
 
 def tiny_qwen3(vocab_size):
     return Qwen3ForCausalLM(
-        Qwen3Config(
-            vocab_size=vocab_size,
-            hidden_size=24,
+        tiny(
+            Qwen3Config,
+            vocab_size,
             num_attention_heads=4,
             num_key_value_heads=2,
             head_dim=10,
-            num_hidden_layers=2,
-            intermediate_size=20,
             rms_norm_eps=8e-4,
-            max_position_embeddings=40,
             rope_parameters={"rope_type": "default", "rope_theta": 90.0},
             tie_word_embeddings=True,
-            pad_token_id=0,
-            bos_token_id=2,
-            eos_token_id=3,
+            **SPECIAL,
         )
     )
 
 
 def tiny_gemma3(vocab_size):
     return Gemma3ForCausalLM(
-        Gemma3TextConfig(
-            vocab_size=vocab_size,
-            hidden_size=24,
-            num_attention_heads=3,
+        tiny(
+            Gemma3TextConfig,
+            vocab_size,
             num_key_value_heads=1,
             head_dim=8,
             num_hidden_layers=4,
-            intermediate_size=20,
             rms_norm_eps=3e-4,
-            max_position_embeddings=40,
             sliding_window=5,
             layer_types=["sliding_attention", "sliding_attention", "full_attention", "sliding_attention"],
-            rope_parameters={
-                "full_attention": {"rope_type": "default", "rope_theta": 600.0},
-                "sliding_attention": {"rope_type": "default", "rope_theta": 30.0},
-            },
+            rope_parameters=OF_KINDS,
             query_pre_attn_scalar=9,
             use_bidirectional_attention=True,
-            pad_token_id=0,
-            bos_token_id=2,
-            eos_token_id=3,
+            **SPECIAL,
         )
     )
 
 
 def tiny_jina(vocab_size):
-    config = BertConfig(
-        vocab_size=vocab_size,
-        hidden_size=24,
-        num_attention_heads=3,
-        num_hidden_layers=2,
-        intermediate_size=20,
+    config = tiny(
+        BertConfig,
+        vocab_size,
         layer_norm_eps=2e-3,
-        max_position_embeddings=40,
         position_embedding_type="alibi",
         feed_forward_type="geglu",
     )
