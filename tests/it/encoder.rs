@@ -81,9 +81,10 @@ fn tiny_gemma3() -> Folder {
     folder!("tiny-gemma3", "config.json", "model.safetensors")
 }
 
-/// Families whose models are teachers alone.
-fn one_of_each_teaching_family() -> [Folder; 3] {
-    [tiny_eurobert(), tiny_qwen3(), tiny_gemma3()]
+/// One of each family, those whose models are only teachers included.
+fn every_family() -> impl Iterator<Item = Folder> {
+    let only_teachers = [tiny_eurobert(), tiny_qwen3(), tiny_gemma3()];
+    one_of_each_family().into_iter().chain(only_teachers)
 }
 
 /// A model with a config.json in the keys that its kind had before transformers 5.
@@ -551,8 +552,7 @@ async fn dropout_only_where_asked() {
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn taps_of_all_layers_are_those_of_each() {
     for device in [cpu(), gpu().await] {
-        let families = one_of_each_family().into_iter();
-        for folder in families.chain(one_of_each_teaching_family()) {
+        for folder in every_family() {
             let encoder = Encoder::from_folder(&folder, &device).unwrap();
             let batch = batch(&[9, 4], 9, &device);
             let all = encoder.taps(&batch).unwrap();
@@ -626,8 +626,7 @@ fn student_of(teacher: &Config) -> Config {
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn students_of_each_family_survive_a_round_trip() {
     let device = cpu();
-    let families = one_of_each_family().into_iter();
-    for teacher in families.chain(one_of_each_teaching_family()) {
+    for teacher in every_family() {
         let of_teacher = teacher.config().unwrap();
         let config = student_of(&of_teacher);
         let student = Encoder::random(&config, 3, &device).unwrap();
@@ -859,8 +858,7 @@ fn wrong_requests_are_named() {
 /// The count of parameters is the count of values that are there.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn parameters_are_counted() {
-    let families = one_of_each_family().into_iter();
-    for folder in families.chain(one_of_each_teaching_family()) {
+    for folder in every_family() {
         let encoder = Encoder::from_folder(&folder, &cpu()).unwrap();
         let values: usize = encoder
             .values()

@@ -162,8 +162,8 @@ impl Config {
                 shape.hidden_size
             ));
         }
+        let (heads, width) = (shape.num_attention_heads, shape.head_width());
         if !shape.turns_whole_pairs() {
-            let (heads, width) = (shape.num_attention_heads, shape.head_width());
             let turned = "rotary positions turn them in pairs";
             return Err(match shares_width {
                 true => format!(
@@ -173,7 +173,6 @@ impl Config {
                 false => format!("heads have {width} dimensions, and {turned}"),
             });
         }
-        let (heads, width) = (shape.num_attention_heads, shape.head_width());
         if heads.checked_mul(width).is_none_or(|all| all > LARGEST) {
             return Err(format!(
                 "{} is {heads}, and so many heads of {width} dimensions are more than any model has",

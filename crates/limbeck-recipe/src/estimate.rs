@@ -159,9 +159,9 @@ fn largest_tensor(plan: &Plan) -> (f64, &'static str) {
 /// Numbers that a token has in the widest tensor of a layer: kernels give several results in one, which are views of it.
 pub fn widest_row(config: &Config, kernels: Kernels, is_trained: bool) -> usize {
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-    let (queries, keys) = (config.query_width(), config.key_width());
-    // Those of unequal widths are never one tensor.
-    let projected = match kernels.has(Operation::Projections) && queries == keys {
+    let queries = config.query_width();
+    // Keys and values that are narrower than queries are never one tensor with them.
+    let projected = match kernels.has(Operation::Projections) && !config.is_grouped() {
         true => 3 * queries,
         false => hidden.max(queries),
     };

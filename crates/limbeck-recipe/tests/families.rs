@@ -1683,18 +1683,9 @@ fn students_of_teachers_that_only_teach_are_modernbert() {
 #[test]
 fn plans_of_teachers_that_only_teach_say_what_their_students_are() {
     let teacher = parse(&eurobert());
-    let mut recipe = Recipe {
-        teacher: "t".into(),
-        corpus: vec!["c".into()],
-        max_length: 16,
-        student: StudentRecipe {
-            layers: 1,
-            hidden: 24,
-            heads: 3,
-            ..StudentRecipe::default()
-        },
-        ..Recipe::default()
-    };
+    let mut recipe = small_recipe(1);
+    recipe.student.hidden = 24;
+    recipe.student.heads = 3;
     let message = |recipe: &Recipe| {
         Plan::new(recipe, &teacher)
             .expect_err("a mistake")

@@ -195,7 +195,7 @@ impl Projections {
     /// The relation of a pair in a layer, from 1, cut into A relation heads: (A, S, S).
     ///
     /// # Errors
-    /// [`MapError`] if there is no such layer or A does not divide H.
+    /// [`MapError`] if there is no such layer, or A does not divide the [`width`](Self::width) of what the pair compares.
     pub fn map(&self, layer: usize, pair: Pair, heads: usize) -> Result<Vec<f32>, MapError> {
         let [row, column] = self.compared(layer, pair);
         map(&row, &column, self.size, heads)

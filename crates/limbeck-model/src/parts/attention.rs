@@ -8,9 +8,8 @@ use limbeck_recipe::{NormPlace, Tap};
 use super::Pass;
 
 impl Pass<'_> {
-    /// Queries, keys and values of a layer of hidden states (B, S, H), biases included, as wide as their heads: (B, S, H) each unless
-    /// queries are grouped; and the states again, for what
-    /// follows in the layer.
+    /// Queries, keys and values of a layer of hidden states (B, S, H), biases included, (B, S, heads x D) each, and the states again,
+    /// for what follows in the layer.
     pub(crate) fn project(&self, at: &Block, x: Tensor<3>) -> (Taps, Tensor<3>) {
         match (self.shape.norm_place, at.attention_norm) {
             (NormPlace::Before | NormPlace::Around, Some(norm)) => {

@@ -14,29 +14,29 @@ impl Pass<'_> {
         let weight = self.parameters.vector(at.weight);
         let bias = at.bias.map(|bias| self.parameters.vector(bias));
         let eps = self.shape.layer_norm_eps;
-        match self.shape.norm_kind {
-            NormKind::MeanVariance => layer_norm(self.kernels, x, residual, weight, bias, eps),
-            kind => {
-                let sum = match residual {
-                    Some(residual) => x + residual,
-                    None => x,
-                };
-                let in_row = |vector: Tensor<1>| {
-                    let [width] = vector.dims();
-                    vector.reshape([1, 1, width])
-                };
-                let scale = match kind {
-                    NormKind::MeanSquareFromOne => weight.add_scalar(1.0),
-                    _ => weight,
-                };
-                let scaled = mean_square(sum, eps) * in_row(scale);
-                match bias {
-                    Some(bias) => scaled + in_row(bias),
-                    None => scaled,
-                }
+        let scale = match self.shape.norm_kind {
+            NormKind::MeanVariance => {
+                return layer_norm(self.kernels, x, residual, weight, bias, eps);
             }
+            NormKind::MeanSquare => weight,
+            NormKind::MeanSquareFromOne => weight.add_scalar(1.0),
+        };
+        let sum = match residual {
+            Some(residual) => x + residual,
+            None => x,
+        };
+        let scaled = mean_square(sum, eps) * in_row(scale);
+        match bias {
+            Some(bias) => scaled + in_row(bias),
+            None => scaled,
         }
     }
+}
+
+/// A vector (width) as one row, (1, 1, width).
+fn in_row(vector: Tensor<1>) -> Tensor<3> {
+    let [width] = vector.dims();
+    vector.reshape([1, 1, width])
 }
 
 /// Each row of (B, S, width) divided by the root of its mean square, to which `eps` is added. As plain operations: only teachers

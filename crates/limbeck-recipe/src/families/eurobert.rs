@@ -7,7 +7,7 @@ use super::family::{Family, Fields};
 use super::llama::{self, LLAMA};
 use super::rotary;
 use crate::error::ConfigError;
-use crate::shape::{Activation, Positions, Shape};
+use crate::shape::{Activation, Shape};
 
 pub(super) static FAMILY: Family = Family {
     models: &[("eurobert", "EuroBertModel")],
@@ -17,10 +17,6 @@ pub(super) static FAMILY: Family = Family {
 };
 
 fn read(fields: &Fields) -> Result<Shape, ConfigError> {
-    fields.require_none(rotary::SCALING)?;
-    let positions = Positions::Rotary {
-        longest: fields.required(fields.keys.longest)?,
-        angles: rotary::of_all(fields, 10_000.0)?,
-    };
+    let positions = rotary::unscaled(fields, 10_000.0)?;
     llama::shape(fields, positions, Activation::Silu, 1e-5)
 }

@@ -179,6 +179,15 @@ impl Fields<'_> {
         }
     }
 
+    /// The activation of the feed-forward part, where config.json says nothing `usual`.
+    pub fn activation(&self, usual: Activation) -> Result<Activation, ConfigError> {
+        let key = self.keys.activation;
+        let Some(name) = self.optional::<String>(key)? else {
+            return Ok(usual);
+        };
+        Activation::named(&name).map_err(|supported| self.unsupported(key, &name, supported))
+    }
+
     /// The shape that follows from the fields that every family has: learned positions from 0, no token types, an epsilon
     /// of 1e-12. A decoder, relative positions and pruned heads are refused.
     pub fn shape(&self) -> Result<Shape, ConfigError> {
@@ -198,8 +207,7 @@ impl Fields<'_> {
     pub fn of_positions(&self, positions: Positions, dropout: f64) -> Result<Shape, ConfigError> {
         self.require_encoder()?;
         let keys = self.keys;
-        let activation: Option<String> = self.optional(keys.activation)?;
-        let activation = activation.as_deref().unwrap_or("gelu");
+        let activation = self.activation(Activation::Gelu)?;
         Ok(Shape {
             vocab_size: self.required("vocab_size")?,
             embedding_size: None,
@@ -226,8 +234,7 @@ impl Fields<'_> {
             down_bias: true,
             layer_norm_eps: 1e-12,
             is_gated: false,
-            activation: Activation::named(activation)
-                .map_err(|supported| self.unsupported(keys.activation, activation, supported))?,
+            activation,
             hidden_dropout: self.dropout(keys.hidden_dropout, dropout)?,
             attention_dropout: self.dropout(keys.attention_dropout, dropout)?,
             drops_attention_output: true,

@@ -60,7 +60,6 @@ pub(super) fn shape(
     let shape = fields.of_positions(positions, 0.0)?;
     let flag = |key| Ok(fields.optional(key)?.unwrap_or(false));
     let has_bias = flag(BIAS)?;
-    let is_named = fields.map.contains_key(fields.keys.activation);
     Ok(Shape {
         head_size: fields.nullable(HEAD_WIDTH)?,
         key_value_heads: fields.nullable(KEY_HEADS)?,
@@ -73,11 +72,7 @@ pub(super) fn shape(
         down_bias: has_bias,
         layer_norm_eps: fields.optional(fields.keys.layer_norm_eps)?.unwrap_or(eps),
         is_gated: true,
-        activation: if is_named {
-            shape.activation
-        } else {
-            activation
-        },
+        activation: fields.activation(activation)?,
         ..shape
     })
 }

@@ -70,10 +70,29 @@ const FEED_FORWARD_BIAS: &str = "mlp_bias";
 const GLOBAL: Kind = (kinds::GLOBAL, "global_rope_theta", 160_000.0);
 const LOCAL: Kind = (kinds::LOCAL, "local_rope_theta", 10_000.0);
 
-/// The shape that a ModernBERT with the tokens and positions of another model has, as transformers builds it, but for its sizes and for
+/// Tokens that a layer with a window attends to where config.json says nothing, half of them on either side.
+const USUAL_WINDOW: usize = 128;
+
+/// A shape with what tells ModernBERT from BERT, where config.json says nothing.
+fn unlike_bert(shape: Shape) -> Shape {
+    Shape {
+        norm_place: NormPlace::Before,
+        norm_bias: false,
+        attention_bias: false,
+        up_bias: false,
+        down_bias: false,
+        layer_norm_eps: 1e-5,
+        is_gated: true,
+        drops_units: true,
+        drops_fed: false,
+        ..shape
+    }
+}
+
+/// The shape of a ModernBERT with the tokens of another model and as many positions, as transformers builds it, but for its sizes and for
 /// windows: all of its layers attend to all tokens.
 pub(super) fn with_tokens_of(other: &Shape) -> Shape {
-    Shape {
+    unlike_bert(Shape {
         head_size: None,
         key_value_heads: None,
         positions: Positions::Rotary {
@@ -81,7 +100,7 @@ pub(super) fn with_tokens_of(other: &Shape) -> Shape {
             angles: GLOBAL.2.into(),
         },
         local: Some(Local {
-            reach: Reach::local(64),
+            reach: Reach::local(USUAL_WINDOW / 2),
             angles: LOCAL.2.into(),
             layers: Vec::new(),
         }),
@@ -90,20 +109,11 @@ pub(super) fn with_tokens_of(other: &Shape) -> Shape {
         norms_heads: false,
         score_width: None,
         norms_embeddings: true,
-        norm_place: NormPlace::Before,
         norm_kind: NormKind::MeanVariance,
-        norm_bias: false,
-        attention_bias: false,
-        up_bias: false,
-        down_bias: false,
-        layer_norm_eps: 1e-5,
-        is_gated: true,
         activation: Activation::Gelu,
         drops_attention_output: true,
-        drops_units: true,
-        drops_fed: false,
         ..other.clone()
-    }
+    })
 }
 
 /// `transformers` reads no `position_embedding_type` of this kind, and the models' own say what they like there.
@@ -112,12 +122,12 @@ fn read(fields: &Fields) -> Result<Shape, ConfigError> {
         longest: fields.required(fields.keys.longest)?,
         angles: kinds::angles(fields, GLOBAL, true)?,
     };
-    let shape = fields.of_positions(positions, 0.0)?;
+    let shape = unlike_bert(fields.of_positions(positions, 0.0)?);
     let of_head: Option<String> = fields.optional(OF_HEAD)?;
     if let Some(of_head) = of_head.filter(|of_head| of_head != "gelu") {
         return Err(fields.unsupported(OF_HEAD, &of_head, "gelu"));
     }
-    let window: usize = fields.optional(WINDOW)?.unwrap_or(128);
+    let window: usize = fields.optional(WINDOW)?.unwrap_or(USUAL_WINDOW);
     // Null stands for the angles of the other layers.
     let of_others = fields.map.get(LOCAL.1).is_some_and(Value::is_null);
     let local_angles = if of_others {
@@ -132,15 +142,13 @@ fn read(fields: &Fields) -> Result<Shape, ConfigError> {
             angles: kinds::angles(fields, local_angles, true)?,
             layers: kinds::local(fields, shape.num_hidden_layers, (EVERY, 3), 0)?,
         }),
-        norm_place: NormPlace::Before,
         norm_bias: flag(NORM_BIAS)?,
         attention_bias: flag(ATTENTION_BIAS)?,
         up_bias: flag(FEED_FORWARD_BIAS)?,
         down_bias: flag(FEED_FORWARD_BIAS)?,
-        layer_norm_eps: fields.optional(fields.keys.layer_norm_eps)?.unwrap_or(1e-5),
-        is_gated: true,
-        drops_units: true,
-        drops_fed: false,
+        layer_norm_eps: fields
+            .optional(fields.keys.layer_norm_eps)?
+            .unwrap_or(shape.layer_norm_eps),
         ..shape
     })
 }

@@ -88,11 +88,7 @@ const FLAGS: [&str; 6] = [
 ];
 
 fn read(fields: &Fields) -> Result<Shape, ConfigError> {
-    fields.require_none(rotary::SCALING)?;
-    let positions = Positions::Rotary {
-        longest: fields.required(fields.keys.longest)?,
-        angles: rotary::of_all(fields, 1000.0)?,
-    };
+    let positions = rotary::unscaled(fields, 1000.0)?;
     let shape = shape(fields, positions, 0.0, 1e-12)?;
     let width: Option<usize> = fields.nullable(HEAD_WIDTH)?;
     let is_share =
@@ -101,13 +97,8 @@ fn read(fields: &Fields) -> Result<Shape, ConfigError> {
         let supported = "hidden_size / num_attention_heads";
         return Err(fields.unsupported(HEAD_WIDTH, &width.to_string(), supported));
     }
-    let is_named = fields.map.contains_key(fields.keys.activation);
     Ok(Shape {
-        activation: if is_named {
-            shape.activation
-        } else {
-            Activation::Silu
-        },
+        activation: fields.activation(Activation::Silu)?,
         ..shape
     })
 }

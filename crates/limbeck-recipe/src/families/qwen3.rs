@@ -9,7 +9,7 @@ use super::llama::{self, LLAMA};
 use super::rotary;
 use crate::error::ConfigError;
 use crate::layout::Names;
-use crate::shape::{Activation, Positions, Shape};
+use crate::shape::{Activation, Shape};
 
 pub(super) static FAMILY: Family = Family {
     models: &[("qwen3", "Qwen3Model")],
@@ -27,14 +27,10 @@ pub(super) static FAMILY: Family = Family {
 const WINDOW: &str = "use_sliding_window";
 
 fn read(fields: &Fields) -> Result<Shape, ConfigError> {
-    fields.require_none(rotary::SCALING)?;
+    let positions = rotary::unscaled(fields, 10_000.0)?;
     if fields.optional(WINDOW)?.unwrap_or(false) {
         return Err(fields.unsupported(WINDOW, "true", "false"));
     }
-    let positions = Positions::Rotary {
-        longest: fields.required(fields.keys.longest)?,
-        angles: rotary::of_all(fields, 10_000.0)?,
-    };
     let shape = llama::shape(fields, positions, Activation::Silu, 1e-6)?;
     Ok(Shape {
         head_size: shape.head_size.or(Some(128)),

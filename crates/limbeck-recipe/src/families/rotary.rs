@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::family::Fields;
 use crate::error::ConfigError;
 use crate::json::Object;
-use crate::shape::Angles;
+use crate::shape::{Angles, Positions};
 
 /// The key of transformers 5.
 pub(super) const ANGLES: &str = "rope_parameters";
@@ -16,6 +16,15 @@ const FACTOR: &str = "factor";
 /// What kind of angles an object describes, and its older name.
 pub(super) const KIND: &str = "rope_type";
 const KINDS: [&str; 2] = [KIND, "type"];
+
+/// The positions of an encoder whose layers are of one kind, in which nothing of transformers 4 scales the angles.
+pub(super) fn unscaled(fields: &Fields, usual: f64) -> Result<Positions, ConfigError> {
+    fields.require_none(SCALING)?;
+    Ok(Positions::Rotary {
+        longest: fields.required(fields.keys.longest)?,
+        angles: of_all(fields, usual)?,
+    })
+}
 
 /// The angles of an encoder whose layers are of one kind; of transformers 4 the base alone.
 pub(super) fn of_all(fields: &Fields, usual: f64) -> Result<Angles, ConfigError> {
