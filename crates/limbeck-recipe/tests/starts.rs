@@ -20,6 +20,29 @@ fn stored(text: &str) -> Recipe {
     header.recipe
 }
 
+fn teacher() -> Config {
+    let config = json!({
+        "model_type": "bert", "vocab_size": 50, "hidden_size": 24, "num_hidden_layers": 2,
+        "num_attention_heads": 3, "intermediate_size": 96, "max_position_embeddings": 40
+    });
+    Config::parse("config.json", config.to_string().as_bytes()).expect("a config")
+}
+
+/// For a student of one layer and three heads.
+fn recipe(hidden: usize) -> Recipe {
+    Recipe {
+        corpus: vec!["corpus.txt".into()],
+        max_length: 16,
+        student: StudentRecipe {
+            layers: 1,
+            hidden,
+            heads: 3,
+            ..StudentRecipe::default()
+        },
+        ..Recipe::default()
+    }
+}
+
 #[test]
 fn a_stored_recipe_without_init_had_a_random_student() {
     let written = serde_json::to_value(Header {
@@ -78,23 +101,10 @@ fn mixed_precision_is_for_gpus() {
 
 #[test]
 fn a_teacher_mixes_until_its_kernel_fails_and_a_student_never() {
-    let config = json!({
-        "model_type": "bert", "vocab_size": 50, "hidden_size": 24, "num_hidden_layers": 2,
-        "num_attention_heads": 3, "intermediate_size": 96, "max_position_embeddings": 40
-    });
-    let teacher = Config::parse("config.json", config.to_string().as_bytes()).expect("a config");
+    let teacher = teacher();
     let recipe = Recipe {
-        teacher: "teacher".into(),
-        corpus: vec!["text".into()],
-        max_length: 20,
         compute: Compute::Mixed,
-        student: StudentRecipe {
-            hidden: 12,
-            layers: 1,
-            heads: 3,
-            ..StudentRecipe::default()
-        },
-        ..Recipe::default()
+        ..recipe(12)
     };
     let mut plan = Plan::new(&recipe, &teacher).expect("a plan");
     assert_eq!(plan.teacher_kernels().mixed(), None);
@@ -116,15 +126,9 @@ fn a_teacher_mixes_until_its_kernel_fails_and_a_student_never() {
 
 #[test]
 fn the_stage_is_the_last_share_of_the_steps() {
-    let config = json!({
-        "model_type": "bert", "vocab_size": 50, "hidden_size": 24, "num_hidden_layers": 2,
-        "num_attention_heads": 3, "intermediate_size": 96, "max_position_embeddings": 40
-    });
-    let teacher = Config::parse("config.json", config.to_string().as_bytes()).expect("a config");
+    let teacher = teacher();
     let plan = |steps, share, relations| {
         let recipe = Recipe {
-            corpus: vec!["corpus.txt".into()],
-            max_length: 16,
             steps,
             warmup: Some(0),
             pairs: Some([("qk".to_owned(), 3.0)].into()),
@@ -134,13 +138,7 @@ fn the_stage_is_the_last_share_of_the_steps() {
                 l2: 0.5,
                 ..OutputRecipe::default()
             },
-            student: StudentRecipe {
-                layers: 1,
-                hidden: 24,
-                heads: 3,
-                ..StudentRecipe::default()
-            },
-            ..Recipe::default()
+            ..recipe(24)
         };
         Plan::new(&recipe, &teacher).expect("a plan")
     };
@@ -171,17 +169,7 @@ fn tables_wider_than_the_hidden_states_are_named() {
         "num_attention_heads": 3, "intermediate_size": 96, "max_position_embeddings": 40
     });
     let teacher = Config::parse("config.json", config.to_string().as_bytes()).expect("a config");
-    let mut recipe = Recipe {
-        corpus: vec!["corpus.txt".into()],
-        max_length: 16,
-        student: StudentRecipe {
-            layers: 1,
-            hidden: 12,
-            heads: 3,
-            ..StudentRecipe::default()
-        },
-        ..Recipe::default()
-    };
+    let mut recipe = recipe(12);
     let mistakes = Plan::new(&recipe, &teacher).expect_err("a mistake").0;
     let [mistake] = &mistakes[..] else {
         panic!("{mistakes:?}");
@@ -203,19 +191,9 @@ fn a_student_of_an_assistant_is_written_with_the_dropout_of_the_teacher() {
         "attention_probs_dropout_prob": 0.125,
     });
     let teacher = Config::parse("config.json", config.to_string().as_bytes()).expect("a config");
-    let recipe = Recipe {
-        corpus: vec!["corpus.txt".into()],
-        max_length: 16,
-        assistant_steps: 2,
-        student: StudentRecipe {
-            layers: 1,
-            hidden: 24,
-            heads: 3,
-            dropout: 0.5,
-            ..StudentRecipe::default()
-        },
-        ..Recipe::default()
-    };
+    let mut recipe = recipe(24);
+    recipe.assistant_steps = 2;
+    recipe.student.dropout = 0.5;
     let (assistant, student) = Plan::stages(&recipe, &teacher, None).expect("plans");
     for plan in [assistant.expect("an assistant"), student] {
         assert_eq!(plan.student.hidden_dropout, 0.5, "while it learns");
