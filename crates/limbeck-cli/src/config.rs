@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use limbeck_corpus::Corpus;
 use limbeck_model::{Folder, read_file};
 use limbeck_recipe::{Init, NamedRecipe, Plan, Recipe};
@@ -27,6 +27,29 @@ pub enum Command {
         /// The recipe (TOML)
         file: PathBuf,
     },
+}
+
+/// Flags that say which texts a run learns from.
+#[derive(Args)]
+pub struct CorpusFlags {
+    /// Text files or globs: one document per line, UTF-8, plain or packed with gzip, zstd, xz or bzip2
+    #[arg(long, value_name = "FILES", num_args = 1..)]
+    corpus: Vec<String>,
+    /// The field that is the document, of a corpus of JSON lines
+    #[arg(long, visible_alias = "field", value_name = "NAME")]
+    corpus_field: Option<String>,
+}
+
+impl CorpusFlags {
+    /// Sets what is said.
+    pub fn set(&self, recipe: &mut Recipe) {
+        if !self.corpus.is_empty() {
+            recipe.corpus.clone_from(&self.corpus);
+        }
+        if let Some(field) = &self.corpus_field {
+            recipe.corpus_field = Some(field.clone());
+        }
+    }
 }
 
 /// Runs `limbeck config`.

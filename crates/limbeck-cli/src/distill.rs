@@ -24,7 +24,7 @@ use limbeck_recipe::{DeviceChoice, Recipe};
 use serde_json::json;
 use toml::Value;
 
-use crate::config::parse_setting;
+use crate::config::{CorpusFlags, parse_setting};
 use crate::device;
 use crate::error::CliError;
 use crate::export;
@@ -52,12 +52,8 @@ pub struct Arguments {
     /// the Hugging Face hub: org/name or org/name@revision
     #[arg(long, value_name = "MODEL")]
     teacher: Option<String>,
-    /// Text files or globs: one document per line, UTF-8, plain or packed with gzip, zstd, xz or bzip2
-    #[arg(long, value_name = "FILES", num_args = 1..)]
-    corpus: Vec<String>,
-    /// The field that is the document, of a corpus of JSON lines
-    #[arg(long, visible_alias = "field", value_name = "NAME")]
-    corpus_field: Option<String>,
+    #[command(flatten)]
+    corpus: CorpusFlags,
     /// Output folder: the student, its report and, while the run lasts, the checkpoint [default: the recipe's, else student]
     #[arg(long, value_name = "DIR")]
     out: Option<String>,

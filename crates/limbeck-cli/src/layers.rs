@@ -20,7 +20,7 @@ use limbeck_relations::{Profile, Projections};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use toml::Value;
 
-use crate::config::{self, Base, parse_setting};
+use crate::config::{self, Base, CorpusFlags, parse_setting};
 use crate::error::CliError;
 use crate::inputs::require_free;
 use crate::interrupt::stop_flag;
@@ -57,12 +57,8 @@ pub struct Arguments {
     /// The teacher: its folder, or its id on the Hugging Face hub
     #[arg(long, value_name = "MODEL")]
     teacher: Option<String>,
-    /// Text files or globs: one document per line, UTF-8, plain or packed with gzip, zstd, xz or bzip2
-    #[arg(long, value_name = "FILES", num_args = 1..)]
-    corpus: Vec<String>,
-    /// The field that is the document, of a corpus of JSON lines
-    #[arg(long, visible_alias = "field", value_name = "NAME")]
-    corpus_field: Option<String>,
+    #[command(flatten)]
+    corpus: CorpusFlags,
     /// Recipe (TOML) of the run that you have in mind: the probes are short ones of it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -159,6 +155,8 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     for recipe in &recipes {
         // All that is wrong comes before anything is computed.
         config::stages(recipe, &teacher, start.as_ref())?;
+    }
+    if !recipes.is_empty() {
         teacher.sentence_head()?;
     }
     let corpus = Corpus::open(&recipe.corpus, recipe.corpus_field.as_deref())?;
@@ -207,12 +205,7 @@ fn recipe(arguments: &Arguments) -> Result<(Recipe, Looked), CliError> {
     if let Some(teacher) = &arguments.teacher {
         recipe.teacher.clone_from(teacher);
     }
-    if !arguments.corpus.is_empty() {
-        recipe.corpus.clone_from(&arguments.corpus);
-    }
-    if let Some(field) = &arguments.corpus_field {
-        recipe.corpus_field = Some(field.clone());
-    }
+    arguments.corpus.set(&mut recipe);
     recipe.device = arguments.device;
     recipe.heldout = recipe.heldout.max(HELD_OUT);
     recipe.steps = arguments.probe.max(1);

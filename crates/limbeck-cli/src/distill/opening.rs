@@ -284,12 +284,7 @@ fn recipe(arguments: &Arguments) -> Result<(Recipe, Looked), CliError> {
     if let Some(teacher) = &arguments.teacher {
         recipe.teacher = teacher.clone();
     }
-    if !arguments.corpus.is_empty() {
-        recipe.corpus = arguments.corpus.clone();
-    }
-    if let Some(field) = &arguments.corpus_field {
-        recipe.corpus_field = Some(field.clone());
-    }
+    arguments.corpus.set(&mut recipe);
     if let Some(device) = arguments.device {
         recipe.device = device;
     }

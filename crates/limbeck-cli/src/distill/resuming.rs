@@ -138,9 +138,7 @@ fn changed(was: &Recipe, arguments: &Arguments) -> Result<Recipe, CliError> {
     if let Some(teacher) = &arguments.teacher {
         recipe.teacher.clone_from(teacher);
     }
-    if !arguments.corpus.is_empty() {
-        recipe.corpus.clone_from(&arguments.corpus);
-    }
+    arguments.corpus.set(&mut recipe);
     Ok(recipe)
 }
 

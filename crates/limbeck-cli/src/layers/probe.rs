@@ -48,12 +48,13 @@ pub fn all(
         start: Instant::now(),
     };
     let pooling = inputs.0.sentence_head()?.pooling;
+    let mut teacher = None;
     for recipe in recipes {
         front.layer = recipe.teacher_layer.unwrap_or_default();
         let begun = front.progress.position();
         let work = format!("probing layer {}", front.layer);
         front.progress.enter(begun, &work);
-        let run = run(recipe, inputs, &pooling, &mut front, stop);
+        let run = run(recipe, inputs, (&pooling, &mut teacher), &mut front, stop);
         let Some(of_layer) = pollster::block_on(run)? else {
             front.progress.finish();
             return Ok(true);
@@ -64,11 +65,11 @@ pub fn all(
     Ok(false)
 }
 
-/// One run; none if it was stopped before its end.
+/// One run; none if it was stopped before its end. The first one leaves the teacher's vectors to the others, which have the same lines.
 async fn run(
     recipe: &Recipe,
     (teacher, start, corpus): &Inputs,
-    pooling: &Pooling,
+    (pooling, of_teacher): (&Pooling, &mut Option<Vec<Vec<f32>>>),
     front: &mut Probe,
     stop: &AtomicBool,
 ) -> Result<Option<Probed>, CliError> {
@@ -86,7 +87,10 @@ async fn run(
     };
     let mut session = Session::open(opening, front).await?;
     session.begin(front).await?;
-    let teacher = vectors(&session, pooling, true).await?;
+    let teacher = match of_teacher {
+        Some(teacher) => teacher,
+        None => of_teacher.insert(vectors(&session, pooling, true).await?),
+    };
     let before = vectors(&session, pooling, false).await?;
     while !session.is_finished() {
         session.advance(front).await?;
@@ -100,7 +104,7 @@ async fn run(
     Ok(Some(Probed {
         layer: front.layer,
         evaluations: [evaluations.first(), evaluations.last()].map(or_none),
-        agreement: [before, after].map(|student| agreement(&teacher, &student)),
+        agreement: [before, after].map(|student| agreement(teacher, &student)),
     }))
 }
 

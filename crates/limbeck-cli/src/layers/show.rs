@@ -23,9 +23,9 @@ const SEED: u64 = 0;
 /// # Errors
 /// A file or standard output cannot be written.
 pub fn show(answer: &Answer, arguments: &Arguments) -> Result<(), CliError> {
-    let probed: Vec<ProbedLayer> = answer.probed.iter().filter_map(summary).collect();
-    let (recommended, sentence) = conclusion(answer);
-    let tables = tables(answer);
+    let summaries: Vec<Option<ProbedLayer>> = answer.probed.iter().map(summary).collect();
+    let (recommended, sentence) = conclusion(answer, &summaries);
+    let tables = tables(answer, &summaries);
     let mut out = std::io::stdout().lock();
     for (caption, rows) in &tables {
         writeln!(out, "{caption}\n\n{}\n", terminal::columns(rows))?;
@@ -41,9 +41,10 @@ pub fn show(answer: &Answer, arguments: &Arguments) -> Result<(), CliError> {
     }
     let title = format!("Layers of {}", answer.teacher);
     let words = (title.as_str(), sentence.as_str());
+    let probed: Vec<ProbedLayer> = summaries.iter().flatten().copied().collect();
     for (flag, path) in arguments.files() {
         let content = match flag {
-            "--json" => format!("{}\n", json(answer, recommended, &sentence)),
+            "--json" => format!("{}\n", json(answer, &summaries, (recommended, &sentence))),
             "--html" => profile_page(&answer.profile, &probed, words, &tables),
             _ => svg(&profile_sheet(
                 &answer.profile,
@@ -73,7 +74,7 @@ fn summary(probed: &Probed) -> Option<ProbedLayer> {
 }
 
 /// The layer to learn from, if the probes say so, and why, in a sentence.
-fn conclusion(answer: &Answer) -> (Option<usize>, String) {
+fn conclusion(answer: &Answer, summaries: &[Option<ProbedLayer>]) -> (Option<usize>, String) {
     let (usual, probed) = (answer.plan.teacher_layer, &answer.probed);
     let steps = answer.plan.recipe.steps;
     let lines: Vec<Vec<f64>> = probed.iter().map(|p| p.agreement[1].clone()).collect();
@@ -93,10 +94,8 @@ fn conclusion(answer: &Answer) -> (Option<usize>, String) {
         );
     };
     let [best, rival] = [verdict.best, verdict.rival].map(|at| probed[at].layer);
-    let [of_best, of_rival] = [verdict.best, verdict.rival].map(|at| {
-        let agreement = Mean::of(&lines[at], SEED);
-        three(agreement.map_or(f64::NAN, |mean| mean.value))
-    });
+    let [of_best, of_rival] = [verdict.best, verdict.rival]
+        .map(|at| three(summaries[at].map_or(f64::NAN, |found| found.after)));
     let lead = verdict.lead;
     let [low, high] = lead.interval.map(three);
     let figures = format!(
@@ -125,7 +124,7 @@ fn three(value: f64) -> String {
 }
 
 /// Each table with its caption; the first row is the head.
-fn tables(answer: &Answer) -> Vec<(String, Vec<Vec<String>>)> {
+fn tables(answer: &Answer, summaries: &[Option<ProbedLayer>]) -> Vec<(String, Vec<Vec<String>>)> {
     let profile = &answer.profile;
     let mut tables = Vec::new();
     if profile.lines() > 0 {
@@ -159,13 +158,14 @@ fn tables(answer: &Answer) -> Vec<(String, Vec<Vec<String>>)> {
             counted(recipe.steps, "step"),
             recipe.seed
         );
-        let rows = answer.probed.iter().map(|probed| {
+        let rows = answer.probed.iter().zip(summaries);
+        let rows = rows.map(|(probed, summary)| {
             let kl = PROFILED.map(|pair| {
                 let [before, after] = kl(probed, pair).map(number);
                 format!("{before} \u{2192} {after}")
             });
             let mut row = line(probed.layer.to_string(), kl);
-            row.extend(summary(probed).map(|found| {
+            row.extend(summary.map(|found| {
                 let [low, high] = found.interval.map(three);
                 format!(
                     "{} \u{2192} {} ({low} to {high})",
@@ -212,7 +212,11 @@ fn kl(probed: &Probed, pair: Pair) -> [f64; 2] {
 }
 
 /// All numbers, with every digit.
-fn json(answer: &Answer, recommended: Option<usize>, sentence: &str) -> Value {
+fn json(
+    answer: &Answer,
+    summaries: &[Option<ProbedLayer>],
+    (recommended, sentence): (Option<usize>, &str),
+) -> Value {
     let pairs = |of: &dyn Fn(usize, Pair) -> Value| -> Value {
         let pairs = PROFILED.iter().enumerate();
         pairs
@@ -236,8 +240,8 @@ fn json(answer: &Answer, recommended: Option<usize>, sentence: &str) -> Value {
     let probes: Vec<Value> = answer
         .probed
         .iter()
-        .map(|probed| {
-            let found = summary(probed);
+        .zip(summaries)
+        .map(|(probed, found)| {
             json!({
                 "layer": probed.layer,
                 "kl_before": pairs(&|_, pair| kl(probed, pair)[0].into()),
