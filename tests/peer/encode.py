@@ -21,10 +21,11 @@ import json
 import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
+
+from beside import measured, spread
 
 PEERS = ("sentence-transformers", "onnxruntime")
 OURS = "limbeck"
@@ -76,7 +77,7 @@ def compare(options, folder):
     texts.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     one.write_text(lines[0] + "\n", encoding="utf-8")
     export = ["export", "--model", options.model, "--formats", "f32", "--pooled", "--out", str(folder)]
-    ran([options.limbeck, *export])
+    measured([options.limbeck, *export], {})
     runs = {}
     for number in range(options.rounds):
         for batch in options.batch:
@@ -126,17 +127,15 @@ def report(batch, program, runs, lines):
 
 
 def report_ratios(batch, program, theirs, ours):
-    def spread(of):
-        ratios = [of(own, other) for own, other in zip(ours, theirs)]
-        figures = {"median": statistics.median(ratios), "least": min(ratios), "most": max(ratios)}
-        return {name: round(ratio, 2) for name, ratio in figures.items()}
+    def ratios_of(of):
+        return spread([of(own, other) for own, other in zip(ours, theirs)])
 
     ratios = {
         "ratio": f"{OURS} / {program}",
         "batch": batch,
-        "sentences_per_s": spread(lambda own, other: other["seconds"] / own["seconds"]),
-        "cpu": spread(lambda own, other: own["cpu"] / other["cpu"]),
-        "peak": spread(lambda own, other: own["peak"] / other["peak"]),
+        "sentences_per_s": ratios_of(lambda own, other: other["seconds"] / own["seconds"]),
+        "cpu": ratios_of(lambda own, other: own["cpu"] / other["cpu"]),
+        "peak": ratios_of(lambda own, other: own["peak"] / other["peak"]),
     }
     print(json.dumps(ratios), flush=True)
 
@@ -145,20 +144,8 @@ def limbeck(options, batch, texts, one, vectors):
     def run(file):
         flags = ["--device", "cpu", "--batch", str(batch), "--format", "npy", "--out", str(vectors), "--overwrite"]
         command = [options.limbeck, "encode", "--model", options.model, *flags, str(file)]
-        environment = {**os.environ, "RAYON_NUM_THREADS": str(options.threads)}
-        start = time.perf_counter()
-        with tempfile.TemporaryFile("w+") as said:
-            process = subprocess.Popen(command, env=environment, stderr=said)
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            if process.returncode:
-                said.seek(0)
-                sys.exit(f"{' '.join(command)} failed:\n{said.read()}")
-        return {
-            "seconds": time.perf_counter() - start,
-            "cpu": usage.ru_utime + usage.ru_stime,
-            "peak": usage.ru_maxrss * 1024,
-        }
+        _, figures = measured(command, {"RAYON_NUM_THREADS": str(options.threads)})
+        return figures
 
     start, whole = run(one), run(texts)
     return {
@@ -168,19 +155,11 @@ def limbeck(options, batch, texts, one, vectors):
     }
 
 
-def ran(command, environment=None):
-    """Standard output of a program; what it says otherwise is shown if it fails."""
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
-    return done.stdout
-
-
 def python(options, program, batch, texts, onnx, vectors):
     command = [sys.executable, __file__, "--peer", program, "--model", options.model, "--batch", str(batch)]
     command += ["--threads", str(options.threads), "--onnx", str(onnx), "--vectors", str(vectors), str(texts)]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
-    return json.loads(ran(command, environment))
+    told, _ = measured(command, {"OMP_NUM_THREADS": str(options.threads)})
+    return json.loads(told)
 
 
 def peer(options):

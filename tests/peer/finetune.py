@@ -20,7 +20,6 @@ import json
 import os
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from beside import measured, spread
 from torch import nn
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, get_linear_schedule_with_warmup
 
@@ -110,8 +110,7 @@ def compare(options):
         print(json.dumps({"program": program, **rounded(median), "accuracy": mean_and_error(accuracies)}), flush=True)
     ratios = {}
     for key in ("seconds", "cpu", "peak_mb"):
-        each = [own[key] / other[key] for own, other in zip(runs["limbeck"], runs["transformers"])]
-        ratios[key] = rounded({"median": statistics.median(each), "least": min(each), "most": max(each)})
+        ratios[key] = spread([own[key] / other[key] for own, other in zip(runs["limbeck"], runs["transformers"])])
     print(json.dumps({"ratio": "limbeck / transformers", **ratios}), flush=True)
 
 
@@ -126,20 +125,14 @@ def finetuned(options, program, out):
     threads = dict.fromkeys(("RAYON_NUM_THREADS", "OMP_NUM_THREADS"), str(options.threads))
     # Threads that wait without computing: PyTorch is faster so where other programs run too.
     threads["OMP_WAIT_POLICY"] = os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
-    with tempfile.TemporaryFile("w+") as told, tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(command, env=os.environ | threads, stdout=told, stderr=said)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        told.seek(0), said.seek(0)
-        if process.returncode:
-            sys.exit(f"{' '.join(command)} failed:\n{said.read()}")
-        lines = [json.loads(line) for line in told]
+    told, figures = measured(command, threads)
+    lines = [json.loads(line) for line in told.splitlines()]
     epochs = [line for line in lines if line.get("event", "epoch") == "epoch"]
     return {
         "seconds": statistics.median(epoch["seconds"] for epoch in epochs),
         "examples_per_s": statistics.median(epoch["examples_per_s"] for epoch in epochs),
-        "cpu": usage.ru_utime + usage.ru_stime,
-        "peak_mb": usage.ru_maxrss * 1024 / 1e6,
+        "cpu": figures["cpu"],
+        "peak_mb": figures["peak"] / 1e6,
         "accuracies": [epoch["accuracy"] for epoch in epochs if epoch["epoch"] == options.epochs],
     }
 
