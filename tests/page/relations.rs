@@ -13,17 +13,22 @@ use crate::{LONG, ONE, QUICK};
 const CELL: &str = "#maps-grid [role=gridcell]";
 const SENTENCE: &str = "The cat sat because she was tired.";
 
+/// A browser whose page has distilled a student, and shows a sentence that came with the link; the film is of it.
+async fn distilled(site: &Site) -> Browser {
+    let browser = Browser::chromium(Gpu::None).await;
+    let query = format!("{QUICK}&sentence={}", SENTENCE.replace(' ', "%20"));
+    open(&browser, site, &query).await;
+    tall(&browser).await;
+    distil(&browser).await;
+    browser
+}
+
 /// Everything that can be done with one sentence of a run; the numbers are those of the command line.
 #[tokio::test]
 async fn relations_are_seen_every_way() {
     let _one = ONE.lock().await;
     let site = Site::hosted();
-    let browser = Browser::chromium(Gpu::None).await;
-    // The sentence comes with the link; the film is of it.
-    let query = format!("{QUICK}&sentence={}", SENTENCE.replace(' ', "%20"));
-    open(&browser, &site, &query).await;
-    tall(&browser).await;
-    distil(&browser).await;
+    let browser = distilled(&site).await;
     said(&browser, CELL, &["teacher", "student", "difference"]).await;
     other_heads_are_not_compared(&browser).await;
     pairs_layers_and_heads(&browser).await;
@@ -702,11 +707,7 @@ async fn files(browser: &Browser) {
 async fn a_link_carries_what_was_seen() {
     let _one = ONE.lock().await;
     let site = Site::hosted();
-    let browser = Browser::chromium(Gpu::None).await;
-    let query = format!("{QUICK}&sentence={}", SENTENCE.replace(' ', "%20"));
-    open(&browser, &site, &query).await;
-    tall(&browser).await;
-    distil(&browser).await;
+    let browser = distilled(&site).await;
     let cell = "\u{201c}the\u{201d} to \u{201c}cat\u{201d}";
     press(&browser, "K-Q").await;
     let title = "K-Q, mean of 8 heads, teacher layer 4, student layer 2 at step 24";
