@@ -35,6 +35,7 @@ pub fn step(step: u64, loss: f64, seconds: f64) -> Step {
         learning_rate: 1e-3,
         gradient_norm: 1.0,
         tokens: 100,
+        padding: 0,
         seconds,
         memory: 0,
     }

@@ -424,6 +424,7 @@ pub fn first_pair(pairs: &[String]) -> Pair {
 
 #[cfg(test)]
 mod tests {
+    use limbeck_recipe::Vector;
     use limbeck_relations::Token;
 
     use super::*;
