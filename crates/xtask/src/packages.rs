@@ -15,7 +15,7 @@ use crate::shell::{self, Error, Result};
 const MACROS: [&str; 3] = ["include_str!(", "include_bytes!(", "include!("];
 const LICENSE: &str = "LICENSE";
 
-/// Packs every crate that is published, and fails if a package lacks a file.
+/// Packs every crate that is published, fails if a package lacks a file, and has cargo publish all of them but for the upload.
 ///
 /// Cargo would compile each package again, burn with it: 18 minutes for what the gate's build shows of the same sources. What
 /// that cannot show, a file from outside the crate's folder, is looked for here.
@@ -39,8 +39,21 @@ pub fn check(places: &Places) -> Result<()> {
             )));
         }
     }
+    rehearse(places)?;
     eprintln!("{} crates can be published.", crates.len());
     Ok(())
+}
+
+/// Publishes all crates in their order, without the upload: cargo asks the registry for what they need of others.
+fn rehearse(places: &Places) -> Result<()> {
+    let mut cargo = places.cargo(&["publish", "--workspace", "--dry-run", "--quiet"]);
+    let outcome = shell::run(cargo.args(["--no-verify", "--allow-dirty"]));
+    let ask = ["info", "--quiet", "--registry", "crates-io", "serde"];
+    if outcome.is_err() && shell::ask("cargo", &ask).is_none() {
+        eprintln!("No registry can be reached, so `cargo publish --dry-run` has shown nothing.");
+        return Ok(());
+    }
+    outcome
 }
 
 /// Packs these crates into `package` under a build folder, as crates.io would get them.
