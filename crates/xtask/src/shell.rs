@@ -203,7 +203,10 @@ pub fn succeeded(command: String, status: ExitStatus) -> Result<()> {
     }
 }
 
-/// Prints the command to standard error, so that the output of `bench` stays clean, and returns it.
+/// How many words of a command a message repeats; tests that are left out by name can be a hundred more.
+const REPEATED: usize = 24;
+
+/// Prints the command to standard error, so that the output of `bench` stays clean, and returns it for messages.
 pub fn show(command: &Command) -> String {
     let mut words = Vec::new();
     for (name, value) in command.get_envs() {
@@ -221,7 +224,14 @@ pub fn show(command: &Command) -> String {
     } else {
         eprintln!("> {settings} {line}");
     }
-    line
+    match words.len() {
+        ..=REPEATED => line,
+        count => format!(
+            "{} ... ({} more words)",
+            words[..REPEATED].join(" "),
+            count - REPEATED
+        ),
+    }
 }
 
 fn quoted(word: &OsStr) -> String {
@@ -245,7 +255,18 @@ pub fn remove_folder(folder: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::descendants;
+    use std::process::Command;
+
+    use super::{descendants, show};
+
+    #[test]
+    fn a_message_repeats_the_beginning_of_a_long_command() {
+        let mut command = Command::new("cargo");
+        assert_eq!(show(command.args(["test", "a b"])), "cargo test 'a b'");
+        let line = show(command.args([""; 40]));
+        assert!(line.starts_with("cargo test 'a b' ''"), "{line}");
+        assert!(line.ends_with("'' ... (19 more words)"), "{line}");
+    }
 
     #[test]
     fn descendants_are_children_and_theirs_and_nobody_else() {

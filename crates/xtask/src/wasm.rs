@@ -89,19 +89,49 @@ impl Browser {
     }
 
     /// Runs the browser tests; `args` go to the test harness. Running no test at all is a failure, unless `args` chose so.
+    ///
+    /// All tests are dealt out to two browsers: one compiles shaders on a single thread, most of the time that they take.
     pub fn test(&self, places: &Places, args: &[String]) -> Result<()> {
+        if !args.is_empty() {
+            return self.run(places, args).map(|_| ());
+        }
+        let tests = self.list(places)?;
+        let halves = [0, 1].map(|half| without(&tests, half));
+        let passed = std::thread::scope(|scope| {
+            let runs = halves
+                .each_ref()
+                .map(|args| scope.spawn(|| self.run(places, args)));
+            // Both come to their end, so that one run tells of all tests that fail.
+            let ended = runs.map(|run| {
+                run.join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            ended.into_iter().sum::<Result<usize>>()
+        })?;
+        if passed != tests.len() || passed == 0 {
+            return Err(Error::Wrong(format!(
+                "{passed} of {} tests passed in the browser; is `wasm_bindgen_test` still on the tests of `it`?",
+                tests.len()
+            )));
+        }
+        Ok(())
+    }
+
+    /// The names of all tests that run in the browser.
+    fn list(&self, places: &Places) -> Result<Vec<String>> {
+        let mut cargo = self.cargo_test(places, &["--quiet"])?;
+        let text = shell::output(cargo.args(["--", "--list"]))?;
+        let names = text.lines().filter_map(|line| line.strip_suffix(": test"));
+        Ok(names.map(str::to_owned).collect())
+    }
+
+    /// Runs tests in one browser and says how many passed.
+    fn run(&self, places: &Places, args: &[String]) -> Result<usize> {
         let mut cargo = self.cargo_test(places, &[])?;
         // The harness then says which test it starts, at once and not at the end of the run.
         cargo.args(["--", "--nocapture"]);
         cargo.args(args.iter().filter(|arg| *arg != "--nocapture"));
-        let report = harness::run(&mut cargo, Patience::Computing)?;
-        if args.is_empty() && report.passed == 0 {
-            return Err(Error::Wrong(
-                "the browser ran no test, so nothing was shown; is `wasm_bindgen_test` still on the tests of `it`?"
-                    .to_owned(),
-            ));
-        }
-        Ok(())
+        Ok(harness::run(&mut cargo, Patience::Computing)?.passed)
     }
 
     fn cargo_test(&self, places: &Places, args: &[&str]) -> Result<Command> {
@@ -120,6 +150,13 @@ impl Browser {
             .env("WASM_BINDGEN_TEST_DRIVER_TIMEOUT", DRIVER_TIMEOUT);
         Ok(cargo)
     }
+}
+
+/// Arguments that leave out every other test, beginning with this one.
+fn without(tests: &[String], first: usize) -> Vec<String> {
+    let others = tests.iter().skip(first).step_by(2);
+    let skips = others.flat_map(|test| ["--skip".to_owned(), test.clone()]);
+    std::iter::once("--exact".to_owned()).chain(skips).collect()
 }
 
 /// Debian's plain `rustc` and its sources can be years old; `rustc-web` follows what browsers need.
@@ -142,7 +179,17 @@ fn major_minor(version: &str) -> (u32, u32) {
 
 #[cfg(test)]
 mod tests {
-    use super::major_minor;
+    use super::{major_minor, without};
+
+    #[test]
+    fn each_test_is_left_out_once() {
+        let tests = ["a::b", "a::c", "a::b_d"].map(str::to_owned);
+        assert_eq!(
+            without(&tests, 0),
+            ["--exact", "--skip", "a::b", "--skip", "a::b_d"]
+        );
+        assert_eq!(without(&tests, 1), ["--exact", "--skip", "a::c"]);
+    }
 
     #[test]
     fn versions_compare_as_numbers() {
