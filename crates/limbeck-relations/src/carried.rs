@@ -13,7 +13,7 @@
 
 use limbeck_recipe::Vector;
 
-use crate::png::base64;
+use crate::png::{base64, from_base64};
 use crate::projections::Projections;
 use crate::relation::Token;
 
@@ -102,7 +102,7 @@ impl Carried {
         if !text.starts_with(OURS) {
             return Err(CarriedError::Foreign);
         }
-        let bytes = decoded(text).ok_or(CarriedError::Damaged)?;
+        let bytes = from_base64(text).ok_or(CarriedError::Damaged)?;
         match bytes.get(2) {
             Some(&VERSION) => {}
             Some(version) if *version > VERSION => return Err(CarriedError::Newer(*version)),
@@ -237,28 +237,6 @@ fn fnv(bytes: &[u8]) -> u32 {
     })
 }
 
-/// Bytes of base64url.
-fn decoded(text: &str) -> Option<Vec<u8>> {
-    let (mut bytes, mut bits, mut count) = (Vec::with_capacity(text.len() * 3 / 4), 0_u32, 0);
-    for digit in text.bytes() {
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'-' => 62,
-            b'_' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count) as u8);
-        }
-    }
-    Some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use limbeck_recipe::Pair;
@@ -300,7 +278,7 @@ mod tests {
         let is = Carried::read(&text).expect("it was just written");
         assert_eq!((is.step, is.relation_heads), (1 << 33, 8));
         assert_eq!(is.tokens, was.tokens);
-        let bytes = decoded(&text).expect("base64url").len();
+        let bytes = from_base64(&text).expect("base64url").len();
         assert_eq!(carried_bytes(&was.tokens, [128, 64], 3), bytes);
         assert_eq!((is.teacher.only(), is.teacher.layers()), (Some(3), 4));
         assert_eq!((is.student.only(), is.student.hidden()), (Some(2), 64));
@@ -383,7 +361,7 @@ mod tests {
     /// With a right checksum, as only somebody who means it can write it.
     #[test]
     fn numbers_that_do_not_fit_are_refused() {
-        let bytes = decoded(&example(&[Vector::Q]).text()).expect("base64url");
+        let bytes = from_base64(&example(&[Vector::Q]).text()).expect("base64url");
         // Each of what says how much there is, and some of the numbers.
         let numbers = (200..bytes.len() - 4).step_by(53);
         for at in (HEAD..200).chain(numbers) {

@@ -28,7 +28,7 @@ pub use drawing::{Anchor, Curve, Drawing, Item, Pixels, Words};
 pub use layers::{LayerCell, layer_cell};
 pub use lines::{Lines, lines, token_at};
 pub use page::page;
-pub use png::{base64, png, stored};
+pub use png::{base64, from_base64, png, stored};
 pub use profile::{LayerPair, PROFILED, ProbedLayer, Profile, profile_page, profile_sheet};
 pub use projections::{Projections, ProjectionsError, Quantised};
 pub use relation::{

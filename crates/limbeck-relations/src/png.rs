@@ -108,6 +108,28 @@ pub fn base64(bytes: &[u8]) -> String {
     text
 }
 
+/// The bytes of a text in base64 or base64url, with or without its padding; none if it is neither.
+pub fn from_base64(text: &str) -> Option<Vec<u8>> {
+    let (mut bytes, mut bits, mut count) = (Vec::with_capacity(text.len() * 3 / 4), 0_u32, 0);
+    for digit in text.trim_end_matches('=').bytes() {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+        }
+    }
+    Some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +145,18 @@ mod tests {
         ];
         for (bytes, text) in texts {
             assert_eq!(base64(bytes.as_bytes()), text);
+            assert_eq!(from_base64(text).as_deref(), Some(bytes.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn both_kinds_of_base64_are_read() {
+        let bytes = Some(vec![0xfb, 0xef, 0xff, 0xfe]);
+        for text in ["++///g==", "--___g"] {
+            assert_eq!(from_base64(text), bytes, "{text}");
+        }
+        for text in ["Zm9v YmFy", "Zg==Zg==", "Zm9v)"] {
+            assert_eq!(from_base64(text), None, "{text}");
         }
     }
 

@@ -19,7 +19,7 @@ use std::rc::Rc;
 use js_sys::Uint8Array;
 use leptos::prelude::*;
 use limbeck_protocol::{Event, RunInfo};
-use limbeck_relations::Quantised;
+use limbeck_relations::{Quantised, from_base64};
 use serde::Deserialize;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
@@ -232,8 +232,7 @@ fn show(page: Page, frames: &[Frame]) {
 
 /// The f32 of quantised taps, as bytes.
 fn floats(base64: &str, width: usize) -> Option<Uint8Array> {
-    let binary = window().atob(base64).ok()?;
-    let bytes: Vec<u8> = binary.chars().map(|c| c as u8).collect();
+    let bytes = from_base64(base64)?;
     let values = Quantised::from_bytes(&bytes, width)?.values();
     let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
     Some(Uint8Array::from(bytes.as_slice()))
