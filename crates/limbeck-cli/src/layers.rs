@@ -361,13 +361,11 @@ fn projections(
     batch: &Batch,
     device: &Device,
 ) -> Result<Vec<Projections>, CliError> {
-    let config = encoder.config();
     let tokens = TokenBatch::new(&batch.ids, &batch.lengths, device)?;
     let mut layers = Vec::new();
     for (index, taps) in encoder.taps(&tokens)?.iter().enumerate() {
         layers.push(finite_taps(("teacher", name), taps, index + 1)?);
     }
-    let heads = (config.num_attention_heads, config.key_heads());
     let of_line = |(line, length): (usize, &usize)| {
         let of_vector = |vector: &Vec<f32>| {
             let width = vector.len() / batch.ids.len();
@@ -377,7 +375,11 @@ fn projections(
         let layers = layers
             .iter()
             .map(|vectors| vectors.each_ref().map(of_vector).concat());
-        Ok(Projections::grouped(*length, heads, layers.collect())?)
+        Ok(Projections::of(
+            encoder.config(),
+            *length,
+            layers.collect(),
+        )?)
     };
     batch.lengths.iter().enumerate().map(of_line).collect()
 }

@@ -434,8 +434,11 @@ fn compute(
     let of = |who, side: &Side, layer| {
         let taps = side.taps(&batch, (layer, choice.tap), device)?;
         let taps = finite_taps((who, side.folder.name()), &taps, layer)?;
-        let heads = (side.config.num_attention_heads, side.config.key_heads());
-        Ok::<_, CliError>(Projections::grouped(ids.len(), heads, vec![taps.concat()])?)
+        Ok::<_, CliError>(Projections::of(
+            &side.config,
+            ids.len(),
+            vec![taps.concat()],
+        )?)
     };
     let from_teacher = of("teacher", teacher, choice.teacher_layer)?;
     let from_student = of("student", student, choice.student_layer)?;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use limbeck_recipe::{Pair, Vector};
+use limbeck_recipe::{Pair, Shape, Vector};
 
 use crate::relation::{MapError, map};
 
@@ -44,6 +44,15 @@ impl Projections {
         layers: Vec<Vec<f32>>,
     ) -> Result<Self, ProjectionsError> {
         Self::grouped(size, (attention_heads, attention_heads), layers)
+    }
+
+    /// Of what a model of this shape makes of S tokens in some of its layers: see [`grouped`](Self::grouped).
+    ///
+    /// # Errors
+    /// [`ProjectionsError`] if a layer has another number of numbers.
+    pub fn of(shape: &Shape, size: usize, layers: Vec<Vec<f32>>) -> Result<Self, ProjectionsError> {
+        let heads = (shape.num_attention_heads, shape.key_heads());
+        Self::grouped(size, heads, layers)
     }
 
     /// Of layers of queries (S, H), keys and values each, row-major, with so many heads of queries, and so many of keys and of values,

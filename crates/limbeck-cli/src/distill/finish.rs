@@ -158,9 +158,8 @@ fn maps(
     (config, layer): (&Config, Option<&Vec<f32>>),
     ids: &[u32],
 ) -> Result<Vec<Vec<f32>>, CliError> {
-    let heads = (config.num_attention_heads, config.key_heads());
     let layer = layer.cloned().unwrap_or_default();
-    let taps = Projections::grouped(ids.len(), heads, vec![layer])?;
+    let taps = Projections::of(config, ids.len(), vec![layer])?;
     let pairs = plan.pairs.iter();
     pairs
         .map(|(pair, _)| Ok(taps.map(1, *pair, plan.relation_heads)?))
