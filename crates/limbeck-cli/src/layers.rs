@@ -170,12 +170,15 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     if !layers.is_empty() {
         require_enough(&heldout, recipe.heldout)?;
     }
-    let opened = device::open_for_engine(arguments.device)?;
+    let opened = Opened {
+        heldout_lines: arguments.lines,
+        ..device::open_for_engine(arguments.device)?
+    };
     let (profile, mut stopped) = read(&plan, &teacher, &heldout, &opened, &stop)?;
     let mut probed = Vec::new();
     if !stopped && !recipes.is_empty() {
         let inputs = (Rc::new(teacher), start, corpus);
-        stopped = probe::all(&recipes, &inputs, arguments.lines, &stop, &mut probed)?;
+        stopped = probe::all(&recipes, &inputs, opened, &stop, &mut probed)?;
     }
     let answer = Answer {
         teacher: card::name(&found.name).to_owned(),

@@ -10,6 +10,7 @@ use limbeck_recipe::DeviceChoice;
 use crate::front::{BatchSource, Feed};
 
 /// An open device.
+#[derive(Clone)]
 pub struct Opened {
     /// burn's handle of the device.
     pub device: Device,

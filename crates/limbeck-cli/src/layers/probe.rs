@@ -12,7 +12,7 @@ use limbeck_score::agreement;
 
 use crate::error::CliError;
 use crate::progress::Progress;
-use crate::{ahead, device, memory};
+use crate::{ahead, memory};
 
 /// What a short run from a layer came to.
 pub struct Probed {
@@ -27,15 +27,14 @@ pub struct Probed {
 /// The models and texts of all runs: the teacher, and the model that students start from, if a recipe names one.
 pub type Inputs = (Rc<Folder>, Option<Folder>, Corpus);
 
-/// Takes a run of each recipe to its end, measured on at most so many lines, and adds what it came to; true if it was stopped before the
-/// last of them.
+/// Takes a run of each recipe to its end on a device, and adds what it came to; true if it was stopped before the last of them.
 ///
 /// # Errors
 /// Whatever ends a run of `limbeck distill`.
 pub fn all(
     recipes: &[Recipe],
     inputs: &Inputs,
-    lines: usize,
+    opened: Opened,
     stop: &AtomicBool,
     probed: &mut Vec<Probed>,
 ) -> Result<bool, CliError> {
@@ -43,7 +42,7 @@ pub fn all(
     progress.expect(recipes.iter().map(|recipe| recipe.steps).sum());
     let mut front = Probe {
         progress,
-        lines,
+        opened,
         layer: 0,
         start: Instant::now(),
     };
@@ -129,18 +128,15 @@ async fn vectors(
 /// The front of the runs: it shows how far they are, and keeps nothing.
 struct Probe {
     progress: Progress,
-    lines: usize,
+    opened: Opened,
     layer: usize,
     start: Instant,
 }
 
 impl Front for Probe {
-    async fn open(&self, choice: DeviceChoice) -> Result<Opened, String> {
-        let opened = device::open_for_engine(choice).map_err(|e| e.to_string())?;
-        Ok(Opened {
-            heldout_lines: self.lines,
-            ..opened
-        })
+    /// The one device of all runs, whose recipes ask for no other.
+    async fn open(&self, _: DeviceChoice) -> Result<Opened, String> {
+        Ok(self.opened.clone())
     }
 
     fn free_memory(&self) -> Option<u64> {
