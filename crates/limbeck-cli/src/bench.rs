@@ -7,6 +7,7 @@ mod cpu;
 mod judging;
 mod kernels;
 mod report;
+mod share;
 mod steps;
 
 use std::io::Write;
@@ -31,7 +32,8 @@ use crate::progress::Progress;
 use crate::{device, memory, terminal};
 use clock::{Patience, median, timed};
 use judging::{Judging, Verdict};
-use report::{Ceilings, LeftOut, Machine, Report};
+use report::{LeftOut, Machine, Report};
+use share::Ceilings;
 use steps::{PHASES, Sizes, Steps, Times};
 
 /// Seconds that it may take, unless the flags say otherwise.
@@ -522,13 +524,15 @@ impl Bench {
         let phase = |at: usize| 1e3 * median(waited.iter().map(|times| times.phases[at]).collect());
         let flops = sizes.flops(plan);
         let kernels = steps.kernels();
-        let teacher = match kernels.mixed() {
-            Some(_) => ", teacher in mixed precision",
-            None => "",
+        let is_mixed = kernels.mixed().is_some();
+        let teacher = match is_mixed {
+            true => ", teacher in mixed precision",
+            false => "",
         };
         let plain = Operation::ALL.into_iter().filter(|op| !kernels.has(*op));
         Ok(report::Step {
             name: sizes.name() + teacher,
+            is_mixed,
             plain: plain.map(Operation::name).collect(),
             ms: 1e3 * took,
             repeats: whole.len(),

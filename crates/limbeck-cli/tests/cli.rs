@@ -60,6 +60,8 @@ mod server;
 #[cfg(unix)]
 #[path = "cli/serving.rs"]
 mod serving;
+#[path = "../src/bench/share.rs"]
+mod share;
 #[cfg(unix)]
 #[path = "cli/staging.rs"]
 mod staging;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::judging::Verdict;
+use super::share::{Ceilings, Share};
 use super::steps::PHASES;
 use crate::device::Adapter;
 
@@ -42,74 +43,6 @@ pub struct Machine {
     pub adapter: Option<Value>,
 }
 
-/// What the device does at most; null is what was not measured.
-#[derive(Default, Serialize)]
-pub struct Ceilings {
-    pub copy_gb_per_s: Option<f64>,
-    pub copy_bytes: usize,
-    /// The best product that was measured: of some squares, and of the linear layers.
-    pub matmul_gflops: Option<f64>,
-    /// Its rows, depth and columns.
-    pub matmul_of: Option<String>,
-    /// The best one in mixed precision; null where there is none.
-    pub mixed_gflops: Option<f64>,
-    /// Microseconds of an operation on one number, among many.
-    pub launch_us: Option<f64>,
-    /// The same, waited for.
-    pub launch_and_wait_us: Option<f64>,
-}
-
-/// What limits a kernel, and how much of that it reaches.
-#[derive(Clone, Copy, Serialize)]
-pub struct Share {
-    /// `matmul`, `mixed matmul` or `copy`.
-    pub ceiling: &'static str,
-    /// 1 is all of it.
-    pub share: f64,
-}
-
-impl Ceilings {
-    /// Hears of a product that was measured.
-    pub fn raise(&mut self, gflops: Option<f64>, of: &str) {
-        if gflops > self.matmul_gflops {
-            (self.matmul_gflops, self.matmul_of) = (gflops, Some(of.to_owned()));
-        }
-    }
-
-    /// Hears of one in mixed precision.
-    pub fn raise_mixed(&mut self, gflops: Option<f64>) {
-        if gflops > self.mixed_gflops {
-            self.mixed_gflops = gflops;
-        }
-    }
-
-    /// The ceiling that these rates come nearer to.
-    fn share(&self, gflops: Option<f64>, gb_per_s: Option<f64>, is_mixed: bool) -> Option<Share> {
-        let of = |rate: Option<f64>, most: Option<f64>, ceiling| {
-            let share = rate? / most?;
-            Some(Share { ceiling, share })
-        };
-        let matmul = match is_mixed {
-            true => of(gflops, self.mixed_gflops, "mixed matmul"),
-            false => of(gflops, self.matmul_gflops, "matmul"),
-        };
-        let copy = of(gb_per_s, self.copy_gb_per_s, "copy");
-        let both = matmul.into_iter().chain(copy);
-        both.max_by(|a, b| a.share.total_cmp(&b.share))
-    }
-
-    /// Seconds of so many operations and bytes at the ceilings; none if neither was measured.
-    pub fn seconds(&self, flops: Option<f64>, bytes: f64) -> Option<f64> {
-        let products = flops.zip(self.matmul_gflops);
-        let products = products.map(|(flops, most)| flops / most / 1e9);
-        let traffic = self.copy_gb_per_s.map(|most| bytes / most / 1e9);
-        [products, traffic]
-            .into_iter()
-            .flatten()
-            .max_by(f64::total_cmp)
-    }
-}
-
 /// A kernel on tensors of one size.
 #[derive(Serialize)]
 pub struct Kernel {
@@ -133,6 +66,9 @@ pub struct Kernel {
 pub struct Step {
     /// With a word where the teacher is computed in mixed precision.
     pub name: String,
+    /// Whether it is.
+    #[serde(skip)]
+    pub is_mixed: bool,
     /// What plain tensor operations compute, because the kernel failed the self-test.
     pub plain: Vec<&'static str>,
     pub ms: f64,
@@ -178,11 +114,11 @@ impl Report {
     /// Sets everything beside the ceilings, which are known when all is measured.
     pub fn compare(&mut self) {
         for kernel in &mut self.kernels {
-            let (gflops, gb_per_s) = (kernel.gflops, Some(kernel.gb_per_s));
-            kernel.of_ceiling = self.ceilings.share(gflops, gb_per_s, kernel.is_mixed);
+            let (gflops, gb_per_s) = (kernel.gflops, kernel.gb_per_s);
+            kernel.of_ceiling = self.ceilings.of_kernel(gflops, gb_per_s, kernel.is_mixed);
         }
         for step in &mut self.steps {
-            step.of_ceiling = self.ceilings.share(Some(step.gflops), None, false);
+            step.of_ceiling = self.ceilings.of_step(step.gflops, step.is_mixed);
         }
     }
 

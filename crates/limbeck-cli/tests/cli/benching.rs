@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::scene::{Outcome, Scene};
+use crate::share::{Ceilings, Share};
 
 /// Kernels and steps of `--quick`.
 const MEASUREMENTS: usize = 30;
@@ -84,6 +85,20 @@ fn every_kernel_and_a_step_are_measured() {
     let sum: f64 = phases.filter_map(Value::as_f64).sum();
     let whole = step["ms"].as_f64().expect("a number");
     assert!((0.5..1.5).contains(&(sum / whole)), "{sum} of {whole} ms");
+}
+
+/// Its teacher may multiply faster than anything in f32 does, its student not.
+#[test]
+fn a_step_in_two_precisions_is_set_beside_no_ceiling() {
+    let mut ceilings = Ceilings::default();
+    ceilings.raise(Some(100.0), "1024 x 1024 x 1024");
+    ceilings.raise_mixed(Some(400.0));
+    let told = |share: Option<Share>| share.map(|share| (share.ceiling, share.share));
+    assert_eq!(told(ceilings.of_step(150.0, true)), None);
+    assert_eq!(told(ceilings.of_step(50.0, false)), Some(("matmul", 0.5)));
+    let mixed = ceilings.of_kernel(Some(200.0), 1.0, true);
+    assert_eq!(told(mixed), Some(("mixed matmul", 0.5)));
+    assert_eq!(ceilings.seconds(Some(1e11), 0.0), Some(1.0));
 }
 
 #[test]
