@@ -3,12 +3,12 @@
 
 use limbeck_recipe::Pair;
 
-use crate::colours::{Colours, Rgb, Theme};
+use crate::colours::{Rgb, Theme};
 use crate::drawing::{Anchor, Drawing, Item, Words};
 use crate::page::document;
 use crate::projections::Projections;
 use crate::relation::{MapError, PairMaps};
-use crate::sheet::{MARGIN, scale};
+use crate::sheet::{MARGIN, along, scale};
 use crate::svg::svg;
 use crate::words::{clip, escape, number, visible};
 
@@ -224,14 +224,10 @@ impl HeatMap {
         }
         let under = row_top + 10.0;
         let ends = ["0".to_owned(), self.most.1.clone()];
-        items.extend(scale((left, under), steps(&theme.sequential), ends, theme));
+        let colours = theme.sequential.of(&along(0.0, 1.0), |part| part);
+        items.extend(scale((left, under), colours, ends, theme));
         under + 12.0
     }
-}
-
-/// All of a scale, from its lower end.
-fn steps(colours: &Colours) -> Vec<Rgb> {
-    (0..64).map(|i| colours.at(i as f32 / 63.0)).collect()
 }
 
 /// Black or white, whichever can be read on a colour.

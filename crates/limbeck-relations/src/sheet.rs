@@ -455,14 +455,9 @@ fn bars(last: &Map, relation: &Relation, scales: &Scales, theme: &Theme) -> Vec<
 
 /// The scales of both kinds of map, in colours and in numbers.
 fn legends((left, right, y): (f32, f32, f32), scales: &Scales, theme: &Theme) -> Vec<Item> {
-    let steps = |from: f32, to: f32| -> Vec<f32> {
-        (0..64)
-            .map(|i| from + (to - from) * i as f32 / 63.0)
-            .collect()
-    };
     let (peak, gap) = (scales.peak, scales.gap);
-    let probabilities = theme.sequential.of(&steps(0.0, peak), scales.probability());
-    let differences = theme.diverging.of(&steps(-gap, gap), scales.difference());
+    let probabilities = theme.sequential.of(&along(0.0, peak), scales.probability());
+    let differences = theme.diverging.of(&along(-gap, gap), scales.difference());
     let note = |x, text: &str| Item::Text(Words::new((x, y + 25.0), text, 11.0, theme.muted));
     let mut items = scale((left, y), probabilities, ["0".into(), number(peak)], theme);
     items.push(note(
@@ -473,6 +468,12 @@ fn legends((left, right, y): (f32, f32, f32), scales: &Scales, theme: &Theme) ->
     items.extend(scale((right, y), differences, ends, theme));
     items.push(note(right, "difference; blue: the student has less"));
     items
+}
+
+/// Values all along a scale, its ends among them.
+pub(crate) fn along(from: f32, to: f32) -> Vec<f32> {
+    let part = |i: u8| from + (to - from) * f32::from(i) / 63.0;
+    (0..64).map(part).collect()
 }
 
 /// A scale in colours, with the values at its ends.

@@ -5,7 +5,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use crate::colours::{Rgb, Theme};
 use crate::drawing::{Drawing, Item, Words};
 use crate::relation::Nested;
-use crate::sheet::{MARGIN, Map, scale};
+use crate::sheet::{MARGIN, Map, along, scale};
 use crate::words::{capitalised, clip, number, quoted, visible};
 
 /// Width below which the maps are stacked.
@@ -167,15 +167,11 @@ impl Similarity {
             items.extend(cell.into_iter().flat_map(|cell| map.around(cell, theme)));
         }
         let under = maps[2].y + maps[2].side() + 14.0;
-        let steps = |from: f32, to: f32| -> Vec<f32> {
-            let part = |i: u8| from + (to - from) * f32::from(i) / 63.0;
-            (0..64).map(part).collect()
-        };
-        let colours = theme.sequential.of(&steps(least, 1.0), of_cosine);
+        let colours = theme.sequential.of(&along(least, 1.0), of_cosine);
         let ends = [number(least), "1 cosine".to_owned()];
         let first = if stacked { 0.0 } else { maps[0].x };
         items.extend(scale((first, under), colours, ends, theme));
-        let colours = theme.diverging.of(&steps(-most, most), of_difference);
+        let colours = theme.diverging.of(&along(-most, most), of_difference);
         let ends = [number(-most), format!("{} difference", number(most))];
         let (last, lower) = match stacked {
             true => (0.0, under + 20.0),
