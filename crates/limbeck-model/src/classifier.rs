@@ -116,18 +116,19 @@ impl Classifier {
                 None => return Ok(None),
             },
         };
-        let has_norm_bias = encoder.config().norm_bias;
+        let config = encoder.config();
+        let (has_bias, has_norm_bias) = (config.head_has_bias(), config.norm_bias);
         let get = |name: &str, part: &str, shape: &[usize]| {
             // A layer of the encoder's own has the prefix that the file gives the encoder, whichever that is.
             if let Some(own) = head.dense_of_encoder().filter(|_| name == head.dense) {
                 return weights.get(&format!("{own}.{part}"), shape).map(Some);
             }
-            let full = format!("{name}.{part}");
-            // Whether such a dense layer has a bias, the file knows.
-            let may_lack = part == "bias" && name == head.dense && !head.has_bias;
-            match may_lack && !weights.has_in_file(&full) {
+            match part == "bias" && name == head.dense && !has_bias {
                 true => Ok(None),
-                false => weights.get_of_file(&full, shape).map(Some),
+                false => {
+                    let full = format!("{name}.{part}");
+                    weights.get_of_file(&full, shape).map(Some)
+                }
             }
         };
         let read = |name: &'static str, shape: [usize; 2]| {

@@ -262,12 +262,7 @@ impl<'a> Weights<'a> {
 
     /// Whether there is a tensor of this name; it is without the prefix.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.has_in_file(&format!("{}{name}", self.prefix))
-    }
-
-    /// The same of any tensor, by its whole name in the file.
-    pub(crate) fn has_in_file(&self, full: &str) -> bool {
-        self.stored(full).is_some()
+        self.stored(&format!("{}{name}", self.prefix)).is_some()
     }
 
     /// The name that a tensor has in the file.

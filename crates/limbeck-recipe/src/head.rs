@@ -96,7 +96,7 @@ pub struct FamilyHead {
     pub activation: HeadActivation,
     /// Whether training drops values before the dense layer, and not before the linear one alone.
     pub drops_input: bool,
-    /// Whether a new dense layer has a bias. One of a file may have one in any case.
+    /// Whether a new dense layer has a bias; of one in a file see [`Config::head_has_bias`](crate::Config::head_has_bias).
     pub has_bias: bool,
     /// Whether tokens are classified through dense layer and LayerNorm, too, and not by a linear layer alone.
     pub serves_tokens: bool,
