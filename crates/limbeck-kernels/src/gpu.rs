@@ -13,6 +13,9 @@ use cubecl::server::{KernelArguments, MetadataBindingInfo};
 /// lets a device ask for, so that a part is a view and not a copy.
 pub(crate) const ALIGNMENT: usize = 64;
 
+/// Bytes of a binding that WebGPU guarantees.
+pub(crate) const MOST_BOUND: usize = 128 << 20;
+
 /// Groups that WebGPU guarantees in one dimension of a launch.
 const MOST_GROUPS: usize = 65_535;
 

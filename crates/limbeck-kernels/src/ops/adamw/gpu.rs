@@ -15,12 +15,12 @@ use cubecl::prelude::{ExecutionMode, KernelId};
 use limbeck_recipe::{Kernels, Operation};
 
 use super::{AdamWMoments, AdamWParameter, AdamWScalars};
-use crate::gpu::{self, Launch};
+use crate::gpu::{self, Launch, MOST_BOUND};
 
 /// Numbers of a block, which is a workgroup's and belongs to one tensor: 4 KiB, so that a view begins where a binding may.
 const BLOCK: usize = 1_024;
-/// Blocks of a buffer at most, unless it holds one tensor alone: the 128 MiB that WebGPU lets a binding have.
-const BLOCKS: usize = 32_768;
+/// Blocks of a buffer at most, unless it holds one tensor alone.
+const BLOCKS: usize = MOST_BOUND / (BLOCK * size_of::<f32>());
 /// Buffers that a launch gathers from: with output and `info` the eight that WebGPU guarantees.
 const GATHERED: usize = 6;
 /// Sums of squares of a buffer at most: enough workgroups for the largest GPUs.

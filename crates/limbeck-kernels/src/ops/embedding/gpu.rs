@@ -9,11 +9,8 @@ use burn_cubecl::{CubeBackend, tensor::CubeTensor};
 use cubecl::prelude::{ExecutionMode, KernelId};
 
 use super::{EmbeddingOps, Ids, Tables};
-use crate::gpu::{self, ALIGNMENT, Launch};
+use crate::gpu::{self, ALIGNMENT, Launch, MOST_BOUND};
 use crate::ops::matmul::{cut, whole_fours};
-
-/// Bytes that WebGPU lets a binding have.
-const MOST: usize = 128 << 20;
 
 /// Which shader of embeddings.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -93,7 +90,7 @@ impl EmbeddingOps for CubeBackend {
         let gradient = whole_fours(gradient);
         let rows: Vec<usize> = tables.iter().map(|[rows, _]| *rows).collect();
         let all: usize = rows.iter().map(|rows| padded(*rows)).sum();
-        if size_of::<f32>() * all * width.next_multiple_of(4) <= MOST {
+        if size_of::<f32>() * all * width.next_multiple_of(4) <= MOST_BOUND {
             return Tables::new(of_tables(&rows, width, &gradient, &ids));
         }
         let each = rows.iter().zip(&ids);
