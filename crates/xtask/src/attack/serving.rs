@@ -68,15 +68,13 @@ pub fn serve(scene: &mut Scene, more: &[&str]) -> Result<(Running, Option<Link>)
 /// Somebody who behaves, and has read what the engine says of itself.
 pub fn greet(link: &Link) -> Option<Socket> {
     let mut socket = link.socket(PATIENCE)?;
-    // The answer to another version is its own.
-    let hello = json!({ "hello": { "version": version(link)?, "since_step": 0 } });
-    socket.send(&hello, &[]);
+    socket.send(&hello(link)?, &[]);
     socket.until("hello")?;
     Some(socket)
 }
 
-/// The version of the protocol, as a page asks for it.
-fn version(link: &Link) -> Option<u64> {
+/// What a page says first, in the engine's version of the protocol, for which it asks: the answer to another version is its own.
+fn hello(link: &Link) -> Option<Value> {
     let mut stream = link.connect(PATIENCE).ok()?;
     let Link { address, token } = link;
     let request = format!(
@@ -86,7 +84,8 @@ fn version(link: &Link) -> Option<u64> {
     let (_, mut body) = socket::head(&mut stream)?;
     stream.read_to_end(&mut body).ok()?;
     let told: Value = serde_json::from_slice(&body).ok()?;
-    told["protocol"].as_u64()
+    let version = told["protocol"].as_u64()?;
+    Some(json!({ "hello": { "version": version, "since_step": 0 } }))
 }
 
 /// The recipe of a run as a page sends it, with every field, from what `limbeck distill --json` prints first.
@@ -347,12 +346,13 @@ fn stranger(link: &Link, rng: &mut Rng) -> (String, bool) {
 
 /// Somebody with the link who breaks the protocol.
 fn broken_frames(link: &Link, rng: &mut Rng, open: &mut Vec<TcpStream>) -> String {
-    let Some(mut socket) = link.socket(PATIENCE) else {
+    let (Some(mut socket), Some(hello)) = (link.socket(PATIENCE), hello(link)) else {
         return "no socket".to_owned();
     };
+    let hello = socket::message(&hello, 0);
     let mut frames = Vec::new();
     for _ in 0..rng.usize(1..=4) {
-        frames.extend(broken_frame(rng));
+        frames.extend(broken_frame(hello.as_bytes(), rng));
     }
     // Whoever is sent away while he speaks has an error to expect.
     socket.stream.write_all(&frames).ok();
@@ -362,8 +362,7 @@ fn broken_frames(link: &Link, rng: &mut Rng, open: &mut Vec<TcpStream>) -> Strin
     format!("frames {}", short(&frames))
 }
 
-fn broken_frame(rng: &mut Rng) -> Vec<u8> {
-    let hello = br#"{"body":{"hello":{"version":6,"since_step":0}},"blobs":0}"#;
+fn broken_frame(hello: &[u8], rng: &mut Rng) -> Vec<u8> {
     let texts = br#"{"body":{"texts":{"names":["a","b"]}},"blobs":2}"#;
     match rng.usize(..12) {
         0 => frame(TEXT, true, &noise(rng), rng),

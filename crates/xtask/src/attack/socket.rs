@@ -91,6 +91,11 @@ pub fn head(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
     }
 }
 
+/// The text of a message that is followed by so many binary parts.
+pub fn message(body: &Value, parts: usize) -> String {
+    json!({ "body": body, "blobs": parts }).to_string()
+}
+
 /// A frame as a client sends it: masked.
 pub fn frame(kind: u8, is_final: bool, payload: &[u8], rng: &mut Rng) -> Vec<u8> {
     let mut bytes = vec![if is_final { FINAL | kind } else { kind }];
@@ -129,7 +134,7 @@ impl Socket {
     /// Sends a command and the binary parts after it; `false` if the connection has ended.
     pub fn send(&mut self, body: &Value, parts: &[&[u8]]) -> bool {
         let rng = &mut Rng::with_seed(1);
-        let text = json!({ "body": body, "blobs": parts.len() }).to_string();
+        let text = message(body, parts.len());
         let mut bytes = frame(TEXT, true, text.as_bytes(), rng);
         for part in parts {
             bytes.extend(frame(BINARY, true, part, rng));
