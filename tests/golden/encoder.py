@@ -22,6 +22,7 @@ import copy
 import json
 import math
 import os
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -35,6 +36,9 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from transformers import AutoTokenizer, BertConfig, BertModel, XLMRobertaConfig, XLMRobertaModel
 
 HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "peer"))
+
+from taps import projections
 
 SENTENCES = [
     "A small student learns from a large teacher.",
@@ -290,10 +294,9 @@ def activations(name, model, lengths, first_word, seed):
         golden = {f"{name}.ids": ids, f"{name}.lengths": torch.tensor(lengths)}
         for number, state in enumerate(hidden):
             golden[f"{name}.hidden.{number}"] = state.float().contiguous()
-        for number, layer in enumerate(exact.encoder.layer, start=1):
-            projections = layer.attention.self
-            for letter, linear in zip("qkv", (projections.query, projections.key, projections.value)):
-                golden[f"{name}.{letter}.{number}"] = linear(hidden[number - 1]).float().contiguous()
+        for number, before in enumerate(hidden[:-1], start=1):
+            for letter, project in zip("qkv", projections(exact, number)):
+                golden[f"{name}.{letter}.{number}"] = project(before).float().contiguous()
     return golden
 
 

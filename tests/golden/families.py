@@ -28,8 +28,6 @@ The activations are computed in float64 (rotations and RMSNorm in float32, as tr
 Rows at or past a sequence's length mean nothing.
 """
 
-import copy
-
 import torch
 import transformers
 from safetensors.torch import save_file
@@ -39,7 +37,7 @@ from transformers import GteConfig, GteForMaskedLM, ModernBertConfig, ModernBert
 from transformers import MPNetConfig, MPNetForMaskedLM, NomicBertConfig, NomicBertForMaskedLM
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from encoder import HERE, wordpiece_tokenizer
+from encoder import HERE, activations, wordpiece_tokenizer
 from jina import JinaBertModel
 
 
@@ -64,26 +62,26 @@ def main():
     write_model(electra, HERE / "tiny-electra", weight_std=0.25, seed=22)
     mpnet = tiny_mpnet(vocab_size)
     write_model(modernbert, HERE / "tiny-modernbert", weight_std=0.25, seed=25)
-    golden = activations("distilbert", distilbert.distilbert, distilbert_taps, lengths=[3, 10, 6], first_word=5, seed=23)
-    golden |= activations("electra", electra.electra, bert_taps, lengths=[8, 1, 12], first_word=5, seed=24)
-    golden |= activations("modernbert", modernbert.model, modernbert_taps, lengths=[3, 13, 7], first_word=5, seed=26)
+    golden = activations("distilbert", distilbert.distilbert, lengths=[3, 10, 6], first_word=5, seed=23)
+    golden |= activations("electra", electra.electra, lengths=[8, 1, 12], first_word=5, seed=24)
+    golden |= activations("modernbert", modernbert.model, lengths=[3, 13, 7], first_word=5, seed=26)
     write_model(mpnet, HERE / "tiny-mpnet", weight_std=0.25, seed=27)
-    golden |= activations("mpnet", mpnet.mpnet, mpnet_taps, lengths=[24, 2, 9], first_word=5, seed=28)
+    golden |= activations("mpnet", mpnet.mpnet, lengths=[24, 2, 9], first_word=5, seed=28)
     nomic, gte, jina = tiny_nomic(vocab_size), tiny_gte(vocab_size), tiny_jina(vocab_size)
     write_model(nomic, HERE / "tiny-nomic", weight_std=0.25, seed=29)
-    golden |= activations("nomic", nomic.nomic_bert, rotary_taps, lengths=[5, 14, 1], first_word=5, seed=30)
+    golden |= activations("nomic", nomic.nomic_bert, lengths=[5, 14, 1], first_word=5, seed=30)
     write_model(gte, HERE / "tiny-gte", weight_std=0.25, seed=31)
-    golden |= activations("gte", gte.gte, rotary_taps, lengths=[11, 4, 15], first_word=5, seed=32)
+    golden |= activations("gte", gte.gte, lengths=[11, 4, 15], first_word=5, seed=32)
     write_model(jina, HERE / "tiny-jina", weight_std=0.25, seed=33)
-    golden |= activations("jina", jina, bert_taps, lengths=[2, 19, 8], first_word=5, seed=34)
+    golden |= activations("jina", jina, lengths=[2, 19, 8], first_word=5, seed=34)
     eurobert = tiny_eurobert(vocab_size)
     write_model(eurobert, HERE / "tiny-eurobert", weight_std=0.25, seed=35)
-    golden |= activations("eurobert", eurobert.model, llama_taps, lengths=[9, 3, 16], first_word=5, seed=36)
+    golden |= activations("eurobert", eurobert.model, lengths=[9, 3, 16], first_word=5, seed=36)
     qwen3, gemma3 = tiny_qwen3(vocab_size), tiny_gemma3(vocab_size)
     write_model(qwen3, HERE / "tiny-qwen3", weight_std=0.25, seed=37)
-    golden |= activations("qwen3", qwen3.model, llama_taps, lengths=[4, 15, 8], first_word=5, seed=38)
+    golden |= activations("qwen3", qwen3.model, lengths=[4, 15, 8], first_word=5, seed=38)
     write_model(gemma3, HERE / "tiny-gemma3", weight_std=0.25, seed=39)
-    golden |= activations("gemma3", gemma3.model, llama_taps, lengths=[13, 2, 10], first_word=5, seed=40)
+    golden |= activations("gemma3", gemma3.model, lengths=[13, 2, 10], first_word=5, seed=40)
     save_file(golden, HERE / "families.safetensors")
 
 
@@ -261,68 +259,6 @@ def write_model(model, folder, weight_std, seed):
 def scale_of(norm):
     """The weight with which a norm changes no scale: Gemma's adds 1 to it."""
     return 0.0 if type(norm).__name__.startswith("Gemma") else 1.0
-
-
-def distilbert_taps(model):
-    layers = [layer.attention for layer in model.transformer.layer]
-    return [(layer.q_lin, layer.k_lin, layer.v_lin) for layer in layers]
-
-
-def bert_taps(model):
-    layers = [layer.attention.self for layer in model.encoder.layer]
-    return [(layer.query, layer.key, layer.value) for layer in layers]
-
-
-def modernbert_taps(model):
-    def part(layer, number):
-        return lambda x: layer.attn.Wqkv(layer.attn_norm(x)).chunk(3, dim=-1)[number]
-
-    return [[part(layer, number) for number in range(3)] for layer in model.layers]
-
-
-def rotary_taps(model):
-    layers = [layer.self_attn for layer in model.layers]
-    return [(layer.q_proj, layer.k_proj, layer.v_proj) for layer in layers]
-
-
-def llama_taps(model):
-    """Where heads have norms, of what these give."""
-
-    def part(layer, project, norm):
-        if norm is None:
-            return lambda x: project(layer.input_layernorm(x))
-        return lambda x: norm(project(layer.input_layernorm(x)).unflatten(-1, (-1, norm.weight.numel()))).flatten(-2)
-
-    def parts(layer):
-        own = layer.self_attn
-        norms = [getattr(own, name, None) for name in ("q_norm", "k_norm")]
-        return [part(layer, *two) for two in zip((own.q_proj, own.k_proj, own.v_proj), [*norms, None])]
-
-    return [parts(layer) for layer in model.layers]
-
-
-def mpnet_taps(model):
-    layers = [layer.attention.attn for layer in model.encoder.layer]
-    return [(layer.q, layer.k, layer.v) for layer in layers]
-
-
-def activations(name, model, taps, lengths, first_word, seed):
-    """Hidden states and projections of every layer on random sequences, by axis as encoder.py says."""
-    random = torch.Generator().manual_seed(seed)
-    longest, pad = max(lengths), model.config.pad_token_id
-    ids = torch.randint(first_word, model.config.vocab_size, (len(lengths), longest), generator=random)
-    real = torch.arange(longest) < torch.tensor(lengths)[:, None]
-    ids = torch.where(real, ids, pad)
-    exact = copy.deepcopy(model).double()
-    with torch.no_grad():
-        hidden = exact(ids, attention_mask=real.long(), output_hidden_states=True).hidden_states
-        golden = {f"{name}.ids": ids, f"{name}.lengths": torch.tensor(lengths)}
-        for number, state in enumerate(hidden):
-            golden[f"{name}.hidden.{number}"] = state.float().contiguous()
-        for number, projections in enumerate(taps(exact), start=1):
-            for letter, project in zip("qkv", projections):
-                golden[f"{name}.{letter}.{number}"] = project(hidden[number - 1]).float().contiguous()
-    return golden
 
 
 if __name__ == "__main__":

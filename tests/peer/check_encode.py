@@ -13,7 +13,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 from transformers import AutoModel, AutoTokenizer
 
-from families import projections
+from taps import projections
 
 
 def encode(limbeck: str, model: str, lines: list[str], *flags: str) -> list[dict]:

@@ -18,7 +18,7 @@ import torch
 from tokenizers import pre_tokenizers
 from transformers import AutoModel, AutoTokenizer
 
-from families import projections
+from taps import projections
 
 PAIRS = [row + column for row in "qkv" for column in "qkv"]
 

@@ -26,7 +26,7 @@ import transformers
 from sentence_transformers import SentenceTransformer
 from transformers import AutoModel, AutoTokenizer
 
-from families import projections
+from taps import projections
 
 PAIRS = {"qq": "query", "kk": "key", "vv": "value"}
 

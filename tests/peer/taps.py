@@ -1,4 +1,4 @@
-"""What differs between the encoder families of transformers, for the scripts beside this one."""
+"""Where the encoder families of transformers have queries, keys and values, for the scripts beside this one and the goldens."""
 
 
 def projections(model, layer):
