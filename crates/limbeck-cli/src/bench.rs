@@ -91,8 +91,11 @@ fn seconds(text: &str) -> Result<f64, String> {
 /// There is no such device, or nothing is called as `--only` says.
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let begin = Instant::now();
+    // A name that nothing has on any device is refused before one is opened.
+    selected(arguments, Some(Mixed::Portable))?;
     let (opened, adapter) = device::open_with_adapter(arguments.device)?;
-    let (kernels, steps) = selected(arguments, &opened)?;
+    let mixed = Compute::Mixed.on(opened.on_gpu, opened.cooperative);
+    let (kernels, steps) = selected(arguments, mixed)?;
     let adapter_facts = adapter.as_ref().map(report::described);
     let mut bench = Bench::new(begin, arguments, opened, adapter_facts)?;
     let most = 2 + bench.sides().len() + kernels.len() + steps.len();
@@ -112,12 +115,11 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     })
 }
 
-/// The kernels and steps that are asked for.
+/// The kernels and steps that are asked for, of a device with such mixed precision.
 fn selected(
     arguments: &Arguments,
-    opened: &Opened,
+    mixed: Option<Mixed>,
 ) -> Result<(Vec<kernels::Kernel>, Vec<Sizes>), CliError> {
-    let mixed = Compute::Mixed.on(opened.on_gpu, opened.cooperative);
     let mut kernels = kernels::table(if arguments.quick { 2 } else { 32 }, mixed);
     let mut steps = step_sizes(arguments.quick);
     let Some(only) = &arguments.only else {

@@ -175,11 +175,14 @@ fn flags_that_make_no_sense_are_refused() {
             "invalid value '{budget}' for '--budget <SECONDS>': `{budget}` is not a number of seconds above 0 and up to 86400"
         ));
     }
-    bench(&["--only", "softmax"]).refused(
-        2,
-        "--only softmax: no measurement has that in its name. Names are those of the report, such as linear, attention, \
-         relation loss, projections, feed-forward part, GELU, rotary positions, LayerNorm, embedding, AdamW or step",
-    );
+    // Whether there is such a device does not matter.
+    for device in ["auto", "cpu", "gpu"] {
+        bench(&["--only", "softmax", "--device", device]).refused(
+            2,
+            "--only softmax: no measurement has that in its name. Names are those of the report, such as linear, attention, \
+             relation loss, projections, feed-forward part, GELU, rotary positions, LayerNorm, embedding, AdamW or step",
+        );
+    }
 }
 
 #[cfg(unix)]
