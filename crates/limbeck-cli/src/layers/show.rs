@@ -187,11 +187,14 @@ fn left_out(answer: &Answer) -> String {
     let teacher = &answer.plan.teacher;
     let local = (1..=teacher.num_hidden_layers).filter(|layer| teacher.is_local(layer - 1));
     let local: Vec<String> = local.map(|layer| layer.to_string()).collect();
-    match local.is_empty() {
-        true => String::new(),
-        false => format!(
+    match local.as_slice() {
+        [] => String::new(),
+        [layer] => format!(
+            "; layer {layer} is left out: it attends to near tokens alone, and has no relations among all"
+        ),
+        layers => format!(
             "; layers {} are left out: they attend to near tokens alone, and have no relations among all",
-            local.join(", ")
+            layers.join(", ")
         ),
     }
 }

@@ -257,6 +257,12 @@ fn layers_with_a_window_are_named_and_left_out() {
         2,
         "layer 3 of the teacher attends to near tokens alone, so it has no relations among all tokens; these layers attend to all: [1, 4]",
     );
+    let [all, near] = ["full_attention", "sliding_attention"];
+    scene.set_config("layer_types", vec![all, near, all, all]);
+    let one = layers(&scene, &["--probe", "0"]).done();
+    let left_out =
+        "; layer 2 is left out: it attends to near tokens alone, and has no relations among all\n";
+    assert!(one.stdout.contains(left_out), "{}", one.stdout);
 }
 
 #[test]
