@@ -64,6 +64,8 @@ async fn experiments_open_what_they_say() {
     let _one = ONE.lock().await;
     let site = Site::hosted();
     let browser = Browser::chromium(Gpu::None).await;
+    // Otherwise each opening plays 25 s of the recorded run first.
+    browser.prefer("prefers-reduced-motion", "reduce").await;
     let sheet = format!("{}teach.html", site.url);
     browser.open(&sheet).await;
     let links = browser
