@@ -107,11 +107,7 @@ impl Download<'_> {
             };
             tries = if got > most { 0 } else { tries + 1 };
             most = most.max(got);
-            if (1..TRIES).contains(&tries) {
-                let wait = Duration::from_secs(tries.into());
-                tell(Event::Waiting { wait, why });
-                sleep(wait);
-            } else if tries == TRIES {
+            if tries == TRIES {
                 return Err(HubError::Broken {
                     id: self.model.id.to_string(),
                     file: self.file.name.to_owned(),
@@ -120,6 +116,9 @@ impl Download<'_> {
                     why,
                 });
             }
+            let wait = Duration::from_secs(tries.max(1).into());
+            tell(Event::Waiting { wait, why });
+            sleep(wait);
         }
     }
 

@@ -559,9 +559,20 @@ fn the_next_call_goes_on_with_a_part() {
 #[test]
 fn a_stall_ends_in_time() {
     let scene = Scene::new();
-    scene.server.misbehave(WEIGHTS, Way::Stall(1_000), 1);
+    // Each time it comes a little farther, and each time that is said.
+    scene.server.misbehave(WEIGHTS, Way::Stall(1_000), 2);
     let begun = Instant::now();
-    scene.found();
+    let (found, told) = scene.ask(MODEL);
+    found.unwrap();
+    let stalls = told.iter().filter(|event| event.starts_with("Waiting"));
+    let stalls: Vec<&String> = stalls.collect();
+    assert!(
+        stalls.len() == 2
+            && stalls
+                .iter()
+                .all(|stall| stall.contains("nothing came for 1 s")),
+        "{told:?}"
+    );
     assert!(
         begun.elapsed() < Duration::from_secs(10),
         "{:?}",
