@@ -23,7 +23,9 @@ use tokenizers::{AddedToken, Model, Tokenizer};
 
 use crate::TokenizerError;
 use crate::caught::caught;
-use crate::settings::{Class, FileOf, MERGES, Settings, TOKENIZER, VOCAB_JSON, VOCAB_TXT, object};
+use crate::settings::{
+    Class, FileOf, MERGES, Settings, TOKENIZER, VOCAB_JSON, VOCAB_TXT, id_in, object,
+};
 use crate::tokenizer::require_own_ids;
 
 /// A tokenizer, and what its parts do not tell.
@@ -140,18 +142,21 @@ fn bert(settings: &Settings, mut model: WordPiece) -> Result<Option<Made>, Token
 /// BERT's WordPiece from a vocabulary of one token per line.
 fn of_vocabulary(settings: &Settings, vocabulary: &[u8]) -> Result<Made, TokenizerError> {
     let wrong = |e: tokenizers::Error| TokenizerError::of_file(VOCAB_TXT, e);
-    if let Err(e) = std::str::from_utf8(vocabulary) {
-        let line = vocabulary[..e.valid_up_to()]
-            .split(|byte| *byte == b'\n')
-            .count();
-        let reason = format!("line {line} is not UTF-8");
-        return Err(TokenizerError::of_file(VOCAB_TXT, reason));
-    }
+    text_of(VOCAB_TXT, vocabulary)?;
     let vocabulary = WordPiece::read_bytes(vocabulary).map_err(wrong)?;
     let model = WordPiece::builder().vocab(vocabulary).build();
     let model = model.map_err(wrong)?;
     let lacks = lacking(settings, &model, &["unk_token", "cls_token", "sep_token"]);
     bert(settings, model)?.ok_or_else(|| TokenizerError::new(format!("{VOCAB_TXT} has no {lacks}")))
+}
+
+/// What a file of lines says.
+fn text_of<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, TokenizerError> {
+    std::str::from_utf8(bytes).map_err(|e| {
+        let before = &bytes[..e.valid_up_to()];
+        let line = before.split(|byte| *byte == b'\n').count();
+        TokenizerError::of_file(file, format!("line {line} is not UTF-8"))
+    })
 }
 
 /// `RobertaTokenizer`: a space before the text only where tokenizer_config.json says `add_prefix_space`.
@@ -191,18 +196,30 @@ fn of_merges(
     merges: &[u8],
 ) -> Result<Made, TokenizerError> {
     let vocabulary = object(files, VOCAB_JSON)?;
-    let wrong = |reason: String| TokenizerError::of_file(MERGES, reason);
-    let merges = std::str::from_utf8(merges).map_err(|e| wrong(e.to_string()))?;
-    let lines = merges.lines().enumerate();
-    let pairs = lines
-        .filter(|(_, line)| !line.starts_with("#version"))
-        .map(|(index, line)| match line.split_once(' ') {
-            Some((first, second)) if !second.contains(' ') => Ok([first, second]),
-            _ => Err(wrong(format!(
-                "line {} is `{line}`, not two tokens",
-                index + 1
-            ))),
-        });
+    for (token, id) in &vocabulary {
+        id_in(VOCAB_JSON, token, id)?;
+    }
+    let lines = text_of(MERGES, merges)?.lines().enumerate();
+    let lines = lines.filter(|(_, line)| !line.starts_with("#version"));
+    let pairs = lines.map(|(index, line)| {
+        let wrong = |reason: String| {
+            let number = index + 1;
+            TokenizerError::of_file(MERGES, format!("line {number} is `{line}`{reason}"))
+        };
+        let pair = line.split_once(' ');
+        let Some((first, second)) = pair.filter(|(_, second)| !second.contains(' ')) else {
+            return Err(wrong(", not two tokens".to_owned()));
+        };
+        let tokens = [
+            first.to_owned(),
+            second.to_owned(),
+            [first, second].concat(),
+        ];
+        match tokens.iter().find(|token| !vocabulary.contains_key(*token)) {
+            Some(token) => Err(wrong(format!(", and {VOCAB_JSON} has no `{token}`"))),
+            None => Ok([first, second]),
+        }
+    });
     let pairs = pairs.collect::<Result<Vec<[&str; 2]>, TokenizerError>>()?;
     let model = json!({"type": "BPE", "vocab": vocabulary, "merges": pairs}).to_string();
     let wrong = |e: String| TokenizerError::of_file(&format!("{VOCAB_JSON} with {MERGES}"), e);

@@ -331,15 +331,9 @@ impl Named {
             .map(|t| t.content.as_str())
             .collect();
         let added = file.iter().map(|(token, id)| {
-            let number = id.as_u64().and_then(|id| u32::try_from(id).ok());
             let is_special = specials.contains(&token.as_str());
-            match number {
-                Some(number) => Ok((number, AddedToken::from(token.as_str(), is_special))),
-                None => Err(TokenizerError::of_file(
-                    "added_tokens.json",
-                    format!("the id of `{token}` is {id}, not a whole number"),
-                )),
-            }
+            let added = AddedToken::from(token.as_str(), is_special);
+            Ok((id_in("added_tokens.json", token, id)?, added))
         });
         added.collect()
     }
@@ -431,6 +425,15 @@ fn token(value: &Value) -> Option<AddedToken> {
             .lstrip(is("lstrip").unwrap_or(false))
             .rstrip(is("rstrip").unwrap_or(false)),
     )
+}
+
+/// The id that a file gives a token.
+pub fn id_in(file: &str, token: &str, id: &Value) -> Result<u32, TokenizerError> {
+    let number = id.as_u64().and_then(|id| u32::try_from(id).ok());
+    number.ok_or_else(|| {
+        let reason = format!("the id of `{token}` is {id}, not a whole number");
+        TokenizerError::of_file(file, reason)
+    })
 }
 
 /// The object in a file; an empty one if there is no such file.

@@ -283,6 +283,14 @@ fn a_vocabulary_in_another_encoding_is_named() {
     let refusal = Tokenizer::from_files(&file).err().expect("no UTF-8");
     let expected = "tokenizer: vocab.txt cannot be read: line 3 is not UTF-8";
     assert_eq!(refusal.to_string(), expected);
+    let (roberta, _) = folder("roberta-merges");
+    let file = |name: &str| match name {
+        "merges.txt" => Some(&b"t h\nh \xe9\n"[..]),
+        name => roberta.get(name).map(String::as_bytes),
+    };
+    let refusal = Tokenizer::from_files(&file).err().expect("no UTF-8");
+    let expected = "tokenizer: merges.txt cannot be read: line 2 is not UTF-8";
+    assert_eq!(refusal.to_string(), expected);
 }
 
 /// Of a folder whose class takes tokenizer.json as it stands, so that nothing else switches it off.
@@ -320,6 +328,7 @@ fn damaged_files_are_named() {
         files.insert(name.to_owned(), content.to_owned());
         files
     };
+    let small = changed("merges.txt", "#version: 0.2\nt h\n");
     let twins = roberta["vocab.json"].replacen('{', "{\"twin\": 0, ", 1);
     for (files, expected) in [
         (
@@ -353,11 +362,19 @@ fn damaged_files_are_named() {
         ),
         (
             changed("merges.txt", "qqq zzz\n"),
-            "tokenizer: vocab.json with merges.txt cannot be read: Token `qqq` out of vocabulary",
+            "tokenizer: merges.txt cannot be read: line 1 is `qqq zzz`, and vocab.json has no `qqq`",
         ),
         (
-            changed("vocab.json", "{\"<s>\": 0, \"<pad>\": 1}"),
-            "tokenizer: vocab.json with merges.txt cannot be read: Token",
+            changed("merges.txt", "t h\n\nh e\n"),
+            "tokenizer: merges.txt cannot be read: line 2 is ``, not two tokens",
+        ),
+        (
+            with(&small, "vocab.json", &json!({"<s>": 0, "t": 1, "h": 2})),
+            "tokenizer: merges.txt cannot be read: line 2 is `t h`, and vocab.json has no `th`",
+        ),
+        (
+            with(&small, "vocab.json", &json!({"<s>": 0, "t": -1})),
+            "tokenizer: vocab.json cannot be read: the id of `t` is -1, not a whole number",
         ),
         (
             changed("vocab.json", "{"),
