@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use limbeck_corpus::{CorpusError, MOST_JSON_BYTES, document, id, unpacked};
 use limbeck_model::MOST_BYTES;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::error::CliError;
 use crate::terminal;
@@ -241,15 +241,21 @@ impl Line {
     /// JSON is a text, too, but hardly the one that was meant: this is said of a file's first line.
     fn hint(&self) {
         let text = self.text.as_ref().map_or("", |document| &document.text);
-        if self.place.number == 1
-            && text.starts_with('{')
-            && serde_json::from_str::<Map<String, Value>>(text).is_ok()
-        {
-            terminal::say(format_args!(
-                "{} is a JSON object, and is read as it stands. Name the field with the text with --corpus-field",
-                self.place
-            ));
+        if self.place.number > 1 || !text.starts_with(['{', '"']) {
+            return;
         }
+        let (what, advice) = match serde_json::from_str(text) {
+            Ok(Value::Object(_)) => (
+                "object, and is read as it stands",
+                "Name the field with the text with --corpus-field",
+            ),
+            Ok(Value::String(_)) => (
+                "string, and is read as it stands, with its quotes",
+                "To read what it says, write the texts to a file first (jq -r .)",
+            ),
+            _ => return,
+        };
+        terminal::say(format_args!("{} is a JSON {what}. {advice}", self.place));
     }
 }
 

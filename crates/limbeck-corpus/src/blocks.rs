@@ -133,9 +133,10 @@ impl Blocks {
                 }
             };
             // A line end and a byte order mark are not text, and do not make a line too long.
-            let room = match self.corpus.field() {
-                Some(_) => json::MOST_BYTES,
-                None => self.limits.line_bytes + BYTE_ORDER_MARK.len() + 1,
+            let is_json = self.corpus.field().is_some() || text.form.has_strings;
+            let room = match is_json {
+                true => json::MOST_BYTES,
+                false => self.limits.line_bytes + BYTE_ORDER_MARK.len() + 1,
             };
             let read = reader.read_line(&mut self.raw, room);
             let read = read.map_err(|e| reader.error(text, self.at.byte, e))?;
@@ -150,9 +151,9 @@ impl Blocks {
                 };
                 continue;
             }
-            let line = match self.corpus.field() {
-                Some(field) => self.document(text, field, read.overflow)?,
-                None => decode(
+            let line = match is_json {
+                true => self.document(text, read.overflow)?,
+                false => decode(
                     text,
                     self.at,
                     &self.raw,
@@ -171,9 +172,12 @@ impl Blocks {
     }
 
     /// The document of a line of JSON, cut as any other; an empty one of a blank line.
-    fn document(&self, text: &Text, field: &str, overflow: bool) -> Result<Line, CorpusError> {
+    fn document(&self, text: &Text, overflow: bool) -> Result<Line, CorpusError> {
         let json = decode(text, self.at, &self.raw, overflow, json::MOST_BYTES)?.text;
-        let document = json::document(&json, overflow, field);
+        let document = match self.corpus.field() {
+            Some(field) => json::document(&json, overflow, field),
+            None => json::string(&json, overflow),
+        };
         let document = document.map_err(|reason| CorpusError::NoDocument {
             file: text.name(),
             line: self.at.line + 1,

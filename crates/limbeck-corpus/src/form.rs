@@ -13,6 +13,8 @@ use crate::text::{BYTE_ORDER_MARK, Place, READ_BUFFER, Raw};
 pub(crate) struct Form {
     pub(crate) packing: Option<Packing>,
     pub(crate) line_end: LineEnd,
+    /// Whether a line is a JSON string, and the document what that says.
+    pub(crate) has_strings: bool,
 }
 
 /// What ends a line.
@@ -68,11 +70,12 @@ impl Form {
             None => packed,
             Some(packing) => unpacked_head(place, packing, raw)?,
         };
-        head.require_documents(place, packing, field)?;
+        let has_strings = head.require_documents(place, packing, field)?;
         let text = head.bytes.strip_prefix(BYTE_ORDER_MARK);
         Ok(Self {
             packing,
             line_end: LineEnd::of(text.unwrap_or(&head.bytes), head.is_whole),
+            has_strings,
         })
     }
 }
@@ -121,12 +124,13 @@ impl Head {
         }
     }
 
+    /// Whether a document is what a JSON string says, and not the line or its field.
     fn require_documents(
         &self,
         place: &Place,
         packing: Option<Packing>,
         field: Option<&str>,
-    ) -> Result<(), CorpusError> {
+    ) -> Result<bool, CorpusError> {
         let refuse = |what: &str, advice: String| {
             Err(CorpusError::NotText {
                 file: place.name(),
@@ -161,7 +165,7 @@ impl Head {
         let Some(text) = self.text() else {
             // A line in another encoding is named when it is read, by its number.
             return match zeros {
-                0 => Ok(()),
+                0 => Ok(false),
                 _ => refuse("binary data", NAME_TEXT.to_owned()),
             };
         };
@@ -169,7 +173,10 @@ impl Head {
         match (kind, field) {
             (Some(json::Kind::Document), _) => refuse("one JSON document", TO_FIELD.to_owned()),
             (Some(json::Kind::Lists), _) => refuse("JSON lines of lists", OF_LISTS.to_owned()),
-            (Some(json::Kind::Lines(_)), Some(field)) => self.require_field(text, place, field),
+            (Some(json::Kind::Lines(_) | json::Kind::Strings), Some(field)) => {
+                self.require_field(text, place, field).map(|()| false)
+            }
+            (Some(json::Kind::Strings), None) => Ok(true),
             (Some(json::Kind::Lines(keys)), None) => Err(CorpusError::NeedsField {
                 file: place.name(),
                 keys,
@@ -179,8 +186,8 @@ impl Head {
                     let columns = json::list(&columns);
                     refuse("a table", format!("Its first row is {columns}. {OF_TABLE}"))
                 }
-                (None, Some(field)) => self.require_field(text, place, field),
-                (None, None) => Ok(()),
+                (None, Some(field)) => self.require_field(text, place, field).map(|()| false),
+                (None, None) => Ok(false),
             },
         }
     }

@@ -1,6 +1,6 @@
-//! JSON lines: each an object, whose field is a document.
+//! JSON lines: each an object, whose field is a document, or each a string that is one.
 
-use limbeck_recipe::{json_kind, json_line};
+use limbeck_recipe::{json_in_words, json_kind, json_line};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Deserializer, Map, Value};
 
@@ -16,6 +16,8 @@ pub(crate) enum Kind {
     Lines(Vec<String>),
     /// One list a line.
     Lists,
+    /// One string a line.
+    Strings,
     /// One value over all of the text.
     Document,
 }
@@ -24,7 +26,7 @@ impl Kind {
     /// Of a text that begins with `head`, or is no more than that.
     pub(crate) fn of(head: &str, is_whole: bool) -> Option<Self> {
         let text = head.trim_start();
-        if !text.starts_with(['{', '[']) {
+        if !text.starts_with(['{', '[', '"']) {
             return None;
         }
         let mut values = Deserializer::from_str(text).into_iter::<Value>();
@@ -39,15 +41,21 @@ impl Kind {
                 Some(Self::Lines(keys(&object)))
             }
             Ok(Value::Object(_)) => is_line.then_some(Self::Document),
-            Ok(Value::Array(_)) if is_line && are_lists(rest, is_whole) => Some(Self::Lists),
+            Ok(Value::Array(_)) if is_line && are_all(Value::is_array, rest, is_whole) => {
+                Some(Self::Lists)
+            }
+            Ok(Value::String(_)) => {
+                let are_strings = is_line && are_all(Value::is_string, rest, is_whole);
+                are_strings.then_some(Self::Strings)
+            }
             Ok(_) => rest.trim().is_empty().then_some(Self::Document),
             // As far as it goes, it is JSON.
             Err(e) if e.is_eof() && !is_whole => {
-                let is_first_line = text.starts_with('{') && !text.contains('\n');
-                Some(if is_first_line {
-                    Self::Lines(Vec::new())
-                } else {
-                    Self::Document
+                let first_line = text.chars().next().filter(|_| !text.contains('\n'));
+                Some(match first_line {
+                    Some('{') => Self::Lines(Vec::new()),
+                    Some('"') => Self::Strings,
+                    _ => Self::Document,
                 })
             }
             Err(_) => None,
@@ -64,12 +72,7 @@ pub fn document(line: &str, cut: bool, field: &str) -> Result<Option<String>, St
     if line.trim().is_empty() {
         return Ok(None);
     }
-    if cut {
-        let most = MOST_BYTES >> 20;
-        return Err(format!(
-            "longer than {most} MiB, the most that a line of JSON may be"
-        ));
-    }
+    require_all_of(cut)?;
     let mut object = json_line(line).map_err(|found| {
         let what = match line.trim_start().starts_with('{') {
             true => "not valid JSON",
@@ -91,6 +94,37 @@ pub fn document(line: &str, cut: bool, field: &str) -> Result<Option<String>, St
             let keys = list(&keys(&object));
             Err(format!("no field `{field}`; its keys are {keys}"))
         }
+    }
+}
+
+/// The text of a line that is a string, nothing if the line is blank, or why there is none. Of a line that is `cut` there is more
+/// than [`MOST_BYTES`].
+///
+/// # Errors
+/// The line is too long, or no JSON string.
+pub(crate) fn string(line: &str, cut: bool) -> Result<Option<String>, String> {
+    if line.trim().is_empty() {
+        return Ok(None);
+    }
+    require_all_of(cut)?;
+    let found = match serde_json::from_str(line) {
+        Ok(Value::String(text)) => return Ok(Some(text)),
+        Ok(other) => format!("it is {}", json_kind(&other)),
+        Err(e) => json_in_words(&e),
+    };
+    Err(format!(
+        "not a JSON string, as the first lines of the file are ({found}). Make it one, or leave the line out"
+    ))
+}
+
+/// That a line of JSON is here as a whole.
+fn require_all_of(cut: bool) -> Result<(), String> {
+    let most = MOST_BYTES >> 20;
+    match cut {
+        true => Err(format!(
+            "longer than {most} MiB, the most that a line of JSON may be"
+        )),
+        false => Ok(()),
     }
 }
 
@@ -124,18 +158,19 @@ fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
     }
 }
 
-/// Whether there is more than blank lines, and the others are lists; the last may be cut off.
-fn are_lists(rest: &str, is_whole: bool) -> bool {
-    let rest = match is_whole {
-        true => rest,
-        false => rest.rsplit_once('\n').map_or("", |(whole, _)| whole),
+/// Whether there is more than blank lines, and the others are such values; the last may be cut off.
+fn are_all(is: fn(&Value) -> bool, rest: &str, is_whole: bool) -> bool {
+    let (rest, cut) = match is_whole {
+        true => (rest, ""),
+        false => rest.rsplit_once('\n').unwrap_or((rest, "")),
     };
+    let is_begun = |cut| serde_json::from_str::<IgnoredAny>(cut).is_err_and(|e| e.is_eof());
     let mut lines = rest
         .lines()
         .filter(|line| !line.trim().is_empty())
         .peekable();
-    lines.peek().is_some()
-        && lines.all(|line| matches!(serde_json::from_str(line), Ok(Value::Array(_))))
+    (lines.peek().is_some() || !cut.trim().is_empty() && is_begun(cut))
+        && lines.all(|line| serde_json::from_str(line).is_ok_and(|value| is(&value)))
 }
 
 /// In alphabetical order, whether serde_json keeps that of the file or not.

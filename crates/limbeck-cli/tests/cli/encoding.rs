@@ -719,7 +719,15 @@ fn json_that_is_read_as_it_stands_is_pointed_out_once_a_file() {
         outcome.done().stderr,
         "standard input, line 1 is a JSON object, and is read as it stands. Name the field with the text with --corpus-field\n"
     );
-    assert_eq!(scene.encode(&[], "{small} student\n").done().stderr, "");
+    let outcome = scene.encode(&[], "\"small\"\n\"student\"\n").done();
+    assert_eq!(
+        outcome.stderr,
+        "standard input, line 1 is a JSON string, and is read as it stands, with its quotes. To read what it says, write the texts \
+         to a file first (jq -r .)\n"
+    );
+    for text in ["{small} student\n", "\"small\" student\n"] {
+        assert_eq!(scene.encode(&[], text).done().stderr, "");
+    }
 }
 
 /// Ctrl-c while a file is written: neither the file nor what was begun is left.

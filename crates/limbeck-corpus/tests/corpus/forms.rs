@@ -457,9 +457,59 @@ fn lists_and_tables_are_no_documents_with_a_field_or_without() {
             assert!(error.contains(&format!(" is {what}")), "{error}");
         }
     }
-    // Lines in quotes are text, as are lines that only begin like lists.
-    for text in ["\"I came.\"\n\"I saw.\"\n", "[1]\n[2] Two.\n"] {
-        let path = write(&folder, "d.txt", text);
-        assert_eq!(open(&[&path]).map(drop).map_err(|e| e.to_string()), Ok(()));
+    // Lines that only begin like lists are text.
+    let path = write(&folder, "d.txt", "[1]\n[2] Two.\n");
+    assert_eq!(open(&[&path]).map(drop).map_err(|e| e.to_string()), Ok(()));
+}
+
+#[test]
+fn lines_that_are_json_strings_are_what_these_say() {
+    let folder = folder();
+    let texts = |text: &str| {
+        let path = write(&folder, "corpus.jsonl", text);
+        let blocks = open(&[&path])?.blocks(Position::default(), limits(100));
+        let lines = blocks.map(|block| Ok(block?.lines.into_iter().map(|line| line.text)));
+        let lines: Result<Vec<_>, CorpusError> = lines.collect();
+        Ok::<Vec<String>, CorpusError>(lines?.into_iter().flatten().collect())
+    };
+    let strings = "\u{feff}\"I \\\"came\\\".\"\r\n\n \"I\\nsaw: \\u00e9\" \n\"\"\n\"I won.\"";
+    let said = ["I \"came\".", "I\nsaw: é", "I won."];
+    assert_eq!(texts(strings).unwrap(), said);
+    // Whatever the first lines do not show, and cut as any other.
+    let long = "é".repeat(40_000);
+    for text in [format!("\"{long}\"\n"), format!("\"short\"\n\"{long}\"\n")] {
+        let last = texts(&text).unwrap().pop().unwrap();
+        assert_eq!(last, "é".repeat(limits(1).line_bytes / 2));
     }
+    // Text, of which only some lines are in quotes, or one that may be anything.
+    for text in [
+        "\"I came.\"\n",
+        "\"I came.\"\n\"I saw,\" he said.\n",
+        "\"I came.\"\nThen he left.\n",
+        "\"I\" came.\n\"I saw.\"\n",
+        "He came.\n\"I saw.\"\n",
+    ] {
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(texts(text).unwrap(), lines, "{text}");
+    }
+    // Where it is no string any more, and with a field, that is said.
+    let many = "\"I came, I saw.\"\n".repeat(5000);
+    for (last, found) in [
+        ("\"I won.", "it ends before a closing quotation mark"),
+        ("{\"text\": \"I won.\"}", "it is an object"),
+    ] {
+        let error = texts(&format!("{many}{last}\n"))
+            .expect_err(last)
+            .to_string();
+        let said = format!(
+            "corpus.jsonl, line 5001: not a JSON string, as the first lines of the file are ({found}). Make it one, or leave the line out"
+        );
+        assert!(error.ends_with(&said), "{error}");
+    }
+    let path = write(&folder, "corpus.jsonl", strings);
+    let error = open_json(&[&path], Some("text")).unwrap_err().to_string();
+    assert!(
+        error.contains("line 1: not a JSON object") && error.contains("leave it out"),
+        "{error}"
+    );
 }
