@@ -7,8 +7,8 @@ use tokenizers::parallelism::MaybeParallelRefIterator;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::sequence::Sequence as PreTokenizers;
 use tokenizers::{
-    EncodeInput, Encoding, InputSequence, PostProcessor, Tokenizer as Inner, TruncationDirection,
-    TruncationParams, TruncationStrategy,
+    EncodeInput, Encoding, InputSequence, Model, PostProcessor, Tokenizer as Inner,
+    TruncationDirection, TruncationParams, TruncationStrategy,
 };
 
 use crate::caught::caught;
@@ -102,7 +102,7 @@ impl Tokenizer {
     /// added_tokens.json and special_tokens_map.json; and the model's config.json, which says whose tokenizer it is.
     ///
     /// # Errors
-    /// There is no vocabulary that can be read, or one of the files is damaged.
+    /// There is no vocabulary that can be read, one of the files is damaged, or WordPiece lacks its unknown token.
     pub fn from_files(files: FileOf<'_>) -> Result<Self, TokenizerError> {
         let file = files(TOKENIZER).map(as_it_stands).transpose()?;
         let in_file = file.iter();
@@ -110,10 +110,10 @@ impl Tokenizer {
         let settings = Settings::read(files, in_file.collect())?;
         let made = classes::made(&settings, file.as_ref(), files)?;
         let mut tokenizer = match (made, file) {
-            (Some(made), _) => Self::whole(made),
+            (Some(made), _) => Self::whole(made)?,
             (None, Some(mut file)) => {
                 classes::add_tokens(&mut file.inner, &settings)?;
-                let mut tokenizer = Self::whole(file);
+                let mut tokenizer = Self::whole(file)?;
                 tokenizer.alone = settings.class != Class::File;
                 tokenizer
             }
@@ -149,10 +149,11 @@ impl Tokenizer {
     /// # Errors
     /// The bytes are not a tokenizer.json.
     pub fn from_json(json: &[u8]) -> Result<Self, TokenizerError> {
-        Ok(Self::whole(as_it_stands(json)?))
+        Self::whole(as_it_stands(json)?)
     }
 
-    fn whole(Made { mut inner, unknown }: Made) -> Self {
+    fn whole(Made { mut inner, unknown }: Made) -> Result<Self, TokenizerError> {
+        require_unknown(&inner)?;
         // Merges that are left out at random would give each text other tokens each time.
         if let ModelWrapper::BPE(model) = inner.get_model()
             && model.dropout.is_some()
@@ -161,13 +162,13 @@ impl Tokenizer {
             model.dropout = None;
             inner.with_model(model);
         }
-        Self {
+        Ok(Self {
             inner,
             max_length: None,
             cuts: TruncationDirection::Right,
             unknown,
             alone: false,
-        }
+        })
     }
 
     /// tokenizer.json of this tokenizer.
@@ -507,6 +508,21 @@ fn as_it_stands(json: &[u8]) -> Result<Made, TokenizerError> {
         ModelWrapper::Unigram(_) => unk_id,
     };
     Ok(Made { inner, unknown })
+}
+
+/// That WordPiece has its token for what the vocabulary lacks. It fails on the first such word, and any word that is long is one.
+fn require_unknown(inner: &Inner) -> Result<(), TokenizerError> {
+    let ModelWrapper::WordPiece(model) = inner.get_model() else {
+        return Ok(());
+    };
+    let unknown = &model.unk_token;
+    match model.token_to_id(unknown) {
+        Some(_) => Ok(()),
+        None => Err(TokenizerError::new(format!(
+            "the vocabulary in {TOKENIZER} has no `{unknown}`, its token for words that it lacks. Add that token, or name the \
+             one that it has for them as `unk_token`"
+        ))),
+    }
 }
 
 /// That no two tokens of the vocabulary have one id: of them only one would be written again.

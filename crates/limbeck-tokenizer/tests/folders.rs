@@ -156,6 +156,25 @@ fn the_unknown_token_is_that_of_the_model() {
     assert_eq!(read(&files).unwrap().unknown(), Some(0));
 }
 
+/// It would fail on the first word that it does not know, in the middle of a run.
+#[test]
+fn a_wordpiece_without_its_unknown_token_is_refused() {
+    for name in ["bert-json", "bert-json-as-file"] {
+        let (files, _) = folder(name);
+        let mut file: Value = serde_json::from_str(&files["tokenizer.json"]).unwrap();
+        let vocabulary = file["model"]["vocab"].as_object_mut().unwrap();
+        let id = vocabulary.remove("[UNK]").unwrap();
+        let files = with(&files, "tokenizer.json", &file);
+        let expected = "tokenizer: the vocabulary in tokenizer.json has no `[UNK]`, its token for words that it lacks. Add that \
+                        token, or name the one that it has for them as `unk_token`";
+        assert_eq!(refused(&files), expected, "{name}");
+        file["model"]["vocab"]["<?>"] = id;
+        file["model"]["unk_token"] = "<?>".into();
+        let tokenizer = Tokenizer::from_json(file.to_string().as_bytes()).unwrap();
+        assert_eq!(tokenizer.unknown(), Some(1));
+    }
+}
+
 /// Tokens that a class alone knows are not added where the model has no row for them; those that files name are.
 #[test]
 fn no_token_is_invented_beyond_the_models_table() {

@@ -357,6 +357,20 @@ fn inspect_tells_what_a_model_is() {
     );
 }
 
+#[test]
+fn inspect_refuses_a_tokenizer_that_lacks_its_unknown_token() {
+    let scene = Scene::new();
+    let mut file = scene.json("teacher/tokenizer.json");
+    let vocabulary = file["model"]["vocab"].as_object_mut().expect("tokens");
+    vocabulary.remove("[UNK]").expect("the unknown token");
+    scene.write("teacher/tokenizer.json", file.to_string());
+    let message =
+        "the vocabulary in tokenizer.json has no `[UNK]`, its token for words that it lacks";
+    let outcome = scene.run(&["inspect", "teacher"]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.stderr.contains(message), "{outcome:?}");
+}
+
 /// A teacher of each family is inspected, teaches, and has a student of its own family that encodes.
 #[test]
 fn each_family_teaches_and_has_students() {
