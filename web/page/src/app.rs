@@ -105,7 +105,7 @@ fn layout(hidden: Hidden, warnings: Vec<String>) -> impl IntoView {
 fn Announcer() -> impl IntoView {
     let page = crate::state::page();
     view! {
-        <p class="visually-hidden" role="status" aria-live="polite" id="announcer">
+        <p class="visually-hidden" aria-live="polite" id="announcer">
             {live(move || page.announcement.get())}
         </p>
     }

@@ -62,7 +62,7 @@ pub fn Charts() -> impl IntoView {
     view! {
         <section class="panel charts" aria-labelledby="charts-title">
             <div class="charts-head">
-                <h2 id="charts-title">"Loss" <span class="hint">"by part, over steps"</span></h2>
+                <h2 id="charts-title">"Loss " <span class="hint">"by part, over steps"</span></h2>
                 <Switches view />
             </div>
             <Legend entries view />
@@ -107,7 +107,7 @@ fn plot(
                 node_ref=sheet.lines
                 tabindex="0"
                 role="img"
-                aria-label=format!("{label}. Use the left and right arrows to read the values at a step; the text below has the same numbers.")
+                aria-label=format!("{label}. Left and right arrows read the values at a step")
                 on:pointermove=move |event| point(&moved, &event)
                 on:pointerdown=move |event| point(&pointed, &event)
                 on:pointerleave=move |event| if event.pointer_type() == "mouse" { left.leave() }
@@ -146,7 +146,7 @@ fn Switches(view: View) -> impl IntoView {
                     prop:value=live(move || view.smoothing.get().to_string())
                     aria-valuetext=live(over)
                     on:input=move |event| view.smoothing.set(event_target_value(&event).parse().unwrap_or(0)) />
-                <output class="number">{live(over)}</output>
+                <output class="number" aria-hidden="true">{live(over)}</output>
             </label>
         </div>
     }

@@ -145,7 +145,7 @@ fn absent(view: View) -> impl IntoView {
             )
         })
     };
-    view! { <p class="hint" id="maps-absent" role="status">{live(words)}</p> }
+    view! { <p class="hint" id="maps-absent" aria-live="polite">{live(words)}</p> }
 }
 
 /// A link to a view leads to it, unless it names another place of the page.
@@ -262,7 +262,7 @@ fn Sentence() -> impl IntoView {
                 {live(move || if text.with(|text| text.trim().is_empty()) || view.whose.get() == Whose::Linked { "" } else { "These maps show the recorded run's own sentence. " })}
                 "Start a run to see a sentence of your own."
             </p>
-            <p class="hint" role="status">{live(cut)}</p>
+            <p class="hint" aria-live="polite">{live(cut)}</p>
             <div id="maps-text-mistakes" role="alert">
                 <Problems of=Control::Sentence />
             </div>

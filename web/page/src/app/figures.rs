@@ -29,9 +29,9 @@ pub fn Figures() -> impl IntoView {
         <div class="progress">
             <p class="progress-text number" id="progress-text">{live(move || progress.get().0)}</p>
             {live(move || match progress.get() {
-                (_, _, 0) => view! { <progress aria-labelledby="progress-text"></progress> }.into_any(),
+                (_, _, 0) => view! { <progress aria-hidden="true"></progress> }.into_any(),
                 (_, done, of) => {
-                    view! { <progress aria-labelledby="progress-text" max=of.to_string() value=done.to_string()></progress> }
+                    view! { <progress aria-hidden="true" max=of.to_string() value=done.to_string()></progress> }
                         .into_any()
                 }
             })}

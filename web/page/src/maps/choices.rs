@@ -125,7 +125,7 @@ fn cut(view: View, how: Memo<Option<How>>) -> impl IntoView {
         <label class="maps-cut" id="maps-cut">
             "Relation heads "
             <input type="range" id="maps-heads" min="0" step="1" max=live(last) prop:value=live(place) aria-valuetext=live(words) on:input=cut />
-            <output class="number">{live(words)}</output>
+            <output class="number" aria-hidden="true">{live(words)}</output>
         </label>
     }
 }

@@ -80,7 +80,7 @@ pub fn scrubber(view: View, steps: RwSignal<Vec<u64>>) -> impl IntoView {
                 <span>"Earlier steps"</span>
                 <input type="range" min="0" step="1" max=live(move || last().to_string()) prop:value=live(move || at().to_string()) aria-valuetext=live(words) on:input=scrub />
             </label>
-            <output class="number">{live(words)}</output>
+            <output class="number" aria-hidden="true">{live(words)}</output>
             <label class="maps-check">
                 <input type="checkbox" disabled=live(move || chosen.get().is_none() || matches!(view.whose.get(), Whose::Beside(_))) prop:checked=compare
                     on:change=move |event| view.choose(|choice| choice.beside_now = event_target_checked(&event)) />

@@ -49,7 +49,7 @@ pub fn search() -> AnyView {
                 <Problems of=Control::Search />
             </div>
         </form>
-        <p id="found-share" role="status">{live(move || found.with(|found| found.as_ref().map(in_words)))}</p>
+        <p id="found-share" aria-live="polite">{live(move || found.with(|found| found.as_ref().map(in_words)))}</p>
         {live(move || found.get().map(columns))}
     }
     .into_any()

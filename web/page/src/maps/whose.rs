@@ -255,7 +255,7 @@ pub fn whose(view: View, of_pair: Memo<bool>) -> impl IntoView {
             <button type="button" class="button quiet" id="maps-recorded" hidden=live(move || !has_recorded.get()) on:click=back>{live(way)}</button>
             <button type="button" class="button" id="maps-elsewhere" hidden=live(move || elsewhere.get().is_none() || !of_pair.get()) on:click=ask>"Show that sentence in this run"</button>
         </div>
-        <p class="hint" id="maps-whose-note" role="status">{live(note)}</p>
+        <p class="hint" id="maps-whose-note" aria-live="polite">{live(note)}</p>
     }
 }
 

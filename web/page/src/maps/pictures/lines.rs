@@ -128,18 +128,19 @@ fn Lines(view: View) -> impl IntoView {
     };
     let choice = view.choice;
     let number = move |event: ev::Event| event_target_value(&event).parse::<usize>().ok();
+    let percent = move || choice.with(|choice| format!("{} %", choice.over));
     let free = view.of(|choice| choice.tokens.is_empty());
     view! {
         <div class="maps-choices">
             <label>"Lines per token "
                 <input type="range" min="1" max=MOST_LINES.to_string() prop:value=live(move || choice.with(|c| c.most.to_string()))
                     on:input=move |event| if let Some(most) = number(event) { view.choose(|c| c.most = most) } />
-                <output class="number">{live(move || choice.with(|c| c.most))}</output>
+                <output class="number" aria-hidden="true">{live(move || choice.with(|c| c.most))}</output>
             </label>
-            <label>"at least "
-                <input type="range" min="0" max="100" prop:value=live(move || choice.with(|c| c.over.to_string()))
+            <label>"Lines of at least "
+                <input type="range" min="0" max="100" prop:value=live(move || choice.with(|c| c.over.to_string())) aria-valuetext=live(percent)
                     on:input=move |event| if let Some(over) = number(event) { view.choose(|c| c.over = over) } />
-                <output class="number">{live(move || choice.with(|c| format!("{} %", c.over)))}</output>
+                <output class="number" aria-hidden="true">{live(percent)}</output>
             </label>
             {check(view, "hide special tokens", |choice| choice.no_special, |choice, on| choice.no_special = on)}
             // It leaves its place empty, so that the picture does not move when a token is locked.
