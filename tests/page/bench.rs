@@ -23,12 +23,14 @@ const SWIFTSHADER: &str = "/usr/lib/chromium/vk_swiftshader_icd.json";
 const DEVICES: [(&str, &str, (&str, &str)); 2] = [
     (
         "cpu",
-        "v=1&preset=tiny&device=cpu&steps=40&batch=8&max_length=64&heldout=0.0008&checkpoint_every=1000",
+        "v=1&preset=tiny&device=cpu&steps=40&batch=8&max_length=64&heldout=0.0008&checkpoint_every=1000\
+            &student.hidden=32&student.heads=2",
         ("RAYON_NUM_THREADS", "1"),
     ),
     (
         "gpu",
-        "v=1&preset=tiny&device=gpu&steps=13&batch=4&max_length=32&heldout=0.0002&checkpoint_every=1000",
+        "v=1&preset=tiny&device=gpu&steps=13&batch=4&max_length=32&heldout=0.0002&checkpoint_every=1000\
+            &student.hidden=32&student.heads=2",
         ("VK_DRIVER_FILES", SWIFTSHADER),
     ),
 ];

@@ -51,7 +51,8 @@ async fn a_gpu_trains_by_keyboard_alone() {
     let _one = ONE.lock().await;
     let site = Site::hosted();
     let browser = Browser::chromium(Gpu::Software).await;
-    let query = "v=1&preset=tiny&steps=4&batch=2&max_length=8&heldout=0.0002&device=gpu&checkpoint_every=100";
+    let query = "v=1&preset=tiny&steps=4&batch=2&max_length=8&heldout=0.0002&device=gpu&checkpoint_every=100\
+        &student.hidden=32&student.heads=2";
     open(&browser, &site, query).await;
     browser.focus("#main-action").await;
     browser.key(" ").await;

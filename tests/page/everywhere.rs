@@ -7,7 +7,8 @@ use serde_json::json;
 
 use crate::ONE;
 
-const SHORT: &str = "v=1&preset=tiny&steps=6&batch=2&heldout=0.0003&max_length=12";
+const SHORT: &str = "v=1&preset=tiny&steps=6&batch=2&heldout=0.0003&max_length=12&student.hidden=32&student.heads=2\
+    &learning_rate=0.002";
 
 /// Without WebGPU the page says so and trains on the CPU; with the network off it still opens and trains.
 #[tokio::test]

@@ -84,7 +84,8 @@ async fn a_lost_gpu_is_replaced() {
     let _one = ONE.lock().await;
     let site = Site::hosted();
     let browser = Browser::chromium(Gpu::Software).await;
-    let query = "v=1&preset=tiny&steps=16&batch=2&max_length=8&heldout=0.0002&device=gpu&checkpoint_every=4";
+    let query = "v=1&preset=tiny&steps=16&batch=2&max_length=8&heldout=0.0002&device=gpu&checkpoint_every=4\
+        &student.hidden=32&student.heads=2";
     open(&browser, &site, query).await;
     browser.click("#main-action").await;
     said(&browser, "#saved-step", &["step 4"]).await;
