@@ -474,11 +474,11 @@ fn lines_that_are_json_strings_are_what_these_say() {
     };
     let strings = "\u{feff}\"I \\\"came\\\".\"\r\n\n \"I\\nsaw: \\u00e9\" \n\"\"\n\"I won.\"";
     let said = ["I \"came\".", "I\nsaw: é", "I won."];
-    assert_eq!(texts(strings).unwrap(), said);
+    assert_eq!(texts(strings).expect("strings"), said);
     // Whatever the first lines do not show, and cut as any other.
     let long = "é".repeat(40_000);
     for text in [format!("\"{long}\"\n"), format!("\"short\"\n\"{long}\"\n")] {
-        let last = texts(&text).unwrap().pop().unwrap();
+        let last = texts(&text).expect("strings").pop().expect("lines");
         assert_eq!(last, "é".repeat(limits(1).line_bytes / 2));
     }
     // Text, of which only some lines are in quotes, or one that may be anything.
@@ -490,7 +490,7 @@ fn lines_that_are_json_strings_are_what_these_say() {
         "He came.\n\"I saw.\"\n",
     ] {
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(texts(text).unwrap(), lines, "{text}");
+        assert_eq!(texts(text).expect("lines"), lines, "{text}");
     }
     // Where it is no string any more, and with a field, that is said.
     let many = "\"I came, I saw.\"\n".repeat(5000);
@@ -507,7 +507,9 @@ fn lines_that_are_json_strings_are_what_these_say() {
         assert!(error.ends_with(&said), "{error}");
     }
     let path = write(&folder, "corpus.jsonl", strings);
-    let error = open_json(&[&path], Some("text")).unwrap_err().to_string();
+    let error = open_json(&[&path], Some("text"))
+        .expect_err("no objects")
+        .to_string();
     assert!(
         error.contains("line 1: not a JSON object") && error.contains("leave it out"),
         "{error}"
