@@ -37,12 +37,16 @@ pub struct Arguments {
     overwrite: bool,
 }
 
-/// A type of numbers by its name.
+/// A type of numbers by its name; `onnx` is the one of the file that is plainly called so.
 ///
 /// # Errors
 /// There is none of that name.
 pub fn format(text: &str) -> Result<Format, String> {
-    let found = Format::ALL.into_iter().find(|format| format.name() == text);
+    let name = match text {
+        "onnx" => Format::F32.name(),
+        name => name,
+    };
+    let found = Format::ALL.into_iter().find(|format| format.name() == name);
     found.ok_or_else(|| "there is f32, f16 and int8".to_owned())
 }
 

@@ -97,7 +97,7 @@ fn a_student_runs_elsewhere_with_the_same_vectors() {
     assert_eq!(scene.files("student/onnx"), FILES);
     // Each once, whatever the order; what a killed program left goes.
     scene.write("twice/.limbeck-abcdef", "half a file");
-    let twice = ["--out", "twice", "--formats", "f32,int8,f32"];
+    let twice = ["--out", "twice", "--formats", "onnx,int8,f32"];
     scene.run(&[&export[..], &twice].concat()).done();
     assert_eq!(scene.files("twice"), ["model.onnx", "model_quantized.onnx"]);
     // They are of those weights: not of those of a longer run.
@@ -248,7 +248,7 @@ fn what_cannot_be_exported_is_said() {
 #[test]
 fn a_run_exports_its_student_at_the_end_on_request() {
     let scene = Scene::new();
-    let run = ["--out", "student", "--export", "f32,int8,f32", "--json"];
+    let run = ["--out", "student", "--export", "onnx,int8,f32", "--json"];
     let outcome = scene.distill(&run).done();
     let exported = outcome.events("exported");
     let files: Vec<_> = exported.iter().map(|event| &event["file"]).collect();
