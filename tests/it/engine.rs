@@ -475,12 +475,14 @@ fn teacher_that_fails_on_unknown_words() -> Folder {
         let mut bytes = bytes.to_vec();
         if name == "tokenizer.json" {
             let mut json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-            json["model"]["unk_token"] = "[none]".into();
+            // A WordPiece without its unknown token is refused as soon as it is read.
+            let vocabulary = json["model"]["vocab"].take();
+            json["model"] = serde_json::json!({ "type": "WordLevel", "vocab": vocabulary, "unk_token": "[none]" });
             bytes = json.to_string().into_bytes();
         }
         (name.to_owned(), bytes)
     });
-    // BERT's class would say which token is unknown.
+    // BERT's class would make it a WordPiece.
     let config = br#"{"tokenizer_class": "PreTrainedTokenizerFast"}"#.to_vec();
     let files = files.chain([("tokenizer_config.json".to_owned(), config)]);
     Folder::from_files("tiny-bert", files.collect())
