@@ -119,7 +119,7 @@ impl Browser {
 
     /// The names of all tests that run in the browser.
     fn list(&self, places: &Places) -> Result<Vec<String>> {
-        let mut cargo = self.cargo_test(places, &["--quiet"])?;
+        let mut cargo = self.cargo_test(places, &[])?;
         let text = shell::output(cargo.args(["--", "--list"]))?;
         let names = text.lines().filter_map(|line| line.strip_suffix(": test"));
         Ok(names.map(str::to_owned).collect())
