@@ -210,12 +210,9 @@ fn of_merges(
         let Some((first, second)) = pair.filter(|(_, second)| !second.contains(' ')) else {
             return Err(wrong(", not two tokens".to_owned()));
         };
-        let tokens = [
-            first.to_owned(),
-            second.to_owned(),
-            [first, second].concat(),
-        ];
-        match tokens.iter().find(|token| !vocabulary.contains_key(*token)) {
+        let merged = [first, second].concat();
+        let mut tokens = [first, second, &merged].into_iter();
+        match tokens.find(|token| !vocabulary.contains_key(*token)) {
             Some(token) => Err(wrong(format!(", and {VOCAB_JSON} has no `{token}`"))),
             None => Ok([first, second]),
         }

@@ -147,7 +147,7 @@ impl Tokenizer {
     /// From the bytes of a tokenizer.json as it stands; its own padding and truncation are left out.
     ///
     /// # Errors
-    /// The bytes are not a tokenizer.json.
+    /// The bytes are not a tokenizer.json, or WordPiece lacks its unknown token.
     pub fn from_json(json: &[u8]) -> Result<Self, TokenizerError> {
         Self::whole(as_it_stands(json)?)
     }
