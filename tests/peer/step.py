@@ -4,12 +4,14 @@ Run by:  cargo xtask bench, when torch and transformers are installed (tests/gol
 By hand: python step.py --batch 8 --length 128 --teacher 6x384 --student 3x192 --heads 12 --relation-heads 12 \
                         --vocab 30522 --steps 8 --threads 2
 
-Random BERT models, random ids, every sequence of full length, no dropout, float32 on the CPU, attention as transformers
-chooses it (sdpa). It is written as people write it, but nothing is wasted: neither model computes anything behind its last
+Random BERT models, random ids, every sequence of full length, no dropout, attention as transformers chooses it (sdpa); on the
+CPU in float32, or with --device cuda in one of --mode: f32, tf32 (matrix products in TensorFloat-32), bf16 (autocast), compile
+(bf16 and torch.compile). It is written as people write it, but nothing is wasted: neither model computes anything behind its last
 layer's projections. The teacher is the inference mode of the same code.
 
 Prints one JSON object: medians over the steps (after two of warm-up) in milliseconds, tokens a second, and the peak
-resident memory of the whole process in bytes.
+resident memory of the whole process in bytes; on a GPU the peak memory of its tensors. There only the end of a step is waited for,
+so its parts are what the CPU took to ask for them, and the last part holds the wait.
 """
 
 import argparse
@@ -30,11 +32,14 @@ def main():
     options = parse_options()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    teacher = Tapped(options.teacher, options).eval().requires_grad_(False)
-    student = Tapped(options.student, options).train()
+    torch.backends.cuda.matmul.allow_tf32 = options.mode != "f32"
+    teacher = Tapped(options.teacher, options).eval().requires_grad_(False).to(options.device)
+    student = Tapped(options.student, options).train().to(options.device)
     optimizer = new_optimizer(student)
+    if options.mode == "compile":
+        teacher, student = torch.compile(teacher), torch.compile(student)
     steps = [
-        timed_step(teacher, student, optimizer, new_batch(options), options.relation_heads)
+        timed_step(teacher, student, optimizer, new_batch(options), options)
         for _ in range(WARM_UP + options.steps)
     ][WARM_UP:]
     print(json.dumps(summary(steps, options)))
@@ -51,7 +56,11 @@ def parse_options():
     parser.add_argument("--vocab", type=positive, default=30522, help="vocabulary (30522)")
     parser.add_argument("--steps", type=positive, default=8, help="steps to measure (8)")
     parser.add_argument("--threads", type=positive, default=2, help="threads of PyTorch (2)")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where to compute (cpu)")
+    parser.add_argument("--mode", choices=["f32", "tf32", "bf16", "compile"], default="f32", help="on a GPU, see above (f32)")
     options = parser.parse_args()
+    if options.device == "cpu" and options.mode != "f32":
+        parser.error(f"--mode {options.mode} is for --device cuda")
     for model, (_, hidden) in (("teacher", options.teacher), ("student", options.student)):
         for flag, heads in (("--heads", options.heads), ("--relation-heads", options.relation_heads)):
             if hidden % heads:
@@ -107,7 +116,7 @@ def new_optimizer(student):
 
 
 def new_batch(options):
-    ids = torch.randint(options.vocab, (options.batch, options.length))
+    ids = torch.randint(options.vocab, (options.batch, options.length)).to(options.device)
     return ids, torch.ones_like(ids)
 
 
@@ -129,25 +138,29 @@ def relation_loss(teacher, student, heads):
     return loss
 
 
-def timed_step(teacher, student, optimizer, batch, heads):
+def timed_step(teacher, student, optimizer, batch, options):
     """Milliseconds of each part, in the order they run."""
+    autocast = torch.autocast(options.device, torch.bfloat16, enabled=options.mode in ("bf16", "compile"))
+    wait(options)
     marks = [time.perf_counter()]
 
     def mark():
         marks.append(time.perf_counter())
 
-    with torch.no_grad():
+    with torch.no_grad(), autocast:
         target = teacher(*batch)
     mark()
-    learned = student(*batch)
-    mark()
-    loss = relation_loss(target, learned, heads)
+    with autocast:
+        learned = student(*batch)
+        mark()
+        loss = relation_loss(target, learned, options.relation_heads)
     mark()
     loss.backward()
     mark()
     torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
+    wait(options)
     mark()
     if not torch.isfinite(loss):
         sys.exit(f"the loss is {loss.item()}; the times of such a run mean nothing")
@@ -156,16 +169,29 @@ def timed_step(teacher, student, optimizer, batch, heads):
     return times | {"step": 1e3 * (marks[-1] - marks[0])}
 
 
+def wait(options):
+    if options.device == "cuda":
+        torch.cuda.synchronize()
+
+
+def peak_bytes(options):
+    if options.device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak  # macOS counts bytes, Linux KiB
+
+
 def summary(steps, options):
     medians = {part: statistics.median(step[part] for step in steps) for part in steps[0]}
     step_ms = medians.pop("step")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "name": "pytorch",
         "step_ms": round(step_ms, 3),
         **{f"{part}_ms": round(value, 3) for part, value in medians.items()},
         "tokens_per_s": round(options.batch * options.length / step_ms * 1e3, 1),
-        "peak_bytes": peak if sys.platform == "darwin" else 1024 * peak,  # macOS counts bytes, Linux KiB
+        "peak_bytes": peak_bytes(options),
+        "device": options.device,
+        "mode": options.mode,
         "batch": options.batch,
         "length": options.length,
         "teacher": "x".join(map(str, options.teacher)),
