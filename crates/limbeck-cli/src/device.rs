@@ -69,18 +69,17 @@ pub struct Arguments {
 /// Standard output cannot be written.
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let mut out = std::io::stdout().lock();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let adapters = gpu::adapters();
     let automatic = adapters.iter().position(|adapter| adapter.real);
     if arguments.json {
         let cpu =
-            serde_json::json!({ "device": "cpu", "cores": cores, "auto": automatic.is_none() });
+            serde_json::json!({ "device": "cpu", "cores": cores(), "auto": automatic.is_none() });
         writeln!(out, "{cpu}")?;
     } else {
         writeln!(
             out,
             "cpu   {}, with SIMD{}",
-            counted(cores, "core"),
+            cpu(),
             if automatic.is_none() {
                 "   <- auto"
             } else {
@@ -139,6 +138,20 @@ pub fn open(choice: DeviceChoice) -> Result<(Device, String), CliError> {
     Ok((opened.device, opened.name))
 }
 
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// What the CPU computes with, such as `2 cores`, or `1 thread on 2 cores` where RAYON_NUM_THREADS says so.
+pub fn cpu() -> String {
+    let (cores, threads) = (cores(), rayon::current_num_threads());
+    let all = counted(cores, "core");
+    match threads == cores {
+        true => all,
+        false => format!("{} on {all}", counted(threads, "thread")),
+    }
+}
+
 /// The device of a choice, with what an engine wants to know of it.
 ///
 /// # Errors
@@ -153,10 +166,9 @@ pub fn open_for_engine(choice: DeviceChoice) -> Result<Opened, CliError> {
 /// See [`open()`].
 pub fn open_with_adapter(choice: DeviceChoice) -> Result<(Opened, Option<Adapter>), CliError> {
     let Some(adapter) = chosen(choice)? else {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let opened = Opened {
             device: Device::flex(),
-            name: format!("CPU, {}", counted(cores, "core")),
+            name: format!("CPU, {}", cpu()),
             on_gpu: false,
             largest_tensor: None,
             cooperative: false,

@@ -130,13 +130,11 @@ impl Machine {
 
 impl World for Machine {
     async fn info(&self) -> EngineInfo {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let plural = if cores == 1 { "" } else { "s" };
         EngineInfo {
             kind: EngineKind::Native,
             software: env!("CARGO_PKG_VERSION").to_owned(),
             adapter: self.adapter.clone(),
-            cpu: format!("{cores} core{plural}, with SIMD"),
+            cpu: format!("{}, with SIMD", crate::device::cpu()),
             keeps: self.keep.folder().display().to_string(),
         }
     }

@@ -586,6 +586,18 @@ fn devices_name_the_cpu_and_one_that_is_chosen() {
     assert_eq!(chosen.count(), 1, "{devices:?}");
 }
 
+#[test]
+fn another_number_of_threads_than_cores_is_said() {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let scene = Scene::new();
+    let mut command = scene.command(&["devices"]);
+    command.env("RAYON_NUM_THREADS", (cores + 1).to_string());
+    let output = command.output().expect("limbeck starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = format!("cpu   {} threads on {cores} core", cores + 1);
+    assert!(text.starts_with(&said), "{text}");
+}
+
 /// As in a container or under cron.
 #[test]
 fn graphics_libraries_are_quiet_without_a_runtime_folder() {
