@@ -20,14 +20,12 @@ struct Row {
     log_sum_s: f32,
     peak_t: f32,
     log_sum_t: f32,
-    // What the KL of this row weighs: alpha * upstream / (A * n * B), over sqrt(Ds).
-    weight: f32,
 }
 
 var<workgroup> met: array<Row, TILE>;
 
-// Row `at` of (B, A, S), which weighs as much as every row of its sequence.
-fn statistics_of(at: u32, rows: u32, weight: f32) -> Row {
+// Row `at` of (B, A, S).
+fn statistics_of(at: u32, rows: u32) -> Row {
     let pair = info[8];
     let first = pair * 5u * rows + at;
     return Row(
@@ -35,22 +33,22 @@ fn statistics_of(at: u32, rows: u32, weight: f32) -> Row {
         statistics[first + 2u * rows],
         statistics[first + 3u * rows],
         statistics[first + 4u * rows],
-        weight,
     );
 }
 
-// Weight times difference of the probabilities (student less teacher) that a row gives to scores z_s, z_t.
+// Difference of the probabilities (student less teacher) that a row gives to scores z_s, z_t.
 fn pull(z_s: f32, z_t: f32, row: Row) -> f32 {
-    return row.weight * (exp(z_s - row.peak_s - row.log_sum_s) - exp(z_t - row.peak_t - row.log_sum_t));
+    return exp(z_s - row.peak_s - row.log_sum_s) - exp(z_t - row.peak_t - row.log_sum_t);
 }
 
-// G of (b), and its mirror image where both count, of a vector with the four from `k` of the tile on.
-fn four_pulls(own: Row, z_s: vec4<f32>, z_t: vec4<f32>, k: u32, real: vec4<bool>) -> vec4<f32> {
+// G of (b), and its mirror image where both count, of a vector with the four from `k` of the tile on, by what each row of the
+// sequence weighs.
+fn four_pulls(weight: f32, own: Row, z_s: vec4<f32>, z_t: vec4<f32>, k: u32, real: vec4<bool>) -> vec4<f32> {
     var g = vec4<f32>(0.0);
     if (OWN) {
         let p_s = exp(z_s - own.peak_s - own.log_sum_s);
         let p_t = exp(z_t - own.peak_t - own.log_sum_t);
-        g += own.weight * (p_s - p_t);
+        g += p_s - p_t;
     }
     if (OTHER) {
         g += vec4<f32>(
@@ -58,7 +56,7 @@ fn four_pulls(own: Row, z_s: vec4<f32>, z_t: vec4<f32>, k: u32, real: vec4<bool>
             pull(z_s.z, z_t.z, met[k + 2u]), pull(z_s.w, z_t.w, met[k + 3u]),
         );
     }
-    return select(vec4<f32>(0.0), g, real);
+    return select(vec4<f32>(0.0), weight * g, real);
 }
 
 // Adds to four features of the gradient of a real vector.
@@ -71,9 +69,9 @@ fn add(start: u32, feature: u32, d: u32, real: bool, four: vec4<f32>) {
 }
 
 // The softmaxes of a tile of others, from `first` on. Barriers are the caller's.
-fn stage_met(task: Task, first: u32, head_row: u32, rows: u32, weight: f32, thread: u32) {
+fn stage_met(task: Task, first: u32, head_row: u32, rows: u32, thread: u32) {
     if (OTHER && thread < TILE) {
-        met[thread] = statistics_of(head_row + min(first + thread, task.length - 1u), rows, weight);
+        met[thread] = statistics_of(head_row + min(first + thread, task.length - 1u), rows);
     }
 }
 
@@ -94,6 +92,7 @@ fn main(
     let scale_t = bitcast<f32>(info[7]);
     let rows = info[1] * info[3] * s;
     let head_row = (task.batch * info[3] + task.head) * s;
+    // What the KL of a row weighs, alpha * upstream / (A * n * B), over sqrt(Ds).
     let weight = upstream[0] * bitcast<f32>(info[10]) / f32(task.length) * scale_s;
     var vector: array<u32, EACH>;
     var own: array<Row, EACH>;
@@ -101,7 +100,7 @@ fn main(
         let i = task.first + r * THREADS + thread;
         let last = min(i, task.length - 1u);
         vector[r] = vector_of(task.batch, last, task.head);
-        own[r] = statistics_of(head_row + last, rows, weight);
+        own[r] = statistics_of(head_row + last, rows);
         if (i < s && info[9] == 0u) {
             for (var f = 0u; f < d_s; f++) {
                 gradient[vector_of(task.batch, i, task.head) * d_s + f] = 0.0;
@@ -123,7 +122,7 @@ fn main(
             workgroupBarrier();
             stage_student(task, first, 0u, WIDE_S, thread);
             stage_teacher(task, first, 0u, WIDE_T, thread);
-            stage_met(task, first, head_row, rows, weight, thread);
+            stage_met(task, first, head_row, rows, thread);
             workgroupBarrier();
             for (var k = 0u; k < TILE; k += 4u) {
                 var z_s: Scores;
@@ -131,7 +130,7 @@ fn main(
                 whole_scores(k, &x_s, &x_t, &z_s, &z_t);
                 let there = first + k + FOUR < vec4<u32>(task.length);
                 for (var r = 0u; r < EACH; r++) {
-                    z_s[r] = four_pulls(own[r], z_s[r] * scale_s, z_t[r] * scale_t, k, there);
+                    z_s[r] = four_pulls(weight, own[r], z_s[r] * scale_s, z_t[r] * scale_t, k, there);
                 }
                 for (var f = 0u; f < WIDE_S; f++) {
                     let keys = student_keys(k * WIDE_S + f, WIDE_S);
@@ -151,11 +150,11 @@ fn main(
         let real = task.first + thread < task.length;
         for (var first = 0u; first < task.end; first += TILE) {
             // Between barriers: the loop over slices that ends a tile has one after the last use of `met`.
-            stage_met(task, first, head_row, rows, weight, thread);
+            stage_met(task, first, head_row, rows, thread);
             let z_s = student_scores(task, first, vector[0], thread);
             let z_t = teacher_scores(task, first, vector[0], thread);
             let there = first + FOUR < vec4<u32>(task.length);
-            let g = four_pulls(own[0], z_s * scale_s, z_t * scale_t, 0u, there);
+            let g = four_pulls(weight, own[0], z_s * scale_s, z_t * scale_t, 0u, there);
             for (var start = 0u; start < d_s; start += 4u * WIDE_S) {
                 let wide = min(WIDE_S, (d_s - start + 3u) / 4u);
                 workgroupBarrier();
