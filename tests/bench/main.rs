@@ -55,7 +55,9 @@ fn main() -> ExitCode {
         Some("attention") => attention::main(&arguments[1..]),
         Some("record") => record::main(&arguments[1..]),
         _ => {
-            eprintln!("benchmarks: step [--length S] [--batch B] [--steps N] [--gpu]");
+            eprintln!(
+                "benchmarks: step [--model bert|modernbert] [--teacher LxH] [--student LxH] [--length S] [--batch B] [--steps N] [--gpu]"
+            );
             eprintln!("            matmul [--rows N] [--runs N] [--only SUBSTRING]");
             eprintln!("            relation [--only SUBSTRING] [--runs N]");
             eprintln!("            relation --gate");

@@ -1,5 +1,5 @@
-//! `bench step`: teacher 6x384, student 3x192, A_r 12; by default B 8, S 128, on the CPU (`--gpu`: a GPU); dropout off,
-//! every sequence full.
+//! `bench step`: by default teacher 6x384, student 3x192 (`--teacher`, `--student`), both BERT (`--model modernbert`), B 8, S 128,
+//! on the CPU (`--gpu`: a GPU); A_r 12, dropout off, every sequence full.
 
 use std::process::ExitCode;
 
@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 
 use crate::clock::median;
 use crate::cpu;
-use crate::shared::{self, number, rounded};
-use crate::steps::{self, Steps, Times};
+use crate::shared::{self, number, option, rounded};
+use crate::steps::{self, Kind, Steps, Times};
 
 const WARM_UP: usize = 2;
+const BERT: &str = "bert";
+const MODERN_BERT: &str = "modernbert";
 
 struct Sizes {
     step: steps::Sizes,
@@ -22,8 +24,13 @@ struct Sizes {
 pub fn main(arguments: &[String]) -> ExitCode {
     let sizes = Sizes {
         step: steps::Sizes {
-            teacher: [6, 384],
-            student: [3, 192],
+            kind: match option(arguments, "--model") {
+                None | Some(BERT) => Kind::Bert,
+                Some(MODERN_BERT) => Kind::ModernBert,
+                Some(other) => panic!("--model is {BERT} or {MODERN_BERT}, not {other}"),
+            },
+            teacher: layers_and_hidden(arguments, "--teacher", [6, 384]),
+            student: layers_and_hidden(arguments, "--student", [3, 192]),
             relation_heads: 12,
             batch: number(arguments, "--batch", 8),
             length: number(arguments, "--length", 128),
@@ -51,12 +58,22 @@ pub fn main(arguments: &[String]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Such as 6x384 after a flag.
+fn layers_and_hidden(arguments: &[String], flag: &str, default: [usize; 2]) -> [usize; 2] {
+    let number = |text: &str| text.parse().expect("a number");
+    option(arguments, flag).map_or(default, |text| {
+        let (layers, hidden) = text.split_once('x').expect("layers x hidden size");
+        [number(layers), number(hidden)]
+    })
+}
+
 async fn ours(sizes: &Sizes) -> Value {
     let device = match sizes.gpu {
         true => it::gpu().await,
         false => it::cpu(),
     };
     let config = sizes.step.teacher_config().unwrap();
+    let flops = sizes.step.flops(&sizes.step.plan(&config).unwrap());
     let teacher = Encoder::random(&config, 1, &device).unwrap();
     let mut steps = Steps::new(&sizes.step, teacher, None).await.unwrap();
     let mut all = Vec::new();
@@ -80,6 +97,7 @@ async fn ours(sizes: &Sizes) -> Value {
         "name": "limbeck", "backend": if sizes.gpu { "wgpu" } else { "flex" }, "batch": sizes.step.batch,
         "length": sizes.step.length, "step_ms": step, "teacher_ms": teacher, "student_ms": student, "loss_ms": loss,
         "backward_ms": backward, "optimizer_ms": optimizer, "tokens_per_s": sizes.step.tokens() as f64 / step * 1e3,
+        "gflops": rounded(flops / step / 1e6, 1),
         "peak_bytes": peak_bytes(), "threads": cpu::threads(), "cpu": cpu::name(),
     })
 }
@@ -93,11 +111,20 @@ fn peak_bytes() -> Option<u64> {
 
 /// The same step in PyTorch.
 fn pytorch(sizes: &Sizes) -> Option<Value> {
+    let step = &sizes.step;
+    let model = match step.kind {
+        Kind::Bert => BERT,
+        Kind::ModernBert => MODERN_BERT,
+    };
+    let size = |[layers, hidden]: [usize; 2]| format!("{layers}x{hidden}");
     let arguments = [
-        ("--batch", sizes.step.batch),
-        ("--length", sizes.step.length),
-        ("--steps", sizes.steps),
-        ("--relation-heads", sizes.step.relation_heads),
+        ("--model", model.to_owned()),
+        ("--teacher", size(step.teacher)),
+        ("--student", size(step.student)),
+        ("--batch", step.batch.to_string()),
+        ("--length", step.length.to_string()),
+        ("--steps", sizes.steps.to_string()),
+        ("--relation-heads", step.relation_heads.to_string()),
     ];
-    shared::pytorch("step.py", &arguments.map(|(flag, n)| (flag, n.to_string())))
+    shared::pytorch("step.py", &arguments)
 }

@@ -4,7 +4,7 @@ Run by:  cargo xtask bench, when torch and transformers are installed (tests/gol
 By hand: python step.py --batch 8 --length 128 --teacher 6x384 --student 3x192 --heads 12 --relation-heads 12 \
                         --vocab 30522 --steps 8 --threads 2
 
-Random BERT models, random ids, every sequence of full length, no dropout, attention as transformers chooses it (sdpa); on the
+Random BERT models, or ModernBERT (--model modernbert), random ids, every sequence of full length, no dropout, attention as transformers chooses it (sdpa); on the
 CPU in float32, or with --device cuda in one of --mode: f32, tf32 (matrix products in TensorFloat-32), bf16 (autocast), compile
 (bf16 and torch.compile). It is written as people write it, but nothing is wasted: neither model computes anything behind its last
 layer's projections. The teacher is the inference mode of the same code.
@@ -23,7 +23,7 @@ import time
 
 import torch
 import transformers
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertModel, ModernBertConfig, ModernBertModel
 
 WARM_UP = 2
 
@@ -33,8 +33,9 @@ def main():
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     torch.backends.cuda.matmul.allow_tf32 = options.mode != "f32"
-    teacher = Tapped(options.teacher, options).eval().requires_grad_(False).to(options.device)
-    student = Tapped(options.student, options).train().to(options.device)
+    new = {"bert": TappedBert, "modernbert": TappedModernBert}[options.model]
+    teacher = new(options.teacher, options).eval().requires_grad_(False).to(options.device)
+    student = new(options.student, options).train().to(options.device)
     optimizer = new_optimizer(student)
     if options.mode == "compile":
         teacher, student = torch.compile(teacher), torch.compile(student)
@@ -47,10 +48,11 @@ def main():
 
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=["bert", "modernbert"], default="bert", help="what both models are (bert)")
     parser.add_argument("--batch", type=positive, default=8, help="sequences in a batch (8)")
     parser.add_argument("--length", type=positive, default=128, help="tokens in a sequence (128)")
-    parser.add_argument("--teacher", type=size, default="6x384", help="layers x hidden size (6x384); FFN is 4 x hidden")
-    parser.add_argument("--student", type=size, default="3x192", help="layers x hidden size (3x192); FFN is 4 x hidden")
+    parser.add_argument("--teacher", type=size, default="6x384", help="layers x hidden size (6x384)")
+    parser.add_argument("--student", type=size, default="3x192", help="layers x hidden size (3x192)")
     parser.add_argument("--heads", type=positive, default=12, help="attention heads of both models (12)")
     parser.add_argument("--relation-heads", type=positive, default=12, help="relation heads (12)")
     parser.add_argument("--vocab", type=positive, default=30522, help="vocabulary (30522)")
@@ -83,7 +85,7 @@ def size(text):
     return layers, hidden
 
 
-class Tapped(torch.nn.Module):
+class TappedBert(torch.nn.Module):
     """A random BERT that ends with the queries, keys and values of its last layer, each (B, S, H)."""
 
     def __init__(self, layers_and_hidden, options):
@@ -106,6 +108,37 @@ class Tapped(torch.nn.Module):
     def forward(self, ids, mask):
         entering = self.model(ids, attention_mask=mask).last_hidden_state
         return [project(entering) for project in self.projections]
+
+
+class TappedModernBert(torch.nn.Module):
+    """The same of a ModernBERT of the proportions of ModernBERT-base: projections before rotation, (B, S, H) each."""
+
+    def __init__(self, layers_and_hidden, options):
+        super().__init__()
+        layers, hidden = layers_and_hidden
+        config = ModernBertConfig(
+            vocab_size=options.vocab,
+            num_hidden_layers=layers,
+            hidden_size=hidden,
+            num_attention_heads=options.heads,
+            intermediate_size=3 * hidden // 2,
+            max_position_embeddings=max(512, options.length),
+            global_attn_every_n_layers=3,
+            local_attention=128,
+            pad_token_id=0,
+            bos_token_id=None,
+            eos_token_id=None,
+            cls_token_id=None,
+            sep_token_id=None,
+        )
+        self.model = ModernBertModel(config)
+        last = self.model.layers.pop(-1)
+        self.model.final_norm = torch.nn.Identity()
+        self.norm, self.projections = last.attn_norm, last.attn.Wqkv
+
+    def forward(self, ids, mask):
+        entering = self.model(ids, attention_mask=mask).last_hidden_state
+        return self.projections(self.norm(entering)).chunk(3, dim=-1)
 
 
 def new_optimizer(student):
@@ -192,6 +225,7 @@ def summary(steps, options):
         "peak_bytes": peak_bytes(options),
         "device": options.device,
         "mode": options.mode,
+        "model": options.model,
         "batch": options.batch,
         "length": options.length,
         "teacher": "x".join(map(str, options.teacher)),

@@ -34,7 +34,7 @@ use clock::{Patience, median, timed};
 use judging::{Judging, Verdict};
 use report::{LeftOut, Machine, Report};
 use share::Ceilings;
-use steps::{PHASES, Sizes, Steps, Times};
+use steps::{Kind, PHASES, Sizes, Steps, Times};
 
 /// Seconds that it may take, unless the flags say otherwise.
 const BUDGET: f64 = 120.0;
@@ -140,6 +140,7 @@ fn selected(
 
 fn step_sizes(quick: bool) -> Vec<Sizes> {
     let sizes = |teacher, student, relation_heads, batch, length| Sizes {
+        kind: Kind::Bert,
         teacher,
         student,
         relation_heads,

@@ -19,10 +19,26 @@ const POSITIONS: usize = 512;
 /// Phases of a step, in the order of [`Phase`].
 pub const PHASES: [&str; 5] = ["teacher", "student", "loss", "backward", "optimizer"];
 
+/// Tokens that a layer of ModernBERT with a window attends to, half of them on either side.
+const WINDOW: usize = 128;
+/// Every so many layers of it, one attends to all tokens.
+const GLOBAL_EVERY: usize = 3;
+
+/// What both models are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Its feed-forward part is 4 H wide.
+    Bert,
+    /// Its feed-forward part is gated and 3 H / 2 wide, as that of ModernBERT-base.
+    #[allow(dead_code, reason = "`cargo xtask bench step` alone asks for it")]
+    ModernBert,
+}
+
 /// What a step is made of; dropout is off, and relations alone are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
-    /// Layers and hidden size; the feed-forward part is four times as wide.
+    pub kind: Kind,
+    /// Layers and hidden size.
     pub teacher: [usize; 2],
     /// The same.
     pub student: [usize; 2],
@@ -55,11 +71,22 @@ impl Sizes {
     /// A size that no model has.
     pub fn teacher_config(&self) -> Result<Config, ModelError> {
         let [layers, hidden] = self.teacher;
-        let config = json!({
-            "model_type": "bert", "vocab_size": VOCABULARY, "hidden_size": hidden, "num_hidden_layers": layers,
-            "num_attention_heads": HEADS, "intermediate_size": 4 * hidden,
-            "max_position_embeddings": POSITIONS.max(self.length), "type_vocab_size": 2,
+        let mut config = json!({
+            "vocab_size": VOCABULARY, "hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": HEADS,
+            "intermediate_size": self.feed_forward(hidden), "max_position_embeddings": POSITIONS.max(self.length),
+            "pad_token_id": 0,
         });
+        match self.kind {
+            Kind::Bert => {
+                config["model_type"] = "bert".into();
+                config["type_vocab_size"] = 2.into();
+            }
+            Kind::ModernBert => {
+                config["model_type"] = "modernbert".into();
+                config["local_attention"] = WINDOW.into();
+                config["global_attn_every_n_layers"] = GLOBAL_EVERY.into();
+            }
+        }
         Ok(Config::parse("bench", config.to_string().as_bytes())?)
     }
 
@@ -74,6 +101,7 @@ impl Sizes {
                 layers,
                 hidden,
                 heads: HEADS,
+                ffn: Some(self.feed_forward(hidden)),
                 dropout: 0.0,
                 init: Init::Random,
                 ..StudentRecipe::default()
@@ -88,15 +116,32 @@ impl Sizes {
         Plan::new(&recipe, teacher)
     }
 
+    /// Units of the feed-forward part of a model.
+    fn feed_forward(&self, hidden: usize) -> usize {
+        match self.kind {
+            Kind::Bert => 4 * hidden,
+            Kind::ModernBert => 3 * hidden / 2,
+        }
+    }
+
     /// Floating-point operations of the products of a step, each once: the teacher forward to the projections of its layer,
     /// the student forward to those of its last one, and twice that backward; the relations of every pair, of which only
     /// the student's go backward.
     pub fn flops(&self, plan: &Plan) -> f64 {
         let (tokens, length) = (self.tokens() as f64, self.length as f64);
+        // Products of the feed-forward part, and tokens that one meets in layer i.
+        let products = match self.kind {
+            Kind::Bert => 2.0,
+            Kind::ModernBert => 3.0,
+        };
+        let met = |i: usize| match self.kind {
+            Kind::ModernBert if i % GLOBAL_EVERY > 0 => self.length.min(WINDOW + 1) as f64,
+            _ => length,
+        };
         let forward = |config: &Config, layers: usize| {
             let (h, f) = (config.hidden_size as f64, config.intermediate_size as f64);
-            let layer = 2.0 * (4.0 * h * h + 2.0 * h * f) + 4.0 * length * h;
-            tokens * ((layers - 1) as f64 * layer + 2.0 * 3.0 * h * h)
+            let layer = |i| 2.0 * (4.0 * h * h + products * h * f) + 4.0 * met(i) * h;
+            tokens * ((0..layers - 1).map(layer).sum::<f64>() + 2.0 * 3.0 * h * h)
         };
         let (teacher, student) = (&plan.teacher, &plan.student);
         let scores = plan.pairs.len() as f64 * 2.0 * tokens * length;
