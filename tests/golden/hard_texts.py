@@ -20,7 +20,7 @@ from pathlib import Path
 
 import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, DebertaV2Tokenizer
 
 HERE = Path(__file__).parent
 OUT = HERE / "hard_texts"
@@ -267,6 +267,7 @@ def main():
     folder("xlmr-unspaced", "xlmr-json", tokenizer_config_json=config("XLMRobertaTokenizer", add_prefix_space=False))
     folder("xlmr-as-file", "xlmr-json", tokenizer_config_json=config("PreTrainedTokenizerFast"))
     folder("camembert-json", "xlmr-json", config_json=model("camembert"), tokenizer_config_json=config("CamembertTokenizer"))
+    folder("deberta-json", config_json=model("deberta-v2"), tokenizer_json=deberta_json(pieces), tokenizer_config_json=config("DebertaV2Tokenizer"))
     folder("sentencepiece-bpe", config_json=model("xlm-roberta"), tokenizer_json=sentencepiece_bpe(), tokenizer_config_json=config("PreTrainedTokenizerFast", unk_token="<unk>"))  # fmt: skip
 
     ids = {}
@@ -425,6 +426,12 @@ def unigram_json(pieces):
     specials = [AddedToken(token, special=True, normalized=False) for token in ("<s>", "<pad>", "</s>", "<unk>")]
     tokenizer.add_special_tokens(specials + [AddedToken("<mask>", lstrip=True, special=True, normalized=False)])
     return json.loads(tokenizer.to_str())
+
+
+def deberta_json(pieces):
+    """As transformers saves it; the mask is no part of the vocabulary."""
+    specials = [(token, 0.0) for token in ("[PAD]", "[CLS]", "[SEP]", "[UNK]")]
+    return json.loads(DebertaV2Tokenizer(vocab=specials + pieces[4:-1]).backend_tokenizer.to_str())
 
 
 def sentencepiece_bpe():

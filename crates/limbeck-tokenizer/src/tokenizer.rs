@@ -28,8 +28,9 @@ const BYTES_A_TOKEN: usize = 32;
 const FIRST_BYTES: usize = 4096;
 
 /// Files of vocabularies that are not read, and only named.
-pub const NOT_READ: [&str; 5] = [
+pub const NOT_READ: [&str; 6] = [
     "spiece.model",
+    "spm.model",
     "tokenizer.model",
     "bpe.codes",
     "bpe.model",

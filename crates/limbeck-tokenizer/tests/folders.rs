@@ -42,7 +42,7 @@ fn tokens_are_those_of_transformers() {
     let texts: Vec<String> = serde_json::from_value(golden("texts")).unwrap();
     assert!(texts.len() >= 300, "{}", texts.len());
     let names = names();
-    assert!(names.len() >= 33, "{names:?}");
+    assert!(names.len() >= 34, "{names:?}");
     for name in names {
         let (files, expected) = folder(&name);
         assert_eq!(expected.len(), texts.len(), "{name}");
@@ -281,6 +281,14 @@ fn what_is_not_supported_is_named() {
                 "limbeck makes no PreTrainedTokenizerFast of spiece.model",
                 &make,
             ),
+        ),
+        (
+            with(
+                &file("spm.model", String::new()),
+                "tokenizer_config.json",
+                &json!({"tokenizer_class": "DebertaV2Tokenizer"}),
+            ),
+            unread("limbeck makes no DebertaV2Tokenizer of spm.model", &make),
         ),
         (
             of_phobert,
