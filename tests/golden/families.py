@@ -1,5 +1,5 @@
 """Goldens of further encoder families: what transformers computes with a tiny random DistilBERT, ELECTRA, ModernBERT, MPNet, Nomic
-BERT, GTE, EuroBERT, Qwen3 and Gemma 3, and what jina.py does with a tiny JinaBERT.
+BERT, GTE, EuroBERT, Qwen3, Gemma 3 and DeBERTa-v3, and what jina.py does with a tiny JinaBERT.
 
 Made by:  cargo xtask golden     (after encoder.py, whose WordPiece vocabulary all models have)
 Read by:  the parity tests of the encoder and the tests of the command line, which add tiny-bert's tokenizer
@@ -20,9 +20,13 @@ Writes beside this file, always the same bytes:
   tiny-qwen3/           the same of Qwen3ForCausalLM, whose heads are wider than their share of the hidden size; theta 90, rms_norm_eps 8e-4
   tiny-gemma3/          the same of Gemma3ForCausalLM, to both sides; all layers but the third attend to two tokens on either side; both
                         kinds have a theta of their own; scores are divided by the root of 9; rms_norm_eps 3e-4
-  families.safetensors  tensors of "distilbert", "electra", "modernbert", "mpnet", "nomic", "gte", "jina", "eurobert", "qwen3" and "gemma3", named as
-                        encoder.py names those of "bert"; hidden.0 of ELECTRA is what leaves the projection behind the embeddings, the last one of ModernBERT and of the last three
-                        what leaves the norm behind the last layer; .q and .k are not turned by their positions yet, and normalised where heads are
+  tiny-deberta/         the same of DebertaV2ForMaskedLM (`deberta.`), whose keys of distances and their queries come from the projections
+                        of tokens; 6 buckets of distances up to 11, so that some grow with the distance and some end; layer_norm_eps 7e-4
+  tiny-deberta-apart/   the same with projections of their own for distances, which have a row each, up to 5, and no norm; embedding width 16,
+                        two token types, layer_norm_eps 4e-4
+  families.safetensors  tensors of "distilbert", "electra", "modernbert", "mpnet", "nomic", "gte", "jina", "eurobert", "qwen3", "gemma3", "deberta" and
+                        "deberta_apart", named as encoder.py names those of "bert"; hidden.0 of ELECTRA is what leaves the projection behind the
+                        embeddings, the last one of ModernBERT, EuroBERT, Qwen3 and Gemma 3 what leaves the norm behind the last layer; .q and .k are not turned by their positions yet, and normalised where heads are
 
 The activations are computed in float64 (rotations and RMSNorm in float32, as transformers has them) and rounded once to float32.
 Rows at or past a sequence's length mean nothing.
@@ -31,7 +35,8 @@ Rows at or past a sequence's length mean nothing.
 import torch
 import transformers
 from safetensors.torch import save_file
-from transformers import BertConfig, DistilBertConfig, DistilBertForMaskedLM, ElectraConfig, ElectraForPreTraining
+from transformers import BertConfig, DebertaV2Config, DebertaV2ForMaskedLM
+from transformers import DistilBertConfig, DistilBertForMaskedLM, ElectraConfig, ElectraForPreTraining
 from transformers import EuroBertConfig, EuroBertForMaskedLM, Gemma3ForCausalLM, Gemma3TextConfig
 from transformers import GteConfig, GteForMaskedLM, ModernBertConfig, ModernBertForMaskedLM
 from transformers import MPNetConfig, MPNetForMaskedLM, NomicBertConfig, NomicBertForMaskedLM
@@ -82,6 +87,11 @@ def main():
     golden |= activations("qwen3", qwen3.model, lengths=[4, 15, 8], first_word=5, seed=38)
     write_model(gemma3, HERE / "tiny-gemma3", weight_std=0.25, seed=39)
     golden |= activations("gemma3", gemma3.model, lengths=[13, 2, 10], first_word=5, seed=40)
+    deberta, apart = tiny_deberta(vocab_size), tiny_deberta_apart(vocab_size)
+    write_model(deberta, HERE / "tiny-deberta", weight_std=0.25, seed=41)
+    golden |= activations("deberta", deberta.deberta, lengths=[5, 17, 11], first_word=5, seed=42)
+    write_model(apart, HERE / "tiny-deberta-apart", weight_std=0.25, seed=43)
+    golden |= activations("deberta_apart", apart.deberta, lengths=[12, 1, 7], first_word=5, seed=44)
     save_file(golden, HERE / "families.safetensors")
 
 
@@ -222,6 +232,41 @@ def tiny_gemma3(vocab_size):
             query_pre_attn_scalar=9,
             use_bidirectional_attention=True,
             **SPECIAL,
+        )
+    )
+
+
+def tiny_deberta(vocab_size):
+    return DebertaV2ForMaskedLM(
+        tiny(
+            DebertaV2Config,
+            vocab_size,
+            relative_attention=True,
+            position_biased_input=False,
+            pos_att_type="p2c|c2p",
+            share_att_key=True,
+            position_buckets=6,
+            max_relative_positions=12,
+            norm_rel_ebd="layer_norm",
+            type_vocab_size=0,
+            layer_norm_eps=7e-4,
+            legacy=False,
+        )
+    )
+
+
+def tiny_deberta_apart(vocab_size):
+    return DebertaV2ForMaskedLM(
+        tiny(
+            DebertaV2Config,
+            vocab_size,
+            embedding_size=16,
+            relative_attention=True,
+            position_biased_input=False,
+            pos_att_type=["c2p", "p2c"],
+            max_relative_positions=5,
+            type_vocab_size=2,
+            layer_norm_eps=4e-4,
         )
     )
 

@@ -81,9 +81,23 @@ fn tiny_gemma3() -> Folder {
     folder!("tiny-gemma3", "config.json", "model.safetensors")
 }
 
+fn tiny_deberta() -> Folder {
+    folder!("tiny-deberta", "config.json", "model.safetensors")
+}
+
+fn tiny_deberta_apart() -> Folder {
+    folder!("tiny-deberta-apart", "config.json", "model.safetensors")
+}
+
 /// One of each family, those whose models are only teachers included.
 fn every_family() -> impl Iterator<Item = Folder> {
-    let only_teachers = [tiny_eurobert(), tiny_qwen3(), tiny_gemma3()];
+    let only_teachers = [
+        tiny_eurobert(),
+        tiny_qwen3(),
+        tiny_gemma3(),
+        tiny_deberta(),
+        tiny_deberta_apart(),
+    ];
     one_of_each_family().into_iter().chain(only_teachers)
 }
 
@@ -271,6 +285,45 @@ async fn qwen3_agrees_with_transformers() {
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn gemma3_agrees_with_transformers() {
     check_family("gemma3", &tiny_gemma3()).await;
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn deberta_agrees_with_transformers() {
+    check_family("deberta", &tiny_deberta()).await;
+}
+
+/// With projections of their own for distances, each of which has a row of the table.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn deberta_with_projections_apart_agrees_with_transformers() {
+    check_family("deberta_apart", &tiny_deberta_apart()).await;
+}
+
+/// More sequences than attend at once are as each is alone, the first and the last of every part.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn disentangled_attention_goes_part_by_part() {
+    let device = cpu();
+    let encoder = Encoder::from_folder(&tiny_deberta(), &device).unwrap();
+    let (length, how) = (40, encoder.config().disentangled().unwrap());
+    let at_once = how.at_once(encoder.config().num_attention_heads, length);
+    let lengths: Vec<usize> = (0..at_once + 2).map(|at| length - at % 7).collect();
+    let tokens = |at: usize| (0..length).map(move |place| ((at * 31 + place * 7) % 100) as u32);
+    let ids: Vec<u32> = (0..lengths.len()).flat_map(tokens).collect();
+    let states = async |ids: &[u32], lengths: &[usize]| {
+        let batch = TokenBatch::new(ids, lengths, &device).unwrap();
+        read(encoder.last_hidden(&batch, None).unwrap()).await
+    };
+    let all = states(&ids, &lengths).await;
+    let width = length * encoder.config().hidden_size;
+    for at in [0, at_once - 1, at_once, at_once + 1] {
+        let alone: Vec<u32> = tokens(at).collect();
+        let alone = states(&alone[..lengths[at]], &lengths[at..=at]).await;
+        for (got, alone) in all[at * width..].iter().zip(alone) {
+            assert!(
+                (got - alone).abs() < 1e-4,
+                "sequence {at}: {got} and {alone}"
+            );
+        }
+    }
 }
 
 /// In the keys of transformers 4, and of the code that models came with, they are the same models.
@@ -724,7 +777,7 @@ fn wrong_configs_are_named() {
     let message = |change, value| config_with(change, value).unwrap_err().to_string();
     assert_eq!(
         message("model_type", "gpt2".into()),
-        "config.json: model_type `gpt2` is not supported; supported: bert, roberta, xlm-roberta, camembert, distilbert, electra, modernbert, mpnet, nomic_bert, gte, new, eurobert, qwen3, gemma3_text"
+        "config.json: model_type `gpt2` is not supported; supported: bert, roberta, xlm-roberta, camembert, distilbert, electra, modernbert, mpnet, nomic_bert, gte, new, eurobert, qwen3, gemma3_text, deberta-v2"
     );
     assert_eq!(
         message("hidden_act", "mish".into()),

@@ -18,6 +18,8 @@ def projections(model, layer):
     if model.config.model_type == "mpnet":
         return attention.attn.q, attention.attn.k, attention.attn.v
     attention = attention.self
+    if model.config.model_type == "deberta-v2":
+        return attention.query_proj, attention.key_proj, attention.value_proj
     return attention.query, attention.key, attention.value
 
 

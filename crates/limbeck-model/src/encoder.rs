@@ -26,8 +26,9 @@ pub struct Encoder {
 pub fn checks(config: &Config) -> Vec<Check> {
     let layer_norm = |width| Check::LayerNorm { width };
     let width = config.head_width();
+    // Disentangled attention is no kernel of ours.
+    let attends = config.disentangled().is_none();
     let mut checks = vec![
-        Check::Attention { width },
         Check::Embedding,
         Check::Gelu,
         layer_norm(config.hidden_size),
@@ -36,11 +37,9 @@ pub fn checks(config: &Config) -> Vec<Check> {
     ];
     checks.extend((!config.is_grouped()).then_some(Check::Projections));
     checks.extend(config.feeds_at_once().then_some(Check::FeedForward));
-    checks.extend(
-        config
-            .adds_by_distance()
-            .then_some(Check::BiasedAttention { width }),
-    );
+    checks.extend(attends.then_some(Check::Attention { width }));
+    let is_biased = attends && config.adds_by_distance();
+    checks.extend(is_biased.then_some(Check::BiasedAttention { width }));
     checks.extend(config.is_rotary().then_some(Check::Rotary));
     checks
 }

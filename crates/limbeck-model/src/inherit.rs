@@ -128,7 +128,7 @@ fn groups(value: &[f64], teacher: &Config, student: &Config) -> (Vec<Range<usize
         let strengths: Vec<f64> = value.chunks(width).map(|head| head.iter().sum()).collect();
         let heads = match teacher.positions {
             Positions::Slopes { .. } => sloped(&strengths, to),
-            Positions::Learned { .. } | Positions::Rotary { .. } => largest(&strengths, to),
+            _ => largest(&strengths, to),
         };
         return (
             heads

@@ -99,7 +99,7 @@ impl<E> Writer<'_, '_, E> {
                 });
                 added
             }
-            (None, Positions::Learned { .. } | Positions::Rotary { .. }) => return,
+            _ => return,
         };
         places.added = self.graph.op("Add", &[&places.added, &added], &[]);
     }

@@ -35,7 +35,7 @@ pub(crate) const ROWS_MULTIPLE: &str = "pad_vocab_size_multiple";
 const PADDING: &str = "pad_token_id";
 
 /// No size of a model is larger.
-const LARGEST: usize = 100_000_000;
+pub(crate) const LARGEST: usize = 100_000_000;
 
 /// More than any encoder has; a larger number is a damaged file.
 pub(crate) const MOST_LAYERS: usize = 10_000;
@@ -136,7 +136,7 @@ impl Config {
         let (shape, keys) = (&self.shape, &self.family.keys);
         let rows = match shape.positions {
             Positions::Learned { rows, .. } => rows,
-            Positions::Rotary { longest, .. } | Positions::Slopes { longest } => longest,
+            others => others.max_length(),
         };
         for (name, size) in [
             ("vocab_size", shape.vocab_size),
@@ -366,7 +366,7 @@ impl Config {
         config.raw.retain(|key, value| !is_list(key, value));
         let uncounted = match self.positions {
             Positions::Learned { uncounted, .. } => uncounted,
-            Positions::Rotary { .. } | Positions::Slopes { .. } => None,
+            _ => None,
         };
         let is_counted_alike = uncounted.is_none_or(|id| place(id) == Some(id as usize));
         let padding = place(self.pad_token_id).and_then(|place| u32::try_from(place).ok());

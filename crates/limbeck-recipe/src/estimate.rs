@@ -5,6 +5,7 @@ use crate::init::Init;
 use crate::kernels::{Kernels, Operation};
 use crate::plan::{Mistake, Plan, student_of};
 use crate::recipe::Recipe;
+use crate::shape::Disentangled;
 
 /// Bytes of an f32.
 const FLOAT: f64 = 4.0;
@@ -68,7 +69,8 @@ impl Estimate {
             + output_share(plan) * forward(teacher, tapped..last)
             + 3.0 * forward(student, 0..student.num_hidden_layers)
             + relations;
-        let activations = FLOAT * tokens * kept;
+        let compared = compared_with_distances(teacher, plan.recipe.batch, length);
+        let activations = FLOAT * (tokens * kept + 4.0 * compared);
         Self {
             student_parameters,
             teacher_parameters,
@@ -151,6 +153,10 @@ fn largest_tensor(plan: &Plan) -> (f64, &'static str) {
             FLOAT * tokens * heads as f64 * length,
             "the relations of one batch",
         ),
+        (
+            FLOAT * compared_with_distances(teacher, plan.recipe.batch, length),
+            "the scores of distances in a layer of the teacher",
+        ),
     ];
     all.into_iter()
         .fold((0.0, ""), |a, b| if b.0 > a.0 { b } else { a })
@@ -229,7 +235,8 @@ pub fn encoding_bytes(config: &Config, kernels: Kernels, length: usize, all_stat
         true => config.num_hidden_layers as f64 * hidden,
         false => 0.0,
     };
-    FLOAT * length * (layer_values(config) + scores(kernels, config, length) + states)
+    let values = length * (layer_values(config) + scores(kernels, config, length) + states);
+    FLOAT * (values + 4.0 * compared_with_distances(config, 1, length))
 }
 
 /// Bytes that fine-tuning takes with batches of so many texts of so many tokens: weights, their gradient and two moments, the best
@@ -345,6 +352,16 @@ fn scores(kernels: Kernels, config: &Config, length: f64) -> f64 {
     }
 }
 
+/// Scores of distances of as many sequences as attend at once, where attention is disentangled: 2S for each query. With what is made of
+/// them there are four times as many numbers.
+fn compared_with_distances(config: &Config, batch: usize, length: f64) -> f64 {
+    let heads = config.num_attention_heads;
+    config.disentangled().map_or(0.0, |how| {
+        let sequences = batch.min(how.at_once(heads, length as usize));
+        (2 * sequences * heads) as f64 * length * length
+    })
+}
+
 /// Floating-point operations per token of one layer, from 0, forward: four projections, the feed-forward part, scores and their use.
 fn layer_flops(config: &Config, layer: usize, length: f64) -> f64 {
     let (h, f) = (config.hidden_size as f64, config.intermediate_size as f64);
@@ -353,5 +370,7 @@ fn layer_flops(config: &Config, layer: usize, length: f64) -> f64 {
     let side = |tokens: Option<usize>| tokens.map_or(length, |tokens| tokens as f64);
     let seen = length.min(side(reach.before) + 1.0 + side(reach.after));
     let (queries, keys) = (config.query_width() as f64, config.key_width() as f64);
-    2.0 * (2.0 * h * (queries + keys) + matrices * h * f) + 4.0 * seen * queries
+    // Each further term compares with 2S distances.
+    let terms = config.disentangled().map_or(1, Disentangled::terms) as f64;
+    2.0 * (2.0 * h * (queries + keys) + matrices * h * f) + 4.0 * seen * queries * terms
 }

@@ -259,6 +259,14 @@ impl Kind for u32 {
     }
 }
 
+impl Kind for i64 {
+    const MUST_BE: &str = "an integer, such as 256 or -1";
+
+    fn of(value: &Value) -> Option<Self> {
+        value.as_i64()
+    }
+}
+
 impl Kind for f64 {
     const MUST_BE: &str = "a number";
 

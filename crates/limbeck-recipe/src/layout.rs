@@ -1,7 +1,7 @@
 //! The parameters of an encoder: one walk over its shape gives each a name, a kind, a shape and a place. Whoever builds,
 //! initialises, lists, saves or counts parameters goes by this walk, so nothing about them is written down twice.
 
-use crate::shape::{NormPlace, Positions, Shape};
+use crate::shape::{Disentangled, NormPlace, Positions, Shape};
 
 /// Where models with a head keep the one table that is for the words that come in and for those that go out.
 pub const TIED_WORDS: [&str; 5] = [
@@ -14,10 +14,12 @@ pub const TIED_WORDS: [&str; 5] = [
 
 /// How the names of tensors begin that models have beside their encoder, behind its prefix or without one: poolers, and the heads of
 /// pretraining and of tasks.
-const HEADS: [&str; 15] = [
+const HEADS: [&str; 17] = [
     "pooler",
     "cls",
     "lm_head",
+    "lm_predictions",
+    "mask_predictions",
     "head",
     "decoder",
     "classifier",
@@ -161,6 +163,10 @@ pub struct Attention {
     pub output: Linear,
     /// The norms of a head of queries and of one of keys, if there are such.
     pub head_norms: Option<[Norm; 2]>,
+    /// To the keys of distances, if queries meet such: where projections are shared, that to the keys.
+    pub distance_key: Option<Linear>,
+    /// To the queries of distances, if keys meet such: where projections are shared, that to the queries.
+    pub distance_query: Option<Linear>,
 }
 
 /// Places of the feed-forward part's projections.
@@ -198,8 +204,11 @@ pub struct Layout {
     pub parameters: Vec<Parameter>,
     /// The parts before the first layer.
     pub embeddings: Embeddings,
-    /// What distances add to scores: a row for each bucket and a column for each head, if they add anything.
+    /// What distances add to scores: a row for each bucket and a column for each head, if they add anything; where they have queries
+    /// and keys, a row of H for each.
     pub distances: Option<Matrix>,
+    /// The norm of those rows, if there is one.
+    pub distances_norm: Option<Norm>,
     /// The layers, the first one first.
     pub blocks: Vec<Block>,
     /// The LayerNorm behind the last layer, if there is one.
@@ -232,6 +241,7 @@ impl Layout {
         let Places {
             embeddings,
             distances,
+            distances_norm,
             blocks,
             last_norm,
         } = walk(shape, names, &mut keep);
@@ -239,6 +249,7 @@ impl Layout {
             parameters,
             embeddings,
             distances,
+            distances_norm,
             blocks,
             last_norm,
         }
@@ -300,12 +311,19 @@ pub(crate) struct Names {
     pub last_norm: &'static str,
     /// What distances add to scores.
     pub distances: &'static str,
+    /// The norm of the table of distances.
+    pub distances_norm: &'static str,
+    /// Attention's projection to the keys of distances.
+    pub distance_key: &'static str,
+    /// Attention's projection to the queries of distances.
+    pub distance_query: &'static str,
 }
 
 /// The places that a walk has given.
 struct Places {
     embeddings: Embeddings,
     distances: Option<Matrix>,
+    distances_norm: Option<Norm>,
     blocks: Vec<Block>,
     last_norm: Option<Norm>,
 }
@@ -320,20 +338,29 @@ fn walk(shape: &Shape, names: &Names, visit: &mut dyn FnMut(Parameter)) -> Place
         vectors: 0,
     };
     let types = shape.type_vocab_size;
+    let projects_first = shape.projects_first;
     let embeddings = Embeddings {
         word: walk.table(names.word, shape.vocab_size, e),
         position: match shape.positions {
             Positions::Learned { rows, .. } => Some(walk.table(names.position, rows, e)),
-            Positions::Rotary { .. } | Positions::Slopes { .. } => None,
+            _ => None,
         },
         token_type: (types > 0).then(|| walk.table(names.token_type, types, e)),
         norm: shape
             .norms_embeddings
-            .then(|| walk.norm(names.embedding_norm, e)),
-        projection: (e != h).then(|| walk.linear(names.embedding_projection, [e, h], true)),
+            .then(|| walk.norm(names.embedding_norm, if projects_first { h } else { e })),
+        projection: (e != h)
+            .then(|| walk.linear(names.embedding_projection, [e, h], !projects_first)),
     };
-    let (buckets, heads) = (shape.distance_buckets, shape.num_attention_heads);
-    let distances = (buckets > 0).then(|| walk.table(names.distances, buckets, heads));
+    let disentangled = shape.disentangled();
+    let (rows, width) = match disentangled {
+        Some(how) => (2 * how.span, h),
+        None => (shape.distance_buckets, shape.num_attention_heads),
+    };
+    let distances = (rows > 0).then(|| walk.table(names.distances, rows, width));
+    let distances_norm = disentangled
+        .filter(|how| how.norms_table)
+        .map(|_| walk.norm(names.distances_norm, h));
     let blocks = (0..shape.num_hidden_layers).map(|layer| block(shape, names, layer, &mut walk));
     let blocks = blocks.collect();
     let is_last_normed = shape.norm_place != NormPlace::After;
@@ -341,6 +368,7 @@ fn walk(shape: &Shape, names: &Names, visit: &mut dyn FnMut(Parameter)) -> Place
     Places {
         embeddings,
         distances,
+        distances_norm,
         blocks,
         last_norm,
     }
@@ -359,6 +387,17 @@ fn block(shape: &Shape, names: &Names, layer: usize, walk: &mut Walk) -> Block {
     ];
     let [query, key, value] = walk.side_by_side(projections, h, bias);
     let output = walk.linear(&at(names.output), [wide, h], bias);
+    let disentangled = shape.disentangled();
+    let mut of_distances = |has: fn(&Disentangled) -> bool, name, shared| {
+        disentangled
+            .filter(has)
+            .map(|how| match how.shares_projections {
+                true => shared,
+                false => walk.linear(&at(name), [h, wide], bias),
+            })
+    };
+    let distance_key = of_distances(|how| how.has_keys, names.distance_key, key);
+    let distance_query = of_distances(|how| how.has_queries, names.distance_query, query);
     let mut two_norms = |names: [&str; 2], width| names.map(|name| walk.norm(&at(name), width));
     let head_norms = shape
         .norms_heads
@@ -391,6 +430,8 @@ fn block(shape: &Shape, names: &Names, layer: usize, walk: &mut Walk) -> Block {
             value,
             output,
             head_norms,
+            distance_key,
+            distance_query,
         },
         attention_norm,
         feed_forward: FeedForward {

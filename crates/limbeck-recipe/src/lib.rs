@@ -53,8 +53,8 @@ pub use sentence::{
     Dense, DenseActivation, FileOf, HeadModule, Pooling, PoolingMode, SentenceHead,
 };
 pub use shape::{
-    Activation, Angles, FARTHEST_BUCKET, Local, NormKind, NormPlace, Positions, Reach, Shape,
-    distance_bucket, distance_slope,
+    Activation, Angles, Disentangled, FARTHEST_BUCKET, Local, NormKind, NormPlace, Positions,
+    Reach, Shape, distance_bucket, distance_slope,
 };
 pub use shards::{WEIGHTS_INDEX, shards};
 pub use step::{Evaluation, Step};

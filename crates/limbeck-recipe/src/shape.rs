@@ -64,6 +64,8 @@ pub enum Positions {
         /// The longest sequence, in tokens.
         longest: usize,
     },
+    /// No table of positions: attention compares queries and keys with vectors of distances, too.
+    Disentangled(Disentangled),
 }
 
 impl Positions {
@@ -72,7 +74,61 @@ impl Positions {
         match self {
             Self::Learned { rows, first, .. } => rows.saturating_sub(first),
             Self::Rotary { longest, .. } | Self::Slopes { longest } => longest,
+            Self::Disentangled(how) => how.longest,
         }
+    }
+}
+
+/// Disentangled attention (DeBERTa, He et al. 2021, <https://arxiv.org/abs/2006.03654>): what a token finds in another one is how its
+/// query fits the other's key, and besides how that query fits a key of the distance between them, how a query of that distance fits
+/// that key, or both. The sum is divided by the root of the width of a head times the number of terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disentangled {
+    /// The longest sequence, in tokens.
+    pub longest: usize,
+    /// Half of the rows of the table of distances, which all layers share.
+    pub span: usize,
+    /// The distance that has the last row of either side, where rows are buckets; `None`: each distance has a row, up to the span.
+    pub farthest: Option<usize>,
+    /// Whether the table is normalised.
+    pub norms_table: bool,
+    /// Whether queries meet keys of distances (content to position).
+    pub has_keys: bool,
+    /// Whether keys meet queries of distances (position to content).
+    pub has_queries: bool,
+    /// Whether what makes queries and keys of tokens makes those of distances.
+    pub shares_projections: bool,
+}
+
+impl Disentangled {
+    /// The row of a distance, from a key to a query that is so many places after it. Buckets, half of them on either side, are single
+    /// distances in the nearer half of a side, and grow with the distance in the other.
+    pub fn row(self, distance: isize) -> usize {
+        let (far, single) = (distance.unsigned_abs(), self.span / 2);
+        let bucket = match self.farthest {
+            Some(farthest) if far > single => {
+                let times = |far: usize| (far as f32 / single as f32).ln();
+                let share = times(far) / times(farthest - 1);
+                single + (share * (single - 1) as f32).ceil() as usize
+            }
+            _ => far,
+        };
+        match distance > 0 {
+            true => self.span.saturating_add(bucket).min(2 * self.span - 1),
+            false => self.span.saturating_sub(bucket),
+        }
+    }
+
+    /// How many sequences of so many tokens attend at once, with so many heads: their scores of distances, 2S for each query, stay within
+    /// 8 million, as far as one sequence allows.
+    pub fn at_once(self, heads: usize, length: usize) -> usize {
+        const MOST: usize = 1 << 23;
+        (MOST / (2 * heads * length * length).max(1)).max(1)
+    }
+
+    /// How many terms a score has.
+    pub fn terms(self) -> usize {
+        1 + usize::from(self.has_keys) + usize::from(self.has_queries)
     }
 }
 
@@ -253,6 +309,8 @@ pub struct Shape {
     pub score_width: Option<f64>,
     /// Whether the embeddings are normalised.
     pub norms_embeddings: bool,
+    /// Whether embeddings that are not H wide are projected, without a bias, before they are normalised, and not after it.
+    pub projects_first: bool,
     /// Where a layer normalises.
     pub norm_place: NormPlace,
     /// How all norms normalise.
@@ -363,7 +421,7 @@ impl Shape {
         match (self.positions, self.local_of(layer)) {
             (Positions::Rotary { .. }, Some(local)) => Some(local.angles),
             (Positions::Rotary { angles, .. }, None) => Some(angles),
-            (Positions::Learned { .. } | Positions::Slopes { .. }, _) => None,
+            _ => None,
         }
     }
 
@@ -374,7 +432,16 @@ impl Shape {
 
     /// Whether the distance between two tokens adds to their scores.
     pub fn adds_by_distance(&self) -> bool {
-        self.distance_buckets > 0 || matches!(self.positions, Positions::Slopes { .. })
+        let by_itself = matches!(self.positions, Positions::Slopes { .. });
+        self.distance_buckets > 0 || by_itself || self.disentangled().is_some()
+    }
+
+    /// How attention compares queries and keys with distances, if it does.
+    pub fn disentangled(&self) -> Option<Disentangled> {
+        match self.positions {
+            Positions::Disentangled(how) => Some(how),
+            _ => None,
+        }
     }
 
     fn local_of(&self, layer: usize) -> Option<&Local> {

@@ -1,10 +1,10 @@
 //! Families of encoders: what each reads from its config.json, how its tensors are called, and what a student of it writes.
 
-use limbeck_recipe::layout::{Kind, Layout};
+use limbeck_recipe::layout::{Kind, Layout, is_usual};
 use limbeck_recipe::{
-    Activation, Angles, Config, HeadChoice, Init, Local, NormKind, NormPlace, Objective, Plan,
-    Positions, Reach, Recipe, Shape, StudentRecipe, StudentSize, Tap, distance_bucket,
-    distance_slope, parameter_count,
+    Activation, Angles, Config, Disentangled, HeadChoice, Init, Kernels, Local, NormKind,
+    NormPlace, Objective, Plan, Positions, Reach, Recipe, Shape, StudentRecipe, StudentSize, Tap,
+    distance_bucket, distance_slope, encoding_bytes, parameter_count,
 };
 use serde_json::{Value, json};
 
@@ -304,6 +304,7 @@ fn distilbert_is_read_by_its_own_keys() {
         norms_heads: false,
         score_width: None,
         norms_embeddings: true,
+        projects_first: false,
         norm_place: NormPlace::After,
         norm_kind: NormKind::MeanVariance,
         norm_bias: true,
@@ -523,6 +524,7 @@ fn modernbert_is_read_by_the_keys_of_either_transformers() {
         norms_heads: false,
         score_width: None,
         norms_embeddings: true,
+        projects_first: false,
         norm_place: NormPlace::Before,
         norm_kind: NormKind::MeanVariance,
         norm_bias: false,
@@ -1021,6 +1023,7 @@ fn nomic_bert_is_read_in_both_kinds_of_keys() {
         norms_heads: false,
         score_width: None,
         norms_embeddings: true,
+        projects_first: false,
         norm_place: NormPlace::After,
         norm_kind: NormKind::MeanVariance,
         norm_bias: true,
@@ -1659,10 +1662,264 @@ fn gemma_looks_to_both_sides_where_its_config_says_so() {
     assert!(Config::parse("config.json", config.to_string().as_bytes()).is_err());
 }
 
+/// As the hub has DeBERTa-v3, with what its model has beside the encoder.
+fn deberta() -> Value {
+    json!({
+        "model_type": "deberta-v2", "vocab_size": 50, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "intermediate_size": 6, "max_position_embeddings": 90, "hidden_act": "gelu", "type_vocab_size": 0,
+        "relative_attention": true, "position_buckets": 6, "norm_rel_ebd": "layer_norm", "share_att_key": true,
+        "pos_att_type": "p2c|c2p", "layer_norm_eps": 1e-7, "max_relative_positions": -1, "position_biased_input": false,
+        "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1, "id2label": {"0": "task"},
+    })
+}
+
+/// With tables that are narrower than the model, and queries that meet distances, but no keys that do.
+fn deberta_apart() -> Value {
+    let mut config = deberta();
+    config["share_att_key"] = false.into();
+    config["position_buckets"] = (-1).into();
+    config["max_relative_positions"] = 5.into();
+    config["pos_att_type"] = json!(["c2p"]);
+    config["norm_rel_ebd"] = "none".into();
+    config["type_vocab_size"] = 2.into();
+    config["embedding_size"] = 4.into();
+    config
+}
+
+#[test]
+fn deberta_shares_its_projections_with_distances() {
+    let read = parse(&deberta());
+    let expected = Disentangled {
+        longest: 90,
+        span: 6,
+        farthest: Some(90),
+        norms_table: true,
+        has_keys: true,
+        has_queries: true,
+        shares_projections: true,
+    };
+    assert_eq!(read.disentangled(), Some(expected));
+    assert_eq!(
+        (read.max_length(), read.pad_token_id, read.layer_norm_eps),
+        (90, 0, 1e-7)
+    );
+    assert!(read.adds_by_distance() && !read.is_rotary() && read.only_teaches());
+    let layout = read.layout();
+    let named: Vec<_> = layout
+        .parameters
+        .iter()
+        .map(|p| (p.name.as_str(), &p.shape[..]))
+        .collect();
+    assert_eq!(
+        named[..8],
+        [
+            ("embeddings.word_embeddings.weight", &[50, 8][..]),
+            ("embeddings.LayerNorm.weight", &[8]),
+            ("embeddings.LayerNorm.bias", &[8]),
+            ("encoder.rel_embeddings.weight", &[12, 8]),
+            ("encoder.LayerNorm.weight", &[8]),
+            ("encoder.LayerNorm.bias", &[8]),
+            ("encoder.layer.0.attention.self.query_proj.weight", &[8, 8]),
+            ("encoder.layer.0.attention.self.query_proj.bias", &[8]),
+        ]
+    );
+    let attention = layout.blocks[1].attention;
+    assert_eq!(attention.distance_key, Some(attention.key));
+    assert_eq!(attention.distance_query, Some(attention.query));
+    for head in [
+        "lm_predictions.lm_head.dense.weight",
+        "mask_predictions.dense.bias",
+    ] {
+        assert!(is_usual(head), "{head}");
+    }
+}
+
+/// Without buckets each distance has a row, up to the farthest; projections are those that there are terms for.
+#[test]
+fn deberta_projects_distances_apart() {
+    let mut config = deberta_apart();
+    let read = parse(&config);
+    let how = read.disentangled().expect("disentangled");
+    assert_eq!((how.span, how.farthest, how.terms()), (5, None, 2));
+    assert_eq!(
+        [-90, -5, -4, 0, 1, 4, 5, 90].map(|distance| how.row(distance)),
+        [0, 0, 1, 5, 6, 9, 9, 9]
+    );
+    let layout = read.layout();
+    assert_eq!(layout.distances_norm, None);
+    let attention = layout.blocks[0].attention;
+    assert!(attention.distance_query.is_none() && attention.distance_key != Some(attention.key));
+    let shape = |name: &str| {
+        let found = layout.parameters.iter().find(|p| p.name == name);
+        found.map(|p| p.shape.clone()).unwrap_or_default()
+    };
+    assert_eq!(shape("encoder.rel_embeddings.weight"), [10, 8]);
+    assert_eq!(
+        shape("encoder.layer.1.attention.self.pos_key_proj.bias"),
+        [8]
+    );
+    assert_eq!(
+        shape("encoder.layer.1.attention.self.pos_query_proj.weight"),
+        [0; 0]
+    );
+    // The tables are projected before the norm, without a bias.
+    assert_eq!(shape("embeddings.token_type_embeddings.weight"), [2, 4]);
+    assert_eq!(shape("embeddings.embed_proj.weight"), [8, 4]);
+    assert_eq!(shape("embeddings.embed_proj.bias"), [0; 0]);
+    assert_eq!(shape("embeddings.LayerNorm.weight"), [8]);
+    config["pos_att_type"] = " P2C ".into();
+    assert!(
+        parse(&config).layout().blocks[0]
+            .attention
+            .distance_key
+            .is_none()
+    );
+}
+
+/// Rows of transformers 5.24: `make_log_bucket_position`, to which half of the rows is added, within the table.
+#[test]
+fn farther_distances_share_rows_by_their_logarithm() {
+    let mut config = deberta();
+    let row = |config: &Value, distance| {
+        parse(config)
+            .disentangled()
+            .expect("disentangled")
+            .row(distance)
+    };
+    let rows = [-90, -17, -16, -4, -3, -1, 0, 3, 4, 16, 17, 90].map(|d| row(&config, d));
+    assert_eq!(rows, [0, 1, 2, 2, 3, 5, 6, 9, 10, 10, 11, 11]);
+    config["position_buckets"] = 256.into();
+    config["max_relative_positions"] = 512.into();
+    let rows = [
+        -600, -511, -300, -128, 127, 128, 129, 131, 200, 300, 505, 511, 512,
+    ];
+    let rows = rows.map(|d| row(&config, d));
+    assert_eq!(
+        rows,
+        [0, 1, 49, 128, 383, 384, 385, 387, 425, 463, 510, 511, 511]
+    );
+}
+
+#[test]
+fn deberta_with_something_else_is_refused() {
+    let cases = [
+        (
+            "relative_attention",
+            json!(false),
+            "relative_attention `false` is not supported; supported: true",
+        ),
+        (
+            "position_biased_input",
+            json!(true),
+            "position_biased_input `true` is not supported; supported: false",
+        ),
+        (
+            "conv_kernel_size",
+            json!(3),
+            "conv_kernel_size `3` is not supported; supported: 0, models without a convolution, as those of DeBERTa-v3",
+        ),
+        (
+            "pos_att_type",
+            json!("p2c|p2p"),
+            "pos_att_type `p2p` is not supported; supported: c2p, p2c",
+        ),
+        (
+            "pos_att_type",
+            json!([]),
+            "pos_att_type `[]` is not supported; supported: c2p, p2c, p2c|c2p",
+        ),
+        (
+            "pos_att_type",
+            json!(["C2P"]),
+            "pos_att_type `C2P` is not supported; supported: c2p, p2c",
+        ),
+        (
+            "norm_rel_ebd",
+            json!("batch_norm"),
+            "norm_rel_ebd `batch_norm` is not supported; supported: none, layer_norm",
+        ),
+        (
+            "attention_head_size",
+            json!(64),
+            "attention_head_size is 64, and 2 such heads are not as wide as hidden_size (8)",
+        ),
+        (
+            "position_buckets",
+            json!(178),
+            "position_buckets is 178, and must be 2 or more, and half of it below max_relative_positions - 1 (90 - 1)",
+        ),
+        (
+            "position_buckets",
+            json!(1),
+            "position_buckets is 1, and must be 2 or more, and half of it below max_relative_positions - 1 (90 - 1)",
+        ),
+        (
+            "max_relative_positions",
+            json!(1_000_000_000),
+            "max_relative_positions is 1000000000",
+        ),
+        (
+            "max_position_embeddings",
+            json!(1_000_000_000),
+            "max_position_embeddings is 1000000000",
+        ),
+        (
+            "position_buckets",
+            json!(2.5),
+            "position_buckets is 2.5, and must be an integer, such as 256 or -1",
+        ),
+    ];
+    assert_refused(&deberta, &cases);
+    // Left out, it is true in transformers.
+    let mut config = deberta();
+    config
+        .as_object_mut()
+        .expect("an object")
+        .remove("position_biased_input");
+    let error = Config::parse("config.json", config.to_string().as_bytes()).expect_err("positions");
+    assert!(
+        error.to_string().contains("position_biased_input `true`"),
+        "{error}"
+    );
+}
+
+/// Batches are as large as scores of distances allow, and one sequence is always computed; a run's memory counts them.
+#[test]
+fn disentangled_attention_takes_as_much_memory_as_it_says() {
+    let how = parse(&deberta()).disentangled().expect("disentangled");
+    assert_eq!(
+        [(12, 128), (12, 512), (12, 2048)].map(|(heads, length)| how.at_once(heads, length)),
+        [21, 1, 1]
+    );
+    let bytes =
+        |config: &Value, length| encoding_bytes(&parse(config), Kernels::default(), length, false);
+    let apart = |length| bytes(&deberta(), length) - bytes(&bert(), length);
+    // 2 heads, 2S scores a query, four times as many numbers of 4 bytes.
+    let expected = 4.0 * 4.0 * 2.0 * 2.0 * 64.0 * 64.0;
+    let units = 2.0 * 10.0 * 64.0 * 4.0;
+    assert!((apart(64) + units - expected).abs() < 1.0, "{}", apart(64));
+}
+
+#[test]
+fn minilm_v1_leaves_out_what_distances_say() {
+    let mut recipe = small_recipe(2);
+    recipe.student.init = Init::Random;
+    recipe.objective = Objective::MinilmV1;
+    recipe.student.heads = 2;
+    recipe.student.hidden = 16;
+    let error = Plan::new(&recipe, &parse(&deberta()))
+        .expect_err("another attention")
+        .to_string();
+    assert!(
+        error.contains("that of the teacher (deberta-v2) also depends on distances"),
+        "{error}"
+    );
+}
+
 /// Such a teacher's student is a ModernBERT that has its tokens and positions, and nothing else of it.
 #[test]
 fn students_of_teachers_that_only_teach_are_modernbert() {
-    for teacher in [eurobert(), qwen3(), gemma3()] {
+    for teacher in [eurobert(), qwen3(), gemma3(), deberta(), deberta_apart()] {
         let teacher = parse(&teacher);
         assert!(teacher.only_teaches());
         let student = teacher.student(SIZE);

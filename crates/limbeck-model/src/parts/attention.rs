@@ -75,6 +75,20 @@ impl Pass<'_> {
     /// What the tokens of each sequence attend to, through the output projection: (B, S, H). Heads of keys and values that queries share
     /// are repeated for each.
     pub(super) fn attend(&mut self, at: &Block, projected: Taps) -> Tensor<3> {
+        let attended = match self.shape.disentangled() {
+            Some(how) => self.disentangled(at, projected, how),
+            None => self.attended(at, projected),
+        };
+        let attended = self.linear(at.attention.output, attended);
+        if self.shape.drops_attention_output {
+            self.drop_hidden(attended)
+        } else {
+            attended
+        }
+    }
+
+    /// The same before the output projection, by our kernels.
+    fn attended(&mut self, at: &Block, projected: Taps) -> Tensor<3> {
         let p = self.shape.attention_dropout;
         let mask = self.dropout.as_mut().and_then(|dropout| dropout.mask(p));
         let heads = self.shape.num_attention_heads;
@@ -90,12 +104,6 @@ impl Pass<'_> {
             rotation: self.rotation(at.layer),
             bias: self.distances.clone(),
         };
-        let attended = attention(self.kernels, projected, self.lengths, heads, how, mask);
-        let attended = self.linear(at.attention.output, attended);
-        if self.shape.drops_attention_output {
-            self.drop_hidden(attended)
-        } else {
-            attended
-        }
+        attention(self.kernels, projected, self.lengths, heads, how, mask)
     }
 }

@@ -3,6 +3,7 @@
 
 mod attention;
 mod block;
+mod disentangled;
 mod embeddings;
 mod feed_forward;
 mod linear;

@@ -43,7 +43,8 @@ impl Pass<'_> {
 }
 
 impl Pass<'_> {
-    /// What distances add to the scores of each head, (A, 2S - 1) as attention takes it, if they add anything.
+    /// What distances add to the scores of each head, (A, 2S - 1) as attention takes it, if they add anything by
+    /// themselves.
     pub(crate) fn distances(&self) -> Option<Tensor<2>> {
         let last = self.lengths.padded() as isize - 1;
         if let Positions::Slopes { .. } = self.shape.positions {
@@ -59,6 +60,9 @@ impl Pass<'_> {
                 .matrix(self.parameters.layout().embeddings.word)
                 .device();
             return Some(Tensor::from_data(TensorData::new(values, shape), &device));
+        }
+        if self.shape.disentangled().is_some() {
+            return None;
         }
         let at = self.parameters.layout().distances?;
         let bucket = |distance| distance_bucket(distance, self.shape.distance_buckets) as u32;

@@ -65,6 +65,9 @@ pub(super) const NAMES: Names = Names {
     gate_first: false,
     last_norm: "",
     distances: "",
+    distances_norm: "",
+    distance_key: "",
+    distance_query: "",
 };
 
 pub(super) const INHERITED: &[&str] = &["layer_norm_eps"];

@@ -226,6 +226,7 @@ impl Fields<'_> {
             norms_heads: false,
             score_width: None,
             norms_embeddings: true,
+            projects_first: false,
             norm_place: NormPlace::After,
             norm_kind: NormKind::MeanVariance,
             norm_bias: true,

@@ -2,6 +2,7 @@
 //! beside this one and list it in [`FAMILIES`].
 
 mod bert;
+mod deberta;
 mod distilbert;
 mod electra;
 mod eurobert;
@@ -24,7 +25,7 @@ pub(crate) use family::{BIASED_HEAD, Family, Fields, POOLS};
 
 /// All supported families, in the order in which messages list them. Of those of one `model_type` the first whose config.json it is
 /// counts.
-static FAMILIES: [&Family; 14] = [
+static FAMILIES: [&Family; 15] = [
     &jina::FAMILY,
     &bert::FAMILY,
     &roberta::FAMILY,
@@ -39,6 +40,7 @@ static FAMILIES: [&Family; 14] = [
     &eurobert::FAMILY,
     &qwen3::FAMILY,
     &gemma3::FAMILY,
+    &deberta::FAMILY,
 ];
 
 /// The family of a config.json of a `model_type`, or else every `model_type` that is supported.

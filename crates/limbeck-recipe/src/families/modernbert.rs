@@ -93,6 +93,8 @@ fn unlike_bert(shape: Shape) -> Shape {
 /// windows: all of its layers attend to all tokens.
 pub(super) fn with_tokens_of(other: &Shape) -> Shape {
     unlike_bert(Shape {
+        embedding_size: None,
+        type_vocab_size: 0,
         head_size: None,
         key_value_heads: None,
         positions: Positions::Rotary {
@@ -109,6 +111,7 @@ pub(super) fn with_tokens_of(other: &Shape) -> Shape {
         norms_heads: false,
         score_width: None,
         norms_embeddings: true,
+        projects_first: false,
         norm_kind: NormKind::MeanVariance,
         activation: Activation::Gelu,
         drops_attention_output: true,
