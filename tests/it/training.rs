@@ -562,7 +562,7 @@ async fn a_resumed_run_is_the_same_run() {
         drop(first);
         let checkpoint = Checkpoint::parse(&bytes).unwrap();
         assert_eq!(
-            (checkpoint.header.step, checkpoint.header.position),
+            (checkpoint.header.step, checkpoint.header.position.clone()),
             (stop as u64, position)
         );
         let mut second = Run::resume(

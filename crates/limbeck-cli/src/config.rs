@@ -38,6 +38,9 @@ pub struct CorpusFlags {
     /// The field that is the document, of a corpus of JSON lines
     #[arg(long, visible_alias = "field", value_name = "NAME")]
     corpus_field: Option<String>,
+    /// How much is read of each of --corpus, in their order: shares of the lines, such as 2 1 [default: each line once an epoch]
+    #[arg(long, value_name = "NUMBERS", num_args = 1..)]
+    corpus_weights: Option<Vec<f64>>,
 }
 
 impl CorpusFlags {
@@ -48,6 +51,9 @@ impl CorpusFlags {
         }
         if let Some(field) = &self.corpus_field {
             recipe.corpus_field = Some(field.clone());
+        }
+        if let Some(weights) = &self.corpus_weights {
+            recipe.corpus_weights = Some(weights.clone());
         }
     }
 }
@@ -82,7 +88,8 @@ pub fn main(command: &Command) -> Result<ExitCode, CliError> {
             let start = read_start(find_start(&mut recipe, &looked)?.as_ref())?;
             let (assistant, student) = stages(&recipe, &teacher, start.as_ref())?;
             let pooling = teacher.sentence_head()?.pooling;
-            Corpus::open(&recipe.corpus, recipe.corpus_field.as_deref())?;
+            Corpus::open(&recipe.corpus, recipe.corpus_field.as_deref())?
+                .weighted(recipe.corpus_weights.as_deref())?;
             for plan in assistant.into_iter().chain([student]) {
                 for (name, value) in limbeck_engine::card::facts(&plan.pooled(&pooling)) {
                     writeln!(out, "{name:<16} {value}")?;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use limbeck_recipe::{Evaluation, Pair, Part, Step, Vector};
+use limbeck_recipe::{Evaluation, FileEvaluation, Pair, Part, Step, Vector};
 use limbeck_relations::{
     DARK, LIGHT, Similarity, Stops, Theme, base64, escape, number, row_kl, svg,
 };
@@ -298,10 +298,47 @@ fn evaluations_html(report: &Report) -> String {
     format!(
         "<table><thead><tr><th>Part</th><th class=\"number\">{}</th><th class=\"number\">after</th>\
          <th class=\"number change\">change</th><th>as bars</th></tr></thead><tbody>{rows}</tbody></table>{scales}\
-         <p class=\"muted\">{note}</p>{}{}",
+         <p class=\"muted\">{note}</p>{}{}{}",
         before(report),
+        files_html(report, first, last),
         all_pairs_html(report),
         all_evaluations_html(report)
+    )
+}
+
+/// The parts of the loss on the lines of each file; nothing unless files are measured by themselves.
+fn files_html(report: &Report, first: &Evaluation, last: &Evaluation) -> String {
+    if last.files.is_empty() {
+        return String::new();
+    }
+    let value = |of: &Evaluation, file: &str, part| {
+        number(
+            of.of_file(file, part)
+                .map_or(f32::NAN, |value| value as f32),
+        )
+    };
+    let row = |file: &FileEvaluation| {
+        let cell = |part: &Part| {
+            let [before, after] = [first, last].map(|of| value(of, &file.file, *part));
+            format!("<td class=\"number\">{before} → {after}</td>")
+        };
+        let cells: String = report.parts.iter().map(cell).collect();
+        let (name, lines) = (escape(&file.file), file.lines);
+        format!("<tr><th scope=\"row\">{name}</th><td class=\"number\">{lines}</td>{cells}</tr>")
+    };
+    let head = |part: &Part| {
+        let part = escape(&part.to_string());
+        format!("<th scope=\"col\" class=\"number\">{part}</th>")
+    };
+    let (head, rows): (String, String) = (
+        report.parts.iter().map(head).collect(),
+        last.files.iter().map(row).collect(),
+    );
+    format!(
+        "<h3>File by file</h3><p class=\"muted\">The same on the lines of each file, {} → after.</p>\
+         <div class=\"scroll\"><table class=\"files\"><thead><tr><th>File</th><th class=\"number\">lines</th>{head}</tr></thead>\
+         <tbody>{rows}</tbody></table></div>",
+        before(report)
     )
 }
 

@@ -19,6 +19,8 @@ mod folders;
 #[cfg(unix)]
 #[path = "cli/hub.rs"]
 mod hub;
+#[path = "cli/languages.rs"]
+mod languages;
 #[path = "cli/lengthening.rs"]
 mod lengthening;
 #[cfg(unix)]

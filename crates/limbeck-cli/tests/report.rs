@@ -5,7 +5,7 @@ mod report;
 
 use std::collections::BTreeMap;
 
-use limbeck_recipe::{Evaluation, Pair, Part, Step};
+use limbeck_recipe::{Evaluation, FileEvaluation, Pair, Part, Step};
 use limbeck_relations::Similarity;
 use report::{RelationMaps, Report, picture, render};
 
@@ -346,6 +346,35 @@ fn a_large_report_stays_small() {
     assert!(size < 2_000_000, "{size} bytes");
     let size = picture(&subject).len();
     assert!(size < 200_000, "{size} bytes of picture");
+}
+
+/// Files that are measured by themselves have a table, of which a name cannot become markup.
+#[test]
+fn each_file_is_told_before_and_after() {
+    let mut subject = report(3);
+    assert!(!render(&subject).contains("File by file"));
+    for (evaluation, factor) in subject.evaluations.iter_mut().zip([1.0, 0.5]) {
+        let file = |(name, kl): (&str, f64)| FileEvaluation {
+            file: name.to_owned(),
+            lines: 12,
+            parts: parts(&[factor * kl, kl]),
+        };
+        evaluation.files = [("en.txt", 0.25), ("<de>.txt", 0.5)].map(file).into();
+    }
+    let page = render(&subject);
+    let table = page.split("<table class=\"files\">").nth(1);
+    let table = table.and_then(|rest| rest.split("</table>").next());
+    let rows: Vec<&str> = table.expect("the table").split("<tr>").skip(2).collect();
+    for (row, texts) in rows.iter().zip([
+        ["en.txt", ">12<", "0.250 → 0.125", "0.250 → 0.250"],
+        ["&lt;de&gt;.txt", ">12<", "0.500 → 0.250", "0.500 → 0.500"],
+    ]) {
+        assert!(texts.iter().all(|text| row.contains(text)), "{row}");
+    }
+    assert_eq!(rows.len(), 2);
+    // The student before its first step was measured by an older limbeck.
+    subject.evaluations[0].files.clear();
+    assert!(render(&subject).contains("– → 0.125"));
 }
 
 /// Pairs that are not trained stand in a table of all nine, those that are with a mark, and nowhere among the parts of the loss.

@@ -8,38 +8,54 @@ use limbeck_recipe::batching::{
 };
 use limbeck_recipe::counted;
 
-use crate::blocks::{Block, BlockLimits, Blocks, Line};
+use crate::blocks::{BlockLimits, Line, Lines};
 use crate::corpus::Corpus;
 use crate::error::CorpusError;
+use crate::mix::{Reading, Source};
 
 /// Batches that are sorted by length together: enough for little padding, few enough to stay well mixed.
 const CHUNK_BATCHES: usize = 50;
 
-/// The first `count` held-out lines of the corpus, or all of them if there are fewer. `limits` must be those of the
-/// run: the text after truncation decides what is held out.
+/// At most `count` held-out lines of the corpus, in order, each with the index of its part. They come from all parts that are
+/// [measured by themselves](Corpus::measured_parts), the first lines of each and as many of each as it has and `count` allows; else
+/// they are the first of the corpus, and 0 is the index of all. `limits` must be those of the run: the text after truncation decides
+/// what is held out.
 pub fn held_out(
     corpus: &Corpus,
     limits: BlockLimits,
     fraction: f64,
     count: usize,
-) -> Result<Vec<String>, CorpusError> {
-    let mut found = Vec::new();
+) -> Result<Vec<(usize, String)>, CorpusError> {
     if fraction <= 0.0 {
-        return Ok(found);
+        return Ok(Vec::new());
     }
-    for block in corpus.blocks(Position::default(), limits) {
-        let lines = block?.lines.into_iter().map(|line| line.text);
-        let missing = count - found.len();
-        found.extend(
-            lines
-                .filter(|text| is_held_out(text, fraction))
-                .take(missing),
-        );
-        if found.len() == count {
-            break;
+    let whole = (Position::default(), corpus.texts().len());
+    let mut ranges: Vec<(Position, usize)> = (0..corpus.measured_parts().len())
+        .map(|part| (corpus.start_of(part), corpus.end_of(part)))
+        .collect();
+    if ranges.is_empty() {
+        ranges.push(whole);
+    }
+    let mut found = Vec::new();
+    for (part, (start, end)) in ranges.into_iter().enumerate() {
+        let mut lines = Lines::new(corpus.clone(), start, end, limits.line_bytes);
+        let mut place = 0;
+        while place < count
+            && let Some(line) = lines.next()?
+        {
+            if is_held_out(&line.text, fraction) {
+                found.push((place, part, line.text));
+                place += 1;
+            }
         }
     }
-    Ok(found)
+    found.sort_by_key(|(place, part, _)| (*place, *part));
+    found.truncate(count);
+    found.sort_by_key(|(place, part, _)| (*part, *place));
+    Ok(found
+        .into_iter()
+        .map(|(_, part, text)| (part, text))
+        .collect())
 }
 
 /// How lines become batches. Resuming needs the settings that the run began with.
@@ -76,10 +92,11 @@ pub struct Loaded {
 /// A batch, and how many of its lines were truncated.
 type Prepared = (Batch, u64);
 
-/// A block, and those of its lines that are trained on, in the order of the epoch at hand.
+/// The lines of a block; those that are trained on, in the order of the epoch at hand; and where the next block starts.
 struct Shuffled {
-    block: Block,
+    lines: Vec<Line>,
     order: Vec<usize>,
+    end: Reading,
 }
 
 /// Endless batches, epoch after epoch, prepared on demand: it reads the next block, or tokenises the next chunk of its
@@ -93,7 +110,7 @@ pub struct Batches<T> {
     at: DataPosition,
     /// Where this epoch was begun.
     begun: DataPosition,
-    blocks: Blocks,
+    source: Source,
     block: Option<Shuffled>,
     chunk: Option<std::vec::IntoIter<Prepared>>,
     finished: bool,
@@ -104,12 +121,12 @@ impl<T> Batches<T> {
     /// token ids, truncated to `max_length`.
     pub fn new(corpus: Corpus, tokenise: T, settings: LoaderSettings, from: DataPosition) -> Self {
         Self {
-            blocks: corpus.blocks(from.start, settings.limits),
+            source: Source::open(&corpus, &from, settings.limits),
             corpus,
             tokenise,
             settings,
             stop: Arc::default(),
-            at: from,
+            at: from.clone(),
             begun: from,
             block: None,
             chunk: None,
@@ -121,7 +138,7 @@ impl<T> Batches<T> {
     #[cfg(not(target_family = "wasm"))]
     pub(crate) fn until(self, stop: Arc<AtomicBool>) -> Self {
         Self {
-            blocks: self.blocks.until(stop.clone()),
+            source: self.source.until(&stop),
             stop,
             ..self
         }
@@ -162,19 +179,19 @@ impl<T: Fn(&[&str]) -> Result<Vec<Encoded>, String>> Batches<T> {
         self.at.batch += 1;
         self.at.lines += batch.lengths.len() as u64;
         self.at.truncated_lines += truncated;
-        let next = self.at;
+        let next = self.at.clone();
         Loaded { batch, next }
     }
 
     /// Prepares the chunk at hand, without the batches of it that were given before the run was resumed.
     fn prepare_chunk(&mut self) -> Result<(), CorpusError> {
-        let Some(Shuffled { block, order }) = &self.block else {
+        let Some(Shuffled { lines, order, end }) = &self.block else {
             return self.read_block();
         };
         let mut chunks = order.chunks(self.settings.batch * CHUNK_BATCHES);
         match chunks.nth(self.at.chunk as usize) {
             Some(chunk) => {
-                let lines: Vec<&Line> = chunk.iter().map(|&index| &block.lines[index]).collect();
+                let lines: Vec<&Line> = chunk.iter().map(|&index| &lines[index]).collect();
                 let mut prepared = self.prepare(&lines)?;
                 prepared.drain(..prepared.len().min(self.at.batch as usize));
                 self.chunk = Some(prepared.into_iter());
@@ -182,7 +199,8 @@ impl<T: Fn(&[&str]) -> Result<Vec<Encoded>, String>> Batches<T> {
             None => {
                 self.at = DataPosition {
                     block: self.at.block + 1,
-                    start: block.end,
+                    start: end.start,
+                    parts: end.parts.clone(),
                     chunk: 0,
                     batch: 0,
                     ..self.at
@@ -194,11 +212,13 @@ impl<T: Fn(&[&str]) -> Result<Vec<Encoded>, String>> Batches<T> {
     }
 
     fn read_block(&mut self) -> Result<(), CorpusError> {
-        match self.blocks.next() {
-            Some(block) => {
-                let block = block?;
-                let order = self.order(&block);
-                self.block = Some(Shuffled { block, order });
+        match self.source.next()? {
+            Some(_) if self.source.is_read_again() && self.has_given_nothing() => {
+                return Err(self.no_batch());
+            }
+            Some((lines, end)) => {
+                let order = self.order(&lines);
+                self.block = Some(Shuffled { lines, order, end });
             }
             None => self.begin_epoch()?,
         }
@@ -209,28 +229,35 @@ impl<T: Fn(&[&str]) -> Result<Vec<Encoded>, String>> Batches<T> {
         let stopped = self.stop.load(Ordering::Relaxed);
         // A run that is resumed within an epoch has had a batch of it.
         let whole = self.begun.is_start_of_epoch();
-        if whole && self.at.lines == self.begun.lines && !stopped {
-            return Err(CorpusError::NoBatch {
-                percent: self.settings.held_out * 100.0,
-            });
+        if whole && self.has_given_nothing() && !stopped {
+            return Err(self.no_batch());
         }
         self.at = self.at.next_epoch();
-        self.begun = self.at;
-        let blocks = self.corpus.blocks(self.at.start, self.settings.limits);
-        self.blocks = blocks.until(self.stop.clone());
+        self.begun = self.at.clone();
+        let source = Source::open(&self.corpus, &self.at, self.settings.limits);
+        self.source = source.until(&self.stop);
         Ok(())
     }
 
+    fn has_given_nothing(&self) -> bool {
+        self.at.lines == self.begun.lines
+    }
+
+    fn no_batch(&self) -> CorpusError {
+        CorpusError::NoBatch {
+            percent: self.settings.held_out * 100.0,
+        }
+    }
+
     /// Which lines of a block are trained on, in the order of this epoch.
-    fn order(&self, block: &Block) -> Vec<usize> {
+    fn order(&self, lines: &[Line]) -> Vec<usize> {
         let LoaderSettings {
             held_out,
             seed,
             batch,
             ..
         } = self.settings;
-        let lines = block.lines.iter().enumerate();
-        let trained: Vec<usize> = lines
+        let trained: Vec<usize> = (lines.iter().enumerate())
             .filter(|(_, line)| !is_held_out(&line.text, held_out))
             .map(|(index, _)| index)
             .collect();

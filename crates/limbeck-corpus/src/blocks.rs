@@ -31,6 +31,12 @@ impl BlockLimits {
             line_bytes: max_length.saturating_mul(32).max(4),
         }
     }
+
+    /// Whether a block of so many lines and bytes takes another line. It always takes a first one.
+    pub(crate) fn has_room(&self, lines: usize, bytes: usize) -> bool {
+        let has_bytes = bytes + self.line_bytes <= self.block_bytes;
+        lines == 0 || (lines < self.block_lines && has_bytes)
+    }
 }
 
 /// One document.
@@ -59,12 +65,8 @@ pub struct Block {
 
 /// Iterator over the blocks of a corpus; ends after the first error.
 pub struct Blocks {
-    corpus: Corpus,
+    lines: Lines,
     limits: BlockLimits,
-    at: Position,
-    reader: Option<TextReader>,
-    raw: Vec<u8>,
-    stop: Arc<AtomicBool>,
     finished: bool,
 }
 
@@ -84,42 +86,84 @@ impl Iterator for Blocks {
 impl Blocks {
     /// The blocks from `start` on.
     pub(crate) fn new(corpus: Corpus, start: Position, limits: BlockLimits) -> Self {
+        let end = corpus.texts().len();
         Self {
-            corpus,
+            lines: Lines::new(corpus, start, end, limits.line_bytes),
             limits,
-            at: start,
-            reader: None,
-            raw: Vec::new(),
-            stop: Arc::default(),
             finished: false,
         }
     }
 
     /// Ends the iteration early, within milliseconds, once `stop` is true.
     pub(crate) fn until(self, stop: Arc<AtomicBool>) -> Self {
-        Self { stop, ..self }
+        Self {
+            lines: self.lines.until(stop),
+            ..self
+        }
     }
 
     fn read_block(&mut self) -> Result<Option<Block>, CorpusError> {
-        let start = self.at;
+        let start = self.lines.at;
         let mut lines = Vec::new();
         let mut bytes = 0;
-        while lines.is_empty() || self.has_room(lines.len(), bytes) {
-            let Some(line) = self.read_line()? else { break };
+        while self.limits.has_room(lines.len(), bytes) {
+            let Some(line) = self.lines.next()? else {
+                break;
+            };
             bytes += line.text.len();
             lines.push(line);
         }
-        let end = self.at;
+        let end = self.lines.at;
         Ok((!lines.is_empty()).then_some(Block { start, end, lines }))
     }
+}
 
-    fn has_room(&self, lines: usize, bytes: usize) -> bool {
-        lines < self.limits.block_lines && bytes + self.limits.line_bytes <= self.limits.block_bytes
+/// The lines of texts of a corpus that follow each other.
+pub(crate) struct Lines {
+    corpus: Corpus,
+    /// The start of the next line.
+    pub(crate) at: Position,
+    /// Index of the text after the last one.
+    end: usize,
+    line_bytes: usize,
+    reader: Option<TextReader>,
+    raw: Vec<u8>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Lines {
+    /// The lines from a place on, up to the text of index `end`, each of at most so many bytes.
+    pub(crate) fn new(corpus: Corpus, at: Position, end: usize, line_bytes: usize) -> Self {
+        Self {
+            corpus,
+            at,
+            end,
+            line_bytes,
+            reader: None,
+            raw: Vec::new(),
+            stop: Arc::default(),
+        }
     }
 
-    /// The next line that is not blank.
-    fn read_line(&mut self) -> Result<Option<Line>, CorpusError> {
-        while let Some(text) = self.corpus.texts().get(self.at.file) {
+    /// Ends early, within milliseconds, once `stop` is true.
+    pub(crate) fn until(self, stop: Arc<AtomicBool>) -> Self {
+        Self { stop, ..self }
+    }
+
+    /// Whether it has ended early.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Goes on at another place.
+    pub(crate) fn go_to(&mut self, at: Position) {
+        self.at = at;
+        self.reader = None;
+    }
+
+    /// The next line that is not blank; none at the end, and if reading was stopped.
+    pub(crate) fn next(&mut self) -> Result<Option<Line>, CorpusError> {
+        while let Some(text) = self.corpus.texts()[..self.end].get(self.at.file) {
             let reader = match &mut self.reader {
                 Some(reader) => reader,
                 none => {
@@ -136,7 +180,7 @@ impl Blocks {
             let is_json = self.corpus.field().is_some() || text.form.has_strings;
             let room = match is_json {
                 true => json::MOST_BYTES,
-                false => self.limits.line_bytes + BYTE_ORDER_MARK.len() + 1,
+                false => self.line_bytes + BYTE_ORDER_MARK.len() + 1,
             };
             let read = reader.read_line(&mut self.raw, room);
             let read = read.map_err(|e| reader.error(text, self.at.byte, e))?;
@@ -153,13 +197,7 @@ impl Blocks {
             }
             let line = match is_json {
                 true => self.document(text, read.overflow)?,
-                false => decode(
-                    text,
-                    self.at,
-                    &self.raw,
-                    read.overflow,
-                    self.limits.line_bytes,
-                )?,
+                false => decode(text, self.at, &self.raw, read.overflow, self.line_bytes)?,
             };
             self.at.byte += read.bytes;
             self.at.line += 1;
@@ -184,7 +222,7 @@ impl Blocks {
             reason,
         })?;
         let mut document = document.unwrap_or_default();
-        let kept = document.floor_char_boundary(self.limits.line_bytes);
+        let kept = document.floor_char_boundary(self.line_bytes);
         let cut = kept < document.len();
         document.truncate(kept);
         Ok(Line {
@@ -198,7 +236,7 @@ impl Blocks {
     /// A position past the end comes from a run whose corpus had more files.
     fn require_end(&self) -> Result<(), CorpusError> {
         let end = Position {
-            file: self.corpus.texts().len(),
+            file: self.end,
             ..Position::default()
         };
         if self.at == end {

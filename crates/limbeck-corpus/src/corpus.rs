@@ -1,18 +1,21 @@
 //! A corpus: which texts it is made of.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use limbeck_recipe::batching::Position;
 
-use crate::blocks::{BlockLimits, Blocks};
+use crate::blocks::{BlockLimits, Blocks, Lines};
 use crate::error::CorpusError;
 use crate::fingerprint::Fingerprint;
 use crate::text::{Expected, Place, READ_BUFFER, Text, shown, unreadable};
 
 /// Texts that a message names before it only counts them.
 const NAMED_TEXTS: usize = 3;
+/// Parts of a corpus that are measured by themselves: of more, so few lines each would be that they say nothing.
+const MEASURED_PARTS: usize = 32;
 /// Lines that are in memory together while they are only counted.
 const COUNTED_LINES: usize = 1024;
 
@@ -25,12 +28,23 @@ pub struct FileSummary {
     pub bytes: u64,
 }
 
+/// What one pattern of a corpus names, or one text in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    /// Without folders.
+    name: String,
+    /// Indices of its texts. None if earlier patterns name all of them.
+    texts: Range<usize>,
+}
+
 /// Texts with one document a line: UTF-8 with or without a byte order mark, LF or CRLF (or CR alone, if there is no LF), as they
 /// are or packed with gzip, and natively zstd, xz or bzip2. With a field, the lines are JSON objects whose field is the
 /// document. The content of files is never in memory as a whole. A clone shares the texts.
 #[derive(Clone, Debug)]
 pub struct Corpus {
     texts: Arc<[Text]>,
+    parts: Arc<[Part]>,
+    weights: Option<Arc<[f64]>>,
     field: Option<Arc<str>>,
     fingerprint: Option<Arc<Fingerprint>>,
 }
@@ -44,16 +58,23 @@ impl Corpus {
             return Err(CorpusError::NoPattern);
         }
         let mut texts = Vec::new();
+        let mut parts = Vec::new();
         let mut known = HashSet::new();
         for pattern in patterns {
+            let first = texts.len();
             for path in expand(pattern)? {
                 let identity = path.canonicalize().map_err(|e| unreadable(&path, e))?;
                 if known.insert(identity) {
                     texts.push(Place::File(path));
                 }
             }
+            let name = Path::new(pattern).file_name().unwrap_or_default();
+            parts.push(Part {
+                name: name.to_string_lossy().into_owned(),
+                texts: first..texts.len(),
+            });
         }
-        Self::with_text(texts, field)
+        Self::with_text(texts, parts, field)
     }
 
     /// The corpus of texts that are already here, each with its name for messages. The same bytes give the same lines
@@ -65,20 +86,99 @@ impl Corpus {
         if texts.is_empty() {
             return Err(CorpusError::NoText);
         }
+        let parts = texts.iter().enumerate().map(|(index, (name, _))| Part {
+            name: name.clone(),
+            texts: index..index + 1,
+        });
+        let parts = parts.collect();
         let texts = texts.into_iter();
         let places = texts.map(|(name, bytes)| Place::Memory { name, bytes });
-        Self::with_text(places.collect(), field)
+        Self::with_text(places.collect(), parts, field)
     }
 
-    fn with_text(places: Vec<Place>, field: Option<&str>) -> Result<Self, CorpusError> {
+    fn with_text(
+        places: Vec<Place>,
+        parts: Vec<Part>,
+        field: Option<&str>,
+    ) -> Result<Self, CorpusError> {
         let texts = places.into_iter().map(|place| Text::new(place, field));
         let corpus = Self {
             texts: texts.collect::<Result<_, _>>()?,
+            parts: parts.into(),
+            weights: None,
             field: field.map(Into::into),
             fingerprint: None,
         };
         corpus.require_text()?;
         Ok(corpus)
+    }
+
+    /// The same corpus, of whose batches each part (what a pattern names, or a text in memory) has the share of lines that its weight
+    /// is of all weights; none leaves it as it is. Weights are finite, 0 or more, and not all 0.
+    ///
+    /// # Errors
+    /// There is not one weight a part, a part has a weight and no line, or a text cannot be read.
+    pub fn weighted(self, weights: Option<&[f64]>) -> Result<Self, CorpusError> {
+        let Some(weights) = weights else {
+            return Ok(self);
+        };
+        if weights.len() != self.parts.len() {
+            return Err(CorpusError::Weights {
+                weights: weights.len(),
+                parts: self.parts.len(),
+            });
+        }
+        for (part, _) in weights.iter().enumerate().filter(|(_, w)| **w > 0.0) {
+            let from = self.start_of(part);
+            let mut lines = Lines::new(self.clone(), from, self.end_of(part), READ_BUFFER);
+            if lines.next()?.is_none() {
+                return Err(self.nothing_to_weigh(part));
+            }
+        }
+        Ok(Self {
+            weights: Some(weights.into()),
+            ..self
+        })
+    }
+
+    pub(crate) fn nothing_to_weigh(&self, part: usize) -> CorpusError {
+        let name = self.parts[part].name.clone();
+        CorpusError::NothingToWeigh { name }
+    }
+
+    /// How much is read of each part, if that is said.
+    pub(crate) fn weights(&self) -> Option<Arc<[f64]>> {
+        self.weights.clone()
+    }
+
+    /// Where a part begins.
+    pub(crate) fn start_of(&self, part: usize) -> Position {
+        Position {
+            file: self.parts[part].texts.start,
+            ..Position::default()
+        }
+    }
+
+    /// Index of the text after the last one of a part.
+    pub(crate) fn end_of(&self, part: usize) -> usize {
+        self.parts[part].texts.end
+    }
+
+    /// The names of the parts that are measured by themselves, in order; none unless there are several, and not too many. Where
+    /// parts have the same name, their places, from 1, are added.
+    pub fn measured_parts(&self) -> Vec<String> {
+        let parts = &self.parts;
+        if !(2..=MEASURED_PARTS).contains(&parts.len()) {
+            return Vec::new();
+        }
+        let name = |(index, part): (usize, &Part)| {
+            let same = parts.iter().filter(|other| other.name == part.name);
+            match same.count() {
+                1 => part.name.clone(),
+                _ => format!("{} ({})", part.name, index + 1),
+            }
+        };
+        parts.iter().enumerate().map(name).collect()
     }
 
     fn require_text(&self) -> Result<(), CorpusError> {

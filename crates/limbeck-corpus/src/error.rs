@@ -2,6 +2,8 @@
 
 use std::io;
 
+use limbeck_recipe::counted;
+
 use crate::json;
 
 /// Why a corpus cannot be read or batched. Each message gives the values and what to do.
@@ -105,6 +107,26 @@ pub enum CorpusError {
     Empty {
         /// The files, or the first of them.
         files: String,
+    },
+    /// Weights that are not those of this corpus.
+    #[error(
+        "{} for {} of text; give each one",
+        counted(weights, "weight"),
+        counted(parts, "file")
+    )]
+    Weights {
+        /// How many weights there are.
+        weights: usize,
+        /// How many paths, globs or texts there are.
+        parts: usize,
+    },
+    /// A weight of nothing: it has no line, or all of its files are named before it.
+    #[error(
+        "'{name}' of the corpus has a weight, and no line of text that is not named before it. Leave it out, or give it the weight 0"
+    )]
+    NothingToWeigh {
+        /// The path or glob without folders, or the text's name.
+        name: String,
     },
     /// A line is not UTF-8.
     #[error(

@@ -17,6 +17,7 @@ mod form;
 mod json;
 #[cfg(not(target_family = "wasm"))]
 mod loader;
+mod mix;
 mod packing;
 mod table;
 mod text;

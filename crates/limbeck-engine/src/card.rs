@@ -5,8 +5,9 @@ use std::time::Duration;
 use limbeck_corpus::FileSummary;
 use limbeck_protocol::before_use;
 use limbeck_recipe::{
-    ASSISTANT, Compute, Config, Evaluation, HubId, Init, Mixed, Objective, Operation, OutputStage,
-    Pair, Part, Plan, Recipe, Tap, Vector, Vocabulary, counted, parameter_count,
+    ASSISTANT, Compute, Config, Evaluation, FileEvaluation, HubId, Init, Mixed, Objective,
+    Operation, OutputStage, Pair, Part, Plan, Recipe, Tap, Vector, Vocabulary, counted,
+    parameter_count,
 };
 
 /// Results of a finished run: what its plan does not hold.
@@ -119,6 +120,32 @@ impl Outcome {
         }
         table
     }
+
+    /// The parts of the loss on the lines of each file, before and after, as a Markdown table: a row of it is a file's. None where
+    /// files are not measured by themselves.
+    pub fn by_file(&self, plan: &Plan) -> Option<String> {
+        if self.after.files.is_empty() {
+            return None;
+        }
+        let parts = plan.parts();
+        let names: Vec<String> = parts.iter().map(Part::to_string).collect();
+        let mut table = format!(
+            "| {} → after | lines | {} |\n|---|---|{}\n",
+            before(plan),
+            names.join(" | "),
+            "---|".repeat(parts.len())
+        );
+        for FileEvaluation { file, lines, .. } in &self.after.files {
+            let cells = parts.iter().map(|part| {
+                let value = |of: &Evaluation| decimals(of.of_file(file, *part));
+                format!("{} → {}", value(&self.before), value(&self.after))
+            });
+            let cells: Vec<String> = cells.collect();
+            let row = cells.join(" | ");
+            table.push_str(&format!("| {} | {lines} | {row} |\n", escape(file)));
+        }
+        Some(table)
+    }
 }
 
 /// What the student is called before the first step.
@@ -142,7 +169,17 @@ pub fn facts(plan: &Plan) -> Vec<(String, String)> {
         .map(|(pair, weight)| weighted(*weight, pair.to_string()))
         .collect();
     let Method { objective, .. } = Method::of(recipe.objective);
-    let data: Vec<&str> = recipe.corpus.iter().map(|path| name(path)).collect();
+    let mut data: Vec<String> = recipe
+        .corpus
+        .iter()
+        .map(|path| name(path).to_owned())
+        .collect();
+    if let Some(weights) = &recipe.corpus_weights {
+        let sum: f64 = weights.iter().sum();
+        for (name, weight) in data.iter_mut().zip(weights) {
+            name.push_str(&format!(" ({:.1} % of the lines)", 100.0 * weight / sum));
+        }
+    }
     let fact = |name: &str, value: String| (name.to_owned(), value);
     let mut facts = teachers(plan);
     facts.extend([
@@ -444,6 +481,9 @@ pub fn model_card(plan: &Plan, outcome: &Outcome) -> String {
         outcome.table(plan),
         outcome.all_pairs(plan)
     ));
+    if let Some(files) = outcome.by_file(plan) {
+        card.push_str(&format!("\nThe parts of the loss file by file:\n\n{files}"));
+    }
     card.push_str(&format!(
         "\n{}\n\n## Before you use it\n\n{}\n",
         outcome.heldout_note,

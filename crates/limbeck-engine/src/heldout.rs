@@ -46,8 +46,11 @@ pub enum HeldoutError {
 
 /// Lines of the corpus that the student never sees.
 pub struct Heldout {
-    /// In batches, short lines first.
+    /// In batches, short lines first. Where parts of the corpus are measured by themselves, those of each part follow each other; the
+    /// file of a batch's `sources` is the index of its part in `files`.
     pub batches: Vec<Batch>,
+    /// The names of these parts, if there are several: see [`Corpus::measured_parts`].
+    pub files: Vec<String>,
     /// "held-out lines" or "training lines".
     pub kind: &'static str,
     /// Which lines they are, in one sentence.
@@ -81,7 +84,8 @@ impl Heldout {
     ) -> Result<Self, HeldoutError> {
         let Unseen {
             texts,
-            mut sequences,
+            parts,
+            sequences,
             kind,
             which,
         } = unseen(plan, corpus, tokenizer, lines)?;
@@ -89,11 +93,14 @@ impl Heldout {
         let note = format!("Measured on {} {which}.", sequences.len());
         let (picture, picture_left_out) = picture(&sequences);
         let sentences = sentences(texts, &sequences, SENTENCES);
-        sequences.sort_by_key(Vec::len);
+        let mut sequences: Vec<(usize, Vec<u32>)> = parts.into_iter().zip(sequences).collect();
+        sequences.sort_by_key(|(part, ids)| (*part, ids.len()));
         let recipe = &plan.recipe;
-        let batches = sequences.chunks(recipe.batch).map(|chunk| {
-            let sequences: Vec<&[u32]> = chunk.iter().map(Vec::as_slice).collect();
-            let sources = vec![(0, 0); chunk.len()];
+        let of_parts = sequences.chunk_by(|a, b| a.0 == b.0);
+        let batches = of_parts.flat_map(|lines| lines.chunks(recipe.batch));
+        let batches = batches.map(|chunk| {
+            let sequences: Vec<&[u32]> = chunk.iter().map(|(_, ids)| ids.as_slice()).collect();
+            let sources = chunk.iter().map(|(part, _)| (*part, 0)).collect();
             Batch::pad(
                 &sequences,
                 sources,
@@ -104,6 +111,7 @@ impl Heldout {
         });
         Ok(Self {
             batches: batches.collect(),
+            files: corpus.measured_parts(),
             kind,
             note,
             picture,
@@ -117,6 +125,8 @@ impl Heldout {
 pub(crate) struct Unseen {
     /// As they are written.
     pub texts: Vec<String>,
+    /// The part of the corpus that each is from: see [`held_out`].
+    pub parts: Vec<usize>,
     /// Their tokens.
     pub sequences: Vec<Vec<u32>>,
     /// See [`Heldout::kind`].
@@ -148,10 +158,12 @@ pub(crate) fn unseen(
             "training lines: the corpus holds no held-out line",
         ),
     ] {
-        let (texts, sequences) = sequences(plan, corpus, tokenizer, fraction, lines)?;
+        let (lines, sequences) = sequences(plan, corpus, tokenizer, fraction, lines)?;
         if !sequences.is_empty() {
+            let (parts, texts) = lines.into_iter().unzip();
             return Ok(Unseen {
                 texts,
+                parts,
                 sequences,
                 kind,
                 which,
@@ -162,16 +174,16 @@ pub(crate) fn unseen(
     Err(CorpusError::NoBatch { percent }.into())
 }
 
-/// Lines with a token, and their tokens.
+/// Lines with a token, each with its part of the corpus, and their tokens.
 fn sequences(
     plan: &Plan,
     corpus: &Corpus,
     tokenizer: &Tokenizer,
     fraction: f64,
     lines: usize,
-) -> Result<(Vec<String>, Vec<Vec<u32>>), HeldoutError> {
+) -> Result<(Vec<(usize, String)>, Vec<Vec<u32>>), HeldoutError> {
     let lines = held_out(corpus, limits(&plan.recipe), fraction, lines)?;
-    let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let texts: Vec<&str> = lines.iter().map(|(_, text)| text.as_str()).collect();
     let tokens = tokenizer.encode(&texts)?.into_iter().map(|t| t.ids);
     let both = lines.iter().cloned().zip(tokens);
     Ok(both.filter(|(_, ids)| !ids.is_empty()).unzip())

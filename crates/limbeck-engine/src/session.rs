@@ -14,8 +14,8 @@ use limbeck_model::{Encoder, Folder, ModelError, Tokenizer};
 use limbeck_protocol::{Control, Found, RunInfo, Stage};
 use limbeck_recipe::batching::DataPosition;
 use limbeck_recipe::{
-    Evaluation, Part, Plan, PlanError, Recipe, SentenceHead, Step, beyond_buffer, beyond_memory,
-    parameter_count,
+    Evaluation, FileEvaluation, Part, Plan, PlanError, Recipe, SentenceHead, Step, beyond_buffer,
+    beyond_memory, parameter_count,
 };
 use limbeck_train::{Checkpoint, Event, Run, TrainError, check_kernels};
 
@@ -116,6 +116,7 @@ impl Session {
         let before = checkpoint.as_ref().map(|c| &c.header.inputs);
         let models = of_models(&source, start.as_ref());
         let (corpus, mut inputs) = examine(taught_by(&plan), before, models, corpus)?;
+        let corpus = corpus.weighted(recipe.corpus_weights.as_deref())?;
         let files = corpus.describe()?;
         let opened = front.open(recipe.device).await.map_err(RunError::Device)?;
         let free = front.free_memory();
@@ -143,7 +144,7 @@ impl Session {
         let (run, position) = match &checkpoint {
             Some(checkpoint) => (
                 Run::resume(plan, teacher.clone(), checkpoint)?,
-                checkpoint.header.position,
+                checkpoint.header.position.clone(),
             ),
             None => (
                 new_run(plan, &teacher, first.as_ref()).await?,
@@ -154,7 +155,7 @@ impl Session {
             corpus: corpus.clone(),
             tokenise: Box::new(feed::tokenise(truncating)),
             settings: feed::settings(run.plan(), opened.on_gpu),
-            from: position,
+            from: position.clone(),
         })?;
         let sentence = Sentence::read(&run, &tokenizer, picture(&heldout)).await?;
         let lines = &heldout.sentences;
@@ -593,6 +594,7 @@ async fn measure(
 ) -> Result<Evaluation, RunError> {
     let mut mean = Evaluation {
         step: run.steps_taken(),
+        files: heldout.files.iter().map(unmeasured).collect(),
         note: heldout.note.clone(),
         ..Evaluation::default()
     };
@@ -603,19 +605,39 @@ async fn measure(
         front.breathe().await;
         let weight = batch.lengths.len() as f64;
         let of_batch = run.evaluate(std::slice::from_ref(batch)).await?;
-        add(&mut mean.parts, of_batch.parts, weight);
-        add(&mut mean.untrained, of_batch.untrained, weight);
+        add(&mut mean.parts, &of_batch.parts, weight);
+        add(&mut mean.untrained, &of_batch.untrained, weight);
         lines += weight;
+        let file = batch.sources.first().map_or(0, |source| source.0);
+        if let Some(file) = mean.files.get_mut(file) {
+            add(&mut file.parts, &of_batch.parts, weight);
+            file.lines += batch.lengths.len() as u64;
+        }
     }
-    let sums = mean.parts.values_mut().chain(mean.untrained.values_mut());
-    sums.for_each(|sum| *sum /= lines);
+    divide(&mut mean.parts, lines);
+    divide(&mut mean.untrained, lines);
+    mean.files.retain(|file| file.lines > 0);
+    for file in &mut mean.files {
+        divide(&mut file.parts, file.lines as f64);
+    }
     Ok(mean)
 }
 
-fn add(sums: &mut BTreeMap<Part, f64>, values: BTreeMap<Part, f64>, weight: f64) {
-    for (part, value) in values {
-        *sums.entry(part).or_insert(0.0) += value * weight;
+fn unmeasured(file: &String) -> FileEvaluation {
+    FileEvaluation {
+        file: file.clone(),
+        ..FileEvaluation::default()
     }
+}
+
+fn add(sums: &mut BTreeMap<Part, f64>, values: &BTreeMap<Part, f64>, weight: f64) {
+    for (part, value) in values {
+        *sums.entry(*part).or_insert(0.0) += value * weight;
+    }
+}
+
+fn divide(sums: &mut BTreeMap<Part, f64>, by: f64) {
+    sums.values_mut().for_each(|sum| *sum /= by);
 }
 
 /// Refuses a run that does not fit the device, before it takes any memory. Of a GPU only the largest tensor is known: what it has

@@ -18,16 +18,28 @@ pub struct Position {
     pub line: u64,
 }
 
+/// A place in a part of a corpus that has a weight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartPosition {
+    /// The start of its next line.
+    pub at: Position,
+    /// Lines that it has given since the run began.
+    pub lines: u64,
+}
+
 /// Where to continue after a batch. From there, with the same corpus and settings, exactly the batches follow that an
 /// uninterrupted run would have had. The default is the very beginning.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataPosition {
-    /// Whole passes over the corpus that are done.
+    /// Whole passes over the corpus that are done; 0 of a corpus with weights, which has no common end.
     pub epoch: u64,
     /// Blocks of this epoch that are done.
     pub block: u64,
     /// Where the current block starts.
     pub start: Position,
+    /// The same in each part of a corpus with weights, where `start` says nothing; none of these at the very beginning.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartPosition>,
     /// Chunks of this block that are done.
     pub chunk: u64,
     /// Batches of this chunk that are done.
@@ -125,6 +137,16 @@ impl Batch {
     pub fn padding(&self) -> usize {
         self.ids.len() - self.tokens()
     }
+}
+
+/// Which part of a corpus gives the next line: the one that is furthest behind its weight's share of the lines, the first of equals;
+/// `lines` are those that each has given so far. After any number of lines each part is within a few of its share (the divisors of
+/// Sainte-Lague). None if no weight is above 0.
+pub fn next_part(weights: &[f64], lines: impl IntoIterator<Item = u64>) -> Option<usize> {
+    let due = weights.iter().zip(lines);
+    let due = due.map(|(weight, lines)| (lines as f64 + 0.5) / weight);
+    let due = due.enumerate().filter(|(part, _)| weights[*part] > 0.0);
+    due.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(part, _)| part)
 }
 
 /// The order of the `count` lines of a block in an epoch: a permutation of `0 .. count`.

@@ -57,4 +57,4 @@ pub use shape::{
     Reach, Shape, distance_bucket, distance_slope,
 };
 pub use shards::{WEIGHTS_INDEX, shards};
-pub use step::{Evaluation, Step};
+pub use step::{Evaluation, FileEvaluation, Step};

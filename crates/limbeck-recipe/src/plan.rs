@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::Part;
 use crate::config::{Config, StudentSize, parameter_count};
+use crate::counted;
 use crate::init::Init;
 use crate::kernels::{Kernels, Mixed};
 use crate::pair::{Pair, Vector, common_relation_heads};
@@ -347,6 +348,7 @@ fn check_numbers(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) {
     mistakes.demand(!recipe.corpus.is_empty(), "corpus", || {
         "no file or glob given".into()
     });
+    check_weights(recipe, mistakes);
     mistakes.demand((1..=65_536).contains(&recipe.batch), "batch", || {
         format!("must be 1 to 65536 sequences, not {}", recipe.batch)
     });
@@ -435,6 +437,27 @@ fn check_numbers(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) {
         ),
     ] {
         mistakes.demand(holds, field, || format!("must be {range}, not {value}"));
+    }
+}
+
+fn check_weights(recipe: &Recipe, mistakes: &mut Mistakes) {
+    let Some(weights) = &recipe.corpus_weights else {
+        return;
+    };
+    let field = "corpus_weights";
+    let paths = recipe.corpus.len();
+    mistakes.demand(weights.len() == paths, field, || {
+        let (given, paths) = (counted(weights.len(), "weight"), counted(paths, "path"));
+        format!("{given} for {paths} of corpus; give each path or glob one")
+    });
+    let is_weight = |weight: &f64| weight.is_finite() && *weight >= 0.0;
+    match weights.iter().find(|weight| !is_weight(weight)) {
+        Some(wrong) => mistakes.demand(false, field, || {
+            format!("must be 0 or more, and finite, not {wrong}")
+        }),
+        None => mistakes.demand(weights.iter().any(|weight| *weight > 0.0), field, || {
+            "no weight is above 0, so that no line would be trained on".into()
+        }),
     }
 }
 

@@ -240,6 +240,11 @@ pub struct Recipe {
     /// The field that is the document, if the corpus is JSON lines: one object per line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub corpus_field: Option<String>,
+    /// How much is read of each path or glob of `corpus`, in their order: shares of the lines, in any unit, such as [2, 1]. What ends
+    /// before the others begins anew, and what has weight 0 is only measured. Unless given: one file after the other, each line once
+    /// an epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corpus_weights: Option<Vec<f64>>,
     /// Fraction of the lines that is held out of training for evaluation, chosen by a hash of the line.
     pub heldout: f64,
     /// Maximum tokens per sequence; longer lines are truncated.
@@ -303,6 +308,7 @@ impl Default for Recipe {
             output: OutputRecipe::default(),
             corpus: Vec::new(),
             corpus_field: None,
+            corpus_weights: None,
             heldout: 0.01,
             max_length: 128,
             batch: 32,

@@ -55,9 +55,23 @@ pub struct Evaluation {
     /// The relations of the other pairs: KL in nats, as of the pairs among the parts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub untrained: BTreeMap<Part, f64>,
+    /// The same of each part of the corpus by itself, where it has several and not too many; all of one pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileEvaluation>,
     /// The lines that it was measured on, in one sentence; empty where the reader knows.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
+}
+
+/// The parts of the loss on the held-out lines of one path or glob of a corpus.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FileEvaluation {
+    /// Its name, without folders.
+    pub file: String,
+    /// How many lines of it were measured.
+    pub lines: u64,
+    /// See [`Evaluation::parts`]: the mean over these lines.
+    pub parts: BTreeMap<Part, f64>,
 }
 
 impl Evaluation {
@@ -66,6 +80,12 @@ impl Evaluation {
         let part = Part::Relation(pair);
         let kl = self.parts.get(&part).or_else(|| self.untrained.get(&part));
         kl.copied()
+    }
+
+    /// A part of the loss on the lines of a file, if that was measured.
+    pub fn of_file(&self, file: &str, part: Part) -> Option<f64> {
+        let file = self.files.iter().find(|of| of.file == file)?;
+        file.parts.get(&part).copied()
     }
 }
 

@@ -22,6 +22,20 @@ fn an_evaluation_knows_every_pair_that_was_measured() {
 }
 
 #[test]
+fn an_evaluation_may_have_a_record_of_each_file() {
+    let files = json!([{ "file": "de.txt", "lines": 12, "parts": { "Q-Q": 0.75 } }]);
+    let record = json!({ "step": 3, "parts": { "Q-Q": 0.5 }, "files": files });
+    let evaluation: Evaluation = serde_json::from_value(record.clone()).expect("a record");
+    assert_eq!(evaluation.files[0].file, "de.txt");
+    assert_eq!(json!(evaluation), record);
+    let whole = Evaluation {
+        files: Vec::new(),
+        ..evaluation
+    };
+    assert_eq!(json!(whole).get("files"), None);
+}
+
+#[test]
 fn a_plan_pools_by_the_mean_until_a_folder_says_otherwise() {
     let json = include_bytes!("../../../assets/teacher/config.json");
     let teacher = Config::parse("config.json", json).expect("the bundled config");

@@ -37,8 +37,11 @@ pub fn finish(session: &Session, listener: &Listener) -> Result<(), CliError> {
         .map(|(name, value)| format!("  {name:<16} {value}"))
         .collect();
     let damage = numbers.damage(METRICS);
+    let files = outcome
+        .by_file(plan)
+        .map_or_else(String::new, |files| format!("File by file:\n{files}\n"));
     let text = format!(
-        "\n{parts}\nAll nine pairs; ** marks those that were trained:\n{pairs}\n{}\n\n{}\n{}: {folder}\nreport:  {folder}/report.html{}{}",
+        "\n{parts}\nAll nine pairs; ** marks those that were trained:\n{pairs}\n{files}{}\n\n{}\n{}: {folder}\nreport:  {folder}/report.html{}{}",
         outcome.heldout_note,
         facts.join("\n"),
         listener.stage.result(),

@@ -129,11 +129,18 @@ impl Listener {
             step,
             parts,
             untrained,
+            files,
             ..
         } = evaluation;
         let (kind, values) = (self.measured_on, in_words(parts, 4));
-        let text = format!("step {step}: on {kind}: {values}");
-        let fields = json!({ "step": step, "parts": parts, "untrained": untrained });
+        let mut text = format!("step {step}: on {kind}: {values}");
+        let mut fields = json!({ "step": step, "parts": parts, "untrained": untrained });
+        if !files.is_empty() {
+            fields["files"] = json!(files);
+        }
+        for file in files {
+            text.push_str(&format!("\n  {}: {}", file.file, in_words(&file.parts, 4)));
+        }
         self.progress.say(&text, "evaluated", &fields);
     }
 

@@ -171,7 +171,7 @@ fn no_changed_line_reaches_a_batch() {
         let path = write(&folder, "corpus.txt", lines().concat());
         let corpus = fingerprinted(&[&path]);
         let start = DataPosition::default();
-        let expected = load(&corpus, settings(), start, 400);
+        let expected = load(&corpus, settings(), start.clone(), 400);
         let mut batches = Batches::new(corpus, tokenise, settings(), start);
         let mut given: Vec<_> = batches.by_ref().take(10).map(Result::ok).collect();
         let mut changed = lines();

@@ -50,10 +50,10 @@ fn files_and_memory_give_the_same_batches_and_positions() {
         files.describe().expect("sizes")
     );
     let start = DataPosition::default();
-    let threaded = load(&files, settings(), start, 290);
+    let threaded = load(&files, settings(), start.clone(), 290);
     assert_eq!(threaded.last().map(|loaded| loaded.next.epoch), Some(2));
-    assert_eq!(batches(&memory, start, 290), threaded);
-    assert_eq!(batches(&files, start, 290), threaded);
+    assert_eq!(batches(&memory, start.clone(), 290), threaded);
+    assert_eq!(batches(&files, start.clone(), 290), threaded);
     assert_eq!(load(&memory, settings(), start, 290), threaded);
 }
 
@@ -65,7 +65,7 @@ fn a_run_in_memory_can_be_resumed_after_any_batch() {
     let corpus = copied(&[&paths[0], &paths[1]]);
     let all = batches(&corpus, DataPosition::default(), 290);
     for (index, loaded) in all.iter().enumerate() {
-        let rest = batches(&corpus, loaded.next, all.len() - index - 1);
+        let rest = batches(&corpus, loaded.next.clone(), all.len() - index - 1);
         assert_eq!(rest, all[index + 1..], "resumed after batch {index}");
     }
 }
