@@ -21,6 +21,18 @@ async fn provide(asker: &mut Asker, text: &str) {
     provide_with(asker, &tiny_bert(), text).await;
 }
 
+/// The teacher, and as many texts as the recipe has weights for.
+async fn provide_for(asker: &mut Asker, recipe: &Recipe) {
+    provide(asker, &text()).await;
+    let Some(weights) = &recipe.corpus_weights else {
+        return;
+    };
+    let texts = (1..=weights.len()).map(|n| (format!("{n}.txt"), text().replace("small", "large")));
+    let (names, texts) = texts.map(|(name, text)| (name, text.into_bytes())).unzip();
+    asker.ask(Command::Texts { names }, texts);
+    asker.until(|e| matches!(e, Event::Texts { .. })).await;
+}
+
 async fn provide_with(asker: &mut Asker, teacher: &Folder, text: &str) {
     let (names, blobs): (Vec<_>, Vec<_>) = teacher
         .files()
@@ -140,7 +152,7 @@ fn start_with(asker: &Asker, recipe: Recipe) {
 /// The run of a recipe, not interrupted.
 async fn whole_run(device: &Device, recipe: Recipe) -> Vec<Step> {
     with_engine(Memory::new(device.clone()), async |asker| {
-        provide(asker, &text()).await;
+        provide_for(asker, &recipe).await;
         start_with(asker, recipe);
         steps(&asker.until(is(&FINISHED)).await)
     })
@@ -210,7 +222,7 @@ async fn taken_up(device: Device, recipe: Recipe, middle: u64) {
     // Each step is told at once.
     let place = Memory::ticking(device, 1.0);
     let first = with_engine(place.clone(), async |asker| {
-        provide(asker, &text()).await;
+        provide_for(asker, &recipe).await;
         start_with(asker, recipe);
         let heard = asker
             .until(|e| matches!(e, Event::Steps { steps } if steps[0].step == middle))
@@ -261,6 +273,52 @@ async fn taken_up(device: Device, recipe: Recipe, middle: u64) {
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn a_run_is_taken_up_where_it_was() {
     taken_up(cpu(), recipe(), 5).await;
+}
+
+/// Weights are those of the texts that a page gave, of which each is measured by itself.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_run_over_weighted_texts_is_taken_up_where_it_was() {
+    let weighted = Recipe {
+        corpus_weights: Some(vec![1.0, 3.0]),
+        ..recipe()
+    };
+    taken_up(cpu(), weighted.clone(), 5).await;
+    with_engine(Memory::new(cpu()), async |asker| {
+        provide_for(asker, &weighted).await;
+        start_with(asker, weighted);
+        let heard = asker.until(is(&FINISHED)).await;
+        let last = heard
+            .into_iter()
+            .rev()
+            .find_map(|(_, event, _)| match event {
+                Event::Evaluated { evaluation } => Some(evaluation),
+                _ => None,
+            });
+        let files = last.unwrap().files;
+        let names: Vec<&str> = files.iter().map(|file| file.file.as_str()).collect();
+        assert_eq!(names, ["1.txt", "2.txt"]);
+        // Their lines are the same.
+        assert!(files[0].lines > 0 && files[0].parts == files[1].parts);
+    })
+    .await;
+    with_engine(Memory::new(cpu()), async |asker| {
+        provide(asker, &text()).await;
+        let three = Some(vec![1.0; 3]);
+        let recipe = Recipe {
+            corpus_weights: three,
+            ..recipe()
+        };
+        start_with(asker, recipe);
+        let heard = asker.until(|e| matches!(e, Event::Refused { .. })).await;
+        let Some((_, Event::Refused { message, .. }, _)) = heard.last() else {
+            unreachable!()
+        };
+        assert!(
+            message.contains("3 weights for 1 path of corpus"),
+            "{message}"
+        );
+    })
+    .await;
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]

@@ -212,10 +212,10 @@ impl<T: Fn(&[&str]) -> Result<Vec<Encoded>, String>> Batches<T> {
     }
 
     fn read_block(&mut self) -> Result<(), CorpusError> {
+        if self.source.is_read_again() && self.has_given_nothing() {
+            return Err(self.no_batch());
+        }
         match self.source.next()? {
-            Some(_) if self.source.is_read_again() && self.has_given_nothing() => {
-                return Err(self.no_batch());
-            }
             Some((lines, end)) => {
                 let order = self.order(&lines);
                 self.block = Some(Shuffled { lines, order, end });

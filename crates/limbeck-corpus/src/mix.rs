@@ -127,7 +127,8 @@ impl Mix {
         }
     }
 
-    /// A block ends where it is full, or every part has ended in it: beyond that, only lines would come that are in it already.
+    /// A block ends where it is full, or where most of what would follow is in it already: parts with more than half of the weights
+    /// have ended in it.
     fn next(&mut self) -> Result<Option<(Vec<Line>, Reading)>, CorpusError> {
         let mut lines = Vec::new();
         let mut bytes = 0;
@@ -154,8 +155,10 @@ impl Mix {
             }
             part.ends += 1;
             part.lines.go_to(start);
-            let mut ends = self.parts.iter().zip(&before);
-            if !lines.is_empty() && ends.all(|(part, before)| part.ends > *before) {
+            let parts = self.parts.iter().zip(&before).zip(&self.weights);
+            let ended = parts.filter(|((part, before), _)| part.ends > **before);
+            let ended: f64 = ended.map(|(_, weight)| weight).sum();
+            if !lines.is_empty() && 2.0 * ended > self.weights.iter().sum::<f64>() {
                 break;
             }
         }

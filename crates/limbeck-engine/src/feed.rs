@@ -33,7 +33,7 @@ pub fn next_step(
     match loaded {
         Ok(loaded) if loaded.len() < accumulate => None,
         Ok(loaded) => {
-            let next = loaded.last()?.next;
+            let next = loaded.last()?.next.clone();
             Some(Ok((loaded.into_iter().map(|l| l.batch).collect(), next)))
         }
         Err(error) => Some(Err(error)),

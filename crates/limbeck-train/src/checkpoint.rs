@@ -254,7 +254,7 @@ pub(crate) async fn write(
         step: run.steps_taken(),
         skipped: run.skipped(),
         skipped_in_a_row: run.skipped_in_a_row(),
-        position: *position,
+        position: position.clone(),
         inputs: inputs.clone(),
         earlier_steps: run.earlier_steps().to_vec(),
         updates: header_updates,

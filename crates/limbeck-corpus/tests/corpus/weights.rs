@@ -87,22 +87,21 @@ fn a_weighted_run_can_be_resumed_after_any_batch() {
 
 /// Lines of a block are sorted by length: equal ones would share their batches.
 #[test]
-fn a_block_with_room_for_more_ends_where_every_part_has_ended() {
+fn a_block_with_room_for_more_ends_where_its_lines_would_come_again() {
     let folder = folder();
-    let corpus = two_languages(&folder, &[400.0, 30.0]).expect("a corpus");
+    let corpus = two_languages(&folder, &[400.0, 20.0]).expect("a corpus");
     let settings = LoaderSettings {
         limits: limits(100_000),
         keep_last: true,
         ..everything()
     };
-    let all = load(&corpus, settings, DataPosition::default(), 400);
+    let all = load(&corpus, settings, DataPosition::default(), 700);
     let blocks = all.last().map_or(0, |loaded| loaded.next.block);
     assert!(blocks > 1, "{blocks} blocks");
     let first = all.into_iter().filter(|loaded| loaded.next.block == 0);
     let lines = sources(&first.collect::<Vec<_>>());
-    let different: HashSet<_> = lines.iter().collect();
-    assert_eq!(different.len(), 430, "of {}", lines.len());
-    assert!(lines.len() < 440, "{} lines of 430", lines.len());
+    assert_eq!(lines.iter().collect::<HashSet<_>>().len(), lines.len());
+    assert_eq!(lines.len(), 420);
 }
 
 #[test]
@@ -118,9 +117,9 @@ fn a_part_of_weight_0_is_not_trained_on() {
 #[test]
 fn held_out_lines_are_never_trained_on_and_a_corpus_of_nothing_else_is_refused() {
     let folder = folder();
-    let corpus = two_languages(&folder, &[1.0, 1.0]).expect("a corpus");
+    let corpus = two_languages(&folder, &[3.0, 1.0]).expect("a corpus");
     let trained = trained_sources(&corpus);
-    let all = load(&corpus, settings(), DataPosition::default(), 300);
+    let all = load(&corpus, settings(), DataPosition::default(), 500);
     let seen: HashSet<_> = sources(&all).into_iter().collect();
     assert_eq!(seen, trained.into_iter().collect());
     let none = LoaderSettings {
