@@ -174,14 +174,17 @@ pub(crate) fn unseen(
     Err(CorpusError::NoBatch { percent }.into())
 }
 
-/// Lines with a token, each with its part of the corpus, and their tokens.
+/// A line, behind the part of the corpus that it is from.
+type Placed = (usize, String);
+
+/// Lines with a token, and their tokens.
 fn sequences(
     plan: &Plan,
     corpus: &Corpus,
     tokenizer: &Tokenizer,
     fraction: f64,
     lines: usize,
-) -> Result<(Vec<(usize, String)>, Vec<Vec<u32>>), HeldoutError> {
+) -> Result<(Vec<Placed>, Vec<Vec<u32>>), HeldoutError> {
     let lines = held_out(corpus, limits(&plan.recipe), fraction, lines)?;
     let texts: Vec<&str> = lines.iter().map(|(_, text)| text.as_str()).collect();
     let tokens = tokenizer.encode(&texts)?.into_iter().map(|t| t.ids);

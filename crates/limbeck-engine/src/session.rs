@@ -592,6 +592,10 @@ async fn measure(
     heldout: &Heldout,
     front: &mut impl Front,
 ) -> Result<Evaluation, RunError> {
+    let unmeasured = |file: &String| FileEvaluation {
+        file: file.clone(),
+        ..FileEvaluation::default()
+    };
     let mut mean = Evaluation {
         step: run.steps_taken(),
         files: heldout.files.iter().map(unmeasured).collect(),
@@ -621,13 +625,6 @@ async fn measure(
         divide(&mut file.parts, file.lines as f64);
     }
     Ok(mean)
-}
-
-fn unmeasured(file: &String) -> FileEvaluation {
-    FileEvaluation {
-        file: file.clone(),
-        ..FileEvaluation::default()
-    }
 }
 
 fn add(sums: &mut BTreeMap<Part, f64>, values: &BTreeMap<Part, f64>, weight: f64) {
