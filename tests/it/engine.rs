@@ -303,12 +303,11 @@ async fn a_run_over_weighted_texts_is_taken_up_where_it_was() {
     .await;
     with_engine(Memory::new(cpu()), async |asker| {
         provide(asker, &text()).await;
-        let three = Some(vec![1.0; 3]);
-        let recipe = Recipe {
-            corpus_weights: three,
+        let three = Recipe {
+            corpus_weights: Some(vec![1.0; 3]),
             ..recipe()
         };
-        start_with(asker, recipe);
+        start_with(asker, three);
         let heard = asker.until(|e| matches!(e, Event::Refused { .. })).await;
         let Some((_, Event::Refused { message, .. }, _)) = heard.last() else {
             unreachable!()
