@@ -309,13 +309,12 @@ async fn a_run_over_weighted_texts_is_taken_up_where_it_was() {
         };
         start_with(asker, three);
         let heard = asker.until(|e| matches!(e, Event::Refused { .. })).await;
-        let Some((_, Event::Refused { message, .. }, _)) = heard.last() else {
+        let Some((_, Event::Refused { control, message }, _)) = heard.last() else {
             unreachable!()
         };
-        assert!(
-            message.contains("3 weights for 1 path of corpus"),
-            "{message}"
-        );
+        assert_eq!(*control, Control::Texts);
+        let mistake = "corpus_weights: 3 weights for 1 path of corpus; give each path or glob one";
+        assert_eq!(message, mistake);
     })
     .await;
 }

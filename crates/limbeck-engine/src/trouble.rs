@@ -142,7 +142,11 @@ impl From<RunError> for Troubles {
 
 fn of_mistakes(mistakes: &[Mistake]) -> Troubles {
     let each = mistakes.iter();
-    let each = each.map(|m| (Control::Field(m.field.to_owned()), m.message.clone()));
+    let each = each.map(|Mistake { field, message }| match *field {
+        // A page has no field for them; another number of texts is what puts it right.
+        "corpus_weights" => (Control::Texts, format!("{field}: {message}")),
+        field => (Control::Field(field.to_owned()), message.clone()),
+    });
     Troubles(each.collect())
 }
 
