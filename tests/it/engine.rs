@@ -308,11 +308,8 @@ async fn a_run_over_weighted_texts_is_taken_up_where_it_was() {
             ..recipe()
         };
         start_with(asker, three);
-        let heard = asker.until(|e| matches!(e, Event::Refused { .. })).await;
-        let Some((_, Event::Refused { control, message }, _)) = heard.last() else {
-            unreachable!()
-        };
-        assert_eq!(*control, Control::Texts);
+        let (control, message) = asker.refusal().await;
+        assert_eq!(control, Control::Texts);
         let mistake = "corpus_weights: 3 weights for 1 path of corpus; give each path or glob one";
         assert_eq!(message, mistake);
     })
