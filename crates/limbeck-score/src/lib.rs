@@ -17,6 +17,7 @@ mod chunks;
 mod compare;
 mod marks;
 mod metric;
+mod quotes;
 mod task;
 
 pub use agreement::{Mean, Verdict, agreement};
@@ -24,4 +25,5 @@ pub use chunks::{are_chunks, is_chunk_tag};
 pub use compare::{RESAMPLES, Score, compare, compare_marks, confidence};
 pub use marks::{Counts, Marks};
 pub use metric::{cosine, mean, pearson, ranks, spearman};
+pub use quotes::require_closed_quotes;
 pub use task::{Kind, Metric, Task, TaskError};

@@ -5,6 +5,7 @@ use std::fmt;
 use limbeck_recipe::counted;
 
 use crate::metric::{cosine, mean, pearson, spearman};
+use crate::quotes::require_closed_quotes;
 
 /// Rows below which nothing can be said.
 const FEWEST: usize = 3;
@@ -236,6 +237,9 @@ impl Table {
     fn read(name: &str, bytes: &[u8]) -> Result<Self, String> {
         let is_csv = name.to_lowercase().ends_with(".csv");
         let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+        if is_csv {
+            require_closed_quotes(bytes)?;
+        }
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(if is_csv { b',' } else { b'\t' })
             .quoting(is_csv)
@@ -406,6 +410,12 @@ mod tests {
                 "sentence1,sentence2,score\na,b,c,1\n".into(),
                 "t.csv: line 2 has 4 columns, the header 3. Put a field with commas or quotes into quotes, and double the \
                  quotes in it",
+            ),
+            (
+                "t.csv",
+                "score,sentence1,sentence2\n1,a,b\n2,c,d\n3,e,f\n4,g,\"h\n5,i,j\n".into(),
+                "t.csv: line 5: a field begins with a quote that is left open, so the lines below would belong to it. Close it; if the \
+                 quote is part of the text, put the text into quotes and double those in it",
             ),
             (
                 "t.tsv",

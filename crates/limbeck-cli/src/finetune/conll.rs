@@ -178,6 +178,7 @@ pub fn read(path: &Path) -> Result<Conll, CliError> {
         }
     }
     refuse_comments(&name, &sentences)?;
+    refuse_numbers(&name, &sentences)?;
     match sentences.is_empty() {
         true => Err(wrong(format!("{name} has no sentence; {EXPECTED}"))),
         false => Ok(Conll { name, sentences }),
@@ -211,6 +212,29 @@ fn refuse_comments(name: &str, sentences: &[Sentence]) -> Result<(), CliError> {
     match hashes.iter().find(|hash| !is_tagged(hash)) {
         Some(((word, tag), line)) => Err(comment(name, *line, &format!("{word} … {tag}"))),
         None => Ok(()),
+    }
+}
+
+/// A first column that counts: a model would learn the numbers of words, not words.
+fn refuse_numbers(name: &str, sentences: &[Sentence]) -> Result<(), CliError> {
+    let counts = |sentence: &Sentence| {
+        let numbers = sentence.words.iter().map(|word| word.parse::<u32>());
+        let numbers = numbers.collect::<Result<Vec<_>, _>>();
+        numbers.is_ok_and(|numbers| {
+            numbers
+                .windows(2)
+                .all(|pair| pair[0].checked_add(1) == Some(pair[1]))
+        })
+    };
+    let longest = sentences.iter().max_by_key(|sentence| sentence.words.len());
+    match longest {
+        Some(longest) if longest.words.len() > 1 && sentences.iter().all(counts) => {
+            Err(wrong(format!(
+                "{name}, line {}: the first column counts the words (`{}`, `{}`), and must hold them; remove that column",
+                longest.line, longest.words[0], longest.words[1]
+            )))
+        }
+        _ => Ok(()),
     }
 }
 

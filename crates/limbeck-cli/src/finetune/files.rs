@@ -192,10 +192,10 @@ impl Outcome<'_> {
     /// So many examples, in words.
     fn examples(&self, count: usize) -> String {
         let what = match self.task.goal {
-            Goal::Tags(_) => "sentences",
-            Goal::Classes(_) | Goal::Score => "examples",
+            Goal::Tags(_) => "sentence",
+            Goal::Classes(_) | Goal::Score => "example",
         };
-        format!("{count} {what}")
+        counted(count, what)
     }
 
     /// A line for each seed, and one for all of them.

@@ -6,6 +6,7 @@ use std::path::Path;
 use limbeck_corpus::CorpusError;
 use limbeck_model::read_file;
 use limbeck_recipe::json_line;
+use limbeck_score::require_closed_quotes;
 use serde_json::{Map, Value};
 
 use crate::error::CliError;
@@ -157,6 +158,7 @@ fn tab_separated(name: String, text: &str) -> Result<Table, CliError> {
 }
 
 fn comma_separated(name: String, text: &str) -> Result<Table, CliError> {
+    require_closed_quotes(text.as_bytes()).map_err(|found| wrong(format!("{name}, {found}")))?;
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -176,7 +178,7 @@ fn comma_separated(name: String, text: &str) -> Result<Table, CliError> {
     }
     let mut records = records.into_iter();
     let (_, columns) = records.next().unwrap_or_default();
-    let hint = "a quote left open, or a comma outside quotes?";
+    let hint = "a comma outside quotes?";
     rows(name, columns, records, hint)
 }
 

@@ -440,6 +440,15 @@ fn columns(path: &Path, said: &Said) -> Result<Columns, CliError> {
             }
         },
     };
+    let mut named = [&text[..], &[label]].concat();
+    named.sort_unstable();
+    if let Some(twice) = named.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(wrong(format!(
+            "{}: the column `{}` is named for more than one thing; the text, the second text of a pair and the label each need a \
+             column of their own",
+            table.name, table.columns[twice[0]]
+        )));
+    }
     if table.rows.is_empty() {
         return Err(wrong(format!(
             "{} has a line that names its columns and no example below it; expected one a line",

@@ -349,6 +349,25 @@ fn one_task_is_the_same_in_every_format() {
     }
     assert_eq!(seeds[0], seeds[1]);
     assert_eq!(seeds[0], seeds[2]);
+    for (flags, column) in [
+        (
+            ["--text-column", "sentence", "--text-column", "Sentence"],
+            "Sentence",
+        ),
+        (
+            ["--text-column", "label", "--label-column", "label"],
+            "Label",
+        ),
+    ] {
+        let files = ["--train", "a.txt", "--dev", "b.txt", "--overwrite"];
+        finetune(&scene, &[&files[..], &flags].concat()).refused(
+            1,
+            &format!(
+                "a.txt: the column `{column}` is named for more than one thing; the text, the second text of a pair and the label \
+                 each need a column of their own"
+            ),
+        );
+    }
 }
 
 #[test]
@@ -485,7 +504,20 @@ const REFUSED: [(&str, &str, &str); 19] = [
     (
         "train.csv",
         "sentence,label\n\na,no\n\"b,yes\nc,no\n",
-        "train.csv, line 4: 1 field, but the first line names 2 (sentence, label). Is it a quote left open, or a comma outside quotes?",
+        "train.csv, line 4: a field begins with a quote that is left open, so the lines below would belong to it. Close it; if the \
+         quote is part of the text, put the text into quotes and double those in it",
+    ),
+    (
+        // As many fields as the first line names, and the rows below gone.
+        "train.csv",
+        "label,sentence\nno,a\nyes,\"b\nno,c\nyes,\"d e\"\nno,f\n",
+        "train.csv, line 3: a field begins with a quote that is left open, so the lines below would belong to it. Close it; if the \
+         quote is part of the text, put the text into quotes and double those in it",
+    ),
+    (
+        "train.csv",
+        "sentence,label\na, b,no\nc,yes\n",
+        "train.csv, line 2: 3 fields, but the first line names 2 (sentence, label). Is it a comma outside quotes?",
     ),
     (
         "train.jsonl",
@@ -793,6 +825,10 @@ fn bad_conll_files_are_refused_in_one_sentence() {
         (
             "the\tO\nmodel\t\n",
             format!("train.conll, line 2: the tag is empty; {EXPECTED}"),
+        ),
+        (
+            "1\tO\n\n1\tO\n2\tB-A\n3\tO\n",
+            "train.conll, line 3: the first column counts the words (`1`, `2`), and must hold them; remove that column".to_owned(),
         ),
         (
             "the O\nmodel O\n",
