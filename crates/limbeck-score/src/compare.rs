@@ -19,7 +19,7 @@ pub struct Score {
     pub value: Option<f64>,
     /// The 95 % interval over the rows: 2.5th and 97.5th percentile of the draws.
     pub interval: Option<[f64; 2]>,
-    /// Divided by the first model's.
+    /// Divided by the first model's; none where that one is not above 0, of which there are no shares.
     pub share: Option<f64>,
     /// How likely a difference from the first model that is as large comes of the choice of rows alone, by the draws of both on
     /// the same rows, two-sided; none of the first model.
@@ -68,8 +68,8 @@ fn scores(
             interval: values[model].and_then(|_| interval(&drawn[model])),
             share: values[model]
                 .zip(values[0])
-                .map(|(own, first)| own / first)
-                .filter(|s| s.is_finite()),
+                .filter(|(_, first)| *first > 0.0)
+                .map(|(own, first)| own / first),
             p: values[model]
                 .zip(values[0])
                 .filter(|_| model > 0)
@@ -175,6 +175,21 @@ mod tests {
         assert_eq!(worse.p.map(confidence).as_deref(), Some("p < 0.002"));
         assert!(equal.p.is_some_and(|p| p > 0.05), "{equal:?}");
         assert!(worse.share.is_some_and(|share| share < 0.5), "{worse:?}");
+    }
+
+    #[test]
+    fn a_first_score_that_is_not_above_0_has_no_shares() {
+        let task = task(200);
+        let against = |answers: Vec<f64>| answers.iter().map(|answer| -answer).collect();
+        let answers = [against(noisy(200, 4.0, 1)), against(noisy(200, 0.5, 2))];
+        let scores = compare(&task, &answers, 0);
+        // Worse, and its quotient is above 1.
+        assert!(scores[1][0].value < scores[0][0].value && scores[0][0].value < Some(0.0));
+        for [first, second] in &scores {
+            assert_eq!((first.share, second.share), (None, None));
+        }
+        let p = scores[1][0].p.map(confidence);
+        assert_eq!(p.as_deref(), Some("p < 0.002"));
     }
 
     #[test]
