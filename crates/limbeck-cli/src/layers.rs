@@ -161,6 +161,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     }
     let corpus = Corpus::open(&recipe.corpus, recipe.corpus_field.as_deref())?;
     let texts: Vec<PathBuf> = corpus.paths().map(Path::to_owned).collect();
+    require_apart(arguments)?;
     for (flag, file) in arguments.files() {
         require_free((flag, file), arguments.overwrite, &[&found.folder], &texts)?;
     }
@@ -193,6 +194,22 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
     })
+}
+
+/// Refuses one name for two files: the second would replace the first.
+fn require_apart(arguments: &Arguments) -> Result<(), CliError> {
+    let mut seen: Vec<(&str, PathBuf)> = Vec::new();
+    for (flag, file) in arguments.files() {
+        let place = std::path::absolute(file).map_err(CliError::file("resolve", file))?;
+        if let Some((other, _)) = seen.iter().find(|(_, known)| *known == place) {
+            return Err(CliError::Usage(format!(
+                "{other} and {flag} both name the file {}. Give each a name of its own",
+                file.display()
+            )));
+        }
+        seen.push((flag, place));
+    }
+    Ok(())
 }
 
 /// The recipe of the run that is in mind, as short as a probe.

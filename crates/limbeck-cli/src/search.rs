@@ -43,7 +43,7 @@ pub struct Arguments {
     #[arg(long, visible_alias = "field", value_name = "NAME")]
     corpus_field: Option<String>,
     /// Lines to show for each query
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value = "10", value_parser = parse_top)]
     top: usize,
     /// Print one JSON object per query: query, and hits with score, file, line and text
     #[arg(long)]
@@ -54,6 +54,11 @@ pub struct Arguments {
     /// Where to compute: auto, cpu or gpu
     #[arg(long, default_value = "auto", value_parser = device::parse)]
     device: DeviceChoice,
+}
+
+fn parse_top(text: &str) -> Result<usize, String> {
+    let top = text.parse().ok().filter(|top| *top > 0);
+    top.ok_or_else(|| format!("`{text}` is not a number of lines, 1 or more"))
 }
 
 /// A line and its vector.

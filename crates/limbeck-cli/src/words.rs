@@ -116,7 +116,7 @@ pub fn of_place(text: &str, error: &toml::de::Error) -> String {
     if message.starts_with("invalid literal string") && rest.starts_with('}') {
         return NO_VALUE.to_owned();
     }
-    if message.ends_with("any valid TOML value") {
+    if message.ends_with("any valid TOML value") || message.ends_with(" value was too large") {
         return "this number is too large".to_owned();
     }
     // What is TOML, but not of the right kind.
@@ -281,9 +281,25 @@ pub fn plain(message: &str) -> String {
         .iter()
         .find_map(|start| message.strip_prefix(start));
     match wrong.and_then(|wrong| wrong.rsplit_once(", expected ")) {
-        Some((found, expected)) => format!("expected {}, found {}", kind(expected), value(found)),
+        Some((found, expected)) => match (kind(expected), value(found)) {
+            (kind, found) if kind.starts_with("a whole number") && is_too_large(found) => {
+                format!(
+                    "expected a whole number up to {}, found {}",
+                    i64::MAX,
+                    found.trim_matches('"')
+                )
+            }
+            (kind, found) => format!("expected {kind}, found {found}"),
+        },
         None => message.to_owned(),
     }
+}
+
+/// Whether it is a whole number beyond TOML's: a flag's was then taken for a text.
+fn is_too_large(found: &str) -> bool {
+    let digits = found.trim_matches('"');
+    let is_number = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit());
+    is_number && digits.parse::<i64>().is_err()
 }
 
 /// What was expected.
@@ -334,6 +350,14 @@ mod tests {
             (
                 "invalid type: string \"many\", expected u64",
                 "expected a whole number, 0 or more, found \"many\"",
+            ),
+            (
+                "invalid type: string \"18446744073709551615\", expected u64",
+                "expected a whole number up to 9223372036854775807, found 18446744073709551615",
+            ),
+            (
+                "invalid type: string \"100\", expected u64",
+                "expected a whole number, 0 or more, found \"100\"",
             ),
             (
                 "invalid value: integer `-1`, expected usize",

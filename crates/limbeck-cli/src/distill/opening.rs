@@ -297,5 +297,12 @@ fn recipe(arguments: &Arguments) -> Result<(Recipe, Looked), CliError> {
 /// It cannot be read, or is damaged.
 pub fn read_checkpoint(path: &Path) -> Result<Checkpoint, CliError> {
     let bytes = read_file(path).map_err(CliError::file("read", path))?;
-    Ok(Checkpoint::parse(&bytes)?)
+    Checkpoint::parse(&bytes).map_err(|error| CliError::Resumable {
+        error: Box::new(error.into()),
+        how: format!(
+            "The file is {}, and limbeck keeps no other: put a copy of yours in its place, or start the run anew, with --overwrite \
+             instead of --resume",
+            path.display()
+        ),
+    })
 }

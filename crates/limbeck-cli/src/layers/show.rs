@@ -76,7 +76,7 @@ fn summary(probed: &Probed) -> Option<ProbedLayer> {
 /// The layer to learn from, if the probes say so, and why, in a sentence.
 fn conclusion(answer: &Answer, summaries: &[Option<ProbedLayer>]) -> (Option<usize>, String) {
     let (usual, probed) = (answer.plan.teacher_layer, &answer.probed);
-    let steps = answer.plan.recipe.steps;
+    let steps = counted(answer.plan.recipe.steps, "step");
     let lines: Vec<Vec<f64>> = probed.iter().map(|p| p.agreement[1].clone()).collect();
     let at = probed.iter().position(|probed| probed.layer == usual);
     let Some(verdict) = Verdict::of(&lines, at, SEED) else {
@@ -105,7 +105,7 @@ fn conclusion(answer: &Answer, summaries: &[Option<ProbedLayer>]) -> (Option<usi
     let count = counted(lines[verdict.best].len(), "line");
     if verdict.is_clear() {
         let sentence = format!(
-            "Learn from layer {best} (teacher_layer = {best}): after {steps} steps with one seed its student orders {count} more as the \
+            "Learn from layer {best} (teacher_layer = {best}): after {steps} with one seed its student orders {count} more as the \
              teacher does than that of layer {rival} ({figures}); a whole run may still differ."
         );
         return (Some(best), sentence);
@@ -113,7 +113,7 @@ fn conclusion(answer: &Answer, summaries: &[Option<ProbedLayer>]) -> (Option<usi
     let keep = if rival == usual { rival } else { best };
     let sentence = format!(
         "Take layer {keep} (teacher_layer = {keep}): between layers {best} and {rival} there is no difference that {count} can show \
-         after {steps} steps with one seed ({figures})."
+         after {steps} with one seed ({figures})."
     );
     (Some(keep), sentence)
 }

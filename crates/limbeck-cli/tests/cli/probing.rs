@@ -223,6 +223,10 @@ fn a_teacher_without_a_recipe_is_drawn_and_probed_in_all_of_its_four_layers() {
     let [html, svg] = ["found.html", "deep/found.svg"].map(|name| scene.text(name));
     let sentence = found["conclusion"].as_str().expect("a sentence");
     assert!(html.contains(sentence) && svg.contains(sentence) && outcome.stdout.contains(sentence));
+    assert!(
+        sentence.contains(" after 1 step with one seed "),
+        "{sentence}"
+    );
     for name in ["1 to 2", "3 to 4", "Q-K"] {
         assert!(html.contains(name) && svg.contains(name), "{name}");
     }
@@ -293,6 +297,10 @@ fn what_cannot_be_probed_is_refused_before_anything_is_computed() {
         (
             &["--svg", "corpus.txt", "--overwrite"],
             "the file corpus.txt is one of those that are read. Choose another with --svg",
+        ),
+        (
+            &["--html", "layers.svg", "--svg", "./layers.svg"],
+            "--html and --svg both name the file ./layers.svg. Give each a name of its own",
         ),
         (
             &["--student", "1x48"],

@@ -147,6 +147,10 @@ fn a_setting_of_the_wrong_type_is_refused() {
             "steps=many",
             "`steps`: expected a whole number, 0 or more, found \"many\"",
         ),
+        (
+            "seed=18446744073709551615",
+            "`seed`: expected a whole number up to 9223372036854775807, found 18446744073709551615",
+        ),
         ("student=3", "`student`: expected a table, found 3"),
         (
             "objective=v3",
@@ -157,6 +161,13 @@ fn a_setting_of_the_wrong_type_is_refused() {
             .run(&["distill", "--set", setting])
             .refused(2, &format!("the recipe: {reason}"));
     }
+    scene.write(
+        "large.toml",
+        "teacher = \"teacher\"\nseed = 18446744073709551615\n",
+    );
+    let outcome = scene.run(&["config", "check", "large.toml"]);
+    let start = "limbeck: large.toml, line 2, column 8: this number is too large\n";
+    assert!(outcome.stderr.starts_with(start), "{}", outcome.stderr);
 }
 
 #[test]

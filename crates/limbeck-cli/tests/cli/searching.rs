@@ -169,6 +169,8 @@ fn what_cannot_be_searched_is_said() {
         2,
         "there is nothing to search in empty.txt: no line has a text",
     );
+    search(&scene, &["texts.txt", "a", "--top", "0"])
+        .misused("invalid value '0' for '--top <N>': `0` is not a number of lines, 1 or more");
     search(&scene, &["-"]).refused(
         2,
         "standard input holds either the lines or the queries: put the queries after the file, or give the lines as a file",

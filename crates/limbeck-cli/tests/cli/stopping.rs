@@ -273,9 +273,17 @@ fn damaged_checkpoints_are_refused() {
     let refused = |bytes: &[u8], start: &str, end: &str| {
         let outcome = resume(bytes);
         let message = outcome.stderr.trim_end();
+        let (what, how) = message.split_once("\n  ").expect("two lines");
         assert!(
-            message.starts_with(&format!("limbeck: checkpoint: {start}")) && message.ends_with(end),
+            what.starts_with(&format!("limbeck: checkpoint: {start}")) && what.ends_with(end),
             "{message}"
+        );
+        assert_eq!(
+            how,
+            format!(
+                "The file is {CHECKPOINT}, and limbeck keeps no other: put a copy of yours in its place, or start the run anew, with \
+                 --overwrite instead of --resume"
+            )
         );
         assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""));
     };
