@@ -80,6 +80,15 @@ impl Form {
     }
 }
 
+/// What a file is that is read whole and should be plain text, where its first bytes say that it is not: packed, an archive, an office
+/// file, or text of two or four bytes a character.
+pub fn other_than_text(bytes: &[u8]) -> Option<String> {
+    let head = &bytes[..bytes.len().min(READ_BUFFER)];
+    let packing = Packing::of(head).map(|packing| format!("packed with {}", packing.program()));
+    let other = || binary(head).or_else(|| wide(head));
+    packing.or_else(|| other().map(|(what, _)| what.to_owned()))
+}
+
 fn unpacked_head(
     place: &Place,
     packing: Packing,

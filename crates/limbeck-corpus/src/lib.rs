@@ -27,6 +27,7 @@ pub use blocks::{Block, BlockLimits, Blocks, Line};
 pub use corpus::{Corpus, FileSummary};
 pub use error::CorpusError;
 pub use fingerprint::Fingerprint;
+pub use form::other_than_text;
 pub use json::{MOST_BYTES as MOST_JSON_BYTES, document, id};
 #[cfg(not(target_family = "wasm"))]
 pub use loader::Loader;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use limbeck_corpus::CorpusError;
+use limbeck_corpus::{CorpusError, other_than_text};
 use limbeck_model::read_file;
 use limbeck_recipe::json_line;
 use limbeck_score::require_closed_quotes;
@@ -105,8 +105,13 @@ pub fn extension(path: &Path) -> Option<String> {
 /// A file as text.
 ///
 /// # Errors
-/// It is not UTF-8.
+/// It is not UTF-8, or no text at all.
 pub fn text<'a>(bytes: &'a [u8], name: &str) -> Result<&'a str, CliError> {
+    if let Some(what) = other_than_text(bytes) {
+        return Err(wrong(format!(
+            "{name} is {what}. Write it as TSV, CSV or JSON lines, or as CoNLL for tags of words, in UTF-8 and not packed"
+        )));
+    }
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     std::str::from_utf8(bytes).map_err(|e| {
         let before = &bytes[..e.valid_up_to()];

@@ -595,6 +595,22 @@ fn bad_files_are_refused_in_one_sentence() {
         outcome.stderr
     );
     assert_eq!(outcome.code, Some(1));
+    // As spreadsheets write it.
+    let wide = "\u{feff}sentence\tlabel\r\na\tno\r\nb\tyes\r\n".encode_utf16();
+    let wide: Vec<u8> = wide.flat_map(u16::to_le_bytes).collect();
+    for (bytes, what) in [
+        (&wide[..], "UTF-16 text"),
+        (b"\x1f\x8b\x08\0\0\0\0\0", "packed with gzip"),
+        (b"PK\x03\x04 [Content_Types].xml", "an office file"),
+    ] {
+        scene.write("train.tsv", bytes);
+        finetune(&scene, &[]).refused(
+            1,
+            &format!(
+                "train.tsv is {what}. Write it as TSV, CSV or JSON lines, or as CoNLL for tags of words, in UTF-8 and not packed"
+            ),
+        );
+    }
 }
 
 #[test]

@@ -520,3 +520,36 @@ fn lines_that_are_json_strings_are_what_these_say() {
         "{error}"
     );
 }
+
+#[test]
+fn what_is_read_whole_is_told_from_text() {
+    let wide = |text: &str| {
+        text.encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect::<Vec<u8>>()
+    };
+    for (bytes, what) in [
+        (wide("\u{feff}sentence\tlabel\r\n"), "UTF-16 text"),
+        (wide("sentence\tlabel\na b\tc\n"), "UTF-16 text"),
+        (b"\x1f\x8b\x08\0".to_vec(), "packed with gzip"),
+        (b"PK\x03\x04 xl/".to_vec(), "an office file"),
+    ] {
+        assert_eq!(
+            limbeck_corpus::other_than_text(&bytes).as_deref(),
+            Some(what)
+        );
+    }
+    for text in [
+        "",
+        "\u{feff}sentence\tlabel\na\tb\n",
+        "{\"text\": 1}\n",
+        "LZIP\tB-X\n",
+        "gro\u{df}\tA\n",
+    ] {
+        assert_eq!(
+            limbeck_corpus::other_than_text(text.as_bytes()),
+            None,
+            "{text}"
+        );
+    }
+}
