@@ -126,7 +126,7 @@ fn take(
         Err(RunError::Saved { error, step }) => Err(CliError::Saved {
             error,
             step,
-            out: listener.stage.out(),
+            resume: listener.stage.resume(),
         }),
         Err(error @ RunError::Storage(_)) => {
             Err(stopped(error.into(), &session, &listener, OF_STORAGE))
@@ -171,11 +171,11 @@ fn stopped(
     listener: &Listener,
     [before, after]: [&str; 2],
 ) -> CliError {
-    let out = listener.stage.out();
+    let resume = listener.stage.resume();
     let how = match session.saved_at() {
-        Some(step) => format!(
-            "The checkpoint of step {step} is whole. {before} with: limbeck distill --out {out} --resume{after}"
-        ),
+        Some(step) => {
+            format!("The checkpoint of step {step} is whole. {before} with: {resume}{after}")
+        }
         None => listener.stage.without_checkpoint(),
     };
     CliError::Resumable {
@@ -204,10 +204,8 @@ async fn drive(
 fn pause(session: &Session, listener: &Listener) {
     listener.progress.finish();
     let step = session.steps_taken();
-    let (out, of_stage) = (listener.stage.out(), listener.stage.of());
-    let text = format!(
-        "Stopped after step {step}{of_stage}, saved. Resume with: limbeck distill --out {out} --resume"
-    );
+    let (resume, of_stage) = (listener.stage.resume(), listener.stage.of());
+    let text = format!("Stopped after step {step}{of_stage}, saved. Resume with: {resume}");
     let fields = json!({ "step": step, "stage": listener.stage.name() });
     listener.progress.say(&text, "stopped", &fields);
 }

@@ -60,16 +60,14 @@ pub enum CliError {
     #[error(transparent)]
     Run(#[from] RunError),
     /// The corpus failed during a run, which was saved first.
-    #[error(
-        "{error}\n  Saved at step {step}. Fix that, then resume with: limbeck distill --out {out} --resume"
-    )]
+    #[error("{error}\n  Saved at step {step}. Fix that, then resume with: {resume}")]
     Saved {
         /// What happened.
         error: Box<RunError>,
         /// Steps taken.
         step: u64,
-        /// The output folder.
-        out: String,
+        /// The command that goes on with the run.
+        resume: String,
     },
     /// A run could not go on.
     #[error("{error}\n  {how}")]

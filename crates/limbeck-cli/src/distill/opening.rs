@@ -9,6 +9,7 @@ use std::rc::Rc;
 use limbeck_corpus::{Corpus, CorpusError};
 use limbeck_engine::{Opening, RunError, Session};
 use limbeck_model::{Folder, read_file};
+use limbeck_onnx::Format;
 use limbeck_recipe::{ASSISTANT, DeviceChoice, Plan, Recipe};
 use limbeck_train::Checkpoint;
 
@@ -45,6 +46,7 @@ pub struct Begun {
     resumes: bool,
     device: Option<DeviceChoice>,
     json: bool,
+    export: Vec<Format>,
 }
 
 /// Checks what is asked for.
@@ -147,6 +149,7 @@ pub fn begin(arguments: &Arguments) -> Result<Begun, CliError> {
         resumes,
         device: arguments.device,
         json: arguments.json,
+        export: arguments.export.clone(),
     })
 }
 
@@ -174,7 +177,7 @@ impl Begun {
             true => self.corpus.clone().fingerprinted()?,
             false => self.corpus.clone(),
         };
-        let stage = Stage::new(Part::Assistant, self.output.folder());
+        let stage = Stage::new(Part::Assistant, self.output.folder(), &self.export);
         let mut listener = Listener::new(output, stage, self.device, self.json);
         let opening = Opening {
             recipe,
@@ -215,7 +218,7 @@ impl Begun {
             true => (Part::Student, false),
             false => (Part::Whole, self.checkpoint.is_none()),
         };
-        let stage = Stage::new(part, folder);
+        let stage = Stage::new(part, folder, &self.export);
         let teacher = match self.teacher {
             Some(teacher) => teacher,
             None => Folder::read(&folder.join(ASSISTANT))?,

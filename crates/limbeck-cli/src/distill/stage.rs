@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use limbeck_onnx::Format;
+
 /// A stage, and the folder of the whole run.
 pub struct Stage {
     part: Part,
     run: PathBuf,
+    export: Vec<Format>,
 }
 
 /// What a stage is of its run.
@@ -20,10 +23,10 @@ pub enum Part {
 }
 
 impl Stage {
-    /// Of the run in a folder.
-    pub fn new(part: Part, run: &Path) -> Self {
-        let run = run.to_owned();
-        Self { part, run }
+    /// Of the run in a folder, whose student is exported in these formats.
+    pub fn new(part: Part, run: &Path, export: &[Format]) -> Self {
+        let (run, export) = (run.to_owned(), export.to_vec());
+        Self { part, run, export }
     }
 
     /// Its name, where there are two.
@@ -60,9 +63,14 @@ impl Stage {
         }
     }
 
-    /// What `--out` names.
-    pub fn out(&self) -> String {
-        self.run.display().to_string()
+    /// The command that goes on with the run. Formats to export are of a command, not of the run.
+    pub fn resume(&self) -> String {
+        let command = format!("limbeck distill --out {} --resume", self.run.display());
+        let formats: Vec<&str> = self.export.iter().map(|format| format.name()).collect();
+        match formats.is_empty() {
+            true => command,
+            false => format!("{command} --export {}", formats.join(",")),
+        }
     }
 
     /// What can be done before the first checkpoint of the stage.
@@ -70,8 +78,8 @@ impl Stage {
         match self.name() {
             None => "There is no checkpoint yet. Fix that, then start again".to_owned(),
             Some(name) => format!(
-                "There is no checkpoint of the {name} yet. Fix that, then go on with: limbeck distill --out {} --resume",
-                self.out()
+                "There is no checkpoint of the {name} yet. Fix that, then go on with: {}",
+                self.resume()
             ),
         }
     }

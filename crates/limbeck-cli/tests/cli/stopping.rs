@@ -166,7 +166,8 @@ fn a_hang_up_that_was_ignored_stays_ignored() {
 #[test]
 fn an_interrupted_run_tells_people_how_to_go_on() {
     let scene = Scene::new();
-    let run = Running::distill(&scene, &["--set", "steps=1000000"]);
+    let flags = ["--set", "steps=1000000", "--export", "int8,onnx"];
+    let run = Running::distill(&scene, &flags);
     let metrics = scene.path("student/metrics.jsonl.part");
     let start = Instant::now();
     while metrics.metadata().map_or(0, |file| file.len()) == 0 {
@@ -180,7 +181,7 @@ fn an_interrupted_run_tells_people_how_to_go_on() {
     let outcome = run.end();
     let steps = scene.steps(PART).len();
     let message = format!(
-        "Stopped after step {steps}, saved. Resume with: limbeck distill --out student --resume"
+        "Stopped after step {steps}, saved. Resume with: limbeck distill --out student --resume --export int8,f32"
     );
     assert_eq!(outcome.stderr.lines().last(), Some(message.as_str()));
     assert_eq!(outcome.code, Some(1));
