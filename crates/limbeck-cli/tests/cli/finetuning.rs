@@ -437,7 +437,7 @@ fn balanced_weights_change_nothing_where_classes_are_balanced() {
 }
 
 /// The file, what stands in it, and what is said of it.
-const REFUSED: [(&str, &str, &str); 19] = [
+const REFUSED: [(&str, &str, &str); 21] = [
     (
         "train.tsv",
         "",
