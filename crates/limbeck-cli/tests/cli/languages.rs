@@ -179,7 +179,7 @@ fn weights_must_fit_the_corpus() {
         ),
     ] {
         let setting = format!("corpus_weights={setting}");
-        let flags = [&FLAGS[..], &["--set", &setting]].concat();
+        let flags = [&FLAGS[..], &["--set", "steps=6", "--set", &setting]].concat();
         let message = format!("the recipe has a mistake:\n  corpus_weights: {mistake}");
         scene.distill(&flags).refused(2, &message);
     }
