@@ -72,3 +72,37 @@ pub async fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     data.try_to_vec()
         .unwrap_or_else(|e| panic!("values of a tensor: {e:?}"))
 }
+
+/// A safetensors file of f32 whose matrices are of 8 bits, as limbeck-model reads them again: each row in whole steps of its own scale,
+/// at most `largest` of its name to either side of 0.
+///
+/// # Panics
+/// If it is no such file.
+pub fn in_steps(file: &[u8], largest: impl Fn(&str) -> f32) -> Vec<u8> {
+    use limbeck_engine::onnx::steps;
+    use safetensors::tensor::{Dtype, TensorView};
+    let whole = safetensors::SafeTensors::deserialize(file).expect("a safetensors file");
+    let mut tensors = Vec::new();
+    for (name, view) in whole.tensors() {
+        let (shape, bytes) = (view.shape().to_vec(), view.data().to_vec());
+        let [rows, width] = shape[..] else {
+            tensors.push((name, Dtype::F32, shape, bytes));
+            continue;
+        };
+        let values = bytes.as_chunks::<4>().0.iter();
+        let values: Vec<f32> = values.map(|b| f32::from_le_bytes(*b)).collect();
+        let (values, scales) = steps(&values, width, largest(&name));
+        let values = values.into_iter().map(i8::cast_unsigned).collect();
+        let scales = scales
+            .iter()
+            .flat_map(|scale| scale.to_le_bytes())
+            .collect();
+        tensors.push((format!("{name}.scale"), Dtype::F32, vec![rows], scales));
+        tensors.push((name, Dtype::I8, shape, values));
+    }
+    let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
+        let view = TensorView::new(*dtype, shape.clone(), bytes).expect("as many bytes");
+        (name, view)
+    });
+    safetensors::serialize(views, None).expect("a safetensors file")
+}

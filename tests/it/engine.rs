@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Device;
 use it::talk::{Asker, Memory, Message, with_engine};
-use it::{cpu, gpu, read};
+use it::{cpu, gpu, in_steps, read};
 use limbeck_engine::{To, seal, unseal};
 use limbeck_kernels::relation;
 use limbeck_model::{Encoder, Folder, Precision, TokenBatch};
@@ -1082,6 +1082,68 @@ async fn sentences_are_compared() {
         assert_eq!(texts, heldout);
     })
     .await;
+}
+
+/// A matrix of 8 bits is its steps times the scale of each row, and is refused where it has no scale or another number of them.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn matrices_of_8_bits_are_read() {
+    let folder = tiny_bert();
+    let encoder = Encoder::from_folder(&folder, &cpu()).unwrap();
+    let whole = encoder.to_safetensors(Precision::F32).await.unwrap();
+    let with = |weights: Vec<u8>| {
+        let files = folder
+            .files()
+            .map(|(name, bytes)| (name.to_owned(), bytes.to_vec()));
+        let mut files: BTreeMap<String, Vec<u8>> = files.collect();
+        files.insert("model.safetensors".into(), weights);
+        Folder::from_files("tiny", files)
+    };
+    let small = in_steps(&whole, |_| 31.0);
+    let folder_of_steps = with(small.clone());
+    let read = limbeck_model::Weights::open(&folder_of_steps).unwrap();
+    assert_eq!(read.strays().unwrap(), Vec::<&str>::new());
+    let (stored, whole) = [&small, &whole]
+        .map(|file| SafeTensors::deserialize(file).unwrap())
+        .into();
+    let mut farthest = 0.0_f32;
+    for (name, view) in whole.tensors() {
+        let exact = view
+            .data()
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|b| f32::from_le_bytes(*b));
+        let values = read.get_of_file(&name, view.shape()).unwrap();
+        let scales = stored.tensor(&format!("{name}.scale")).ok().map(|scales| {
+            let scales = scales.data().as_chunks::<4>().0.iter();
+            scales.map(|b| f32::from_le_bytes(*b)).collect::<Vec<_>>()
+        });
+        assert_eq!(scales.is_some(), view.shape().len() == 2, "{name}");
+        let width = view.shape().last().copied().unwrap();
+        for (at, (value, exact)) in values.iter().zip(exact).enumerate() {
+            let step = scales.as_ref().map_or(0.0, |scales| scales[at / width]);
+            assert!(
+                (value - exact).abs() <= 0.5001 * step,
+                "{name} {at}: {value} and {exact}"
+            );
+            farthest = farthest.max((value - exact).abs());
+        }
+    }
+    assert!(farthest > 0.0, "they were rounded");
+    // Names are as long, so that the file stays whole.
+    let renamed = |from: &str, to: &str| {
+        let place = small
+            .windows(from.len())
+            .position(|bytes| bytes == from.as_bytes());
+        let mut other = small.clone();
+        other[place.unwrap()..][..from.len()].copy_from_slice(to.as_bytes());
+        let folder = with(other);
+        let read = limbeck_model::Weights::open(&folder).and_then(|weights| weights.check());
+        read.unwrap_err().to_string()
+    };
+    let name = "embeddings.position_embeddings.weight.scale";
+    let message = renamed(name, &name.replace("scale", "sca1e"));
+    assert!(message.contains("is of type I8"), "{message}");
 }
 
 /// What both models find for a text, told to whoever asked alone.

@@ -6,6 +6,8 @@ use limbeck_recipe::{Config, Dense, HeadChoice, SentenceHead, Tuned, memory, par
 
 use crate::session::free_in_wasm;
 
+pub use limbeck_onnx::steps;
+
 /// The folder in a model's folder that transformers.js and sentence-transformers look into for ONNX files.
 pub const FOLDER: &str = "onnx";
 

@@ -1,4 +1,6 @@
 //! Weight files: safetensors (whole or in shards) and PyTorch's own, as f32 by name.
+//!
+//! In a safetensors file a matrix may be of 8 bits: `NAME`, I8 (R, C), beside `NAME.scale`, F32 (R). Row r is `NAME[r] * NAME.scale[r]`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -202,8 +204,12 @@ impl<'a> Weights<'a> {
                     .is_some_and(layout::is_usual)
         };
         let names = self.names.iter().map(String::as_str);
+        let scaled = |name: &str| {
+            name.strip_suffix(".scale")
+                .is_some_and(|matrix| read.contains(matrix))
+        };
         Ok(names
-            .filter(|name| !read.contains(name) && !is_usual(name))
+            .filter(|name| !read.contains(name) && !scaled(name) && !is_usual(name))
             .collect())
     }
 
@@ -346,13 +352,42 @@ impl<'a> Weights<'a> {
         }
     }
 
+    /// A matrix of 8 bits: whole steps of each row's own scale.
+    fn in_steps(&self, name: &str, steps: &[u8], shape: &[usize]) -> Result<Vec<f32>, ModelError> {
+        let scale = format!("{name}.scale");
+        let rows = &shape[..shape.len().min(1)];
+        let scales = match self.shape(&scale) {
+            Some(found) if found == rows => self.find(&scale)?,
+            Some(found) => {
+                let (name, expected) = (scale, rows.to_vec());
+                return Err(ModelError::WrongShape {
+                    name,
+                    found,
+                    expected,
+                });
+            }
+            None => None,
+        };
+        let Some((scales, _)) = scales else {
+            return floats(name, "I8", steps);
+        };
+        let width = (steps.len() / scales.len().max(1)).max(1);
+        let rows = steps.chunks(width).zip(scales);
+        let values = rows
+            .flat_map(|(row, scale)| row.iter().map(move |x| f32::from(x.cast_signed()) * scale));
+        Ok(values.collect())
+    }
+
     fn find(&self, name: &str) -> Result<Option<Found>, ModelError> {
         match &self.source {
             Source::Safe(files) => {
                 let Some(view) = files.iter().find_map(|file| file.tensor(name).ok()) else {
                     return Ok(None);
                 };
-                let values = floats(name, &format!("{:?}", view.dtype()), view.data())?;
+                let values = match view.dtype() {
+                    Dtype::I8 => self.in_steps(name, view.data(), view.shape())?,
+                    dtype => floats(name, &format!("{dtype:?}"), view.data())?,
+                };
                 Ok(Some((values, view.shape().to_vec())))
             }
             #[cfg(not(target_family = "wasm"))]

@@ -13,6 +13,8 @@ mod linear;
 mod positions;
 mod wire;
 
+pub use linear::steps;
+
 use limbeck_recipe::{Config, SentenceHead, Tuned, parameter_count};
 
 use graph::{Builder, Float};

@@ -18,8 +18,9 @@ pub struct Quantised {
     zero: Value,
 }
 
-/// Rows of numbers in whole steps of each row's own scale: row r is about `values[r] * scales[r]`.
-fn steps(rows: &[f32], width: usize, largest: f32) -> (Vec<i8>, Vec<f32>) {
+/// Rows of numbers in whole steps of each row's own scale: row r is about `values[r] * scales[r]`. `width` is the length of a row,
+/// and `largest` what its number farthest from 0 becomes, at most 127.
+pub fn steps(rows: &[f32], width: usize, largest: f32) -> (Vec<i8>, Vec<f32>) {
     let mut values = Vec::with_capacity(rows.len());
     let mut scales = Vec::with_capacity(rows.len() / width.max(1));
     for row in rows.chunks(width.max(1)) {
