@@ -1084,6 +1084,95 @@ async fn sentences_are_compared() {
     .await;
 }
 
+/// What a page gives of a model, so that it reads sentences.
+fn given(folder: &Folder) -> (Vec<String>, Vec<Vec<u8>>) {
+    let files = folder.files().filter(|(name, _)| {
+        ["config.json", "model.safetensors"].contains(name) || name.contains("token")
+    });
+    let files = files.map(|(name, bytes)| (name.to_owned(), bytes.to_vec()));
+    files.unzip()
+}
+
+/// Teacher and student of a run read a sentence after it, without a run, as they did in it: to whoever asks alone, own sentences
+/// side by side. A run that begins has its own.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_student_reads_without_a_run() {
+    let texts = ["a small word of the text", "another line"];
+    let (recipe, student, before) = with_engine(Memory::new(cpu()), async |asker| {
+        provide(asker, &text()).await;
+        start(asker);
+        let heard = asker.until(is(&FINISHED)).await;
+        let of_run = |(_, event, _): Message| match event {
+            Event::Started { run } => Some(run.recipe),
+            _ => None,
+        };
+        let recipe = heard.into_iter().find_map(of_run).unwrap();
+        let before = ask_sentence(asker, texts[0]).await;
+        (recipe, exported(asker).await, before)
+    })
+    .await;
+    with_engine(Memory::new(cpu()), async |asker| {
+        let command = |teacher: &[String], files: &[String]| Command::Student {
+            recipe: recipe.clone(),
+            teacher: teacher.to_vec(),
+            files: files.to_vec(),
+        };
+        let ((of_teacher, mut blobs), (files, of_student)) = (given(&tiny_bert()), given(&student));
+        asker.ask(command(&[], &files), of_student.clone());
+        let (control, message) = asker.refusal().await;
+        assert_eq!(control, Control::Sentence);
+        assert!(message.contains("tiny-bert"), "{message}");
+        let sentence_of = |text: &str| Command::Sentence { text: text.into() };
+        asker.ask(sentence_of(texts[0]), Vec::new());
+        let (_, message) = asker.refusal().await;
+        assert!(message.contains("start one first"), "{message}");
+        asker.ask(
+            command(&of_teacher, &of_teacher),
+            [blobs.clone(), blobs.clone()].concat(),
+        );
+        let (control, message) = asker.refusal().await;
+        assert_eq!(control, Control::Sentence);
+        assert!(message.contains("shape"), "{message}");
+        blobs.extend(of_student.clone());
+        asker.ask(command(&of_teacher, &files), blobs);
+        let heard = ask_sentence(asker, texts[0]).await;
+        // That the engine is ready after a refusal, all are told.
+        let is_stage = |event: &Event| matches!(event, Event::Stage { .. });
+        let mut answers = heard.iter().filter(|(_, event, _)| !is_stage(event));
+        assert!(answers.all(|(to, ..)| *to == To::One(7)));
+        assert_eq!(samples(&heard), samples(&before));
+        assert_eq!(sentence(&heard).layers, sentence(&before).layers);
+        assert_eq!(similarity(&heard).1, texts[..1]);
+        let heard = ask_sentence(asker, texts[1]).await;
+        let (step, compared, [teacher, _]) = similarity(&heard);
+        assert_eq!(
+            (step, &compared[..], teacher.len()),
+            (9, &texts.map(str::to_owned)[..], 4)
+        );
+        asker.ask(sentence_of(" "), Vec::new());
+        let (control, message) = asker.refusal().await;
+        assert_eq!(control, Control::Sentence);
+        assert!(message.contains("no tokens"), "{message}");
+        // A run has its own, whatever comes after it.
+        provide(asker, &text()).await;
+        let short = Recipe {
+            steps: 2,
+            ..recipe.clone()
+        };
+        start_with(asker, short);
+        asker.until(is(&FINISHED)).await;
+        asker.ask(command(&[], &files), of_student);
+        let heard = ask_sentence(asker, texts[0]).await;
+        assert!(heard.iter().all(|(to, ..)| *to == To::All));
+        assert_eq!(samples(&heard)[0].0, 2);
+        assert!(
+            similarity(&heard).1.len() > 4,
+            "held-out lines are beside it"
+        );
+    })
+    .await;
+}
+
 /// A matrix of 8 bits is its steps times the scale of each row, and is refused where it has no scale or another number of them.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn matrices_of_8_bits_are_read() {

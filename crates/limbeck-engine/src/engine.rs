@@ -14,6 +14,7 @@ use limbeck_recipe::{Evaluation, Recipe, SentenceHead, Step};
 use limbeck_train::Checkpoint;
 
 use crate::pages::Pages;
+use crate::reader::Reader;
 use crate::saved::{self, Text};
 use crate::sentence::Tokens;
 use crate::trouble::{RunError, Troubles, of_device};
@@ -49,6 +50,7 @@ pub async fn serve<W: World>(
         teacher: None,
         texts: Vec::new(),
         session: None,
+        reader: None,
         searches: Vec::new(),
         state: RunState::Idle,
     };
@@ -93,6 +95,8 @@ struct Engine<W, T> {
     teacher: Option<Teacher>,
     texts: Vec<(TextInfo, Text)>,
     session: Option<Session>,
+    /// What reads sentences while there is no session.
+    reader: Option<Reader>,
     /// Searches to answer, the oldest first: who asked, and for what.
     searches: Vec<(u64, String, Tokens)>,
     state: RunState,
@@ -108,6 +112,14 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             }
             Command::Teacher { name, files } => self.take_files(&name, files, request.blobs),
             Command::Texts { names } => self.take_texts(names, request.blobs),
+            Command::Student {
+                recipe,
+                teacher,
+                files,
+            } => {
+                let taken = self.take_student(&recipe, (teacher, files), request.blobs);
+                taken.await
+            }
             Command::Start { recipe } => self.start(recipe).await,
             Command::Pause => self.pause().await,
             Command::Step => self.single_step().await,
@@ -117,7 +129,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             Command::Discard => self.discard().await,
             Command::Checkpoint { name } => self.import(&name, request.blobs).await,
             Command::Export { what } => self.export(client, what).await,
-            Command::Sentence { text } => self.choose(&text).await,
+            Command::Sentence { text } => self.choose(client, &text).await,
             Command::Search { text } => self.ask(client, text),
             Command::Numbers => self.measure(client).await,
         };
@@ -250,6 +262,39 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         Ok(())
     }
 
+    /// A student of an earlier run, and its teacher unless that is at hand. What is wrong with them is told where sentences are written.
+    async fn take_student(
+        &mut self,
+        recipe: &Recipe,
+        (teacher, files): (Vec<String>, Vec<String>),
+        mut blobs: Vec<Vec<u8>>,
+    ) -> Done {
+        if self.session.is_some() {
+            return Ok(());
+        }
+        let at_sentence = |message: String| Troubles::from((Control::Sentence, message));
+        let names: Vec<String> = teacher.iter().chain(&files).cloned().collect();
+        same_number(Control::Sentence, &names, &blobs)?;
+        let folder = |name: &str, files: Vec<String>, blobs: Vec<Vec<u8>>| {
+            Folder::from_files(name, files.into_iter().zip(blobs).collect())
+        };
+        let student = folder("student", files, blobs.split_off(teacher.len()));
+        let teacher = match (teacher.is_empty(), &self.teacher) {
+            (false, _) => Rc::new(folder(&recipe.teacher, teacher, blobs)),
+            (true, Some(teacher)) if teacher.info.name == recipe.teacher => teacher.folder.clone(),
+            (true, _) => {
+                let message = format!(
+                    "the teacher at hand is not {}, which this student learnt from: choose that one",
+                    recipe.teacher
+                );
+                return Err(at_sentence(message));
+            }
+        };
+        let reader = Reader::open(recipe, &teacher, &student, &self.pages).await;
+        self.reader = Some(reader.map_err(|error| at_sentence(error.to_string()))?);
+        Ok(())
+    }
+
     fn require_no_run(&self, control: Control) -> Done {
         match self.state {
             RunState::Running | RunState::Preparing | RunState::Paused => {
@@ -324,6 +369,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             evaluations,
         };
         self.session = Some(Session::open(opening, &self.pages).await?);
+        self.reader = None;
         self.pages.ready();
         Ok(())
     }
@@ -578,10 +624,19 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         Ok(())
     }
 
-    async fn choose(&mut self, text: &str) -> Done {
-        let Some(session) = &mut self.session else {
-            let message = "there is no run to draw relations of: start one first".to_owned();
-            return Err((Control::Sentence, message).into());
+    async fn choose(&mut self, client: u64, text: &str) -> Done {
+        let session = match (&mut self.session, &mut self.reader) {
+            (Some(session), _) => session,
+            (None, Some(reader)) => {
+                for event in reader.read(text).await? {
+                    self.pages.emit_with_parts(To::One(client), event);
+                }
+                return Ok(());
+            }
+            (None, None) => {
+                let message = "there is no run to draw relations of: start one first".to_owned();
+                return Err((Control::Sentence, message).into());
+            }
         };
         session.choose(text).await?;
         for event in session.sentence() {

@@ -25,9 +25,10 @@ use crate::feed;
 use crate::front::{BatchSource, Feed, Front, News};
 use crate::heldout::Heldout;
 use crate::inputs::{Inputs, examine, of_models};
+use crate::look::Look;
 use crate::search::Search;
-use crate::sentence::{self, EventParts, Sentence, Share, Tokens};
-use crate::similarity::{self, Compared, Similarity};
+use crate::sentence::{self, EventParts, Share, Tokens};
+use crate::similarity::{self, Compared};
 use crate::start::{self, new_run};
 use crate::student::{student_files, student_head, vectors_in_words};
 use crate::trouble::{RunError, Trouble, Troubles, of_device};
@@ -70,8 +71,7 @@ pub struct Session {
     /// Cuts nothing off: a sentence may be longer than the lines of a batch.
     tokenizer: Tokenizer,
     heldout: Heldout,
-    sentence: Sentence,
-    similarity: Similarity,
+    look: Look,
     /// None until a reader searches.
     search: Option<Search>,
     /// See [`Opened::heldout_lines`].
@@ -157,12 +157,12 @@ impl Session {
             settings: feed::settings(run.plan(), opened.on_gpu),
             from: position.clone(),
         })?;
-        let sentence = Sentence::read(&run, &tokenizer, picture(&heldout)).await?;
-        let lines = &heldout.sentences;
-        let similarity = Similarity::read(&run, &tokenizer, lines, head.pooling).await?;
+        let beside = (heldout.sentences.clone(), Vec::new());
+        let tokens = picture(&heldout);
+        let look = Look::read(&run, &tokenizer, tokens, beside, head.pooling).await?;
         if opened.on_gpu {
             // It compiles here what every sample needs.
-            similarity.of_student(&run).await?;
+            look.similarity.of_student(&run).await?;
         }
         let info = describe(&run, opened.name, opened.on_gpu, self_test_failure);
         evaluations.sort_by_key(|evaluation| evaluation.step);
@@ -181,8 +181,7 @@ impl Session {
             vectors,
             tokenizer,
             heldout,
-            sentence,
-            similarity,
+            look,
             search: None,
             most_lines: opened.heldout_lines,
             share: Share::default(),
@@ -436,7 +435,7 @@ impl Session {
         };
         let fresh = fresh.as_ref().unwrap_or(&self.run);
         let taps = fresh.student_taps(&self.heldout.picture).await?;
-        Ok((taps, self.similarity.compared(fresh, &self.run).await?))
+        Ok((taps, self.look.similarity.compared(fresh, &self.run).await?))
     }
 
     fn with_lines(&self, error: TrainError) -> RunError {
@@ -466,12 +465,8 @@ impl Session {
                 .map_err(|message| (Control::Sentence, message))?,
         };
         let (run, tokenizer) = (&self.run, &self.tokenizer);
-        let sentence = Sentence::read(run, tokenizer, tokens).await;
-        let sentence = sentence.map_err(of_device)?;
-        let similarity = self.similarity.with(run, tokenizer, text).await;
-        self.similarity = similarity.map_err(of_device)?;
-        self.sentence = sentence;
-        Ok(())
+        let chosen = self.look.choose(run, tokenizer, (tokens, text)).await;
+        Ok(chosen.map_err(of_device)?)
     }
 
     /// A text in tokens, for [`Session::search`].
@@ -496,7 +491,7 @@ impl Session {
         if self.search.is_none() {
             let stage = News::Stage(Stage::Searching, 0, 0);
             front.report(stage).map_err(RunError::Storage)?;
-            let pooling = self.similarity.pooling().clone();
+            let pooling = self.look.similarity.pooling().clone();
             let search = Search::open(run, &self.corpus, tokenizer, pooling, self.most_lines)?;
             self.search = Some(search);
         }
@@ -512,13 +507,7 @@ impl Session {
     /// The events about the chosen sentence: its tokens with the teacher's projections; and when the student was last sampled,
     /// the sentences side by side and the student's projections.
     pub fn sentence(&self) -> Vec<EventParts> {
-        let (sentence, taps) = self.sentence.events();
-        let similarity = self.similarity.event().filter(|_| taps.is_some());
-        [sentence]
-            .into_iter()
-            .chain(similarity)
-            .chain(taps)
-            .collect()
+        self.look.events()
     }
 
     /// Whether another sample of the student stays within its share of the time.
@@ -531,18 +520,17 @@ impl Session {
     /// # Errors
     /// The device fails.
     pub async fn sample(&mut self, front: &impl Front) -> Result<Vec<EventParts>, TrainError> {
-        if self.sentence.sampled_at() == Some(self.steps_taken()) {
+        if self.look.sampled_at() == Some(self.steps_taken()) {
             return Ok(Vec::new());
         }
         let start = front.seconds();
-        let is_first = self.sentence.sampled_at().is_none();
-        let similarity = self.similarity.sample(&self.run).await?;
-        let taps = self.sentence.sample(&self.run).await?;
+        let is_first = self.look.sampled_at().is_none();
+        let events = self.look.sample(&self.run).await?;
         // A GPU may have to compile for a sentence of another length.
         if !is_first {
             self.share.sampled(front.seconds() - start);
         }
-        Ok(vec![similarity, taps])
+        Ok(events)
     }
 
     /// The bytes of a checkpoint.

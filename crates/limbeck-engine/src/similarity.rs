@@ -40,20 +40,11 @@ pub struct Compared {
 }
 
 impl Similarity {
-    /// Has the teacher read held-out lines. That never changes, so it is done once.
+    /// Has the teacher read held-out lines and sentences of the reader's own. That never changes, so it is done once.
     ///
     /// # Errors
-    /// The tokenizer fails on a line, or the device fails.
+    /// There is none, the tokenizer fails on one, or the device fails.
     pub async fn read(
-        run: &Run,
-        tokenizer: &Tokenizer,
-        heldout: &[String],
-        pooling: Pooling,
-    ) -> Result<Self, TrainError> {
-        Self::of(run, tokenizer, (heldout.to_vec(), Vec::new()), pooling).await
-    }
-
-    async fn of(
         run: &Run,
         tokenizer: &Tokenizer,
         (heldout, own): (Vec<String>, Vec<String>),
@@ -94,7 +85,7 @@ impl Similarity {
         }
         own.drain(..own.len().saturating_sub(MOST_OWN));
         let texts = (self.heldout.clone(), own);
-        Self::of(run, tokenizer, texts, self.pooling.clone()).await
+        Self::read(run, tokenizer, texts, self.pooling.clone()).await
     }
 
     /// Has the student read them as it is now.

@@ -30,6 +30,16 @@ pub enum Command {
         /// Names, in the order of the blobs. They become `recipe.corpus`.
         names: Vec<String>,
     },
+    /// Takes a student of an earlier run and its teacher, to read sentences with while there is no run; the blobs are their files.
+    /// Nothing answers it. While a run is at hand it changes nothing.
+    Student {
+        /// The recipe that the student was distilled with.
+        recipe: Recipe,
+        /// Names of the teacher's files, the first of the blobs; none for the teacher at hand.
+        teacher: Vec<String>,
+        /// Names of the student's files, the other blobs: its config.json and weights.
+        files: Vec<String>,
+    },
     /// Starts a run with the teacher and texts at hand, in place of any run before.
     Start {
         /// What to do; its `teacher`, `corpus` and `out` are only names here.
@@ -59,7 +69,7 @@ pub enum Command {
     },
     /// Asks for what teacher and student make of a sentence, now and from now on; an empty text means the held-out sentence
     /// that the run has chosen. Answered by `Sentence`, `Similarity` and `Taps`, and while training by further ones of the last two
-    /// every few steps.
+    /// every few steps. Without a run, the models of `Student` read it, and this page alone hears of it.
     Sentence {
         /// The sentence.
         text: String,
@@ -84,4 +94,28 @@ pub enum Export {
     StudentWithOnnx,
     /// The checkpoint of the run as one file.
     Checkpoint,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Message;
+
+    #[test]
+    fn a_student_travels_with_its_recipe_and_the_names_of_both_models() {
+        let body = Command::Student {
+            recipe: Recipe::default(),
+            teacher: Vec::new(),
+            files: vec!["config.json".into(), "model.safetensors".into()],
+        };
+        let message = Message { body, blobs: 2 };
+        let text = message.encode().expect("JSON holds it");
+        assert!(text.contains(r#""student":{"recipe":"#), "{text}");
+        assert_eq!(
+            Message::decode(&text).expect("it was just written"),
+            message
+        );
+        let without = text.replace(r#""teacher":[],"#, "");
+        assert!(Message::<Command>::decode(&without).is_err(), "{without}");
+    }
 }

@@ -18,4 +18,4 @@ pub use event::{
 pub use message::{Message, WireError};
 
 /// Version of the protocol. A page and an engine of different versions do not talk: the page reloads itself.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;

@@ -90,6 +90,14 @@ impl Run {
         Self::with_parameters(plan, teacher, student, map)
     }
 
+    /// A run that has taken all of its steps, of a student with given weights: what both models make of a text can be asked of it.
+    pub fn finished(plan: Plan, teacher: Encoder, student: Encoder) -> Self {
+        Self {
+            step: plan.recipe.steps,
+            ..Self::with_student(plan, teacher, student)
+        }
+    }
+
     fn with_parameters(
         plan: Plan,
         mut teacher: Encoder,
