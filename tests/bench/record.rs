@@ -1,13 +1,14 @@
-//! Records a run for the page, which plays it while its engine loads: `cargo xtask bench record FILE`.
+//! Records a run for the page, which plays it while its engine loads, and its student, which reads sentences there before there is
+//! another run: `cargo xtask bench record FILE` writes FILE and the folder `student` beside it.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use base64::Engine as _;
-use it::cpu;
 use it::talk::{Asker, Memory, Message, with_engine};
+use it::{cpu, in_steps};
 use limbeck_model::Folder;
-use limbeck_protocol::{Command, Event, Halt, RunState};
+use limbeck_protocol::{Command, Event, Export, Halt, RunState};
 use limbeck_recipe::{DeviceChoice, Recipe, Step};
 use limbeck_relations::Quantised;
 use serde_json::{Value, json};
@@ -18,6 +19,11 @@ const STEPS_A_FRAME: usize = 10;
 const STEPS_A_LOOK: u64 = 32;
 /// What both models read: few tokens, for the recording has their vectors in each look.
 const SENTENCE: &str = "The engineer gave the teacher her notes because she had asked for them.";
+/// Steps to either side of 0 in the table of words, which is nearly all of the student: brotli packs them to less than the 8 bits that
+/// they are stored in.
+const LARGEST_WORD: f32 = 18.0;
+/// The same of every other matrix.
+const LARGEST_WEIGHT: f32 = 127.0;
 /// Decimals of losses and norms.
 const DECIMALS: f64 = 1e5;
 
@@ -39,7 +45,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
     recipe.device = DeviceChoice::Cpu;
     recipe.checkpoint_every = recipe.steps / 12;
     let texts: Vec<Vec<u8>> = recipe.corpus.iter().map(|path| read(path)).collect();
-    let reported = pollster::block_on(with_engine(Memory::new(cpu()), async |asker| {
+    let (reported, exported) = pollster::block_on(with_engine(Memory::new(cpu()), async |asker| {
         let names = recipe.corpus.clone();
         give_teacher(asker, &root.join(&recipe.teacher), &recipe.teacher);
         asker.ask(Command::Texts { names }, texts);
@@ -51,16 +57,42 @@ pub fn main(arguments: &[String]) -> ExitCode {
                 halt: Halt::Finished,
             },
         };
-        asker
+        let run = asker
             .until(|event| match event {
                 Event::Refused { control, message } => panic!("{control:?}: {message}"),
                 _ => *event == end,
             })
-            .await
+            .await;
+        let what = Export::Student;
+        asker.ask(Command::Export { what }, Vec::new());
+        let is_files = |event: &Event| matches!(event, Event::Files { .. });
+        (run, asker.until(is_files).await)
     }));
     let recording = recording(reported);
-    std::fs::write(root.join(out), recording.to_string()).unwrap();
+    let out = root.join(out);
+    std::fs::write(&out, recording.to_string()).unwrap();
+    write_student(exported, &out.with_file_name("student"));
     ExitCode::SUCCESS
+}
+
+/// What of the student's folder is not its teacher's, with weights of few bits.
+fn write_student(exported: Vec<Message>, folder: &Path) {
+    let Some((_, Event::Files { files, .. }, blobs)) = exported.into_iter().next_back() else {
+        unreachable!("it was waited for")
+    };
+    let largest = |name: &str| match name.ends_with("word_embeddings.weight") {
+        true => LARGEST_WORD,
+        false => LARGEST_WEIGHT,
+    };
+    std::fs::create_dir_all(folder).unwrap();
+    for (name, bytes) in files.iter().zip(blobs) {
+        let bytes = match &**name {
+            "config.json" => bytes,
+            "model.safetensors" => in_steps(&bytes, largest),
+            _ => continue,
+        };
+        std::fs::write(folder.join(name), bytes).unwrap();
+    }
 }
 
 fn give_teacher(asker: &Asker, folder: &Path, name: &str) {

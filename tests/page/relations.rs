@@ -840,6 +840,84 @@ async fn the_tour_leads_through_the_recorded_run() {
     browser.close().await;
 }
 
+/// Before any run the recorded run's student reads a sentence of the reader's own. It is fetched when somebody writes; a network that
+/// fails is told, and the next try succeeds. Two sentences stand side by side, the film plays on, and a run that begins has its own models.
+#[tokio::test]
+async fn a_sentence_is_read_before_any_run() {
+    let _one = ONE.lock().await;
+    let site = Site::hosted();
+    let browser = Browser::chromium(Gpu::None).await;
+    open(&browser, &site, QUICK).await;
+    tall(&browser).await;
+    let hint = "#maps-before";
+    said(
+        &browser,
+        hint,
+        &["without a run of your own", "MB are fetched when you write"],
+    )
+    .await;
+    let fetched = "performance.getEntriesByType('resource').some(file => file.name.includes('data/student/'))";
+    assert_eq!(browser.value(fetched).await, false);
+    browser
+        .value(
+            "(real => { window.fetch = (...all) => String(all[0]).includes('data/student/') \
+             ? Promise.reject(new TypeError('no network')) : real(...all); window.mend = () => { window.fetch = real; }; })(window.fetch)",
+        )
+        .await;
+    ask(&browser, SENTENCE).await;
+    said(
+        &browser,
+        "#maps-text-mistakes",
+        &["no network", "try again"],
+    )
+    .await;
+    browser.value("mend()").await;
+    browser
+        .value("document.querySelector('.maps-words summary').click()")
+        .await;
+    ask(&browser, SENTENCE).await;
+    said(&browser, ".maps-words ul", &["tired"]).await;
+    said(&browser, hint, &["reads it as it was at the end"]).await;
+    said(&browser, "#now", &["All 1,200 steps are done"]).await;
+    said(&browser, "#player", &["Play again"]).await;
+    assert_eq!(browser.value(fetched).await, true);
+    let mistakes = "document.querySelector('#maps-text-mistakes').innerText.trim()";
+    assert_eq!(browser.value(mistakes).await, "");
+    ask(&browser, "A dog barked at the moon.").await;
+    said(&browser, ".maps-words ul", &["barked"]).await;
+    for (name, width, height) in [
+        ("before-a-run-1440", 1440, 2600),
+        ("before-a-run-390", 390, 5200),
+    ] {
+        browser.picture(name, width, height, false).await;
+        let over = "document.documentElement.scrollWidth - innerWidth";
+        assert!(browser.value(over).await.as_i64().unwrap() <= 0, "{name}");
+    }
+    tall(&browser).await;
+    press(&browser, "Sentences").await;
+    let rows = "document.querySelector('#maps-sentences').ariaRowCount === '2'";
+    browser
+        .until("both sentences stand side by side", rows)
+        .await;
+    press(&browser, "Maps").await;
+    ask(&browser, " \u{7} ").await;
+    said(&browser, "#maps-text-mistakes", &["has no tokens"]).await;
+    browser.click("#player").await;
+    said(&browser, ".maps-words ul", &["engineer"]).await;
+    said(&browser, "#now", &["of 1,200"]).await;
+    ask(&browser, SENTENCE).await;
+    said(&browser, ".maps-words ul", &["tired"]).await;
+    ask(&browser, "").await;
+    said(&browser, ".maps-words ul", &["engineer"]).await;
+    ask(&browser, SENTENCE).await;
+    said(&browser, ".maps-words ul", &["tired"]).await;
+    distil(&browser).await;
+    said(&browser, "#now", &["All 24 steps are done"]).await;
+    said(&browser, ".maps-words ul", &["tired"]).await;
+    no_errors(&browser).await;
+    browser.close().await;
+}
+
 async fn press_in_tour(browser: &Browser, text: &str) {
     let press = format!(
         "[...document.querySelectorAll('#tour button')].find(b => b.innerText === '{text}').click()"

@@ -9,6 +9,7 @@ mod drop;
 mod fetch;
 mod hub;
 mod hub_panel;
+pub mod student;
 mod teacher;
 mod texts;
 mod unzip;
@@ -24,6 +25,7 @@ pub fn Data() -> impl IntoView {
     let inputs = inputs();
     let page = inputs.page;
     chosen::follow(inputs);
+    student::follow(inputs);
     let computes = move || matches!(page.state.get(), RunState::Running | RunState::Preparing);
     let locked = Signal::derive(computes);
     view! {

@@ -230,6 +230,9 @@ fn hear(generation: u32, event: Event, blobs: Vec<Uint8Array>) {
         if matches!(event, Event::Hello { .. }) {
             greeted();
         }
+        if matches!(event, Event::Sentence { .. }) {
+            crate::recorded::finish(page);
+        }
         page.apply(event, blobs);
     }
     match reaction.next {

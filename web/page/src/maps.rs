@@ -47,11 +47,16 @@ use self::stage::{Canvases, Scale, Stage};
 use self::view::{View, view};
 use self::whose::{Awaited, Whose, whose};
 use crate::chart::surface;
+use crate::data::inputs;
+use crate::data::student::{self, Arrival};
 use crate::keys::{focus, plain};
 use crate::live::{effect, live, memo};
 use crate::problems::Problems;
-use crate::state::{Page, RunLog, page};
+use crate::state::{Connection, Page, RunLog, page};
+use crate::words::bytes;
 
+/// Of a sentence that the recorded run's student reads.
+const READ: &str = "The recorded run\u{2019}s student reads it as it was at the end, with rounded weights (KL moves by less than 0.001 nats). Empty the field and press Show for the run\u{2019}s own sentence, or play the run again.";
 /// The part of an id of the maps' cells.
 const CELL: &str = "cell";
 /// In the place of a picture that needs more than a link carries.
@@ -207,17 +212,52 @@ fn heading(
 /// A sentence of the reader's own.
 #[component]
 fn Sentence() -> impl IntoView {
-    let (page, view) = (page(), view());
+    let (page, view, inputs) = (page(), view(), inputs());
     let text = view.sentence;
     let recorded = memo(move || {
         page.runs
             .with(|runs| runs.last().is_none_or(|run| run.recorded))
     });
+    let has_engine = crate::engine::native().is_some();
+    // Without an engine, and without a student of the recorded run, there is none that could read.
+    let nobody = memo(move || {
+        let lost = page
+            .connection
+            .with(|connection| matches!(connection, Connection::Impossible(_)));
+        let reads = has_engine && !lost && student::bytes(inputs).is_some();
+        recorded.get() && !(reads && crate::recorded::is_loaded())
+    });
     let mistakes = move || page.problems_of(&Control::Sentence);
     let ask = move || {
         page.solved(&Control::Sentence);
         let text = text.get_untracked().trim().to_owned();
-        crate::engine::send(Command::Sentence { text }, Vec::new());
+        match recorded.get_untracked() {
+            false => crate::engine::send(Command::Sentence { text }, Vec::new()),
+            true if text.is_empty() => crate::recorded::show_end(page),
+            true => student::read(inputs, text),
+        }
+    };
+    let write = move |event| {
+        text.set(event_target_value(&event));
+        let is_new = untrack(|| mistakes().is_empty());
+        if recorded.get_untracked() && is_new && text.with_untracked(|text| !text.trim().is_empty())
+        {
+            student::fetch(inputs);
+        }
+    };
+    let before_a_run = move || match (recorded.get(), nobody.get(), inputs.student.get()) {
+        (false, ..) => None,
+        (true, true, _) => Some("Start a run to see a sentence of your own.".to_owned()),
+        (true, false, Arrival::Away) => Some(format!(
+            "Teacher and student of the recorded run read it, without a run of your own; {} are fetched when you write.",
+            bytes(student::bytes(inputs).unwrap_or_default())
+        )),
+        (true, false, Arrival::Coming(done, of)) => Some(format!(
+            "Fetching the recorded run\u{2019}s student: {} of {} \u{2026}",
+            bytes(done),
+            bytes(of)
+        )),
+        (true, false, Arrival::Here) => Some(READ.to_owned()),
     };
     let show = move |event: ev::SubmitEvent| {
         event.prevent_default();
@@ -252,15 +292,15 @@ fn Sentence() -> impl IntoView {
             <div class="row">
                 <input id="maps-text" type="text" autocomplete="off" placeholder="leave empty for the run's held-out sentence"
                     prop:value=text
-                    disabled=recorded
+                    disabled=nobody
                     aria-invalid=live(move || (!mistakes().is_empty()).to_string())
                     aria-describedby="maps-text-mistakes"
-                    on:input=move |event| text.set(event_target_value(&event)) />
-                <button type="submit" class="button" disabled=recorded>"Show"</button>
+                    on:input=write />
+                <button type="submit" class="button" disabled=nobody>"Show"</button>
             </div>
-            <p class="hint" hidden=live(move || !recorded.get())>
-                {live(move || if text.with(|text| text.trim().is_empty()) || view.whose.get() == Whose::Linked { "" } else { "These maps show the recorded run's own sentence. " })}
-                "Start a run to see a sentence of your own."
+            <p class="hint" id="maps-before" aria-live="polite">
+                {live(move || if !nobody.get() || text.with(|text| text.trim().is_empty()) || view.whose.get() == Whose::Linked { "" } else { "These maps show the recorded run's own sentence. " })}
+                {live(before_a_run)}
             </p>
             <p class="hint" aria-live="polite">{live(cut)}</p>
             <div id="maps-text-mistakes" role="alert">

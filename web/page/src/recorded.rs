@@ -19,6 +19,7 @@ use std::rc::Rc;
 use js_sys::Uint8Array;
 use leptos::prelude::*;
 use limbeck_protocol::{Event, RunInfo};
+use limbeck_recipe::Recipe;
 use limbeck_relations::{Quantised, from_base64};
 use serde::Deserialize;
 use wasm_bindgen::JsCast;
@@ -236,6 +237,27 @@ fn floats(base64: &str, width: usize) -> Option<Uint8Array> {
     let values = Quantised::from_bytes(&bytes, width)?.values();
     let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
     Some(Uint8Array::from(bytes.as_slice()))
+}
+
+/// The recipe of the recorded run, once that is loaded.
+pub fn recipe() -> Option<Recipe> {
+    let tape = DECK.with(|deck| deck.tape.borrow().clone())?;
+    Some(tape.info.recipe.clone())
+}
+
+/// Shows the recorded run as it is at its end, on its own sentence.
+pub fn show_end(page: Page) {
+    let deck = DECK.with(Rc::clone);
+    deck.begin(page);
+    deck.advance(page, f64::INFINITY);
+}
+
+/// Plays what is left of the recorded run at once, if it is shown: its student reads another sentence now.
+pub fn finish(page: Page) {
+    let deck = DECK.with(Rc::clone);
+    if matches!(deck.mode.get_untracked(), Mode::Playing | Mode::Paused) {
+        deck.advance(page, f64::INFINITY);
+    }
 }
 
 /// Whether there is a recording, shown or not; reactive.

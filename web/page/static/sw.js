@@ -1,16 +1,16 @@
 // Keeps the page for the next time without a network.
 //
-// Two groups of files: the shell is there before this worker is installed; the engine, the teacher and the texts follow
-// when that is done. A file is kept under its path and a hash of its contents, so a new version of the page takes over
+// Three groups of files: the shell is there before this worker is installed; the engine, the teacher and the texts follow
+// when that is done; the recorded run's student is kept once somebody asks for it. A file is kept under its path and a hash of its contents, so a new version of the page takes over
 // from the old one what has not changed. Tells every open page {type: "cached"} when all is kept; a page that sends any
 // message is told, too.
 
 // `cargo xtask web` writes the lists here: pairs of a path and a hash of its contents.
-const BUILD = { version: "", shell: [], later: [] };
+const BUILD = { version: "", shell: [], later: [], asked: [] };
 
 const NAME = `limbeck-${BUILD.version}`;
 const HOME = new URL("./", self.location).href;
-const HASHES = new Map([...BUILD.shell, ...BUILD.later]);
+const HASHES = new Map([...BUILD.shell, ...BUILD.later, ...BUILD.asked]);
 /** Milliseconds until a network that does not answer counts as none. */
 const PATIENCE = 5000;
 
@@ -65,7 +65,7 @@ const fillAndTell = async () => {
 
 const takeOver = async () => {
   const cache = await caches.open(NAME);
-  for (const [path] of BUILD.later) {
+  for (const [path] of [...BUILD.later, ...BUILD.asked]) {
     const same = await caches.match(keyOf(path));
     if (same) await cache.put(keyOf(path), same);
   }

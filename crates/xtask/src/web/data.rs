@@ -1,4 +1,4 @@
-//! The bundled teacher, texts and recorded run, as the page fetches them.
+//! The bundled teacher and texts, the recorded run and its student, as the page fetches them.
 
 use std::path::Path;
 
@@ -18,22 +18,27 @@ const TEACHER: [&str; 6] = [
     "vocab.txt",
 ];
 
+/// What the recorded run's student consists of; the rest of its folder would be its teacher's.
+const STUDENT: [&str; 2] = ["config.json", "model.safetensors"];
+
 const TEXTS: [&str; 2] = ["wiki.txt", "glosses.txt"];
 
 /// Copies the data to `stage/data` and writes `index.json`, which tells the page what there is.
 pub fn bundle(places: &Places, stage: &Path) -> Result<()> {
     let assets = places.root.join("assets");
     let data = stage.join("data");
-    create_folder(&data.join("teacher"))?;
     create_folder(&data.join("texts"))?;
-    let mut files = Vec::new();
-    for name in TEACHER {
-        let from = assets.join("teacher").join(name);
-        if from.is_file() {
-            let bytes = copy(&from, &data.join("teacher").join(name))?;
-            files.push(json!({ "name": name, "bytes": bytes }));
-        }
-    }
+    let model = |folder: &str, names: &[&str]| {
+        let (from, to) = (assets.join(folder), data.join(folder));
+        create_folder(&to)?;
+        let there = names.iter().filter(|name| from.join(name).is_file());
+        let files = there.map(|name| {
+            let bytes = copy(&from.join(name), &to.join(name))?;
+            Ok(json!({ "name": name, "bytes": bytes }))
+        });
+        files.collect::<Result<Vec<Value>>>()
+    };
+    let (teacher, student) = (model("teacher", &TEACHER)?, model("student", &STUDENT)?);
     let mut texts: Vec<Value> = Vec::new();
     for file in TEXTS {
         let bytes = copy(&assets.join(file), &data.join("texts").join(file))?;
@@ -44,7 +49,8 @@ pub fn bundle(places: &Places, stage: &Path) -> Result<()> {
         copy(&recorded, &data.join("recorded.json"))?;
     }
     let index = json!({
-        "teacher": { "name": "assets/teacher", "files": files },
+        "teacher": { "name": "assets/teacher", "files": teacher },
+        "student": student,
         "texts": texts,
     });
     shell::write(&data.join("index.json"), index.to_string().as_bytes())

@@ -9,6 +9,7 @@ use web_sys::Blob;
 
 use super::blobs::{self, NamedBlob};
 use super::fetch::{self, Failure};
+use super::student::Arrival;
 use crate::engine::send;
 use crate::live::effect;
 use crate::state::Page;
@@ -20,6 +21,9 @@ pub struct Index {
     pub teacher: BundledTeacher,
     /// The bundled texts.
     pub texts: Vec<BundledText>,
+    /// Files under `data/student/`: the student of the recorded run.
+    #[serde(default)]
+    pub student: Vec<BundledFile>,
 }
 
 /// The bundled teacher.
@@ -148,6 +152,10 @@ pub struct Inputs {
     pub page: Page,
     /// Teacher and texts as the user has chosen them.
     pub chosen: RwSignal<Chosen, LocalStorage>,
+    /// The recorded run's student.
+    pub student: RwSignal<Arrival>,
+    /// The sentence that waits for it.
+    pub asked: StoredValue<Option<String>>,
 }
 
 impl Inputs {
@@ -156,6 +164,8 @@ impl Inputs {
         Self {
             page,
             chosen: RwSignal::new_local(Chosen::default()),
+            student: RwSignal::default(),
+            asked: StoredValue::new(None),
         }
     }
 }
@@ -208,7 +218,8 @@ async fn take_over(inputs: Inputs, texts: Vec<String>) {
     }
 }
 
-async fn index(inputs: Inputs) -> Result<Index, String> {
+/// What is bundled; fetched when it is asked for first.
+pub async fn index(inputs: Inputs) -> Result<Index, String> {
     if let Some(index) = inputs.chosen.with_untracked(|chosen| chosen.index.clone()) {
         return Ok(index);
     }
@@ -254,7 +265,7 @@ pub async fn give_teacher(inputs: Inputs, index: &Index) -> Result<(), String> {
             .files
             .iter()
             .map(|file| format!("teacher/{}", file.name));
-        let blobs = fetch_all(inputs.page, paths, total).await?;
+        let blobs = fetch_staged(inputs.page, paths, total).await?;
         let files = index
             .teacher
             .files
@@ -298,7 +309,7 @@ pub async fn give_texts(inputs: Inputs, index: &Index) -> Result<(), String> {
         .collect();
     let total = wanted.iter().map(|text| text.bytes).sum();
     let paths = wanted.iter().map(|text| format!("texts/{}", text.file));
-    let mut blobs = fetch_all(inputs.page, paths, total).await?;
+    let mut blobs = fetch_staged(inputs.page, paths, total).await?;
     for (name, blob) in &choice.own {
         blobs.push(blobs::bytes(name, blob).await?);
     }
@@ -312,23 +323,29 @@ pub async fn give_texts(inputs: Inputs, index: &Index) -> Result<(), String> {
     Ok(())
 }
 
-async fn fetch_all(
+async fn fetch_staged(
     page: Page,
     paths: impl Iterator<Item = String>,
     total: u64,
 ) -> Result<Vec<Uint8Array>, String> {
+    let progress = |bytes| page.stage.set((Stage::Reading, bytes, total));
+    let all = fetch_all(paths, progress).await;
+    page.stage.set((Stage::Ready, 0, 0));
+    all
+}
+
+/// Files that came with the page; tells `progress` the bytes so far.
+pub async fn fetch_all(
+    paths: impl Iterator<Item = String>,
+    progress: impl Fn(u64),
+) -> Result<Vec<Uint8Array>, String> {
     let mut all = Vec::new();
     let mut before = 0;
     for path in paths {
-        let blob = bundled(&path, |bytes| {
-            page.stage.set((Stage::Reading, before + bytes, total))
-        })
-        .await;
-        let blob = blob.inspect_err(|_| page.stage.set((Stage::Ready, 0, 0)))?;
+        let blob = bundled(&path, |bytes| progress(before + bytes)).await?;
         before += blobs::size(&blob);
         all.push(blobs::bytes(&path, &blob).await?);
     }
-    page.stage.set((Stage::Ready, 0, 0));
     Ok(all)
 }
 

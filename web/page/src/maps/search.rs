@@ -17,7 +17,7 @@ pub fn search() -> AnyView {
     let page = page();
     let sought = page.with_run_untracked(|run| run.sought.clone()).flatten();
     let text = RwSignal::new(sought.unwrap_or_default());
-    // A recorded run has no student that could read anything.
+    // A recorded run has no texts that could be searched.
     let none = memo(move || page.with_run(|run| run.from_student.is_some()) != Some(true));
     let submit = move |event: ev::SubmitEvent| {
         event.prevent_default();
