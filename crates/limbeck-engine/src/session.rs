@@ -466,7 +466,7 @@ impl Session {
         };
         let (run, tokenizer) = (&self.run, &self.tokenizer);
         let chosen = self.look.choose(run, tokenizer, (tokens, text)).await;
-        Ok(chosen.map_err(of_device)?)
+        chosen.map_err(of_device)
     }
 
     /// A text in tokens, for [`Session::search`].

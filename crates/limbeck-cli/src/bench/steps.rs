@@ -135,7 +135,9 @@ impl Sizes {
             Kind::ModernBert => 3.0,
         };
         let met = |i: usize| match self.kind {
-            Kind::ModernBert if i % GLOBAL_EVERY > 0 => self.length.min(WINDOW + 1) as f64,
+            Kind::ModernBert if !i.is_multiple_of(GLOBAL_EVERY) => {
+                self.length.min(WINDOW + 1) as f64
+            }
             _ => length,
         };
         let forward = |config: &Config, layers: usize| {
