@@ -85,19 +85,26 @@ def size(text):
     return layers, hidden
 
 
+def common(layers_and_hidden, widening, options):
+    """What the configs of both kinds say; the feed-forward part is so many times as wide as the hidden size."""
+    layers, hidden = layers_and_hidden
+    return {
+        "vocab_size": options.vocab,
+        "num_hidden_layers": layers,
+        "hidden_size": hidden,
+        "num_attention_heads": options.heads,
+        "intermediate_size": int(widening * hidden),
+        "max_position_embeddings": max(512, options.length),
+    }
+
+
 class TappedBert(torch.nn.Module):
     """A random BERT that ends with the queries, keys and values of its last layer, each (B, S, H)."""
 
     def __init__(self, layers_and_hidden, options):
         super().__init__()
-        layers, hidden = layers_and_hidden
         config = BertConfig(
-            vocab_size=options.vocab,
-            num_hidden_layers=layers,
-            hidden_size=hidden,
-            num_attention_heads=options.heads,
-            intermediate_size=4 * hidden,
-            max_position_embeddings=max(512, options.length),
+            **common(layers_and_hidden, 4, options),
             hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,
         )
@@ -115,14 +122,8 @@ class TappedModernBert(torch.nn.Module):
 
     def __init__(self, layers_and_hidden, options):
         super().__init__()
-        layers, hidden = layers_and_hidden
         config = ModernBertConfig(
-            vocab_size=options.vocab,
-            num_hidden_layers=layers,
-            hidden_size=hidden,
-            num_attention_heads=options.heads,
-            intermediate_size=3 * hidden // 2,
-            max_position_embeddings=max(512, options.length),
+            **common(layers_and_hidden, 1.5, options),
             global_attn_every_n_layers=3,
             local_attention=128,
             pad_token_id=0,

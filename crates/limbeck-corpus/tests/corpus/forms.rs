@@ -292,15 +292,7 @@ fn a_run_on_json_lines_can_be_resumed_after_any_batch() {
     let corpus = open_json(&[&path], Some("text")).expect("a corpus");
     let corpus = corpus.fingerprinted().expect("a corpus");
     let all = load(&corpus, settings(), DataPosition::default(), 150);
-    for index in (0..all.len()).step_by(7) {
-        let rest = load(
-            &corpus,
-            settings(),
-            all[index].next.clone(),
-            all.len() - index - 1,
-        );
-        assert_eq!(rest, all[index + 1..], "resumed after batch {index}");
-    }
+    resumes_anywhere(&corpus, settings(), &all);
 }
 
 #[test]

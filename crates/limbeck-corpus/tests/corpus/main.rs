@@ -721,6 +721,16 @@ fn small_corpus(folder: &TempDir) -> Corpus {
     open(&[&plain, &packed]).expect("a corpus")
 }
 
+/// Whatever batch of these a run ends after, those that follow are the same.
+fn resumes_anywhere(corpus: &Corpus, settings: LoaderSettings, all: &[Loaded]) {
+    for (index, loaded) in all.iter().enumerate() {
+        let written = serde_json::to_string(&loaded.next).expect("JSON");
+        let from = serde_json::from_str(&written).expect("the same position");
+        let rest = load(corpus, settings, from, all.len() - index - 1);
+        assert_eq!(rest, all[index + 1..], "resumed after batch {index}");
+    }
+}
+
 fn load(
     corpus: &Corpus,
     settings: LoaderSettings,
@@ -774,12 +784,7 @@ fn a_run_can_be_resumed_after_any_batch() {
         assert_eq!(passed(|at| at.epoch), Some(2), "epoch borders");
         assert_eq!(passed(|at| at.block), Some(2), "block borders");
         assert_eq!(passed(|at| at.chunk), Some(1), "chunk borders");
-        for (index, loaded) in all.iter().enumerate() {
-            let written = serde_json::to_string(&loaded.next).expect("JSON");
-            let from = serde_json::from_str(&written).expect("the same position");
-            let rest = load(&corpus, settings, from, all.len() - index - 1);
-            assert_eq!(rest, all[index + 1..], "resumed after batch {index}");
-        }
+        resumes_anywhere(&corpus, settings, &all);
     }
 }
 

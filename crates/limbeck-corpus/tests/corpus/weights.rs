@@ -76,12 +76,7 @@ fn a_weighted_run_can_be_resumed_after_any_batch() {
                 .iter()
                 .any(|source| source.0 == 2 && times(*source) > 2)
         );
-        for (index, loaded) in all.iter().enumerate() {
-            let written = serde_json::to_string(&loaded.next).expect("JSON");
-            let from = serde_json::from_str(&written).expect("the same position");
-            let rest = load(&corpus, settings, from, all.len() - index - 1);
-            assert_eq!(rest, all[index + 1..], "resumed after batch {index}");
-        }
+        resumes_anywhere(&corpus, settings, &all);
     }
 }
 
