@@ -555,6 +555,37 @@ fn the_beginnings_of_two_long_texts_are_enough() {
     }
 }
 
+/// Lines with a tab are the pairs that they hold, and others one text each.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_tokenizer_for_pairs_tells_them_by_what_stands_between() {
+    let mut typed = Vec::new();
+    for (name, tokenizer) in tokenizers() {
+        let short = tokenizer.truncating(9).unwrap();
+        let long = "the small model reads ".repeat(9);
+        let pairs = [
+            ("the model", "reads two words"),
+            ("", "the"),
+            ("a b", &long),
+        ];
+        let mut expected = short.encode_pairs(&pairs).unwrap();
+        expected.extend(short.encode(&["two words", ""]).unwrap());
+        let lines = pairs.map(|(first, second)| format!("{first}\t{second}"));
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let found = short
+            .for_pairs('\t')
+            .encode(&[&lines[..], &["two words", ""]].concat());
+        assert_eq!(found.unwrap(), expected, "{name}");
+        for tokens in &expected {
+            assert!(tokens.types.is_empty() || tokens.types.len() == tokens.ids.len());
+        }
+        if expected.iter().any(|tokens| tokens.types.contains(&1)) {
+            typed.push(name);
+        }
+        assert!(expected[3].types.is_empty() && !expected[3].truncated && expected[2].truncated);
+    }
+    assert!(typed.iter().any(|name| name.contains("bert")), "{typed:?}");
+}
+
 #[wasm_bindgen_test(unsupported = test)]
 fn two_texts_need_room_beside_their_special_tokens() {
     let tokenizer = tiny_bert().tokenizer().unwrap().truncating(3).unwrap();

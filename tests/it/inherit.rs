@@ -51,6 +51,7 @@ fn batch() -> Batch {
     Batch {
         padded: 6,
         ids,
+        types: Vec::new(),
         lengths: vec![5, 6],
         sources: vec![(0, 1), (0, 2)],
     }

@@ -68,6 +68,7 @@ pub fn golden_batch(golden: &Golden, index: usize) -> Batch {
     Batch {
         padded: ids.len() / lengths.len(),
         ids,
+        types: Vec::new(),
         lengths,
         sources,
     }
@@ -498,6 +499,49 @@ async fn a_seed_means_one_run() {
     assert_ne!(losses[0], losses[2]);
 }
 
+/// Both models of a run read the token types of its batches, and a type of 0 is none.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn token_types_reach_both_models() {
+    let golden = golden();
+    let plain = golden_batch(&golden, 0);
+    let typed = |of_second: u32| {
+        let rows: Vec<Vec<u32>> = plain
+            .lengths
+            .iter()
+            .map(|length| {
+                (0..*length)
+                    .map(|at| of_second * u32::from(2 * at > *length))
+                    .collect()
+            })
+            .collect();
+        let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
+        plain.clone().with_types(&rows)
+    };
+    for device in [cpu(), gpu().await] {
+        let mut losses = Vec::new();
+        for batch in [&plain, &typed(0), &typed(1)] {
+            let mut run = Run::new(plan(&recipe()), teacher(&device)).await.unwrap();
+            losses.push(step_of(&mut run, std::slice::from_ref(batch)).await.loss);
+        }
+        assert_eq!(losses[0], losses[1]);
+        assert_ne!(losses[0], losses[2]);
+        let run = Run::new(plan(&recipe()), teacher(&device)).await.unwrap();
+        let (ids, types) = ([2, 7, 3, 11, 3], [0, 0, 0, 1, 1]);
+        let pair = Batch::of_one(&ids, &types);
+        let tokens = TokenBatch::new(&ids, &[5], &device)
+            .unwrap()
+            .with_types(&types);
+        let taps_of = teacher(&device).tap(&tokens, 2, None).unwrap();
+        let queries = it::read(taps_of.q).await;
+        let taps = run.teacher_taps(&pair).await.unwrap();
+        assert_eq!(taps[1][..queries.len()], queries);
+        let alone = Batch::of_one(&ids, &[]);
+        assert_ne!(taps, run.teacher_taps(&alone).await.unwrap());
+        let taps = run.student_taps(&pair).await.unwrap();
+        assert_ne!(taps, run.student_taps(&alone).await.unwrap());
+    }
+}
+
 /// Looking at the student between steps changes no bit of the run, and shows the student without dropout.
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn looking_changes_nothing() {
@@ -511,8 +555,9 @@ async fn looking_changes_nothing() {
             .await
             .unwrap();
         let ids = [2, 7, 9, 11, 3];
-        let mut before = seen.student_taps(&ids).await.unwrap();
-        let from_teacher = seen.teacher_taps(&ids).await.unwrap();
+        let of_one = Batch::of_one(&ids, &[]);
+        let mut before = seen.student_taps(&of_one).await.unwrap();
+        let from_teacher = seen.teacher_taps(&of_one).await.unwrap();
         assert_eq!((from_teacher.len(), before.len()), (2, 2));
         assert!(
             from_teacher
@@ -522,13 +567,13 @@ async fn looking_changes_nothing() {
         for index in 0..4 {
             let step = steps(&mut seen, &golden, index..index + 1).await;
             assert_eq!(step, expected[index..=index]);
-            let after = seen.student_taps(&ids).await.unwrap();
+            let after = seen.student_taps(&of_one).await.unwrap();
             assert!(after.iter().all(|layer| layer.len() == 3 * ids.len() * 12));
             assert_ne!(after, before);
-            assert_eq!(after, seen.student_taps(&ids).await.unwrap());
+            assert_eq!(after, seen.student_taps(&of_one).await.unwrap());
             before = after;
         }
-        assert_eq!(from_teacher, seen.teacher_taps(&ids).await.unwrap());
+        assert_eq!(from_teacher, seen.teacher_taps(&of_one).await.unwrap());
         let values = seen.student().values().await.unwrap();
         assert_eq!(values, unseen.student().values().await.unwrap());
     }

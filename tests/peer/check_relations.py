@@ -1,7 +1,7 @@
 """Compares `limbeck relations` with relations that PyTorch computes from transformers' models of the same folders.
 
     python tests/peer/check_relations.py --limbeck target/release/limbeck --teacher DIR --student DIR --text "..." \
-        [--heads A] [--layer N] [--student-layer N]
+        [--second "..."] [--heads A] [--layer N] [--student-layer N]
 
 All nine pairs. Prints one JSON object with the largest absolute difference of the maps and of the KL of the rows, in nats.
 Needs tests/golden/requirements.txt.
@@ -29,7 +29,7 @@ def relations(args: argparse.Namespace) -> dict:
         out = Path(folder, "relations.json")
         command = [args.limbeck, "relations", "--teacher", args.teacher, "--student", args.student, "--text", args.text]
         command += ["--pairs", ",".join(PAIRS), "--device", "cpu", "--out", str(out)]
-        for flag in ("heads", "layer", "student_layer"):
+        for flag in ("second", "heads", "layer", "student_layer"):
             if getattr(args, flag):
                 command += ["--" + flag.replace("_", "-"), str(getattr(args, flag))]
         subprocess.run(command, check=True, capture_output=True)
@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("--teacher", required=True)
     parser.add_argument("--student", required=True)
     parser.add_argument("--text", required=True)
+    parser.add_argument("--second", help="a second text, read as a pair with the first")
     parser.add_argument("--heads", type=int)
     parser.add_argument("--layer", type=int)
     parser.add_argument("--student-layer", type=int)
@@ -62,7 +63,7 @@ def main() -> None:
 
     ours = relations(args)
     tokenizer = AutoTokenizer.from_pretrained(args.teacher)
-    inputs = tokenizer(args.text, return_tensors="pt", truncation=True)
+    inputs = tokenizer(args.text, args.second, return_tensors="pt", truncation=True)
     tokens = tokenizer.convert_ids_to_tokens(inputs["input_ids"][0])
     # limbeck writes tokens of byte-level BPE as text.
     is_written = not isinstance(tokenizer.backend_tokenizer.pre_tokenizer, pre_tokenizers.ByteLevel)

@@ -59,7 +59,8 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let seen = paths::seen_from(&recipe, out);
     // Which text a student reads decides nothing about the first one but its tokens.
     let counts = recipe.prunes() && !recipe.corpus.is_empty();
-    let corpus = counts.then(|| Corpus::open(&recipe.corpus, recipe.corpus_field.as_deref()));
+    let documents = recipe.documents()?;
+    let corpus = counts.then(|| Corpus::open(&recipe.corpus, documents));
     let corpus = corpus.transpose()?;
     let bytes = corpus.as_ref().map(Corpus::describe).transpose()?;
     let bytes = bytes.iter().flatten().map(|file| file.bytes).sum();

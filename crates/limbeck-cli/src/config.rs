@@ -35,9 +35,12 @@ pub struct CorpusFlags {
     /// Text files or globs: one document per line, UTF-8, plain or packed with gzip, zstd, xz or bzip2
     #[arg(long, value_name = "FILES", num_args = 1..)]
     corpus: Vec<String>,
-    /// The field that is the document, of a corpus of JSON lines
+    /// The field that is the document, of a corpus of JSON lines; of pairs both fields, as NAME,NAME
     #[arg(long, visible_alias = "field", value_name = "NAME")]
     corpus_field: Option<String>,
+    /// Lines are pairs of texts with a tab between them, as cross-encoders read them
+    #[arg(long)]
+    corpus_pairs: bool,
     /// How much is read of each of --corpus, in their order: shares of the lines, such as 2 1 [default: each line once an epoch]
     #[arg(long, value_name = "NUMBERS", num_args = 1..)]
     corpus_weights: Option<Vec<f64>>,
@@ -52,6 +55,7 @@ impl CorpusFlags {
         if let Some(field) = &self.corpus_field {
             recipe.corpus_field = Some(field.clone());
         }
+        recipe.corpus_pairs |= self.corpus_pairs;
         if let Some(weights) = &self.corpus_weights {
             recipe.corpus_weights = Some(weights.clone());
         }
@@ -88,7 +92,7 @@ pub fn main(command: &Command) -> Result<ExitCode, CliError> {
             let start = read_start(find_start(&mut recipe, &looked)?.as_ref())?;
             let (assistant, student) = stages(&recipe, &teacher, start.as_ref())?;
             let pooling = teacher.sentence_head()?.pooling;
-            Corpus::open(&recipe.corpus, recipe.corpus_field.as_deref())?
+            Corpus::open(&recipe.corpus, recipe.documents()?)?
                 .weighted(recipe.corpus_weights.as_deref())?;
             for plan in assistant.into_iter().chain([student]) {
                 for (name, value) in limbeck_engine::card::facts(&plan.pooled(&pooling)) {

@@ -74,7 +74,7 @@ pub struct Arguments {
     overwrite: bool,
     /// Resume the run that was stopped in the output folder, with its own recipe. `--set steps=N` makes it longer, even if it is
     /// finished; --device, --teacher and --corpus say where it computes and where its inputs are now
-    #[arg(long, conflicts_with_all = ["corpus_field", "corpus_weights", "config", "recipe", "overwrite"], requires = "out")]
+    #[arg(long, conflicts_with_all = ["corpus_field", "corpus_pairs", "corpus_weights", "config", "recipe", "overwrite"], requires = "out")]
     resume: bool,
     /// Write the student as ONNX files, too, when it is done, as `limbeck export` does: f32, f16, int8
     #[arg(long, value_name = "TYPES", value_delimiter = ',', value_parser = export::format)]

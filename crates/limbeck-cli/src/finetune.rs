@@ -167,7 +167,6 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
             pad,
             multiple: if opened.on_gpu { MULTIPLE_ON_GPU } else { 1 },
             max_length,
-            has_types: config.type_vocab_size > 1,
         },
         train,
         dev,

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burn::tensor::Device;
 use clap::Args;
 use limbeck_corpus::Corpus;
-use limbeck_engine::heldout::Heldout;
+use limbeck_engine::heldout::{Heldout, reading};
 use limbeck_engine::{Opened, RunError, card};
 use limbeck_model::{Encoder, Folder, TokenBatch, checks};
 use limbeck_recipe::batching::Batch;
@@ -159,7 +159,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     if !recipes.is_empty() {
         teacher.sentence_head()?;
     }
-    let corpus = Corpus::open(&recipe.corpus, recipe.corpus_field.as_deref())?;
+    let corpus = Corpus::open(&recipe.corpus, recipe.documents()?)?;
     let texts: Vec<PathBuf> = corpus.paths().map(Path::to_owned).collect();
     require_apart(arguments)?;
     for (flag, file) in arguments.files() {
@@ -307,7 +307,7 @@ fn of_layer(recipe: &Recipe, layer: usize) -> Recipe {
 fn lines(plan: &Plan, teacher: &Folder, corpus: &Corpus, most: usize) -> Result<Heldout, CliError> {
     let tokenizer = teacher.tokenizer()?;
     teacher.require_rows(&tokenizer)?;
-    let truncating = tokenizer.truncating(plan.recipe.max_length)?;
+    let truncating = reading(&plan.recipe, tokenizer).truncating(plan.recipe.max_length)?;
     let mut reading = plan.clone();
     reading.recipe.batch = AT_ONCE;
     let heldout = Heldout::find(&reading, corpus, &truncating, most);
@@ -381,7 +381,7 @@ fn projections(
     batch: &Batch,
     device: &Device,
 ) -> Result<Vec<Projections>, CliError> {
-    let tokens = TokenBatch::new(&batch.ids, &batch.lengths, device)?;
+    let tokens = TokenBatch::of(batch, device)?;
     let mut layers = Vec::new();
     for (index, taps) in encoder.taps(&tokens)?.iter().enumerate() {
         layers.push(finite_taps(("teacher", name), taps, index + 1)?);

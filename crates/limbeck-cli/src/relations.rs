@@ -14,9 +14,10 @@ use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use limbeck_engine::Opened;
 use limbeck_kernels::Taps;
-use limbeck_model::{Encoder, Folder, TokenBatch, Tokenizer, checks, to_host};
+use limbeck_model::{Encoder, Folder, TokenBatch, Tokenizer, Tokens, checks, to_host};
+use limbeck_recipe::batching::Batch;
 use limbeck_recipe::{
-    Config, DeviceChoice, Pair, Plan, Recipe, Tap, Vector, common_relation_heads, counted,
+    Config, DeviceChoice, PAIR, Pair, Plan, Recipe, Tap, Vector, common_relation_heads, counted,
     relation_widths, usual_relation_heads, usual_teacher_layer,
 };
 use limbeck_relations::{
@@ -45,6 +46,9 @@ pub struct Arguments {
     /// The sentence; truncated if it is longer than the models allow
     #[arg(long, allow_hyphen_values = true)]
     text: String,
+    /// A second text, which both models read after the first as cross-encoders do
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    second: Option<String>,
     /// Pairs, from qq,qk,qv,kq,kk,kv,vq,vk,vv [default: those of the student's recipe, else qq,kk,vv]
     #[arg(long, value_delimiter = ',', value_parser = Pair::from_str)]
     pairs: Vec<Pair>,
@@ -74,6 +78,17 @@ pub struct Arguments {
     device: DeviceChoice,
 }
 
+impl Arguments {
+    /// The text, or both with a tab between them.
+    fn line(&self) -> String {
+        let text = self.text.replace(PAIR, " ");
+        match &self.second {
+            Some(second) => format!("{text}{PAIR}{second}"),
+            None => text,
+        }
+    }
+}
+
 /// Runs `limbeck relations`.
 ///
 /// # Errors
@@ -94,9 +109,14 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let tap = recipe.as_ref().map(|recipe| recipe.tap).unwrap_or_default();
     let plan = plan.as_ref();
     let choice = Choice::new(arguments, &teacher.config, &student.config, plan, tap)?;
-    let text = tokens(&arguments.text, &teacher, &student)?;
+    let text = tokens(&arguments.line(), &teacher, &student)?;
     let opened = device::open_for_engine(arguments.device)?;
-    require_room(&choice, (&teacher, &student), text.ids.len(), &opened)?;
+    require_room(
+        &choice,
+        (&teacher, &student),
+        text.of_one.ids.len(),
+        &opened,
+    )?;
     let relations = compute(&choice, (&teacher, &student), &text, &opened.device)?;
     let view = View {
         large: arguments
@@ -364,38 +384,39 @@ fn demand_heads(heads: usize, student: &Config, teacher: &Config) -> Result<(), 
 
 /// The tokens of a text.
 struct Text {
-    ids: Vec<u32>,
+    of_one: Batch,
     /// What the tokenizer puts around every text.
     special: Vec<u32>,
 }
 
 /// The tokens of the text, the same for both models, cut to what both take.
 fn tokens(text: &str, teacher: &Side, student: &Side) -> Result<Text, CliError> {
+    let reads = |side: &Side| side.tokenizer.clone().for_pairs(PAIR);
     demand_one_tokenizer(teacher, student)?;
-    let mut ids = encode(&teacher.tokenizer, text)?;
-    if ids != encode(&student.tokenizer, text)? {
+    let mut tokens = encode(&reads(teacher), text)?;
+    if tokens != encode(&reads(student), text)? {
         return Err(other_tokens("they split this text into different tokens"));
     }
-    let special = encode(&teacher.tokenizer, "")?;
-    if ids.iter().all(|id| special.contains(id)) {
+    let special = encode(&teacher.tokenizer, "")?.ids;
+    if tokens.ids.iter().all(|id| special.contains(id)) {
         return Err(CliError::Usage(
             "the text has no token to draw relations of; give --text at least one word".into(),
         ));
     }
     let longest = teacher.config.max_length().min(student.config.max_length());
-    if ids.len() > longest {
+    if tokens.ids.len() > longest {
         terminal::say(format_args!(
             "The text has {} tokens; truncated to {longest}, the models' limit",
-            ids.len()
+            tokens.ids.len()
         ));
-        ids = encode(&teacher.tokenizer.clone().truncating(longest)?, text)?;
+        tokens = encode(&reads(teacher).truncating(longest)?, text)?;
     }
-    Ok(Text { ids, special })
+    let of_one = Batch::of_one(&tokens.ids, &tokens.types);
+    Ok(Text { of_one, special })
 }
 
-fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, CliError> {
-    let mut tokens = tokenizer.encode(&[text])?;
-    Ok(tokens.pop().map(|tokens| tokens.ids).unwrap_or_default())
+fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Tokens, CliError> {
+    Ok(tokenizer.encode(&[text])?.remove(0))
 }
 
 fn demand_one_tokenizer(teacher: &Side, student: &Side) -> Result<(), CliError> {
@@ -427,10 +448,11 @@ fn other_tokens(how: &str) -> CliError {
 fn compute(
     choice: &Choice,
     (teacher, student): (&Side, &Side),
-    Text { ids, special }: &Text,
+    Text { of_one, special }: &Text,
     device: &Device,
 ) -> Result<Relations, CliError> {
-    let batch = TokenBatch::new(ids, &[ids.len()], device)?;
+    let batch = TokenBatch::of(of_one, device)?;
+    let ids = &of_one.ids;
     let of = |who, side: &Side, layer| {
         let taps = side.taps(&batch, (layer, choice.tap), device)?;
         let taps = finite_taps((who, side.folder.name()), &taps, layer)?;
@@ -513,6 +535,9 @@ fn facts(
     ];
     if choice.tap == Tap::Rotated {
         facts.push(("Queries and keys", Tap::ROTATED.to_owned()));
+    }
+    if let Some(second) = &arguments.second {
+        facts.insert(1, ("Second text", clip(second, 1000)));
     }
     let named = |(name, value): (&str, String)| (name.to_owned(), value);
     facts.into_iter().map(named).collect()

@@ -32,6 +32,8 @@ mod models;
 #[cfg(unix)]
 #[path = "cli/owning.rs"]
 mod owning;
+#[path = "cli/pairing.rs"]
+mod pairing;
 #[cfg(unix)]
 #[path = "cli/private.rs"]
 mod private;

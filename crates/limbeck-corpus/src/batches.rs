@@ -314,6 +314,8 @@ impl<T: Fn(&[&str]) -> Result<Vec<Encoded>, String>> Batches<T> {
             ..
         } = self.settings;
         let batch = Batch::pad(&ids, sources, pad_id, pad_to_multiple, max_length);
+        let types = members.iter().map(|(_, encoded)| &encoded.types[..]);
+        let batch = batch.with_types(&types.collect::<Vec<_>>());
         (batch, truncated as u64)
     }
 

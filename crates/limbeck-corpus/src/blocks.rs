@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use limbeck_recipe::batching::Position;
+use limbeck_recipe::{Documents, PAIR};
 
 use crate::corpus::Corpus;
 use crate::error::CorpusError;
@@ -177,10 +178,10 @@ impl Lines {
                 }
             };
             // A line end and a byte order mark are not text, and do not make a line too long.
-            let is_json = self.corpus.field().is_some() || text.form.has_strings;
-            let room = match is_json {
-                true => json::MOST_BYTES,
-                false => self.line_bytes + BYTE_ORDER_MARK.len() + 1,
+            let is_line = *self.corpus.documents() == Documents::Lines && !text.form.has_strings;
+            let room = match is_line {
+                true => self.line_bytes + BYTE_ORDER_MARK.len() + 1,
+                false => json::MOST_BYTES,
             };
             let read = reader.read_line(&mut self.raw, room);
             let read = read.map_err(|e| reader.error(text, self.at.byte, e))?;
@@ -195,9 +196,9 @@ impl Lines {
                 };
                 continue;
             }
-            let line = match is_json {
-                true => self.document(text, read.overflow)?,
-                false => decode(text, self.at, &self.raw, read.overflow, self.line_bytes)?,
+            let line = match is_line {
+                true => decode(text, self.at, &self.raw, read.overflow, self.line_bytes)?,
+                false => self.document(text, read.overflow)?,
             };
             self.at.byte += read.bytes;
             self.at.line += 1;
@@ -209,27 +210,33 @@ impl Lines {
         Ok(None)
     }
 
-    /// The document of a line of JSON, cut as any other; an empty one of a blank line.
+    /// The document of a line that is more than that, cut as any other, each text of a pair by itself; an empty one of a blank line.
     fn document(&self, text: &Text, overflow: bool) -> Result<Line, CorpusError> {
-        let json = decode(text, self.at, &self.raw, overflow, json::MOST_BYTES)?.text;
-        let document = match self.corpus.field() {
-            Some(field) => json::document(&json, overflow, field),
-            None => json::string(&json, overflow),
+        let line = decode(text, self.at, &self.raw, overflow, json::MOST_BYTES)?;
+        let documents = self.corpus.documents();
+        let is_json = text.form.has_strings || !documents.fields().is_empty();
+        let document = match is_json {
+            true => json::of_documents(&line.text, overflow, documents),
+            false => Ok(Some(line.text)),
         };
         let document = document.map_err(|reason| CorpusError::NoDocument {
             file: text.name(),
             line: self.at.line + 1,
             reason,
         })?;
-        let mut document = document.unwrap_or_default();
-        let kept = document.floor_char_boundary(self.line_bytes);
-        let cut = kept < document.len();
-        document.truncate(kept);
+        let document = document.unwrap_or_default();
+        let begin = |text: &str| text[..text.floor_char_boundary(self.line_bytes)].to_owned();
+        let kept = match documents {
+            Documents::Lines | Documents::Field(_) => begin(&document),
+            Documents::Pairs | Documents::Fields(_) => match document.split_once(PAIR) {
+                Some((first, second)) => format!("{}{PAIR}{}", begin(first), begin(second)),
+                None => begin(&document),
+            },
+        };
         Ok(Line {
-            text: document,
-            file: self.at.file,
-            number: self.at.line + 1,
-            cut,
+            cut: line.cut || kept.len() < document.len(),
+            text: kept,
+            ..line
         })
     }
 

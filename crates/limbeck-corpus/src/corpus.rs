@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use limbeck_recipe::Documents;
 use limbeck_recipe::batching::Position;
 
 use crate::blocks::{BlockLimits, Blocks, Lines};
@@ -38,22 +39,21 @@ pub(crate) struct Part {
 }
 
 /// Texts with one document a line: UTF-8 with or without a byte order mark, LF or CRLF (or CR alone, if there is no LF), as they
-/// are or packed with gzip, and natively zstd, xz or bzip2. With a field, the lines are JSON objects whose field is the
-/// document. The content of files is never in memory as a whole. A clone shares the texts.
+/// are or packed with gzip, and natively zstd, xz or bzip2. A document is the line, or
+/// what [`Documents`] says of it. The content of files is never in memory as a whole. A clone shares the texts.
 #[derive(Clone, Debug)]
 pub struct Corpus {
     texts: Arc<[Text]>,
     parts: Arc<[Part]>,
     weights: Option<Arc<[f64]>>,
-    field: Option<Arc<str>>,
+    documents: Arc<Documents>,
     fingerprint: Option<Arc<Fingerprint>>,
 }
 
 impl Corpus {
-    /// Finds the files of paths and globs: sorted within a pattern, each file once, at its first mention. With `field`, they
-    /// are JSON lines. Reads the beginning of every file, and up to the first line of text, so that most mistakes show before a
+    /// Finds the files of paths and globs: sorted within a pattern, each file once, at its first mention. Reads the beginning of every file, and up to the first line of text, so that most mistakes show before a
     /// run begins.
-    pub fn open(patterns: &[String], field: Option<&str>) -> Result<Self, CorpusError> {
+    pub fn open(patterns: &[String], documents: impl Into<Documents>) -> Result<Self, CorpusError> {
         if patterns.is_empty() {
             return Err(CorpusError::NoPattern);
         }
@@ -74,14 +74,14 @@ impl Corpus {
                 texts: first..texts.len(),
             });
         }
-        Self::with_text(texts, parts, field)
+        Self::with_text(texts, parts, documents.into())
     }
 
     /// The corpus of texts that are already here, each with its name for messages. The same bytes give the same lines
     /// as from a file of that name.
     pub fn in_memory(
         texts: Vec<(String, Arc<[u8]>)>,
-        field: Option<&str>,
+        documents: impl Into<Documents>,
     ) -> Result<Self, CorpusError> {
         if texts.is_empty() {
             return Err(CorpusError::NoText);
@@ -93,20 +93,20 @@ impl Corpus {
         let parts = parts.collect();
         let texts = texts.into_iter();
         let places = texts.map(|(name, bytes)| Place::Memory { name, bytes });
-        Self::with_text(places.collect(), parts, field)
+        Self::with_text(places.collect(), parts, documents.into())
     }
 
     fn with_text(
         places: Vec<Place>,
         parts: Vec<Part>,
-        field: Option<&str>,
+        documents: Documents,
     ) -> Result<Self, CorpusError> {
-        let texts = places.into_iter().map(|place| Text::new(place, field));
+        let texts = places.into_iter().map(|place| Text::new(place, &documents));
         let corpus = Self {
             texts: texts.collect::<Result<_, _>>()?,
             parts: parts.into(),
             weights: None,
-            field: field.map(Into::into),
+            documents: documents.into(),
             fingerprint: None,
         };
         corpus.require_text()?;
@@ -246,9 +246,9 @@ impl Corpus {
         Some(Expected { print, text })
     }
 
-    /// The field of JSON lines that is the document.
-    pub(crate) fn field(&self) -> Option<&str> {
-        self.field.as_deref()
+    /// What a document is.
+    pub(crate) fn documents(&self) -> &Documents {
+        &self.documents
     }
 
     /// The texts, in order.

@@ -83,7 +83,9 @@ pub enum CorpusError {
     },
     /// A file is JSON lines, and nothing says which field is the document.
     #[error(
-        "{file} is JSON lines: name the field that holds the text, with --corpus-field NAME or `corpus_field` in a recipe{}",
+        "{file} is JSON lines: name the {}, with --corpus-field {} or `corpus_field` in a recipe{}",
+        if *.are_pairs { "fields of both texts of a pair" } else { "field that holds the text" },
+        if *.are_pairs { "NAME,NAME" } else { "NAME" },
         its(.keys)
     )]
     NeedsField {
@@ -91,6 +93,8 @@ pub enum CorpusError {
         file: String,
         /// The keys of its first object; none where it is longer than what was read of it.
         keys: Vec<String>,
+        /// Whether lines are to be pairs of texts.
+        are_pairs: bool,
     },
     /// A line of JSON lines is no document.
     #[error("{file}, line {line}: {reason}")]

@@ -2,6 +2,8 @@
 
 use std::io::{self, BufReader, Read, Seek};
 
+use limbeck_recipe::Documents;
+
 use crate::error::CorpusError;
 use crate::json;
 use crate::packing::{Packing, Unpacked};
@@ -53,11 +55,11 @@ struct Head {
 }
 
 impl Form {
-    /// Examines a text; with `field`, it must be JSON lines.
+    /// Examines a text of such documents.
     ///
     /// # Errors
     /// It cannot be read, or is something else than documents.
-    pub(crate) fn of(place: &Place, field: Option<&str>) -> Result<Self, CorpusError> {
+    pub(crate) fn of(place: &Place, documents: &Documents) -> Result<Self, CorpusError> {
         let unreadable = |e| place.unreadable(e);
         let mut raw = place.open().map_err(unreadable)?;
         let packed = Head::read(&mut raw).map_err(|(_, e)| unreadable(e))?;
@@ -70,7 +72,7 @@ impl Form {
             None => packed,
             Some(packing) => unpacked_head(place, packing, raw)?,
         };
-        let has_strings = head.require_documents(place, packing, field)?;
+        let has_strings = head.require_documents(place, packing, documents)?;
         let text = head.bytes.strip_prefix(BYTE_ORDER_MARK);
         Ok(Self {
             packing,
@@ -133,12 +135,12 @@ impl Head {
         }
     }
 
-    /// Whether a document is what a JSON string says, and not the line or its field.
+    /// Whether a document is what a JSON string says, and not the line or its fields.
     fn require_documents(
         &self,
         place: &Place,
         packing: Option<Packing>,
-        field: Option<&str>,
+        documents: &Documents,
     ) -> Result<bool, CorpusError> {
         let refuse = |what: &str, advice: String| {
             Err(CorpusError::NotText {
@@ -179,30 +181,43 @@ impl Head {
             };
         };
         let kind = json::Kind::of(text, self.is_whole);
-        match (kind, field) {
-            (Some(json::Kind::Document), _) => refuse("one JSON document", TO_FIELD.to_owned()),
-            (Some(json::Kind::Lists), _) => refuse("JSON lines of lists", OF_LISTS.to_owned()),
-            (Some(json::Kind::Lines(_) | json::Kind::Strings), Some(field)) => {
-                self.require_field(text, place, field).map(|()| false)
+        let has_fields = !documents.fields().is_empty();
+        let are_pairs = *documents == Documents::Pairs;
+        match kind {
+            Some(json::Kind::Document) => refuse("one JSON document", TO_FIELD.to_owned()),
+            Some(json::Kind::Lists) => {
+                let advice = if are_pairs { OF_PAIRS } else { OF_LISTS };
+                refuse("JSON lines of lists", advice.to_owned())
             }
-            (Some(json::Kind::Strings), None) => Ok(true),
-            (Some(json::Kind::Lines(keys)), None) => Err(CorpusError::NeedsField {
+            Some(json::Kind::Strings) if !has_fields => Ok(true),
+            Some(json::Kind::Lines(keys)) if !has_fields => Err(CorpusError::NeedsField {
                 file: place.name(),
                 keys,
+                are_pairs,
             }),
-            (None, field) => match (table::columns(text, self.is_whole, &place.name()), field) {
-                (Some(columns), _) => {
+            Some(json::Kind::Lines(_) | json::Kind::Strings) => {
+                self.require_fields(text, place, documents).map(|()| false)
+            }
+            None if are_pairs && table::is_of_pairs(text, self.is_whole) => Ok(false),
+            None => match table::columns(text, self.is_whole, &place.name()) {
+                Some(columns) => {
                     let columns = json::list(&columns);
-                    refuse("a table", format!("Its first row is {columns}. {OF_TABLE}"))
+                    let advice = if are_pairs { OF_TWO } else { OF_TABLE };
+                    refuse("a table", format!("Its first row is {columns}. {advice}"))
                 }
-                (None, Some(field)) => self.require_field(text, place, field).map(|()| false),
-                (None, None) => Ok(false),
+                None if has_fields => self.require_fields(text, place, documents).map(|()| false),
+                None => Ok(false),
             },
         }
     }
 
     /// The first line that is all here and not blank must have a document.
-    fn require_field(&self, text: &str, place: &Place, field: &str) -> Result<(), CorpusError> {
+    fn require_fields(
+        &self,
+        text: &str,
+        place: &Place,
+        documents: &Documents,
+    ) -> Result<(), CorpusError> {
         let whole = match text.rfind('\n') {
             Some(end) if !self.is_whole => &text[..end],
             None if !self.is_whole => return Ok(()),
@@ -211,7 +226,7 @@ impl Head {
         let mut lines = whole.lines().enumerate();
         match lines.find(|(_, line)| !line.trim().is_empty()) {
             None => Ok(()),
-            Some((index, line)) => match json::document(line, false, field) {
+            Some((index, line)) => match json::of_documents(line, false, documents) {
                 Ok(_) => Ok(()),
                 Err(reason) => Err(CorpusError::NoDocument {
                     file: place.name(),
@@ -267,6 +282,10 @@ const TO_FIELD: &str =
     "Write it as JSON lines (jq -c '.[]'), and name the field with the text with --corpus-field";
 const OF_LISTS: &str =
     "Write the texts to a file, one document per line (jq -r '.[0]' for the first of each list)";
+const OF_PAIRS: &str =
+    "Write the two texts of each list to a file, with a tab between them (jq -r '@tsv')";
+const OF_TWO: &str = "Write two of its columns to a file, without the row of their names and without quotes, with a tab between the two \
+                      texts; or write it as JSON lines, and name both fields with --corpus-field";
 const OF_TABLE: &str = "Write the column with the text to a file, one document per line; or the table as JSON lines, and name \
                         the field with --corpus-field";
 const TO_LINES: &str = "Write its column of texts to a text file, one document per line; or write it as JSON lines, and name the \

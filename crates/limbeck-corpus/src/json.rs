@@ -1,6 +1,6 @@
 //! JSON lines: each an object, whose field is a document, or each a string that is one.
 
-use limbeck_recipe::{json_in_words, json_kind, json_line};
+use limbeck_recipe::{Documents, PAIR, json_in_words, json_kind, json_line};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Deserializer, Map, Value};
 
@@ -69,6 +69,34 @@ impl Kind {
 /// # Errors
 /// The line is too long or no JSON object, or has no such field, or no string in it.
 pub fn document(line: &str, cut: bool, field: &str) -> Result<Option<String>, String> {
+    Ok(texts(line, cut, [field])?.map(|[text]| text))
+}
+
+/// What a line of JSON is as a document, nothing if it is blank, or why it is none.
+///
+/// # Errors
+/// See [`document`]; without fields, the line must be a string.
+pub(crate) fn of_documents(
+    line: &str,
+    cut: bool,
+    documents: &Documents,
+) -> Result<Option<String>, String> {
+    match documents {
+        Documents::Lines | Documents::Pairs => string(line, cut),
+        Documents::Field(field) => document(line, cut, field),
+        Documents::Fields([first, second]) => {
+            let texts = texts(line, cut, [first, second])?;
+            Ok(texts.map(|[first, second]| format!("{}{PAIR}{second}", first.replace(PAIR, " "))))
+        }
+    }
+}
+
+/// The texts of a line's fields.
+fn texts<const N: usize>(
+    line: &str,
+    cut: bool,
+    fields: [&str; N],
+) -> Result<Option<[String; N]>, String> {
     if line.trim().is_empty() {
         return Ok(None);
     }
@@ -82,19 +110,24 @@ pub fn document(line: &str, cut: bool, field: &str) -> Result<Option<String>, St
             "{what} ({found}). With --corpus-field every line must be a JSON object; leave it out for plain text"
         )
     })?;
-    match object.remove(field) {
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(other) => {
-            let kind = json_kind(&other);
-            Err(format!(
-                "the field `{field}` is {kind}, not a string. Name another field, or leave the line out"
-            ))
-        }
-        None => {
-            let keys = list(&keys(&object));
-            Err(format!("no field `{field}`; its keys are {keys}"))
-        }
+    let all = keys(&object);
+    let mut texts = fields.map(|_| String::new());
+    for (text, field) in texts.iter_mut().zip(fields) {
+        *text = match object.remove(field) {
+            Some(Value::String(text)) => text,
+            Some(other) => {
+                let kind = json_kind(&other);
+                return Err(format!(
+                    "the field `{field}` is {kind}, not a string. Name another field, or leave the line out"
+                ));
+            }
+            None => {
+                let keys = list(&all);
+                return Err(format!("no field `{field}`; its keys are {keys}"));
+            }
+        };
     }
+    Ok(Some(texts))
 }
 
 /// The text of a line that is a string, nothing if the line is blank, or why there is none. Of a line that is `cut` there is more
@@ -102,7 +135,7 @@ pub fn document(line: &str, cut: bool, field: &str) -> Result<Option<String>, St
 ///
 /// # Errors
 /// The line is too long, or no JSON string.
-pub(crate) fn string(line: &str, cut: bool) -> Result<Option<String>, String> {
+fn string(line: &str, cut: bool) -> Result<Option<String>, String> {
     if line.trim().is_empty() {
         return Ok(None);
     }

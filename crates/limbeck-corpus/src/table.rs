@@ -5,7 +5,7 @@ const ROWS: usize = 64;
 /// Without a name that says so, fewer rows prove nothing.
 const LEAST: usize = 4;
 /// What a column of a table of texts is called.
-const COLUMNS: [&str; 16] = [
+const COLUMNS: [&str; 22] = [
     "text",
     "sentence",
     "sentence1",
@@ -22,6 +22,12 @@ const COLUMNS: [&str; 16] = [
     "question",
     "answer",
     "url",
+    "premise",
+    "hypothesis",
+    "query",
+    "passage",
+    "anchor",
+    "positive",
 ];
 
 /// The first row, if the text is a table: it has two fields or more, no row has fewer, and the file's name, a column's or quoted
@@ -36,12 +42,27 @@ pub(crate) fn columns(head: &str, is_whole: bool, name: &str) -> Option<Vec<Stri
         let columns = first.fields.len();
         let is_wide = rows.iter().all(|row| row.fields.len() >= columns);
         let is_even = rows.iter().all(|row| row.fields.len() == columns);
-        let is_known = |field: &String| COLUMNS.contains(&field.trim().to_lowercase().as_str());
-        let says =
-            first.fields.iter().any(is_known) || is_even && rows.iter().any(|row| row.needs_quotes);
+        let says = first.fields.iter().any(|field| is_known(field))
+            || is_even && rows.iter().any(|row| row.needs_quotes);
         let is_table = is_wide && (is_named || rows.len() >= LEAST && says);
         is_table.then(|| first.fields.clone())
     })
+}
+
+/// Whether a text is a table of pairs and nothing else: two columns with a tab between them, without their names and without quotes
+/// that hold a tab or a line's end.
+pub(crate) fn is_of_pairs(head: &str, is_whole: bool) -> bool {
+    let rows = rows(head, is_whole, '\t');
+    let is_pair = |row: &Row| row.fields.len() == 2 && !row.needs_quotes;
+    rows.iter().all(is_pair)
+        && !rows
+            .first()
+            .is_some_and(|row| row.fields.iter().any(|field| is_known(field)))
+}
+
+/// Whether a table's column has such a name.
+fn is_known(field: &str) -> bool {
+    COLUMNS.contains(&field.trim().to_lowercase().as_str())
 }
 
 #[derive(Default)]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use limbeck_recipe::Documents;
 use limbeck_recipe::batching::Position;
 
 use crate::error::CorpusError;
@@ -26,12 +27,12 @@ pub(crate) struct Text {
 }
 
 impl Text {
-    /// Examines a text; with `field`, it must be JSON lines.
+    /// Examines a text of such documents.
     ///
     /// # Errors
     /// See [`Form::of`].
-    pub(crate) fn new(place: Place, field: Option<&str>) -> Result<Self, CorpusError> {
-        let form = Form::of(&place, field)?;
+    pub(crate) fn new(place: Place, documents: &Documents) -> Result<Self, CorpusError> {
+        let form = Form::of(&place, documents)?;
         Ok(Self { place, form })
     }
 }

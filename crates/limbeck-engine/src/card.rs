@@ -174,6 +174,11 @@ pub fn facts(plan: &Plan) -> Vec<(String, String)> {
         .iter()
         .map(|path| name(path).to_owned())
         .collect();
+    if recipe.corpus_pairs {
+        for name in &mut data {
+            name.push_str(" (pairs)");
+        }
+    }
     if let Some(weights) = &recipe.corpus_weights {
         let sum: f64 = weights.iter().sum();
         for (name, weight) in data.iter_mut().zip(weights) {

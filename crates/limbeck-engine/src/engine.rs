@@ -10,7 +10,7 @@ use limbeck_model::{Folder, ModelError, Weights};
 use limbeck_protocol::{
     Command, Control, Event, Export, Found, Halt, RunState, Stage, TeacherInfo, TextInfo, VERSION,
 };
-use limbeck_recipe::{Evaluation, Recipe, SentenceHead, Step};
+use limbeck_recipe::{Documents, Evaluation, Recipe, SentenceHead, Step};
 use limbeck_train::Checkpoint;
 
 use crate::pages::Pages;
@@ -257,7 +257,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             .zip(blobs)
             .map(|(name, bytes)| (name, bytes.into()))
             .collect();
-        self.texts = count_lines(texts, None)?;
+        self.texts = count_lines(texts, Documents::Lines)?;
         self.emit_texts(To::All);
         Ok(())
     }
@@ -344,8 +344,8 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
         self.searches.clear();
         self.enter(RunState::Preparing);
         self.pages.stage(Stage::Compiling, 0, 0);
-        let field = recipe.corpus_field.as_deref();
-        let corpus = Corpus::in_memory(data.texts.clone(), field).map_err(RunError::from)?;
+        let documents = recipe.documents().map_err(RunError::from)?;
+        let corpus = Corpus::in_memory(data.texts.clone(), documents).map_err(RunError::from)?;
         let (checkpoint, steps, evaluations) = match past {
             Some(past) => (Some(past.checkpoint), past.steps, past.evaluations),
             None => (None, Vec::new(), Vec::new()),
@@ -508,8 +508,8 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             read.map_err(|message| (Control::Checkpoint, message))?;
         let checkpoint = parse(&checkpoint)?;
         self.take_teacher(teacher)?;
-        let field = checkpoint.header.recipe.corpus_field.as_deref();
-        self.texts = count_lines(texts, field)?;
+        let documents = checkpoint.header.recipe.documents();
+        self.texts = count_lines(texts, documents.map_err(RunError::from)?)?;
         self.emit_texts(To::All);
         let data = self.data()?;
         let step = checkpoint.header.step;
@@ -698,9 +698,9 @@ fn same_number(control: Control, names: &[String], blobs: &[Vec<u8>]) -> Done {
     Err((control, message).into())
 }
 
-fn count_lines(texts: Vec<Text>, field: Option<&str>) -> Result<Vec<(TextInfo, Text)>, Troubles> {
+fn count_lines(texts: Vec<Text>, documents: Documents) -> Result<Vec<(TextInfo, Text)>, Troubles> {
     let wrong = |e: limbeck_corpus::CorpusError| (Control::Texts, e.to_string());
-    let lines = Corpus::in_memory(texts.clone(), field)
+    let lines = Corpus::in_memory(texts.clone(), documents)
         .and_then(|corpus| corpus.count_lines())
         .map_err(wrong)?;
     let with_info = |((name, bytes), lines): (Text, u64)| {

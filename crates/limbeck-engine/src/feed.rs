@@ -48,6 +48,7 @@ pub fn tokenise(
         let tokens = tokenizer.encode(lines).map_err(|e| e.to_string())?;
         let encoded = tokens.into_iter().map(|tokens| Encoded {
             ids: tokens.ids,
+            types: tokens.types,
             truncated: tokens.truncated,
         });
         Ok(encoded.collect())

@@ -4,9 +4,9 @@
 use std::ops::RangeInclusive;
 
 use limbeck_corpus::{BlockLimits, Corpus, CorpusError, held_out};
-use limbeck_model::{Tokenizer, TokenizerError};
-use limbeck_recipe::batching::Batch;
-use limbeck_recipe::{Plan, Recipe};
+use limbeck_model::{Tokenizer, TokenizerError, Tokens};
+use limbeck_recipe::batching::{Batch, Position};
+use limbeck_recipe::{PAIR, Plan, Recipe, counted};
 
 /// Held-out lines that a run is measured on.
 pub const LINES: usize = 256;
@@ -30,6 +30,15 @@ pub enum HeldoutError {
     /// The tokenizer fails.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+    /// Lines that should be pairs of texts.
+    #[error(
+        "corpus_pairs = true says that a line is two texts with a tab between them, and of {lines} none has a tab. Put one \
+         between the texts of a pair, or leave corpus_pairs out"
+    )]
+    NoPair {
+        /// How many there are, in words.
+        lines: String,
+    },
     /// Emoji alone, or a script that the vocabulary lacks: such texts are all the same to the teacher.
     #[error(
         "the teacher's tokenizer does not know most of the text: {unknown} of {tokens} tokens in the lines to \
@@ -55,12 +64,20 @@ pub struct Heldout {
     pub kind: &'static str,
     /// Which lines they are, in one sentence.
     pub note: String,
-    /// The tokens of a sentence of moderate length among them.
-    pub picture: Vec<u32>,
+    /// A sentence of moderate length among them.
+    pub picture: Batch,
     /// How many tokens of that sentence were truncated.
     pub picture_left_out: u64,
     /// A few of the lines as they are written, none twice: short ones if there are some.
     pub sentences: Vec<String>,
+}
+
+/// The tokenizer of a run, as its recipe reads lines.
+pub fn reading(recipe: &Recipe, tokenizer: Tokenizer) -> Tokenizer {
+    match recipe.corpus_pairs {
+        true => tokenizer.for_pairs(PAIR),
+        false => tokenizer,
+    }
 }
 
 /// What is in memory of a corpus at once.
@@ -82,6 +99,9 @@ impl Heldout {
         tokenizer: &Tokenizer,
         lines: usize,
     ) -> Result<Self, HeldoutError> {
+        if plan.recipe.corpus_pairs {
+            require_pair(&plan.recipe, corpus)?;
+        }
         let Unseen {
             texts,
             parts,
@@ -93,21 +113,15 @@ impl Heldout {
         let note = format!("Measured on {} {which}.", sequences.len());
         let (picture, picture_left_out) = picture(&sequences);
         let sentences = sentences(texts, &sequences, SENTENCES);
-        let mut sequences: Vec<(usize, Vec<u32>)> = parts.into_iter().zip(sequences).collect();
-        sequences.sort_by_key(|(part, ids)| (*part, ids.len()));
+        let mut sequences: Vec<(usize, Tokens)> = parts.into_iter().zip(sequences).collect();
+        sequences.sort_by_key(|(part, tokens)| (*part, tokens.ids.len()));
         let recipe = &plan.recipe;
         let of_parts = sequences.chunk_by(|a, b| a.0 == b.0);
         let batches = of_parts.flat_map(|lines| lines.chunks(recipe.batch));
         let batches = batches.map(|chunk| {
-            let sequences: Vec<&[u32]> = chunk.iter().map(|(_, ids)| ids.as_slice()).collect();
             let sources = chunk.iter().map(|(part, _)| (*part, 0)).collect();
-            Batch::pad(
-                &sequences,
-                sources,
-                plan.teacher.pad_token_id,
-                PAD_TO,
-                recipe.max_length,
-            )
+            let sequences = chunk.iter().map(|(_, tokens)| ids_and_types(tokens));
+            padded(sequences, sources, plan, recipe.max_length)
         });
         Ok(Self {
             batches: batches.collect(),
@@ -128,7 +142,7 @@ pub(crate) struct Unseen {
     /// The part of the corpus that each is from: see [`held_out`].
     pub parts: Vec<usize>,
     /// Their tokens.
-    pub sequences: Vec<Vec<u32>>,
+    pub sequences: Vec<Tokens>,
     /// See [`Heldout::kind`].
     pub kind: &'static str,
     /// The same, and what it means.
@@ -184,23 +198,37 @@ fn sequences(
     tokenizer: &Tokenizer,
     fraction: f64,
     lines: usize,
-) -> Result<(Vec<Placed>, Vec<Vec<u32>>), HeldoutError> {
+) -> Result<(Vec<Placed>, Vec<Tokens>), HeldoutError> {
     let lines = held_out(corpus, limits(&plan.recipe), fraction, lines)?;
     let texts: Vec<&str> = lines.iter().map(|(_, text)| text.as_str()).collect();
-    let tokens = tokenizer.encode(&texts)?.into_iter().map(|t| t.ids);
+    let tokens = tokenizer.encode(&texts)?;
     let both = lines.iter().cloned().zip(tokens);
-    Ok(both.filter(|(_, ids)| !ids.is_empty()).unzip())
+    Ok(both.filter(|(_, tokens)| !tokens.ids.is_empty()).unzip())
+}
+
+/// A corpus that should hold pairs holds one.
+fn require_pair(recipe: &Recipe, corpus: &Corpus) -> Result<(), HeldoutError> {
+    let mut lines = 0;
+    for block in corpus.blocks(Position::default(), limits(recipe)) {
+        let block = block?;
+        if block.lines.iter().any(|line| line.text.contains(PAIR)) {
+            return Ok(());
+        }
+        lines += block.lines.len();
+    }
+    let lines = counted(lines, "line");
+    Err(HeldoutError::NoPair { lines })
 }
 
 /// More unknown tokens than others are no text for this tokenizer.
-fn check_known(tokenizer: &Tokenizer, sequences: &[Vec<u32>]) -> Result<(), HeldoutError> {
+fn check_known(tokenizer: &Tokenizer, sequences: &[Tokens]) -> Result<(), HeldoutError> {
     let special = tokenizer.special_tokens()?;
     let tokens = sequences
         .iter()
-        .map(|ids| ids.len().saturating_sub(special))
+        .map(|tokens| tokens.ids.len().saturating_sub(special))
         .sum();
     let unknown = tokenizer.unknown().map_or(0, |unknown| {
-        let all = sequences.iter().flatten();
+        let all = sequences.iter().flat_map(|tokens| &tokens.ids);
         all.filter(|id| **id == unknown).count()
     });
     if 2 * unknown > tokens {
@@ -210,16 +238,36 @@ fn check_known(tokenizer: &Tokenizer, sequences: &[Vec<u32>]) -> Result<(), Held
 }
 
 /// A sentence that is neither trivial nor too long to be drawn, and how much of it was cut off.
-fn picture(sequences: &[Vec<u32>]) -> (Vec<u32>, u64) {
-    let fits = |ids: &&Vec<u32>| (PICTURE_TOKENS * 3 / 5..=PICTURE_TOKENS).contains(&ids.len());
-    let chosen = sequences.iter().find(fits).unwrap_or(&sequences[0]);
-    let kept = chosen.len().min(PICTURE_TOKENS);
-    (chosen[..kept].to_vec(), (chosen.len() - kept) as u64)
+fn picture(sequences: &[Tokens]) -> (Batch, u64) {
+    let fits = |t: &&Tokens| (PICTURE_TOKENS * 3 / 5..=PICTURE_TOKENS).contains(&t.ids.len());
+    let Tokens { ids, types, .. } = sequences.iter().find(fits).unwrap_or(&sequences[0]);
+    let kept = ids.len().min(PICTURE_TOKENS);
+    let types = &types[..kept.min(types.len())];
+    let left_out = ids.len() - kept;
+    (Batch::of_one(&ids[..kept], types), left_out as u64)
+}
+
+/// The ids of a sequence, and their types.
+pub(crate) fn ids_and_types(tokens: &Tokens) -> (&[u32], &[u32]) {
+    (&tokens.ids, &tokens.types)
+}
+
+/// Sequences, ids and types of each, as a batch of both models of a plan.
+pub(crate) fn padded<'a>(
+    sequences: impl Iterator<Item = (&'a [u32], &'a [u32])>,
+    sources: Vec<(usize, u64)>,
+    plan: &Plan,
+    max_length: usize,
+) -> Batch {
+    let (ids, types): (Vec<&[u32]>, Vec<&[u32]>) = sequences.unzip();
+    let pad = plan.teacher.pad_token_id;
+    Batch::pad(&ids, sources, pad, PAD_TO, max_length).with_types(&types)
 }
 
 /// The first lines that are neither trivial nor long, none twice; where those are too few, the shortest of the others after them.
-pub(crate) fn sentences(texts: Vec<String>, sequences: &[Vec<u32>], count: usize) -> Vec<String> {
-    let mut lines: Vec<(usize, String)> = sequences.iter().map(Vec::len).zip(texts).collect();
+pub(crate) fn sentences(texts: Vec<String>, sequences: &[Tokens], count: usize) -> Vec<String> {
+    let lengths = sequences.iter().map(|tokens| tokens.ids.len());
+    let mut lines: Vec<(usize, String)> = lengths.zip(texts).collect();
     lines.sort_by_key(|(tokens, _)| match SENTENCE_TOKENS.contains(tokens) {
         true => 0,
         false => *tokens,

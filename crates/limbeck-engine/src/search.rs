@@ -10,7 +10,7 @@ use limbeck_train::Run;
 use crate::front::{Front, News};
 use crate::heldout::{sentences, unseen};
 use crate::sentence::Tokens;
-use crate::similarity::{batch, cosine, padded, shown, truncating};
+use crate::similarity::{batch, batched, cosine, shown, truncating};
 use crate::trouble::RunError;
 
 /// Held-out lines that are looked at.
@@ -100,7 +100,8 @@ impl Search {
     /// # Errors
     /// The device fails.
     pub async fn find(&self, run: &Run, text: &str, tokens: &Tokens) -> Result<Found, RunError> {
-        let query = padded(run, &[&tokens.ids]);
+        let Batch { ids, types, .. } = &tokens.of_one;
+        let query = batched(run, &[(ids, types)]);
         let of_teacher = run.teacher_vectors(&query, &self.pooling).await?;
         let of_student = run.student_vectors(&query, &self.pooling).await?;
         let teacher = ranked(&self.teacher, &of_teacher);

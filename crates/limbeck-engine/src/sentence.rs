@@ -3,6 +3,7 @@
 use limbeck_model::{ModelError, Tokenizer, TokenizerError};
 use limbeck_protocol::Event;
 use limbeck_recipe::Plan;
+use limbeck_recipe::batching::Batch;
 use limbeck_train::{Run, TrainError};
 
 /// Tokens of a sentence: a page draws the square of them.
@@ -15,10 +16,10 @@ const SHARE: f64 = 0.04;
 /// An event with its binary parts.
 pub type EventParts = (Event, Vec<Vec<u8>>);
 
-/// The token ids of a sentence.
+/// The tokens of a sentence.
 pub struct Tokens {
-    /// Special ones included.
-    pub ids: Vec<u32>,
+    /// Special ones included: a batch of this sentence.
+    pub of_one: Batch,
     /// How many were cut off.
     pub left_out: u64,
 }
@@ -40,30 +41,31 @@ pub fn cut(tokenizer: &Tokenizer, text: &str, most: usize) -> Result<Tokens, Str
             text.len()
         ));
     }
-    let ids = encode(tokenizer, text).map_err(wrong)?;
-    if ids.len() <= encode(tokenizer, "").map_err(wrong)?.len() {
+    let tokens = encode(tokenizer, text).map_err(wrong)?;
+    if tokens.ids.len() <= encode(tokenizer, "").map_err(wrong)?.ids.len() {
         return Err("this sentence has no tokens; enter at least one word".to_owned());
     }
-    let all = ids.len();
-    let ids = match all <= most {
-        true => ids,
+    let all = tokens.ids.len();
+    let kept = match all <= most {
+        true => tokens,
         false => {
             let truncating = tokenizer.clone().truncating(most).map_err(wrong)?;
             encode(&truncating, text).map_err(wrong)?
         }
     };
-    let left_out = (all - ids.len()) as u64;
-    Ok(Tokens { ids, left_out })
+    Ok(Tokens {
+        left_out: (all - kept.ids.len()) as u64,
+        of_one: Batch::of_one(&kept.ids, &kept.types),
+    })
 }
 
-fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, TokenizerError> {
-    let tokens = tokenizer.encode(&[text])?;
-    Ok(tokens.into_iter().flat_map(|t| t.ids).collect())
+fn encode(tokenizer: &Tokenizer, text: &str) -> Result<limbeck_model::Tokens, TokenizerError> {
+    Ok(tokenizer.encode(&[text])?.remove(0))
 }
 
 /// A sentence with what the models make of it.
 pub struct Sentence {
-    ids: Vec<u32>,
+    of_one: Batch,
     from_teacher: EventParts,
     /// With the number of steps before.
     from_student: Option<(u64, EventParts)>,
@@ -79,19 +81,20 @@ impl Sentence {
         tokenizer: &Tokenizer,
         tokens: Tokens,
     ) -> Result<Self, TrainError> {
-        let Tokens { ids, left_out } = tokens;
-        let around = encode(tokenizer, "").map_err(ModelError::from)?;
-        let taps = run.teacher_taps(&ids).await?;
+        let Tokens { of_one, left_out } = tokens;
+        let around = encode(tokenizer, "").map_err(ModelError::from)?.ids;
+        let taps = run.teacher_taps(&of_one).await?;
+        let ids = &of_one.ids;
         let config = &run.plan().teacher;
         let event = Event::Sentence {
-            tokens: tokenizer.labels(&ids),
+            tokens: tokenizer.labels(ids),
             special: ids.iter().map(|id| around.contains(id)).collect(),
             left_out,
             attention_heads: config.num_attention_heads,
             key_value_heads: config.is_grouped().then(|| config.key_heads()),
         };
         Ok(Self {
-            ids,
+            of_one,
             from_teacher: (event, blobs(&taps)),
             from_student: None,
         })
@@ -102,7 +105,7 @@ impl Sentence {
     /// # Errors
     /// The device fails.
     pub async fn sample(&mut self, run: &Run) -> Result<EventParts, TrainError> {
-        let taps = run.student_taps(&self.ids).await?;
+        let taps = run.student_taps(&self.of_one).await?;
         let step = run.steps_taken();
         let event = Event::Taps {
             step,

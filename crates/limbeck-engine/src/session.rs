@@ -23,7 +23,7 @@ use crate::Opened;
 use crate::card::{Outcome, model_card, taught_by};
 use crate::feed;
 use crate::front::{BatchSource, Feed, Front, News};
-use crate::heldout::Heldout;
+use crate::heldout::{Heldout, reading};
 use crate::inputs::{Inputs, examine, of_models};
 use crate::look::Look;
 use crate::search::Search;
@@ -107,7 +107,7 @@ impl Session {
         let of_student = student_head(&plan, &head, start.as_ref())?;
         let vectors = vectors_in_words(&plan, &head, &of_student);
         let plan = plan.pooled(&head.pooling);
-        let tokenizer = source.tokenizer()?;
+        let tokenizer = reading(&recipe, source.tokenizer()?);
         source.require_rows(&tokenizer)?;
         if let Some(start) = &start {
             start::require_same_tokens(start, &tokenizer)?;
@@ -659,16 +659,15 @@ async fn rehearse(
             run.step(first).await?;
         }
     }
-    let ids = &heldout.picture;
-    run.teacher_taps(ids).await?;
-    run.student_taps(ids).await?;
+    run.teacher_taps(&heldout.picture).await?;
+    run.student_taps(&heldout.picture).await?;
     Ok(())
 }
 
 /// The held-out sentence that is drawn until another is chosen.
 fn picture(heldout: &Heldout) -> Tokens {
     Tokens {
-        ids: heldout.picture.clone(),
+        of_one: heldout.picture.clone(),
         left_out: heldout.picture_left_out,
     }
 }

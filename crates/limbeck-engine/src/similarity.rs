@@ -6,7 +6,7 @@ use limbeck_recipe::Pooling;
 use limbeck_recipe::batching::Batch;
 use limbeck_train::{Run, TrainError};
 
-use crate::heldout::PAD_TO;
+use crate::heldout::{ids_and_types, padded};
 use crate::sentence::{EventParts, blobs};
 
 /// Tokens of a sentence that are read: all are padded to the longest.
@@ -161,15 +161,17 @@ pub fn most_tokens(run: &Run) -> usize {
 /// The tokenizer fails on one.
 pub fn batch(run: &Run, tokenizer: &Tokenizer, texts: &[&str]) -> Result<Batch, TokenizerError> {
     let tokens = tokenizer.encode(texts)?;
-    let sequences: Vec<&[u32]> = tokens.iter().map(|t| t.ids.as_slice()).collect();
-    Ok(padded(run, &sequences))
+    Ok(batched(
+        run,
+        &tokens.iter().map(ids_and_types).collect::<Vec<_>>(),
+    ))
 }
 
 /// The same of sentences in tokens, [`most_tokens`] at most each.
-pub fn padded(run: &Run, sequences: &[&[u32]]) -> Batch {
+pub fn batched(run: &Run, sequences: &[(&[u32], &[u32])]) -> Batch {
     let sources = vec![(0, 0); sequences.len()];
-    let pad = run.plan().teacher.pad_token_id;
-    Batch::pad(sequences, sources, pad, PAD_TO, most_tokens(run))
+    let sequences = sequences.iter().copied();
+    padded(sequences, sources, run.plan(), most_tokens(run))
 }
 
 /// A sentence as it is shown: the beginning of a long one.

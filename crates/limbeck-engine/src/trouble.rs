@@ -144,7 +144,7 @@ fn of_mistakes(mistakes: &[Mistake]) -> Troubles {
     let each = mistakes.iter();
     let each = each.map(|Mistake { field, message }| match *field {
         // A page has no field for them; another number of texts is what puts it right.
-        "corpus_weights" => (Control::Texts, format!("{field}: {message}")),
+        "corpus_field" | "corpus_weights" => (Control::Texts, format!("{field}: {message}")),
         field => (Control::Field(field.to_owned()), message.clone()),
     });
     Troubles(each.collect())

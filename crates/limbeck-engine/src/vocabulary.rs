@@ -11,7 +11,7 @@ use limbeck_recipe::{Mistake, Plan, PlanError, Vocabulary};
 
 use crate::RunError;
 use crate::front::Front;
-use crate::heldout::limits;
+use crate::heldout::{limits, reading};
 use crate::inputs::Inputs;
 
 /// The name under which a checkpoint keeps the tokens.
@@ -46,7 +46,7 @@ pub fn of_run(
     let text = serde_json::to_string(&kept).map_err(|e| unknown(&e.to_string()))?;
     inputs.insert(KEPT.to_owned(), text);
     let (plan, teacher) = pruned(plan, Rc::unwrap_or_clone(teacher), &kept)?;
-    let tokenizer = teacher.tokenizer()?;
+    let tokenizer = reading(&plan.recipe, teacher.tokenizer()?);
     Ok((plan, Rc::new(teacher), tokenizer))
 }
 
@@ -72,7 +72,7 @@ pub fn count(
     corpus: &Corpus,
     told: &dyn Fn(u64),
 ) -> Result<Kept, RunError> {
-    let tokenizer = teacher.tokenizer()?;
+    let tokenizer = reading(&plan.recipe, teacher.tokenizer()?);
     let asked = plan.recipe.student.vocabulary.unwrap_or(1.0);
     let keep = match asked > 1.0 {
         true => Keep::Tokens(asked as usize),

@@ -2,6 +2,7 @@
 
 use burn::tensor::Device;
 use limbeck_kernels::{Ids, Lengths};
+use limbeck_recipe::batching::Batch;
 
 use crate::ModelError;
 
@@ -29,6 +30,18 @@ impl TokenBatch {
         })
     }
 
+    /// From a batch, with its token types if it has some.
+    ///
+    /// # Errors
+    /// See [`TokenBatch::new`].
+    pub fn of(batch: &Batch, device: &Device) -> Result<Self, ModelError> {
+        let tokens = Self::new(&batch.ids, &batch.lengths, device)?;
+        Ok(match batch.types.is_empty() {
+            true => tokens,
+            false => tokens.with_types(&batch.types),
+        })
+    }
+
     /// The same with the token type of each id, (B, S) row-major; without them every token is of type 0.
     #[must_use]
     pub fn with_types(mut self, types: &[u32]) -> Self {
@@ -41,10 +54,13 @@ impl TokenBatch {
         &self.ids
     }
 
-    /// The token types, (B, S).
-    pub(crate) fn types(&self) -> Ids {
+    /// The token types, (B, S), for a table of so many rows: one row is that of all tokens.
+    pub(crate) fn types(&self, rows: usize) -> Ids {
         let zeros = || Ids::new(vec![0; self.ids.as_slice().len()], self.ids.dims());
-        self.types.clone().unwrap_or_else(zeros)
+        self.types
+            .clone()
+            .filter(|_| rows > 1)
+            .unwrap_or_else(zeros)
     }
 
     /// The length of each sequence.

@@ -305,7 +305,7 @@ impl Encoder {
         }
         let at = &self.parameters.layout().embeddings;
         let (id, types) = (batch.highest_type(), self.config.type_vocab_size);
-        if at.token_type.is_some() && id as usize >= types {
+        if types > 1 && id as usize >= types {
             return Err(ModelError::UnknownType { id, types });
         }
         let mut pass = Pass {

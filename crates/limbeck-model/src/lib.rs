@@ -88,7 +88,7 @@ pub use error::ModelError;
 pub use folder::{Folder, read_file};
 pub use limbeck_kernels::Taps;
 pub use limbeck_tokenizer::{
-    Keep, Kept, MOST_BYTES, PairTokens, Tokenizer, TokenizerError, Tokens, WordTokens,
+    Keep, Kept, MOST_BYTES, Tokenizer, TokenizerError, Tokens, WordTokens,
 };
 pub use parameters::ParameterMut;
 pub use sentence::{Head, SentenceModel, Vectors, normalized, pool};

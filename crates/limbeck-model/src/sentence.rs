@@ -292,7 +292,7 @@ impl SentenceModel {
         let sources = vec![(0, 0); sequences.len()];
         let pad = self.encoder.config().pad_token_id;
         let padded = Batch::pad(&sequences, sources, pad, 1, self.max_length);
-        TokenBatch::new(&padded.ids, &padded.lengths, self.encoder.device())
+        TokenBatch::of(&padded, self.encoder.device())
     }
 
     /// The same model that puts the prompt of this name before each text.

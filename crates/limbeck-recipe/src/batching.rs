@@ -73,6 +73,8 @@ impl DataPosition {
 pub struct Encoded {
     /// At most `max_length` token ids, special tokens included.
     pub ids: Vec<u32>,
+    /// The token type of each; none where all are 0.
+    pub types: Vec<u32>,
     /// Whether the line had more tokens than fit.
     pub truncated: bool,
 }
@@ -82,6 +84,8 @@ pub struct Encoded {
 pub struct Batch {
     /// Token ids, (B, S) row-major.
     pub ids: Vec<u32>,
+    /// Token types, (B, S) row-major; none where all are 0.
+    pub types: Vec<u32>,
     /// Real tokens of each sequence, (B), each 1 ..= S.
     pub lengths: Vec<usize>,
     /// The padded length S.
@@ -122,10 +126,28 @@ impl Batch {
         }
         Self {
             ids,
+            types: Vec::new(),
             lengths,
             padded,
             sources,
         }
+    }
+
+    /// A batch of one sequence, without padding.
+    pub fn of_one(ids: &[u32], types: &[u32]) -> Self {
+        Self::pad(&[ids], vec![(0, 0)], 0, 1, ids.len()).with_types(&[types])
+    }
+
+    /// The same with the token types of each sequence, as many as it has tokens; none where all are 0.
+    #[must_use]
+    pub fn with_types(mut self, sequences: &[&[u32]]) -> Self {
+        if sequences.iter().any(|types| !types.is_empty()) {
+            for (row, types) in sequences.iter().enumerate() {
+                self.types.extend_from_slice(types);
+                self.types.resize((row + 1) * self.padded, 0);
+            }
+        }
+        self
     }
 
     /// Real tokens, padding not counted.

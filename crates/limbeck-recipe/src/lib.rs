@@ -6,6 +6,7 @@
 pub mod batching;
 mod config;
 mod counted;
+mod documents;
 mod error;
 mod estimate;
 mod families;
@@ -28,6 +29,7 @@ mod step;
 
 pub use config::{Config, StudentSize, TOKENIZER_FILES, parameter_count};
 pub use counted::counted;
+pub use documents::{Documents, PAIR};
 pub use error::ConfigError;
 pub use estimate::{
     Estimate, beyond_buffer, beyond_memory, encoding_bytes, memory, tuning_bytes, widest_row,

@@ -349,6 +349,9 @@ fn check_numbers(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) {
         "no file or glob given".into()
     });
     check_weights(recipe, mistakes);
+    mistakes
+        .0
+        .extend(recipe.documents().err().into_iter().flat_map(|e| e.0));
     mistakes.demand((1..=65_536).contains(&recipe.batch), "batch", || {
         format!("must be 1 to 65536 sequences, not {}", recipe.batch)
     });

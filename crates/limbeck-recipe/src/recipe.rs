@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::init::Init;
-use crate::{Config, Part};
+use crate::{Config, Documents, Mistake, Part, PlanError};
 
 /// The folder of the teacher assistant in that of the student.
 pub const ASSISTANT: &str = "assistant";
@@ -238,8 +238,13 @@ pub struct Recipe {
     /// Text files or globs: one document per line, UTF-8, plain or packed with gzip, zstd, xz or bzip2.
     pub corpus: Vec<String>,
     /// The field that is the document, if the corpus is JSON lines: one object per line.
+    /// Of pairs of texts, the fields of both, with a comma between their names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub corpus_field: Option<String>,
+    /// Whether a line is two texts with a tab between them, which models read as one sequence, as cross-encoders do. A line without
+    /// a tab is one text.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub corpus_pairs: bool,
     /// How much is read of each path or glob of `corpus`, in their order: shares of the lines, in any unit, such as [2, 1]. What ends
     /// before the others begins anew, and what has weight 0 is only measured. Unless given: one file after the other, each line once
     /// an epoch.
@@ -308,6 +313,7 @@ impl Default for Recipe {
             output: OutputRecipe::default(),
             corpus: Vec::new(),
             corpus_field: None,
+            corpus_pairs: false,
             corpus_weights: None,
             heldout: 0.01,
             max_length: 128,
@@ -343,6 +349,18 @@ impl Recipe {
     /// The recipe as TOML, as a file holds it.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).unwrap_or_default()
+    }
+
+    /// What a line of the corpus is.
+    ///
+    /// # Errors
+    /// See [`Documents::of`]; a plan has the same mistake.
+    pub fn documents(&self) -> Result<Documents, PlanError> {
+        let documents = Documents::of(self.corpus_field.as_deref(), self.corpus_pairs);
+        documents.map_err(|message| {
+            let field = "corpus_field";
+            PlanError(vec![Mistake { field, message }])
+        })
     }
 
     /// Whether the student learns from a teacher assistant.

@@ -24,4 +24,4 @@ mod tokenizer_file;
 pub use error::TokenizerError;
 pub use pruning::{Keep, Kept};
 pub use settings::FileOf;
-pub use tokenizer::{MOST_BYTES, NOT_READ, PairTokens, Tokenizer, Tokens, WordTokens};
+pub use tokenizer::{MOST_BYTES, NOT_READ, Tokenizer, Tokens, WordTokens};

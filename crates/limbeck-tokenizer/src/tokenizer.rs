@@ -45,23 +45,14 @@ const PROBES: [&str; 3] = [
     "\u{c9}t\u{e9}:  a (small) model, 12.5 \u{6a21}\u{578b}!",
 ];
 
-/// The token ids of one text, special tokens included.
+/// The token ids of one text, or of two as one sequence, special tokens included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tokens {
     /// Token ids, at most `max_length` of them if the tokenizer truncates.
     pub ids: Vec<u32>,
-    /// Whether the text was longer and lost its end.
-    pub truncated: bool,
-}
-
-/// The token ids of two texts as one sequence, special tokens included.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PairTokens {
-    /// Token ids.
-    pub ids: Vec<u32>,
-    /// The token type of each: which of the two texts it belongs to, where the tokenizer says so.
+    /// The token type of each: which of two texts it belongs to, where the tokenizer says so. None where all are 0.
     pub types: Vec<u32>,
-    /// Whether the texts were longer and lost their ends.
+    /// Whether the text was longer and lost its end.
     pub truncated: bool,
 }
 
@@ -93,6 +84,8 @@ pub struct Tokenizer {
     cuts: TruncationDirection,
     /// The token for what the vocabulary lacks.
     pub(crate) unknown: Option<u32>,
+    /// What stands between the two texts of a pair, if pairs are read.
+    between: Option<char>,
     /// Whether the class that the folder names would make other tokens of its tokenizer.json.
     pub(crate) alone: bool,
 }
@@ -167,6 +160,7 @@ impl Tokenizer {
             inner,
             max_length: None,
             cuts: TruncationDirection::Right,
+            between: None,
             unknown,
             alone: false,
         })
@@ -248,9 +242,17 @@ impl Tokenizer {
     }
 
     fn encode_one(&self, text: &str) -> Result<Tokens, TokenizerError> {
+        if let Some(pair) = self.between.and_then(|between| text.split_once(between)) {
+            self.require_room_for_pairs()?;
+            return self.encode_pair(pair);
+        }
         let (looked_at, Beginning { ids, beyond }) = self.looked_at(text)?;
         let truncated = self.max_length.is_some() && (beyond > 0 || looked_at.len() < text.len());
-        Ok(Tokens { ids, truncated })
+        Ok(Tokens {
+            ids,
+            types: Vec::new(),
+            truncated,
+        })
     }
 
     /// What is looked at of a text, and its tokens: enough that the rest changes nothing in what is kept. A text that is longer
@@ -299,27 +301,42 @@ impl Tokenizer {
     ///
     /// # Errors
     /// The tokenizer fails on a text, or its length leaves no room beside the special tokens of a pair.
-    pub fn encode_pairs(&self, pairs: &[(&str, &str)]) -> Result<Vec<PairTokens>, TokenizerError> {
-        let special = self
-            .inner
-            .get_post_processor()
-            .map_or(0, |ends| ends.added_tokens(true));
+    pub fn encode_pairs(&self, pairs: &[(&str, &str)]) -> Result<Vec<Tokens>, TokenizerError> {
+        self.require_room_for_pairs()?;
+        let tokens = pairs.maybe_par_iter().map(|pair| self.encode_pair(*pair));
+        tokens.collect()
+    }
+
+    /// The same tokenizer for texts in which `between` stands between two, the first one if there are several:
+    /// [`Tokenizer::encode`] gives the tokens of the pair. A text without it is one text.
+    #[must_use]
+    pub fn for_pairs(mut self, between: char) -> Self {
+        self.between = Some(between);
+        self
+    }
+
+    fn require_room_for_pairs(&self) -> Result<(), TokenizerError> {
+        let ends = self.inner.get_post_processor();
+        let special = ends.map_or(0, |ends| ends.added_tokens(true));
         match self.max_length {
             Some(max_length) if max_length <= special => Err(no_room(max_length, special)),
-            _ => {
-                let tokens = pairs.maybe_par_iter().map(|pair| self.encode_pair(*pair));
-                tokens.collect()
-            }
+            _ => Ok(()),
         }
     }
 
-    fn encode_pair(&self, (first, second): (&str, &str)) -> Result<PairTokens, TokenizerError> {
+    fn encode_pair(&self, (first, second): (&str, &str)) -> Result<Tokens, TokenizerError> {
         let (a, b) = (self.enough_of(first)?, self.enough_of(second)?);
         let encoding = self.encoding(first, (a, b).into())?;
         let is_cut = a.len() + b.len() < first.len() + second.len();
-        Ok(PairTokens {
+        let types = encoding.get_type_ids();
+        let has_types = types.iter().any(|of_token| *of_token != 0);
+        Ok(Tokens {
             ids: encoding.get_ids().to_vec(),
-            types: encoding.get_type_ids().to_vec(),
+            types: if has_types {
+                types.to_vec()
+            } else {
+                Vec::new()
+            },
             truncated: is_cut || !encoding.get_overflowing().is_empty(),
         })
     }

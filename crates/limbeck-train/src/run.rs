@@ -292,7 +292,7 @@ impl Run {
         if batch.lengths.is_empty() {
             return Err(TrainError::NoSequence);
         }
-        Ok(TokenBatch::new(&batch.ids, &batch.lengths, self.device())?)
+        Ok(TokenBatch::of(batch, self.device())?)
     }
 
     /// What the teacher makes of a lesson: what it brings, or computed now.
@@ -439,20 +439,20 @@ impl Run {
         })
     }
 
-    /// The teacher's queries, keys and values of one sequence of S tokens: (3, S, H) of each layer, row-major.
+    /// The teacher's queries, keys and values of a batch of one sequence of S tokens: (3, S, H) of each layer, row-major.
     ///
     /// # Errors
     /// A sequence that does not fit the model.
-    pub async fn teacher_taps(&self, ids: &[u32]) -> Result<Vec<Vec<f32>>, TrainError> {
-        self.taps(&self.teacher, ids).await
+    pub async fn teacher_taps(&self, of_one: &Batch) -> Result<Vec<Vec<f32>>, TrainError> {
+        self.taps(&self.teacher, of_one).await
     }
 
     /// The student's, as [`Run::teacher_taps`] gives the teacher's; without dropout. Nothing of the run changes.
     ///
     /// # Errors
     /// A sequence that does not fit the model.
-    pub async fn student_taps(&self, ids: &[u32]) -> Result<Vec<Vec<f32>>, TrainError> {
-        self.taps(&self.student.without_autodiff(), ids).await
+    pub async fn student_taps(&self, of_one: &Batch) -> Result<Vec<Vec<f32>>, TrainError> {
+        self.taps(&self.student.without_autodiff(), of_one).await
     }
 
     /// The teacher's vector of each sequence of a batch, (B, H) row-major: its last hidden states, pooled.
@@ -492,11 +492,11 @@ impl Run {
     }
 
     /// All layers come back in one wait for the device.
-    async fn taps(&self, encoder: &Encoder, ids: &[u32]) -> Result<Vec<Vec<f32>>, TrainError> {
-        let tokens = TokenBatch::new(ids, &[ids.len()], self.device())?;
+    async fn taps(&self, encoder: &Encoder, batch: &Batch) -> Result<Vec<Vec<f32>>, TrainError> {
+        let tokens = self.tokens(batch)?;
         let layers = encoder.taps(&tokens)?;
         let config = encoder.config();
-        let area = ids.len() * (config.query_width() + 2 * config.key_width());
+        let area = batch.ids.len() * (config.query_width() + 2 * config.key_width());
         let vectors = layers.into_iter().flat_map(|taps| [taps.q, taps.k, taps.v]);
         let vectors = vectors.map(|vectors| {
             let count = vectors.dims().iter().product::<usize>();

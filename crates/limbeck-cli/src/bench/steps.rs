@@ -159,6 +159,7 @@ impl Sizes {
         let ids = (0..self.tokens()).map(|_| 1 + rng.below(VOCABULARY as u64 - 1) as u32);
         Batch {
             ids: ids.collect(),
+            types: Vec::new(),
             lengths: vec![self.length; self.batch],
             padded: self.length,
             sources: vec![(0, 0); self.batch],

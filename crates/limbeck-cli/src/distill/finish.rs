@@ -82,10 +82,11 @@ fn put_away(listener: &Listener, numbers: &Past) -> Result<Option<u64>, CliError
 fn report_of(session: &Session, outcome: &Outcome) -> Result<Report, CliError> {
     let (run, heldout) = (session.run(), session.heldout());
     let plan = run.plan();
-    let ids = &heldout.picture;
-    let from_teacher = pollster::block_on(run.teacher_taps(ids))?;
+    let of_one = &heldout.picture;
+    let ids = &of_one.ids;
+    let from_teacher = pollster::block_on(run.teacher_taps(of_one))?;
     let (before, compared) = pollster::block_on(session.looked_back())?;
-    let after = pollster::block_on(run.student_taps(ids))?;
+    let after = pollster::block_on(run.student_taps(of_one))?;
     let relations = RelationMaps {
         tokens: session.tokenizer().labels(ids),
         pairs: session.info().pairs.clone(),

@@ -99,7 +99,7 @@ pub fn begin(arguments: &Arguments) -> Result<Begun, CliError> {
         false => config::stages(&recipe, &teacher, start.as_ref())?,
     };
     export::require_writable(&plan.student, &arguments.export)?;
-    let corpus = Corpus::open(&recipe.corpus, recipe.corpus_field.as_deref());
+    let corpus = Corpus::open(&recipe.corpus, recipe.documents()?);
     let corpus = corpus.map_err(
         |e| match resumes && matches!(e, CorpusError::NoMatch { .. }) {
             true => resuming::moved(e.into(), "--corpus FILES", &out),

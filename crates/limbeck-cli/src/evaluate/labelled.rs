@@ -230,7 +230,6 @@ impl Tuned {
                 pad: config.pad_token_id,
                 multiple: 1,
                 max_length,
-                has_types: config.type_vocab_size > 1,
             },
             name,
             classifier,

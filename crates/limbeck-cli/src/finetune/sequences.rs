@@ -37,8 +37,6 @@ pub struct Shelf {
     pub multiple: usize,
     /// The longest sequence.
     pub max_length: usize,
-    /// Whether the model tells the two texts of a pair apart by token types.
-    pub has_types: bool,
 }
 
 /// The tokenizer of a folder for a goal, truncating.
@@ -74,19 +72,18 @@ pub fn tokenise(
         }
     }
     let texts = tokenizer.encode(&texts)?.into_iter();
-    let texts = texts.map(|t| (t.ids, Vec::new(), vec![Some(0)], t.truncated));
     // Those need more room than a text: only if there are any.
     let pairs = match pairs.is_empty() {
         true => Vec::new(),
         false => tokenizer.encode_pairs(&pairs)?,
     };
-    let pairs = pairs
-        .into_iter()
+    let texts = texts
+        .chain(pairs)
         .map(|t| (t.ids, t.types, vec![Some(0)], t.truncated));
     let sentences = tokenizer.encode_words(&sentences)?.into_iter();
     let sentences = sentences.map(|t| (t.ids, Vec::new(), t.firsts, t.truncated));
     // All examples of a file are of one kind, so this is their order.
-    let tokens = texts.chain(pairs).chain(sentences).zip(examples);
+    let tokens = texts.chain(sentences).zip(examples);
     let sequences = tokens.map(|((mut ids, types, places, truncated), example)| {
         // A tokenizer without special tokens makes nothing of an empty text; padding stands for it.
         if ids.is_empty() {
@@ -139,17 +136,9 @@ impl Shelf {
             .collect();
         let sources = vec![(0, 0); ids.len()];
         let padded = Batch::pad(&ids, sources, self.pad, self.multiple, self.max_length);
-        let batch = TokenBatch::new(&padded.ids, &padded.lengths, &self.device)?;
-        let has_types = picked.iter().any(|index| !all[*index].types.is_empty());
-        if !(self.has_types && has_types) {
-            return Ok(batch);
-        }
-        let mut types = Vec::with_capacity(padded.ids.len());
-        for (row, index) in picked.iter().enumerate() {
-            types.extend_from_slice(&all[*index].types);
-            types.resize((row + 1) * padded.padded, 0);
-        }
-        Ok(batch.with_types(&types))
+        let types = picked.iter().map(|index| all[*index].types.as_slice());
+        let padded = padded.with_types(&types.collect::<Vec<_>>());
+        TokenBatch::of(&padded, &self.device)
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::scene::Scene;
 
 const FIELDS: &str = "`teacher`, `teacher_layer`, `student`, `relation_heads`, `pairs`, `tap`, `objective`, `output`, `corpus`, `corpus_field`, \
-                      `corpus_weights`, `heldout`, `max_length`, `batch`, `accumulate`, `steps`, `assistant_steps`, `learning_rate`, `warmup`, `weight_decay`, `beta1`, `beta2`, \
+                      `corpus_pairs`, `corpus_weights`, `heldout`, `max_length`, `batch`, `accumulate`, `steps`, `assistant_steps`, `learning_rate`, `warmup`, `weight_decay`, `beta1`, `beta2`, \
                       `epsilon`, `clip`, `seed`, `shuffle`, `checkpoint_every`, `device`, `kernel`, `compute`, `precision`, `out`";
 
 /// A recipe with this mistake must be refused as wrong use, with this as the only mistake.

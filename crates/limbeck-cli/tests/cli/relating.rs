@@ -513,3 +513,26 @@ fn a_recipe_that_cannot_be_read_is_refused() {
         scene.remove("out.json");
     }
 }
+
+/// Both models read two texts as one sequence, the second with a type of its own; a tab in a text makes no pair of it.
+#[test]
+fn a_second_text_is_read_after_the_first() {
+    let scene = scene();
+    let pair = json_of(&scene, "the model", &["--second", "two words"]);
+    let labels = |numbers: &Value| -> Vec<String> {
+        let tokens = list(&numbers["tokens"]).iter();
+        tokens
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect()
+    };
+    let separators = labels(&pair).iter().filter(|t| *t == "[SEP]").count();
+    assert_eq!(separators, 2, "{:?}", labels(&pair));
+    // The same tokens, all of them of the first type.
+    let typed = json_of(&scene, "the model [SEP] two words", &[]);
+    assert_eq!(labels(&typed), labels(&pair));
+    assert_ne!(typed["pairs"], pair["pairs"]);
+    let [tab, space] = ["\t", " "].map(|between| format!("the model{between}two words"));
+    let [tab, space] = [tab, space].map(|text| json_of(&scene, &text, &[])["pairs"].clone());
+    assert_eq!(tab, space);
+}

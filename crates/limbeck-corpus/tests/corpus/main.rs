@@ -4,6 +4,7 @@ mod changing;
 mod forms;
 mod in_memory;
 mod packed;
+mod pairs;
 mod weights;
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -676,6 +677,7 @@ fn tokenise(lines: &[&str]) -> Result<Vec<Encoded>, String> {
         let kept = &words[..words.len().min(MAX_LENGTH - 2)];
         Encoded {
             ids: [&[1], kept, &[2]].concat(),
+            types: Vec::new(),
             truncated: kept.len() < words.len(),
         }
     };
@@ -927,6 +929,7 @@ fn an_epoch_without_batches_is_an_error() {
         Ok(vec![
             Encoded {
                 ids: vec![],
+                types: vec![],
                 truncated: false
             };
             lines.len()
@@ -965,6 +968,7 @@ fn errors_of_the_thread_arrive() {
     let long = |_: &[&str]| {
         Ok(vec![Encoded {
             ids: vec![1; 13],
+            types: vec![],
             truncated: false,
         }])
     };

@@ -14,9 +14,10 @@ impl Pass<'_> {
     pub(crate) fn embeddings(&mut self, at: &Embeddings, batch: &TokenBatch) -> Tensor<3> {
         let words = (self.parameters.matrix(at.word), batch.ids().clone());
         let positions = self.positions(at.position, batch);
+        let rows = self.shape.type_vocab_size;
         let types = at
             .token_type
-            .map(|at| (self.parameters.matrix(at), batch.types()));
+            .map(|at| (self.parameters.matrix(at), batch.types(rows)));
         let tables = [Some(words), positions, types];
         let mut x = embedding(self.kernels, tables.into_iter().flatten().collect());
         if self.shape.scales_words {

@@ -5,7 +5,7 @@ use limbeck_recipe::{Init, Pair, usual_from_layers, usual_warmup};
 use serde_json::Value;
 
 /// Key of a recipe and the word for it, in the order in which a reader looks for them.
-const WORDS: [(&str, &str); 37] = [
+const WORDS: [(&str, &str); 38] = [
     ("teacher", "teacher"),
     ("teacher_layer", "teacher layer"),
     ("student.layers", "layers"),
@@ -27,6 +27,7 @@ const WORDS: [(&str, &str); 37] = [
     ("output.hidden", "hidden states"),
     ("corpus", "text"),
     ("corpus_field", "field of the text"),
+    ("corpus_pairs", "pairs of texts"),
     ("corpus_weights", "weights of the texts"),
     ("steps", "steps"),
     ("learning_rate", "learning rate"),
