@@ -25,6 +25,7 @@ async fn a_student_is_distilled_and_taken_away() {
     let (longest, tasks) = longest_task(&browser).await;
     assert!(longest <= LONGEST_TASK, "the page was blocked: {tasks} ms");
 
+    file_by_file(&browser).await;
     pictures(&browser).await;
     taken_away(&browser, &page).await;
     no_errors(&browser).await;
@@ -122,6 +123,29 @@ async fn with_onnx(browser: &Browser, student: &Path) {
     let weights = |folder: &Path| std::fs::read(folder.join("model.safetensors")).unwrap();
     assert!(weights(&with) == weights(student));
     browser.click("#out-onnx").await;
+}
+
+/// The bundled texts are measured by themselves, too: together they have all held-out lines.
+async fn file_by_file(browser: &Browser) {
+    let cells = "[...document.querySelectorAll('#evaluation-files tbody tr')].map(row => [...row.cells].map(cell => cell.textContent))";
+    let rows = browser.value(cells).await;
+    let rows: Vec<Vec<String>> = serde_json::from_value(rows).unwrap();
+    let note = browser
+        .value("document.querySelector('#evaluation caption').textContent")
+        .await;
+    let mut lines = 0;
+    for (row, name) in rows.iter().zip(["wiki.txt", "glosses.txt"]) {
+        assert_eq!(row[0], name);
+        lines += row[1].parse::<usize>().unwrap();
+        // Of each part what it is now, and how far it is from what it was.
+        assert!(row[2..].iter().all(|part| part.ends_with(" %)")), "{row:?}");
+    }
+    let note = note.as_str().unwrap();
+    assert_eq!(rows.len(), 2);
+    assert!(
+        note.contains(&format!("on {lines} held-out lines")),
+        "{note}"
+    );
 }
 
 /// On wide and narrow screens, in both schemes; nothing is wider than the screen.

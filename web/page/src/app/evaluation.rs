@@ -1,5 +1,7 @@
 //! The student on lines that it never saw, before and now.
 
+use std::collections::BTreeMap;
+
 use leptos::prelude::*;
 use limbeck_protocol::before_use;
 use limbeck_recipe::{Evaluation, Part};
@@ -52,6 +54,7 @@ fn table(measured: Measured) -> impl IntoView {
         last,
         before_use,
     } = measured;
+    let files = files(&parts, &first, last.as_ref());
     let note = last.as_ref().unwrap_or(&first).note.clone();
     let now = last.as_ref().map(|last| view! { <th scope="col" class="number">{at(last.step)}</th><th scope="col" class="number">"Change"</th> });
     let of = |evaluation: &Evaluation, part: Part| {
@@ -83,9 +86,46 @@ fn table(measured: Measured) -> impl IntoView {
                     <tbody>{rows.collect_view()}</tbody>
                 </table>
             </div>
+            {files}
             <details><summary>"Before you use a student"</summary><p class="hint">{before_use}</p></details>
         </div>
     }
+}
+
+/// The trained parts on the lines of each file, now, and how they have changed. None where the files are not measured by themselves.
+fn files(
+    parts: &[(Part, Option<usize>)],
+    first: &Evaluation,
+    last: Option<&Evaluation>,
+) -> Option<impl IntoView + use<>> {
+    let measured = last.unwrap_or(first);
+    (!measured.files.is_empty()).then(|| {
+        let trained = parts.iter().filter(|(_, place)| place.is_some());
+        let trained: Vec<Part> = trained.map(|(part, _)| *part).collect();
+        let names = trained.iter().map(|part| view! { <th scope="col" class="number">{part.to_string()}</th> });
+        let names = names.collect_view();
+        let rows = measured.files.iter().enumerate().map(|(index, file)| {
+            let before = first.files.get(index).filter(|_| last.is_some());
+            let cells = trained.iter().map(|part| {
+                let of = |parts: &BTreeMap<Part, f64>| parts.get(part).copied().unwrap_or(f64::NAN);
+                let now = of(&file.parts);
+                let change = before.map(|before| format!(" ({})", change(of(&before.parts), now)));
+                view! { <td class="number"><b>{figure(now)}</b>{change}</td> }
+            });
+            view! {
+                <tr><th scope="row">{file.file.clone()}</th><td class="number">{count(file.lines)}</td>{cells.collect_view()}</tr>
+            }
+        });
+        view! {
+            <div class="scroll">
+                <table id="evaluation-files">
+                    <caption class="hint">"The same, file by file"</caption>
+                    <thead><tr><th scope="col">"File"</th><th scope="col" class="number">"Lines"</th>{names}</tr></thead>
+                    <tbody>{rows.collect_view()}</tbody>
+                </table>
+            </div>
+        }
+    })
 }
 
 fn change(before: f64, now: f64) -> String {

@@ -41,7 +41,9 @@ pub fn json(run: &RunLog) -> String {
         })
         .collect();
     let evaluations: Vec<Value> = run.evaluations.iter().map(|evaluation| {
-        json!({ "step": evaluation.step, "parts": evaluation.parts, "note": evaluation.note })
+        json!({
+            "step": evaluation.step, "parts": evaluation.parts, "note": evaluation.note, "files": evaluation.files,
+        })
     }).collect();
     let whole = json!({
         "recipe": run.info.recipe, "device": run.info.device, "parameters": run.info.parameters,
@@ -71,7 +73,7 @@ mod tests {
     use super::*;
     use crate::examples;
     use limbeck_protocol::RunInfo;
-    use limbeck_recipe::{Evaluation, Pair, Step};
+    use limbeck_recipe::{Evaluation, FileEvaluation, Pair, Step};
 
     fn parts(values: &[f64]) -> BTreeMap<Part, f64> {
         let parts = [Part::Relation(Pair::QQ), Part::Cosine];
@@ -100,6 +102,11 @@ mod tests {
                 step: 2,
                 parts: parts(&[0.5, 0.6]),
                 note: "2 lines".into(),
+                files: vec![FileEvaluation {
+                    file: "de.txt".into(),
+                    lines: 2,
+                    parts: parts(&[0.5, 0.6]),
+                }],
                 ..Evaluation::default()
             }],
             ..examples::run()
@@ -126,6 +133,11 @@ mod tests {
         assert_eq!(value["steps"][1]["parts"]["cosine"], 0.2);
         assert_eq!(value["steps"][1]["loss"], Value::Null);
         assert_eq!(value["evaluations"][0]["step"], 2);
+        let file = &value["evaluations"][0]["files"][0];
+        assert_eq!(
+            (&file["file"], &file["parts"]["cosine"]),
+            (&json!("de.txt"), &json!(0.6))
+        );
         assert_eq!(value["recipe"]["batch"], 32);
     }
 }
