@@ -110,6 +110,10 @@ impl Heldout {
             which,
         } = unseen(plan, corpus, tokenizer, lines)?;
         check_known(tokenizer, &sequences)?;
+        let which = match sequences.len() {
+            1 => which.replacen("lines", "line", 1),
+            _ => which.to_owned(),
+        };
         let note = format!("Measured on {} {which}.", sequences.len());
         let (picture, picture_left_out) = picture(&sequences);
         let sentences = sentences(texts, &sequences, SENTENCES);
