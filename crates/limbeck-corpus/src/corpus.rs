@@ -87,7 +87,7 @@ impl Corpus {
             return Err(CorpusError::NoText);
         }
         let parts = texts.iter().enumerate().map(|(index, (name, _))| Part {
-            name: name.clone(),
+            name: name.rsplit('/').next().unwrap_or(name).to_owned(),
             texts: index..index + 1,
         });
         let parts = parts.collect();

@@ -189,6 +189,7 @@ fn parts_are_measured_apart_where_there_are_several_and_not_too_many() {
     };
     assert!(names(vec!["a"]).is_empty());
     assert_eq!(names(vec!["a", "b", "a"]), ["a (1)", "b", "a (3)"]);
+    assert_eq!(names(vec!["x/a", "b"]), ["a", "b"]);
     assert_eq!(names(vec!["a"; 32]).len(), 32);
     assert!(names(vec!["a"; 33]).is_empty());
 }
