@@ -128,7 +128,9 @@ fn groups(value: &[f64], teacher: &Config, student: &Config) -> (Vec<Range<usize
         let strengths: Vec<f64> = value.chunks(width).map(|head| head.iter().sum()).collect();
         let heads = match teacher.positions {
             Positions::Slopes { .. } => sloped(&strengths, to),
-            _ => largest(&strengths, to),
+            Positions::Learned { .. } | Positions::Rotary { .. } | Positions::Disentangled(_) => {
+                largest(&strengths, to)
+            }
         };
         return (
             heads

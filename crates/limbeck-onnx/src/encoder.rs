@@ -66,15 +66,17 @@ impl<E> Writer<'_, '_, E> {
                 only_type = Some(values);
             }
         }
-        if let (
-            Some(at),
+        let learned = match shape.positions {
             Positions::Learned {
                 rows,
                 first,
                 uncounted,
-            },
-        ) = (at.position, shape.positions)
-        {
+            } => at.position.map(|at| (at, rows, first, uncounted)),
+            Positions::Rotary { .. } | Positions::Slopes { .. } | Positions::Disentangled(_) => {
+                None
+            }
+        };
+        if let Some((at, rows, first, uncounted)) = learned {
             let mut table = self.table(names.matrix(at), [rows, width])?;
             // Every token has the one row: it goes along with the position's.
             if let Some(values) = only_type.take() {

@@ -99,7 +99,9 @@ impl<E> Writer<'_, '_, E> {
                 });
                 added
             }
-            _ => return,
+            (None, Positions::Learned { .. } | Positions::Rotary { .. }) => return,
+            // No model with such attention is exported.
+            (None, Positions::Disentangled(_)) => return,
         };
         places.added = self.graph.op("Add", &[&places.added, &added], &[]);
     }

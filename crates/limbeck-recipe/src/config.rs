@@ -136,7 +136,9 @@ impl Config {
         let (shape, keys) = (&self.shape, &self.family.keys);
         let rows = match shape.positions {
             Positions::Learned { rows, .. } => rows,
-            others => others.max_length(),
+            Positions::Rotary { .. } | Positions::Slopes { .. } | Positions::Disentangled(_) => {
+                shape.positions.max_length()
+            }
         };
         for (name, size) in [
             ("vocab_size", shape.vocab_size),
@@ -366,7 +368,9 @@ impl Config {
         config.raw.retain(|key, value| !is_list(key, value));
         let uncounted = match self.positions {
             Positions::Learned { uncounted, .. } => uncounted,
-            _ => None,
+            Positions::Rotary { .. } | Positions::Slopes { .. } | Positions::Disentangled(_) => {
+                None
+            }
         };
         let is_counted_alike = uncounted.is_none_or(|id| place(id) == Some(id as usize));
         let padding = place(self.pad_token_id).and_then(|place| u32::try_from(place).ok());

@@ -343,7 +343,9 @@ fn walk(shape: &Shape, names: &Names, visit: &mut dyn FnMut(Parameter)) -> Place
         word: walk.table(names.word, shape.vocab_size, e),
         position: match shape.positions {
             Positions::Learned { rows, .. } => Some(walk.table(names.position, rows, e)),
-            _ => None,
+            Positions::Rotary { .. } | Positions::Slopes { .. } | Positions::Disentangled(_) => {
+                None
+            }
         },
         token_type: (types > 0).then(|| walk.table(names.token_type, types, e)),
         norm: shape

@@ -418,10 +418,14 @@ impl Shape {
 
     /// The angles by which a layer, from 0, turns queries and keys, if it does.
     pub fn angles(&self, layer: usize) -> Option<Angles> {
-        match (self.positions, self.local_of(layer)) {
-            (Positions::Rotary { .. }, Some(local)) => Some(local.angles),
-            (Positions::Rotary { angles, .. }, None) => Some(angles),
-            _ => None,
+        match self.positions {
+            Positions::Rotary { angles, .. } => {
+                let local = self.local_of(layer);
+                Some(local.map_or(angles, |local| local.angles))
+            }
+            Positions::Learned { .. } | Positions::Slopes { .. } | Positions::Disentangled(_) => {
+                None
+            }
         }
     }
 
@@ -432,15 +436,18 @@ impl Shape {
 
     /// Whether the distance between two tokens adds to their scores.
     pub fn adds_by_distance(&self) -> bool {
-        let by_itself = matches!(self.positions, Positions::Slopes { .. });
-        self.distance_buckets > 0 || by_itself || self.disentangled().is_some()
+        let by_itself = match self.positions {
+            Positions::Slopes { .. } | Positions::Disentangled(_) => true,
+            Positions::Learned { .. } | Positions::Rotary { .. } => false,
+        };
+        by_itself || self.distance_buckets > 0
     }
 
     /// How attention compares queries and keys with distances, if it does.
     pub fn disentangled(&self) -> Option<Disentangled> {
         match self.positions {
             Positions::Disentangled(how) => Some(how),
-            _ => None,
+            Positions::Learned { .. } | Positions::Rotary { .. } | Positions::Slopes { .. } => None,
         }
     }
 

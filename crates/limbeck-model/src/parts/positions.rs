@@ -18,14 +18,14 @@ impl Pass<'_> {
         at: Option<Matrix>,
         batch: &TokenBatch,
     ) -> Option<(Tensor<2>, Ids)> {
-        let (
-            Some(at),
+        let at = at?;
+        let (first, uncounted) = match self.shape.positions {
             Positions::Learned {
                 first, uncounted, ..
-            },
-        ) = (at, self.shape.positions)
-        else {
-            return None;
+            } => (first, uncounted),
+            Positions::Rotary { .. } | Positions::Slopes { .. } | Positions::Disentangled(_) => {
+                return None;
+            }
         };
         let positions = uncounted.and_then(|token| batch.positions_without(token, first));
         let positions = positions.unwrap_or_else(|| batch.positions(first));
@@ -47,22 +47,10 @@ impl Pass<'_> {
     /// themselves.
     pub(crate) fn distances(&self) -> Option<Tensor<2>> {
         let last = self.lengths.padded() as isize - 1;
-        if let Positions::Slopes { .. } = self.shape.positions {
-            let heads = self.shape.num_attention_heads;
-            let of_head = |head| {
-                let slope = distance_slope(head, heads);
-                (-last..=last).map(move |distance| (-slope * distance.abs() as f64) as f32)
-            };
-            let values: Vec<f32> = (0..heads).flat_map(of_head).collect();
-            let shape = [heads, values.len() / heads];
-            let device = self
-                .parameters
-                .matrix(self.parameters.layout().embeddings.word)
-                .device();
-            return Some(Tensor::from_data(TensorData::new(values, shape), &device));
-        }
-        if self.shape.disentangled().is_some() {
-            return None;
+        match self.shape.positions {
+            Positions::Slopes { .. } => return Some(self.slopes(last)),
+            Positions::Disentangled(_) => return None,
+            Positions::Learned { .. } | Positions::Rotary { .. } => {}
         }
         let at = self.parameters.layout().distances?;
         let bucket = |distance| distance_bucket(distance, self.shape.distance_buckets) as u32;
@@ -72,6 +60,22 @@ impl Pass<'_> {
         let ids = Ids::new(buckets, shape);
         let rows = embedding(self.kernels, vec![(table, ids)]);
         Some(rows.squeeze_dim::<2>(0).transpose())
+    }
+
+    /// The slope of each head times the distance, up to `last` on either side: (A, 2S - 1).
+    fn slopes(&self, last: isize) -> Tensor<2> {
+        let heads = self.shape.num_attention_heads;
+        let of_head = |head| {
+            let slope = distance_slope(head, heads);
+            (-last..=last).map(move |distance| (-slope * distance.abs() as f64) as f32)
+        };
+        let values: Vec<f32> = (0..heads).flat_map(of_head).collect();
+        let shape = [heads, values.len() / heads];
+        let device = self
+            .parameters
+            .matrix(self.parameters.layout().embeddings.word)
+            .device();
+        Tensor::from_data(TensorData::new(values, shape), &device)
     }
 }
 
