@@ -35,14 +35,14 @@ pub struct CorpusFlags {
     /// Text files or globs: one document per line, UTF-8, plain or packed with gzip, zstd, xz or bzip2
     #[arg(long, value_name = "FILES", num_args = 1..)]
     corpus: Vec<String>,
-    /// The field that is the document, of a corpus of JSON lines; of pairs both fields, as NAME,NAME
+    /// For JSON lines: the field that holds the document; of pairs both fields, as NAME,NAME
     #[arg(long, visible_alias = "field", value_name = "NAME")]
     corpus_field: Option<String>,
-    /// Lines are pairs of texts with a tab between them, as cross-encoders read them
+    /// Read each line as a pair of texts with a tab between them, as cross-encoders do
     #[arg(long)]
     corpus_pairs: bool,
-    /// How much is read of each of --corpus, in their order: shares of the lines, such as 2 1 [default: each line once an epoch]
-    #[arg(long, value_name = "NUMBERS", num_args = 1..)]
+    /// How much to read of each --corpus, in the same order: shares of the lines, such as 2 1 [default: each line once an epoch]
+    #[arg(long, value_name = "NUMBERS", num_args = 1.., allow_negative_numbers = true)]
     corpus_weights: Option<Vec<f64>>,
 }
 

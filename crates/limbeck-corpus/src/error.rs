@@ -126,7 +126,7 @@ pub enum CorpusError {
     },
     /// A weight of nothing: it has no line, or all of its files are named before it.
     #[error(
-        "'{name}' of the corpus has a weight, and no line of text that is not named before it. Leave it out, or give it the weight 0"
+        "'{name}' of the corpus has a weight, but no line of text of its own: it is blank, or a path before it names it, too. Leave it out, or give it the weight 0"
     )]
     NothingToWeigh {
         /// The path or glob without folders, or the text's name.

@@ -453,6 +453,9 @@ fn check_weights(recipe: &Recipe, mistakes: &mut Mistakes) {
         let (given, paths) = (counted(weights.len(), "weight"), counted(paths, "path"));
         format!("{given} for {paths} of corpus; give each path or glob one")
     });
+    if weights.is_empty() {
+        return;
+    }
     let is_weight = |weight: &f64| weight.is_finite() && *weight >= 0.0;
     match weights.iter().find(|weight| !is_weight(weight)) {
         Some(wrong) => mistakes.demand(false, field, || {
@@ -579,9 +582,13 @@ fn check_rotation(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) {
         "student.heads",
         || {
             let fitting: Vec<usize> = (1..=hidden.min(64)).filter(|heads| fits(*heads)).collect();
+            let advice = match fitting.is_empty() {
+                true => format!("make student.hidden, {hidden}, even"),
+                false => format!("these do: {fitting:?}"),
+            };
             format!(
-                "{heads} attention heads of {} dimensions each: rotary positions turn them in pairs, so the number must be even; \
-                 these do: {fitting:?}",
+                "{} of {} dimensions each: rotary positions turn them in pairs, so the number must be even; {advice}",
+                counted(heads, "attention head"),
                 hidden / heads
             )
         },
@@ -866,10 +873,15 @@ fn relation_heads(recipe: &Recipe, teacher: &Config, mistakes: &mut Mistakes) ->
     }
     let usual = usual_relation_heads(student, keys);
     let heads = recipe.relation_heads.unwrap_or(usual);
-    mistakes.demand(fits.contains(&heads), "relation_heads", || {
-        let widths = relation_widths(student, teacher);
-        format!("{heads} relation heads do not divide {widths}; these do: {fits:?}")
-    });
+    // Of a width of 0, which is a mistake of its own, no number is a divisor.
+    mistakes.demand(
+        student == 0 || fits.contains(&heads),
+        "relation_heads",
+        || {
+            let widths = relation_widths(student, teacher);
+            format!("{heads} relation heads do not divide {widths}; these do: {fits:?}")
+        },
+    );
     heads
 }
 

@@ -1830,6 +1830,11 @@ fn deberta_with_something_else_is_refused() {
         ),
         (
             "pos_att_type",
+            json!(""),
+            "pos_att_type `[]` is not supported; supported: c2p, p2c, p2c|c2p",
+        ),
+        (
+            "pos_att_type",
             json!(["C2P"]),
             "pos_att_type `C2P` is not supported; supported: c2p, p2c",
         ),

@@ -67,6 +67,7 @@ fn weights_that_are_none_are_refused() {
             &[1.0][..],
             "1 weight for 2 paths of corpus; give each path or glob one",
         ),
+        (&[], "0 weights for 2 paths of corpus"),
         (&[1.0, 2.0, 3.0], "3 weights for 2 paths of corpus"),
         (&[1.0, -0.5], "must be 0 or more, and finite, not -0.5"),
         (&[f64::NAN, 1.0], "must be 0 or more, and finite, not NaN"),
@@ -80,6 +81,7 @@ fn weights_that_are_none_are_refused() {
         ),
     ] {
         let told = refused(weights).expect("a mistake");
+        assert_eq!(told.matches("corpus_weights").count(), 1, "{told}");
         assert!(
             told.contains(&format!("corpus_weights: {message}")),
             "{told}"

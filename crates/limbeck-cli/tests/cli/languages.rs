@@ -192,9 +192,14 @@ fn weights_must_fit_the_corpus() {
         "1",
         "1",
     ];
-    let message = "'blank.txt' of the corpus has a weight, and no line of text that is not named before it. Leave it out, or give it \
-                   the weight 0";
+    let message = "'blank.txt' of the corpus has a weight, but no line of text of its own: it is blank, or a path before it names it, too. \
+                   Leave it out, or give it the weight 0";
     scene.distill(&flags).refused(1, message);
+    let flags = ["--corpus", "en.txt", "--corpus-weights", "-1"];
+    let message = "corpus_weights: must be 0 or more, and finite, not -1";
+    let outcome = scene.distill(&flags);
+    assert!(outcome.stderr.contains(message), "{outcome:?}");
+    assert_eq!(outcome.code, Some(2));
 }
 
 /// Texts of one batch, which transformers pads with token 1 and limbeck with token 0.

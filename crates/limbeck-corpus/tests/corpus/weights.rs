@@ -138,7 +138,7 @@ fn weights_that_do_not_fit_the_corpus_are_refused() {
     let again = Corpus::open(&again, None).expect("a corpus");
     assert_eq!(
         refused(again.clone().weighted(Some(&[1.0, 2.0]))),
-        "'en-1.txt' of the corpus has a weight, and no line of text that is not named before it. Leave it out, or give it the weight 0"
+        "'en-1.txt' of the corpus has a weight, but no line of text of its own: it is blank, or a path before it names it, too. Leave it out, or give it the weight 0"
     );
     assert!(again.clone().weighted(Some(&[1.0, 0.0])).is_ok());
     assert!(again.weighted(None).is_ok());

@@ -132,7 +132,10 @@ fn disentangled(fields: &Fields) -> Result<Disentangled, ConfigError> {
 fn words(fields: &Fields, key: &'static str, known: &[&str]) -> Result<Vec<String>, ConfigError> {
     let lines: Vec<String> = fields.nullable(key)?.unwrap_or_default();
     let words: Vec<String> = match fields.map.get(key) {
-        Some(Value::String(line)) => line.split('|').map(|w| w.trim().to_lowercase()).collect(),
+        Some(Value::String(line)) => {
+            let words = line.split('|').map(|word| word.trim().to_lowercase());
+            words.filter(|word| !word.is_empty()).collect()
+        }
         _ => lines,
     };
     match words.iter().find(|word| !known.contains(&word.as_str())) {
