@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 pub use names::is_hashed;
 
+use sha2::{Digest, Sha256};
+
 use crate::places::Places;
 use crate::shell::{self, Result};
 use crate::wasm::{Compiler, PROFILE, TARGET};
@@ -167,13 +169,13 @@ impl Cache {
     }
 }
 
-/// Sixteen hexadecimal digits that tell contents apart (FNV-1a; nobody attacks these names).
+/// Sixteen hexadecimal digits that tell contents apart: the first ones of their SHA-256.
 pub fn fingerprint(bytes: &[u8]) -> String {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in bytes {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    format!("{hash:016x}")
+    let digest = Sha256::digest(bytes);
+    digest[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn create_folder(folder: &Path) -> Result<()> {
@@ -185,8 +187,8 @@ mod tests {
     use super::fingerprint;
 
     #[test]
-    fn the_fingerprint_is_fnv_1a() {
-        assert_eq!(fingerprint(b""), "cbf29ce484222325");
-        assert_eq!(fingerprint(b"foobar"), "85944171f73967e8");
+    fn a_fingerprint_begins_as_sha256sum() {
+        assert_eq!(fingerprint(b""), "e3b0c44298fc1c14");
+        assert_eq!(fingerprint(b"abc"), "ba7816bf8f01cfea");
     }
 }
