@@ -50,6 +50,8 @@ const SLOWER: f64 = 2.0;
 /// wait for its phases.
 const CALLS: f64 = 2.0;
 const STEPS_ON_GPU: f64 = 3.0;
+/// The part of the time left that trying one sequence may take, by the same guess.
+const OF_TRIAL: f64 = 0.25;
 /// Memory of a kernel's call in its bytes: what it makes besides may be as much again.
 const TENSORS: f64 = 2.0;
 /// Steps that are timed at the most, and so many more where phases are waited for.
@@ -68,10 +70,10 @@ pub struct Arguments {
     /// Small tensors and one small step, in 20 seconds at most
     #[arg(long)]
     quick: bool,
-    /// Seconds that it may take: what does not fit is left out, and that is said [default: 120, with --quick 20]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    /// Seconds that it may take; what does not fit is left out, and the report says so [default: 120, with --quick 20]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     budget: Option<f64>,
-    /// Beside the ceilings, measure only what has this in its name, such as attention or step
+    /// Besides the ceilings, measure only what has this in its name, such as attention or step
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// Print one JSON object instead of Markdown
@@ -91,11 +93,23 @@ fn seconds(text: &str) -> Result<f64, String> {
 /// There is no such device, or nothing is called as `--only` says.
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let begin = Instant::now();
+    let only = arguments.only.as_deref().unwrap_or_default();
     // A name that nothing has on any device is refused before one is opened.
-    selected(arguments, Some(Mixed::Portable))?;
+    let (kernels, steps) = selected(arguments, Some(Mixed::Portable));
+    if kernels.is_empty() && steps.is_empty() {
+        return Err(CliError::Usage(format!(
+            "--only {only}: no measurement has that in its name. Names are those of the report, such as linear, mixed precision, \
+             attention, relation loss, projections, feed-forward part, GELU, rotary positions, LayerNorm, embedding, AdamW or step"
+        )));
+    }
     let (opened, adapter) = device::open_with_adapter(arguments.device)?;
     let mixed = Compute::Mixed.on(opened.on_gpu, opened.cooperative);
-    let (kernels, steps) = selected(arguments, mixed)?;
+    let (kernels, steps) = selected(arguments, mixed);
+    if kernels.is_empty() && steps.is_empty() {
+        return Err(CliError::Usage(format!(
+            "--only {only}: that is mixed precision, which only a GPU has. Leave it out, or use --device gpu"
+        )));
+    }
     let adapter_facts = adapter.as_ref().map(report::described);
     let mut bench = Bench::new(begin, arguments, opened, adapter_facts)?;
     let most = 2 + bench.sides().len() + kernels.len() + steps.len();
@@ -116,26 +130,17 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
 }
 
 /// The kernels and steps that are asked for, of a device with such mixed precision.
-fn selected(
-    arguments: &Arguments,
-    mixed: Option<Mixed>,
-) -> Result<(Vec<kernels::Kernel>, Vec<Sizes>), CliError> {
+fn selected(arguments: &Arguments, mixed: Option<Mixed>) -> (Vec<kernels::Kernel>, Vec<Sizes>) {
     let mut kernels = kernels::table(if arguments.quick { 2 } else { 32 }, mixed);
     let mut steps = step_sizes(arguments.quick);
     let Some(only) = &arguments.only else {
-        return Ok((kernels, steps));
+        return (kernels, steps);
     };
     let asked = only.to_lowercase();
     let is_asked = |name: String| name.to_lowercase().contains(&asked);
     kernels.retain(|kernel| is_asked(name_of_kernel(kernel)));
     steps.retain(|sizes| is_asked(name_of_step(sizes)));
-    match kernels.is_empty() && steps.is_empty() {
-        true => Err(CliError::Usage(format!(
-            "--only {only}: no measurement has that in its name. Names are those of the report, such as linear, attention, \
-             relation loss, projections, feed-forward part, GELU, rotary positions, LayerNorm, embedding, AdamW or step"
-        ))),
-        false => Ok((kernels, steps)),
-    }
+    (kernels, steps)
 }
 
 fn step_sizes(quick: bool) -> Vec<Sizes> {
@@ -342,7 +347,7 @@ impl Bench {
         }
         let needs = needs.seconds.filter(|needs| *needs > left)?;
         Some(format!(
-            "it takes about {needs:.0} s, and {left:.0} s were left"
+            "it takes about {needs:.0} s, and {left:.0} s were left; --budget gives more"
         ))
     }
 
@@ -442,13 +447,16 @@ impl Bench {
         let mut teacher = None;
         for (index, sizes) in steps.iter().enumerate() {
             let name = name_of_step(sizes);
-            let Some((plan, needs)) = self.planned(sizes, &name) else {
+            let Some((plan, mut seconds)) = self.planned(sizes, &name) else {
                 continue;
             };
             let others = (steps.len() - index) as f64;
+            if seconds.is_some_and(|guess| guess > self.left()) {
+                seconds = self.tried(sizes, &mut teacher, seconds);
+            }
             // Its plan was set beside the memory.
             let needs = Needs {
-                seconds: needs,
+                seconds,
                 bytes: 0.0,
             };
             let step = self.measure(&name, needs, |bench| {
@@ -476,8 +484,8 @@ impl Bench {
             Ok(plan) => {
                 let step = self.report.ceilings.seconds(Some(sizes.flops(&plan)), 0.0);
                 let weights = parameter_count(&plan.teacher) as f64;
-                let steps = if self.on_gpu { STEPS_ON_GPU } else { CALLS };
-                let needs = step.map(|step| steps * SLOWER * step + weights / WEIGHTS_A_SECOND);
+                let steps = self.least_steps() * SLOWER;
+                let needs = step.map(|step| steps * step + weights / WEIGHTS_A_SECOND);
                 Some((plan, needs))
             }
             Err(reason) => {
@@ -486,6 +494,38 @@ impl Bench {
                 None
             }
         }
+    }
+
+    /// How many seconds steps need that a guess from the ceilings would leave out: a ceiling that was measured while the machine did
+    /// something else is too low. One sequence is tried, unless that takes too long, too. The least of both guesses.
+    fn tried(
+        &self,
+        sizes: &Sizes,
+        teacher: &mut Option<([usize; 2], Encoder)>,
+        guess: Option<f64>,
+    ) -> Option<f64> {
+        let alone = Sizes { batch: 1, ..*sizes };
+        let share = alone.tokens() as f64 / sizes.tokens() as f64;
+        if self.is_stopped() || guess.is_none_or(|guess| share * guess > OF_TRIAL * self.left()) {
+            return guess;
+        }
+        let took = guarded(&self.device, || {
+            let teacher = teacher_of(teacher, sizes, &self.device)?;
+            let steps = Steps::new(&alone, teacher, self.mixed);
+            let mut steps = pollster::block_on(steps).map_err(|e| e.to_string())?;
+            let mut take = || pollster::block_on(steps.take(false)).map_err(|e| e.to_string());
+            // The first one compiles.
+            take()?;
+            take()
+        });
+        // What fails here fails there, where it is said.
+        let tried = took.map(|took| self.least_steps() * took.seconds / share);
+        guess.map(|guess| tried.map_or(guess, |tried| tried.min(guess)))
+    }
+
+    /// Steps that are taken at the least.
+    fn least_steps(&self) -> f64 {
+        if self.on_gpu { STEPS_ON_GPU } else { CALLS }
     }
 
     /// Times steps for so many seconds.

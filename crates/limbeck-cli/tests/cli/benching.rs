@@ -179,10 +179,16 @@ fn flags_that_make_no_sense_are_refused() {
     for device in ["auto", "cpu", "gpu"] {
         bench(&["--only", "softmax", "--device", device]).refused(
             2,
-            "--only softmax: no measurement has that in its name. Names are those of the report, such as linear, attention, \
-             relation loss, projections, feed-forward part, GELU, rotary positions, LayerNorm, embedding, AdamW or step",
+            "--only softmax: no measurement has that in its name. Names are those of the report, such as linear, mixed precision, \
+             attention, relation loss, projections, feed-forward part, GELU, rotary positions, LayerNorm, embedding, AdamW or step",
         );
     }
+    bench(&["--only", "mixed precision", "--device", "cpu"]).refused(
+        2,
+        "--only mixed precision: that is mixed precision, which only a GPU has. Leave it out, or use --device gpu",
+    );
+    bench(&["--budget", "-1"])
+        .misused("invalid value '-1' for '--budget <SECONDS>': `-1` is not a number of seconds above 0 and up to 86400");
 }
 
 #[cfg(unix)]
