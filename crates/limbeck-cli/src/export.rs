@@ -9,7 +9,7 @@ use clap::Args;
 use limbeck_engine::onnx::{self, Model};
 use limbeck_model::Folder;
 use limbeck_onnx::{ExportError, Failed, Format};
-use limbeck_recipe::Config;
+use limbeck_recipe::{Config, file_size};
 use serde_json::{Value, json};
 
 use crate::error::CliError;
@@ -26,13 +26,13 @@ pub struct Arguments {
     /// Where the files go [default: `onnx` in the model's folder, where transformers.js looks]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Types of numbers, a file each: f32 (model.onnx), f16 (model_fp16.onnx), int8 (model_quantized.onnx)
+    /// Number types, one file each: f32 (model.onnx), f16 (model_fp16.onnx), int8 (model_quantized.onnx)
     #[arg(long, value_name = "TYPES", value_delimiter = ',', default_value = "f32,f16,int8", value_parser = format)]
     formats: Vec<Format>,
-    /// Let the graph give the sentence's vector, too: `sentence_embedding`, pooled as the folder says
+    /// Also output the sentence's vector, `sentence_embedding`, pooled as the folder says
     #[arg(long)]
     pooled: bool,
-    /// Overwrite files that are there
+    /// Overwrite existing files
     #[arg(long)]
     overwrite: bool,
 }
@@ -122,8 +122,8 @@ impl Written {
 
 impl fmt::Display for Written {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (path, megabytes) = (self.path.display(), self.bytes as f64 / 1e6);
-        write!(f, "{path}: {megabytes:.1} MB, {}", self.format.name())
+        let (path, size) = (self.path.display(), file_size(self.bytes as u64));
+        write!(f, "{path}: {size}, {}", self.format.name())
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use limbeck_hub::{Event, Hub, MODULES, Snapshot};
 use limbeck_model::{Folder, Weights};
-use limbeck_recipe::{HubId, counted, is_commit};
+use limbeck_recipe::{HubId, counted, file_size, is_commit};
 
 use crate::error::CliError;
 use crate::paths::{self, Looked};
@@ -152,11 +152,11 @@ fn show(bar: &ProgressBar, event: &Event<'_>) {
             let files = counted(*files, "file");
             let there = match from {
                 0 => String::new(),
-                from => format!(", {} of it already downloaded", megabytes(*from)),
+                from => format!(", {} of it already downloaded", file_size(*from)),
             };
             terminal::say(format_args!(
                 "downloading {id}: {files}, {}{there}, into {}",
-                megabytes(*bytes),
+                file_size(*bytes),
                 cache.display()
             ));
             let template = "{bar:24} {bytes}/{total_bytes}  {bytes_per_sec}, {eta} left";
@@ -179,8 +179,4 @@ fn show(bar: &ProgressBar, event: &Event<'_>) {
         )),
         Event::Done => bar.finish_and_clear(),
     }
-}
-
-fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
 }

@@ -6,7 +6,7 @@ use limbeck_corpus::FileSummary;
 use limbeck_protocol::before_use;
 use limbeck_recipe::{
     ASSISTANT, Compute, Config, Evaluation, FileEvaluation, HubId, Init, Mixed, Objective,
-    Operation, OutputStage, Pair, Part, Plan, Recipe, Tap, Vector, Vocabulary, counted,
+    Operation, OutputStage, Pair, Part, Plan, Recipe, Tap, Vector, Vocabulary, counted, file_size,
     parameter_count,
 };
 
@@ -43,8 +43,7 @@ pub struct Outcome {
 impl Outcome {
     /// The results as rows of a table: name and value.
     pub fn facts(&self) -> Vec<(String, String)> {
-        let file =
-            |file: &FileSummary| format!("{} ({:.1} MB)", file.name, file.bytes as f64 / 1e6);
+        let file = |file: &FileSummary| format!("{} ({})", file.name, file_size(file.bytes));
         let files: Vec<String> = self.files.iter().map(file).collect();
         let mut facts = vec![
             ("Sentence vectors".to_owned(), self.vectors.clone()),

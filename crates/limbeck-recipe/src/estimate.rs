@@ -325,6 +325,15 @@ pub fn memory(bytes: f64) -> String {
     format!("{number:.digits$} {unit}")
 }
 
+/// The size of a file for people: `412 kB`, `90.9 MB`.
+pub fn file_size(bytes: u64) -> String {
+    let bytes = bytes as f64;
+    match bytes < 1e6 {
+        true => memory(bytes),
+        false => format!("{:.1} MB", bytes / 1e6),
+    }
+}
+
 /// Share of the steps in which the teacher runs to its end.
 fn output_share(plan: &Plan) -> f64 {
     let steps = plan.recipe.steps;

@@ -32,7 +32,8 @@ pub use counted::counted;
 pub use documents::{Documents, PAIR};
 pub use error::ConfigError;
 pub use estimate::{
-    Estimate, beyond_buffer, beyond_memory, encoding_bytes, memory, tuning_bytes, widest_row,
+    Estimate, beyond_buffer, beyond_memory, encoding_bytes, file_size, memory, tuning_bytes,
+    widest_row,
 };
 pub use head::{FamilyHead, HeadActivation, HeadChoice, Tuned};
 pub use hub::{HubChecksum, HubFile, HubId, HubListing, is_commit};

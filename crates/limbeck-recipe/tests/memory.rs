@@ -2,7 +2,7 @@
 
 use limbeck_recipe::{
     Config, Estimate, Init, KernelChoice, Plan, Recipe, StudentRecipe, StudentSize, beyond_buffer,
-    beyond_memory, memory, parameter_count, widest_row,
+    beyond_memory, file_size, memory, parameter_count, widest_row,
 };
 
 fn plan(recipe: Recipe) -> Plan {
@@ -149,5 +149,20 @@ fn the_number_that_contributes_most_is_named() {
             memory(bytes)
         );
         assert_eq!((mistake.field, mistake.message), (field, message));
+    }
+}
+
+#[test]
+fn the_size_of_a_small_file_is_in_kilobytes() {
+    for (bytes, size) in [
+        (0, "0.0 kB"),
+        (412, "0.4 kB"),
+        (57_272, "57 kB"),
+        (999_999, "1000 kB"),
+        (1_000_000, "1.0 MB"),
+        (90_868_376, "90.9 MB"),
+        (1_240_000_000, "1240.0 MB"),
+    ] {
+        assert_eq!(file_size(bytes), size);
     }
 }

@@ -3,7 +3,7 @@
 use limbeck_engine::card::{self, Outcome};
 use limbeck_engine::{Compared, Session};
 use limbeck_protocol::before_use;
-use limbeck_recipe::{Config, HubId, Plan};
+use limbeck_recipe::{Config, HubId, Plan, file_size};
 use limbeck_relations::{Projections, Similarity};
 use serde_json::json;
 
@@ -46,8 +46,8 @@ pub fn finish(session: &Session, listener: &Listener) -> Result<(), CliError> {
         facts.join("\n"),
         listener.stage.result(),
         kept.map_or_else(String::new, |bytes| format!(
-            "\n{KEPT} ({:.1} MB) is what --resume --set steps=N goes on from; nothing else needs it",
-            bytes as f64 / 1e6
+            "\n{KEPT} ({}) is what --resume --set steps=N goes on from; nothing else needs it",
+            file_size(bytes)
         )),
         damage
             .as_ref()

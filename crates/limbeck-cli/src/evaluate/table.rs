@@ -1,5 +1,6 @@
 //! An evaluation as text: for a terminal, for a document, and for programs.
 
+use limbeck_recipe::file_size;
 use limbeck_score::{Metric, RESAMPLES, Score, confidence};
 
 use super::labelled::{Spread, Words};
@@ -104,11 +105,11 @@ fn field(text: &str) -> String {
 pub fn note(evaluation: &Evaluation) -> String {
     let device = &evaluation.device;
     let mut note = format!(
-        "Scores times 100; in brackets the 95 % interval over the rows, from {RESAMPLES} draws of them. Sentences a second on {device}."
+        "Scores times 100; in brackets the 95 % interval over the rows, from {RESAMPLES} samples of them. Sentences a second on {device}."
     );
     if let [first, _, ..] = evaluation.models.as_slice() {
         note.push_str(&format!(
-            " p: how likely a difference from {} as large comes of the choice of rows alone.",
+            " p: how likely a difference from {} as large is due to the choice of rows alone.",
             first.name
         ));
     }
@@ -152,7 +153,7 @@ pub fn rows(evaluation: &Evaluation, outcome: &Outcome) -> Vec<Vec<String>> {
         let mut row = vec![
             model.name.clone(),
             millions(model.parameters),
-            format!("{:.1} MB", model.bytes as f64 / 1e6),
+            file_size(model.bytes),
             format!("{:.0}", outcome.speeds[at]),
         ];
         let values = outcome.scores[at].iter();

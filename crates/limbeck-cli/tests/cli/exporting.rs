@@ -71,7 +71,7 @@ fn a_student_runs_elsewhere_with_the_same_vectors() {
     scene.distill(&["--out", "student"]).done();
     let export = ["export", "--model", "student", "--pooled"];
     let outcome = scene.run(&export).done();
-    assert!(outcome.stderr.contains("MB, int8"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("kB, int8"), "{}", outcome.stderr);
     assert_eq!(scene.files("student/onnx"), FILES);
     let (ids, hidden, vector) = encoded(&scene, "student");
     let file = scene.read("student/onnx/model.onnx");
@@ -275,7 +275,7 @@ fn a_run_exports_its_student_at_the_end_on_request() {
     // A longer run makes another student, and what was exported is not of it.
     let longer = ["--resume", "--set", "steps=5", "--export", "f16"];
     let outcome = scene.run(&[&["distill", "--out", "student"][..], &longer].concat());
-    assert!(outcome.done().stderr.contains("MB, f16"));
+    assert!(outcome.done().stderr.contains("kB, f16"));
     as_export_writes(&[FILES[1]], "f16");
 }
 
