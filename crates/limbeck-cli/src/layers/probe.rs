@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use limbeck_corpus::{Corpus, CorpusError};
+use limbeck_engine::card;
 use limbeck_engine::{BatchSource, Feed, Front, News, Opened, Opening, Session};
 use limbeck_model::Folder;
 use limbeck_recipe::{DeviceChoice, Evaluation, Pooling, Recipe};
 use limbeck_score::agreement;
+use serde_json::Value;
 
 use crate::error::CliError;
 use crate::progress::Progress;
@@ -86,6 +88,12 @@ async fn run(
     };
     let mut session = Session::open(opening, front).await?;
     session.begin(front).await?;
+    if of_teacher.is_none()
+        && let Some(how) = card::precision(session.run().plan())
+    {
+        let told = format!("Teacher of the probes computed {how}");
+        front.progress.say(&told, "precision", &Value::Null);
+    }
     let teacher = match of_teacher {
         Some(teacher) => teacher,
         None => of_teacher.insert(vectors(&session, pooling, true).await?),
