@@ -38,7 +38,7 @@ fn manual() -> String {
          unless you set them are not shown: pairs, relation_heads, teacher_layer, warmup, student.ffn and \
          student.from_layers; nor is student.vocabulary, which keeps all tokens unless you set it.\n\n{}\n\
          Ctrl-c finishes the step, saves and exits; --resume continues with the same losses as if the run had never \
-         stopped, and with --set steps=N takes more of them. The output folder receives the student (open it with transformers or sentence-transformers), \
+         stopped, and with --set steps=N it goes on for more steps. The output folder receives the student (open it with transformers or sentence-transformers), \
          metrics.jsonl, report.html and a model card.",
         Recipe::default().to_toml()
     )
@@ -76,7 +76,7 @@ pub struct Arguments {
     /// finished; --device, --teacher and --corpus say where it computes and where its inputs are now
     #[arg(long, conflicts_with_all = ["corpus_field", "corpus_pairs", "corpus_weights", "config", "recipe", "overwrite"], requires = "out")]
     resume: bool,
-    /// Write the student as ONNX files, too, when it is done, as `limbeck export` does: f32, f16, int8
+    /// Also write the finished student as ONNX files, as `limbeck export` does: f32, f16, int8
     #[arg(long, value_name = "TYPES", value_delimiter = ',', value_parser = export::format)]
     export: Vec<Format>,
     /// Print one JSON object per line on standard output instead of a progress bar

@@ -8,7 +8,7 @@ mod conll;
 mod files;
 pub mod judging;
 pub mod sequences;
-mod table;
+pub mod table;
 pub mod task;
 pub mod task_file;
 mod training;
@@ -63,7 +63,7 @@ pub struct Arguments {
     /// Labelled text to learn from: TSV, CSV, JSON lines or CoNLL; or a folder with a task.toml
     #[arg(long, value_name = "FILE")]
     train: Option<PathBuf>,
-    /// Labelled text to judge by
+    /// Labelled text to score the model on
     #[arg(long, value_name = "FILE")]
     dev: Option<PathBuf>,
     /// A task.toml that names both files and what their columns mean
@@ -75,13 +75,13 @@ pub struct Arguments {
     /// Passes over the training file
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     epochs: u64,
-    /// Texts, or pairs, of a step
+    /// Texts, or pairs, per step
     #[arg(long, value_name = "N", default_value = "32", value_parser = parse_batch)]
     batch: usize,
     /// Peak learning rate
     #[arg(long, value_name = "RATE", default_value = "1e-4", value_parser = parse_rate)]
     learning_rate: f64,
-    /// Part of the steps with linear warm-up; a linear decay to 0 follows
+    /// Share of the steps that warm up linearly; a linear decay to 0 follows
     #[arg(long, value_name = "PART", default_value = "0.1", value_parser = parse_part)]
     warmup: f64,
     /// Weight decay; not applied to biases and LayerNorms
@@ -93,7 +93,7 @@ pub struct Arguments {
     /// What the head on a text reads: `cls`, the first token, as transformers does, or `mean`, the mean of all tokens [default: cls]
     #[arg(long, value_name = "HEAD", value_parser = parse_head)]
     pooling: Option<HeadChoice>,
-    /// Runs, each with a seed of its own
+    /// Number of runs, each with its own seed
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: u64,
     /// The first seed

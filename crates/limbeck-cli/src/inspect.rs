@@ -20,7 +20,7 @@ pub struct Arguments {
     /// Hidden size of a student, to list the numbers of relation heads that fit both models
     #[arg(long)]
     student_hidden: Option<usize>,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }

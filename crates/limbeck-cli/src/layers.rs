@@ -32,12 +32,13 @@ use crate::{device, models};
 use probe::Probed;
 
 const MANUAL: &str = "\
-Entropy says how much the relations of a layer single out: ln S of S tokens if they are uniform, 0 if
-each row is all on one token. KL to the next layer says how much changes from one to the other.
-Neither says which layer teaches best. A probe does, at small scale: for each layer a student learns
-from it for a few steps, with one seed, and its sentence vectors are held beside the teacher's:
-agreement is how alike both order the held-out lines by their cosines (Spearman's correlation, a mean
-over lines). That can be compared across layers; the KL cannot, for another layer is another target.
+Entropy says how much the relations of a layer single out: ln S for S tokens if they are uniform,
+0 if each row is all on one token. The KL to the next layer says how much changes between the two.
+Neither says which layer teaches best. A probe does, at small scale: for each layer a student
+learns from it for a few steps, with one seed, and its sentence vectors are compared with the
+teacher's. Agreement is how alike the two order the held-out lines by their cosines (Spearman's
+correlation, the mean over lines). It can be compared across layers; the KL cannot, because each
+layer is another target.
 
 A tenth of the lines is held out, unless the recipe holds out more. Ctrl-c prints what is finished.";
 
@@ -59,22 +60,22 @@ pub struct Arguments {
     teacher: Option<String>,
     #[command(flatten)]
     corpus: CorpusFlags,
-    /// Recipe (TOML) of the run that you have in mind: the probes are short ones of it
+    /// Recipe (TOML) of the run that you plan: the probes are short runs of it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Set one field of the recipe, such as pairs.qk=1; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_setting)]
     set: Vec<(String, Value)>,
-    /// The probes' student, layers x hidden size [default: the recipe's; without one 3x192, or as much of it as the teacher has]
+    /// Size of the probes' student, layers x hidden size [default: the recipe's; without a recipe 3x192, or less where the teacher has less]
     #[arg(long, value_name = "3x192", value_parser = size)]
     student: Option<(usize, usize)>,
     /// Held-out lines to look at
     #[arg(long, value_name = "N", default_value_t = 200)]
     lines: usize,
-    /// Steps of each probe; 0 is no probe
+    /// Steps of each probe; 0 for no probes
     #[arg(long, value_name = "STEPS", default_value_t = 40)]
     probe: u64,
-    /// Layers to probe, from 1 [default: the last third and the recipe's; all of 6 or fewer]
+    /// Layers to probe, from 1 [default: the last third and the recipe's, or all if there are 6 or fewer]
     #[arg(long, value_name = "LAYERS", value_delimiter = ',')]
     layers: Vec<usize>,
     /// Write the numbers

@@ -69,7 +69,7 @@ Exit codes: 0 done, 1 failed or stopped, 2 wrong usage (flags, recipe, an output
 enum Command {
     /// Distil a student from a teacher on text
     Distill(distill::Arguments),
-    /// Write the student that a run would start from, copied from the teacher and not trained, to compare with
+    /// Write the student that a run would start from, copied from the teacher and untrained, for comparison
     Baseline(baseline::Arguments),
     /// Fine-tune a model on labelled text, with several seeds, and score it
     Finetune(finetune::Arguments),
@@ -85,11 +85,11 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Draw the relations of teacher and student on a sentence: HTML, SVG, PNG, or the numbers as JSON or CSV
     Relations(relations::Arguments),
-    /// Say which layer of a teacher to learn from: what its layers are like, and what short runs from some of them come to
+    /// Say which layer of a teacher to learn from: what its layers are like, and how short runs from some of them turn out
     Layers(layers::Arguments),
     /// List the devices that limbeck can compute on
     Devices(device::Arguments),
-    /// Measure this machine: its limits, each kernel (right? how fast?) and whole steps, as a report to paste into an issue
+    /// Measure this machine: its limits, whether each kernel is right and how fast, and whole steps, as a report to paste into an issue
     Bench(bench::Arguments),
     /// Open the page in a browser, with the engine on this machine; a run continues when the page is closed
     Serve(serve::Arguments),

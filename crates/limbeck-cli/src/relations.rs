@@ -67,7 +67,7 @@ pub struct Arguments {
     /// Instead of maps, draw lines from each token to the three that it relates to most
     #[arg(long)]
     lines: bool,
-    /// File to write; its ending (.html, .svg, .png, .json or .csv) chooses the format
+    /// File to write; its extension (.html, .svg, .png, .json or .csv) chooses the format
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
     /// Overwrite an existing file

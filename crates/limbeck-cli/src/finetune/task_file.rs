@@ -16,7 +16,7 @@ pub const NAME: &str = "task.toml";
 /// Flags that say what the columns of labelled files mean.
 #[derive(Args)]
 pub struct ColumnFlags {
-    /// The column of the text; twice for pairs
+    /// The column that holds the text; give it twice for pairs
     #[arg(long, value_name = "NAME")]
     text_column: Vec<String>,
     /// The column of the class or score

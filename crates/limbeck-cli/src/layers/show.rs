@@ -84,7 +84,7 @@ fn conclusion(answer: &Answer, summaries: &[Option<ProbedLayer>]) -> (Option<usi
             [] => "No layer was probed, and entropy and KL alone do not say which teaches best"
                 .to_owned(),
             [one, ..] => format!(
-                "Layer {} alone was probed, so it is held beside no other",
+                "Layer {} alone was probed, so there is no other to compare it with",
                 one.layer
             ),
         };

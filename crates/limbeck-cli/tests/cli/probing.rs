@@ -35,6 +35,20 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().expect("a list")
 }
 
+/// Once, however many layers are probed, and not where nothing is probed.
+#[test]
+fn mixed_precision_that_has_no_effect_is_said() {
+    let scene = scene();
+    let told = |flags: &[&str]| {
+        let outcome = layers(&scene, &[&["--lines", "12"], flags].concat()).done();
+        let line =
+            "Teacher of the probes computed in f32: compute = \"mixed\" has no effect on the CPU";
+        outcome.stderr.lines().filter(|told| *told == line).count()
+    };
+    assert_eq!(told(&["--set", "compute=mixed", "--probe", "1"]), 1);
+    assert_eq!(told(&["--probe", "1"]), 0);
+}
+
 #[test]
 fn entropy_and_kl_are_those_of_the_maps_that_relations_writes() {
     let scene = Scene::new();
@@ -273,7 +287,7 @@ fn layers_with_a_window_are_named_and_left_out() {
 fn one_layer_is_held_beside_no_other() {
     let scene = scene();
     let outcome = layers(&scene, &["--probe", "1", "--layers", "1,1"]).done();
-    let sentence = "Layer 1 alone was probed, so it is held beside no other: limbeck takes layer 2 unless told otherwise.\n";
+    let sentence = "Layer 1 alone was probed, so there is no other to compare it with: limbeck takes layer 2 unless told otherwise.\n";
     assert!(outcome.stdout.ends_with(sentence), "{}", outcome.stdout);
 }
 
