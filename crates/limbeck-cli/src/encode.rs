@@ -47,7 +47,7 @@ pub struct Arguments {
     model: PathBuf,
     /// Text files, one text per line, plain or packed with gzip, zstd, xz or bzip2; standard input if none is given
     files: Vec<PathBuf>,
-    /// The field that is the text, of JSON lines; each vector then comes with the number of its line and the line's `id`
+    /// For JSON lines: the field that holds the text. Each vector then comes with its line's number and `id`
     #[arg(long, visible_alias = "field", value_name = "NAME")]
     corpus_field: Option<String>,
     /// How vectors are written: JSON lines, or one array that numpy.load reads (with --out)
@@ -80,15 +80,21 @@ pub struct Arguments {
     /// Put this prompt of config_sentence_transformers.json before each text [default: the one that it names, if any]
     #[arg(long, value_name = "NAME")]
     prompt: Option<String>,
-    /// Texts encoded together, or fewer where memory has no room for so many [default: as many as --batch-tokens holds]
-    #[arg(long, value_name = "N")]
+    /// Texts to encode together; fewer where memory has no room for so many [default: as many as --batch-tokens holds]
+    #[arg(long, value_name = "N", value_parser = one_or_more)]
     batch: Option<usize>,
-    /// Tokens encoded together, padding included [default: 1024 for each core of a CPU, 16384 on a GPU]
-    #[arg(long, value_name = "N")]
+    /// Tokens to encode together, padding included [default: 1024 for each core of a CPU, 16384 on a GPU]
+    #[arg(long, value_name = "N", value_parser = one_or_more)]
     batch_tokens: Option<usize>,
     /// Where to compute: auto, cpu or gpu
     #[arg(long, default_value = "auto", value_parser = device::parse)]
     device: DeviceChoice,
+}
+
+/// How many are encoded together.
+pub fn one_or_more(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| format!("`{text}` is not a whole number, 1 or more"))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

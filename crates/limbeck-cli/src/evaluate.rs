@@ -12,10 +12,11 @@ use clap::Args;
 use limbeck_engine::Opened;
 use limbeck_model::SentenceModel;
 use limbeck_recipe::{DeviceChoice, counted, parameter_count};
-use limbeck_score::{Kind, Marks, Metric, Score, Task, compare, compare_marks};
+use limbeck_score::{Kind, Marks, Metric, Score, Separator, Task, compare, compare_marks};
 
-use crate::encode::{cut_in_words, open};
+use crate::encode::{cut_in_words, one_or_more, open};
 use crate::error::CliError;
+use crate::finetune::table as labels;
 use crate::finetune::task::{Labelled, Said};
 use crate::finetune::task_file::{self, ColumnFlags};
 use crate::output::write_whole;
@@ -25,7 +26,7 @@ use labelled::{Judged, Spread, Tuned, Words};
 
 const MANUAL: &str = "\
 A task is a table with a header line, .csv (comma-separated, with quotes) or anything else
-(tab-separated, without):
+(tab-separated, without), plain or packed with gzip, zstd, xz or bzip2:
   similarity  columns sentence1, sentence2 and score: Spearman's and Pearson's correlation
               of the cosines with the scores
   retrieval   two columns of text, such as lemma and definition: how often the right text of
@@ -38,8 +39,8 @@ Models that limbeck finetune wrote are also judged by what they learnt:
               accuracy and macro F1
 Other columns are named with --text-column and --label-column, or in a task.toml.
 
-Every score has a 95 % interval: the rows are drawn anew 1000 times. The same draws say how
-likely a difference from the first model comes of the choice of rows alone (p). Vectors are
+Every score has a 95 % interval: the rows are resampled 1000 times. The same samples say how
+likely a difference from the first model is due to the choice of rows alone (p). Vectors are
 made as each folder says: pooling, length, prompt.";
 
 /// Ends of the files that a folder of tasks stands for.
@@ -57,14 +58,14 @@ pub struct Arguments {
     tasks: Vec<PathBuf>,
     #[command(flatten)]
     columns: ColumnFlags,
-    /// Texts that a retrieval task chooses among: rows in the order of the file
+    /// How many texts a retrieval task chooses among: rows in the order of the file
     #[arg(long, value_name = "ROWS", default_value_t = 64)]
     among: usize,
-    /// Chooses the draws of the intervals
+    /// Seed of the resampling that gives the intervals
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Texts encoded together, or fewer where memory has no room for so many
-    #[arg(long, default_value_t = 32)]
+    /// Texts to encode together; fewer where memory has no room for so many
+    #[arg(long, value_name = "N", default_value = "32", value_parser = one_or_more)]
     batch: usize,
     /// Where to compute: auto, cpu or gpu
     #[arg(long, default_value = "auto", value_parser = device::parse)]
@@ -72,7 +73,7 @@ pub struct Arguments {
     /// Print a Markdown table
     #[arg(long, conflicts_with = "csv")]
     markdown: bool,
-    /// Print comma-separated values, every digit of them
+    /// Print comma-separated values with every digit
     #[arg(long)]
     csv: bool,
     /// Write a page with bars
@@ -182,7 +183,7 @@ fn answer(
                     Some(opened) => opened,
                     none => none.insert(open(&folder, None, None, opened)?),
                 };
-                let batches = (arguments.batch.max(1), Batches::new(opened));
+                let batches = (arguments.batch, Batches::new(opened));
                 let encoded = encode(sentences, &task.texts(), batches)?;
                 let texts = encoded.vectors.len() as u64;
                 if let Some(cut) = cut_in_words(encoded.cut, texts, sentences.max_length()) {
@@ -218,9 +219,13 @@ impl Asked {
         let task = match labelled::read(path, said)? {
             Some(labelled) => Either::Labelled(labelled, Vec::new()),
             None => {
-                let bytes = std::fs::read(path).map_err(CliError::file("read", path))?;
-                let name = path.display().to_string();
-                let task = Task::parse(&name, &bytes);
+                let (name, bytes) = labels::bytes(path)?;
+                let text = labels::text(&bytes, &name)?;
+                let separator = match labels::extension(path).as_deref() {
+                    Some("csv") => Separator::Comma,
+                    _ => Separator::Tab,
+                };
+                let task = Task::parse(&name, separator, text);
                 Either::Vectors(
                     task.map_err(|e| CliError::Usage(e.to_string()))?,
                     Vec::new(),
@@ -325,8 +330,8 @@ fn tables_in(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
     let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let entries = entries.map_err(CliError::file("list", folder))?;
     let is_task = |path: &PathBuf| {
-        let end = path.extension().and_then(|end| end.to_str());
-        end.is_some_and(|end| ENDS.contains(&end.to_lowercase().as_str()))
+        let end = labels::extension(path);
+        end.is_some_and(|end| ENDS.contains(&end.as_str()))
     };
     let mut files: Vec<PathBuf> = entries.iter().map(|e| e.path()).filter(is_task).collect();
     files.sort();

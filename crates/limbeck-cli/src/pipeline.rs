@@ -185,7 +185,7 @@ impl Pipeline {
             true => TOKENS_OF_GPU,
             false => TOKENS_OF_CORE,
         };
-        let rows = asked.batch.map(|rows| rows.max(1));
+        let rows = asked.batch;
         let tokens = asked.tokens.or(asked.batch.is_none().then_some(usual));
         let window = match rows {
             _ if asked.typed => 1,

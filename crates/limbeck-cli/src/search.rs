@@ -1,5 +1,6 @@
 //! `limbeck search`: the lines of text files whose vectors are nearest to those of queries.
 
+use std::collections::HashSet;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,10 +37,10 @@ pub struct Arguments {
     file: PathBuf,
     /// What to look for; without any, each line of standard input is a query
     queries: Vec<String>,
-    /// Search this file too; may be repeated
+    /// Search this file too; may be repeated. A file that is named twice is searched once
     #[arg(long, value_name = "FILE")]
     also: Vec<PathBuf>,
-    /// The field that is the text, of files of JSON lines
+    /// For JSON lines: the field that holds the text
     #[arg(long, visible_alias = "field", value_name = "NAME")]
     corpus_field: Option<String>,
     /// Lines to show for each query
@@ -73,10 +74,7 @@ struct Entry {
 /// # Errors
 /// The model or a file cannot be read, or the device fails.
 pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
-    let files: Vec<PathBuf> = std::iter::once(&arguments.file)
-        .chain(&arguments.also)
-        .cloned()
-        .collect();
+    let files = files(arguments);
     if arguments.queries.is_empty() && has_standard(&files) {
         return Err(CliError::Usage(
             "standard input holds either the lines or the queries: put the queries after the file, or give the lines as a file"
@@ -112,6 +110,18 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
         searched.answer_input(&mut out)?;
     }
     Ok(left_out)
+}
+
+/// The files to search, each once however often it is named.
+fn files(arguments: &Arguments) -> Vec<PathBuf> {
+    let mut seen = HashSet::new();
+    let named = std::iter::once(&arguments.file).chain(&arguments.also);
+    // Standard input is no file, and what is missing is said when it is read.
+    let is_new = |path: &&PathBuf| {
+        let place = std::fs::canonicalize(path);
+        seen.insert(place.unwrap_or_else(|_| (*path).clone()))
+    };
+    named.filter(is_new).cloned().collect()
 }
 
 /// The model with the first of these prompts that its folder names; with its default one, if it names none of them.
@@ -191,7 +201,7 @@ impl Searched<'_> {
         let mut bytes = Vec::new();
         loop {
             bytes.clear();
-            let read = read_line(&mut input, &mut bytes, MOST_BYTES);
+            let read = read_line(&mut input, &mut bytes, MOST_BYTES, b'\n');
             read.map_err(CliError::file("read", "-".as_ref()))?;
             if bytes.is_empty() {
                 return Ok(());

@@ -1,7 +1,7 @@
 //! Lines of text files or of standard input, packed or not, one at a time: texts, or JSON with a text in a field.
 
 use std::fmt;
-use std::io::{BufRead, BufReader, IsTerminal, Read};
+use std::io::{BufRead, BufReader, Cursor, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -64,6 +64,8 @@ struct Open {
     path: PathBuf,
     name: Arc<str>,
     reader: Box<dyn BufRead + Send>,
+    /// What ends a line.
+    end: u8,
     lines: u64,
 }
 
@@ -148,7 +150,19 @@ impl Open {
             false => Box::new(std::fs::File::open(&path).map_err(CliError::file("read", &path))?),
         };
         let packed = BufReader::with_capacity(READ_BUFFER, Counted { raw, read });
-        let reader = unpacked(Box::new(packed)).map_err(CliError::file("read", &path))?;
+        let mut reader = unpacked(Box::new(packed)).map_err(CliError::file("read", &path))?;
+        let mut end = b'\n';
+        // Whoever writes into a pipe may wait for an answer to the first line.
+        if !standard && path.is_file() {
+            let mut head = Vec::new();
+            let read = reader
+                .by_ref()
+                .take(READ_BUFFER as u64)
+                .read_to_end(&mut head);
+            read.map_err(CliError::file("read", &path))?;
+            end = line_end(&head);
+            reader = Box::new(Cursor::new(head).chain(reader));
+        }
         let name = match standard {
             true => "standard input".into(),
             false => path.display().to_string().into(),
@@ -157,6 +171,7 @@ impl Open {
             path,
             name,
             reader,
+            end,
             lines: 0,
         })
     }
@@ -169,7 +184,7 @@ impl Open {
         let most = field.map_or(MOST_BYTES, |_| MOST_JSON_BYTES);
         loop {
             let mut bytes = Vec::new();
-            let line = read_line(&mut self.reader, &mut bytes, most);
+            let line = read_line(&mut self.reader, &mut bytes, most, self.end);
             let cut = line.map_err(CliError::file("read", &self.path))?;
             if bytes.is_empty() {
                 return Ok(None);
@@ -259,18 +274,29 @@ impl Line {
     }
 }
 
+/// What ends the lines of a text that begins so: CR, as on an old Mac, where LF ends none.
+fn line_end(head: &[u8]) -> u8 {
+    // The last byte may be half of an end.
+    let before = head.split_last().map_or(head, |(_, before)| before);
+    match before.contains(&b'\r') && !head.contains(&b'\n') {
+        true => b'\r',
+        false => b'\n',
+    }
+}
+
 /// Reads a line with its end, and no more than `most` bytes of it are looked at; whether it was longer.
 pub fn read_line(
     reader: &mut impl BufRead,
     bytes: &mut Vec<u8>,
     most: usize,
+    end: u8,
 ) -> std::io::Result<bool> {
     // One byte more, so that what is looked at is cut, too.
     let most = most + 1;
-    reader.by_ref().take(most as u64).read_until(b'\n', bytes)?;
-    let cut = bytes.len() == most && !bytes.ends_with(b"\n");
+    reader.by_ref().take(most as u64).read_until(end, bytes)?;
+    let cut = bytes.len() == most && !bytes.ends_with(&[end]);
     if cut {
-        reader.skip_until(b'\n')?;
+        reader.skip_until(end)?;
     }
     Ok(cut)
 }

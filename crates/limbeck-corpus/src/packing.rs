@@ -88,6 +88,14 @@ impl Packing {
     }
 }
 
+/// A file's name without the end by which it says that it is packed: `train.tsv` of `train.tsv.gz`.
+pub fn unpacked_name(name: &str) -> &str {
+    match (Packing::of_name(name), name.rsplit_once('.')) {
+        (Some(_), Some((before, _))) => before,
+        _ => name,
+    }
+}
+
 /// Packed bytes as they are on disk.
 pub(crate) type Packed = Box<dyn BufRead + Send>;
 

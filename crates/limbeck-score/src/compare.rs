@@ -133,12 +133,13 @@ pub fn confidence(p: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::Separator;
 
     fn task(rows: usize) -> Task {
         let row = |row: usize| format!("a{row}\tb{row}\t{}\n", row % 7);
         let rows: String = (0..rows).map(row).collect();
         let text = format!("sentence1\tsentence2\tscore\n{rows}");
-        Task::parse("t.tsv", text.as_bytes()).expect("a task")
+        Task::parse("t.tsv", Separator::Tab, &text).expect("a task")
     }
 
     /// Answers that follow the scores but for noise of this size.

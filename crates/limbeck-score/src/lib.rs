@@ -2,10 +2,10 @@
 //! trained heads give for labelled files ([`Marks`]).
 //!
 //! ```text
-//! bytes of a file --parse--> Task --texts--> (a model's vectors) --answers--> one number a row --compare--> scores
+//! text of a file --parse--> Task --texts--> (a model's vectors) --answers--> one number a row --compare--> scores
 //! ```
 //!
-//! A [`Task`] is read from the bytes of a table. Each model answers every row with a number: the cosine of a pair, or the
+//! A [`Task`] is read from the text of a table. Each model answers every row with a number: the cosine of a pair, or the
 //! reciprocal rank of a right answer. What follows are statistics of those numbers: the scores of both metrics of the task, a
 //! 95 % interval over the rows, and how likely a model is as good as the first.
 //!
@@ -26,4 +26,4 @@ pub use compare::{RESAMPLES, Score, compare, compare_marks, confidence};
 pub use marks::{Counts, Marks};
 pub use metric::{cosine, mean, pearson, ranks, spearman};
 pub use quotes::require_closed_quotes;
-pub use task::{Kind, Metric, Task, TaskError};
+pub use task::{Kind, Metric, Separator, Task, TaskError};

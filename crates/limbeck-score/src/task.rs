@@ -1,4 +1,4 @@
-//! Tasks: read from the bytes of a table, and what a model makes of their rows.
+//! Tasks: read from the text of a table, and what a model makes of their rows.
 
 use std::fmt;
 
@@ -79,6 +79,15 @@ impl fmt::Display for Metric {
     }
 }
 
+/// What stands between the fields of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Separator {
+    /// A tab; a quote is a character like any other.
+    Tab,
+    /// A comma; quotes protect it, and line ends, in a field.
+    Comma,
+}
+
 /// Pairs of texts, and for similarity their scores.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Task {
@@ -89,17 +98,16 @@ pub struct Task {
 }
 
 impl Task {
-    /// Reads a table with a header: comma-separated with quotes if the file's name ends in `.csv`, else tab-separated, where a
-    /// quote is a character like any other.
+    /// Reads a table with a header.
     ///
     /// # Errors
     /// The table is no task. The message says what was found and what is expected.
-    pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, TaskError> {
+    pub fn parse(name: &str, separator: Separator, text: &str) -> Result<Self, TaskError> {
         let wrong = |reason: String| TaskError {
             file: name.to_owned(),
             reason,
         };
-        let table = Table::read(name, bytes).map_err(wrong)?;
+        let table = Table::read(separator, text).map_err(wrong)?;
         let header: Vec<String> = table.header.iter().map(|h| h.to_lowercase()).collect();
         let column = |wanted: &str| header.iter().position(|h| h == wanted);
         let named = ["sentence1", "sentence2", "score"].map(column);
@@ -234,24 +242,20 @@ struct Table {
 }
 
 impl Table {
-    fn read(name: &str, bytes: &[u8]) -> Result<Self, String> {
-        let is_csv = name.to_lowercase().ends_with(".csv");
-        let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    fn read(separator: Separator, text: &str) -> Result<Self, String> {
+        let is_csv = separator == Separator::Comma;
         if is_csv {
-            require_closed_quotes(bytes)?;
+            require_closed_quotes(text.as_bytes())?;
         }
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(if is_csv { b',' } else { b'\t' })
             .quoting(is_csv)
             .flexible(true)
             .has_headers(false)
-            .from_reader(bytes);
+            .from_reader(text.as_bytes());
         let mut rows = Vec::new();
         for record in reader.records() {
-            let record = record.map_err(|e| match e.position() {
-                Some(at) => format!("line {}: not valid UTF-8", at.line()),
-                None => format!("it cannot be read: {e}"),
-            })?;
+            let record = record.map_err(|e| format!("it cannot be read: {e}"))?;
             rows.push(Row {
                 line: record.position().map_or(0, csv::Position::line),
                 fields: record.iter().map(str::to_owned).collect(),
@@ -347,7 +351,11 @@ mod tests {
     use super::*;
 
     fn refused(name: &str, text: &str) -> String {
-        Task::parse(name, text.as_bytes())
+        let separator = match name.ends_with(".csv") {
+            true => Separator::Comma,
+            false => Separator::Tab,
+        };
+        Task::parse(name, separator, text)
             .expect_err("no task")
             .to_string()
     }
@@ -358,7 +366,7 @@ mod tests {
     fn similarity_has_its_columns_in_any_order_among_others() {
         let text =
             "id\tscore\tSentence2\tsentence1\n1\t0.5\ta \"dog\ta cat\n2\t4\tb\ta\n3\t1e0\td\tc\n";
-        let task = Task::parse("sts.tsv", text.as_bytes()).expect("a task");
+        let task = Task::parse("sts.tsv", Separator::Tab, text).expect("a task");
         assert_eq!((task.kind(), task.rows()), (Kind::Similarity, 3));
         assert_eq!(task.texts(), ["a cat", "a", "c", "a \"dog", "b", "d"]);
         assert_eq!(task.scores, [0.5, 4.0, 1.0]);
@@ -366,8 +374,9 @@ mod tests {
 
     #[test]
     fn a_csv_has_quotes_commas_and_line_ends_in_fields() {
-        let text = "\u{feff}sentence1,sentence2,score\r\n\"a, \"\"b\"\"\",\"two\nlines\",1\r\nc,d,2\r\ne,f,3\r\n";
-        let task = Task::parse("sts.CSV", text.as_bytes()).expect("a task");
+        let text =
+            "sentence1,sentence2,score\r\n\"a, \"\"b\"\"\",\"two\nlines\",1\r\nc,d,2\r\ne,f,3\r\n";
+        let task = Task::parse("sts.csv", Separator::Comma, text).expect("a task");
         assert_eq!(task.pairs[0], ["a, \"b\"", "two\nlines"]);
     }
 
@@ -445,18 +454,18 @@ mod tests {
         ] {
             assert_eq!(refused(name, &text), message);
         }
-        let latin = Task::parse("t.tsv", b"sentence1\tsentence2\tscore\na\tgro\xdf\t1\n");
-        assert_eq!(
-            latin.expect_err("no UTF-8").to_string(),
-            "t.tsv: line 2: not valid UTF-8"
-        );
     }
 
     fn words(rows: usize) -> Task {
         let rows: String = (0..rows)
             .map(|row| format!("word{row}\tmeaning {row}\n"))
             .collect();
-        Task::parse("t.tsv", format!("lemma\tdefinition\n{rows}").as_bytes()).expect("a task")
+        Task::parse(
+            "t.tsv",
+            Separator::Tab,
+            &format!("lemma\tdefinition\n{rows}"),
+        )
+        .expect("a task")
     }
 
     #[test]
@@ -490,7 +499,7 @@ mod tests {
     #[test]
     fn the_right_text_in_another_row_is_no_mistake() {
         let text = "word\tmeaning\na\tsame\nb\tsame\nc\tother\n";
-        let task = Task::parse("t.tsv", text.as_bytes()).expect("a task");
+        let task = Task::parse("t.tsv", Separator::Tab, text).expect("a task");
         let vectors = [
             [1.0, 0.0],
             [1.0, 0.0],

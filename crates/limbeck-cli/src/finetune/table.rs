@@ -1,9 +1,10 @@
 //! Files of labelled text: TSV, CSV or JSON lines, as rows of named columns.
 
 use std::collections::BTreeSet;
+use std::io::{Cursor, Read};
 use std::path::Path;
 
-use limbeck_corpus::{CorpusError, other_than_text};
+use limbeck_corpus::{CorpusError, other_than_text, unpacked, unpacked_name};
 use limbeck_model::read_file;
 use limbeck_recipe::json_line;
 use limbeck_score::require_closed_quotes;
@@ -87,19 +88,29 @@ pub fn wrong(text: String) -> CliError {
     CliError::Labelled(text)
 }
 
-/// A file's name for messages, and its bytes.
+/// A file's name for messages, and its bytes: unpacked, with lines that end in LF where CR alone ended them.
 ///
 /// # Errors
-/// It cannot be read.
+/// It cannot be read or unpacked.
 pub fn bytes(path: &Path) -> Result<(String, Vec<u8>), CliError> {
-    let bytes = read_file(path).map_err(CliError::file("read", path))?;
+    let read = read_file(path).and_then(|packed| {
+        let mut bytes = Vec::new();
+        unpacked(Box::new(Cursor::new(packed)))?.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    });
+    let mut bytes = read.map_err(CliError::file("read", path))?;
+    if !bytes.contains(&b'\n') {
+        let ends = bytes.iter_mut().filter(|byte| **byte == b'\r');
+        ends.for_each(|end| *end = b'\n');
+    }
     Ok((path.display().to_string(), bytes))
 }
 
-/// A file's extension in small letters.
+/// A file's extension in small letters, without what packing adds.
 pub fn extension(path: &Path) -> Option<String> {
-    let extension = path.extension()?;
-    Some(extension.to_string_lossy().to_lowercase())
+    let name = path.file_name()?.to_string_lossy().to_lowercase();
+    let extension = Path::new(unpacked_name(&name)).extension()?;
+    Some(extension.to_string_lossy().into_owned())
 }
 
 /// A file as text.
@@ -109,7 +120,7 @@ pub fn extension(path: &Path) -> Option<String> {
 pub fn text<'a>(bytes: &'a [u8], name: &str) -> Result<&'a str, CliError> {
     if let Some(what) = other_than_text(bytes) {
         return Err(wrong(format!(
-            "{name} is {what}. Write it as TSV, CSV or JSON lines, or as CoNLL for tags of words, in UTF-8 and not packed"
+            "{name} is {what}. Write it as TSV, CSV or JSON lines, or as CoNLL for tags of words, in UTF-8"
         )));
     }
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);

@@ -1,20 +1,10 @@
 //! Corpora: what is refused, and what makes no difference to a run.
 
-use std::io::Write;
-
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use serde_json::json;
 
-use crate::scene::{Scene, corpus};
+use crate::scene::{Scene, corpus, gzip};
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
-
-fn gzip(text: &str) -> Vec<u8> {
-    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
-    packed.write_all(text.as_bytes()).expect("packing");
-    packed.finish().expect("packing")
-}
 
 /// A run on this corpus must take the very steps that the plain corpus gives.
 #[track_caller]

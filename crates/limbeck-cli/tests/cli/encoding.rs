@@ -4,7 +4,7 @@ use serde_json::Value;
 
 #[cfg(target_os = "linux")]
 use crate::scene::Outcome;
-use crate::scene::{Scene, TEACHER_HIDDEN};
+use crate::scene::{Scene, TEACHER_HIDDEN, gzip};
 use crate::weights;
 
 fn shape(value: &Value) -> Vec<usize> {
@@ -757,11 +757,19 @@ fn an_interrupted_file_of_vectors_leaves_nothing() {
     assert_eq!(scene.files("new"), [""; 0]);
 }
 
-fn gzip(text: &str) -> Vec<u8> {
-    use std::io::Write;
-    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    packed.write_all(text.as_bytes()).expect("memory");
-    packed.finish().expect("memory")
+#[test]
+fn nothing_is_encoded_in_batches_of_nothing() {
+    let scene = Scene::new();
+    for (flag, value) in [
+        ("--batch", "0"),
+        ("--batch-tokens", "0"),
+        ("--batch", "many"),
+    ] {
+        let message = format!(
+            "invalid value '{value}' for '{flag} <N>': `{value}` is not a whole number, 1 or more"
+        );
+        scene.encode(&[flag, value], "small\n").misused(&message);
+    }
 }
 
 #[test]
@@ -773,6 +781,13 @@ fn packed_lines_are_read_as_those_of_a_corpus() {
     let expected = scene.encode(&[], &plain).done().stdout;
     assert_eq!(scene.encode(&["lines.txt.gz"], "").done().stdout, expected);
     assert_eq!(scene.encode(&[], &packed).done().stdout, expected);
+    // Lines that end as on an old Mac; the second text is longer than what tells that.
+    for text in [plain.clone(), "small student\n".repeat(6000) + &plain] {
+        scene.write("lf.txt", &text);
+        scene.write("cr.txt", text.replace('\n', "\r"));
+        let lf = scene.encode(&["lf.txt"], "").done().stdout;
+        assert!(scene.encode(&["cr.txt"], "").done().stdout == lf);
+    }
     scene.write("half.gz", &packed[..packed.len() / 2]);
     let outcome = scene.encode(&["--out", "new/vectors.jsonl", "half.gz"], "");
     outcome.failed("cannot read half.gz: incomplete deflate stream");

@@ -1,9 +1,9 @@
 //! `limbeck evaluate` and `limbeck baseline`: models beside each other, on tasks without training.
 
-use limbeck_score::{Metric, Task};
+use limbeck_score::{Metric, Separator, Task};
 use serde_json::Value;
 
-use crate::scene::{CORPUS_LINES, Outcome, Scene, corpus};
+use crate::scene::{CORPUS_LINES, Outcome, Scene, corpus, gzip};
 use crate::weights;
 
 /// Pairs of lines with scores.
@@ -66,7 +66,11 @@ fn scores_are_those_of_the_vectors_that_encode_prints() {
         ("tasks/meanings.csv", [Metric::AccuracyAt1, Metric::Mrr]),
         ("tasks/sts.tsv", [Metric::Spearman, Metric::Pearson]),
     ] {
-        let task = Task::parse(name, &scene.read(name)).expect("a task");
+        let separator = match name.ends_with(".csv") {
+            true => Separator::Comma,
+            false => Separator::Tab,
+        };
+        let task = Task::parse(name, separator, &scene.text(name)).expect("a task");
         let answers = task.answers(&vectors(&scene, &task.texts()), 8);
         for metric in metrics {
             let line = &lines[at];
@@ -87,6 +91,48 @@ fn scores_are_those_of_the_vectors_that_encode_prints() {
         }
     }
     assert_eq!(lines.len(), at);
+}
+
+#[test]
+fn packed_tasks_are_those_that_they_were() {
+    let scene = scene();
+    let scores = |tasks: &str| {
+        let flags = ["--models", "teacher", "--tasks", tasks, "--csv"];
+        let lines = fields(&evaluate(&scene, &flags).done());
+        lines
+            .iter()
+            .map(|line| line[6..10].to_vec())
+            .collect::<Vec<_>>()
+    };
+    let plain = scores("tasks");
+    assert_eq!(plain.len(), 4);
+    scene.write("packed/sts.TSV.gz", gzip(&similarity()));
+    scene.write("packed/meanings.csv.gz", gzip(&retrieval()));
+    assert_eq!(scores("packed"), plain);
+    // As on an old Mac.
+    scene.write("cr.tsv", similarity().replace('\n', "\r"));
+    assert_eq!(scores("cr.tsv"), plain[2..]);
+}
+
+#[test]
+fn what_is_no_text_of_a_task_is_named() {
+    let scene = scene();
+    let wide: Vec<u8> = format!("\u{feff}{}", similarity())
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    scene.write("wide.tsv", wide);
+    evaluate(&scene, &["--models", "teacher", "--tasks", "wide.tsv"]).refused(
+        1,
+        "wide.tsv is UTF-16 text. Write it as TSV, CSV or JSON lines, or as CoNLL for tags of words, in UTF-8",
+    );
+    scene.write("latin.tsv", b"sentence1\tsentence2\tscore\na\tgro\xdf\t1\n");
+    let latin = evaluate(&scene, &["--models", "teacher", "--tasks", "latin.tsv"]);
+    assert!(latin.stderr.contains("latin.tsv, line 2"), "{latin:?}");
+    assert_eq!(latin.code, Some(1));
+    let none = ["--models", "teacher", "--tasks", "tasks", "--batch", "0"];
+    evaluate(&scene, &none)
+        .misused("invalid value '0' for '--batch <N>': `0` is not a whole number, 1 or more");
 }
 
 #[test]

@@ -106,6 +106,18 @@ fn people_read_scores_places_and_texts() {
     ];
     let also = search(&scene, &flags).done().stdout;
     assert_eq!(also, "1.0000  more.txt:1  small students\n");
+    // A line of a file that is named twice is no two hits.
+    scene.write("sub/note.txt", "");
+    let flags = [
+        "more.txt",
+        "small students",
+        "--also",
+        "more.txt",
+        "--also",
+        "sub/../more.txt",
+    ];
+    let twice = search(&scene, &flags).done().stdout;
+    assert_eq!(twice, "1.0000  more.txt:1  small students\n");
     let flags = ["texts.txt", "small student", "a large model", "--top", "1"];
     let two = search(&scene, &flags).done().stdout;
     assert_eq!(

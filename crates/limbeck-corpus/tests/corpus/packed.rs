@@ -226,3 +226,18 @@ fn memory_is_bounded_for_a_packed_text() {
         );
     }
 }
+
+#[test]
+fn a_name_loses_what_packing_added_to_it() {
+    for (name, plain) in [
+        ("train.tsv.gz", "train.tsv"),
+        ("a.b.CSV.ZST", "a.b.CSV"),
+        ("dev.xz", "dev"),
+        ("dev.bz2.bz2", "dev.bz2"),
+        ("train.tsv", "train.tsv"),
+        ("gz", "gz"),
+        ("train.zip", "train.zip"),
+    ] {
+        assert_eq!(limbeck_corpus::unpacked_name(name), plain);
+    }
+}
