@@ -429,6 +429,78 @@ async fn keys(browser: &Browser) {
     press(browser, "Maps").await;
 }
 
+/// What is drawn is there for a screen reader in browse mode, where the arrow keys are its own: what takes them has a role that it hands
+/// them on to, and says where it is.
+#[tokio::test]
+async fn a_screen_reader_finds_what_is_drawn() {
+    let _one = ONE.lock().await;
+    let site = Site::hosted();
+    let browser = Browser::chromium(Gpu::None).await;
+    browser.prefer("prefers-reduced-motion", "reduce").await;
+    browser.open(&site.url).await;
+    tall(&browser).await;
+    said(&browser, "#now", &["All 1,200 steps are done"]).await;
+
+    // Where nobody has moved a crosshair, a chart that has the focus does not read each step of a run.
+    browser.focus(".plot-large canvas").await;
+    value_text(&browser, "^the newest step$").await;
+    browser.key("ArrowLeft").await;
+    browser.key("ArrowLeft").await;
+    value_text(&browser, "^step 1,199: sum .*, Q-Q .*, learning rate ").await;
+    browser.focus(".plots-small canvas").await;
+    value_text(&browser, r"^step 1,199: learning rate \S+$").await;
+
+    browser.focus("#maps-strip").await;
+    points_to(&browser, "option", "Q-Q, mean of 16 heads, ", "1 of 17").await;
+    browser.key("ArrowRight").await;
+    points_to(&browser, "option", "Q-Q, head 1 of 16, ", "2 of 17").await;
+    browser.focus("#maps-grid").await;
+    browser.key("PageUp").await;
+    browser.key("Home").await;
+    points_to(
+        &browser,
+        "gridcell",
+        " to \u{201c}[CLS]\u{201d}: teacher ",
+        "1 of 16",
+    )
+    .await;
+    press(&browser, "Lines").await;
+    browser.focus("#maps-tokens").await;
+    browser.key("ArrowDown").await;
+    points_to(&browser, "option", ": teacher ", "2 of 16").await;
+    browser.key("Enter").await;
+    let selected = format!("{POINTED_TO}.ariaSelected === 'true'");
+    browser.until("the token is locked", &selected).await;
+    no_errors(&browser).await;
+    browser.close().await;
+}
+
+/// Waits until the value of a slider that has the focus is this in words.
+async fn value_text(browser: &Browser, pattern: &str) {
+    let is = format!(
+        "(e => e.getAttribute('role') === 'slider' && RegExp({}).test(e.ariaValueText))(document.activeElement)",
+        Value::from(pattern)
+    );
+    browser.until(&format!("it reads {pattern}"), &is).await;
+}
+
+/// What the focused element names as the place where a screen reader is.
+const POINTED_TO: &str =
+    "document.getElementById(document.activeElement.getAttribute('aria-activedescendant'))";
+
+/// Waits until a screen reader is at something that says this, at this place of so many. It must have a size: Firefox says of what is
+/// lower than 12 pixels that it is out of sight, and Orca reads no cell then.
+async fn points_to(browser: &Browser, role: &str, words: &str, place: &str) {
+    let is = format!(
+        "(e => {{ const r = e?.getBoundingClientRect(), host = document.activeElement; return e?.getAttribute('role') === '{role}' && \
+         host.contains(e) && r.width >= 12 && r.height >= 12 && e.textContent.includes({}) && '{place}' === \
+         [e.ariaPosInSet ?? e.ariaColIndex, 'of', e.ariaSetSize ?? host.ariaColCount].join(' '); }})({POINTED_TO})",
+        Value::from(words)
+    );
+    let what = format!("a screen reader is at {role} {words}, {place}");
+    browser.until(&what, &is).await;
+}
+
 async fn focused(browser: &Browser, id: &str) {
     let focused = format!("document.activeElement.id === '{id}'");
     browser
@@ -505,9 +577,7 @@ async fn lines_and_film(browser: &Browser) {
     browser
         .until("lines are drawn", &drawn("#maps-lines"))
         .await;
-    browser
-        .value("document.querySelector('#maps-lines').focus()")
-        .await;
+    browser.focus("#maps-tokens").await;
     browser.key("ArrowDown").await;
     browser.key("Enter").await;
     browser.key("ArrowDown").await;
@@ -799,6 +869,9 @@ async fn the_tour_leads_through_the_recorded_run() {
     for step in 4..=8 {
         press_in_tour(&browser, "Next").await;
         said(&browser, "#tour h3", &[&format!("{step} of 8")]).await;
+        focused(&browser, "tour").await;
+        let role = "document.activeElement.getAttribute('role')";
+        assert_eq!(browser.value(role).await, "dialog", "it is read out");
         let kept = format!("location.search.includes('tour={step}')");
         browser.until("the address has the step", &kept).await;
     }

@@ -68,7 +68,7 @@ pub fn Charts() -> impl IntoView {
             <Legend entries view />
             <div class="charts-body" node_ref=host>
                 <div class="plot-large">
-                    {plot(&board, 0, sheets[0], "Loss by part over steps")}
+                    {plot(&board, view, 0, sheets[0], "Loss by part over steps")}
                     <Show when=move || empty.get()>
                         <p class="plot-empty">"Curves appear with the first step."</p>
                     </Show>
@@ -78,7 +78,7 @@ pub fn Charts() -> impl IntoView {
                     {SMALL.iter().enumerate().map(|(i, name)| view! {
                         <figure>
                             <figcaption>{*name} <b class="number">{live(move || view.latest.with(|all| all[i].clone()))}</b></figcaption>
-                            {plot(&board, i + 1, sheets[i + 1], name)}
+                            {plot(&board, view, i + 1, sheets[i + 1], name)}
                         </figure>
                     }).collect_view()}
                 </div>
@@ -89,9 +89,11 @@ pub fn Charts() -> impl IntoView {
     }
 }
 
-/// One chart, with the keys and the pointer that move the crosshair.
+/// One chart, with the keys and the pointer that move the crosshair. For a screen reader it is a slider over the steps, so that it
+/// hands the arrow keys on.
 fn plot(
     board: &Rc<Board>,
+    view: View,
     index: usize,
     sheet: Sheet,
     label: &'static str,
@@ -106,8 +108,12 @@ fn plot(
             <canvas
                 node_ref=sheet.lines
                 tabindex="0"
-                role="img"
+                role="slider"
                 aria-label=format!("{label}. Left and right arrows read the values at a step")
+                aria-valuemin="0"
+                aria-valuemax="100"
+                aria-valuenow=live(move || view.readout.with(|readout| readout.percent.unwrap_or(100).to_string()))
+                aria-valuetext=live(move || view.readout.with(|readout| readout.text(index)))
                 on:pointermove=move |event| point(&moved, &event)
                 on:pointerdown=move |event| point(&pointed, &event)
                 on:pointerleave=move |event| if event.pointer_type() == "mouse" { left.leave() }

@@ -40,7 +40,7 @@ use self::film::Film;
 use self::input::Input;
 use self::picture::{Files, Picture};
 use self::pictures::{PICTURES, picture, switch};
-use self::reading::{cell, grid_cell, id_of};
+use self::reading::{cell, grid_cell, id_of, option};
 use self::seen::Seen;
 use self::source::Source;
 use self::stage::{Canvases, Scale, Stage};
@@ -202,8 +202,8 @@ fn heading(
                 on:keydown=move |event| if event.key() == "Escape" { back() }
                 on:click=move |_| back()>"Show all heads"</button>
             <span class="maps-zoom" hidden=live(whole)>
-                <button type="button" class="button quiet" aria-label="Show more tokens" disabled=live(move || zoom.get() == 1) on:click=move |_| farther.zoom(false)>"\u{2212}"</button>
-                <button type="button" class="button quiet" aria-label="Show fewer tokens, larger" on:click=move |_| nearer.zoom(true)>"+"</button>
+                <button type="button" class="button quiet" aria-label="Zoom out: show more tokens" disabled=live(move || zoom.get() == 1) on:click=move |_| farther.zoom(false)>"\u{2212}"</button>
+                <button type="button" class="button quiet" aria-label="Zoom in: show fewer tokens" on:click=move |_| nearer.zoom(true)>"+"</button>
             </span>
         </div>
     }
@@ -321,19 +321,19 @@ fn heads_strip(
     let at = |stage: &Stage, event: &ev::MouseEvent| {
         stage.head_at(f64::from(event.offset_x()), f64::from(event.offset_y()))
     };
-    let label = move || {
-        let now = view.seen.with(|seen| {
+    let shown = move || {
+        view.seen.with(|seen| {
             let seen = seen.as_ref()?;
             let head = view.choice.with(|choice| choice.head);
-            Some(seen.title(seen.head(head)))
-        });
-        format!(
-            "Small maps of all relation heads. Showing {}. Left and right change the head, up and down the teacher layer, Page Up and Page Down the pair; Enter shows the head alone, Escape returns to the mean.",
-            now.unwrap_or_default()
-        )
+            let place = seen.order.iter().position(|one| Some(*one) == head);
+            let (place, of) = (place.map_or(1, |place| place + 2), seen.order.len() + 1);
+            Some((seen.title(seen.head(head)), place, of))
+        })
     };
+    let shown = memo(move || shown().unwrap_or_default());
     view! {
-        <div class="maps-strip" id="maps-strip" tabindex="0" role="group" aria-label=live(label)
+        <div class="maps-strip" id="maps-strip" tabindex="0" role="listbox" aria-orientation="horizontal" aria-activedescendant="maps-shown"
+            aria-label="Small maps of all relation heads. Left and right change the head, up and down the teacher layer, Page Up and Page Down the pair; Enter shows the head alone, Escape returns to the mean."
             on:keydown=move |event| if let Some(key) = plain(&event).filter(|key| input.strip_key(key)) {
                 event.prevent_default();
                 event.stop_propagation();
@@ -354,6 +354,7 @@ fn heads_strip(
                     view.choose(|choice| (choice.head, choice.alone) = (head, head.is_some()));
                 }
             ></canvas>
+            {option("maps-shown", shown, Signal::stored(true))}
         </div>
     }
 }

@@ -79,6 +79,8 @@ pub struct Readout {
     pub rows: Vec<Row>,
     /// Where the crosshair is, in pixels from the left of the large chart, and the width of that.
     pub place: Option<(f64, f64)>,
+    /// How far along the run the crosshair is, in percent; none where it is away, and the numbers are the newest.
+    pub percent: Option<usize>,
 }
 
 /// One line of a readout.
@@ -95,12 +97,22 @@ pub struct Row {
 }
 
 impl Readout {
-    /// As one sentence.
-    pub fn sentence(&self) -> String {
-        let rows = self
-            .rows
-            .iter()
-            .map(|row| format!("{} {}", row.name, row.value));
+    /// As the text of a chart's value: of the large chart, which is the first, all numbers, of a small one its own. Without a crosshair
+    /// it names no number: a screen reader that rests there would read each step of a run.
+    pub fn text(&self, sheet: usize) -> String {
+        if self.title.is_empty() {
+            return "no step yet".to_owned();
+        }
+        if self.percent.is_none() {
+            return "the newest step".to_owned();
+        }
+        // The last three rows are those of the small charts.
+        let own = (self.rows.len() + sheet).saturating_sub(4);
+        let rows = match sheet {
+            0 => &self.rows[..],
+            _ => self.rows.get(own..=own).unwrap_or_default(),
+        };
+        let rows = rows.iter().map(|row| format!("{} {}", row.name, row.value));
         format!("{}: {}", self.title, rows.collect::<Vec<_>>().join(", "))
     }
 }
@@ -370,7 +382,7 @@ impl Board {
     }
 
     /// Draws the crosshair and fills the readout.
-    pub fn draw_cross(&self) {
+    fn draw_cross(&self) {
         let Some(host) = self.host.get_untracked() else {
             return;
         };
@@ -482,8 +494,13 @@ impl Board {
         let place = at
             .zip(self.frames.get()[0])
             .map(|(_, frame)| (frame.x.place(step), frame.sides.1));
-        let title = format!("step {}", grouped(step));
-        self.view.readout.set(Readout { title, rows, place });
+        let last = (series.steps.len() - 1).max(1);
+        self.view.readout.set(Readout {
+            title: format!("step {}", grouped(step)),
+            rows,
+            place,
+            percent: at.map(|at| 100 * at / last),
+        });
     }
 
     /// Moves the crosshair to a pixel of a chart.
@@ -536,9 +553,6 @@ impl Board {
             series.steps[index]
         };
         self.go_to(place);
-        self.draw_cross();
-        self.page
-            .announce(self.view.readout.with_untracked(Readout::sentence));
         true
     }
 

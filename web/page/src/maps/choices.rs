@@ -43,16 +43,24 @@ fn pairs(view: View, how: Memo<Option<How>>) -> impl IntoView {
     });
     let button = move |pair: Pair| {
         let name = pair.to_string();
-        let title = format!("rows: {:?}, columns: {:?}", pair.row, pair.column);
         let shown = name.clone();
+        let is_trained = memo(move || from_student.with(|pairs| pairs.contains(&name)));
+        let title = move || {
+            let trained = if is_trained.get() {
+                "; this run trains it"
+            } else {
+                ""
+            };
+            format!("rows: {:?}, columns: {:?}{trained}", pair.row, pair.column)
+        };
         view! {
-            <button type="button" title=title class:taught=live(move || from_student.with(|pairs| pairs.contains(&name)))
+            <button type="button" title=live(title) class:taught=is_trained
                 aria-pressed=live(move || of(how, |how| how.pair == pair).to_string())
                 on:click=move |_| view.choose(|choice| choice.pair = Some(pair))>{shown}</button>
         }
     };
     view! {
-        <div class="switch maps-pairs" role="group" aria-label="Pair; the run learns the underlined ones">
+        <div class="switch maps-pairs" role="group" aria-label="Pair">
             {Pair::all().map(button).into_iter().collect_view()}
         </div>
     }

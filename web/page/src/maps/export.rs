@@ -53,7 +53,7 @@ pub fn Export() -> impl IntoView {
     };
     view! {
         <div class="row maps-export" role="group" aria-label="Export this view">
-            <span class="hint">"Export this view:"</span>
+            <span class="hint" aria-hidden="true">"Export this view:"</span>
             <span hidden=live(no_picture)>
                 {button("PNG", png)}
                 {button("SVG", |page, view, seen| text(page, view, seen, "svg", &svg(&drawing(view, seen)?)))}

@@ -90,7 +90,8 @@ pub fn id_of(name: &str, (row, column): (usize, usize)) -> String {
     format!("maps-{name}-{}-{}", row + 1, column + 1)
 }
 
-/// The cell under the crosshair as a screen reader finds it in its grid.
+/// The cell under the crosshair as a screen reader finds it in its grid. It lies behind the maps: of a row that is out of
+/// sight, as one pixel is, Orca reads no cell.
 pub fn grid_cell(
     name: &'static str,
     cell: Memo<(usize, usize)>,
@@ -98,11 +99,26 @@ pub fn grid_cell(
     locked: Memo<bool>,
 ) -> impl IntoView {
     view! {
-        <div role="row" class="visually-hidden" aria-rowindex=live(move || (cell.get().0 + 1).to_string())>
+        <div role="row" class="maps-words-behind" aria-rowindex=live(move || (cell.get().0 + 1).to_string())>
             <span role="gridcell" id=live(move || id_of(name, cell.get())) aria-colindex=live(move || (cell.get().1 + 1).to_string())
                 aria-selected=live(move || locked.get().to_string())>
                 {live(move || reading.with(Reading::sentence))}
             </span>
+        </div>
+    }
+}
+
+/// Of the options of a list that is drawn, the one that a screen reader is at: its words, its place from 1, and how many there are. It
+/// lies behind the drawing as [`grid_cell`] does.
+pub fn option(
+    id: &'static str,
+    at: Memo<(String, usize, usize)>,
+    selected: Signal<bool>,
+) -> impl IntoView {
+    view! {
+        <div role="option" class="maps-words-behind" id=id aria-selected=live(move || selected.get().to_string())
+            aria-posinset=live(move || at.with(|at| at.1.to_string())) aria-setsize=live(move || at.with(|at| at.2.to_string()))>
+            {live(move || at.with(|at| at.0.clone()))}
         </div>
     }
 }

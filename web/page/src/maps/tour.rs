@@ -126,7 +126,7 @@ pub fn begin(view: View) -> impl IntoView {
     }
 }
 
-/// The card of the tour, over the page.
+/// The card of the tour, over the page. Of a dialog that takes the focus a screen reader says title and text.
 #[component]
 pub fn Tour() -> impl IntoView {
     let (page, view) = (page(), view());
@@ -189,9 +189,9 @@ pub fn Tour() -> impl IntoView {
         focus("tour-begin");
     };
     view! {
-        <div class="tour" id="tour" role="region" aria-label="Tour" tabindex="-1" node_ref=card hidden=live(move || view.tour.get().is_none())
+        <div class="tour" id="tour" role="dialog" aria-labelledby="tour-title" tabindex="-1" node_ref=card hidden=live(move || view.tour.get().is_none())
             on:keydown=move |event| if event.key() == "Escape" { end() }>
-            <h3>{live(move || step().map(|(number, step)| format!("{number} of {}: {}", STEPS.len(), step.title)))}</h3>
+            <h3 id="tour-title">{live(move || step().map(|(number, step)| format!("{number} of {}: {}", STEPS.len(), step.title)))}</h3>
             <p>{live(move || step().map(|(_, step)| step.text))}</p>
             <div class="row">
                 <button type="button" class="button" disabled=live(move || view.tour.get() == Some(1)) on:click=move |_| go(-1)>"Back"</button>

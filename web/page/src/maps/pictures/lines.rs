@@ -1,8 +1,5 @@
 //! Relations as lines from token to token, teacher and student side by side.
 
-use std::cell::Cell;
-use std::rc::Rc;
-
 use leptos::ev;
 use leptos::html::{Canvas, Div};
 use leptos::prelude::*;
@@ -11,11 +8,12 @@ use limbeck_relations::{Drawing, View as Sheet, lines, token_at};
 use super::maps;
 use crate::chart::surface::{Redraw, Surface, watch};
 use crate::keys::plain;
-use crate::live::{effect, live};
+use crate::live::{effect, live, memo};
 use crate::maps::choice::{Choice, MOST_LINES};
 use crate::maps::choices::check;
 use crate::maps::paint::{paint, theme};
 use crate::maps::picture::{Files, Picture};
+use crate::maps::reading::option;
 use crate::maps::seen::Seen;
 use crate::maps::view::View;
 use crate::state::page;
@@ -101,13 +99,29 @@ fn Lines(view: View) -> impl IntoView {
             },
         );
     };
-    let cursor = Rc::new(Cell::new(0_usize));
+    let cursor = RwSignal::new(0_usize);
+    let at_token = memo(move || {
+        let words = view.seen.with(|seen| {
+            let seen = seen.as_ref()?;
+            let token = cursor.get().min(seen.size().checked_sub(1)?);
+            Some((
+                seen.strongest(view.head(seen), token),
+                token + 1,
+                seen.size(),
+            ))
+        });
+        words.unwrap_or_default()
+    });
+    let is_locked = memo(move || {
+        view.choice
+            .with(|choice| choice.tokens.contains(&cursor.get()))
+    });
     let press = move |event: ev::KeyboardEvent| {
         let Some(seen) = view.seen.get_untracked() else {
             return;
         };
         let last = seen.size().saturating_sub(1);
-        let now = cursor.get().min(last);
+        let now = cursor.get_untracked().min(last);
         match plain(&event).unwrap_or_default().as_str() {
             "ArrowDown" => cursor.set((now + 1).min(last)),
             "ArrowUp" => cursor.set(now.saturating_sub(1)),
@@ -117,7 +131,7 @@ fn Lines(view: View) -> impl IntoView {
         }
         event.prevent_default();
         event.stop_propagation();
-        let token = cursor.get();
+        let token = cursor.get_untracked();
         hovered.set(Some(token));
         let locked = view
             .choice
@@ -147,14 +161,15 @@ fn Lines(view: View) -> impl IntoView {
             <button type="button" class="button quiet" class:unseen=free on:click=move |_| view.choose(|c| c.tokens.clear())>"Unlock all tokens"</button>
         </div>
         <p class="hint">"Point at a token to see only its lines, with their probabilities; click to lock it. For several locked tokens, the bars and numbers on the right are the mean. Hidden special tokens keep their share: the others are not rescaled to 100 %."</p>
-        <div class="maps-canvas" node_ref=host>
-            <canvas node_ref=canvas id="maps-lines" tabindex="0" role="application"
-                aria-label="Lines from token to token. Up and down move between tokens, Enter locks a token, Escape unlocks all."
+        <div class="maps-canvas" id="maps-tokens" tabindex="0" role="listbox" aria-multiselectable="true" aria-activedescendant="maps-token" node_ref=host
+            aria-label="Lines from token to token. Up and down move between tokens, Enter locks a token, Escape unlocks all."
+            on:keydown=press>
+            <canvas node_ref=canvas id="maps-lines" aria-hidden="true"
                 on:pointermove=move |event| hovered.set(at(&event))
                 on:pointerleave=move |_| hovered.set(None)
                 on:click=move |event| if let Some(token) = at(&event) { toggle(token) }
-                on:keydown=press
             ></canvas>
+            {option("maps-token", at_token, is_locked.into())}
         </div>
     }
 }
