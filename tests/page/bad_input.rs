@@ -135,7 +135,7 @@ async fn a_file_of_no_use_is_named() {
     let texts = [
         (
             files.of("large.txt", 2 << 30),
-            ["large.txt has 2.1 GB", "command line"],
+            ["large.txt is 2.1 GB large", "command line"],
         ),
         (files.of("empty.txt", 0), ["empty.txt", "it is empty"]),
         (
@@ -168,7 +168,7 @@ async fn a_file_of_no_use_is_named() {
     }
     let model = files.write("weights.safetensors", b"\x02\0\0\0\0\0\0\0{}");
     browser.drop_files("#checkpoint .drop", &[model]).await;
-    said(&browser, "#checkpoint .mistake", &["no run of limbeck"]).await;
+    said(&browser, "#checkpoint .mistake", &["not a run of limbeck"]).await;
     no_errors(&browser).await;
 
     open(&browser, &site, QUICK).await;
@@ -233,7 +233,7 @@ impl Files<'_> {
         vec![
             (
                 vec![self.zip("holiday.zip")],
-                vec!["holiday.zip", "is no model", "holiday.jpg"],
+                vec!["holiday.zip", "is not a model", "holiday.jpg"],
             ),
             (
                 vec![self.of("large.safetensors", 2 << 30)],

@@ -70,7 +70,7 @@ async fn a_dead_worker_is_replaced() {
     browser
         .until("another worker is there", "watched.workers.length === 2")
         .await;
-    said(&browser, "#run", &["The engine has ended unexpectedly"]).await;
+    said(&browser, "#run", &["The engine stopped unexpectedly"]).await;
     wait(&browser, "Finished").await;
     let replaced = losses(&browser).await;
     open(&browser, &site, LONG).await;

@@ -330,7 +330,7 @@ async fn pairs_layers_and_heads(browser: &Browser) {
     said(
         browser,
         ".maps-cut output",
-        &["4; the models' own attention heads: teacher 4 (this cut)"],
+        &["4; the models' own attention heads: teacher 4 (this split)"],
     )
     .await;
     // The third of the small maps is head 2.
@@ -645,7 +645,7 @@ async fn layers_and_roles(browser: &Browser) {
     said(
         browser,
         "#maps-why",
-        &["is farthest from the teacher, and its farthest row is that of"],
+        &["is farthest from the teacher. Most of that is in the row of"],
     )
     .await;
     press(browser, "See its maps").await;
@@ -760,7 +760,7 @@ async fn files(browser: &Browser) {
         "{link}"
     );
     browser.open(&link).await;
-    said(browser, NOTE, &["in the link itself"]).await;
+    said(browser, NOTE, &["from the link itself"]).await;
     browser.click("#restore").await;
     wait(browser, "Finished").await;
     let silent = format!("document.querySelector('{NOTE}').textContent === ''");
@@ -805,7 +805,7 @@ async fn a_link_carries_what_was_seen() {
     browser.open(&link).await;
     tall(&browser).await;
     title_says(&browser, &[title]).await;
-    said(&browser, NOTE, &["in the link itself"]).await;
+    said(&browser, NOTE, &["from the link itself"]).await;
     said(&browser, CELL, &[cell, "teacher", "student"]).await;
     said(&browser, "#maps-cell", &["locked"]).await;
     let is = maps_of(&browser).await;
@@ -815,7 +815,7 @@ async fn a_link_carries_what_was_seen() {
     let off = both[0].iter().zip(&both[1]).map(|(a, b)| (a - b).abs());
     assert!(off.fold(0.0, f64::max) < 0.01);
     press(&browser, "Layers").await;
-    said(&browser, "#relations", &["The link holds one layer"]).await;
+    said(&browser, "#relations", &["The link holds only one layer"]).await;
     press(&browser, "Maps").await;
 
     let offered = "!document.querySelector('#maps-recorded').hidden";
@@ -828,14 +828,14 @@ async fn a_link_carries_what_was_seen() {
     browser.until("another sentence has no lock", free).await;
     browser.key(" ").await;
     title_says(&browser, &[title]).await;
-    said(&browser, NOTE, &["in the link itself"]).await;
+    said(&browser, NOTE, &["from the link itself"]).await;
 
     // Only what follows `#` would differ, and then a browser loads nothing.
     browser.open("about:blank").await;
     browser.open(&link[..link.len() - 100]).await;
     tall(&browser).await;
     said(&browser, "#address-warnings", &["cut off after"]).await;
-    let absent = ["at step 24 of a run that is not in this browser"];
+    let absent = ["at step 24 of a run that this browser does not have"];
     said(&browser, "#maps-absent", &absent).await;
     said(&browser, CELL, &["teacher", "student"]).await;
     assert_eq!(browser.value(free).await, true);
@@ -855,7 +855,7 @@ async fn the_tour_leads_through_the_recorded_run() {
     said(
         &browser,
         "body",
-        &["the link's view `pair:zz` is not known here"],
+        &["the page does not know `pair:zz`, which the link asks to see"],
     )
     .await;
     said(&browser, "#tour h3", &["3 of 8"]).await;
@@ -926,7 +926,7 @@ async fn a_sentence_is_read_before_any_run() {
     said(
         &browser,
         hint,
-        &["without a run of your own", "MB are fetched when you write"],
+        &["without a run of your own", "downloads the student (2."],
     )
     .await;
     let fetched = "performance.getEntriesByType('resource').some(file => file.name.includes('data/student/'))";
@@ -950,7 +950,12 @@ async fn a_sentence_is_read_before_any_run() {
         .await;
     ask(&browser, SENTENCE).await;
     said(&browser, ".maps-words ul", &["tired"]).await;
-    said(&browser, hint, &["reads it as it was at the end"]).await;
+    said(
+        &browser,
+        hint,
+        &["that the recorded run ended with reads your sentence"],
+    )
+    .await;
     said(&browser, "#now", &["All 1,200 steps are done"]).await;
     said(&browser, "#player", &["Play again"]).await;
     assert_eq!(browser.value(fetched).await, true);

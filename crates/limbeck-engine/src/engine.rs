@@ -284,7 +284,7 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             (true, Some(teacher)) if teacher.info.name == recipe.teacher => teacher.folder.clone(),
             (true, _) => {
                 let message = format!(
-                    "the teacher at hand is not {}, which this student learnt from: choose that one",
+                    "the current teacher is not {}, from which this student learnt: choose that one",
                     recipe.teacher
                 );
                 return Err(at_sentence(message));
@@ -351,12 +351,13 @@ impl<W: World, T: FnMut(To, Event, Vec<Vec<u8>>)> Engine<W, T> {
             None => (None, Vec::new(), Vec::new()),
         };
         if recipe.has_assistant() {
-            let message = "a teacher assistant is trained by `limbeck distill` alone; leave assistant_steps out";
+            let message =
+                "only `limbeck distill` trains a teacher assistant; leave assistant_steps out";
             return refuse(message);
         }
         if recipe.student.vocabulary.is_some() {
             let message =
-                "a vocabulary is pruned by `limbeck distill` alone; leave student.vocabulary out";
+                "only `limbeck distill` prunes a vocabulary; leave student.vocabulary out";
             return refuse(message);
         }
         let opening = Opening {

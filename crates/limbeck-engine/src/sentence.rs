@@ -37,7 +37,7 @@ pub fn cut(tokenizer: &Tokenizer, text: &str, most: usize) -> Result<Tokens, Str
     let wrong = |error: TokenizerError| error.to_string();
     if text.len() > MOST_BYTES {
         return Err(format!(
-            "this text has {} bytes, and at most {MOST_BYTES} are read for {most} tokens; enter a sentence of it",
+            "this text has {} bytes, and limbeck reads at most {MOST_BYTES} for {most} tokens; enter one sentence of it",
             text.len()
         ));
     }

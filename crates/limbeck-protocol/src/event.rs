@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 /// keeps the values that it started with (<https://github.com/microsoft/unilm/issues/525>).
 pub fn before_use(recipe: &Recipe) -> &'static str {
     if recipe.output.share > 0.0 {
-        return "The output stage compared what comes out of the student with what comes out of the model that it learnt from, so \
-                every layer was trained. Sentence vectors are pooled as that model's, and compared by their cosine. They \
-                can be used as they are; fine-tune the student for a task.";
+        return "The output stage compared the student's output with that of the model that it learnt from, so every layer was \
+                trained. Sentence vectors are pooled as in that model, and compared by their cosine. They can be used as \
+                they are; fine-tune the student for a task.";
     }
     match recipe.student.init {
         Init::Teacher => {
             "The loss reads the queries, keys and values of the student's last layer. What comes after them in that layer \
-             (attention output, feed-forward, LayerNorms) gets no gradient and is still as it was taken over at the start, while \
+             (attention output, feed-forward, LayerNorms) gets no gradient and is still as it was copied at the start, while \
              everything before it was trained. The student's vectors can be used as they are; fine-tune it for a task."
         }
         Init::Folder(_) => {
@@ -27,7 +27,7 @@ pub fn before_use(recipe: &Recipe) -> &'static str {
         Init::Random => {
             "The loss reads the queries, keys and values of the student's last layer. What comes after them in that layer \
              (attention output, feed-forward, LayerNorms) gets no gradient and keeps its random initial values. Fine-tune the \
-             student before you use it; figures of the student as it is are zero-shot figures of an untrained last block."
+             student before you use it: as it is, its scores are those of an untrained last block."
         }
     }
 }

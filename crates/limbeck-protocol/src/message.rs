@@ -14,7 +14,7 @@ pub struct Message<T> {
 
 /// Why a message is not understood.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot parse a message ({0}); page and engine are of different versions: reload the page")]
+#[error("cannot parse a message ({0}); page and engine have different versions: reload the page")]
 pub struct WireError(#[from] serde_json::Error);
 
 impl<T: Serialize + DeserializeOwned> Message<T> {

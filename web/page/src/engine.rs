@@ -263,7 +263,7 @@ fn reload(page: Page, version: u32) {
         page.connection.set(Connection::Impossible(text));
         return;
     }
-    page.announce("Page and engine are of different versions: the page reloads.");
+    page.announce("The page and its engine have different versions, so the page reloads.");
     if let Some(storage) = storage {
         storage.set_item(RELOADED, "1").ok();
     }

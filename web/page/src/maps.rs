@@ -56,12 +56,11 @@ use crate::state::{Connection, Page, RunLog, page};
 use crate::words::bytes;
 
 /// Of a sentence that the recorded run's student reads.
-const READ: &str = "The recorded run\u{2019}s student reads it as it was at the end, with rounded weights (KL moves by less than 0.001 nats). Empty the field and press Show for the run\u{2019}s own sentence, or play the run again.";
+const READ: &str = "The student that the recorded run ended with reads your sentence. Its weights are rounded to make the download small, which changes the KL by less than 0.001 nats. To see the run\u{2019}s own sentence again, empty the field and press Show, or play the run again.";
 /// The part of an id of the maps' cells.
 const CELL: &str = "cell";
 /// In the place of a picture that needs more than a link carries.
-const ONE_LAYER: &str =
-    "The link holds one layer of each model. Start the run, or open a saved one, to see this.";
+const ONE_LAYER: &str = "The link holds only one layer of each model. To see this picture, start the run or open a saved one.";
 
 /// Gives the page what its relations are looked at with: the view that the parameters of its address name, and the film of
 /// the run. Says what of the view is not understood.
@@ -144,8 +143,8 @@ fn absent(view: View) -> impl IntoView {
         let awaited = view.awaited.get()?;
         view.seen.with(Option::is_some).then(|| {
             format!(
-                "This link was made at step {} of a run that is not in this browser, on another sentence than the one below. \
-                 Its recipe is set: start the run, or open it if it was saved here, and what the link has locked is locked again.",
+                "This link was made at step {} of a run that this browser does not have, on a different sentence from the one below. \
+                 Its recipe is filled in: start the run, or open it if it was saved here, and the cell or tokens that the link locked are locked again.",
                 crate::words::count(awaited.step)
             )
         })
@@ -224,7 +223,7 @@ fn Sentence() -> impl IntoView {
         let lost = page
             .connection
             .with(|connection| matches!(connection, Connection::Impossible(_)));
-        let reads = has_engine && !lost && student::bytes(inputs).is_some();
+        let reads = has_engine && !lost && student::sizes(inputs).is_some();
         recorded.get() && !(reads && crate::recorded::is_loaded())
     });
     let mistakes = move || page.problems_of(&Control::Sentence);
@@ -248,12 +247,9 @@ fn Sentence() -> impl IntoView {
     let before_a_run = move || match (recorded.get(), nobody.get(), inputs.student.get()) {
         (false, ..) => None,
         (true, true, _) => Some("Start a run to see a sentence of your own.".to_owned()),
-        (true, false, Arrival::Away) => Some(format!(
-            "Teacher and student of the recorded run read it, without a run of your own; {} are fetched when you write.",
-            bytes(student::bytes(inputs).unwrap_or_default())
-        )),
+        (true, false, Arrival::Away) => student::sizes(inputs).map(student::offer),
         (true, false, Arrival::Coming(done, of)) => Some(format!(
-            "Fetching the recorded run\u{2019}s student: {} of {} \u{2026}",
+            "Downloading the recorded run\u{2019}s student: {} of {} \u{2026}",
             bytes(done),
             bytes(of)
         )),
@@ -282,7 +278,7 @@ fn Sentence() -> impl IntoView {
         let left_out = view.with_run(page, of).flatten();
         let left_out = left_out.filter(|left_out| *left_out > 0)?;
         Some(format!(
-            "The sentence is too long to draw: its last {} tokens were truncated.",
+            "The sentence is too long to draw: its last {} tokens were left out.",
             crate::words::count(left_out)
         ))
     };

@@ -12,8 +12,8 @@ use crate::transport;
 const GO_ON: &str = "Resume from the last checkpoint.";
 const LESS_GPU_MEMORY: &str = "If it happens again, use a smaller batch or shorter texts, close other tabs and programs \
     that use the GPU, or choose the CPU as the device.";
-const NO_MEMORY: &str = "The engine was terminated, most likely because it ran out of memory: a page has at most 4 GB, and a \
-    phone far less. If it happens again: take a smaller batch, shorter texts or a smaller teacher.";
+const NO_MEMORY: &str = "The engine was terminated, most likely because it ran out of memory: a page can use at most 4 GB, and \
+    on a phone far less. If it happens again, use a smaller batch, shorter texts or a smaller teacher.";
 
 /// Events of a worker that an exception which nobody caught ends in.
 const UNCAUGHT: [&str; 2] = ["error", "unhandledrejection"];

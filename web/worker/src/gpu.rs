@@ -88,7 +88,7 @@ pub fn missing() -> String {
 fn advice(user_agent: &str, secure: bool, has_webgpu: bool) -> &'static str {
     let is = |text: &str| user_agent.contains(text);
     if !secure {
-        return "WebGPU needs a secure page: open this one by https://, or at http://localhost or http://127.0.0.1.";
+        return "WebGPU needs a secure page: open this one at https://, or at http://localhost or http://127.0.0.1.";
     }
     if is("Firefox") {
         return "Firefox: update it (Windows needs 141, macOS on Apple silicon 145). On other systems set dom.webgpu.enabled to \
@@ -103,7 +103,7 @@ fn advice(user_agent: &str, secure: bool, has_webgpu: bool) -> &'static str {
     }
     if chromium && is("Linux") {
         return "Chrome on Linux: open chrome://flags/#enable-unsafe-webgpu and chrome://flags/#enable-vulkan, enable both, \
-             start the browser again, and see chrome://gpu for what is missing (a Vulkan driver, mostly).";
+             restart the browser, and see chrome://gpu for what is missing (usually a Vulkan driver).";
     }
     if has_webgpu {
         return "Switch on graphics acceleration in the browser's system settings, update the graphics driver, and see \

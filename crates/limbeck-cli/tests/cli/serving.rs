@@ -709,7 +709,7 @@ fn pages_that_break_the_protocol_are_sent_away() {
     let mut babbling = serving.page();
     babbling.send_raw("hello?");
     babbling.expect_refusal_and_end(
-        "cannot parse a message (expected value at line 1 column 1); page and engine are of different versions: \
+        "cannot parse a message (expected value at line 1 column 1); page and engine have different versions: \
          reload the page",
     );
 

@@ -214,6 +214,6 @@ fn announce_quarters(page: Page) {
 /// What to know when kernels of a device failed their test.
 fn plain_instead(failure: &str) -> String {
     format!(
-        "Kernels failed their self-test: {failure}. Plain operations take their place, which are slower. Update the graphics driver."
+        "Kernels failed their self-test: {failure}. Slower plain operations take their place. Updating the graphics driver may help."
     )
 }

@@ -45,7 +45,10 @@ pub fn embedded(parameters: &[(String, String)]) -> (bool, Option<String>) {
         return (true, None);
     };
     let is_known = ALONE.contains(&view.as_str());
-    let unknown = format!("there is no view `{view}` to embed: {}", ALONE.join(", "));
+    let unknown = format!(
+        "there is no view `{view}` to embed; there are {}",
+        ALONE.join(", ")
+    );
     (
         !is_known || view == WITH_RUN,
         (!is_known).then_some(unknown),
@@ -74,7 +77,7 @@ pub fn read(search: &str) -> (Hidden, Vec<String>) {
         match NAMES.iter().find(|(known, _)| *known == name) {
             Some((_, part)) => hidden.0.push(*part),
             None => unknown.push(format!(
-                "the address hides `{name}`, which is no part of this page; parts are {}",
+                "the address hides `{name}`, which is not a part of this page; its parts are {}",
                 NAMES.map(|(known, _)| known).join(", ")
             )),
         }

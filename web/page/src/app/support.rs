@@ -15,7 +15,7 @@ pub fn advice(user_agent: &str) -> &'static str {
         "Chrome has WebGPU from 121 on most phones with Android 12 or later: update it."
     } else if has("Chrome") && linux {
         "Chrome on Linux has WebGPU from 144 for recent Intel and from 147 for NVIDIA. For other GPUs and earlier versions switch \
-         on chrome://flags/#enable-unsafe-webgpu and chrome://flags/#enable-vulkan, and start the browser again."
+         on chrome://flags/#enable-unsafe-webgpu and chrome://flags/#enable-vulkan, and restart the browser."
     } else if has("Chrome") {
         "Chrome and Edge have WebGPU from 113: update, and see in chrome://gpu that hardware acceleration is on."
     } else if has("Safari") {

@@ -19,7 +19,7 @@ pub fn size(name: &str, bytes: u64) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "{name} has {}; a browser tab takes files up to {}. Train with the command line, which reads files of any size",
+        "{name} is {} large; a browser tab takes files up to {}. Train with the command line, which reads files of any size",
         words::bytes(bytes),
         words::bytes(LARGEST)
     ))
@@ -115,7 +115,7 @@ pub fn is_safetensors(file: &str) -> bool {
 fn pytorch_only(source: &str) -> String {
     format!(
         "{source} has its weights as pytorch_model.bin, which a browser cannot read. Convert them to model.safetensors \
-         and give it again; in Python: AutoModel.from_pretrained(\"{source}\").save_pretrained(\"converted\")"
+         and choose it again; in Python: AutoModel.from_pretrained(\"{source}\").save_pretrained(\"converted\")"
     )
 }
 
@@ -129,7 +129,7 @@ fn adapter(source: &str) -> String {
 fn not_a_model(source: &str, paths: &[String], missing: &[&str]) -> String {
     let verb = if missing.len() == 1 { "is" } else { "are" };
     format!(
-        "{source} is no model: {} {verb} missing. It holds {}. Give a Hugging Face folder: config.json, \
+        "{source} is not a model: {} {verb} missing. It holds {}. Choose a Hugging Face folder: config.json, \
          model.safetensors and tokenizer.json together",
         missing.join(", "),
         words::some_of(paths)
@@ -139,7 +139,7 @@ fn not_a_model(source: &str, paths: &[String], missing: &[&str]) -> String {
 /// Checks config.json as far as the page can.
 pub fn config(json: &[u8]) -> Result<Config, String> {
     Config::parse("config.json", json)
-        .map_err(|e| format!("{e}. Give an encoder of one of these kinds"))
+        .map_err(|e| format!("{e}. Choose an encoder of one of these kinds"))
 }
 
 /// Checks that every shard that the index names is there.
@@ -163,7 +163,7 @@ pub fn shards(index: &[u8], files: &[String]) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "{INDEX} names {}, which is not there. Give all files of the model together",
+        "{INDEX} names {}, which is not there. Choose all files of the model together",
         words::some_of(&missing)
     ))
 }
@@ -178,7 +178,7 @@ pub fn header_length(file: &str, first: &[u8], bytes: u64) -> Result<u64, String
     };
     if !(2..=LONGEST_HEADER).contains(&length) {
         return Err(format!(
-            "{file} is no safetensors file: its first eight bytes say that its header has {} bytes. Download it again",
+            "{file} is not a safetensors file: its first eight bytes say that its header has {} bytes. Download it again",
             words::count(length)
         ));
     }
@@ -210,7 +210,7 @@ pub fn is_checkpoint(file: &str, header: &[u8]) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "{file} holds weights, but no run of limbeck. A checkpoint comes from the Checkpoint button below or is the \
+        "{file} holds weights, but not a run of limbeck. A checkpoint comes from the Checkpoint button below or is the \
          checkpoint.safetensors of the command line; a model goes to Teacher"
     ))
 }
@@ -241,20 +241,20 @@ pub fn text(name: &str, first: &[u8], bytes: u64) -> Result<(), String> {
         Err(e) => {
             let at = words::count(e.valid_up_to() as u64 + 1);
             return Err(format!(
-                "{name} is not UTF-8 text (byte {at}). Give plain text in UTF-8, or the same compressed with gzip"
+                "{name} is not UTF-8 text (byte {at}). Choose plain text in UTF-8, compressed with gzip if you like"
             ));
         }
     };
     if let Some(at) = seen.find('\0') {
         return Err(format!(
-            "{name} is not text: byte {} is zero. Give plain text in UTF-8",
+            "{name} is not text: byte {} is zero. Choose plain text in UTF-8",
             words::count(at as u64 + 1)
         ));
     }
     let whole = first.len() as u64 == bytes;
     if whole && seen.trim_start_matches('\u{feff}').trim().is_empty() {
         return Err(format!(
-            "{name} has no text: it is {}. Give one document per line",
+            "{name} has no text: it is {}. Write one document per line",
             if bytes == 0 { "empty" } else { "blank" }
         ));
     }
@@ -351,11 +351,11 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let message = model_in("notes.zip", &paths(&["a.txt", "b.txt"])).expect_err("no model");
-        assert!(message.starts_with("notes.zip is no model: config.json, model.safetensors, tokenizer.json (or vocab.txt) are missing. It holds a.txt, b.txt."), "{message}");
+        assert!(message.starts_with("notes.zip is not a model: config.json, model.safetensors, tokenizer.json (or vocab.txt) are missing. It holds a.txt, b.txt."), "{message}");
         let message =
             model_in("m", &paths(&["config.json", "model.safetensors"])).expect_err("no tokenizer");
         assert!(
-            message.starts_with("m is no model: tokenizer.json (or vocab.txt) is missing."),
+            message.starts_with("m is not a model: tokenizer.json (or vocab.txt) is missing."),
             "{message}"
         );
         let message = model_in(
@@ -381,7 +381,7 @@ mod tests {
         assert!(size("m.zip", LARGEST).is_ok());
         let message = size("m.zip", 2 << 30).expect_err("too large");
         assert!(
-            message.starts_with("m.zip has 2.1 GB; a browser tab takes files up to 1.0 GB."),
+            message.starts_with("m.zip is 2.1 GB large; a browser tab takes files up to 1.0 GB."),
             "{message}"
         );
     }
@@ -394,7 +394,7 @@ mod tests {
             "{cut}"
         );
         let html = header_length("w", b"<!DOCTYPE html>", 100).expect_err("HTML");
-        assert!(html.starts_with("w is no safetensors file"), "{html}");
+        assert!(html.starts_with("w is not a safetensors file"), "{html}");
         let tensors = br#"{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}"#;
         let whole = 8 + tensors.len() as u64 + 16;
         assert_eq!(header("w", tensors, whole), Ok(()));

@@ -184,8 +184,8 @@ pub async fn look_up(hub: &str, id: &str) -> Result<HubModel, Failure> {
     match answer.status {
         200 => Ok(HubModel::parse(id, &fetch::text(&answer.body).await?)?),
         401 | 403 | 404 => Err(Failure::Trouble(format!(
-            "{host} has no public model {id} (HTTP {}). Check the id; a model that asks for a login has to be downloaded \
-             first and dropped here",
+            "{host} has no public model {id} (HTTP {}). Check the id; a model that needs a login must be downloaded \
+             first, then dropped here",
             answer.status
         ))),
         status => Err(Failure::Trouble(busy(host, status))),

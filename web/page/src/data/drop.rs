@@ -162,7 +162,7 @@ async fn walk(mut open: Vec<FileSystemEntry>) -> Result<Vec<Picked>, String> {
         }
         if files.len() + open.len() > MOST_FILES {
             return Err(format!(
-                "this folder holds more than {MOST_FILES} files. Give only the folder of the model"
+                "this folder holds more than {MOST_FILES} files. Choose only the model's folder"
             ));
         }
     }

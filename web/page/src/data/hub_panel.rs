@@ -72,7 +72,7 @@ pub fn HubPanel(
                 <span class="hint" id="hub-host">{format!("This contacts {host}; none of your data is sent.")}</span>
             </form>
             <div aria-live="polite">
-                {live(move || panel.asking.get().then(|| view! { <p class="hint">"Asking …"</p> }))}
+                {live(move || panel.asking.get().then(|| view! { <p class="hint">"Looking it up …"</p> }))}
                 {live(move || panel.trouble.get().map(|trouble| view! { <p class="mistake">{trouble}</p> }))}
                 {live(move || panel.memory_only().map(|memory_only| view! { <p class="hint">{memory_only}</p> }))}
             </div>

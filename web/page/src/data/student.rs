@@ -8,6 +8,7 @@ use super::chosen::{BundledFile, Index, Inputs, fetch_all, index};
 use crate::engine::send;
 use crate::live::effect;
 use crate::recorded;
+use crate::words::bytes;
 
 /// How far it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -21,14 +22,33 @@ pub enum Arrival {
     Here,
 }
 
-/// Bytes that a sentence has to wait for: the student's, and those of its teacher unless that is the engine's. Nothing where
-/// the page has no such student. Reactive.
-pub fn bytes(inputs: Inputs) -> Option<u64> {
+/// Bytes of the student, and those of its teacher unless that is the engine's. Nothing where the page has no such student. Reactive.
+pub fn sizes(inputs: Inputs) -> Option<(u64, u64)> {
     let chosen = inputs.chosen;
-    let bytes = move |index: &Index| files(inputs, index).map(|file| file.1).sum();
+    let sum = |files: &[BundledFile]| files.iter().map(|file| file.bytes).sum::<u64>();
+    let sizes = move |index: &Index| match has_teacher(inputs, index) {
+        true => (sum(&index.student), 0),
+        false => (sum(&index.student), sum(&index.teacher.files)),
+    };
     chosen
-        .with(|chosen| chosen.index.as_ref().map(bytes))
-        .filter(|bytes| *bytes > 0)
+        .with(|chosen| chosen.index.as_ref().map(sizes))
+        .filter(|(student, _)| *student > 0)
+}
+
+/// What is said before anybody has written a sentence, with these [`sizes`]. Where the engine has no teacher, the browser may still have
+/// it, from an earlier visit or because it fetches it now: the page does not know.
+pub fn offer((student, teacher): (u64, u64)) -> String {
+    let student = bytes(student);
+    let download = match teacher {
+        0 => format!("the student ({student})"),
+        _ => format!(
+            "the student ({student}), and its teacher ({}) unless this browser has it already",
+            bytes(teacher)
+        ),
+    };
+    format!(
+        "The teacher and the student of the recorded run can read your sentence, without a run of your own. When you start to type, the page downloads {download}."
+    )
 }
 
 /// Paths below `data/` and sizes: the teacher's files come first.
@@ -121,4 +141,22 @@ pub fn follow(inputs: Inputs) {
             inputs.student.set(Arrival::Away);
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::offer;
+
+    #[test]
+    fn the_teacher_counts_only_where_the_engine_has_none() {
+        let has_it = offer((2_200_000, 0));
+        assert!(
+            has_it.ends_with("downloads the student (2.2 MB)."),
+            "{has_it}"
+        );
+        let has_none = offer((2_200_000, 9_600_000));
+        let both =
+            "the student (2.2 MB), and its teacher (9.6 MB) unless this browser has it already.";
+        assert!(has_none.ends_with(both), "{has_none}");
+    }
 }

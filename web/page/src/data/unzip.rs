@@ -68,7 +68,7 @@ impl Zip {
         };
         if entry.encrypted {
             return Err(format!(
-                "{} in {} is encrypted. Unpack the zip and give the folder",
+                "{} in {} is encrypted. Unpack the zip and choose the folder",
                 entry.path, self.name
             ));
         }
@@ -81,7 +81,7 @@ impl Zip {
                 inflated.map_err(|reason| wrong(&reason))
             }
             _ => Err(format!(
-                "{} in {} is compressed in a way that this page does not support. Unpack the zip and give the folder",
+                "{} in {} is compressed in a way that this page does not support. Unpack the zip and choose the folder",
                 entry.path, self.name
             )),
         }

@@ -103,7 +103,7 @@ pub fn died(generation: u32, reason: &str) {
         return;
     };
     if !again {
-        let text = format!("{reason} It has ended four times within two minutes.");
+        let text = format!("{reason} It has stopped four times within two minutes.");
         page.announce(text.clone());
         page.connection.set(Connection::Impossible(text));
         return;
@@ -169,7 +169,7 @@ fn watch(lock: &str, generation: u32) {
     let got = Closure::once_into_js(move || {
         died(
             generation,
-            "The engine has ended unexpectedly, perhaps because it ran out of memory: try a smaller batch, shorter sequences \
+            "The engine stopped unexpectedly, perhaps because it ran out of memory: try a smaller batch, shorter sequences \
              or a smaller student, and close other tabs.",
         );
     });
@@ -204,7 +204,7 @@ fn failed(generation: u32, was_ready: bool, error: &ErrorEvent) {
     let what = Some(error.message()).filter(|text| !text.is_empty() && text != "undefined");
     let what = what.unwrap_or_else(|| "its script could not be loaded".into());
     if was_ready {
-        died(generation, &format!("The engine has failed ({what})."));
+        died(generation, &format!("The engine failed ({what})."));
     } else {
         impossible(page, &what);
     }
@@ -212,7 +212,7 @@ fn failed(generation: u32, was_ready: bool, error: &ErrorEvent) {
 
 fn impossible(page: Page, what: &str) {
     let text = format!(
-        "The engine could not be started: {what}. It needs a browser of 2023 or later (Chrome or Edge 113, Firefox 114, Safari \
+        "The engine could not be started: {what}. It needs a browser from 2023 or later (Chrome or Edge 113, Firefox 114, Safari \
          16.4) and an address that starts with https:// or http://localhost. You can still watch the recorded run."
     );
     page.announce(text.clone());

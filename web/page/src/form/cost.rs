@@ -90,7 +90,7 @@ pub fn too_large(plan: &Plan, engine: Option<&EngineInfo>, on_gpu: bool) -> Opti
         let wasm = engine.kind == EngineKind::Worker;
         return (wasm && bytes > WASM_MEMORY).then(|| {
             format!(
-                "a run would take about {}, more than the 4 GB that a browser gives to computing on the CPU: make the \
+                "a run would need about {} of memory, and a browser allows 4 GB on the CPU: make the \
                  student narrower or the batch smaller",
                 memory(bytes)
             )
@@ -105,8 +105,8 @@ pub fn too_large(plan: &Plan, engine: Option<&EngineInfo>, on_gpu: bool) -> Opti
     (table > limit as f64).then(|| {
         let widest = (limit as f64 / rows / 4.0).floor();
         format!(
-            "the embedding table of {rows} x {hidden} takes {}, more than the {} that this GPU binds at once: at most \
-             {widest} wide, or compute on the CPU",
+            "the embedding table of {rows} x {hidden} takes {}, more than the {} that this GPU can bind at once: choose a hidden \
+             size of at most {widest}, or the CPU",
             memory(table),
             memory(limit as f64)
         )
@@ -239,7 +239,7 @@ mod tests {
         };
         assert_eq!(too_large(&wide(1088), Some(&engine), true), None);
         let refused = too_large(&wide(1104), Some(&engine), true).expect("too wide");
-        assert!(refused.contains("1099 wide"), "{refused}");
+        assert!(refused.contains("at most 1099, or the CPU"), "{refused}");
         assert_eq!(too_large(&wide(1104), Some(&engine), false), None);
     }
 

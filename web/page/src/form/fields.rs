@@ -844,8 +844,8 @@ pub static FIELDS: [Field; 36] = [
     required(
         (
             "output.relations",
-            "Relations in it",
-            "In the output stage: factor for the weights of the pairs.",
+            "Factor for pairs",
+            "In the output stage, the weights of the pairs are multiplied by this.",
         ),
         Group::More,
         Kind::Decimal,
@@ -911,7 +911,7 @@ pub static FIELDS: [Field; 36] = [
         (
             "precision",
             "Weights on disk",
-            "Of the student that you download.",
+            "The precision of the student that you download.",
         ),
         Group::More,
         Kind::Choice(precision_choices),

@@ -50,7 +50,7 @@ pub fn read(search: &str) -> (Recipe, &'static str, Vec<String>) {
     if warnings.len() > MOST_WARNINGS {
         let more = warnings.len() - MOST_WARNINGS;
         warnings.truncate(MOST_WARNINGS);
-        warnings.push(format!("the link has {more} more parts that were left out"));
+        warnings.push(format!("{more} more parts of the link"));
     }
     (recipe, preset.key, warnings)
 }
@@ -86,7 +86,7 @@ fn chosen_preset(parameters: &[(String, String)], warnings: &mut Vec<String>) ->
     }
     let known = presets::presets().map(|preset| preset.key).join(", ");
     warnings.push(format!(
-        "the link's preset `{}` is not known here, so `{FIRST}` is taken; known are {known}",
+        "the page has no preset `{}`, so it uses `{FIRST}`; its presets are {known}",
         shorten(key)
     ));
     FIRST
@@ -105,23 +105,23 @@ fn take(recipe: &mut Recipe, name: &str, value: &str) -> Result<(), String> {
     }
     let Some(field) = fields::field(name) else {
         return Err(format!(
-            "the link's `{}` is not known here and was left out",
+            "the page does not know the link's `{}`",
             shorten(name)
         ));
     };
     field
         .set(recipe, value)
-        .map_err(|reason| format!("the link's `{name}` was left out: {reason}"))
+        .map_err(|reason| format!("the link's `{name}`: {reason}"))
 }
 
 fn check_version(value: &str) -> Result<(), String> {
     match value.parse::<u32>() {
         Ok(version) if (1..=VERSION).contains(&version) => Ok(()),
         Ok(version) if version > VERSION => Err(format!(
-            "the link is of version {version} and this page of version {VERSION}: what the page does not know is left out"
+            "the link is of version {version} and this page of version {VERSION}, so the page may not know all of it"
         )),
         _ => Err(format!(
-            "the link's version `{}` is not known here; it is read as version {VERSION}",
+            "the page does not know the link's version `{}`, and reads the link as version {VERSION}",
             shorten(value)
         )),
     }
@@ -130,7 +130,7 @@ fn check_version(value: &str) -> Result<(), String> {
 fn take_teacher(recipe: &mut Recipe, value: &str) -> Result<(), String> {
     if !is_hub_id(value) {
         return Err(format!(
-            "the link's teacher `{}` is not a hub id such as owner/name and was left out",
+            "the link's teacher `{}` is not a hub id such as owner/name",
             shorten(value)
         ));
     }
@@ -139,7 +139,7 @@ fn take_teacher(recipe: &mut Recipe, value: &str) -> Result<(), String> {
     }
     value.clone_into(&mut recipe.teacher);
     Err(format!(
-        "the link is for the teacher `{value}` of the hub: fetch it under Teacher; until then the bundled one is used"
+        "the link names the teacher `{value}` of the hub: download it under Teacher; until then the page uses the bundled teacher"
     ))
 }
 

@@ -64,19 +64,19 @@ impl Load {
         let length = bytes((link + self.length()) as u64);
         match self {
             Self::Vectors(vectors, _) if vectors.len() == Vector::ALL.len() => format!(
-                "The link is {length} long: it carries the queries, keys and values of this sentence and these layers, in 8 bits each."
+                "The link is {length} long. It carries the queries, keys and values of this sentence in these layers, at 8 bits per number."
             ),
             Self::Vectors(..) => format!(
-                "The link is {length} long: it carries what {pair} needs of this sentence and these layers, in 8 bits each; more would be above {}.",
+                "The link is {length} long. It carries only the vectors that {pair} needs, at 8 bits per number; with all three it would exceed {}.",
                 bytes(MOST as u64)
             ),
             Self::TooLarge(size) => format!(
-                "The link is {length} long and carries no numbers: {pair} of this sentence needs {}, and {} is the most. Elsewhere it needs the run.",
+                "The link is {length} long and carries no numbers: {pair} of this sentence needs {}, and the limit is {}. In another browser it works only with the run.",
                 bytes(*size as u64),
                 bytes(MOST as u64)
             ),
             Self::Nothing => format!(
-                "The link is {length} long and carries no numbers of this view: elsewhere it needs the run."
+                "The link is {length} long and carries none of this view\u{2019}s numbers: in another browser it works only with the run."
             ),
         }
     }
@@ -240,7 +240,7 @@ mod tests {
         assert_eq!((there.how.pair, there.how.teacher_layer), (Pair::VV, 2));
         assert_eq!(
             there.how.instead,
-            ["the link holds teacher layer 2 alone: it is shown"]
+            ["the link holds only teacher layer 2, so that is shown"]
         );
     }
 
@@ -253,12 +253,15 @@ mod tests {
             matches!(&load, Load::Vectors(v, _) if *v == [Vector::K]),
             "{load:?}"
         );
-        assert!(load.words(90, Pair::KK).contains("what K-K needs"));
+        assert!(
+            load.words(90, Pair::KK)
+                .contains("the vectors that K-K needs")
+        );
         let there = opened(&run, &made, &choice(Pair::QQ));
         assert_eq!(there.how.pair, Pair::KK);
         assert_eq!(
             there.how.instead,
-            ["the link holds what K-K needs alone: K-K is shown"]
+            ["the link holds only what K-K needs, so K-K is shown"]
         );
         assert!(there.mean.total().is_finite());
     }
@@ -272,7 +275,7 @@ mod tests {
         assert!(hash(&seen, &run, &load).is_none());
         let said = load.words(90, Pair::QQ);
         assert!(
-            said.contains("90 B long") && said.contains("8.0 kB is the most"),
+            said.contains("90 B long") && said.contains("the limit is 8.0 kB"),
             "{said}"
         );
         assert_eq!(Load::of(&seen, false), Load::Nothing);

@@ -125,7 +125,7 @@ impl Choice {
             if taken.is_none() {
                 let part: String = part.chars().take(40).collect();
                 unknown.push(format!(
-                    "the link's view `{part}` is not known here and was left out"
+                    "the page does not know `{part}`, which the link asks to see"
                 ));
             }
         }

@@ -120,7 +120,7 @@ fn cut(view: View, how: Memo<Option<How>>) -> impl IntoView {
             let heads = seen.how.heads;
             let own = [&seen.from_teacher.taps, &seen.from_student.taps].map(|taps| {
                 let own = taps.attention_heads();
-                let same = if own == heads { " (this cut)" } else { "" };
+                let same = if own == heads { " (this split)" } else { "" };
                 format!("{own}{same}")
             });
             Some(format!(

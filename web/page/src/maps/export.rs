@@ -63,7 +63,7 @@ pub fn Export() -> impl IntoView {
             {button("CSV", |page, view, seen| text(page, view, seen, "csv", &csv(view, seen)?))}
             <CopyButton label="Copy link to this view" text=move || whole_link(page, view) disabled=none />
             <span class="hint" id="maps-link">{live(load)}</span>
-            <span class="hint" hidden=live(move || !no_picture())>"JSON and CSV hold the maps of this pair. Maps, lines, film and sentences can also be saved as images."</span>
+            <span class="hint" hidden=live(move || !no_picture())>"JSON and CSV hold the maps of this pair. You can also save Maps, Lines, Film and Sentences as images."</span>
         </div>
     }
 }

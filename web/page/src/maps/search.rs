@@ -28,9 +28,9 @@ pub fn search() -> AnyView {
     follow(page);
     let hint = move || match (none.get(), page.stage.get().0 == Stage::Searching) {
         (true, _) => "There is no student to search with: start a run, or open a saved one.",
-        (false, true) => "Teacher and student read the lines \u{2026}",
+        (false, true) => "Teacher and student are reading the lines \u{2026}",
         (false, false) => {
-            "Both models read lines of the texts, held-out ones if there are any, and order them by the cosine of their vectors and your text's."
+            "Both models read lines of the texts (held-out lines, if there are any) and rank them by the cosine between their vectors and that of your text."
         }
     };
     let invalid = move || (!page.problems_of(&Control::Search).is_empty()).to_string();

@@ -154,11 +154,11 @@ impl How {
             let layer = chosen.unwrap_or(usual);
             match taps.layer(layer) {
                 Some([]) => instead.push(format!(
-                    "the link holds {name} layer {usual} alone: it is shown"
+                    "the link holds only {name} layer {usual}, so that is shown"
                 )),
                 Some(_) => return layer,
                 None => instead.push(format!(
-                    "the {name} has layers 1 to {layers}, not {layer}: layer {usual} is shown"
+                    "the {name} has layers 1 to {layers}, and no layer {layer}: layer {usual} is shown"
                 )),
             }
             usual
@@ -175,7 +175,7 @@ impl How {
         if !(holds(pair.row) && holds(pair.column)) && teacher.only().is_some() {
             pair = run.pair;
             instead.push(format!(
-                "the link holds what {pair} needs alone: {pair} is shown"
+                "the link holds only what {pair} needs, so {pair} is shown"
             ));
         }
         Self {

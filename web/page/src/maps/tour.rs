@@ -42,8 +42,8 @@ const STEPS: [Step; 8] = [
     },
     Step {
         title: "Dot products",
-        text: "A cell starts as the dot product of two vectors, divided by the square root of their length: s = q \u{b7} q / \u{221a}D for two queries. One cell is locked: below the maps you \
-            see s for the teacher and for the student, with the numbers. The vectors of the two models differ in length, yet their scaled products \
+        text: "A cell starts as the dot product of two vectors, divided by the square root of their dimension D: s = q \u{b7} q / \u{221a}D for two queries. One cell is locked: below the maps you \
+            see s for the teacher and for the student, with the numbers. The vectors of the two models differ in dimension, yet their scaled products \
             can be compared. That is the trick: a small student can learn from a large teacher.",
         place: "maps-cell",
         show: |seen| Choice {
@@ -55,7 +55,7 @@ const STEPS: [Step; 8] = [
     },
     Step {
         title: "Rows of a softmax",
-        text: "A softmax over each row turns the products into probabilities: each row sums to 1 and says how one token spreads its attention over the \
+        text: "A softmax over each row turns the products into probabilities: each row sums to 1 and says how strongly one token relates to each token of the \
             sentence. Here the rows are drawn as lines. One token is locked: its lines go to the tokens that it is most related to, in the teacher and in the student.",
         place: "maps-lines",
         show: |seen| Choice {
@@ -88,14 +88,14 @@ const STEPS: [Step; 8] = [
     Step {
         title: "The gradient",
         text: "The loss is the mean of these KLs over heads and rows, summed over the pairs that the recipe names, say Q-Q, K-K and V-V. Training follows its gradient downhill: the \
-            curves show the loss, step by step. Start a run of your own with the button above; the maps change while it learns.",
+            curves show the loss, step by step. Start a run of your own with the button at the top of the page; the maps change while it learns.",
         place: "charts-title",
         show: |_| Choice::default(),
     },
     Step {
         title: "The film of a run",
         text: "The page records the student while it trains. Press Play, or drag the slider: the student starts with even, blurred rows, finds the strong relations of the teacher first, \
-            and then the faint ones. Below, several steps side by side.",
+            and then the faint ones. Below are several steps, side by side.",
         place: "maps-film",
         show: |_| plainly(&FILM),
     },

@@ -71,8 +71,8 @@ impl Awaited {
 }
 
 /// What is said of maps that a link carries.
-const LINKED: &str = "These maps are in the link itself: one sentence in one layer of teacher and student, rounded to 8 bits a number. \
-    The run that they are of need not be in this browser.";
+const LINKED: &str = "These maps come from the link itself: one sentence in one layer of teacher and student, at 8 bits per number. \
+    This browser need not have the run.";
 
 /// A run beside that of the page, as it is at its end.
 pub struct Kept {

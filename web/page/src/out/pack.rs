@@ -23,7 +23,7 @@ pub async fn zip(folder: &str, files: Vec<(String, Uint8Array)>) -> Result<Blob,
     let bytes = bytes.sum::<u64>();
     if bytes > LARGEST {
         return Err(format!(
-            "they have {}, and a zip of this page holds 4 GB at most. Leave the ONNX files out, or train with the command line",
+            "they total {}, and a zip from this page holds 4 GB at most. Leave the ONNX files out, or train with the command line",
             words::bytes(bytes)
         ));
     }

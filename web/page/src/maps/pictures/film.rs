@@ -91,7 +91,7 @@ fn multiples(view: View, stage: Rc<Stage>) -> impl IntoView {
         let error = match error {
             0.0 => String::new(),
             error => format!(
-                "; where measured, that changed no probability by more than {}",
+                "; in the steps that were checked, rounding changed no probability by more than {}",
                 number(error)
             ),
         };

@@ -61,7 +61,7 @@ fn why(seen: &Seen, (pair, head, relation): &(Pair, usize, Relation)) -> String 
     let student = match to == column {
         true => format!("the student gives it {:.0} %", 100.0 * q),
         false => format!(
-            "the student gives it {:.0} % and the largest share, {:.0} %, to {}",
+            "the student gives it {:.0} % and gives the most, {:.0} %, to {}",
             100.0 * relation.student[at],
             100.0 * q,
             label(to)
@@ -69,7 +69,7 @@ fn why(seen: &Seen, (pair, head, relation): &(Pair, usize, Relation)) -> String 
     };
     let reference = seen.reference.word();
     format!(
-        "head {} of {} is farthest from the {reference}, and its farthest row is that of {}: the {reference} gives {:.0} % to {}, {student}.",
+        "head {} of {} is farthest from the {reference}. Most of that is in the row of {}: the {reference} gives {:.0} % to {}, and {student}.",
         head + 1,
         pair,
         label(row),
@@ -150,7 +150,7 @@ fn Heads(view: View) -> impl IntoView {
     };
     view! {
         {live(table)}
-        <p class="hint">"Shares are means over the rows of words. A head has a role if that gets at least a fifth of its probability, and three times what a uniform row would give. Roles describe this one sentence, not the head in general."</p>
+        <p class="hint">"Percentages are means over the rows of words. A head has a role if the role gets at least a fifth of its probability, and three times what a uniform row would give it. Roles describe this one sentence, not the head in general."</p>
         <details>
             <summary>"With a parse: does a head follow syntax?"</summary>
             <div class="field">

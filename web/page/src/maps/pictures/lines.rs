@@ -160,7 +160,7 @@ fn Lines(view: View) -> impl IntoView {
             // It leaves its place empty, so that the picture does not move when a token is locked.
             <button type="button" class="button quiet" class:unseen=free on:click=move |_| view.choose(|c| c.tokens.clear())>"Unlock all tokens"</button>
         </div>
-        <p class="hint">"Point at a token to see only its lines, with their probabilities; click to lock it. For several locked tokens, the bars and numbers on the right are the mean. Hidden special tokens keep their share: the others are not rescaled to 100 %."</p>
+        <p class="hint">"Point at a token to see only its lines, with their probabilities; click to lock it. If several tokens are locked, the bars and numbers on the right are means. Hidden special tokens keep their share: the others are not rescaled to 100 %."</p>
         <div class="maps-canvas" id="maps-tokens" tabindex="0" role="listbox" aria-multiselectable="true" aria-activedescendant="maps-token" node_ref=host
             aria-label="Lines from token to token. Up and down move between tokens, Enter locks a token, Escape unlocks all."
             on:keydown=press>

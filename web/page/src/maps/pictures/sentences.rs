@@ -147,7 +147,7 @@ fn Sentences(view: View) -> impl IntoView {
                 {grid_cell(NAME, shown, reading, locked)}
             </div>
             {cell("maps-sentence", reading, locked)}
-            <p class="hint">"Cosines of sentence vectors: held-out lines, each read up to 48 tokens, and the last four sentences of your own. Hidden states are pooled as the teacher's folder says, without its Dense layers."</p>
+            <p class="hint">"Cosines of sentence vectors: held-out lines, each cut to 48 tokens, and your own last four sentences. Hidden states are pooled as the teacher's folder specifies, without its Dense layers."</p>
         </div>
     }
 }
