@@ -364,7 +364,10 @@ async fn what_cannot_be_is_refused_where_it_is_fixed() {
         asker.ask(Command::Start { recipe: staged }, Vec::new());
         let (control, message) = asker.refusal().await;
         assert_eq!(control, Control::Run);
-        assert!(message.contains("`limbeck distill` alone"), "{message}");
+        assert!(
+            message.contains("only `limbeck distill` trains"),
+            "{message}"
+        );
         asker.ask(Command::Resume, Vec::new());
         assert_eq!(asker.refusal().await.0, Control::Run);
         let name = "notes.txt".into();
