@@ -12,7 +12,7 @@ use super::corruptions::harm;
 use super::damage::damage;
 use super::kills::{can_trace, disturb};
 use super::oracle::{self, Done, Fault};
-use super::process::PATIENCE;
+use super::process::{Outcome, PATIENCE};
 use super::scene::{Scene, Source};
 use super::{Attack, copy, files, write};
 use crate::shell::Result;
@@ -194,10 +194,22 @@ fn evaluate(scene: &mut Scene, read: &[&str], rng: &mut Rng) -> Result<()> {
         "--csv",
     ];
     let outcome = scene.run(&flags, b"")?;
+    if is_no_batch(scene, batch, &outcome) {
+        return Ok(());
+    }
     if outcome.succeeded() && outcome.stdout.lines().count() < 2 {
         scene.found(Fault::Silent, "success without a score");
     }
     Ok(())
+}
+
+/// Whether nothing is computed at once, which is refused.
+fn is_no_batch(scene: &mut Scene, batch: &str, outcome: &Outcome) -> bool {
+    let is_none = batch == "0";
+    if is_none && (outcome.succeeded() || !outcome.stderr.contains("--batch")) {
+        scene.found(Fault::Silent, "--batch 0 is not refused");
+    }
+    is_none
 }
 
 /// A vector of each line with a text, in UTF-8 or in a field of JSON, and success if all lines that count have one.
@@ -231,6 +243,9 @@ fn encode(scene: &mut Scene, rng: &mut Rng) -> Result<()> {
     };
     let of: &[&str] = if in_json { &["--field", "text"] } else { &[] };
     let outcome = scene.run(&[&usual[..], of, more].concat(), &bytes)?;
+    if is_no_batch(scene, batch, &outcome) {
+        return Ok(());
+    }
     if more.first() == Some(&"--max-length") && !fits {
         if outcome.succeeded() || !outcome.stderr.contains("max_length") {
             scene.found(Fault::Silent, format!("max_length {length} is not refused"));
