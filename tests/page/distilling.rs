@@ -138,7 +138,7 @@ async fn file_by_file(browser: &Browser) {
         assert_eq!(row[0], name);
         lines += row[1].parse::<usize>().unwrap();
         // Of each part what it is now, and how far it is from what it was.
-        assert!(row[2..].iter().all(|part| part.ends_with(" %)")), "{row:?}");
+        assert!(row[2..].iter().all(|part| part.ends_with(" %")), "{row:?}");
     }
     let note = note.as_str().unwrap();
     assert_eq!(rows.len(), 2);

@@ -109,8 +109,8 @@ fn files(
             let cells = trained.iter().map(|part| {
                 let of = |parts: &BTreeMap<Part, f64>| parts.get(part).copied().unwrap_or(f64::NAN);
                 let now = of(&file.parts);
-                let change = before.map(|before| format!(" ({})", change(of(&before.parts), now)));
-                view! { <td class="number"><b>{figure(now)}</b>{change}</td> }
+                let change = before.map(|before| change(of(&before.parts), now));
+                view! { <td class="number"><b>{figure(now)}</b>{change.map(|change| view! { <br />{change} })}</td> }
             });
             view! {
                 <tr><th scope="row">{file.file.clone()}</th><td class="number">{count(file.lines)}</td>{cells.collect_view()}</tr>
@@ -119,7 +119,7 @@ fn files(
         view! {
             <div class="scroll">
                 <table id="evaluation-files">
-                    <caption class="hint">"The same, file by file"</caption>
+                    <caption class="hint above">"The same, file by file"</caption>
                     <thead><tr><th scope="col">"File"</th><th scope="col" class="number">"Lines"</th>{names}</tr></thead>
                     <tbody>{rows.collect_view()}</tbody>
                 </table>
