@@ -39,8 +39,8 @@ pub(crate) struct Part {
 }
 
 /// Texts with one document a line: UTF-8 with or without a byte order mark, LF or CRLF (or CR alone, if there is no LF), as they
-/// are or packed with gzip, and natively zstd, xz or bzip2. A document is the line, or
-/// what [`Documents`] says of it. The content of files is never in memory as a whole. A clone shares the texts.
+/// are or packed with gzip, and natively zstd, xz or bzip2. A document is what [`Documents`] says of a line. The content
+/// of files is never in memory as a whole. A clone shares the texts.
 #[derive(Clone, Debug)]
 pub struct Corpus {
     texts: Arc<[Text]>,
@@ -51,8 +51,8 @@ pub struct Corpus {
 }
 
 impl Corpus {
-    /// Finds the files of paths and globs: sorted within a pattern, each file once, at its first mention. Reads the beginning of every file, and up to the first line of text, so that most mistakes show before a
-    /// run begins.
+    /// Finds the files of paths and globs: sorted within a pattern, each file once, at its first mention. Reads the beginning of every
+    /// file, and up to the first line of text, so that most mistakes show before a run begins.
     pub fn open(patterns: &[String], documents: impl Into<Documents>) -> Result<Self, CorpusError> {
         if patterns.is_empty() {
             return Err(CorpusError::NoPattern);

@@ -156,6 +156,7 @@ fn a_batch_has_the_types_of_its_tokens() {
         .expect("one")
         .expect("readable")
         .batch;
+    assert_eq!(batch.types.len(), batch.ids.len());
     let rows = batch.types.chunks(batch.padded).zip(&batch.sources);
     for (types, (_, line)) in rows {
         let expected: &[u32] = match line {
