@@ -107,14 +107,11 @@ impl Heldout {
             parts,
             sequences,
             kind,
-            which,
+            meaning,
         } = unseen(plan, corpus, tokenizer, lines)?;
         check_known(tokenizer, &sequences)?;
-        let which = match sequences.len() {
-            1 => which.replacen("lines", "line", 1),
-            _ => which.to_owned(),
-        };
-        let note = format!("Measured on {} {which}.", sequences.len());
+        let measured = counted(sequences.len(), kind.trim_end_matches('s'));
+        let note = format!("Measured on {measured}{meaning}.");
         let (picture, picture_left_out) = picture(&sequences);
         let sentences = sentences(texts, &sequences, SENTENCES);
         let mut sequences: Vec<(usize, Tokens)> = parts.into_iter().zip(sequences).collect();
@@ -149,8 +146,8 @@ pub(crate) struct Unseen {
     pub sequences: Vec<Tokens>,
     /// See [`Heldout::kind`].
     pub kind: &'static str,
-    /// The same, and what it means.
-    pub which: &'static str,
+    /// What that means, after their number.
+    pub meaning: &'static str,
 }
 
 /// The first of them, at most so many; lines to train on where there are none.
@@ -164,17 +161,13 @@ pub(crate) fn unseen(
     lines: usize,
 ) -> Result<Unseen, HeldoutError> {
     let fraction = plan.recipe.heldout;
-    for (fraction, kind, which) in [
+    for (fraction, kind, meaning) in [
         (
             fraction,
             "held-out lines",
-            "held-out lines of the corpus, which the student never saw",
+            " of the corpus, which the student never saw",
         ),
-        (
-            1.0,
-            "training lines",
-            "training lines: the corpus holds no held-out line",
-        ),
+        (1.0, "training lines", ": the corpus holds no held-out line"),
     ] {
         let (lines, sequences) = sequences(plan, corpus, tokenizer, fraction, lines)?;
         if !sequences.is_empty() {
@@ -184,7 +177,7 @@ pub(crate) fn unseen(
                 parts,
                 sequences,
                 kind,
-                which,
+                meaning,
             });
         }
     }
@@ -213,7 +206,12 @@ fn sequences(
 /// A corpus that should hold pairs holds one.
 fn require_pair(recipe: &Recipe, corpus: &Corpus) -> Result<(), HeldoutError> {
     let mut lines = 0;
-    for block in corpus.blocks(Position::default(), limits(recipe)) {
+    // The first of them says it, as a rule.
+    let few = BlockLimits {
+        block_lines: 256,
+        ..limits(recipe)
+    };
+    for block in corpus.blocks(Position::default(), few) {
         let block = block?;
         if block.lines.iter().any(|line| line.text.contains(PAIR)) {
             return Ok(());
