@@ -33,6 +33,17 @@ pub async fn open(browser: &Browser, site: &Site, query: &str) {
     browser.until("teacher and texts are here", READY).await;
 }
 
+/// Leaves the bundled texts out, so that the pasted one is all there is.
+pub async fn only_own_text(browser: &Browser) {
+    let own = "[...document.querySelectorAll('#texts .data-name')].some(e => e.innerText === 'pasted text')";
+    browser.until("the pasted text is listed", own).await;
+    browser
+        .value("document.querySelectorAll('#texts input[type=checkbox]:checked').forEach(e => e.click())")
+        .await;
+    let left = "document.querySelectorAll('#texts input[type=checkbox]:checked').length === 0";
+    browser.until("the bundled texts are left out", left).await;
+}
+
 /// Waits for a state of the run.
 pub async fn wait(browser: &Browser, word: &str) {
     browser

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Cursor, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use it_page::acts::{distil, no_errors, open, said};
+use it_page::acts::{distil, no_errors, only_own_text, open, said};
 use it_page::{Browser, Gpu, Site};
 use tempfile::TempDir;
 
@@ -174,17 +174,6 @@ async fn a_file_of_no_use_is_named() {
     open(&browser, &site, QUICK).await;
     assert_eq!(distil(&browser).await.len(), 24);
     browser.close().await;
-}
-
-/// Leaves the bundled texts out.
-async fn only_own_text(browser: &Browser) {
-    let own = "[...document.querySelectorAll('#texts .data-name')].some(e => e.innerText === 'pasted text')";
-    browser.until("the pasted text is listed", own).await;
-    browser
-        .value("document.querySelectorAll('#texts input[type=checkbox]:checked').forEach(e => e.click())")
-        .await;
-    let left = "document.querySelectorAll('#texts input[type=checkbox]:checked').length === 0";
-    browser.until("the bundled texts are left out", left).await;
 }
 
 /// Files that a test makes.

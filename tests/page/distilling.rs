@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use it_page::acts::{distil, longest_task, losses, no_errors, open, said, take_away, unpack, wait};
+use it_page::acts::{
+    distil, longest_task, losses, no_errors, only_own_text, open, said, take_away, unpack, wait,
+};
 use it_page::{Browser, Gpu, Site, limbeck, ran};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -28,6 +30,34 @@ async fn a_student_is_distilled_and_taken_away() {
     file_by_file(&browser).await;
     pictures(&browser).await;
     taken_away(&browser, &page).await;
+    no_errors(&browser).await;
+    browser.close().await;
+}
+
+/// A pasted text whose lines are pairs; the bundled texts have none, which is said before step 1.
+#[tokio::test]
+async fn a_text_of_pairs_is_distilled() {
+    let _one = ONE.lock().await;
+    let site = Site::hosted();
+    let browser = Browser::chromium(Gpu::None).await;
+    let query = QUICK.replace("heldout=0.0008", "heldout=0.2&corpus_pairs=pairs");
+    open(&browser, &site, &query).await;
+    browser.click("#main-action").await;
+    said(&browser, "#texts .mistake", &["none has a tab"]).await;
+
+    let pairs: String = (1..=40)
+        .map(|n| {
+            format!("How old is the tower number {n}?\\tThe tower was built {n} years ago.\\n")
+        })
+        .collect();
+    let write = format!(
+        "document.querySelector('#texts details').open = true;\
+         (e => {{ e.value = '{pairs}'; e.dispatchEvent(new Event('input')); }})(document.querySelector('#paste'))"
+    );
+    browser.value(&write).await;
+    browser.click("#texts details button").await;
+    only_own_text(&browser).await;
+    assert_eq!(distil(&browser).await.len(), 24);
     no_errors(&browser).await;
     browser.close().await;
 }

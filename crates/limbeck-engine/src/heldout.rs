@@ -32,8 +32,8 @@ pub enum HeldoutError {
     Tokenizer(#[from] TokenizerError),
     /// Lines that should be pairs of texts.
     #[error(
-        "corpus_pairs = true says that a line is two texts with a tab between them, and of {lines} none has a tab. Put one \
-         between the texts of a pair, or leave corpus_pairs out"
+        "the recipe says that a line is two texts with a tab between them (corpus_pairs = true), and of {lines} none has a tab. \
+         Put one between the texts of a pair, or leave corpus_pairs out"
     )]
     NoPair {
         /// How many there are, in words.

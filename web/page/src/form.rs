@@ -192,7 +192,7 @@ fn more(desk: Desk) -> AnyView {
     });
     view! {
         <details class="form-more" node_ref=details>
-            <summary>"More: checkpoints, held-out lines, optimiser, output stage"</summary>
+            <summary>"More: checkpoints, held-out lines, pairs of texts, optimiser, output stage"</summary>
             <div class="form-lines">{lines(desk, Group::More)}</div>
         </details>
     }

@@ -91,7 +91,7 @@ fn what_is_no_pair_is_refused_before_the_first_step() {
     scene
         .distill(&["--corpus-pairs"])
         .failed(&format!(
-            "corpus_pairs = true says that a line is two texts with a tab between them, and of {CORPUS_LINES} lines none has a tab. Put \
+            "the recipe says that a line is two texts with a tab between them (corpus_pairs = true), and of {CORPUS_LINES} lines none has a tab. Put \
              one between the texts of a pair, or leave corpus_pairs out"
         ));
     scene

@@ -250,6 +250,7 @@ const KERNELS: [(&str, KernelChoice); 2] = [
     ("fused", KernelChoice::Fused),
     ("naive", KernelChoice::Naive),
 ];
+const LINES: [(&str, bool); 2] = [("texts", false), ("pairs", true)];
 const PRECISIONS: [(&str, WeightPrecision); 2] =
     [("f32", WeightPrecision::F32), ("f16", WeightPrecision::F16)];
 
@@ -506,6 +507,13 @@ fn device_choices(_: &Recipe, _: Option<&Config>) -> Vec<Choice> {
     ])
 }
 
+fn line_choices(_: &Recipe, _: Option<&Config>) -> Vec<Choice> {
+    named(&[
+        ("texts", "one text"),
+        ("pairs", "a pair: two texts with a tab between them"),
+    ])
+}
+
 fn precision_choices(_: &Recipe, _: Option<&Config>) -> Vec<Choice> {
     named(&[("f32", "32 bits"), ("f16", "16 bits: half the file")])
 }
@@ -531,7 +539,7 @@ const fn required(
 }
 
 /// Every field, in the order of the form and of a link.
-pub static FIELDS: [Field; 36] = [
+pub static FIELDS: [Field; 37] = [
     required(
         ("student.layers", "Layers", "Depth of the student."),
         Group::Student,
@@ -778,6 +786,17 @@ pub static FIELDS: [Field; 36] = [
         Kind::Decimal,
         |r| decimal_text(r.heldout),
         |r, text| put(&mut r.heldout, decimal(text)),
+    ),
+    required(
+        (
+            "corpus_pairs",
+            "A line is",
+            "Both models read a pair as one sequence, as they read a question with its answer.",
+        ),
+        Group::More,
+        Kind::Choice(line_choices),
+        |r| name_of(&r.corpus_pairs, &LINES),
+        |r, text| put(&mut r.corpus_pairs, one_of(text, &LINES)),
     ),
     required(
         (

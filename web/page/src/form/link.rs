@@ -231,8 +231,17 @@ mod tests {
             number.to_string(),
             weights,
             "none".into(),
-            dice.one_of(&["auto", "gpu", "cpu", "naive", "f16", "minilm-v1", "random"])
-                .into(),
+            dice.one_of(&[
+                "auto",
+                "gpu",
+                "cpu",
+                "naive",
+                "f16",
+                "minilm-v1",
+                "random",
+                "pairs",
+            ])
+            .into(),
         ];
         for text in texts {
             // Most texts are no value of this field.
