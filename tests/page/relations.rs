@@ -368,6 +368,11 @@ async fn keys(browser: &Browser) {
     said(browser, "#announcer", &["K-K, head 3 of 4"]).await;
     browser.key("Escape").await;
     title_says(browser, &["mean of 4 heads"]).await;
+    // There is nothing to the left, which is said.
+    browser.key("ArrowLeft").await;
+    let again =
+        "/mean of 4 heads.* nats\u{a0}$/.test(document.querySelector('#announcer').textContent)";
+    browser.until("the mean is said again", again).await;
     browser.key("ArrowRight").await;
     title_says(browser, &["head 1 of 4"]).await;
 

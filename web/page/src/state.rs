@@ -291,9 +291,14 @@ impl Page {
             .update_value(|listeners| listeners.push(Box::new(listener)));
     }
 
-    /// Says something to a screen reader.
+    /// Says something to a screen reader. One reads changes alone, so what was said last is said again with a space at its end: a key at
+    /// the edge of a map is heard, too.
     pub fn announce(&self, text: impl Into<String>) {
-        self.announcement.set(text.into());
+        let mut text = text.into();
+        if self.announcement.with_untracked(|last| *last == text) {
+            text.push('\u{a0}');
+        }
+        self.announcement.set(text);
     }
 
     /// The mistakes of one field of the recipe, for its control; reactive.
