@@ -9,7 +9,8 @@ use limbeck_recipe::{Documents, PAIR};
 use crate::corpus::Corpus;
 use crate::error::CorpusError;
 use crate::json;
-use crate::text::{BYTE_ORDER_MARK, Text, TextReader};
+use crate::place::BYTE_ORDER_MARK;
+use crate::text::{Text, TextReader};
 
 /// How much of a corpus is in memory at once, and how long a line may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

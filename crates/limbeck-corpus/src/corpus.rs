@@ -11,7 +11,8 @@ use limbeck_recipe::batching::Position;
 use crate::blocks::{BlockLimits, Blocks, Lines};
 use crate::error::CorpusError;
 use crate::fingerprint::Fingerprint;
-use crate::text::{Expected, Place, READ_BUFFER, Text, shown, unreadable};
+use crate::place::{Place, READ_BUFFER, shown, unreadable};
+use crate::text::{Expected, Text};
 
 /// Texts that a message names before it only counts them.
 const NAMED_TEXTS: usize = 3;

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::CorpusError;
-use crate::text::{READ_BUFFER, Raw, Text};
+use crate::place::{READ_BUFFER, Raw};
+use crate::text::Text;
 
 /// Pieces of a whole corpus, about: so many checksums cost a checkpoint nothing.
 const PIECES: u64 = 4096;

@@ -7,8 +7,8 @@ use limbeck_recipe::Documents;
 use crate::error::CorpusError;
 use crate::json;
 use crate::packing::{Packing, Unpacked};
+use crate::place::{BYTE_ORDER_MARK, Place, READ_BUFFER, Raw};
 use crate::table;
-use crate::text::{BYTE_ORDER_MARK, Place, READ_BUFFER, Raw};
 
 /// What is told apart before anything is read of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,6 +19,7 @@ mod json;
 mod loader;
 mod mix;
 mod packing;
+mod place;
 mod table;
 mod text;
 

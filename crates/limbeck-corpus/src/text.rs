@@ -1,9 +1,7 @@
 //! One text, read line by line from a file or from memory, unpacked on the way.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,11 +11,8 @@ use limbeck_recipe::batching::Position;
 use crate::error::CorpusError;
 use crate::fingerprint::{Compared, Fingerprint, is_difference};
 use crate::form::{Form, LineEnd};
-use crate::packing::{Packing, Unpacked};
-
-pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// Large enough that a disk is read at full speed and a stop is noticed within milliseconds.
-pub(crate) const READ_BUFFER: usize = 64 << 10;
+use crate::packing::Unpacked;
+use crate::place::{Place, READ_BUFFER, Raw};
 
 /// A text that was examined.
 #[derive(Debug)]
@@ -42,92 +37,6 @@ impl Deref for Text {
 
     fn deref(&self) -> &Place {
         &self.place
-    }
-}
-
-/// Where a text is.
-#[derive(Debug)]
-pub(crate) enum Place {
-    /// On disk.
-    File(PathBuf),
-    /// In memory.
-    Memory {
-        /// What messages call it.
-        name: String,
-        /// As they would be in a file.
-        bytes: Arc<[u8]>,
-    },
-}
-
-/// What a text is read from.
-pub(crate) trait Raw: Read + Seek + Send {}
-
-impl<R: Read + Seek + Send> Raw for R {}
-
-impl Place {
-    /// What messages call it.
-    pub(crate) fn name(&self) -> String {
-        match self {
-            Self::File(path) => shown(path),
-            Self::Memory { name, .. } => name.clone(),
-        }
-    }
-
-    /// Where it is, or what stands for it.
-    pub(crate) fn path(&self) -> &Path {
-        match self {
-            Self::File(path) => path,
-            Self::Memory { name, .. } => Path::new(name),
-        }
-    }
-
-    /// The name without folders.
-    pub(crate) fn short_name(&self) -> String {
-        let path = self.path();
-        let name = path.file_name().unwrap_or(path.as_os_str());
-        name.to_string_lossy().into_owned()
-    }
-
-    /// Its bytes, compressed if it is.
-    pub(crate) fn size(&self) -> Result<u64, CorpusError> {
-        match self {
-            Self::File(path) => Ok(path.metadata().map_err(|e| unreadable(path, e))?.len()),
-            Self::Memory { bytes, .. } => Ok(bytes.len() as u64),
-        }
-    }
-
-    /// Its bytes, packed if it is.
-    pub(crate) fn open(&self) -> io::Result<Box<dyn Raw>> {
-        Ok(match self {
-            Self::File(path) => Box::new(File::open(path)?),
-            Self::Memory { bytes, .. } => Box::new(Cursor::new(bytes.clone())),
-        })
-    }
-
-    /// That it cannot be read.
-    pub(crate) fn unreadable(&self, source: io::Error) -> CorpusError {
-        unreadable(self.path(), source)
-    }
-
-    /// That it cannot be unpacked, after `byte` bytes of text.
-    pub(crate) fn damaged(&self, packing: Packing, byte: u64, source: io::Error) -> CorpusError {
-        CorpusError::Damaged {
-            file: self.name(),
-            program: packing.program(),
-            byte,
-            source,
-        }
-    }
-}
-
-pub(crate) fn shown(path: impl AsRef<Path>) -> String {
-    path.as_ref().display().to_string()
-}
-
-pub(crate) fn unreadable(path: &Path, source: io::Error) -> CorpusError {
-    CorpusError::Unreadable {
-        file: shown(path),
-        source,
     }
 }
 
