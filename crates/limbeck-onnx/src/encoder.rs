@@ -1,23 +1,12 @@
 //! The encoder's graph: embeddings, then layer by layer what `limbeck_model::Encoder` computes.
 
 use limbeck_recipe::layout::{Block, FeedForward, Layout, Linear, Matrix, Norm, Vector};
-use limbeck_recipe::{Activation, Config, NormPlace, Positions};
+use limbeck_recipe::{Activation, NormPlace, Positions};
 
-use crate::graph::{Builder, DataType, Float, Setting, TOKENS, Value};
-use crate::linear::Quantised;
+use crate::Source;
+use crate::graph::{DataType, Float, Setting, TOKENS, Value};
 use crate::positions::{Attending, Places};
-use crate::{Source, Tensors};
-
-/// Writes a model's graph.
-pub struct Writer<'a, 't, E> {
-    pub graph: &'a mut Builder,
-    pub config: &'a Config,
-    /// Whether weights are of 8 bits.
-    pub quantised: bool,
-    pub tensors: &'a mut Tensors<'t, E>,
-    /// Activations that have been quantised.
-    pub narrow: Vec<(Value, Quantised)>,
-}
+use crate::writer::Writer;
 
 impl<E> Writer<'_, '_, E> {
     /// The last hidden states (B, S, H), in the graph's own type.

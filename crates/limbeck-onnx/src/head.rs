@@ -6,8 +6,8 @@ use limbeck_recipe::{
 };
 
 use crate::Source;
-use crate::encoder::Writer;
 use crate::graph::{Axis, DataType, Float, Setting, TOKENS, Value};
+use crate::writer::Writer;
 
 /// Below this a vector is not scaled to length 1, as in PyTorch.
 const SHORTEST: f32 = 1e-12;

@@ -12,6 +12,7 @@ mod head;
 mod linear;
 mod positions;
 mod wire;
+mod writer;
 
 pub use linear::steps;
 
@@ -167,7 +168,7 @@ pub fn write<E>(export: &Export, tensors: &mut Tensors<'_, E>) -> Result<Vec<u8>
     };
     let mut graph = Builder::new(float);
     let quantised = export.format == Format::Int8;
-    let mut writer = encoder::Writer {
+    let mut writer = writer::Writer {
         graph: &mut graph,
         config: export.config,
         quantised,

@@ -1,22 +1,14 @@
 //! Linear layers and tables of words: whole, or of 8 bits.
 
 use crate::Source;
-use crate::encoder::Writer;
 use crate::graph::{DataType, Value};
+use crate::writer::{Quantised, Writer};
 
 /// The largest weight of 8 bits. With 7 bits of them, sums of two products fit the 16 bits in which processors without VNNI add
 /// them; with all 8 they would be cut off there.
 const LARGEST_WEIGHT: f32 = 63.0;
 /// The largest number of a word's row, which nothing is multiplied with.
 const LARGEST_ROW: f32 = 127.0;
-
-/// What an activation becomes before it meets weights of 8 bits.
-#[derive(Clone)]
-pub struct Quantised {
-    values: Value,
-    scale: Value,
-    zero: Value,
-}
 
 /// Rows of numbers in whole steps of each row's own scale: row r is about `values[r] * scales[r]`. `width` is the length of a row,
 /// and `largest` what its number farthest from 0 becomes, at most 127.

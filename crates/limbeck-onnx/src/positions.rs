@@ -2,8 +2,8 @@
 
 use limbeck_recipe::{Angles, FARTHEST_BUCKET, Positions, Reach, distance_bucket, distance_slope};
 
-use crate::encoder::Writer;
 use crate::graph::{Builder, Float, Setting, Value};
+use crate::writer::Writer;
 
 /// Where these operations are in the graph.
 const POSITIONS: &str = "positions";
