@@ -6,9 +6,7 @@ use limbeck_recipe::Mixed;
 
 use super::MixedOps;
 use crate::ops::matmul::{End, Factor, Factors, products, row};
-use crate::ops::projections::{Weights, vectors_of};
 use crate::optional::Optional;
-use crate::pair::RawTaps;
 
 impl MixedOps for CubeBackend {
     fn mixed_product(
@@ -25,9 +23,5 @@ impl MixedOps for CubeBackend {
         };
         let bias = bias.into_option().map(row).into_iter().collect();
         products(&factors, end, bias, false).swap_remove(0).0
-    }
-
-    fn mixed_vectors(states: FloatTensor<Self>, by: Weights<Self>, mixed: Mixed) -> RawTaps<Self> {
-        vectors_of(states, by, Some(mixed))
     }
 }

@@ -2,8 +2,8 @@
 //! beyond the range of f16 become its largest, 65504, with their sign. Forward only, for models that nothing differentiates: where
 //! gradients may be asked for, the layers are those in f32.
 //!
-//! `linear`, `projections` and `feed_forward` come here where their [`limbeck_recipe::Kernels`] say so. On a GPU the products are those of
-//! `ops/matmul/gpu.rs`. Elsewhere what is rounded goes through the operations in f32, which gains nothing and is what a GPU is judged
+//! `linear` and `feed_forward` come here where their [`limbeck_recipe::Kernels`] say so; `projections` rounds as it is done here. On a GPU
+//! the products are those of `ops/matmul/gpu.rs`. Elsewhere what is rounded goes through the operations in f32, which gains nothing and is what a GPU is judged
 //! by, so there is no `naive.rs` and no `cpu.rs`.
 
 #[cfg(feature = "gpu")]
@@ -18,9 +18,7 @@ use limbeck_recipe::Mixed;
 
 use crate::ops::gelu::GeluOps;
 use crate::ops::matmul::MatmulOps;
-use crate::ops::projections::{ProjectionsOps, Weights};
 use crate::optional::Optional;
-use crate::pair::RawTaps;
 
 /// The largest f16.
 const LARGEST: f32 = 65_504.0;
@@ -45,7 +43,7 @@ pub(crate) fn mixed_product(
 }
 
 #[backend_extension(Cube: cfg(feature = "gpu"), Flex, Autodiff)]
-pub(crate) trait MixedOps: ProjectionsOps + GeluOps {
+pub(crate) trait MixedOps: MatmulOps + GeluOps {
     /// (M, K) times (K, N), plus (N) if there is a bias, and GELU of it if that is wanted -> (M, N).
     fn mixed_product(
         x: FloatTensor<Self>,
@@ -54,13 +52,6 @@ pub(crate) trait MixedOps: ProjectionsOps + GeluOps {
         gelu: bool,
         mixed: Mixed,
     ) -> FloatTensor<Self>;
-
-    /// States (M, H) -> queries, keys and values, (M, N) each.
-    fn mixed_vectors(
-        states: FloatTensor<Self>,
-        #[extension_type] by: Weights<Self>,
-        mixed: Mixed,
-    ) -> RawTaps<Self>;
 }
 
 impl MixedOps for Flex {
@@ -73,20 +64,10 @@ impl MixedOps for Flex {
     ) -> FloatTensor<Self> {
         product::<Self>(rounded(x), rounded(w), bias, gelu)
     }
-
-    fn mixed_vectors(states: FloatTensor<Self>, by: Weights<Self>, _: Mixed) -> RawTaps<Self> {
-        let by = match by {
-            Weights::Plain(weights) => Weights::Plain(weights.map::<Self>(rounded)),
-            Weights::Biased(weights, biases) => {
-                Weights::Biased(weights.map::<Self>(rounded), biases)
-            }
-        };
-        Self::vectors(rounded(states), by)
-    }
 }
 
 /// The nearest f16 of each number, as f32.
-fn rounded(x: FloatTensor<Flex>) -> FloatTensor<Flex> {
+pub(crate) fn rounded(x: FloatTensor<Flex>) -> FloatTensor<Flex> {
     let near = Flex::float_clamp(x, (-LARGEST).into(), LARGEST.into());
     Flex::float_cast(Flex::float_cast(near, FloatDType::F16), FloatDType::F32)
 }
@@ -100,10 +81,6 @@ impl<B: Backend + MixedOps, C: CheckpointStrategy> MixedOps for Autodiff<B, C> {
         _: Mixed,
     ) -> FloatTensor<Self> {
         product::<Self>(x, w, bias, gelu)
-    }
-
-    fn mixed_vectors(states: FloatTensor<Self>, by: Weights<Self>, _: Mixed) -> RawTaps<Self> {
-        Self::projections(states, by).0
     }
 }
 

@@ -18,6 +18,10 @@ impl ProjectionsOps for CubeBackend {
         vectors_of(states, by, None)
     }
 
+    fn mixed_vectors(states: FloatTensor<Self>, by: Weights<Self>, mixed: Mixed) -> Vectors {
+        vectors_of(states, by, Some(mixed))
+    }
+
     fn of_states(gradients: Vectors, weights: Vectors, added: Optional<Self>) -> FloatTensor<Self> {
         let gradients = gradients.into_array().map(Factor::stored);
         let weights = weights.into_array().map(Factor::transpose_of);
@@ -43,11 +47,7 @@ impl ProjectionsOps for CubeBackend {
 }
 
 /// Queries, keys and values, (M, N) each, in f32 or in mixed precision.
-pub(crate) fn vectors_of(
-    states: CubeTensor,
-    by: Weights<CubeBackend>,
-    mixed: Option<Mixed>,
-) -> Vectors {
+fn vectors_of(states: CubeTensor, by: Weights<CubeBackend>, mixed: Option<Mixed>) -> Vectors {
     let (weights, biases) = match by {
         Weights::Plain(weights) => (weights, Vec::new()),
         Weights::Biased(weights, biases) => (weights, biases.into_array().map(row).into()),

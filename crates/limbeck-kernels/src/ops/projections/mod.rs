@@ -13,17 +13,14 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, ExtensionType, Flex, backend_extension};
 use burn::tensor::Tensor;
-use limbeck_recipe::{Kernels, Operation};
+use limbeck_recipe::{Kernels, Mixed, Operation};
 
 use crate::Taps;
 use crate::graph::differentiable_parts;
 use crate::ops::matmul::{MatmulOps, gradient_of_input};
-use crate::ops::mixed::MixedOps;
+use crate::ops::mixed::rounded;
 use crate::optional::Optional;
 use crate::pair::RawTaps;
-
-#[cfg(feature = "gpu")]
-pub(crate) use gpu::vectors_of;
 
 /// Weights to queries, keys and values, (H, N) each, and their biases (N), if they have any.
 #[derive(Clone, Debug)]
@@ -71,8 +68,8 @@ pub fn projections(
         Taps { q, k, v }
     };
     if let Some(mixed) = kernels.mixed() {
-        let vectors =
-            <Dispatch as MixedOps>::mixed_vectors(rows.clone().into_dispatch(), weights, mixed);
+        let states = rows.clone().into_dispatch();
+        let vectors = <Dispatch as ProjectionsOps>::mixed_vectors(states, weights, mixed);
         return (taps(vectors), rows.reshape([b, s, h]));
     }
     let (vectors, states) =
@@ -105,6 +102,13 @@ pub(crate) trait ProjectionsOps: MatmulOps {
             }
         }
     }
+
+    /// The same in mixed precision.
+    fn mixed_vectors(
+        states: FloatTensor<Self>,
+        #[extension_type] by: Weights<Self>,
+        mixed: Mixed,
+    ) -> RawTaps<Self>;
 
     /// The gradient of the states, (M, H), from those of queries, keys and values, and what is added to it, (M, H).
     fn of_states(
@@ -160,11 +164,25 @@ fn of_one<B: MatmulOps>(
     (B::matmul(B::float_transpose(states), gradient), None)
 }
 
-impl ProjectionsOps for Flex {}
+impl ProjectionsOps for Flex {
+    fn mixed_vectors(states: FloatTensor<Self>, by: Weights<Self>, _: Mixed) -> RawTaps<Self> {
+        let by = match by {
+            Weights::Plain(weights) => Weights::Plain(weights.map::<Self>(rounded)),
+            Weights::Biased(weights, biases) => {
+                Weights::Biased(weights.map::<Self>(rounded), biases)
+            }
+        };
+        Self::vectors(rounded(states), by)
+    }
+}
 
 impl<B: Backend + ProjectionsOps, C: CheckpointStrategy> ProjectionsOps for Autodiff<B, C> {
     fn vectors(_: FloatTensor<Self>, _: Weights<Self>) -> RawTaps<Self> {
         unreachable!("what is differentiable comes with the states")
+    }
+
+    fn mixed_vectors(states: FloatTensor<Self>, by: Weights<Self>, _: Mixed) -> RawTaps<Self> {
+        Self::projections(states, by).0
     }
 
     fn of_states(_: RawTaps<Self>, _: RawTaps<Self>, _: Optional<Self>) -> FloatTensor<Self> {
