@@ -11,6 +11,7 @@ mod picture;
 mod plan;
 mod results;
 mod runs;
+mod score;
 mod table;
 #[cfg(all(test, unix))]
 mod tests;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::results::Line;
-use super::table::Score;
+use super::score::Score;
 
 /// What 95 % of a normal distribution lie within, in standard deviations.
 const NORMAL: f64 = 1.959_964;

@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 
 use super::measure::FIRST;
 use super::plan::Kind;
-use super::table::{Score, Table};
+use super::score::Score;
+use super::table::Table;
 
 const WIDTH: f64 = 860.0;
 /// Where the axis begins and ends; names are left of it and numbers right of it.

@@ -9,6 +9,7 @@ use super::measure::{EXAMPLES, FIRST};
 use super::picture;
 use super::plan::{Arm, Budget, Job, Kind, Student, Study};
 use super::results::{Line, Results};
+use super::score::Score;
 use crate::places::Places;
 use crate::shell::{self, Error, Result};
 
@@ -45,25 +46,6 @@ pub struct Row<'a> {
     kl: Vec<Option<[f64; 2]>>,
     parameters: Option<f64>,
     seconds: Option<f64>,
-}
-
-/// A mean over seeds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Score {
-    /// The mean.
-    pub mean: f64,
-    /// Half of the 95 % interval of the mean, where there are several seeds.
-    pub spread: Option<f64>,
-    /// The 95 % interval over the rows of the task, where there is one.
-    pub rows: Option<[f64; 2]>,
-}
-
-impl Score {
-    /// The interval to draw: over the rows of the task where there is one, and else over seeds.
-    pub fn interval(&self) -> Option<[f64; 2]> {
-        self.rows
-            .or_else(|| self.spread.map(|half| [self.mean - half, self.mean + half]))
-    }
 }
 
 /// Renders the documents anew; a file that would not change is left alone.
