@@ -25,6 +25,8 @@ mod ceilings;
 mod clock;
 #[path = "../../crates/limbeck-cli/src/bench/cpu.rs"]
 mod cpu;
+#[path = "../../crates/limbeck-cli/src/device/launches.rs"]
+mod launches;
 mod matmul;
 mod memory;
 mod record;
@@ -56,7 +58,7 @@ fn main() -> ExitCode {
         Some("record") => record::main(&arguments[1..]),
         _ => {
             eprintln!(
-                "benchmarks: step [--model bert|modernbert] [--teacher LxH] [--student LxH] [--length S] [--batch B] [--steps N] [--gpu]"
+                "benchmarks: step [--model bert|modernbert] [--teacher LxH] [--student LxH] [--length S] [--batch B] [--steps N] [--relation-heads A] [--gpu]"
             );
             eprintln!("            matmul [--rows N] [--runs N] [--only SUBSTRING]");
             eprintln!("            relation [--only SUBSTRING] [--runs N]");

@@ -1,5 +1,5 @@
 //! `bench step`: by default teacher 6x384, student 3x192 (`--teacher`, `--student`), both BERT (`--model modernbert`), B 8, S 128,
-//! on the CPU (`--gpu`: a GPU); A_r 12, dropout off, every sequence full.
+//! on the CPU (`--gpu`: a GPU, whose kernels are counted, too); A_r 12 (`--relation-heads`), dropout off, every sequence full.
 
 use std::process::ExitCode;
 
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::clock::median;
 use crate::cpu;
+use crate::launches::counting_launches;
 use crate::shared::{self, number, option, rounded};
 use crate::steps::{self, Kind, Steps, Times};
 
@@ -31,7 +32,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
             },
             teacher: layers_and_hidden(arguments, "--teacher", [6, 384]),
             student: layers_and_hidden(arguments, "--student", [3, 192]),
-            relation_heads: 12,
+            relation_heads: number(arguments, "--relation-heads", 12),
             batch: number(arguments, "--batch", 8),
             length: number(arguments, "--length", 128),
         },
@@ -86,6 +87,10 @@ async fn ours(sizes: &Sizes) -> Value {
         "the benchmark does not learn: {losses:?}"
     );
     let all = &all[WARM_UP..];
+    let launches = sizes.gpu.then(|| {
+        let one = || pollster::block_on(steps.take(false)).unwrap();
+        counting_launches(one).1.values().sum::<u64>()
+    });
     let milliseconds = |of: &dyn Fn(&Times) -> f64| {
         let seconds = median(all.iter().map(of).collect());
         rounded(1e3 * seconds, 1)
@@ -98,7 +103,7 @@ async fn ours(sizes: &Sizes) -> Value {
         "length": sizes.step.length, "step_ms": step, "teacher_ms": teacher, "student_ms": student, "loss_ms": loss,
         "backward_ms": backward, "optimizer_ms": optimizer, "tokens_per_s": sizes.step.tokens() as f64 / step * 1e3,
         "gflops": rounded(flops / step / 1e6, 1),
-        "peak_bytes": peak_bytes(), "threads": cpu::threads(), "cpu": cpu::name(),
+        "launches": launches, "peak_bytes": peak_bytes(), "threads": cpu::threads(), "cpu": cpu::name(),
     })
 }
 

@@ -2,6 +2,8 @@
 
 #[cfg_attr(not(feature = "gpu"), path = "device/no_gpu.rs")]
 mod gpu;
+#[cfg(feature = "gpu")]
+mod launches;
 mod quiet;
 
 use std::io::Write;
