@@ -20,12 +20,13 @@ Writes beside this file, always the same bytes:
   tiny-qwen3/           the same of Qwen3ForCausalLM, whose heads are wider than their share of the hidden size; theta 90, rms_norm_eps 8e-4
   tiny-gemma3/          the same of Gemma3ForCausalLM, to both sides; all layers but the third attend to two tokens on either side; both
                         kinds have a theta of their own; scores are divided by the root of 9; rms_norm_eps 3e-4
+  tiny-gemma3-causal/   the same, to the tokens before: layers with a window attend to a token and the three before it
   tiny-deberta/         the same of DebertaV2ForMaskedLM (`deberta.`), whose keys of distances and their queries come from the projections
                         of tokens; 6 buckets of distances up to 11, so that some grow with the distance and some end; layer_norm_eps 7e-4
   tiny-deberta-apart/   the same with projections of their own for distances, which have a row each, up to 5, and no norm; embedding width 16,
                         two token types, layer_norm_eps 4e-4
-  families.safetensors  tensors of "distilbert", "electra", "modernbert", "mpnet", "nomic", "gte", "jina", "eurobert", "qwen3", "gemma3", "deberta" and
-                        "deberta_apart", named as encoder.py names those of "bert"; hidden.0 of ELECTRA is what leaves the projection behind the
+  families.safetensors  tensors of "distilbert", "electra", "modernbert", "mpnet", "nomic", "gte", "jina", "eurobert", "qwen3", "gemma3",
+                        "gemma3_causal", "deberta" and "deberta_apart", named as encoder.py names those of "bert"; hidden.0 of ELECTRA is what leaves the projection behind the
                         embeddings, the last one of ModernBERT, EuroBERT, Qwen3 and Gemma 3 what leaves the norm behind the last layer; .q and .k are not turned by their positions yet, and normalised where heads are
 
 The activations are computed in float64 (rotations and RMSNorm in float32, as transformers has them) and rounded once to float32.
@@ -92,6 +93,9 @@ def main():
     golden |= activations("deberta", deberta.deberta, lengths=[5, 17, 11], first_word=5, seed=42)
     write_model(apart, HERE / "tiny-deberta-apart", weight_std=0.25, seed=43)
     golden |= activations("deberta_apart", apart.deberta, lengths=[12, 1, 7], first_word=5, seed=44)
+    causal = tiny_gemma3(vocab_size, both_sides=False, window=4)
+    write_model(causal, HERE / "tiny-gemma3-causal", weight_std=0.25, seed=45)
+    golden |= activations("gemma3_causal", causal.model, lengths=[6, 14, 3], first_word=5, seed=46)
     save_file(golden, HERE / "families.safetensors")
 
 
@@ -217,7 +221,7 @@ def tiny_qwen3(vocab_size):
     )
 
 
-def tiny_gemma3(vocab_size):
+def tiny_gemma3(vocab_size, both_sides=True, window=5):
     return Gemma3ForCausalLM(
         tiny(
             Gemma3TextConfig,
@@ -226,11 +230,11 @@ def tiny_gemma3(vocab_size):
             head_dim=8,
             num_hidden_layers=4,
             rms_norm_eps=3e-4,
-            sliding_window=5,
+            sliding_window=window,
             layer_types=["sliding_attention", "sliding_attention", "full_attention", "sliding_attention"],
             rope_parameters=OF_KINDS,
             query_pre_attn_scalar=9,
-            use_bidirectional_attention=True,
+            use_bidirectional_attention=both_sides,
             **SPECIAL,
         )
     )

@@ -81,6 +81,10 @@ fn tiny_gemma3() -> Folder {
     folder!("tiny-gemma3", "config.json", "model.safetensors")
 }
 
+fn tiny_gemma3_causal() -> Folder {
+    folder!("tiny-gemma3-causal", "config.json", "model.safetensors")
+}
+
 fn tiny_deberta() -> Folder {
     folder!("tiny-deberta", "config.json", "model.safetensors")
 }
@@ -95,6 +99,7 @@ fn every_family() -> impl Iterator<Item = Folder> {
         tiny_eurobert(),
         tiny_qwen3(),
         tiny_gemma3(),
+        tiny_gemma3_causal(),
         tiny_deberta(),
         tiny_deberta_apart(),
     ];
@@ -285,6 +290,15 @@ async fn qwen3_agrees_with_transformers() {
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn gemma3_agrees_with_transformers() {
     check_family("gemma3", &tiny_gemma3()).await;
+}
+
+/// Unless its config says that it attends to both sides, it looks back alone.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn gemma3_that_looks_back_agrees_with_transformers() {
+    let folder = tiny_gemma3_causal();
+    let config: Value = serde_json::from_slice(folder.get("config.json").unwrap()).unwrap();
+    assert_eq!(config["use_bidirectional_attention"], json!(false));
+    check_family("gemma3_causal", &folder).await;
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]

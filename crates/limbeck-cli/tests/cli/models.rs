@@ -447,6 +447,7 @@ fn kinds_that_only_teach_have_modernbert_students() {
         ("tiny-eurobert", "eurobert", Some(2)),
         ("tiny-qwen3", "qwen3", Some(2)),
         ("tiny-gemma3", "gemma3_text", Some(1)),
+        ("tiny-gemma3-causal", "gemma3_text", Some(1)),
         ("tiny-deberta", "deberta-v2", None),
         ("tiny-deberta-apart", "deberta-v2", None),
     ] {
