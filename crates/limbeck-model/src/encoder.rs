@@ -315,10 +315,12 @@ impl Encoder {
             lengths: batch.lengths(),
             rotations: &self.rotations,
             distances: None,
+            distance_vectors: None,
             tap: self.tap,
             dropout,
         };
         pass.distances = pass.distances();
+        pass.distance_vectors = pass.distance_vectors();
         let x = pass.embeddings(at, batch);
         Ok((pass, x))
     }

@@ -12,6 +12,17 @@ use super::Pass;
 const MASKED: f32 = -1.0e30;
 
 impl Pass<'_> {
+    /// The table of distances, normalised where it has a norm, if attention is disentangled.
+    pub(crate) fn distance_vectors(&self) -> Option<Tensor<2>> {
+        self.shape.disentangled()?;
+        let layout = self.parameters.layout();
+        let table = self.parameters.matrix(layout.distances?);
+        Some(match layout.distances_norm {
+            Some(norm) => self.norm(norm, table.unsqueeze(), None).squeeze_dim(0),
+            None => table,
+        })
+    }
+
     /// What the tokens of each sequence attend to, (B, S, H): softmax((q_i k_j + q_i K_r + k_j Q_r) / sqrt(terms D)) v_j, where r is the
     /// distance i - j, and K and Q are its vectors. As many sequences at once as [`Disentangled::at_once`] says.
     pub(super) fn disentangled(&self, at: &Block, taps: Taps, how: Disentangled) -> Tensor<3> {
@@ -53,15 +64,11 @@ impl Pass<'_> {
 
     /// What a projection makes of the distances `sign` * (c - S + 1), for c from 0 to 2S - 1: (A, D, 2S).
     fn of_distances(&self, linear: Linear, how: Disentangled, sign: isize) -> Option<Tensor<3>> {
-        let layout = self.parameters.layout();
-        let table = self.parameters.matrix(layout.distances?);
+        let table = self.distance_vectors.clone()?;
         let s = self.lengths.padded() as isize;
         let rows: Vec<u32> = (1 - s..=s).map(|c| how.row(sign * c) as u32).collect();
         let columns = rows.len();
-        let mut x = embedding(self.kernels, vec![(table, Ids::new(rows, [1, columns]))]);
-        if let Some(norm) = layout.distances_norm {
-            x = self.norm(norm, x, None);
-        }
+        let x = embedding(self.kernels, vec![(table, Ids::new(rows, [1, columns]))]);
         let heads = self.shape.num_attention_heads;
         let x = self.linear(linear, x);
         let d = x.dims()[2] / heads;

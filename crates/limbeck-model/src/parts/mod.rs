@@ -33,6 +33,8 @@ pub(crate) struct Pass<'a> {
     pub rotations: &'a Rotations,
     /// What distances add to the scores of each head, if they add anything: (A, 2S - 1).
     pub distances: Option<Tensor<2>>,
+    /// A vector of each distance, if attention is disentangled: the same in all layers.
+    pub distance_vectors: Option<Tensor<2>>,
     /// Which queries and keys are tapped.
     pub tap: Tap,
     /// Training's dropout; inference has none.
