@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use limbeck_recipe::Documents;
-use limbeck_recipe::batching::Position;
+use limbeck_recipe::batching::{Position, is_held_out};
 
 use crate::blocks::{BlockLimits, Blocks, Lines};
 use crate::error::CorpusError;
@@ -115,11 +115,17 @@ impl Corpus {
     }
 
     /// The same corpus, of whose batches each part (what a pattern names, or a text in memory) has the share of lines that its weight
-    /// is of all weights; none leaves it as it is. Weights are finite, 0 or more, and not all 0.
+    /// is of all weights; none leaves it as it is. Weights are finite, 0 or more, and not all 0. `limits` and the fraction of lines that
+    /// is held out are those of the run.
     ///
     /// # Errors
-    /// There is not one weight a part, a part has a weight and no line, or a text cannot be read.
-    pub fn weighted(self, weights: Option<&[f64]>) -> Result<Self, CorpusError> {
+    /// There is not one weight a part, a part has a weight and no line to train on, or a text cannot be read.
+    pub fn weighted(
+        self,
+        weights: Option<&[f64]>,
+        limits: BlockLimits,
+        heldout: f64,
+    ) -> Result<Self, CorpusError> {
         let Some(weights) = weights else {
             return Ok(self);
         };
@@ -131,9 +137,21 @@ impl Corpus {
         }
         for (part, _) in weights.iter().enumerate().filter(|(_, w)| **w > 0.0) {
             let from = self.start_of(part);
-            let mut lines = Lines::new(self.clone(), from, self.end_of(part), READ_BUFFER);
-            if lines.next()?.is_none() {
-                return Err(self.nothing_to_weigh(part));
+            let mut lines = Lines::new(self.clone(), from, self.end_of(part), limits.line_bytes);
+            let mut count = 0;
+            loop {
+                match lines.next()? {
+                    Some(line) if is_held_out(&line.text, heldout) => count += 1,
+                    Some(_) => break,
+                    None if count == 0 => return Err(self.nothing_to_weigh(part)),
+                    None => {
+                        return Err(CorpusError::AllHeldOut {
+                            name: self.parts[part].name.clone(),
+                            lines: count,
+                            heldout,
+                        });
+                    }
+                }
             }
         }
         Ok(Self {

@@ -132,6 +132,20 @@ pub enum CorpusError {
         /// The path or glob without folders, or the text's name.
         name: String,
     },
+    /// A weight of lines that are never trained on.
+    #[error(
+        "'{name}' of the corpus has a weight, but no line to train on: {} held out for evaluation (heldout = {heldout}). Add lines to it, hold out \
+         fewer, or give it the weight 0",
+        all(*.lines)
+    )]
+    AllHeldOut {
+        /// The path or glob without folders, or the text's name.
+        name: String,
+        /// How many lines it has.
+        lines: usize,
+        /// The fraction of the lines that is held out.
+        heldout: f64,
+    },
     /// A line is not UTF-8.
     #[error(
         "{file}, line {line}: not valid UTF-8 at byte {byte} of the line. Convert the file (iconv -f LATIN1 -t UTF-8, if that is its encoding), or \
@@ -201,6 +215,14 @@ pub enum CorpusError {
     /// The background thread cannot be started or has panicked.
     #[error("the thread that prepares batches failed: {0}")]
     Thread(String),
+}
+
+/// All of so many lines, in a sentence that says what they are.
+fn all(lines: usize) -> String {
+    match lines {
+        1 => "its only line is".to_owned(),
+        lines => format!("all of its {lines} lines are"),
+    }
 }
 
 /// The keys of an object at the end of a sentence, if they are known.

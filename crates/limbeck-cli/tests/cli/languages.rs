@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use limbeck_recipe::batching::is_held_out;
 use serde_json::{Value, json};
 
 use crate::scene::{Scene, golden_folder};
@@ -195,6 +196,24 @@ fn weights_must_fit_the_corpus() {
     let message = "'blank.txt' of the corpus has a weight, but no line of text of its own: it is blank, or a path before it names it, too. \
                    Leave it out, or give it the weight 0";
     scene.distill(&flags).refused(1, message);
+    // Each of its lines would be passed over, in every block.
+    let held: String = text(GERMAN, 60)
+        .lines()
+        .filter(|line| is_held_out(line, 0.2))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let lines = held.lines().count();
+    assert!(lines > 1);
+    scene.write("de.txt", &held);
+    let weights = ["--set", "steps=6", "--corpus-weights", "1", "1"];
+    let message = format!(
+        "'de.txt' of the corpus has a weight, but no line to train on: all of its {lines} lines are held out for evaluation \
+         (heldout = 0.2). Add lines to it, hold out fewer, or give it the weight 0"
+    );
+    let flags = [&FLAGS[..], &weights].concat();
+    scene.distill(&flags).refused(1, &message);
+    let flags = [&flags[..], &["--set", "heldout=0.01"]].concat();
+    scene.distill(&flags).done();
     let flags = ["--corpus", "en.txt", "--corpus-weights", "-1"];
     let message = "corpus_weights: must be 0 or more, and finite, not -1";
     let outcome = scene.distill(&flags);

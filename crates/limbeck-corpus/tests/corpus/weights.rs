@@ -17,7 +17,12 @@ fn two_languages(folder: &TempDir, weights: &[f64]) -> Result<Corpus, CorpusErro
     write(folder, "en-2.txt", text("two", 250));
     write(folder, "de.gz", gzip(text("drei", 30).as_bytes()));
     let patterns = ["en-*.txt", "de.gz"].map(|name| pattern(folder.path().join(name)));
-    Corpus::open(&patterns, None)?.weighted(Some(weights))
+    weighted(Corpus::open(&patterns, None)?, weights, 0.0)
+}
+
+/// A corpus of a run that holds so much out.
+fn weighted(corpus: Corpus, weights: &[f64], heldout: f64) -> Result<Corpus, CorpusError> {
+    corpus.weighted(Some(weights), limits(8), heldout)
 }
 
 /// How many lines of each part the batches have: the first two files are one.
@@ -125,6 +130,39 @@ fn held_out_lines_are_never_trained_on_and_a_corpus_of_nothing_else_is_refused()
     assert!(error.starts_with("the corpus yields no batch"), "{error}");
 }
 
+/// Nothing would ever be read of it, and nothing would say so.
+#[test]
+fn a_part_whose_lines_are_all_held_out_has_no_weight() {
+    let folder = folder();
+    let (heldout, lines) = (0.25, (0..60).map(|n| format!("line {n}\n")));
+    let is_held = |line: &String| is_held_out(line.trim_end(), heldout);
+    let (held, trained): (Vec<String>, Vec<String>) = lines.partition(is_held);
+    assert!(held.len() > 2 && trained.len() > 2);
+    write(&folder, "trained.txt", trained.concat());
+    let told = |held: &[String], heldout: f64| {
+        write(&folder, "held.txt", held.concat());
+        let patterns = ["trained.txt", "held.txt"].map(|name| pattern(folder.path().join(name)));
+        let corpus = Corpus::open(&patterns, None).expect("a corpus");
+        assert!(weighted(corpus.clone(), &[1.0, 0.0], heldout).is_ok());
+        let weighted = weighted(corpus, &[1.0, 0.5], heldout).err();
+        weighted.map(|error| error.to_string())
+    };
+    let message = |lines: &str| {
+        Some(format!(
+            "'held.txt' of the corpus has a weight, but no line to train on: {lines} held out for evaluation (heldout = 0.25). Add lines to it, \
+             hold out fewer, or give it the weight 0"
+        ))
+    };
+    let count = held.len();
+    assert_eq!(
+        told(&held, heldout),
+        message(&format!("all of its {count} lines are"))
+    );
+    assert_eq!(told(&held[..1], heldout), message("its only line is"));
+    assert_eq!(told(&held, 0.0), None);
+    assert_eq!(told(&[held, trained].concat(), heldout), None);
+}
+
 #[test]
 fn weights_that_do_not_fit_the_corpus_are_refused() {
     let folder = folder();
@@ -137,14 +175,14 @@ fn weights_that_do_not_fit_the_corpus_are_refused() {
     let again = [pattern(folder.path().join("en-*.txt")), pattern(path)];
     let again = Corpus::open(&again, None).expect("a corpus");
     assert_eq!(
-        refused(again.clone().weighted(Some(&[1.0, 2.0]))),
+        refused(weighted(again.clone(), &[1.0, 2.0], 0.0)),
         "'en-1.txt' of the corpus has a weight, but no line of text of its own: it is blank, or a path before it names it, too. Leave it out, or give it the weight 0"
     );
-    assert!(again.clone().weighted(Some(&[1.0, 0.0])).is_ok());
-    assert!(again.weighted(None).is_ok());
+    assert!(weighted(again.clone(), &[1.0, 0.0], 0.0).is_ok());
+    assert!(again.weighted(None, limits(8), 0.0).is_ok());
     let blank = write(&folder, "blank.txt", "\n \n");
     let corpus = open(&[&write(&folder, "a.txt", "a\n"), &blank]).expect("a corpus");
-    assert!(refused(corpus.weighted(Some(&[1.0, 1.0]))).starts_with("'blank.txt' of the corpus"));
+    assert!(refused(weighted(corpus, &[1.0, 1.0], 0.0)).starts_with("'blank.txt' of the corpus"));
 }
 
 #[test]
