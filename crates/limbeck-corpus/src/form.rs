@@ -199,7 +199,7 @@ impl Head {
                 self.require_fields(text, place, documents).map(|()| false)
             }
             None if are_pairs && table::is_of_pairs(text, self.is_whole) => Ok(false),
-            None => match table::columns(text, self.is_whole, &place.name()) {
+            None => match table::columns(text, self.is_whole, &place.name(), are_pairs) {
                 Some(columns) => {
                     let columns = json::list(&columns);
                     let advice = if are_pairs { OF_TWO } else { OF_TABLE };

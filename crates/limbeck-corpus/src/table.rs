@@ -5,8 +5,10 @@ const ROWS: usize = 64;
 /// Without a name that says so, fewer rows prove nothing.
 const LEAST: usize = 4;
 /// What a column of a table of texts is called.
-const COLUMNS: [&str; 22] = [
+const COLUMNS: [&str; 26] = [
     "text",
+    "text1",
+    "text2",
     "sentence",
     "sentence1",
     "sentence2",
@@ -20,6 +22,8 @@ const COLUMNS: [&str; 22] = [
     "review",
     "comment",
     "question",
+    "question1",
+    "question2",
     "answer",
     "url",
     "premise",
@@ -31,8 +35,14 @@ const COLUMNS: [&str; 22] = [
 ];
 
 /// The first row, if the text is a table: it has two fields or more, no row has fewer, and the file's name, a column's or quoted
-/// fields say that this is no accident. A row may have more where its quotes are wrong.
-pub(crate) fn columns(head: &str, is_whole: bool, name: &str) -> Option<Vec<String>> {
+/// fields say that this is no accident, or that of pairs, more than one tab in each row. A row may have more where its quotes are
+/// wrong.
+pub(crate) fn columns(
+    head: &str,
+    is_whole: bool,
+    name: &str,
+    are_pairs: bool,
+) -> Option<Vec<String>> {
     let name = name.to_ascii_lowercase();
     let mut ends = name.rsplit('.').take(2);
     let is_named = ends.any(|end| end == "csv" || end == "tsv");
@@ -43,26 +53,31 @@ pub(crate) fn columns(head: &str, is_whole: bool, name: &str) -> Option<Vec<Stri
         let is_wide = rows.iter().all(|row| row.fields.len() >= columns);
         let is_even = rows.iter().all(|row| row.fields.len() == columns);
         let says = first.fields.iter().any(|field| is_known(field))
-            || is_even && rows.iter().any(|row| row.needs_quotes);
+            || is_even && rows.iter().any(|row| row.needs_quotes)
+            || is_even && are_pairs && delimiter == '\t' && columns > 2;
         let is_table = is_wide && (is_named || rows.len() >= LEAST && says);
         is_table.then(|| first.fields.clone())
     })
 }
 
-/// Whether a text is a table of pairs and nothing else: two columns with a tab between them, without their names and without quotes
-/// that hold a tab or a line's end.
+/// Whether a text is pairs and nothing else: each line has one tab, and the first no name of a column. A quote is a character like any
+/// other: where a pair of them holds a tab or a line's end, a line has two tabs, or none.
 pub(crate) fn is_of_pairs(head: &str, is_whole: bool) -> bool {
-    let rows = rows(head, is_whole, '\t');
-    let is_pair = |row: &Row| row.fields.len() == 2 && !row.needs_quotes;
-    rows.iter().all(is_pair)
-        && !rows
-            .first()
-            .is_some_and(|row| row.fields.iter().any(|field| is_known(field)))
+    let end = if head.contains('\n') { '\n' } else { '\r' };
+    let whole = match is_whole {
+        true => head,
+        false => head.rsplit_once(end).map_or("", |(whole, _)| whole),
+    };
+    let lines = whole.split(end).filter(|line| !line.trim().is_empty());
+    let mut lines = lines.take(ROWS).peekable();
+    let named = |line: &&str| line.split('\t').any(|field| is_known(field));
+    !lines.peek().is_some_and(named) && lines.all(|line| line.matches('\t').count() == 1)
 }
 
 /// Whether a table's column has such a name.
 fn is_known(field: &str) -> bool {
-    COLUMNS.contains(&field.trim().to_lowercase().as_str())
+    let name = field.trim().trim_matches('"').to_lowercase();
+    COLUMNS.contains(&name.as_str())
 }
 
 #[derive(Default)]

@@ -21,7 +21,7 @@ impl Documents {
     /// Of the recipe's `corpus_field` and `corpus_pairs`.
     ///
     /// # Errors
-    /// The field of pairs is not two names with a comma between them: the mistake, in words.
+    /// The field of pairs is not two different names with a comma between them: the mistake, in words.
     pub fn of(field: Option<&str>, are_pairs: bool) -> Result<Self, String> {
         let Some(field) = field else {
             return Ok(match are_pairs {
@@ -34,6 +34,9 @@ impl Documents {
         }
         let names: Vec<&str> = field.split(',').map(str::trim).collect();
         match names[..] {
+            [first, second] if first == second && !first.is_empty() => Err(format!(
+                "\"{field}\" names one field for both texts of a pair; name the field of each, such as \"premise,hypothesis\""
+            )),
             [first, second] if !first.is_empty() && !second.is_empty() => {
                 Ok(Self::Fields([first, second].map(str::to_owned)))
             }

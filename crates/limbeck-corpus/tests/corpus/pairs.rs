@@ -28,6 +28,11 @@ fn fields_are_named_with_a_comma() {
         let told = of(Some(wrong)).expect_err("no two names");
         assert!(told.ends_with(&format!(", not \"{wrong}\"")), "{told}");
     }
+    for twice in ["a,a", " query , query"] {
+        let told = of(Some(twice)).expect_err("one name");
+        let message = format!("\"{twice}\" names one field for both texts of a pair;");
+        assert!(told.starts_with(&message), "{told}");
+    }
     // Of one text the name may have a comma.
     let one = Documents::of(Some("a,b"), false);
     assert_eq!(one, Ok(Documents::Field("a,b".to_owned())));
@@ -39,11 +44,21 @@ fn a_line_with_a_tab_is_a_pair() {
     let lines = "a cat\tan animal\n\none text\nthree\tare\tmore than two\n";
     // A table that is nothing but pairs has that name, too.
     let even = "a cat\tan animal\na \"dog\"\tanother\nx\ty\nz\tw\n";
-    for (name, text) in [("pairs.txt", lines), ("pairs.tsv", even)] {
+    // A quote is a character like any other, closed or not.
+    let quoted = "\"Tis a cat\tan animal\na dog\t\"another\" one\nx \"\t\"y\n\nz\t\"w\n";
+    for (name, text) in [
+        ("pairs.txt", lines),
+        ("pairs.tsv", even),
+        ("quoted.tsv", quoted),
+        ("quoted.txt", quoted),
+    ] {
         let path = write(&folder, name, text);
         let expected: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
         assert_eq!(texts_of(&pairs(&path).expect("a corpus")), expected);
     }
+    let old = write(&folder, "old.tsv", even.replace('\n', "\r"));
+    let expected: Vec<&str> = even.lines().collect();
+    assert_eq!(texts_of(&pairs(&old).expect("a corpus")), expected);
     let strings = write(&folder, "strings.jsonl", "\"a\\tb\"\n\"c\\td\"\n");
     assert_eq!(
         texts_of(&pairs(&strings).expect("a corpus")),
@@ -115,6 +130,21 @@ fn what_is_no_list_of_pairs_is_refused() {
         ),
         (
             "lists.jsonl",
+        (
+            "three.txt",
+            "1\ta\tb\n2\tc\td\n3\te\tf\n4\tg\th\n".to_owned(),
+            "Its first row is 1, a, b. Write two of its columns",
+        ),
+        (
+            "named.txt",
+            format!("\"question1\"\t\"question2\"\n{rows}"),
+            "Its first row is question1, question2. Write two of its columns",
+        ),
+        (
+            "protected.tsv",
+            "\"a\tcat\"\tan animal\n\"a\tdog\"\tanother\n".to_owned(),
+            "without quotes, with a tab between the two texts",
+        ),
             "[\"a\", \"b\"]\n[\"c\", \"d\"]\n".to_owned(),
             "with a tab between them (jq -r '@tsv')",
         ),
