@@ -225,17 +225,24 @@ impl Lines {
             line: self.at.line + 1,
             reason,
         })?;
-        let document = document.unwrap_or_default();
-        let begin = |text: &str| text[..text.floor_char_boundary(self.line_bytes)].to_owned();
-        let kept = match documents {
-            Documents::Lines | Documents::Field(_) => begin(&document),
-            Documents::Pairs | Documents::Fields(_) => match document.split_once(PAIR) {
-                Some((first, second)) => format!("{}{PAIR}{}", begin(first), begin(second)),
-                None => begin(&document),
-            },
+        let mut kept = document.unwrap_or_default();
+        let whole = kept.len();
+        let tab = match documents {
+            Documents::Lines | Documents::Field(_) => None,
+            Documents::Pairs | Documents::Fields(_) => kept.find(PAIR),
         };
+        let last = tab.map_or(0, |tab| tab + PAIR.len_utf8());
+        kept.truncate(last + kept[last..].floor_char_boundary(self.line_bytes));
+        if let Some(tab) = tab {
+            kept.drain(kept[..tab].floor_char_boundary(self.line_bytes)..tab);
+        }
+        let is_cut = kept.len() < whole;
+        if is_cut {
+            // A block holds many of them.
+            kept.shrink_to_fit();
+        }
         Ok(Line {
-            cut: line.cut || kept.len() < document.len(),
+            cut: line.cut || is_cut,
             text: kept,
             ..line
         })

@@ -93,12 +93,14 @@ fn two_fields_of_json_lines_are_a_pair() {
 #[test]
 fn each_text_of_a_pair_is_cut_by_itself() {
     let folder = folder();
-    let (long, few) = ("word ".repeat(100), BlockLimits::for_max_length(2));
+    let (long, few) = ("worö".repeat(100), BlockLimits::for_max_length(2));
     let line = format!("{long}\tsecond\nfirst\t{long}\nfirst\tsecond\n");
     let json = format!("{{\"query\": \"{long}\", \"passage\": \"second\"}}\n");
     let of_lines = pairs(&write(&folder, "long.txt", line)).expect("a corpus");
     let of_fields = fields(&write(&folder, "long.jsonl", json)).expect("a corpus");
-    let begin = &long[..few.line_bytes];
+    // 64 bytes end within a letter.
+    let begin = &long[..few.line_bytes - 1];
+    assert!(!long.is_char_boundary(few.line_bytes));
     let first = (format!("{begin}{PAIR}second"), true);
     let second = (format!("first{PAIR}{begin}"), true);
     let third = (format!("first{PAIR}second"), false);
@@ -129,8 +131,6 @@ fn what_is_no_list_of_pairs_is_refused() {
             "Its first row is 1, a, b. Write two of its columns",
         ),
         (
-            "lists.jsonl",
-        (
             "three.txt",
             "1\ta\tb\n2\tc\td\n3\te\tf\n4\tg\th\n".to_owned(),
             "Its first row is 1, a, b. Write two of its columns",
@@ -145,6 +145,8 @@ fn what_is_no_list_of_pairs_is_refused() {
             "\"a\tcat\"\tan animal\n\"a\tdog\"\tanother\n".to_owned(),
             "without quotes, with a tab between the two texts",
         ),
+        (
+            "lists.jsonl",
             "[\"a\", \"b\"]\n[\"c\", \"d\"]\n".to_owned(),
             "with a tab between them (jq -r '@tsv')",
         ),
