@@ -602,12 +602,40 @@ fn a_tokenizer_for_pairs_tells_them_by_what_stands_between() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn two_texts_need_room_beside_their_special_tokens() {
-    let tokenizer = tiny_bert().tokenizer().unwrap().truncating(3).unwrap();
-    let error = tokenizer.encode_pairs(&[("the", "model")]).err().unwrap();
-    assert_eq!(
-        error.to_string(),
-        "tokenizer: max_length 3 leaves no room beside 3 special tokens"
-    );
+    let tokenizer = tiny_bert().tokenizer().unwrap();
+    let short = tokenizer.clone().truncating(3).unwrap();
+    let error = short.encode_pairs(&[("the", "model")]).err().unwrap();
+    let message = "tokenizer: max_length 3 leaves no room beside 3 special tokens";
+    assert_eq!(error.to_string(), message);
+    // Known before a text is read.
+    let for_pairs = tokenizer.for_pairs('\t');
+    let error = for_pairs.clone().truncating(3).err().unwrap();
+    assert_eq!(error.to_string(), message);
+    let least = for_pairs.truncating(4).unwrap();
+    assert_eq!(least.encode(&["the\tmodel"]).unwrap()[0].ids.len(), 4);
+}
+
+/// As transformers does: a template has token types, and `model_input_names` says whether the model hears of them.
+#[wasm_bindgen_test(unsupported = test)]
+fn a_tokenizer_may_keep_its_types_to_itself() {
+    let types = |names: Value| {
+        let settings = json!({"tokenizer_class": "BertTokenizer", "model_input_names": names});
+        let tokenizer = tiny_bert().get("tokenizer.json").unwrap().to_vec();
+        let files = BTreeMap::from([
+            ("tokenizer.json".to_owned(), tokenizer),
+            (
+                "tokenizer_config.json".to_owned(),
+                settings.to_string().into_bytes(),
+            ),
+        ]);
+        let tokenizer = Folder::from_files("typed", files).tokenizer().unwrap();
+        let tokens = tokenizer.encode_pairs(&[("the", "model")]).unwrap();
+        tokens[0].types.clone()
+    };
+    let told = types(json!(["input_ids", "token_type_ids", "attention_mask"]));
+    assert!(told.contains(&1), "{told:?}");
+    assert_eq!(types(Value::Null), told);
+    assert_eq!(types(json!(["input_ids", "attention_mask"])), [0_u32; 0]);
 }
 
 /// Beyond a MiB of text without a token, nobody looks for one.

@@ -256,12 +256,16 @@ pub fn standing_alone(
 ) -> Result<(), TokenizerError> {
     config.insert("tokenizer_class".into(), "PreTrainedTokenizerFast".into());
     let model = object(files, "config.json")?;
-    let has_types = ["bert", "electra"].map(Value::from);
+    // What these have where their config.json does not say it.
+    let two = ["bert", "electra", "nomic_bert"].map(Value::from);
+    let has_types = match model.get("type_vocab_size").and_then(Value::as_u64) {
+        Some(types) => types > 1,
+        None => model
+            .get("model_type")
+            .is_some_and(|model| two.contains(model)),
+    };
     // That class gives token types to every model, and some take none.
-    if !model
-        .get("model_type")
-        .is_some_and(|model| has_types.contains(model))
-    {
+    if !has_types {
         let inputs = config.entry("model_input_names");
         inputs.or_insert_with(|| json!(["input_ids", "attention_mask"]));
     }

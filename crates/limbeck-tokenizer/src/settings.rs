@@ -135,6 +135,8 @@ pub struct Settings {
     pub split_special_tokens: bool,
     /// A long text loses its beginning.
     pub cuts_left: bool,
+    /// The model is told token types, unless `model_input_names` leaves them out.
+    pub has_types: bool,
     /// Tokens by the ids that they should have.
     pub added: BTreeMap<u32, AddedToken>,
     /// By role, in the order in which they are added; then those without a role.
@@ -183,6 +185,10 @@ impl Settings {
             add_prefix_space: is("add_prefix_space")?,
             split_special_tokens: is("split_special_tokens")?.unwrap_or(false),
             cuts_left: config.get("truncation_side").is_some_and(|s| s == "left"),
+            has_types: match config.get("model_input_names") {
+                Some(Value::Array(names)) => names.iter().any(|name| name == "token_type_ids"),
+                _ => true,
+            },
             specials: named.specials(class, &added),
             added,
             rows: model

@@ -50,7 +50,7 @@ const PROBES: [&str; 3] = [
 pub struct Tokens {
     /// Token ids, at most `max_length` of them if the tokenizer truncates.
     pub ids: Vec<u32>,
-    /// The token type of each: which of two texts it belongs to, where the tokenizer says so. None where all are 0.
+    /// The token type of each: which of two texts it belongs to, where the tokenizer tells the model so. None where all are 0.
     pub types: Vec<u32>,
     /// Whether the text was longer and lost its end.
     pub truncated: bool,
@@ -74,6 +74,16 @@ struct Beginning {
     beyond: usize,
 }
 
+/// A text of a pair, without special tokens.
+struct TextOfPair {
+    /// `max_length` tokens of it at most.
+    encoding: Encoding,
+    /// How many it has.
+    tokens: usize,
+    /// Whether not all of it was looked at.
+    is_cut: bool,
+}
+
 /// A tokenizer of a model folder: WordPiece, byte-level BPE or Unigram, whatever tokenizer.json says.
 #[derive(Clone)]
 pub struct Tokenizer {
@@ -86,6 +96,8 @@ pub struct Tokenizer {
     pub(crate) unknown: Option<u32>,
     /// What stands between the two texts of a pair, if pairs are read.
     between: Option<char>,
+    /// Whether the model is told the token types of its template.
+    has_types: bool,
     /// Whether the class that the folder names would make other tokens of its tokenizer.json.
     pub(crate) alone: bool,
 }
@@ -116,6 +128,7 @@ impl Tokenizer {
         if settings.cuts_left {
             tokenizer.cuts = TruncationDirection::Left;
         }
+        tokenizer.has_types = settings.has_types;
         Ok(tokenizer)
     }
 
@@ -161,6 +174,7 @@ impl Tokenizer {
             max_length: None,
             cuts: TruncationDirection::Right,
             between: None,
+            has_types: true,
             unknown,
             alone: false,
         })
@@ -215,9 +229,12 @@ impl Tokenizer {
     /// text than that takes, and never at more than [`MOST_BYTES`].
     ///
     /// # Errors
-    /// `max_length` leaves no room beside the special tokens.
+    /// `max_length` leaves no room beside the special tokens, or those of a pair if pairs are read.
     pub fn truncating(mut self, max_length: usize) -> Result<Self, TokenizerError> {
-        let special = self.special_tokens()?;
+        let special = match self.between {
+            Some(_) => self.special_tokens()?.max(self.special_of_pair()),
+            None => self.special_tokens()?,
+        };
         if max_length <= special {
             return Err(no_room(max_length, special));
         }
@@ -280,7 +297,7 @@ impl Tokenizer {
     }
 
     fn beginning(&self, text: &str) -> Result<Beginning, TokenizerError> {
-        let encoding = self.encoding(text, text.into())?;
+        let encoding = self.encoding(text, true)?;
         let beyond = encoding.get_overflowing().iter();
         Ok(Beginning {
             ids: encoding.get_ids().to_vec(),
@@ -288,13 +305,8 @@ impl Tokenizer {
         })
     }
 
-    /// `text` names the input in errors.
-    fn encoding(&self, text: &str, input: EncodeInput) -> Result<Encoding, TokenizerError> {
-        let wrong = |reason: String| {
-            TokenizerError::new(format!("it fails on the text `{}`: {reason}", shown(text)))
-        };
-        let encoding = caught(|| self.inner.encode_fast(input, true)).map_err(wrong)?;
-        encoding.map_err(|e| wrong(e.to_string()))
+    fn encoding(&self, text: &str, with_special: bool) -> Result<Encoding, TokenizerError> {
+        tried(text, || self.inner.encode_fast(text, with_special))
     }
 
     /// Ids and token types of each pair of texts, by the tokenizer's template for pairs.
@@ -315,21 +327,36 @@ impl Tokenizer {
         self
     }
 
-    fn require_room_for_pairs(&self) -> Result<(), TokenizerError> {
+    fn special_of_pair(&self) -> usize {
         let ends = self.inner.get_post_processor();
-        let special = ends.map_or(0, |ends| ends.added_tokens(true));
+        ends.map_or(0, |ends| ends.added_tokens(true))
+    }
+
+    fn require_room_for_pairs(&self) -> Result<(), TokenizerError> {
+        let special = self.special_of_pair();
         match self.max_length {
             Some(max_length) if max_length <= special => Err(no_room(max_length, special)),
             _ => Ok(()),
         }
     }
 
+    /// Texts are cut here and not by the library, which would join each piece that it cuts off of the first with each of the second.
     fn encode_pair(&self, (first, second): (&str, &str)) -> Result<Tokens, TokenizerError> {
-        let (a, b) = (self.enough_of(first)?, self.enough_of(second)?);
-        let encoding = self.encoding(first, (a, b).into())?;
-        let is_cut = a.len() + b.len() < first.len() + second.len();
+        let (mut a, mut b) = (self.text_of_pair(first, 0)?, self.text_of_pair(second, 1)?);
+        let whole = [a.tokens, b.tokens];
+        let kept = match self.max_length {
+            Some(max_length) => longest_first(whole, max_length - self.special_of_pair()),
+            None => whole,
+        };
+        for (text, kept) in [&mut a, &mut b].into_iter().zip(kept) {
+            text.encoding.truncate(kept, 0, self.cuts);
+            text.encoding.take_overflowing();
+        }
+        let is_cut = a.is_cut || b.is_cut || kept != whole;
+        let (a, b) = (a.encoding, Some(b.encoding));
+        let encoding = tried(first, || self.inner.post_process(a, b, true))?;
         let types = encoding.get_type_ids();
-        let has_types = types.iter().any(|of_token| *of_token != 0);
+        let has_types = self.has_types && types.iter().any(|of_token| *of_token != 0);
         Ok(Tokens {
             ids: encoding.get_ids().to_vec(),
             types: if has_types {
@@ -337,20 +364,26 @@ impl Tokenizer {
             } else {
                 Vec::new()
             },
-            truncated: is_cut || !encoding.get_overflowing().is_empty(),
+            truncated: is_cut,
         })
     }
 
-    /// What is looked at of a text of a pair. Of two long ones the library would join each piece that it cuts off of the first
-    /// with each of the second.
-    fn enough_of<'a>(&self, text: &'a str) -> Result<&'a str, TokenizerError> {
-        match self.max_length {
-            Some(max_length) if text.len() > first_bytes(max_length) => {
-                let (looked_at, _) = self.looked_at(text)?;
-                Ok(looked_at)
-            }
-            _ => Ok(text),
-        }
+    /// A text of a pair, in tokens of this type.
+    fn text_of_pair(&self, text: &str, type_id: u32) -> Result<TextOfPair, TokenizerError> {
+        let looked_at = match self.max_length {
+            Some(max_length) if text.len() > first_bytes(max_length) => self.looked_at(text)?.0,
+            _ => text,
+        };
+        let mut encoding = self.encoding(looked_at, false)?;
+        let beyond = encoding.take_overflowing();
+        let beyond = beyond.iter().map(|piece| piece.get_ids().len());
+        let first = encoding.get_ids().len();
+        encoding.set_type_ids(vec![type_id; first]);
+        Ok(TextOfPair {
+            tokens: first + beyond.sum::<usize>(),
+            encoding,
+            is_cut: looked_at.len() < text.len(),
+        })
     }
 
     /// The same tokenizer for sentences that are split into words: byte-level BPE reads every word as if a space stood before it.
@@ -481,7 +514,7 @@ impl Tokenizer {
             )));
         }
         for text in PROBES {
-            let [found, expected] = [self, other].map(|of| of.encoding(text, (*text).into()));
+            let [found, expected] = [self, other].map(|of| of.encoding(text, true));
             let (found, expected) = (found?, expected?);
             if found.get_ids() != expected.get_ids() {
                 return Ok(Some(format!(
@@ -574,6 +607,31 @@ fn spaced(own: PreTokenizerWrapper) -> PreTokenizerWrapper {
             PreTokenizers::new(all.into_iter().map(spaced).collect()).into()
         }
         own => own,
+    }
+}
+
+/// What the library makes of a text, which names it in errors.
+fn tried(
+    text: &str,
+    make: impl FnOnce() -> tokenizers::Result<Encoding>,
+) -> Result<Encoding, TokenizerError> {
+    let wrong = |reason: String| {
+        TokenizerError::new(format!("it fails on the text `{}`: {reason}", shown(text)))
+    };
+    let encoding = caught(make).map_err(wrong)?;
+    encoding.map_err(|e| wrong(e.to_string()))
+}
+
+/// How many tokens are kept of each text of a pair, `most` together: of the longer one as many as the other leaves it, and of two long
+/// ones half each, as `TruncationStrategy::LongestFirst` has it.
+fn longest_first([a, b]: [usize; 2], most: usize) -> [usize; 2] {
+    let (half, other) = (most / 2, most - most / 2);
+    match a <= b {
+        _ if a + b <= most => [a, b],
+        true if a <= half => [a, most - a],
+        false if b <= half => [most - b, b],
+        true => [half, other],
+        false => [other, half],
     }
 }
 

@@ -82,6 +82,34 @@ fn copies_make_the_same_tokens_and_so_does_their_tokenizer_json() {
     }
 }
 
+/// Whoever reads a copy that needs no class gives token types to the models that have some, and to no other.
+#[test]
+fn a_copy_that_stands_alone_says_whether_there_are_token_types() {
+    let (files, _) = folder("bert-json");
+    for (model, has_types) in [
+        (json!({"model_type": "bert"}), true),
+        (json!({"model_type": "bert", "type_vocab_size": 1}), false),
+        (json!({"model_type": "nomic_bert"}), true),
+        (json!({"model_type": "new", "type_vocab_size": 2}), true),
+        (
+            json!({"model_type": "roberta", "type_vocab_size": 1}),
+            false,
+        ),
+        (json!({"model_type": "modernbert"}), false),
+    ] {
+        let files = with(&files, "config.json", &model);
+        let copy = copied(&read(&files).unwrap().alone(), &files);
+        let config: Value = serde_json::from_str(&copy["tokenizer_config.json"]).unwrap();
+        let inputs = match has_types {
+            true => Value::Null,
+            false => json!(["input_ids", "attention_mask"]),
+        };
+        assert_eq!(config["model_input_names"], inputs, "{model}");
+        let pairs = read(&copy).unwrap().encode_pairs(&[("one", "two")]);
+        assert_eq!(pairs.unwrap()[0].types.contains(&1), has_types, "{model}");
+    }
+}
+
 /// What agrees with its class is copied byte by byte.
 #[test]
 fn a_tokenizer_json_that_holds_is_copied_as_it_is() {
