@@ -1487,6 +1487,30 @@ async fn a_long_sentence_is_cut_and_said_so() {
 }
 
 /// A sentence of which nothing can be drawn is refused, and the one before stays.
+/// A held-out pair that is too long to be drawn stays a pair: both of its texts lose their ends.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_long_pair_is_drawn_with_both_texts() {
+    let [first, second] = ["a small word and ", "the large model "].map(|text| text.repeat(9));
+    let text: String = (0..30)
+        .map(|n| format!("{n} {first}\t{second}\n"))
+        .collect();
+    let recipe = Recipe {
+        corpus_pairs: true,
+        max_length: 40,
+        ..recipe()
+    };
+    with_engine(Memory::new(cpu()), async |asker| {
+        provide(asker, &text).await;
+        start_with(asker, recipe);
+        let drawn = sentence(&asker.until(is(&FINISHED)).await);
+        assert_eq!((drawn.tokens.len(), drawn.left_out), (20, 20));
+        let ends = (0..20).filter(|at| drawn.tokens[*at] == "[SEP]");
+        let ends: Vec<usize> = ends.collect();
+        assert!(matches!(ends[..], [5..15, 19]), "{:?}", drawn.tokens);
+    })
+    .await;
+}
+
 #[wasm_bindgen_test(unsupported = pollster::test)]
 async fn a_sentence_without_tokens_is_refused() {
     with_engine(Memory::new(cpu()), async |asker| {

@@ -109,10 +109,10 @@ impl Heldout {
             kind,
             meaning,
         } = unseen(plan, corpus, tokenizer, lines)?;
-        check_known(tokenizer, &sequences)?;
+        check_known(&plan.recipe, tokenizer, &texts, &sequences)?;
         let measured = counted(sequences.len(), kind.trim_end_matches('s'));
         let note = format!("Measured on {measured}{meaning}.");
-        let (picture, picture_left_out) = picture(&sequences);
+        let (picture, picture_left_out) = picture(tokenizer, &texts, &sequences)?;
         let sentences = sentences(texts, &sequences, SENTENCES);
         let mut sequences: Vec<(usize, Tokens)> = parts.into_iter().zip(sequences).collect();
         sequences.sort_by_key(|(part, tokens)| (*part, tokens.ids.len()));
@@ -223,12 +223,21 @@ fn require_pair(recipe: &Recipe, corpus: &Corpus) -> Result<(), HeldoutError> {
 }
 
 /// More unknown tokens than others are no text for this tokenizer.
-fn check_known(tokenizer: &Tokenizer, sequences: &[Tokens]) -> Result<(), HeldoutError> {
-    let special = tokenizer.special_tokens()?;
-    let tokens = sequences
-        .iter()
-        .map(|tokens| tokens.ids.len().saturating_sub(special))
-        .sum();
+fn check_known(
+    recipe: &Recipe,
+    tokenizer: &Tokenizer,
+    texts: &[String],
+    sequences: &[Tokens],
+) -> Result<(), HeldoutError> {
+    let one = tokenizer.special_tokens()?;
+    let two = match recipe.corpus_pairs {
+        true => tokenizer.encode_pairs(&[("", "")])?[0].ids.len(),
+        false => one,
+    };
+    let special = |text: &String| if text.contains(PAIR) { two } else { one };
+    let sizes = texts.iter().zip(sequences);
+    let sizes = sizes.map(|(text, tokens)| tokens.ids.len().saturating_sub(special(text)));
+    let tokens = sizes.sum();
     let unknown = tokenizer.unknown().map_or(0, |unknown| {
         let all = sequences.iter().flat_map(|tokens| &tokens.ids);
         all.filter(|id| **id == unknown).count()
@@ -239,14 +248,23 @@ fn check_known(tokenizer: &Tokenizer, sequences: &[Tokens]) -> Result<(), Heldou
     Ok(())
 }
 
-/// A sentence that is neither trivial nor too long to be drawn, and how much of it was cut off.
-fn picture(sequences: &[Tokens]) -> (Batch, u64) {
-    let fits = |t: &&Tokens| (PICTURE_TOKENS * 3 / 5..=PICTURE_TOKENS).contains(&t.ids.len());
-    let Tokens { ids, types, .. } = sequences.iter().find(fits).unwrap_or(&sequences[0]);
-    let kept = ids.len().min(PICTURE_TOKENS);
-    let types = &types[..kept.min(types.len())];
-    let left_out = ids.len() - kept;
-    (Batch::of_one(&ids[..kept], types), left_out as u64)
+/// A sentence that is neither trivial nor too long to be drawn, and how much of it was cut off: as the tokenizer cuts, so that a pair
+/// stays one.
+fn picture(
+    tokenizer: &Tokenizer,
+    texts: &[String],
+    sequences: &[Tokens],
+) -> Result<(Batch, u64), HeldoutError> {
+    let fits = |t: &Tokens| (PICTURE_TOKENS * 3 / 5..=PICTURE_TOKENS).contains(&t.ids.len());
+    let chosen = sequences.iter().position(fits).unwrap_or(0);
+    let mut tokens = sequences[chosen].clone();
+    let all = tokens.ids.len();
+    if all > PICTURE_TOKENS {
+        let truncating = tokenizer.clone().truncating(PICTURE_TOKENS)?;
+        tokens = truncating.encode(&[&texts[chosen]])?.remove(0);
+    }
+    let left_out = all - tokens.ids.len();
+    Ok((Batch::of_one(&tokens.ids, &tokens.types), left_out as u64))
 }
 
 /// The ids of a sequence, and their types.

@@ -158,6 +158,11 @@ fn a_corpus_that_the_tokenizer_does_not_know_is_refused() {
     scene
         .distill(&["--corpus", "emoji.txt"])
         .refused(1, message);
+    // What stands between the texts of a pair is no token of theirs.
+    scene.write("pairs.txt", "😀 😀\t🎉\n😀\t\n");
+    scene
+        .distill(&["--corpus", "pairs.txt", "--corpus-pairs"])
+        .refused(1, message);
 }
 
 /// Whatever the model calls its unknown token.
