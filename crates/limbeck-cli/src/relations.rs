@@ -17,7 +17,7 @@ use limbeck_kernels::Taps;
 use limbeck_model::{Encoder, Folder, TokenBatch, Tokenizer, Tokens, checks, to_host};
 use limbeck_recipe::batching::Batch;
 use limbeck_recipe::{
-    Config, DeviceChoice, PAIR, Pair, Plan, Recipe, Tap, Vector, common_relation_heads, counted,
+    Config, DeviceChoice, Pair, Plan, Recipe, Tap, Vector, common_relation_heads, counted,
     relation_widths, usual_relation_heads, usual_teacher_layer,
 };
 use limbeck_relations::{
@@ -78,17 +78,6 @@ pub struct Arguments {
     device: DeviceChoice,
 }
 
-impl Arguments {
-    /// The text, or both with a tab between them.
-    fn line(&self) -> String {
-        let text = self.text.replace(PAIR, " ");
-        match &self.second {
-            Some(second) => format!("{text}{PAIR}{second}"),
-            None => text,
-        }
-    }
-}
-
 /// Runs `limbeck relations`.
 ///
 /// # Errors
@@ -109,7 +98,7 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let tap = recipe.as_ref().map(|recipe| recipe.tap).unwrap_or_default();
     let plan = plan.as_ref();
     let choice = Choice::new(arguments, &teacher.config, &student.config, plan, tap)?;
-    let text = tokens(&arguments.line(), &teacher, &student)?;
+    let text = tokens(arguments, &teacher, &student)?;
     let opened = device::open_for_engine(arguments.device)?;
     require_room(
         &choice,
@@ -382,22 +371,22 @@ fn demand_heads(heads: usize, student: &Config, teacher: &Config) -> Result<(), 
     }
 }
 
-/// The tokens of a text.
+/// The tokens of a text, or of two.
 struct Text {
     of_one: Batch,
-    /// What the tokenizer puts around every text.
+    /// What the tokenizer puts around every text, or around two.
     special: Vec<u32>,
 }
 
-/// The tokens of the text, the same for both models, cut to what both take.
-fn tokens(text: &str, teacher: &Side, student: &Side) -> Result<Text, CliError> {
-    let reads = |side: &Side| side.tokenizer.clone().for_pairs(PAIR);
+/// The tokens of what is to be read, the same for both models, cut to what both take.
+fn tokens(arguments: &Arguments, teacher: &Side, student: &Side) -> Result<Text, CliError> {
+    let (text, second) = (&*arguments.text, arguments.second.as_deref());
     demand_one_tokenizer(teacher, student)?;
-    let mut tokens = encode(&reads(teacher), text)?;
-    if tokens != encode(&reads(student), text)? {
+    let mut tokens = encode(&teacher.tokenizer, text, second)?;
+    if tokens != encode(&student.tokenizer, text, second)? {
         return Err(other_tokens("they split this text into different tokens"));
     }
-    let special = encode(&teacher.tokenizer, "")?.ids;
+    let special = encode(&teacher.tokenizer, "", second.and(Some("")))?.ids;
     if tokens.ids.iter().all(|id| special.contains(id)) {
         return Err(CliError::Usage(
             "the text has no token to draw relations of; give --text at least one word".into(),
@@ -409,14 +398,19 @@ fn tokens(text: &str, teacher: &Side, student: &Side) -> Result<Text, CliError> 
             "The text has {} tokens; truncated to {longest}, the models' limit",
             tokens.ids.len()
         ));
-        tokens = encode(&reads(teacher).truncating(longest)?, text)?;
+        let truncating = teacher.tokenizer.clone().truncating(longest)?;
+        tokens = encode(&truncating, text, second)?;
     }
     let of_one = Batch::of_one(&tokens.ids, &tokens.types);
     Ok(Text { of_one, special })
 }
 
-fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Tokens, CliError> {
-    Ok(tokenizer.encode(&[text])?.remove(0))
+fn encode(tokenizer: &Tokenizer, text: &str, second: Option<&str>) -> Result<Tokens, CliError> {
+    let mut tokens = match second {
+        Some(second) => tokenizer.encode_pairs(&[(text, second)])?,
+        None => tokenizer.encode(&[text])?,
+    };
+    Ok(tokens.remove(0))
 }
 
 fn demand_one_tokenizer(teacher: &Side, student: &Side) -> Result<(), CliError> {

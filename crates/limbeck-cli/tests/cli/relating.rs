@@ -536,3 +536,22 @@ fn a_second_text_is_read_after_the_first() {
     let [tab, space] = [tab, space].map(|text| json_of(&scene, &text, &[])["pairs"].clone());
     assert_eq!(tab, space);
 }
+
+/// To BERT it is a space; to others a tab is a character like any other, and no text loses it.
+#[test]
+fn a_tab_reaches_the_tokenizer() {
+    let scene = Scene::new();
+    scene.keep_tokenizer_json();
+    let by_spaces = json!({
+        "type": "Split", "pattern": {"String": " "}, "behavior": "Removed", "invert": false,
+    });
+    for (part, value) in [("/normalizer", Value::Null), ("/pre_tokenizer", by_spaces)] {
+        scene.set_field("teacher/tokenizer.json", part, value);
+    }
+    scene.distill(&["--out", "student"]).done();
+    let tab = json_of(&scene, "the\tmodel two", &["--second", "the\tmodel"]);
+    let expected = json!(["[CLS]", "[UNK]", "two", "[SEP]", "[UNK]", "[SEP]"]);
+    assert_eq!(tab["tokens"], expected);
+    let alone = json_of(&scene, "the\tmodel two", &[]);
+    assert_eq!(alone["tokens"], json!(["[CLS]", "[UNK]", "two", "[SEP]"]));
+}
