@@ -32,4 +32,4 @@ pub use form::other_than_text;
 pub use json::{MOST_BYTES as MOST_JSON_BYTES, document, id};
 #[cfg(not(target_family = "wasm"))]
 pub use loader::Loader;
-pub use packing::{unpacked, unpacked_name};
+pub use packing::{unpacked, unpacked_name, unpacked_whole};

@@ -118,6 +118,16 @@ pub fn unpacked(mut text: Packed) -> io::Result<Packed> {
     })
 }
 
+/// The same text as a whole; none if it has more than so many bytes.
+///
+/// # Errors
+/// It cannot be read or unpacked.
+pub fn unpacked_whole(text: Packed, most: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    unpacked(text)?.take(most + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= most).then_some(bytes))
+}
+
 /// A packed text: one member, stream or frame after another, with zeros behind the last as tapes and block devices leave them.
 pub(crate) struct Unpacked {
     packing: Packing,

@@ -385,6 +385,15 @@ pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     std::fs::read(path)
 }
 
+/// A file to read a part of; what [`read_file`] refuses, this does, too.
+///
+/// # Errors
+/// There is no such file, it is of another kind, or it cannot be opened.
+pub fn open_file(path: &Path) -> io::Result<std::fs::File> {
+    require_file(path)?;
+    std::fs::File::open(path)
+}
+
 /// Links are followed. That a folder is no file, the system says itself.
 fn require_file(path: &Path) -> io::Result<()> {
     let kind = path.metadata()?.file_type();

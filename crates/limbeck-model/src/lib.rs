@@ -85,7 +85,7 @@ pub use device::to_host;
 pub use dropout::Dropout;
 pub use encoder::{Encoder, checks};
 pub use error::ModelError;
-pub use folder::{Folder, read_file};
+pub use folder::{Folder, open_file, read_file};
 pub use limbeck_kernels::Taps;
 pub use limbeck_tokenizer::{
     Keep, Kept, MOST_BYTES, Tokenizer, TokenizerError, Tokens, WordTokens,

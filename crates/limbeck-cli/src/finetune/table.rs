@@ -1,16 +1,19 @@
 //! Files of labelled text: TSV, CSV or JSON lines, as rows of named columns.
 
 use std::collections::BTreeSet;
-use std::io::{Cursor, Read};
+use std::io::BufReader;
 use std::path::Path;
 
-use limbeck_corpus::{CorpusError, other_than_text, unpacked, unpacked_name};
-use limbeck_model::read_file;
+use limbeck_corpus::{CorpusError, other_than_text, unpacked_name, unpacked_whole};
+use limbeck_model::open_file;
 use limbeck_recipe::json_line;
 use limbeck_score::require_closed_quotes;
 use serde_json::{Map, Value};
 
 use crate::error::CliError;
+
+/// Bytes of a file of labelled text, at most, packed or not: all of it is in memory.
+const MOST_BYTES: u64 = 1 << 30;
 
 /// A file with a header, or the keys of its objects.
 #[derive(Debug)]
@@ -91,19 +94,25 @@ pub fn wrong(text: String) -> CliError {
 /// A file's name for messages, and its bytes: unpacked, with lines that end in LF where CR alone ended them.
 ///
 /// # Errors
-/// It cannot be read or unpacked.
+/// It cannot be read or unpacked, or is too large.
 pub fn bytes(path: &Path) -> Result<(String, Vec<u8>), CliError> {
-    let read = read_file(path).and_then(|packed| {
-        let mut bytes = Vec::new();
-        unpacked(Box::new(Cursor::new(packed)))?.read_to_end(&mut bytes)?;
-        Ok(bytes)
+    let name = path.display().to_string();
+    let read = open_file(path).and_then(|file| match file.metadata()?.len() {
+        0..=MOST_BYTES => unpacked_whole(Box::new(BufReader::new(file)), MOST_BYTES),
+        _ => Ok(None),
     });
-    let mut bytes = read.map_err(CliError::file("read", path))?;
+    let read = read.map_err(CliError::file("read", path))?;
+    let mut bytes = read.ok_or_else(|| {
+        let most = MOST_BYTES >> 20;
+        wrong(format!(
+            "{name} holds more than {most} MiB of text, the most that is read of labelled text, because all of it is in memory. Leave rows out"
+        ))
+    })?;
     if !bytes.contains(&b'\n') {
         let ends = bytes.iter_mut().filter(|byte| **byte == b'\r');
         ends.for_each(|end| *end = b'\n');
     }
-    Ok((path.display().to_string(), bytes))
+    Ok((name, bytes))
 }
 
 /// A file's extension in small letters, without what packing adds.

@@ -645,6 +645,17 @@ fn how_a_file_is_written_makes_no_difference() {
         .refused(1, "cannot read half.tsv.gz: incomplete deflate stream");
 }
 
+/// Before it is read: it is a hole, and takes no place on the disk.
+#[test]
+fn a_file_that_memory_cannot_hold_is_refused() {
+    let scene = task();
+    let file = std::fs::File::create(scene.path("huge.tsv")).expect("a file");
+    file.set_len((1 << 30) + 1).expect("a hole");
+    let message = "huge.tsv holds more than 1024 MiB of text, the most that is read of labelled text, because all of it is in memory. \
+                   Leave rows out";
+    finetune(&scene, &["--train", "huge.tsv"]).refused(1, message);
+}
+
 #[test]
 fn the_folders_of_others_are_left_alone() {
     let scene = task();

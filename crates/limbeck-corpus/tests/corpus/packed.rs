@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 
 use bzip2::write::BzEncoder;
-use limbeck_corpus::unpacked;
+use limbeck_corpus::{unpacked, unpacked_whole};
 use lzma_rust2::{XzOptions, XzWriter};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
@@ -99,6 +99,21 @@ fn a_packing_is_known_by_its_bytes_however_few_come_at_once() {
     let mut line = String::new();
     typed.read_line(&mut line).expect("a line");
     assert_eq!(line, "B\n");
+}
+
+/// Packed or not, whoever needs all of a text at once takes no more of it than it has room for.
+#[test]
+fn a_text_is_read_as_a_whole_or_not_at_all() {
+    let plain: Pack = |bytes| bytes.to_vec();
+    let text = text(500);
+    let length = text.len() as u64;
+    for (kind, pack) in KINDS.into_iter().chain([("plain", plain)]) {
+        for (most, expected) in [(length, Some(&text)), (length - 1, None), (0, None)] {
+            let packed = io::Cursor::new(pack(text.as_bytes()));
+            let found = unpacked_whole(Box::new(packed), most).expect(kind);
+            assert_eq!(found.as_deref(), expected.map(|t| t.as_bytes()), "{kind}");
+        }
+    }
 }
 
 #[test]
