@@ -94,7 +94,7 @@ pub struct Arguments {
 /// How many are encoded together.
 pub fn one_or_more(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| *number > 0);
-    number.ok_or_else(|| format!("`{text}` is not a whole number, 1 or more"))
+    number.ok_or_else(|| format!("`{text}` is not a whole number above 0"))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

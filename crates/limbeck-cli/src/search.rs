@@ -59,7 +59,7 @@ pub struct Arguments {
 
 fn parse_top(text: &str) -> Result<usize, String> {
     let top = text.parse().ok().filter(|top| *top > 0);
-    top.ok_or_else(|| format!("`{text}` is not a number of lines, 1 or more"))
+    top.ok_or_else(|| format!("`{text}` is not a number of lines above 0"))
 }
 
 /// A line and its vector.

@@ -766,7 +766,7 @@ fn nothing_is_encoded_in_batches_of_nothing() {
         ("--batch", "many"),
     ] {
         let message = format!(
-            "invalid value '{value}' for '{flag} <N>': `{value}` is not a whole number, 1 or more"
+            "invalid value '{value}' for '{flag} <N>': `{value}` is not a whole number above 0"
         );
         scene.encode(&[flag, value], "small\n").misused(&message);
     }

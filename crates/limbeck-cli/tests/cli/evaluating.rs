@@ -132,7 +132,7 @@ fn what_is_no_text_of_a_task_is_named() {
     assert_eq!(latin.code, Some(1));
     let none = ["--models", "teacher", "--tasks", "tasks", "--batch", "0"];
     evaluate(&scene, &none)
-        .misused("invalid value '0' for '--batch <N>': `0` is not a whole number, 1 or more");
+        .misused("invalid value '0' for '--batch <N>': `0` is not a whole number above 0");
 }
 
 #[test]

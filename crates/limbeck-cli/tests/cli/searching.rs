@@ -182,7 +182,7 @@ fn what_cannot_be_searched_is_said() {
         "there is nothing to search in empty.txt: no line has a text",
     );
     search(&scene, &["texts.txt", "a", "--top", "0"])
-        .misused("invalid value '0' for '--top <N>': `0` is not a number of lines, 1 or more");
+        .misused("invalid value '0' for '--top <N>': `0` is not a number of lines above 0");
     search(&scene, &["-"]).refused(
         2,
         "standard input holds either the lines or the queries: put the queries after the file, or give the lines as a file",
