@@ -147,12 +147,13 @@ pub struct Scales {
 impl Scales {
     /// Of a relation.
     pub fn of(relation: &Relation) -> Self {
-        let most = |values: &mut dyn Iterator<Item = f32>| {
-            values.fold(1e-6_f32, |most, value| most.max(value.abs()))
+        let most = |values: &[f32]| {
+            let each = values.iter();
+            each.fold(1e-6_f32, |most, value| most.max(value.abs()))
         };
         Self {
-            peak: most(&mut relation.teacher.iter().chain(&relation.student).copied()),
-            gap: most(&mut relation.difference().into_iter()),
+            peak: most(&relation.teacher).max(most(&relation.student)),
+            gap: most(&relation.difference()),
             kl: relation.kl.iter().fold(1e-6, |most: f64, kl| most.max(*kl)),
         }
     }

@@ -400,13 +400,13 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-fn softmax(scores: Vec<f64>) -> impl Iterator<Item = f32> {
+fn softmax(mut scores: Vec<f64>) -> impl Iterator<Item = f32> {
     let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let weight = move |score: f64| (score - most).exp();
-    let sum: f64 = scores.iter().copied().map(weight).sum();
-    scores
-        .into_iter()
-        .map(move |score| (weight(score) / sum) as f32)
+    for score in &mut scores {
+        *score = (*score - most).exp();
+    }
+    let sum: f64 = scores.iter().sum();
+    scores.into_iter().map(move |weight| (weight / sum) as f32)
 }
 
 fn greatest(values: impl Iterator<Item = f64>) -> usize {
