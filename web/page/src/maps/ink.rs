@@ -43,19 +43,6 @@ impl Ink {
     }
 }
 
-/// A map (S, S) as a picture of one pixel a cell; `part` tells the place of a value on the scale.
-fn image(
-    colours: &Colours,
-    values: &[f32],
-    size: usize,
-    part: impl Fn(f32) -> f32,
-) -> Option<HtmlCanvasElement> {
-    raster(&Pixels {
-        columns: size,
-        cells: colours.of(values, part),
-    })
-}
-
 /// A CSS gradient; `part` tells the place on the scale of each place in the gradient.
 pub fn gradient(colours: &Colours, part: impl Fn(f32) -> f32) -> String {
     let stops = (0..13).map(|i| {
@@ -66,24 +53,30 @@ pub fn gradient(colours: &Colours, part: impl Fn(f32) -> f32) -> String {
     format!("linear-gradient(90deg,{})", stops.join(","))
 }
 
-/// Teacher, student and difference, with at most `most` cells in a row.
+/// Teacher, student and difference, one below the other in a picture of one pixel a cell, with at most `most` cells in a row.
 pub fn three(
     relation: &Relation,
     most: usize,
     scales: Scales,
     ink: &Ink,
-) -> Option<[HtmlCanvasElement; 3]> {
+) -> Option<HtmlCanvasElement> {
+    let part = scales.probability();
     let probability = |values: &[f32]| {
-        let (size, values) = fitted(values, relation.size, most);
-        image(&ink.sequential, &values, size, scales.probability())
+        let (_, values) = fitted(values, relation.size, most);
+        ink.sequential.of(&values, &part)
     };
     let difference = relation.difference();
-    let (size, less) = fitted(&difference, relation.size, most);
-    Some([
-        probability(&relation.teacher)?,
-        probability(&relation.student)?,
-        image(&ink.diverging, &less, size, scales.difference())?,
-    ])
+    let (columns, less) = fitted(&difference, relation.size, most);
+    let less = ink.diverging.of(&less, scales.difference());
+    let cells = [
+        probability(&relation.teacher),
+        probability(&relation.student),
+        less,
+    ];
+    raster(&Pixels {
+        columns,
+        cells: cells.concat(),
+    })
 }
 
 #[cfg(test)]

@@ -20,9 +20,9 @@ const WIDEST_GAP: f64 = 64.0;
 const TITLE: f64 = 20.0;
 const LARGEST_CELL: f64 = 24.0;
 
-/// The three maps as images of one pixel a cell.
+/// The three maps, one below the other in an image of one pixel a cell.
 pub struct Panes {
-    images: [HtmlCanvasElement; 3],
+    image: HtmlCanvasElement,
     relation: Relation,
     scales: Scales,
 }
@@ -36,9 +36,9 @@ impl Panes {
 
     /// Of a relation, on given scales.
     pub fn scaled(relation: Relation, scales: Scales, ink: &Ink) -> Option<Self> {
-        let images = three(&relation, usize::MAX, scales, ink)?;
+        let image = three(&relation, usize::MAX, scales, ink)?;
         Some(Self {
-            images,
+            image,
             relation,
             scales,
         })
@@ -90,8 +90,7 @@ impl Panes {
         let surface = Surface::of(canvas, layout.height)?;
         let context = &surface.context;
         context.set_image_smoothing_enabled(false);
-        for (i, image) in self.images.iter().enumerate() {
-            let (x, y) = layout.places[i];
+        for (i, (x, y)) in layout.places.into_iter().enumerate() {
             context.set_font(&ink.palette.font(600, 13.0));
             context.set_text_align("left");
             context.set_text_baseline("alphabetic");
@@ -102,9 +101,9 @@ impl Panes {
             // An image that is not loaded would be an error; these are canvases.
             let _ = context
                 .draw_image_with_html_canvas_element_and_sw_and_sh_and_dx_and_dy_and_dw_and_dh(
-                    image,
+                    &self.image,
                     window.column as f64,
-                    window.row as f64,
+                    (i * self.relation.size + window.row) as f64,
                     count,
                     count,
                     x,

@@ -23,8 +23,8 @@ pub struct Thumb<'a> {
     pub chosen: bool,
 }
 
-/// Teacher, student and difference of each of some thumbs, as large as they are drawn.
-pub type Images = Vec<[HtmlCanvasElement; 3]>;
+/// Teacher, student and difference of each of some thumbs, one below the other, as large as they are drawn.
+pub type Images = Vec<HtmlCanvasElement>;
 
 /// The images of thumbs. All have one scale, so that they can be compared.
 pub fn images_of(thumbs: &[Thumb], ink: &Ink) -> Option<Images> {
@@ -52,12 +52,23 @@ pub fn draw_thumbs(
     let context = &surface.context;
     context.set_image_smoothing_enabled(false);
     context.set_text_align("center");
-    for (i, (thumb, three)) in thumbs.iter().zip(images).enumerate() {
+    for (i, (thumb, image)) in thumbs.iter().zip(images).enumerate() {
         let (x, y) = thumb_place(i, a_row);
-        for (line, image) in three.iter().enumerate() {
-            let top = y + line as f64 * (THUMB + THUMB_LINE);
+        let side = f64::from(image.width());
+        for line in [0.0, 1.0, 2.0] {
+            let top = y + line * (THUMB + THUMB_LINE);
             let _ = context
-                .draw_image_with_html_canvas_element_and_dw_and_dh(image, x, top, THUMB, THUMB);
+                .draw_image_with_html_canvas_element_and_sw_and_sh_and_dx_and_dy_and_dw_and_dh(
+                    image,
+                    0.0,
+                    line * side,
+                    side,
+                    side,
+                    x,
+                    top,
+                    THUMB,
+                    THUMB,
+                );
         }
         let (weight, colour) = match thumb.chosen {
             true => (700, &ink.palette.ink),
