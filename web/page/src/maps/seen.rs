@@ -193,7 +193,7 @@ impl How {
 
 impl Seen {
     /// Of what there is. Beside the student as it is now the student of the film is set, if a choice says so; the student of
-    /// another run comes before both.
+    /// another run comes before both. The maps of a teacher that was seen so before are taken from there.
     ///
     /// # Errors
     /// [`MapError`] if taps and choice do not fit, which [`How`] sees to.
@@ -202,6 +202,7 @@ impl Seen {
         run: &Usual,
         (from_teacher, (from_student, now)): (Arc<Taught>, (Arc<Learnt>, &Learnt)),
         other: Option<&Other>,
+        before: Option<&Self>,
     ) -> Result<Self, MapError> {
         let how = How::new(choice, run, (&from_teacher, &from_student), other);
         let reference = how.reference;
@@ -211,7 +212,21 @@ impl Seen {
             (None, Reference::StudentNow) => (&now.taps, how.student_layer, now.step),
             (None, _) => (&from_teacher.taps, how.teacher_layer, 0),
         };
-        let first = taps.map(first_layer, how.pair, how.heads)?;
+        let same = before.filter(|before| {
+            let kind = |how: &How| (how.reference, how.pair, how.heads, how.teacher_layer);
+            reference == Reference::Teacher
+                && kind(&before.how) == kind(&how)
+                && Arc::ptr_eq(&before.from_teacher, &from_teacher)
+        });
+        let first = match same {
+            Some(before) => before
+                .each
+                .iter()
+                .flat_map(|head| &head.teacher)
+                .copied()
+                .collect(),
+            None => taps.map(first_layer, how.pair, how.heads)?,
+        };
         let student = from_student
             .taps
             .map(how.student_layer, how.pair, how.heads)?;
@@ -240,7 +255,7 @@ impl Seen {
     pub fn of(run: &RunLog, choice: &Choice) -> Option<Self> {
         let (from_teacher, now) = (run.from_teacher.clone()?, run.from_student.clone()?);
         let both = (from_teacher, (now.clone(), &*now));
-        Self::new(choice, &Usual::of(run), both, None).ok()
+        Self::new(choice, &Usual::of(run), both, None, None).ok()
     }
 
     /// What is seen, in words: `Q-K, head 3 of 8, teacher layer 4, student layer 2 at step 300, KL 0.12 nats`.
@@ -465,7 +480,7 @@ mod tests {
     fn seen_beside(choice: &Choice, other: Option<&Other>) -> Seen {
         let (from_teacher, now) = both();
         let both = (from_teacher, (now.clone(), &*now));
-        Seen::new(choice, &RUN, both, other).expect("they fit")
+        Seen::new(choice, &RUN, both, other, None).expect("they fit")
     }
 
     #[test]
@@ -566,6 +581,42 @@ mod tests {
             assert_eq!(seen.how.instead.len(), 1);
             assert!(seen.how.instead[0].contains(why), "{:?}", seen.how.instead);
             assert_eq!(seen.how.elsewhere, elsewhere);
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_the_teacher_is_not_worked_out_again() {
+        let (from_teacher, now) = both();
+        let make = |choice: &Choice, before: Option<&Seen>| {
+            let both = (from_teacher.clone(), (now.clone(), &*now));
+            Seen::new(choice, &RUN, both, None, before).expect("they fit")
+        };
+        let mut before = make(&Choice::default(), None);
+        before.each[0].teacher[0] = 7.0;
+        let again = make(&Choice::default(), Some(&before));
+        assert_eq!(again.each[0].teacher, before.each[0].teacher);
+        assert_eq!(again.each[1], before.each[1]);
+        for other in [
+            Choice {
+                pair: Some(Pair::QK),
+                ..Choice::default()
+            },
+            Choice {
+                heads: Some(4),
+                ..Choice::default()
+            },
+            Choice {
+                teacher_layer: Some(1),
+                ..Choice::default()
+            },
+            Choice {
+                step: Some(5),
+                beside_now: true,
+                ..Choice::default()
+            },
+        ] {
+            let seen = make(&other, Some(&before));
+            assert_eq!(seen.each, make(&other, None).each, "{other:?}");
         }
     }
 

@@ -16,6 +16,9 @@ use super::view::View;
 use super::whose::Whose;
 use crate::state::{Learnt, Page, RunLog, Taught};
 
+/// Seconds that working out steps of the film may take of a frame.
+const SHARE: f64 = 0.01;
+
 /// Which relations are shown.
 pub struct Source {
     page: Page,
@@ -130,17 +133,18 @@ impl Source {
                         };
                         same && Arc::ptr_eq(from_student, &now) && shows(made) == shows(&choice)
                     });
-            if let Some(old) =
-                old.filter(|old| fresh && Arc::ptr_eq(&old.from_teacher, &from_teacher))
-            {
-                return Some(Ok(old));
+            let same = |old: &&Rc<Seen>| fresh && Arc::ptr_eq(&old.from_teacher, &from_teacher);
+            if let Some(old) = old.as_ref().filter(same) {
+                return Some(Ok(old.clone()));
             }
             let filmed = choice
                 .step
                 .and_then(|step| self.film(|film| film.student(step, &now)));
             let from_student = filmed.map_or_else(|| now.clone(), Arc::new);
             let both = (from_teacher, (from_student, &*now));
-            let seen = Seen::new(&choice, &Usual::of(run), both, other.as_ref()).map(Rc::new);
+            let usual = Usual::of(run);
+            let seen =
+                Seen::new(&choice, &usual, both, other.as_ref(), old.as_deref()).map(Rc::new);
             *self.made_of.borrow_mut() = Some((now, choice.clone(), other.clone()));
             if let Ok(seen) = &seen {
                 self.view.seen.set(Some(seen.clone()));
@@ -152,12 +156,12 @@ impl Source {
             .ok()
     }
 
-    /// The student at each of some steps of the film, in the pair and head that are shown. What was worked out for the same
-    /// head before is not worked out again.
-    pub fn over_time(&self, steps: &[u64]) -> Steps {
+    /// The student at each of some steps of the film, in the pair and head that are shown, and whether some are missing, because a
+    /// call takes a part of a frame: a long sentence needs several. What was worked out for the same head before is not worked out again.
+    pub fn over_time(&self, steps: &[u64]) -> (Steps, bool) {
         let choice = self.view.choice.get_untracked();
         let Some(seen) = self.see() else {
-            return Steps::default();
+            return Default::default();
         };
         let (how, head) = (&seen.how, seen.head(choice.head));
         let epoch = self.film(Film::epoch);
@@ -168,11 +172,17 @@ impl Source {
             true => times.1.clone(),
             false => Steps::default(),
         };
+        let clock = crate::state::now;
+        let (until, mut some, mut missing) = (clock() + SHARE, false, false);
         let frames = |run: &RunLog| {
             let (from_teacher, now) = (run.from_teacher.as_ref()?, run.from_student.as_ref()?);
             let at = |step: &u64| {
                 if let Some(frame) = had.iter().find(|frame| frame.0 == *step) {
                     return Some(frame.clone());
+                }
+                if some && clock() > until {
+                    missing = true;
+                    return None;
                 }
                 let filmed = self.film(|film| film.student(*step, now));
                 let from_student = Arc::new(filmed?);
@@ -183,7 +193,8 @@ impl Source {
                     ..choice.clone()
                 };
                 let both = (from_teacher.clone(), (from_student, &**now));
-                let seen = Seen::new(&choice, &Usual::of(run), both, None).ok()?;
+                let seen = Seen::new(&choice, &Usual::of(run), both, None, Some(&seen)).ok()?;
+                some = true;
                 Some((*step, Rc::new(seen.relation(head).clone())))
             };
             Some(steps.iter().filter_map(at).collect())
@@ -191,6 +202,6 @@ impl Source {
         let frames = untrack(|| self.view.with_run(self.page, frames)).flatten();
         let frames: Steps = Rc::new(frames.unwrap_or_default());
         *times = (Some(key), frames.clone());
-        frames
+        (frames, missing)
     }
 }

@@ -38,12 +38,16 @@ fn multiples(view: View, stage: Rc<Stage>) -> impl IntoView {
     let (host, canvas) = (NodeRef::<Div>::new(), NodeRef::<Canvas>::new());
     let (filmed, memory) = (stage.source.steps, stage.source.memory);
     let picked = StoredValue::new(Vec::<u64>::new());
+    let missing = Trigger::new();
     let redraw = Redraw::new(move || {
         let (Some(canvas), Some(host)) = (canvas.get_untracked(), host.get_untracked()) else {
             return;
         };
         let steps = filmed.with_untracked(|steps| spread(steps, MULTIPLES));
-        let frames = stage.source.over_time(&steps);
+        let (frames, are_missing) = stage.source.over_time(&steps);
+        if are_missing {
+            missing.notify();
+        }
         let last = filmed.with_untracked(|steps| steps.last().copied());
         let chosen = view.choice.with_untracked(|choice| choice.step).or(last);
         let thumbs: Vec<Thumb> = frames
@@ -65,6 +69,7 @@ fn multiples(view: View, stage: Rc<Stage>) -> impl IntoView {
         view.seen.track();
         view.choice.track();
         filmed.track();
+        missing.track();
         again.request();
     });
     watch(host, redraw);
