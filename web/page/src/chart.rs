@@ -18,7 +18,7 @@ use leptos::ev;
 use leptos::html::Div;
 use leptos::prelude::*;
 
-use self::board::{Board, Earlier, Entry, Sheet, View, key};
+use self::board::{Board, Earlier, Entry, Sheet, View};
 pub use self::differences::differences;
 pub use self::front::FrontLoss;
 use crate::live::{live, memo};
@@ -42,15 +42,10 @@ pub fn Charts() -> impl IntoView {
         page.runs
             .with(|runs| runs.last().map(Entry::of).unwrap_or_default())
     });
-    // Runs change at every step, what they are about seldom.
-    let about = memo(move || {
-        page.runs.with(|runs| {
-            runs.iter()
-                .map(|run| (key(run), run.info.clone()))
-                .collect::<Vec<_>>()
-        })
+    let earlier = memo(move || {
+        page.begun.track();
+        page.runs.with_untracked(|runs| Earlier::of(runs))
     });
-    let earlier = memo(move || about.with(|runs| Earlier::of(runs)));
     let empty = memo(move || {
         page.runs
             .with(|runs| runs.last().is_none_or(|run| run.steps.is_empty()))
@@ -58,7 +53,9 @@ pub fn Charts() -> impl IntoView {
     let host = NodeRef::<Div>::new();
     let sheets: [Sheet; 4] = std::array::from_fn(|_| Sheet::default());
     let board = Rc::new(Board::new(page, view, host, sheets, earlier));
-    surface::watch(host, board.follow());
+    for redraw in board.follow() {
+        surface::watch(host, redraw);
+    }
     view! {
         <section class="panel charts" aria-labelledby="charts-title">
             <div class="charts-head">

@@ -95,7 +95,9 @@ pub fn MapsPanel() -> impl IntoView {
     let film = expect_context::<StoredValue<Film, LocalStorage>>();
     let stage = Rc::new(Stage::new(view, Source::new(page, view, film), canvases));
     let input = Rc::new(Input::new(page, view, stage.clone()));
-    surface::watch(canvases.host, stage.follow());
+    for redraw in stage.follow() {
+        surface::watch(canvases.host, redraw);
+    }
     lead_to(view, canvases.host);
     let some = memo(move || view.with_run(page, |run| run.from_student.is_some()) == Some(true));
     let key = view.of(|choice| choice.picture);

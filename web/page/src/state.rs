@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use js_sys::Uint8Array;
+use js_sys::{Float32Array, Uint8Array};
 use leptos::prelude::*;
 use limbeck_protocol::{
     Control, EngineInfo, Event, Figure, Found, RunInfo, RunState, SavedRun, Stage, TeacherInfo,
@@ -234,6 +234,8 @@ pub struct Page {
     pub pausing: RwSignal<bool>,
     /// The last runs, the present one last.
     pub runs: RwSignal<Vec<RunLog>>,
+    /// A run has begun or gone on: nothing else changes what a run is, while `runs` change with every step.
+    pub begun: Trigger,
     /// Where the last checkpoint is.
     pub checkpoint: RwSignal<Option<SavedCheckpoint>>,
     /// Things to fix, newest last; an entry goes when its control is used with success.
@@ -276,6 +278,7 @@ impl Page {
             state: RwSignal::new(RunState::Idle),
             pausing: RwSignal::new(false),
             runs: RwSignal::new(Vec::new()),
+            begun: Trigger::new(),
             checkpoint: RwSignal::new(None),
             problems: RwSignal::new(Vec::new()),
             figures: RwSignal::new(Vec::new()),
@@ -473,6 +476,7 @@ impl Page {
                 runs.remove(0);
             }
         });
+        self.begun.notify();
     }
 
     /// Changes the last run.
@@ -512,13 +516,8 @@ fn similarity(step: u64, texts: Vec<String>, blobs: &[Uint8Array]) -> Option<Arc
 }
 
 fn floats(bytes: &Uint8Array) -> Vec<f32> {
-    let bytes = bytes.to_vec();
-    bytes
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .map(|b| f32::from_le_bytes(*b))
-        .collect()
+    let (start, count) = (bytes.byte_offset(), bytes.length() / 4);
+    Float32Array::new_with_byte_offset_and_length(&bytes.buffer(), start, count).to_vec()
 }
 
 #[cfg(test)]

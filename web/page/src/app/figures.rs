@@ -142,9 +142,10 @@ fn name(stage: Stage) -> &'static str {
 
 /// What the run is: its device, and why its kernels are not used.
 fn about(page: Page) -> Option<impl IntoView> {
+    page.begun.track();
     let info = page
         .runs
-        .with(|runs| runs.last().map(|run| run.info.clone()))?;
+        .with_untracked(|runs| runs.last().map(|run| run.info.clone()))?;
     let text = format!(
         "{} parameters in the student, {}, teacher layer {}, on {}.",
         count(info.parameters),

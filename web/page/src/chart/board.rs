@@ -3,10 +3,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
 
 use leptos::html::{Canvas, Div};
 use leptos::prelude::*;
-use limbeck_protocol::RunInfo;
 
 use super::differences::differences;
 use super::plot::{Curve, DASHES, Frame, Palette, Plot, dot, draw};
@@ -177,22 +177,22 @@ pub struct Earlier {
 }
 
 impl Earlier {
-    /// All of them, oldest first; each with its [`key`].
-    pub fn of(runs: &[(u64, RunInfo)]) -> Vec<Self> {
-        let Some(((_, present), before)) = runs.split_last() else {
+    /// All of them, oldest first.
+    pub fn of(runs: &[RunLog]) -> Vec<Self> {
+        let Some((present, before)) = runs.split_last() else {
             return Vec::new();
         };
-        let each = before.iter().zip('a'..).map(|((key, run), tag)| Self {
-            key: *key,
+        let each = before.iter().zip('a'..).map(|(run, tag)| Self {
+            key: key(run),
             tag: tag.to_string(),
-            words: differences(present, run),
+            words: differences(&present.info, &run.info),
         });
         each.collect()
     }
 }
 
 /// Tells runs apart, by recipe and first loss.
-pub fn key(run: &RunLog) -> u64 {
+fn key(run: &RunLog) -> u64 {
     let mut hasher = DefaultHasher::new();
     format!("{:?}", run.info.recipe).hash(&mut hasher);
     run.steps
@@ -220,6 +220,8 @@ pub struct Board {
     earlier: Memo<Vec<Earlier>>,
     series: RefCell<Vec<Series>>,
     frames: Cell<[Option<Frame>; 4]>,
+    /// Whether the crosshair is drawn.
+    crossed: Cell<bool>,
 }
 
 impl Board {
@@ -239,11 +241,13 @@ impl Board {
             earlier,
             series: RefCell::default(),
             frames: Cell::default(),
+            crossed: Cell::default(),
         }
     }
 
-    /// Draws everything anew.
-    pub fn draw(&self) {
+    /// Draws some of the charts anew; with the last of them, the crosshair and the numbers.
+    fn draw(&self, some: Range<usize>) {
+        let are_last = some.end == self.sheets.len();
         let Some(host) = self.host.get_untracked() else {
             return;
         };
@@ -257,11 +261,18 @@ impl Board {
             let mut all = self.series.borrow_mut();
             Series::follow(&mut all, runs, self.view.over());
             let plots = self.plots(runs, &all, &palette, height);
-            let frames = std::array::from_fn(|i| {
-                let canvas = self.sheets[i].lines.get_untracked()?;
-                draw(&canvas, plots.get(i)?, &palette)
-            });
+            let mut frames = self.frames.get();
+            for i in some {
+                let canvas = self.sheets[i].lines.get_untracked();
+                let drawn = canvas
+                    .zip(plots.get(i))
+                    .and_then(|(canvas, plot)| draw(&canvas, plot, &palette));
+                frames[i] = drawn;
+            }
             self.frames.set(frames);
+            if !are_last {
+                return;
+            }
             let latest = all.last().map(|series| {
                 [&series.rate, &series.norm, &series.speed].map(|line| {
                     line.smooth
@@ -271,7 +282,9 @@ impl Board {
             });
             self.view.latest.set(latest.unwrap_or_default());
         });
-        self.cross_all(&palette);
+        if are_last {
+            self.cross_all(&palette);
+        }
     }
 
     fn plots<'a>(
@@ -400,6 +413,10 @@ impl Board {
             else {
                 continue;
             };
+            if at.is_none() && !self.crossed.get() {
+                // There is nothing to wipe off.
+                continue;
+            }
             let Some(surface) = Surface::of(&canvas, frame.height) else {
                 continue;
             };
@@ -407,6 +424,7 @@ impl Board {
                 self.cross(&surface, &frame, palette, (i, series, at));
             }
         }
+        self.crossed.set(at.is_some());
         self.read(&all, at);
     }
 
@@ -556,15 +574,18 @@ impl Board {
         true
     }
 
-    /// Redraws lines, and crosshair alone, when what they show changes.
-    pub fn follow(self: &std::rc::Rc<Self>) -> Redraw {
-        let board = self.clone();
-        let lines = Redraw::new(move || board.draw());
-        let (redraw, page, view) = (lines.clone(), self.page, self.view);
+    /// Redraws lines, and crosshair alone, when what they show changes: first the large chart, then the small ones, each in a frame of
+    /// its own.
+    pub fn follow(self: &std::rc::Rc<Self>) -> [Redraw; 2] {
+        let lines = [0..1, 1..4].map(|some| {
+            let board = self.clone();
+            Redraw::new(move || board.draw(some.clone()))
+        });
+        let (again, page, view) = (lines.clone(), self.page, self.view);
         effect(move || {
             page.runs.track();
             view.track();
-            redraw.request();
+            again.iter().for_each(Redraw::request);
         });
         let board = self.clone();
         effect(move || {

@@ -19,6 +19,9 @@ const NATIVE_GUESS: f64 = 6e10;
 /// Steps that a measured speed is the middle of.
 const MEASURED_STEPS: usize = 40;
 
+/// Steps without which there is none.
+pub const LEAST_STEPS: usize = 3;
+
 /// Memory that wasm can address is 4 GB; the rest is for texts and for what is being freed.
 const WASM_MEMORY: f64 = 3e9;
 
@@ -71,7 +74,7 @@ pub fn measured(run: &RunInfo, steps: &[Step], teacher: &Config) -> Option<Speed
     for step in last.filter(|step| step.seconds.is_finite() && step.seconds > 0.0) {
         seconds.insert(seconds.partition_point(|s| *s < step.seconds), step.seconds);
     }
-    if seconds.len() < 3 {
+    if seconds.len() < LEAST_STEPS {
         return None;
     }
     let middle = seconds[seconds.len() / 2];

@@ -33,6 +33,8 @@ pub struct Desk {
     pub cleared: RwSignal<u32>,
     /// The edited recipe that a preset has replaced, to bring it back.
     pub replaced: RwSignal<Option<Former>>,
+    /// Whether the last run tells a speed.
+    is_measured: Memo<bool>,
 }
 
 /// The query of the page's address; empty outside of a browser.
@@ -79,6 +81,9 @@ impl Desk {
             base,
             cleared: RwSignal::new(0),
             replaced: RwSignal::new(None),
+            is_measured: memo(move || {
+                page.with_run(|run| run.steps.len() >= cost::LEAST_STEPS) == Some(true)
+            }),
         }
     }
 
@@ -215,8 +220,9 @@ impl Desk {
             self.page.state.get(),
             RunState::Preparing | RunState::Running | RunState::Paused
         );
+        self.page.begun.track();
         let other = self.page.recipe.with(|recipe| {
-            self.page.with_run(|run| {
+            self.page.with_run_untracked(|run| {
                 let theirs = &run.info.recipe;
                 let inputs = (&theirs.teacher, &theirs.corpus);
                 !agree(theirs, recipe) || inputs != (&recipe.teacher, &recipe.corpus)
@@ -231,7 +237,10 @@ impl Desk {
     pub fn speed(&self, plan: &Plan) -> cost::Speed {
         let engine = self.page.engine.get();
         let on_gpu = cost::on_gpu(engine.as_ref(), plan.recipe.device);
-        let known = self.page.runs.with(|runs| {
+        // As the last steps were when the run did something else: not each of them makes another estimate.
+        self.page.state.track();
+        self.is_measured.track();
+        let known = self.page.runs.with_untracked(|runs| {
             let like = |run: &&crate::state::RunLog| {
                 !run.recorded
                     && run.info.on_gpu == on_gpu

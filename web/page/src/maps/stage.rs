@@ -81,21 +81,24 @@ impl Stage {
         }
     }
 
-    /// Redraws when taps, choices or the cell change.
-    pub fn follow(self: &Rc<Self>) -> Redraw {
-        let stage = self.clone();
-        let redraw = Redraw::new(move || stage.draw());
-        let (stage, again) = (self.clone(), redraw.clone());
+    /// Redraws when taps, choices or the cell change: first the maps, then the strip, each in a frame of its own.
+    pub fn follow(self: &Rc<Self>) -> [Redraw; 2] {
+        let (maps, strip) = (self.clone(), self.clone());
+        let redraws = [
+            Redraw::new(move || maps.draw()),
+            Redraw::new(move || strip.draw_strip()),
+        ];
+        let (stage, again) = (self.clone(), redraws.clone());
         effect(move || {
             if stage.source.is_new() {
-                again.request();
+                again.iter().for_each(Redraw::request);
             }
         });
-        let (view, again) = (self.view, redraw.clone());
+        let (view, again) = (self.view, redraws.clone());
         effect(move || {
             view.choice.track();
             view.whose.track();
-            again.request();
+            again.iter().for_each(Redraw::request);
         });
         let stage = self.clone();
         effect(move || {
@@ -107,7 +110,7 @@ impl Stage {
             view.cell.track();
             stage.draw_cell();
         });
-        redraw
+        redraws
     }
 
     /// What is seen now, with the crosshair where it belongs: a key or a pointer may come before the frame that draws the
@@ -124,7 +127,7 @@ impl Stage {
         Some(seen)
     }
 
-    /// Draws everything anew.
+    /// Draws the maps anew.
     fn draw(&self) {
         let (Some(host), Some(seen)) = (self.canvases.host.get_untracked(), self.source.see())
         else {
@@ -135,7 +138,6 @@ impl Stage {
             *self.ink.borrow_mut() = Some(Rc::new(ink));
         }
         self.place_cell(&seen);
-        self.draw_strip(&seen);
         self.draw_head();
     }
 
@@ -190,17 +192,19 @@ impl Stage {
         }
     }
 
-    fn draw_strip(&self, seen: &Rc<Seen>) {
-        let (Some(strip), Some(ink)) = (
+    /// Draws the small maps anew, in the colours that the maps were drawn with.
+    fn draw_strip(&self) {
+        let (Some(strip), Some(ink), Some(seen)) = (
             self.canvases.strip.get_untracked(),
             self.ink.borrow().clone(),
+            self.source.see(),
         ) else {
             return;
         };
-        let head = self.view.chosen(seen);
+        let head = self.view.chosen(&seen);
         let width = strip.parent_element().map_or(0, |p| p.client_width());
         let before = self.thumbs.take();
-        let before = before.filter(|b| Rc::ptr_eq(&b.seen, seen) && Rc::ptr_eq(&b.ink, &ink));
+        let before = before.filter(|b| Rc::ptr_eq(&b.seen, &seen) && Rc::ptr_eq(&b.ink, &ink));
         let place = (head, width);
         if width == 0 || before.as_ref().is_some_and(|before| before.place == place) {
             self.thumbs.replace(before);
