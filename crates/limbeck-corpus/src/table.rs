@@ -70,7 +70,7 @@ pub(crate) fn is_of_pairs(head: &str, is_whole: bool) -> bool {
     };
     let lines = whole.split(end).filter(|line| !line.trim().is_empty());
     let mut lines = lines.take(ROWS).peekable();
-    let named = |line: &&str| line.split('\t').any(|field| is_known(field));
+    let named = |line: &&str| line.split('\t').any(is_known);
     !lines.peek().is_some_and(named) && lines.all(|line| line.matches('\t').count() == 1)
 }
 
