@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use limbeck_corpus::Corpus;
-use limbeck_engine::heldout::limits;
+use limbeck_engine::heldout::weighted;
 use limbeck_model::{Folder, read_file};
 use limbeck_recipe::{Init, NamedRecipe, Plan, Recipe};
 use toml::{Table, Value};
@@ -93,11 +93,8 @@ pub fn main(command: &Command) -> Result<ExitCode, CliError> {
             let start = read_start(find_start(&mut recipe, &looked)?.as_ref())?;
             let (assistant, student) = stages(&recipe, &teacher, start.as_ref())?;
             let pooling = teacher.sentence_head()?.pooling;
-            Corpus::open(&recipe.corpus, recipe.documents()?)?.weighted(
-                recipe.corpus_weights.as_deref(),
-                limits(&recipe),
-                recipe.heldout,
-            )?;
+            let corpus = Corpus::open(&recipe.corpus, recipe.documents()?)?;
+            weighted(corpus, &recipe)?;
             for plan in assistant.into_iter().chain([student]) {
                 for (name, value) in limbeck_engine::card::facts(&plan.pooled(&pooling)) {
                     writeln!(out, "{name:<16} {value}")?;

@@ -88,6 +88,15 @@ pub fn limits(recipe: &Recipe) -> BlockLimits {
     }
 }
 
+/// A corpus whose parts have the weights of a recipe.
+///
+/// # Errors
+/// See [`Corpus::weighted`].
+pub fn weighted(corpus: Corpus, recipe: &Recipe) -> Result<Corpus, CorpusError> {
+    let weights = recipe.corpus_weights.as_deref();
+    corpus.weighted(weights, limits(recipe), recipe.heldout)
+}
+
 impl Heldout {
     /// Finds at most `lines` of them.
     ///

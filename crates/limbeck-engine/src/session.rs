@@ -23,7 +23,7 @@ use crate::Opened;
 use crate::card::{Outcome, model_card, taught_by};
 use crate::feed;
 use crate::front::{BatchSource, Feed, Front, News};
-use crate::heldout::{Heldout, limits, reading};
+use crate::heldout::{Heldout, reading, weighted};
 use crate::inputs::{Inputs, examine, of_models};
 use crate::look::Look;
 use crate::search::Search;
@@ -116,11 +116,7 @@ impl Session {
         let before = checkpoint.as_ref().map(|c| &c.header.inputs);
         let models = of_models(&source, start.as_ref());
         let (corpus, mut inputs) = examine(taught_by(&plan), before, models, corpus)?;
-        let corpus = corpus.weighted(
-            recipe.corpus_weights.as_deref(),
-            limits(&recipe),
-            recipe.heldout,
-        )?;
+        let corpus = weighted(corpus, &recipe)?;
         let files = corpus.describe()?;
         let opened = front.open(recipe.device).await.map_err(RunError::Device)?;
         let free = front.free_memory();
