@@ -198,16 +198,29 @@ impl Head {
             Some(json::Kind::Lines(_) | json::Kind::Strings) => {
                 self.require_fields(text, place, documents).map(|()| false)
             }
-            None if are_pairs && table::is_of_pairs(text, self.is_whole) => Ok(false),
-            None => match table::columns(text, self.is_whole, &place.name(), are_pairs) {
-                Some(columns) => {
-                    let columns = json::list(&columns);
-                    let advice = if are_pairs { OF_TWO } else { OF_TABLE };
-                    refuse("a table", format!("Its first row is {columns}. {advice}"))
+            None => {
+                let columns = if are_pairs {
+                    table::columns_of_pairs
+                } else {
+                    table::columns
+                };
+                match columns(text, self.is_whole, &place.name()) {
+                    Some(columns) => {
+                        let advice = match documents {
+                            Documents::Pairs => OF_TWO.to_owned(),
+                            Documents::Fields(_) => format!("{OF_TWO_FIELDS} {OF_TWO}"),
+                            _ if columns.len() == 2 => format!("{OF_TABLE}. {PAIRS}"),
+                            _ => OF_TABLE.to_owned(),
+                        };
+                        let columns = json::list(&columns);
+                        refuse("a table", format!("Its first row is {columns}. {advice}"))
+                    }
+                    None if has_fields => {
+                        self.require_fields(text, place, documents).map(|()| false)
+                    }
+                    None => Ok(false),
                 }
-                None if has_fields => self.require_fields(text, place, documents).map(|()| false),
-                None => Ok(false),
-            },
+            }
         }
     }
 
@@ -288,6 +301,9 @@ const OF_TWO: &str = "Write two of its columns to a file, without the row of the
                       texts; or write it as JSON lines, and name both fields with --corpus-field";
 const OF_TABLE: &str = "Write the column with the text to a file, one document per line; or the table as JSON lines, and name \
                         the field with --corpus-field";
+const OF_TWO_FIELDS: &str =
+    "Lines of two texts with a tab between them are pairs without --corpus-field.";
+const PAIRS: &str = "A run with --corpus-pairs reads each row as a pair of texts";
 const TO_LINES: &str = "Write its column of texts to a text file, one document per line; or write it as JSON lines, and name the \
                         field with --corpus-field";
 const NAME_TEXT: &str = "Name text files, UTF-8, with one document per line";

@@ -123,7 +123,11 @@ fn texts<const N: usize>(
             }
             None => {
                 let keys = list(&all);
-                return Err(format!("no field `{field}`; its keys are {keys}"));
+                let of_pairs = match field.contains(',') {
+                    true => ". Two fields are those of pairs: add --corpus-pairs",
+                    false => "",
+                };
+                return Err(format!("no field `{field}`; its keys are {keys}{of_pairs}"));
             }
         };
     }

@@ -35,17 +35,9 @@ const COLUMNS: [&str; 26] = [
 ];
 
 /// The first row, if the text is a table: it has two fields or more, no row has fewer, and the file's name, a column's or quoted
-/// fields say that this is no accident, or that of pairs, more than one tab in each row. A row may have more where its quotes are
-/// wrong.
-pub(crate) fn columns(
-    head: &str,
-    is_whole: bool,
-    name: &str,
-    are_pairs: bool,
-) -> Option<Vec<String>> {
-    let name = name.to_ascii_lowercase();
-    let mut ends = name.rsplit('.').take(2);
-    let is_named = ends.any(|end| end == "csv" || end == "tsv");
+/// fields say that this is no accident. A row may have more where its quotes are wrong.
+pub(crate) fn columns(head: &str, is_whole: bool, name: &str) -> Option<Vec<String>> {
+    let is_named = is_named(name);
     [',', '\t', ';'].into_iter().find_map(|delimiter| {
         let rows = rows(head, is_whole, delimiter);
         let first = rows.first().filter(|row| row.fields.len() >= 2)?;
@@ -53,25 +45,37 @@ pub(crate) fn columns(
         let is_wide = rows.iter().all(|row| row.fields.len() >= columns);
         let is_even = rows.iter().all(|row| row.fields.len() == columns);
         let says = first.fields.iter().any(|field| is_known(field))
-            || is_even && rows.iter().any(|row| row.needs_quotes)
-            || is_even && are_pairs && delimiter == '\t' && columns > 2;
+            || is_even && rows.iter().any(|row| row.needs_quotes);
         let is_table = is_wide && (is_named || rows.len() >= LEAST && says);
         is_table.then(|| first.fields.clone())
     })
 }
 
-/// Whether a text is pairs and nothing else: each line has one tab, and the first no name of a column. A quote is a character like any
-/// other: where a pair of them holds a tab or a line's end, a line has two tabs, or none.
-pub(crate) fn is_of_pairs(head: &str, is_whole: bool) -> bool {
+/// The first row, if the text is no text of pairs: it has the names of columns, or all rows have the same tabs, two or more. Here a quote
+/// is a character like any other, and the second text of a pair may have tabs.
+pub(crate) fn columns_of_pairs(head: &str, is_whole: bool, name: &str) -> Option<Vec<String>> {
     let end = if head.contains('\n') { '\n' } else { '\r' };
     let whole = match is_whole {
         true => head,
         false => head.rsplit_once(end).map_or("", |(whole, _)| whole),
     };
-    let lines = whole.split(end).filter(|line| !line.trim().is_empty());
-    let mut lines = lines.take(ROWS).peekable();
-    let named = |line: &&str| line.split('\t').any(is_known);
-    !lines.peek().is_some_and(named) && lines.all(|line| line.matches('\t').count() == 1)
+    let rows = whole.split(end).filter(|row| !row.trim().is_empty());
+    let rows: Vec<&str> = rows.take(ROWS).collect();
+    let field = |field: &str| field.trim().trim_matches('"').to_owned();
+    let first: Vec<String> = rows.first()?.split('\t').map(field).collect();
+    let is_even = rows
+        .iter()
+        .all(|row| row.split('\t').count() == first.len());
+    let is_wide = first.len() > 2 && is_even && (is_named(name) || rows.len() >= LEAST);
+    let has_names = first.len() >= 2 && first.iter().any(|field| is_known(field));
+    (has_names || is_wide).then_some(first)
+}
+
+/// Whether a file has a table's ending, also before that of what it is packed with.
+fn is_named(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let mut ends = name.rsplit('.').take(2);
+    ends.any(|end| end == "csv" || end == "tsv")
 }
 
 /// Whether a table's column has such a name.

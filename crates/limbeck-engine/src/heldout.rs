@@ -42,10 +42,15 @@ pub enum HeldoutError {
     /// Emoji alone, or a script that the vocabulary lacks: such texts are all the same to the teacher.
     #[error(
         "the teacher's tokenizer does not know most of the text: {unknown} of {tokens} tokens in the lines to \
-         evaluate on are unknown to it, and it cannot tell them apart. Use text in a language that it knows, or another \
-         teacher"
+         evaluate on are unknown to it, and it cannot tell them apart. {}",
+        match vocabulary {
+            Some(size) => format!("student.vocabulary = {size} leaves too few tokens: raise it"),
+            None => "Use text in a language that it knows, or another teacher".to_owned(),
+        }
     )]
     Unknown {
+        /// What the recipe keeps of the vocabulary, if not all.
+        vocabulary: Option<f64>,
         /// Unknown tokens.
         unknown: usize,
         /// All tokens, special ones not counted.
@@ -252,7 +257,11 @@ fn check_known(
         all.filter(|id| **id == unknown).count()
     });
     if 2 * unknown > tokens {
-        return Err(HeldoutError::Unknown { unknown, tokens });
+        return Err(HeldoutError::Unknown {
+            vocabulary: recipe.student.vocabulary,
+            unknown,
+            tokens,
+        });
     }
     Ok(())
 }

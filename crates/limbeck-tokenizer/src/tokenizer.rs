@@ -355,6 +355,11 @@ impl Tokenizer {
         let is_cut = a.is_cut || b.is_cut || kept != whole;
         let (a, b) = (a.encoding, Some(b.encoding));
         let encoding = tried(first, || self.inner.post_process(a, b, true))?;
+        if encoding.get_ids().len() < kept.iter().sum() {
+            return Err(TokenizerError::new(
+                "its template for pairs leaves out one of the two texts. Give `post_processor` in tokenizer.json a template `pair` with A and B",
+            ));
+        }
         let types = encoding.get_type_ids();
         let has_types = self.has_types && types.iter().any(|of_token| *of_token != 0);
         Ok(Tokens {

@@ -158,6 +158,49 @@ fn what_is_no_list_of_pairs_is_refused() {
     }
 }
 
+/// Wherever it stands, a line may have more tabs than one: the second text has them.
+#[test]
+fn a_line_of_pairs_may_have_more_tabs() {
+    let folder = folder();
+    for wide in 0..8 {
+        let lines = (0..8).map(|at| match at == wide {
+            true => "a\tb\tc\n",
+            false => "a\tb\n",
+        });
+        let path = write(&folder, "tabs.tsv", lines.collect::<String>());
+        let corpus = pairs(&path).expect("pairs");
+        let read = blocks(&corpus, Position::default(), BlockLimits::for_max_length(8));
+        assert_eq!(read.iter().map(|block| block.lines.len()).sum::<usize>(), 8);
+    }
+}
+
+/// Who forgets that lines are pairs is told how they are read as such.
+#[test]
+fn two_columns_are_named_as_pairs() {
+    let folder = folder();
+    let rows = "a\tb\nc\td\ne\tf\ng\th\n";
+    let path = write(&folder, "two.tsv", rows.to_owned());
+    let open = |documents: Documents| {
+        let opened = Corpus::open(&[pattern(&path)], documents);
+        opened.expect_err("a table").to_string()
+    };
+    let told = open(Documents::Lines);
+    assert!(
+        told.contains("with --corpus-pairs reads each row"),
+        "{told}"
+    );
+    let told = open(Documents::Fields(["a", "b"].map(str::to_owned)));
+    assert!(told.contains("are pairs without --corpus-field"), "{told}");
+    let lines = write(
+        &folder,
+        "two.jsonl",
+        "{\"a\": \"x\", \"b\": \"y\"}\n".to_owned(),
+    );
+    let told = Corpus::open(&[pattern(&lines)], Documents::Field("a,b".to_owned()));
+    let told = told.expect_err("no such field").to_string();
+    assert!(told.contains("add --corpus-pairs"), "{told}");
+}
+
 /// Types come with their tokens, in the order of the batch, and padding has type 0.
 #[test]
 fn a_batch_has_the_types_of_its_tokens() {
