@@ -355,7 +355,7 @@ impl Tokenizer {
         let is_cut = a.is_cut || b.is_cut || kept != whole;
         let (a, b) = (a.encoding, Some(b.encoding));
         let encoding = tried(first, || self.inner.post_process(a, b, true))?;
-        if encoding.get_ids().len() < kept.iter().sum() {
+        if encoding.get_ids().len() < kept.iter().sum::<usize>() + self.special_of_pair() {
             return Err(TokenizerError::new(
                 "its template for pairs leaves out one of the two texts. Give `post_processor` in tokenizer.json a template `pair` with A and B",
             ));

@@ -59,3 +59,19 @@ fn pairs_are_cut_as_the_library_cuts_them() {
         }
     }
 }
+
+/// A template that has only the first text would have a run learn from half of its pairs.
+#[test]
+fn a_template_that_drops_a_text_is_refused() {
+    let golden = "../../tests/golden/tiny-bert/tokenizer.json";
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(golden);
+    let json = std::fs::read_to_string(golden).unwrap();
+    let mut wrong: serde_json::Value = serde_json::from_str(&json).unwrap();
+    wrong["post_processor"]["pair"] = wrong["post_processor"]["single"].clone();
+    let wrong = wrong.to_string();
+    let file = |name: &str| (name == "tokenizer.json").then_some(wrong.as_bytes());
+    let tokenizer = Tokenizer::from_files(&file).unwrap();
+    let told = tokenizer.encode_pairs(&[("the word", "of words")]);
+    let told = told.expect_err("one text").to_string();
+    assert!(told.contains("leaves out one of the two texts"), "{told}");
+}
