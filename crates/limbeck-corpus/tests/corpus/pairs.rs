@@ -179,7 +179,7 @@ fn a_line_of_pairs_may_have_more_tabs() {
 fn two_columns_are_named_as_pairs() {
     let folder = folder();
     let rows = "a\tb\nc\td\ne\tf\ng\th\n";
-    let path = write(&folder, "two.tsv", rows.to_owned());
+    let path = write(&folder, "two.tsv", rows);
     let open = |documents: Documents| {
         let opened = Corpus::open(&[pattern(&path)], documents);
         opened.expect_err("a table").to_string()
@@ -191,11 +191,7 @@ fn two_columns_are_named_as_pairs() {
     );
     let told = open(Documents::Fields(["a", "b"].map(str::to_owned)));
     assert!(told.contains("are pairs without --corpus-field"), "{told}");
-    let lines = write(
-        &folder,
-        "two.jsonl",
-        "{\"a\": \"x\", \"b\": \"y\"}\n".to_owned(),
-    );
+    let lines = write(&folder, "two.jsonl", "{\"a\": \"x\", \"b\": \"y\"}\n");
     let told = Corpus::open(&[pattern(&lines)], Documents::Field("a,b".to_owned()));
     let told = told.expect_err("no such field").to_string();
     assert!(told.contains("add --corpus-pairs"), "{told}");
