@@ -49,9 +49,11 @@ async fn a_text_of_pairs_is_distilled() {
             format!("How old is the tower number {n}?\\tThe tower was built {n} years ago.\\n")
         })
         .collect();
+    browser
+        .value("document.querySelector('#texts details').open = true")
+        .await;
     let write = format!(
-        "document.querySelector('#texts details').open = true;\
-         (e => {{ e.value = '{pairs}'; e.dispatchEvent(new Event('input')); }})(document.querySelector('#paste'))"
+        "(e => {{ e.value = '{pairs}'; e.dispatchEvent(new Event('input')); }})(document.querySelector('#paste'))"
     );
     browser.value(&write).await;
     browser.click("#texts details button").await;
