@@ -199,27 +199,25 @@ impl Head {
                 self.require_fields(text, place, documents).map(|()| false)
             }
             None => {
-                let columns = if are_pairs {
-                    table::columns_of_pairs
-                } else {
-                    table::columns
+                let name = place.name();
+                let columns = match are_pairs {
+                    true => table::columns_of_pairs(text, self.is_whole, &name),
+                    false => table::columns(text, self.is_whole, &name),
                 };
-                match columns(text, self.is_whole, &place.name()) {
-                    Some(columns) => {
-                        let advice = match documents {
-                            Documents::Pairs => OF_TWO.to_owned(),
-                            Documents::Fields(_) => format!("{OF_TWO_FIELDS} {OF_TWO}"),
-                            _ if columns.len() == 2 => format!("{OF_TABLE}. {PAIRS}"),
-                            _ => OF_TABLE.to_owned(),
-                        };
-                        let columns = json::list(&columns);
-                        refuse("a table", format!("Its first row is {columns}. {advice}"))
-                    }
-                    None if has_fields => {
-                        self.require_fields(text, place, documents).map(|()| false)
-                    }
-                    None => Ok(false),
+                if let Some(columns) = columns {
+                    let advice = match documents {
+                        Documents::Pairs => OF_TWO.to_owned(),
+                        Documents::Fields(_) => format!("{OF_TWO_FIELDS} {OF_TWO}"),
+                        _ if columns.len() == 2 => format!("{OF_TABLE}. {PAIRS}"),
+                        _ => OF_TABLE.to_owned(),
+                    };
+                    let columns = json::list(&columns);
+                    return refuse("a table", format!("Its first row is {columns}. {advice}"));
                 }
+                if has_fields {
+                    self.require_fields(text, place, documents)?;
+                }
+                Ok(false)
             }
         }
     }

@@ -2,9 +2,9 @@
 //! beyond the range of f16 become its largest, 65504, with their sign. Forward only, for models that nothing differentiates: where
 //! gradients may be asked for, the layers are those in f32.
 //!
-//! `linear` and `feed_forward` come here where their [`limbeck_recipe::Kernels`] say so; `projections` rounds as it is done here. On a GPU
-//! the products are those of `ops/matmul/gpu.rs`. Elsewhere what is rounded goes through the operations in f32, which gains nothing and is what a GPU is judged
-//! by, so there is no `naive.rs` and no `cpu.rs`.
+//! `linear` and `feed_forward` come here where their [`limbeck_recipe::Kernels`] say so; `projections` rounds as it is done here. On a
+//! GPU the products are those of `ops/matmul/gpu.rs`. Elsewhere what is rounded goes through the operations in f32, which gains nothing
+//! and is what a GPU is judged by, so there is no `naive.rs` and no `cpu.rs`.
 
 #[cfg(feature = "gpu")]
 mod gpu;
